@@ -1,0 +1,271 @@
+"""The public types: what a suite, a stimulus set, a block, a trial table and a score are.
+
+Data flow: `Suite.plan` states blocks, the engine shows each block to each observer, `Suite.observe` turns
+one batch (a `View`) into columns per trial, the store keeps them, `Suite.score` turns stored `Trials` into
+`Score`s. `plan` and `score` are pure; `observe` is the only part that touches a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[Any]
+Needs = Literal["decisions", "logits", "gradients"]
+Direction = Literal["higher", "lower", "none"]
+#: whole: shown as it is, resized to the network's input only where it cannot take the size (psychophysics);
+#: card: the card's own resize and crop (natural images); crop224: resize 256, centre crop 224, then any
+#: transform, then resized to the network's input (published corruption protocol).
+Presentation = Literal["whole", "card", "crop224"]
+CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
+
+
+@dataclass(frozen=True)
+class Stimuli:
+    """An ordered set of labelled images.
+
+    name: catalogue name; digest: SHA-256 over the order, each item's digest and labels (a subset has another);
+    space: the decision space that its labels live in ("geirhos16", "imagenet1k", "world16");
+    ids: unique image names; items: one content digest per image; labels: columns of str, one value per image
+    ("category" always; "shape" and "texture" on cue-conflict sets); decode(i): HWC uint8 RGB;
+    mask(i): HW bool of the decoded image's size, where the set has object masks;
+    whole: how many images the full published set has (n of total is shown where they differ).
+    """
+
+    name: str
+    digest: str
+    space: str
+    ids: tuple[str, ...]
+    items: tuple[str, ...]
+    labels: Mapping[str, Array]
+    decode: Callable[[int], NDArray[np.uint8]]
+    mask: Callable[[int], NDArray[np.bool_]] | None = None
+    whole: int | None = None
+    origin: str = ""
+    """Where it came from, in words: "catalogue", "generated", "added", "trial tables"."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A named image transform: `apply(images NCHW float32 in [0,1], seeds uint64 [n]) -> same shape`.
+
+    Batched, on the images' device; the result for one image depends on that image and its seed alone.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+    apply: Callable[[torch.Tensor, NDArray[np.uint64]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Stimuli under one condition. Equal blocks of different suites are decoded and forwarded once."""
+
+    stimuli: Stimuli
+    condition: str = ""
+    transform: Transform | None = None
+    presentation: Presentation = "whole"
+    role: str = ""
+    """What the suite calls this block in its trial table ("cue-conflict", "edges", ...)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a suite asks for. `missing`: role -> why its stimuli are not there and how to get them."""
+
+    blocks: tuple[Block, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+class Shelf(Protocol):
+    """The stimulus sets that one observer can answer in one decision space."""
+
+    @property
+    def space(self) -> str:
+        """Decision space, e.g. "geirhos16"."""
+
+    def find(self, role: str) -> Stimuli:
+        """The set for a role ("cue-conflict", "edges", ...). Raises MissingStimuli with the remedy."""
+
+
+class View(Protocol):
+    """What a suite sees of one batch. Lazy fields are computed at most once and shared by all suites."""
+
+    @property
+    def block(self) -> Block: ...
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """Positions of the batch in `block.stimuli`."""
+
+    @property
+    def labels(self) -> Mapping[str, Array]:
+        """Label columns of the batch."""
+
+    @property
+    def seeds(self) -> NDArray[np.uint64]:
+        """One seed per stimulus: never depends on batch size, order or subset."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the decision space, in order."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """[n, categories] by the space's decision rule."""
+
+    @property
+    def responses(self) -> Array:
+        """[n] str: the decided category. Near-ties were re-checked on the plain path."""
+
+    @property
+    def images(self) -> torch.Tensor:
+        """NCHW float32 in [0,1] at the network's input, on the device."""
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """[n, classes] float32."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The network on other images (attacks, gradients): NCHW in [0,1] -> float32 logits."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Stored responses of one observer: columns of equal length, always with
+    "role", "condition", "stimulus" (image name) and the label columns; then what `observe` returned.
+
+    A column that a block does not have is filled with "" (text) or NaN (numbers).
+    """
+
+    columns: Mapping[str, Array]
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __getitem__(self, column: str) -> Array:
+        return self.columns[column]
+
+    def where(self, keep: NDArray[np.bool_]) -> Trials:
+        """The trials at which `keep` [n] is true."""
+        return replace(self, columns={name: values[keep] for name, values in self.columns.items()})
+
+    def of(self, role: str) -> Trials:
+        """The trials of one role."""
+        return self.where(np.asarray(self["role"] == role, dtype=bool))
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with its uncertainty. `value` None: undefined, and `reason` says why (never 0, never dropped).
+
+    low, high: bounds of the interval at `level`; method: how the interval was made; n: trials that count;
+    excluded: trials that do not; role: the stimulus role that it was measured on; flags: short warnings.
+    """
+
+    metric: str
+    value: float | None
+    reason: str = ""
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = ""
+    n: int = 0
+    excluded: int = 0
+    condition: str = ""
+    role: str = ""
+    flags: tuple[str, ...] = ()
+
+
+Ratio = Callable[[Trials], tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's definition, for tables and tests.
+
+    ratio: where value = sum(numerator) / sum(denominator) over the trials of `role`: a function
+    Trials -> (numerator [n], denominator [n]). Intervals, paired tests and rescoring derive from it.
+    chance: what a uniform guesser gets; shown: whether the suite's default table has a column for it.
+    """
+
+    name: str
+    title: str
+    definition: str
+    direction: Direction = "higher"
+    role: str = ""
+    headline: bool = False
+    chance: float | None = None
+    shown: bool = True
+    ratio: Ratio | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A test suite: a frozen value with three plain functions.
+
+    version: raised whenever scores change; needs: what an observer must offer; experiments: names under which
+    published trial tables carry this suite's stimuli, each mapped to (set name, role).
+    """
+
+    name: str
+    version: int
+    summary: str
+    needs: Needs
+    metrics: tuple[Metric, ...]
+    plan: Callable[[Any, Shelf], Plan]
+    observe: Callable[[Any, View], Mapping[str, Array]]
+    score: Callable[[Any, Trials], Sequence[Score]]
+    config: Any = None
+    spaces: tuple[str, ...] = ("geirhos16", "world16")
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    """Stimulus set name -> role, for trials of people and published networks."""
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that ranks."""
+        return next(metric for metric in self.metrics if metric.headline)
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name (KeyError where there is none)."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(f"suite '{self.name}' has no metric '{name}'")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How numbers are computed; part of an observation's identity.
+
+    device: "cpu", "cuda", "mps" (never an index); precision: "fp32", "tf32" or "bf16".
+    """
+
+    device: str = "cpu"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    compile: bool = False
+    seed: int = 0
+
+
+ObserverKind = Literal["network", "human", "published", "ideal"]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Anything that answers trials. identity: digest of what decides its answers (weights, preprocessing, labels;
+    for imported observers: their trials' source name). card: the model card as plain data, {} for people."""
+
+    name: str
+    kind: ObserverKind
+    identity: str
+    card: Mapping[str, Any] = field(default_factory=dict)

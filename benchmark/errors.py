@@ -1,0 +1,58 @@
+"""The benchmark's half of the error tree; its root and the drawing of it are in `registry.errors`.
+
+    BenchError
+    |-- StimuliError            an image, a folder or a catalogue entry that cannot be used
+    |   `-- MissingStimuli      a stimulus set that is not on this disk, with the command that gets it
+    |-- TrialsError             a file of trials that is malformed: which file, which row
+    |-- StoreError              a database that cannot be read or written, or is newer than this program
+    |-- ModelFailure            a model that cannot give a valid answer (NaN logits, out of memory at batch 1)
+    `-- PluginError             a suite of a third party that does not load or does not keep its contract
+"""
+
+from registry.errors import (
+    BenchError,
+    CardError,
+    LabelError,
+    UnknownName,
+    WeightsError,
+    unknown_name,
+)
+
+__all__ = [
+    "BenchError",
+    "CardError",
+    "LabelError",
+    "MissingStimuli",
+    "ModelFailure",
+    "PluginError",
+    "StimuliError",
+    "StoreError",
+    "TrialsError",
+    "UnknownName",
+    "WeightsError",
+    "unknown_name",
+]
+
+
+class StimuliError(BenchError):
+    """An image, a folder or a catalogue entry that cannot be used."""
+
+
+class MissingStimuli(StimuliError):
+    """A stimulus set that is not on this disk. The message names the command that gets it."""
+
+
+class TrialsError(BenchError):
+    """A malformed file of trials: nothing of that file is imported."""
+
+
+class StoreError(BenchError):
+    """A database that cannot be read or written, or that a newer program wrote."""
+
+
+class ModelFailure(BenchError):
+    """A model that cannot give a valid answer. Stored as a failure of that model; other work goes on."""
+
+
+class PluginError(BenchError):
+    """A suite that does not load or does not keep its contract."""

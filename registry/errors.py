@@ -1,0 +1,59 @@
+"""What can go wrong for a user, as one tree.
+
+    BenchError                  one clear message for a person; never shown with a traceback
+    |-- CardError               a model card is malformed: which file, which field, what was expected
+    |-- WeightsError            a checkpoint cannot be read, does not fit, or is not what its digest says
+    |-- LabelError              class lists and label spaces do not fit each other
+    |-- UnknownName             a name that nothing carries; close matches come with it
+    `-- (benchmark.errors)      StimuliError, MissingStimuli, TrialsError, StoreError, ModelFailure, PluginError
+
+A message says what is wrong, where, what was expected and what to do next.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+SHOWN = 20
+
+
+class BenchError(Exception):
+    """A user's mistake or an environment's limit. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class CardError(BenchError):
+    """A model card that cannot be used as written."""
+
+    exit_code = 2
+
+
+class WeightsError(BenchError):
+    """A checkpoint that cannot be read, does not fit its architecture, or has another digest."""
+
+
+class LabelError(BenchError):
+    """Class lists and label spaces that do not fit each other."""
+
+    exit_code = 2
+
+
+class UnknownName(BenchError):
+    """A name that nothing carries."""
+
+    exit_code = 2
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
+    """The error for an unknown `kind` ("model", "suite", ...): close matches first, then what there is."""
+    names = sorted(set(known))
+    close = get_close_matches(name, names, n=5, cutoff=0.5)
+    parts = [f"no {kind} is called '{name}'."]
+    if close:
+        parts.append(f"Did you mean: {', '.join(close)}?")
+    if names:
+        more = f" ... ({len(names)} in all)" if len(names) > SHOWN else ""
+        parts.append(f"Known: {', '.join(names[:SHOWN])}{more}.")
+    if hint:
+        parts.append(hint)
+    return UnknownName(" ".join(parts))
