@@ -1,0 +1,120 @@
+"""The sixteen silhouettes and how one of them is placed in the frame.
+
+A silhouette has the proportions of its class with jitter, then a gentle warp, shear,
+change of aspect, mirror, rotation within a limit of its class, scale and position.
+The result is a (256, 256) boolean raster: four cells to a pixel each way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.stimuli.world import animals, things, vehicles
+from benchmark.stimuli.world.polygons import Drawing, Polygon, rasterise
+from benchmark.stimuli.world.streams import Field, Stream, cosine, sine, sine_field
+
+SIZE = 64
+CELLS = 4  # raster cells to a pixel, each way
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a class is drawn, and how far it may turn either way (degrees)."""
+
+    draw: Callable[[Stream], Drawing]
+    turn: float
+
+
+SHAPES: dict[str, Shape] = {
+    "airplane": Shape(vehicles.airplane, 60),
+    "bear": Shape(animals.bear, 15),
+    "bicycle": Shape(vehicles.bicycle, 15),
+    "bird": Shape(animals.bird, 20),
+    "boat": Shape(vehicles.boat, 15),
+    "bottle": Shape(things.bottle, 40),
+    "car": Shape(vehicles.car, 15),
+    "cat": Shape(animals.cat, 15),
+    "chair": Shape(things.chair, 15),
+    "clock": Shape(things.clock, 20),
+    "dog": Shape(animals.dog, 15),
+    "elephant": Shape(animals.elephant, 15),
+    "keyboard": Shape(things.keyboard, 35),
+    "knife": Shape(things.knife, 70),
+    "oven": Shape(things.oven, 12),
+    "truck": Shape(vehicles.truck, 15),
+}
+
+WARP = 0.04
+SHEAR = 0.10
+ASPECT = 0.10
+SCALE = (0.70, 0.95)  # half the longer side, in half frames
+
+
+def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
+    """Return one example of the category as a (256, 256) boolean raster."""
+    shape = SHAPES[category]
+    drawing = shape.draw(stream)
+    sizes = [len(p) for p in drawing.polygons]
+    points = _posed(np.concatenate(drawing.polygons), shape.turn / 360, stream)
+    added = np.repeat(drawing.adds, sizes)
+    points = _placed(points, points[added], stream)
+    drawing.polygons = np.split(points, np.cumsum(sizes)[:-1])
+    return rasterise(drawing, SIZE * CELLS)
+
+
+def _posed(points: Polygon, turn: float, r: Stream) -> Polygon:
+    """Warp, shear, stretch, mirror and turn."""
+    x, y = _warped(points[:, 0], points[:, 1], r), _warped(points[:, 1], points[:, 0], r)
+    stretch = 1 + ASPECT * r.between(-1, 1)
+    x = (x + SHEAR * r.between(-1, 1) * y) * (stretch * r.sign())
+    y = y / stretch
+    angle = turn * r.between(-1, 1)
+    c, s = cosine(angle), sine(angle)
+    return np.stack([c * x - s * y, s * x + c * y], axis=1)
+
+
+def _warped(along: Polygon, across: Polygon, r: Stream) -> Polygon:
+    """Shift a coordinate by two slow waves of the other one."""
+    for cycles in (0.35, 0.60):
+        wave = sine_field((cycles * across + r.unit()).astype(np.float32))
+        along = along + (WARP * r.between(-1, 1)) * wave
+    return along
+
+
+def _placed(points: Polygon, solid: Polygon, r: Stream) -> Polygon:
+    """Scale the box around the solid part and move it, so that it stays in the frame."""
+    low, high = solid.min(axis=0), solid.max(axis=0)
+    scale = r.between(*SCALE) * 2 / float((high - low).max())
+    room = np.maximum(0.97 - (high - low) * (scale / 2), 0.0)
+    shift = np.array([r.between(-1, 1), r.between(-1, 1)]) * room
+    return np.asarray((points - (low + high) / 2) * scale + shift)
+
+
+def coverage(raster: NDArray[np.bool_]) -> Field:
+    """Return the share of each pixel that is covered, (64, 64) float32 in sixteenths."""
+    cells = raster.reshape(SIZE, CELLS, SIZE, CELLS)
+    counts = cells.sum(axis=(1, 3), dtype=np.uint8).astype(np.float32)
+    return np.asarray(counts / np.float32(CELLS * CELLS))
+
+
+def outline(raster: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the lines along every border of the object, inner ones included."""
+    grown, shrunk = _spread(raster), _spread(~raster)
+    return grown & shrunk
+
+
+def _spread(raster: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Grow by two cells up, down, left and right, and by one to each side of those."""
+    for axis in (0, 1):
+        for step in (1, 1):
+            grown = raster.copy()
+            head = (slice(None),) * axis + (slice(step, None),)
+            tail = (slice(None),) * axis + (slice(None, -step),)
+            grown[head] |= raster[tail]
+            grown[tail] |= raster[head]
+            raster = grown
+    return raster

@@ -1,0 +1,56 @@
+"""Draw a contact sheet of the built-in world: one column a class, a few rows a condition.
+
+python benchmarks/world_contact_sheet.py docs/figures/world.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmark.stimuli.world import SIZE, WORLD_SETS, render
+
+ROWS = {
+    "world-natural": 2,
+    "world-stylised": 1,
+    "world-cue-conflict-alpha0": 1,
+    "world-cue-conflict-alpha1": 1,
+    "world-silhouettes": 1,
+    "world-edges": 1,
+    "world-textures": 1,
+}
+COLUMNS = 16
+GUTTER = 2
+
+
+def row(name: str, number: int) -> NDArray[np.uint8]:
+    """Return one row of the sheet: the classes in order, on a white strip."""
+    world_set = WORLD_SETS[name]
+    strip = np.full((SIZE + GUTTER, COLUMNS * (SIZE + GUTTER), 3), 255, np.uint8)
+    for column in range(COLUMNS):
+        index = number * COLUMNS + column
+        if "conflict" in name:  # fifteen pairs to a shape: walk through the textures as well
+            index = column * (COLUMNS - 1) + (4 * column + number) % (COLUMNS - 1)
+        x = column * (SIZE + GUTTER)
+        strip[:SIZE, x : x + SIZE] = render(world_set, index).image
+    return strip
+
+
+def main() -> None:
+    """Write the sheet to the path given."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--rows", type=int, default=1, help="multiply the rows of each condition")
+    options = parser.parse_args()
+    strips = [row(name, i) for name, count in ROWS.items() for i in range(count * options.rows)]
+    options.path.parent.mkdir(parents=True, exist_ok=True)
+    sheet = Image.fromarray(np.concatenate(strips))
+    sheet.quantize(256, dither=Image.Dither.NONE).save(options.path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
