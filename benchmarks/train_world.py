@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -92,9 +93,9 @@ def labels(names: tuple[str, ...]) -> Tensor:
     return torch.tensor([CATEGORIES.index(name) if name else -1 for name in names])
 
 
-def training_pixels(condition: str, count: int, cache: Path | None) -> Tensor:
+def training_pixels(condition: str, count: int, folder: Path | None) -> Tensor:
     """Draw the training images of a condition, or read them from the cache."""
-    path = cache and cache / f"{condition}-{count}-v{GENERATOR_VERSION}.safetensors"
+    path = folder and folder / f"{condition}-{count}-v{GENERATOR_VERSION}.safetensors"
     if path and path.exists():
         return load_file(path)["images"]
     images = pixels(training_set(condition, count, seed=0))
@@ -104,10 +105,10 @@ def training_pixels(condition: str, count: int, cache: Path | None) -> Tensor:
     return images
 
 
-def training_data(recipe: Recipe, cache: Path | None) -> tuple[Tensor, Tensor]:
+def training_data(recipe: Recipe, folder: Path | None) -> tuple[Tensor, Tensor]:
     """Return the images and the shape labels of a recipe, equal parts of its conditions."""
     count = IMAGES // len(recipe.conditions)
-    parts = [training_pixels(condition, count, cache) for condition in recipe.conditions]
+    parts = [training_pixels(condition, count, folder) for condition in recipe.conditions]
     names = training_set(recipe.conditions[0], count, seed=0).shape
     return torch.cat(parts), labels(names).repeat(len(parts))
 
@@ -181,11 +182,17 @@ def predictions(model: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([model(normalised(b.float() / scale)).argmax(1) for b in batches])
 
 
+@cache
+def evaluation_pixels(name: str) -> Tensor:
+    """Draw one of the world's own sets, once."""
+    return pixels(WORLD_SETS[name])
+
+
 def report(model: nn.Module) -> dict[str, float]:
-    """Return accuracy on the sets with one right answer, shape bias on the conflict sets."""
+    """Return the accuracy (of the shape, where cues conflict) on each set, and shape biases."""
     scores = {}
     for name, world_set in WORLD_SETS.items():
-        answer = predictions(model, pixels(world_set))
+        answer = predictions(model, evaluation_pixels(name))
         right = (answer == labels(world_set.category)).float().mean().item()
         scores[name.removeprefix("world-")] = right
         if "conflict" in name:
@@ -211,10 +218,10 @@ def load(path: Path) -> nn.Module:
     return model.eval()
 
 
-def make(name: str, seed: int, out: Path, cache: Path | None) -> None:
+def make(name: str, seed: int, out: Path, folder: Path | None) -> None:
     """Train one network, write it, and print what the stored weights score."""
     recipe, start = RECIPES[name], time.process_time()
-    images, targets = training_data(recipe, cache)
+    images, targets = training_data(recipe, folder)
     torch.manual_seed(seed)
     model = tiny_resnet(len(CATEGORIES))
     if recipe.adversarial:

@@ -96,7 +96,8 @@ def stroke(
 ) -> list[Polygon]:
     """Return a polyline with round caps; its half-width runs from `width` to `end`."""
     line = np.asarray(points, np.float64)
-    widths = np.linspace(width, width if end is None else end, len(line)).tolist()
+    taper = 0.0 if end is None else (end - width) / (len(line) - 1)
+    widths = [width + i * taper for i in range(len(line))]
     pieces = []
     for (p, a), (q, b) in pairwise(zip(line, widths, strict=True)):
         dx, dy = (q - p).tolist()
@@ -129,7 +130,10 @@ def curve(*points: Point, steps: int = 4) -> Polygon:
 
 
 def rasterise(drawing: Drawing, side: int) -> NDArray[np.bool_]:
-    """Return the object as (side, side) booleans: a cell is in if its centre is."""
+    """Return the object as (side, side) booleans: a cell is in if its centre is.
+
+    A centre right on a border belongs to what lies right of or below the border.
+    """
     canvas = np.zeros((side, side), np.bool_)
     start = 0
     total = len(drawing.adds)
@@ -180,5 +184,5 @@ def _crossings(
     row = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
     rise, run = (y1 - y0)[edge], (x1 - x0)[edge]
     x = x0[edge] + (row * SNAP + half - y0[edge]) * run // rise
-    column = np.clip((x + half) // SNAP, 0, side)
+    column = np.clip((x + half - 1) // SNAP, 0, side)
     return row, column, np.sign(rise) * way[edge]

@@ -21,8 +21,8 @@ from benchmark.stimuli.world.textures import texture
 Image = NDArray[np.uint8]
 Colour = tuple[float, float, float]
 
-GAP = (0.16, 0.40)  # difference of luminance between figure and ground
-CONTRAST = (0.22, 0.45)  # difference of luminance within the texture
+GAP = (0.12, 0.32)  # difference of luminance between figure and ground
+CONTRAST = (0.30, 0.58)  # difference of luminance within the texture
 SHADE = 0.25  # strength of the slow light and dark over the figure
 CLUTTER = (0.10, 0.50)  # strength of the ground's own smooth noise
 LUMA = (0.299, 0.587, 0.114)

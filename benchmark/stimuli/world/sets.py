@@ -132,8 +132,8 @@ def render(world_set: WorldSet, index: int) -> WorldStimulus:
 
 
 def _spill(key: tuple[int, int]) -> float:
-    """Ground texture contrast as a share of the figure's: uniform, a fifth of it full."""
-    return min(1.0, 1.25 * Stream(*key, _LABELS).unit())
+    """Ground texture contrast as a share of the figure's: uniform, a third of them full."""
+    return min(1.0, 1.5 * Stream(*key, _LABELS).unit())
 
 
 WORLD_SETS: Mapping[str, WorldSet] = MappingProxyType(

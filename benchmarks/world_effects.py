@@ -1,0 +1,194 @@
+"""Measure what the recipes do to the built-in world's networks, and print it as tables.
+
+    python benchmarks/world_effects.py --json effects.json > effects.md
+
+Each cell is a mean over the seeds of a recipe with a 95 % t interval (Wilson over stimuli
+where there is one seed). Everything is plain torch, apart from the harness on purpose: two
+ways to the same number check one another. Images are float32 in [0, 1], (n, 3, 64, 64).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from train_world import RECIPES, evaluation_pixels, labels, load, predictions, report
+
+from benchmark.stimuli.world import WORLD_SETS, render
+
+Scores = dict[str, float]
+
+ATTACKED = 192  # stimuli for attacks and gradients: twelve of each class
+T_QUANTILE = {2: 12.706, 3: 4.303}  # two-sided 95 %, by number of seeds
+
+
+def noise(x: Tensor, seed: int) -> Tensor:
+    """Grey noise in [0, 1], the same for all networks."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.rand(len(x), 1, *x.shape[2:], generator=draw)
+
+
+def uniform(x: Tensor, width: float) -> Tensor:
+    """Add grey noise in [-width, width]."""
+    return (x + width * (2 * noise(x, 1) - 1)).clamp(0, 1)
+
+
+def salt_and_pepper(x: Tensor, share: float) -> Tensor:
+    """Set a share of the pixels to black or white."""
+    u = noise(x, 2)
+    return torch.where(u < share, (u < share / 2).to(x), x)
+
+
+def low_pass(x: Tensor, sigma: float) -> Tensor:
+    """Blur with a Gaussian of the given standard deviation in pixels."""
+    reach = math.ceil(3 * sigma)
+    at = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1).repeat(3, 1, 1, 1)
+    padded = functional.pad(x, (reach,) * 4, mode="reflect")
+    rows = functional.conv2d(padded, kernel, groups=3)
+    return functional.conv2d(rows, kernel.transpose(2, 3), groups=3)
+
+
+def contrast(x: Tensor, share: float) -> Tensor:
+    """Keep a share of the contrast around mid grey."""
+    return 0.5 + share * (x - 0.5)
+
+
+DEGRADATIONS: dict[str, tuple[Callable[[Tensor, float], Tensor], tuple[float, ...]]] = {
+    "uniform noise": (uniform, (0.05, 0.1, 0.2, 0.35)),
+    "salt-and-pepper": (salt_and_pepper, (0.05, 0.1, 0.2, 0.35)),
+    "low-pass (px)": (low_pass, (0.7, 1.0, 1.5, 2.0)),
+    "contrast": (contrast, (0.5, 0.3, 0.15)),
+}
+
+
+def degraded(model: nn.Module) -> Scores:
+    """Return accuracy on natural stimuli under each degradation."""
+    x = evaluation_pixels("world-natural").float() / 255
+    y = labels(WORLD_SETS["world-natural"].category)
+    scores = {}
+    for name, (degrade, levels) in DEGRADATIONS.items():
+        for level in levels:
+            right = predictions(model, degrade(x, level)) == y
+            scores[f"{name} {level:g}"] = right.float().mean().item()
+    return scores
+
+
+def input_gradient(model: nn.Module, x: Tensor, y: Tensor, of_loss: bool) -> Tensor:
+    """Gradient of the loss, or of the right class's logit, with respect to the pixels."""
+    x = x.detach().requires_grad_(True)
+    logits = model((x - 0.5) / 0.25)
+    if of_loss:
+        target = functional.cross_entropy(logits, y, reduction="sum")
+    else:
+        target = logits.gather(1, y[:, None]).sum()
+    (gradient,) = torch.autograd.grad(target, x)
+    return gradient
+
+
+def ascend(model: nn.Module, x: Tensor, y: Tensor, eps: float, steps: int) -> Tensor:
+    """Projected gradient ascent; with one step it is the fast gradient sign method."""
+    low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
+    size = eps if steps == 1 else 2.5 * eps / steps
+    start = x
+    if steps > 1:
+        draw = torch.Generator().manual_seed(3)
+        start = x + eps * (2 * torch.rand(x.shape, generator=draw) - 1)
+    point = torch.clamp(start, low, high)
+    for _ in range(steps):
+        step = size * input_gradient(model, point, y, of_loss=True).sign()
+        point = torch.clamp(point + step, low, high)
+    return point
+
+
+def attacked(model: nn.Module, x: Tensor, y: Tensor) -> Scores:
+    """Return accuracy under one-step and twenty-step attacks."""
+    scores = {}
+    for name, steps in (("FGSM", 1), ("PGD-20", 20)):
+        for level in (1, 2, 4, 8):
+            right = predictions(model, ascend(model, x, y, level / 255, steps)) == y
+            scores[f"{name} {level}/255"] = right.float().mean().item()
+    return scores
+
+
+def gradients_on_object(model: nn.Module, x: Tensor, y: Tensor, masks: Tensor) -> Scores:
+    """Return the share of gradient in the mask over its area, and the area under the ROC."""
+    size = input_gradient(model, x, y, of_loss=False).abs().sum(1).flatten(1)
+    inside = masks.flatten(1).float()
+    mass = (size * inside).sum(1) / size.sum(1) / inside.mean(1)
+    ranks = size.argsort(1).argsort(1).float() + 1
+    n, m = inside.sum(1), (1 - inside).sum(1)
+    area = ((ranks * inside).sum(1) - n * (n + 1) / 2) / (n * m)
+    return {"gradient mass / area": mass.mean().item(), "gradient AUC": area.mean().item()}
+
+
+def measure(model: nn.Module) -> Scores:
+    """Return every score of one network."""
+    world_set = WORLD_SETS["world-natural"]
+    x = evaluation_pixels(world_set.name)[:ATTACKED].float() / 255
+    y = labels(world_set.category)[:ATTACKED]
+    masks = torch.from_numpy(np.stack([render(world_set, i).mask for i in range(ATTACKED)]))
+    scores = report(model) | degraded(model) | attacked(model, x, y)
+    return scores | gradients_on_object(model, x, y, masks)
+
+
+def cell(values: list[float], key: str) -> str:
+    """Format the mean over seeds with its interval."""
+    mean = statistics.fmean(values)
+    if len(values) > 1:
+        half = T_QUANTILE[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+        low, high = mean - half, mean + half
+    else:
+        low, high = wilson(mean, ATTACKED if "/255" in key else WORLD_SETS["world-natural"].size)
+    if "mass" not in key:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The Wilson score interval of a proportion at 95 %."""
+    z = 1.959964
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return centre - half, centre + half
+
+
+def table(results: dict[str, list[Scores]], keys: list[str]) -> str:
+    """Lay the scores out as a Markdown table: a row a score, a column a recipe."""
+    lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
+    for key in keys:
+        cells = (cell([scores[key] for scores in seeds], key) for seeds in results.values())
+        lines.append(f"| {key} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure all checkpoints in a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoints", type=Path, default=Path("registry/world_checkpoints"))
+    parser.add_argument("--json", type=Path, help="also write every single score here")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results: dict[str, list[Scores]] = defaultdict(list)
+    for recipe in RECIPES:
+        for seed in range(10):
+            path = options.checkpoints / f"world-{recipe}-{seed}.safetensors"
+            if path.exists():
+                results[recipe].append(measure(load(path)))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+    print(table(results, list(next(iter(results.values()))[0])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""The built-in world: pinned pixels, order independence, exact masks, fair labels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.stimuli.world import (
+    CATEGORIES,
+    SIZE,
+    TEXTURES,
+    WORLD_SETS,
+    WorldStimulus,
+    render,
+    training_set,
+)
+from benchmark.stimuli.world.polygons import Drawing, box, disc, mirror, rasterise, smooth
+from benchmark.stimuli.world.sets import CONDITIONS
+from benchmark.stimuli.world.shapes import coverage, outline, silhouette
+from benchmark.stimuli.world.streams import Stream, cosine, sine, sine_field
+from benchmark.stimuli.world.textures import texture
+
+PINNED = {
+    "world-natural": "d533cb4b45ca5169e6b53cb6a9e0ce7f",
+    "world-stylised": "5a0064296ecbf0ecc2de20977d35af2f",
+    "world-cue-conflict": "945f146cc65761287e266cc19e984280",
+    "world-cue-conflict-alpha0": "f2e55be24300e2b6c2bc6a0288eb9053",
+    "world-cue-conflict-alpha1": "ea0a1adeea7911b784e95890011f5cd9",
+    "world-silhouettes": "261e0baa8b481d4d7d5c9647f9c0ed32",
+    "world-edges": "303055830511f37824fe646949f42213",
+    "world-textures": "44a1e5f9e6ec8a374a1d8459d74b2b94",
+}
+SEEDS = st.integers(0, 2**31)
+
+
+def digest(stimuli: list[WorldStimulus]) -> str:
+    """Hash pixels and masks of stimuli in order."""
+    sha = hashlib.sha256()
+    for stimulus in stimuli:
+        sha.update(stimulus.image.tobytes())
+        sha.update(stimulus.mask.tobytes())
+    return sha.hexdigest()[:32]
+
+
+@pytest.mark.parametrize("name", WORLD_SETS)
+def test_pixels_are_pinned(name: str) -> None:
+    world_set = WORLD_SETS[name]
+    picked = [render(world_set, i) for i in range(0, world_set.size, 9)]
+    assert digest(picked) == PINNED[name], "raise GENERATOR_VERSION when pixels change"
+
+
+def test_pixels_do_not_depend_on_order_or_on_global_random_state() -> None:
+    world_set = WORLD_SETS["world-cue-conflict"]
+    forward = [render(world_set, i) for i in range(12)]
+    np.random.seed(5)
+    backward = [render(world_set, i) for i in reversed(range(12))]
+    assert digest(forward) == digest(backward[::-1])
+
+
+@given(condition=st.sampled_from(sorted(CONDITIONS)), seed=SEEDS, index=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_stimulus_is_the_same_in_a_longer_set(condition: str, seed: int, index: int) -> None:
+    short = training_set(condition, index + 1, seed)
+    long = training_set(condition, 100, seed)
+    assert short.ids == long.ids[: index + 1]
+    a, b = render(short, index), render(long, index)
+    assert a.image.shape == (SIZE, SIZE, 3) and a.image.dtype == np.uint8
+    assert a.mask.shape == (SIZE, SIZE) and a.mask.dtype == np.bool_
+    assert digest([a]) == digest([b])
+
+
+def test_categories_are_the_sixteen_in_alphabetical_order() -> None:
+    assert len(CATEGORIES) == len(TEXTURES) == len(set(TEXTURES)) == 16
+    assert list(CATEGORIES) == sorted(CATEGORIES)
+
+
+def test_ids_are_unique_and_say_what_is_shown() -> None:
+    for world_set in WORLD_SETS.values():
+        assert len(set(world_set.ids)) == world_set.size
+        columns = zip(world_set.ids, world_set.shape, world_set.texture, strict=True)
+        assert all(name.startswith(shape or cue) for name, shape, cue in columns)
+
+
+def test_conflict_pairs_are_balanced_and_never_agree() -> None:
+    sizes = {"cue-conflict": 4, "cue-conflict-alpha0": 1, "cue-conflict-alpha1": 1}
+    for condition, times in sizes.items():
+        world_set = WORLD_SETS[f"world-{condition}"]
+        pairs = Counter(zip(world_set.shape, world_set.texture, strict=True))
+        assert len(pairs) == 16 * 15 and set(pairs.values()) == {times}
+        assert all(shape != cue for shape, cue in pairs)
+
+
+def test_other_sets_are_balanced_over_categories() -> None:
+    for name in ("natural", "stylised", "silhouettes", "edges", "textures"):
+        counts = Counter(WORLD_SETS[f"world-{name}"].category)
+        assert len(counts) == 16 and len(set(counts.values())) == 1
+
+
+def test_stylised_textures_do_not_tell_the_shape() -> None:
+    world_set = WORLD_SETS["world-stylised"]
+    agree = sum(s == t for s, t in zip(world_set.shape, world_set.texture, strict=True))
+    assert agree / world_set.size < 0.12
+    assert len(set(world_set.texture)) == 16
+
+
+def test_masks_are_neither_empty_nor_full() -> None:
+    world_set = WORLD_SETS["world-natural"]
+    for index in range(96):
+        share = render(world_set, index).mask.mean()
+        assert 0.02 < share < 0.75, world_set.ids[index]
+    assert not render(WORLD_SETS["world-textures"], 0).mask.any()
+
+
+def test_silhouettes_edges_and_natural_images_show_the_same_object() -> None:
+    natural, filled, lines = (
+        WORLD_SETS[f"world-{name}"] for name in ("natural", "silhouettes", "edges")
+    )
+    for index in range(0, 48, 5):
+        solid = render(filled, index)
+        assert (solid.mask == render(natural, index).mask).all()
+        assert (solid.mask == render(lines, index).mask).all()
+        assert (solid.mask == (solid.image[..., 0] <= 128)).all()
+
+
+def test_the_mask_is_where_the_figure_is_painted() -> None:
+    bare, spilt = WORLD_SETS["world-cue-conflict-alpha0"], WORLD_SETS["world-cue-conflict-alpha1"]
+    for index in range(0, 240, 37):
+        a, b = render(bare, index), render(spilt, index)
+        assert (a.mask == b.mask).all()
+        same = (a.image == b.image).all(axis=2)
+        raster = silhouette(bare.shape[index], Stream(bare.seed, index, 0))
+        assert same[coverage(raster) == 1].all(), "the ground's texture leaks into the figure"
+        assert not same[~a.mask].all()
+
+
+@given(family=st.sampled_from(TEXTURES), seed=SEEDS)
+@settings(max_examples=48, deadline=None)
+def test_textures_have_mean_zero_and_vary(family: str, seed: int) -> None:
+    field = texture(family, Stream(seed))
+    assert field.dtype == np.float32 and np.abs(field).max() <= 1
+    assert 0 <= field.mean(dtype=np.float64) < 1 / 4096
+    assert field.std() > 0.05
+
+
+def test_mean_luminance_does_not_tell_the_texture() -> None:
+    world_set = training_set("textures", 640, seed=9)
+    grey = np.array([render(world_set, i).image.mean() for i in range(640)]).reshape(40, 16)
+    total = grey.sum(axis=0)
+    left_out = (total[None, :] - grey) / 39  # the mean of each family without this stimulus
+    distance = np.abs(grey[:, :, None] - (total / 40)[None, None, :])
+    own = np.arange(16)
+    distance[:, own, own] = np.abs(grey - left_out)
+    right = (distance.argmin(axis=2) == own).mean()
+    assert right < 0.11, "nearest mean luminance should name the family at chance, 1/16"
+
+
+@given(turns=st.floats(-4, 4))
+def test_sine_is_close_and_odd(turns: float) -> None:
+    assert abs(sine(turns) - math.sin(2 * math.pi * turns)) < 0.0012
+    assert abs(cosine(turns) - math.cos(2 * math.pi * turns)) < 0.0012
+    field = sine_field(np.array([turns], np.float32))
+    assert field.dtype == np.float32 and abs(float(field[0]) - sine(turns)) < 1e-4
+
+
+UNIT = st.floats(-0.9, 0.9)
+
+
+@given(x=UNIT, y=UNIT, width=st.floats(0.05, 0.6), height=st.floats(0.05, 0.6))
+def test_rasterising_a_box_counts_cell_centres(
+    x: float, y: float, width: float, height: float
+) -> None:
+    drawing = Drawing()
+    drawing.add(box(x, y, x + width, y + height))
+    raster = rasterise(drawing, 64)
+
+    def cells(low: float, high: float) -> int:
+        a, b = (np.rint((v + 1) * 512) / 16 for v in (low, high))  # snapped, in cells
+        return int(((np.arange(64) + 0.5 >= a) & (np.arange(64) + 0.5 < b)).sum())
+
+    assert raster.sum() == cells(x, x + width) * cells(y, y + height)
+
+
+@given(x=UNIT, y=UNIT, r=st.floats(0.05, 0.8), tilt=st.floats(0, 1))
+@settings(max_examples=50)
+def test_union_ignores_direction_and_repetition(x: float, y: float, r: float, tilt: float) -> None:
+    piece = disc(x, y, r, r / 2, tilt)
+    once, twice, gone = Drawing(), Drawing(), Drawing()
+    once.add(piece)
+    twice.add(piece, piece[::-1])
+    gone.add(piece)
+    gone.cut(piece[::-1])
+    assert (rasterise(once, 64) == rasterise(twice, 64)).all()
+    assert not rasterise(gone, 64).any()
+
+
+def test_mirrored_drawings_have_mirrored_rasters() -> None:
+    blob = smooth((-0.5, -0.6), (0.7, -0.2), (0.3, 0.8), (-0.8, 0.4))
+    left, right = Drawing(), Drawing()
+    left.add(blob)
+    right.add(mirror(blob))
+    differ = rasterise(left, 256) != rasterise(right, 256)[:, ::-1]
+    assert differ.mean() < 0.001  # only where a border meets a cell's centre
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_outlines_follow_the_border(category: str) -> None:
+    solid = silhouette(category, Stream(4, 2))
+    lines = outline(solid)
+    assert 0 < lines.sum() < solid.size / 2
+    border = solid[:, 1:] != solid[:, :-1]
+    assert lines[:, 1:][border].all() and lines[:, :-1][border].all()
+
+
+def test_an_index_outside_the_set_is_refused() -> None:
+    with pytest.raises(IndexError, match="0 to 479, not 480"):
+        render(WORLD_SETS["world-natural"], 480)
