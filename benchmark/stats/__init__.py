@@ -1,0 +1,28 @@
+"""Intervals, paired tests and ranks. Pure functions of arrays, without scipy, pandas or torch.
+
+proportions   Wilson interval, Tango interval of a paired difference, exact McNemar test
+bootstrap     bootstrap of a ratio of sums over stimuli, t interval of a mean over observers
+ratios        a metric that is a ratio of sums -> `Score` with the interval that fits its data
+paired        two observers on the stimuli that both answered -> `Comparison`
+ranks         simultaneous rank intervals
+"""
+
+from benchmark.stats.bootstrap import bootstrap_ratio, mean_interval
+from benchmark.stats.paired import Comparison, adjust, compare_ratio, holm, mcnemar_exact
+from benchmark.stats.proportions import paired_difference, wilson
+from benchmark.stats.ranks import rank_intervals
+from benchmark.stats.ratios import ratio_score
+
+__all__ = [
+    "Comparison",
+    "adjust",
+    "bootstrap_ratio",
+    "compare_ratio",
+    "holm",
+    "mcnemar_exact",
+    "mean_interval",
+    "paired_difference",
+    "rank_intervals",
+    "ratio_score",
+    "wilson",
+]

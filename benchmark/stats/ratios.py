@@ -1,0 +1,95 @@
+"""A metric of the form sum(numerator) / sum(denominator) -> `Score` with a fitting interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark.contracts import Array, Metric, Score, Trials
+from benchmark.stats.bootstrap import Floats, bootstrap_ratio
+from benchmark.stats.proportions import wilson
+
+RESAMPLES = 2000
+
+
+def ratio_score(
+    metric: Metric,
+    trials: Trials,
+    *,
+    condition: str = "",
+    excluded: int = 0,
+    flags: Sequence[str] = (),
+) -> Score:
+    """The score of `metric` on `trials` (of its role, where it has one), with a 95 % interval.
+
+    n: trials whose denominator is not 0; excluded: the other trials of `trials`, plus `excluded`
+    that the caller left out before. No trials, or a denominator of 0: value None with the reason.
+    Interval: Wilson where num and den are 0/1 with num <= den and no stimulus counts twice; else
+    bootstrap over stimuli (all trials of one stimulus are drawn together); none from a single
+    stimulus (flagged).
+    ValueError: the metric has no ratio, or its numerator or denominator is not finite.
+    """
+    num, den, stimulus = ratio_arrays(metric, trials)
+    counts = den != 0
+    score = Score(
+        metric.name,
+        None,
+        reason=_undefined(den),
+        n=int(counts.sum()),
+        excluded=excluded + int((~counts).sum()),
+        condition=condition,
+        role=metric.role,
+        flags=tuple(flags),
+    )
+    if score.reason:
+        return score
+    return _with_interval(score, num, den, stimulus)
+
+
+def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]:
+    """(numerator, denominator, stimulus), each [n], over the trials of the metric's role."""
+    if metric.ratio is None:
+        raise ValueError(f"metric '{metric.name}' is not a ratio of sums")
+    mine = trials.of(metric.role) if metric.role and len(trials) else trials
+    if not len(mine):
+        return np.zeros(0), np.zeros(0), np.zeros(0, dtype=str)
+    num, den = (np.asarray(part, dtype=float) for part in metric.ratio(mine))
+    if num.shape != (len(mine),) or den.shape != num.shape:
+        raise ValueError(f"metric '{metric.name}': needs one numerator and denominator per trial")
+    if not (np.isfinite(num).all() and np.isfinite(den).all()):
+        raise ValueError(f"metric '{metric.name}': a numerator or denominator is not finite")
+    return num, den, mine["stimulus"]
+
+
+def indicators(num: Floats, den: Floats) -> bool:
+    """Whether both are 0/1 and num <= den: a proportion of trials."""
+    return bool(np.isin(num, (0, 1)).all() and np.isin(den, (0, 1)).all() and (num <= den).all())
+
+
+def _undefined(den: Floats) -> str:
+    """Why there is no value; "" where there is one."""
+    if not len(den):
+        return "no trials"
+    if den.sum() == 0:
+        return f"no trial counts: the denominator is 0 over {len(den)} trials"
+    return ""
+
+
+def _with_interval(score: Score, num: Floats, den: Floats, stimulus: Array) -> Score:
+    """`score` with its value and the interval that the data allow."""
+    value = float(num.sum() / den.sum())
+    stimuli = len(np.unique(stimulus[den != 0]))
+    if indicators(num, den):
+        if stimuli == score.n:
+            low, high = wilson(int(num.sum()), score.n, score.level)
+            return replace(score, value=value, low=low, high=high, method="wilson")
+        if value in (0.0, 1.0):  # resampling sees no spread; each stimulus counts as one trial
+            low, high = wilson(stimuli if value else 0, stimuli, score.level)
+            return replace(score, value=value, low=low, high=high, method="wilson (by stimulus)")
+    if len(np.unique(stimulus)) < 2:
+        return replace(score, value=value, flags=(*score.flags, "one stimulus: no interval"))
+    low, high = bootstrap_ratio(num, den, stimulus, resamples=RESAMPLES, level=score.level)
+    method = f"bootstrap ({RESAMPLES} resamples, by stimulus)"
+    return replace(score, value=value, low=low, high=high, method=method)
