@@ -1,0 +1,301 @@
+"""The verbs of the command line as functions, for notebooks and scripts.
+
+    import benchmark
+    benchmark.run(models="tf_efficientnet_lite0", suites="cue-conflict")
+    benchmark.rank("cue-conflict")[0].rows
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import BenchError, unknown_name
+from benchmark.plugins import SuiteShelf, find_suites, select_suites
+from benchmark.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.contracts import Suite, Trials
+    from benchmark.engine.importing import ImportReport
+    from benchmark.engine.planning import Task
+    from benchmark.engine.running import RunReport, RunReporter
+    from benchmark.leaderboard import Board
+    from benchmark.stats import Comparison
+    from benchmark.store import ScoreRow, Store
+    from registry.cards import ModelCard
+    from registry.checks import Check
+    from registry.ideal import IdealObserver
+    from registry.model import LoadedModel
+
+#: What `bench run` takes without --model: everything that needs no download.
+DEFAULT_MODELS = "bundled"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it."""
+
+    models: str = DEFAULT_MODELS
+    suites: str = "all"
+    limit: int | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    batch: int | None = None
+    compile: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan that can be looked at (dry run) or carried out."""
+
+    tasks: list[Task]
+    settings: Settings
+    request: RunRequest
+    suites: SuiteShelf
+
+
+def prepare(request: RunRequest, settings: Settings) -> Prepared:
+    """Names -> cards and suites -> tasks. Raises UnknownName with close matches."""
+    from benchmark.engine.planning import plan_tasks
+
+    shelf = find_suites()
+    suites = select_suites(request.suites, shelf)
+    if request.limit is not None and request.limit < 1:
+        raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
+    cards = choose_cards(request.models, settings)
+    return Prepared(plan_tasks(cards, suites, settings, request.limit), settings, request, shelf)
+
+
+def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
+    """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk
+    through the package itself or an installed package, and the ideal observers."""
+    from registry.cards import read_cards, select_cards
+    from registry.load import availability
+
+    cards = read_cards(settings.cards).cards
+    if pattern != DEFAULT_MODELS:
+        return select_cards(pattern, cards)
+    offline = ("ideal", "package")
+    return [
+        card
+        for card in cards.values()
+        if (card.source in offline or (card.weights or "").startswith("builtin:"))
+        and availability(card, settings.weights).on_disk
+    ]
+
+
+def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
+    """Carry out a plan."""
+    from benchmark.engine.device import choose_device, make_policy
+    from benchmark.engine.running import RunOptions
+    from benchmark.engine.running import execute as run_tasks
+    from benchmark.store import open_store
+
+    request = prepared.request
+    device = choose_device(request.device)
+    if request.precision not in ("fp32", "tf32", "bf16"):
+        raise BenchError(f"--precision is fp32, tf32 or bf16, not '{request.precision}'.")
+    policy = make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
+    with open_store(prepared.settings.db) as store:
+        options = RunOptions(device, policy, request.batch, command)
+        return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
+
+
+class Silent:
+    """A reporter that tells nothing."""
+
+    def expect(self, observer: str, trials: int) -> None:
+        """Ignored."""
+
+    def advance(self, observer: str, trials: int) -> None:
+        """Ignored."""
+
+    def note(self, text: str) -> None:
+        """Ignored."""
+
+
+def run(*, db: str | None = None, reporter: RunReporter | None = None, **request: Any) -> RunReport:
+    """Run suites on models; keywords are the fields of `RunRequest`. Returns what was done, failed and skipped."""
+    prepared = prepare(RunRequest(**request), read_settings(db))
+    return execute(prepared, reporter or Silent(), "benchmark.run")
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Store]:
+    """The leaderboard, read only."""
+    from benchmark.store import open_store
+
+    with open_store(settings.db, write=False) as store:
+        yield store
+
+
+def rank(
+    suite: str | None = None, *, by: str | None = None, db: str | None = None, models: str | None = None
+) -> list[Board]:
+    """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed."""
+    from benchmark.leaderboard import boards
+
+    settings = read_settings(db)
+    shelf = find_suites()
+    chosen = select_suites(suite or "all", shelf)
+    if by is not None and not any(by in {m.name for m in s.metrics} for s in chosen):
+        raise unknown_name("metric", by, {m.name for s in chosen for m in s.metrics}, "`bench suites show NAME`.")
+    found: list[Board] = []
+    with reading(settings) as store:
+        sets = {record.digest: record for record in store.stimuli_names()}
+        for one in chosen:
+            if by is None or by in {m.name for m in one.metrics}:
+                rows = _matching(store.latest_scores(suite=one.name), models)
+                found += boards(rows, one, sets, by=by)
+    return found
+
+
+def _matching(rows: Sequence[ScoreRow], pattern: str | None) -> Sequence[ScoreRow]:
+    if not pattern:
+        return rows
+    globs = [part.strip() for part in pattern.split(",")]
+    return [row for row in rows if any(fnmatch.fnmatchcase(row.observer, glob) for glob in globs)]
+
+
+def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
+    """Every current score of one observer, per-condition scores included."""
+    with reading(read_settings(db)) as store:
+        known = {row.name for row in store.observers()}
+        if observer not in known:
+            raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
+        return list(store.latest_scores(observers=[observer]))
+
+
+def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> list[Comparison]:
+    """Paired tests of two observers on the stimuli that both answered, Holm-adjusted over all of them."""
+    from benchmark.stats import adjust, compare_ratio
+
+    shelf = find_suites()
+    settings = read_settings(db)
+    found: list[Comparison] = []
+    with reading(settings) as store:
+        for one in select_suites(suite or "all", shelf):
+            mine, theirs = (observer_trials(store, one, name) for name in (a, b))
+            for metric in one.metrics:
+                if mine is None or theirs is None or metric.ratio is None:
+                    continue
+                left, right = mine.of(metric.role), theirs.of(metric.role)
+                if len(left) and len(right):
+                    found.append(compare_ratio(metric, left, right))
+    if not found:
+        raise BenchError(f"'{a}' and '{b}' have no stimuli of a common suite in {settings.db}. `bench show NAME` lists what each has.")
+    return adjust(found)
+
+
+def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
+    """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
+    from benchmark.engine.scoring import suite_trials
+
+    known = {row.name for row in store.observers()}
+    if observer not in known:
+        raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
+    return suite_trials(store, suite, observer)
+
+
+def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
+    """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
+    import pandas as pd
+
+    with reading(read_settings(db)) as store:
+        found = observer_trials(store, select_suites(suite, find_suites())[0], observer)
+    if found is None:
+        raise BenchError(f"'{observer}' has no trials under '{suite}'. `bench run` makes them.")
+    return pd.DataFrame(dict(_flat(found.columns)))
+
+
+def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, values in columns.items():
+        if values.ndim == 1:
+            yield name, values
+        else:
+            flat = values.reshape(len(values), -1)
+            yield from ((f"{name}_{i}", flat[:, i]) for i in range(flat.shape[1]))
+
+
+def rescore(suite: str | None = None, *, db: str | None = None) -> int:
+    """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
+    from benchmark.engine.environment import environment
+    from benchmark.engine.scoring import rescore_all
+    from benchmark.store import open_store
+
+    suites = select_suites(suite or "all", find_suites())
+    settings = read_settings(db)
+    with reading(settings):  # a missing leaderboard is an error, not a new one
+        pass
+    with open_store(settings.db) as store:
+        number = store.begin_run("bench rescore", environment("none", 1))
+        made = rescore_all(store, number, suites)
+        store.end_run(number, "done")
+    return made
+
+
+def import_trials(path: Path, *, db: str | None = None) -> ImportReport:
+    """Bring in trials of people or of published networks, and score them."""
+    from benchmark.engine.environment import environment
+    from benchmark.engine.importing import import_trials as read_in
+    from benchmark.engine.scoring import score_imported
+    from benchmark.store import open_store
+
+    settings = read_settings(db)
+    with open_store(settings.db) as store:
+        number = store.begin_run(f"bench import trials {path}", environment("none", 1))
+        try:
+            report = read_in(path, store, number)
+        except BenchError as error:
+            store.end_run(number, "failed", str(error))
+            raise
+        score_imported(store, number, list(find_suites().suites.values()))
+        store.end_run(number, "done")
+    return report
+
+
+def models(pattern: str | None = None) -> list[ModelCard]:
+    """Cards, built-in and registered, by name, glob or comma list."""
+    from registry.cards import read_cards, select_cards
+
+    cards = read_cards(read_settings().cards).cards
+    return select_cards(pattern, cards) if pattern else list(cards.values())
+
+
+def one_card(name: str, settings: Settings) -> ModelCard:
+    """Exactly one card, by its exact name."""
+    from registry.cards import read_cards
+
+    cards = read_cards(settings.cards).cards
+    if name not in cards:
+        raise unknown_name("model", name, cards, "`bench models` lists them.")
+    return cards[name]
+
+
+def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver:
+    """A registered model, loaded: `model.forward(images NCHW in [0,1]) -> logits`."""
+    from registry.load import load_observer
+
+    settings = read_settings()
+    card = one_card(name, settings)
+    return load_observer(card, weights_folder=settings.weights, mirror=settings.mirror, device=device)
+
+
+def register(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:
+    """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card."""
+    from registry.registration import register as register_card
+
+    settings = read_settings()
+    path = Path(weights) if weights else None
+    return register_card(
+        name, arch, path, cards_folder=settings.cards, weights_folder=settings.weights, **options
+    )
+
+

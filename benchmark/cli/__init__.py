@@ -1,0 +1,90 @@
+"""The command `bench`. Commands are imported when they are used, so that `bench --help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+#: name -> (module:attribute, help line shown without importing it)
+COMMANDS = {
+    "run": ("benchmark.cli.run:run", "Run suites on models, store every trial, print the ranking."),
+    "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
+    "show": ("benchmark.cli.board:show", "Everything known of one observer."),
+    "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
+    "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),
+    "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
+    "import": ("benchmark.cli.trials:import_group", "Bring in trials of people and of published networks."),
+    "rescore": ("benchmark.cli.trials:rescore", "Score stored trials again, without any model."),
+    "models": ("benchmark.cli.models:models", "List, show and check models."),
+    "register": ("benchmark.cli.models:register", "Register a checkpoint as a model."),
+    "data": ("benchmark.cli.data:data", "List, fetch, add and verify stimulus sets."),
+    "suites": ("benchmark.cli.suites:suites", "List, show and check test suites."),
+    "doctor": ("benchmark.cli.doctor:doctor", "What this installation can do, and what is missing."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the table, then whatever was attached."""
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command on demand."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command table, from the one-line helps."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Unknown commands are answered with close matches."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from benchmark.errors import unknown_name
+
+            raise unknown_name("command", args[0], COMMANDS, "`bench --help` explains them.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gestaltbench", prog_name="bench")
+def cli() -> None:
+    """Does my network see like a person, and does it break like a machine?
+
+    Observers answer trials; trials are stored in results.db; scores are computed from stored trials; the
+    leaderboard ranks scores. Exit codes: 0 done, 1 failed, 2 usage, 3 partly failed.
+    """
+
+
+def main() -> None:
+    """Entry point of `bench`: a user's mistake is one line on stderr, never a traceback."""
+    from benchmark.errors import BenchError
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except BenchError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; what is stored stays, the same command goes on from there.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"bench: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,96 @@
+"""`bench rank`, `show`, `compare`, `export`: reading the leaderboard, without torch."""
+
+from __future__ import annotations
+
+import click
+
+from benchmark.cli.options import db_option, suite_option
+
+
+@click.command()
+@suite_option
+@click.option("--by", metavar="METRIC", help="Rank by this metric instead of the suite's headline.")
+@click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
+@click.option("--all", "everything", is_flag=True, help="Every row, not only the first 50.")
+@db_option
+def rank(suite: str | None, by: str | None, models: str | None, everything: bool, db: str | None) -> int:
+    """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
+
+    One table per stimulus set: rows of different stimuli are never ranked together.
+    """
+    shown = print_boards(suite, by=by, models=models, db=db, limit=None if everything else 50)
+    if not shown:
+        click.echo("no scores yet: `bench run` makes them.", err=True)
+    return 0
+
+
+def print_boards(
+    suite: str | None,
+    *,
+    by: str | None = None,
+    models: str | None = None,
+    db: str | None = None,
+    limit: int | None = 50,
+) -> int:
+    """Print every board of a suite; returns how many there were."""
+    from rich.console import Console
+
+    from benchmark import api
+    from benchmark.leaderboard import render_board
+
+    found = api.rank(suite, by=by, models=models, db=db)
+    console = Console()
+    for board in found:
+        console.print(render_board(board, limit=limit))
+    return len(found)
+
+
+@click.command()
+@click.argument("observer")
+@db_option
+def show(observer: str, db: str | None) -> int:
+    """Every score of one observer, with intervals, reasons and where the numbers come from."""
+    from rich.console import Console
+
+    from benchmark import api
+    from benchmark.leaderboard import render_observer
+
+    Console().print(render_observer(observer, api.show(observer, db=db)))
+    return 0
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@suite_option
+@db_option
+def compare(a: str, b: str, suite: str | None, db: str | None) -> int:
+    """Paired tests of A against B on the stimuli that both answered, Holm-adjusted."""
+    from rich.console import Console
+
+    from benchmark import api
+    from benchmark.leaderboard import render_comparisons
+
+    Console().print(render_comparisons(a, b, api.compare(a, b, suite=suite, db=db)))
+    return 0
+
+
+@click.command()
+@suite_option
+@click.option("--by", metavar="METRIC", help="Rank by this metric.")
+@click.option("--format", "form", type=click.Choice(["csv", "json", "markdown", "latex"]), default="csv")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write (default: standard output).")
+@db_option
+def export(suite: str | None, by: str | None, form: str, output: str | None, db: str | None) -> int:
+    """The ranked tables at full precision (csv, json) or as printed (markdown, latex)."""
+    from pathlib import Path
+
+    from benchmark import api
+    from benchmark.leaderboard import export_boards
+
+    text = export_boards(api.rank(suite, by=by, db=db), form)
+    if output:
+        Path(output).write_text(text)
+    else:
+        click.echo(text, nl=not text.endswith("\n"))
+    return 0

@@ -1,0 +1,94 @@
+"""`bench data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def data() -> None:
+    """List, fetch, add and verify stimulus sets."""
+
+
+@data.command("list")
+def list_sets() -> int:
+    """The catalogue: what there is, what is on this disk, and under which licence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmark.settings import read_settings
+    from benchmark.stimuli.catalogue import read_catalogue
+    from benchmark.stimuli.fetch import locate
+
+    settings = read_settings()
+    table = Table(box=None, pad_edge=False)
+    for column in ("set", "on disk", "kind", "count", "licence", "what"):
+        table.add_column(column, overflow="fold")
+    for name, entry in read_catalogue(settings).items():
+        there = locate(name, settings)
+        table.add_row(name, "yes" if there else "no", entry.kind, str(entry.count or ""), entry.license, entry.title)
+    Console().print(table)
+    return 0
+
+
+@data.command()
+@click.argument("names", nargs=-1, required=True)
+def fetch(names: tuple[str, ...]) -> int:
+    """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them."""
+    from benchmark.settings import read_settings
+    from benchmark.stimuli.fetch import fetch as get
+
+    for name in names:
+        click.echo(get(name, read_settings(), lambda text: click.echo(text, err=True)))
+    return 0
+
+
+@data.command()
+@click.argument("name")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--role", help="What suites know it as (a catalogue name brings its own).")
+@click.option("--space", help="Label space of its categories: geirhos16, imagenet1k, ...")
+@click.option("--layout", help="class-folder, session, labels-csv.")
+def add(name: str, folder: Path, role: str | None, space: str | None, layout: str | None) -> int:
+    """Use a folder that is already on this disk."""
+    from benchmark.settings import read_settings
+    from benchmark.stimuli.fetch import add as note
+
+    entry = note(name, folder, read_settings(), role=role, space=space, layout=layout)
+    click.echo(f"added '{entry.name}' from {folder}")
+    return 0
+
+
+@data.command()
+@click.argument("name")
+def verify(name: str) -> int:
+    """Count and read a set's files, and compare them with the catalogue."""
+    from benchmark.settings import read_settings
+    from benchmark.stimuli.fetch import verify as check
+
+    found = check(name, read_settings())
+    for line in found.lines:
+        click.echo(line)
+    return 0 if found.ok else 1
+
+
+@data.command()
+@click.argument("name")
+def path(name: str) -> int:
+    """Where a set lies on this disk."""
+    from benchmark.errors import MissingStimuli, unknown_name
+    from benchmark.settings import read_settings
+    from benchmark.stimuli.catalogue import read_catalogue
+    from benchmark.stimuli.fetch import locate
+
+    settings = read_settings()
+    known = read_catalogue(settings)
+    if name not in known:
+        raise unknown_name("stimulus set", name, known, "`bench data list` explains them.")
+    found = locate(name, settings)
+    if found is None:
+        raise MissingStimuli(f"'{name}' is not on this disk. Get it with `bench data fetch {name}`.")
+    click.echo(found)
+    return 0

@@ -1,0 +1,139 @@
+"""`bench models` and `bench register`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.checks import Check
+
+SUBCOMMANDS = ("list", "show", "check")
+
+
+class PatternGroup(click.Group):
+    """`bench models PATTERN` means `bench models list PATTERN`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert `list` where the first word is not a subcommand."""
+        if not args or (args[0] not in SUBCOMMANDS and args[0] not in ("-h", "--help")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=PatternGroup)
+def models() -> None:
+    """List, show and check models: `bench models [PATTERN]`, `bench models show NAME`."""
+
+
+@models.command("list")
+@click.argument("pattern", required=False)
+def list_models(pattern: str | None) -> int:
+    """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmark import api
+    from benchmark.settings import read_settings
+    from registry.load import availability
+
+    settings = read_settings()
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "on disk", "labels", "training", "source"):
+        table.add_column(column, overflow="fold")
+    for card in api.models(pattern):
+        there = availability(card, settings.weights)
+        table.add_row(
+            card.name, "yes" if there.on_disk else f"no: {there.note}", card.labels, ", ".join(card.training), card.source
+        )
+    Console().print(table)
+    _warn_broken()
+    return 0
+
+
+def _warn_broken() -> None:
+    from benchmark.settings import read_settings
+    from registry.cards import read_cards
+
+    for path, reason in read_cards(read_settings().cards).broken.items():
+        click.echo(f"warning: card {path} is left out: {reason}", err=True)
+
+
+@models.command("show")
+@click.argument("name")
+def show_model(name: str) -> int:
+    """One card in full, as YAML."""
+    import yaml
+
+    from benchmark import api
+    from benchmark.settings import read_settings
+
+    card = api.one_card(name, read_settings())
+    plain = card.model_dump(mode="json", exclude_none=True)
+    click.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+    return 0
+
+
+@models.command("check")
+@click.argument("name")
+@click.option("--device", default="cpu", show_default=True)
+def check_model(name: str, device: str) -> int:
+    """Load a model and test it: finite logits, not probabilities, same answer twice, gradients, class count."""
+    from benchmark import api
+    from registry.checks import check
+    from registry.ideal import IdealObserver
+
+    model = api.load_model(name, device=device)
+    if isinstance(model, IdealObserver):
+        click.echo("ok    an ideal observer: it answers from labels, there is nothing to load")
+        return 0
+    return _print_checks(check(model))
+
+
+def _print_checks(checks: Sequence[Check]) -> int:
+    for one in checks:
+        click.echo(f"{'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}")
+    return 0 if all(one.ok for one in checks) else 1
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--arch", required=True, metavar="SOURCE:NAME", help="timm:resnet50, torchvision:vgg16, python:module:function, export."
+)
+@click.option("--weights", metavar="FILE", help=".safetensors, .pt, .pth or an exported .pt2 program.")
+@click.option("--labels", metavar="SPACE|FILE", help="imagenet1k (default), geirhos16, world16, or a YAML mapping file.")
+@click.option("--mean", help="Three numbers, comma separated.")
+@click.option("--std", help="Three numbers, comma separated.")
+@click.option("--size", type=int, help="Input side in pixels.")
+@click.option("--resize", type=int, help="Shorter side before the centre crop of natural images.")
+@click.option("--interpolation", help="bilinear, bicubic, ...")
+@click.option("--channels", type=click.Choice(["rgb", "bgr"]))
+@click.option("--scale", type=float, help="Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).")
+@click.option("--training", multiple=True, metavar="TAG", help="Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.")
+def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
+    """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
+
+        bench register my-net --arch timm:resnet50 --weights checkpoint.pt
+    """
+    from benchmark import api
+
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    for key in ("mean", "std"):
+        if key in given:
+            given[key] = _three(given[key], f"--{key}")
+    card, checks = api.register(name, arch, weights, **given)
+    code = _print_checks(checks)
+    click.echo(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}). Next: bench run --model {card.name}")
+    return code
+
+
+def _three(text: str, option: str) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected three numbers like 0.485,0.456,0.406, got '{text}'", param_hint=option) from None
+    return first, second, third

@@ -1,0 +1,143 @@
+"""`bench run`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmark.cli.options import db_option
+
+if TYPE_CHECKING:
+    from benchmark.api import Prepared
+    from benchmark.engine.running import RunReport
+
+
+@click.command()
+@click.option(
+    "--model", "-m", "models", multiple=True, metavar="PATTERN", help="Model names, globs or comma lists; repeatable."
+)
+@click.option("--suite", "-s", default="all", show_default=True, metavar="NAME|all")
+@click.option("--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]))
+@click.option("--batch-size", default="auto", show_default=True, metavar="auto|N")
+@click.option("--compile", "compile_model", is_flag=True, help="torch.compile the networks.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything random; one stream per stimulus.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, what is cached and what it would cost; run nothing.")
+@click.option("--strict", is_flag=True, help="Exit 3 where a suite does not apply to a model.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
+@db_option
+def run(
+    models: tuple[str, ...],
+    suite: str,
+    limit: int | None,
+    device: str,
+    precision: str,
+    batch_size: str,
+    compile_model: bool,
+    seed: int,
+    dry_run: bool,
+    strict: bool,
+    quiet: bool,
+    db: str | None,
+) -> int:
+    """Run suites on models, store every trial, and print the ranking.
+
+    Without --model: everything that needs no download (the built-in world's networks and ideal observers, and
+    weights that installed packages bring). An interrupted run resumes by the same command.
+    """
+    from benchmark import api
+    from benchmark.settings import read_settings
+
+    request = api.RunRequest(
+        models=",".join(models) or api.DEFAULT_MODELS,
+        suites=suite,
+        limit=limit,
+        device=device,
+        precision=precision,
+        batch=_batch(batch_size),
+        compile=compile_model,
+        seed=seed,
+    )
+    prepared = api.prepare(request, read_settings(db))
+    _broken(prepared)
+    if dry_run:
+        _print_plan(prepared)
+        return 0
+    report = _carry_out(prepared, quiet)
+    return report.exit_code or (3 if strict and report.skipped else 0)
+
+
+def _batch(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise click.BadParameter(f"expected 'auto' or a number of at least 1, got '{text}'", param_hint="--batch-size")
+    return int(text)
+
+
+def _broken(prepared: Prepared) -> None:
+    for name, reason in prepared.suites.broken.items():
+        click.echo(f"warning: suite '{name}' is left out: {reason}", err=True)
+
+
+def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
+    from rich.console import Console
+
+    from benchmark import api
+    from benchmark.cli.progress import Bars
+
+    console = Console(stderr=True)
+    click.echo(f"writing to {prepared.settings.db}", err=True)
+    command = shlex.join(["bench", *sys.argv[1:]])
+    started = time.monotonic()
+    if quiet or not console.is_terminal:
+        report = api.execute(prepared, api.Silent(), command)
+    else:
+        with Bars(console) as bars:
+            report = api.execute(prepared, bars, command)
+    _print_report(report, time.monotonic() - started)
+    _print_ranking(prepared)
+    return report
+
+
+def _print_report(report: RunReport, seconds: float) -> None:
+    counts = ", ".join(f"{number} {status}" for status, number in sorted(report.counts.items())) or "nothing to do"
+    click.echo(f"{counts} in {seconds:.0f} s", err=True)
+    for name, reason in report.failed.items():
+        click.echo(f"failed: {name}: {reason}", err=True)
+    reasons: dict[str, list[str]] = {}
+    for name, reason in report.skipped.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        more = f" (and {len(names) - 3} more)" if len(names) > 3 else ""
+        click.echo(f"not applicable: {', '.join(names[:3])}{more}: {reason}", err=True)
+
+
+def _print_ranking(prepared: Prepared) -> None:
+    from benchmark.cli.board import print_boards
+
+    names = ",".join(dict.fromkeys(task.suite.name for task in prepared.tasks))
+    print_boards(names, db=prepared.settings.db)
+
+
+def _print_plan(prepared: Prepared) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmark.engine.estimating import estimates
+
+    table = Table(title=f"plan (leaderboard: {prepared.settings.db})", title_justify="left")
+    for column in ("model", "suite", "space", "trials", "cached", "about"):
+        table.add_column(column, justify="right" if column in ("trials", "cached", "about") else "left")
+    total = 0.0
+    for row in estimates(prepared.tasks, prepared.settings, prepared.request.seed):
+        table.add_row(row.model, row.suite, row.space, str(row.trials), row.cached, row.note)
+        total += row.seconds
+    console = Console()
+    console.print(table)
+    console.print(f"about {total:.0f} s of computing for the rows whose speed is known", highlight=False)

@@ -1,0 +1,57 @@
+"""`bench suites`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def suites(ctx: click.Context) -> None:
+    """List, show and check test suites."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_suites)
+
+
+@suites.command("list")
+def list_suites() -> int:
+    """Every suite that is installed; a broken one is named with its error."""
+    from benchmark.plugins import find_suites
+
+    shelf = find_suites()
+    for suite in shelf.suites.values():
+        click.echo(f"{suite.name:<20} v{suite.version}  {suite.summary}")
+    for name, reason in shelf.broken.items():
+        click.echo(f"{name:<20} BROKEN  {reason}")
+    return 1 if shelf.broken else 0
+
+
+@suites.command("show")
+@click.argument("name")
+def show_suite(name: str) -> int:
+    """A suite's metrics with their definitions, directions and chance levels."""
+    from benchmark.plugins import find_suites, select_suites
+
+    for suite in select_suites(name, find_suites()):
+        click.echo(f"{suite.name} v{suite.version}: {suite.summary}")
+        click.echo(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
+        for metric in suite.metrics:
+            chance = f", chance {metric.chance:.4g}" if metric.chance is not None else ""
+            mark = " (headline)" if metric.headline else ""
+            click.echo(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}; on {metric.role}]")
+    return 0
+
+
+@suites.command("check")
+@click.argument("name")
+def check_suite(name: str) -> int:
+    """Run the conformance kit (benchmark.testing) on a suite."""
+    from benchmark.plugins import find_suites, select_suites
+    from benchmark.testing import check_suite as conformance
+
+    failed = False
+    for suite in select_suites(name, find_suites()):
+        for check in conformance(suite):
+            failed |= not check.ok
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+    return 1 if failed else 0

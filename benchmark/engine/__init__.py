@@ -1,0 +1,1 @@
+"""How observers are run: plan, walk the blocks, store chunk by chunk, score."""

@@ -1,0 +1,73 @@
+"""Device and precision: chosen once per run, stated in every observation."""
+
+import contextlib
+import ctypes
+import ctypes.util
+import platform
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from benchmark.contracts import Policy
+from benchmark.errors import BenchError
+
+Precision = Literal["fp32", "tf32", "bf16"]
+# mallopt parameters of glibc (malloc.h)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEEP = 2**30
+
+
+def choose_device(wanted: str) -> str:
+    """"auto" -> "cuda", "mps" or "cpu", whichever is there first. A device that is not there is an error."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if wanted == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    there = {"cpu": True, "cuda": cuda, "mps": mps}
+    kind = wanted.partition(":")[0]
+    if not there.get(kind, False):
+        have = ", ".join(name for name, is_there in there.items() if is_there)
+        raise BenchError(f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them.")
+    return wanted
+
+
+def make_policy(device: str, precision: Precision, *, compile_model: bool = False, seed: int = 0) -> Policy:
+    """The policy of a run; the index of a device ("cuda:1") is not part of it."""
+    kind = device.partition(":")[0]
+    if precision == "tf32" and kind != "cuda":
+        raise BenchError(f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32.")
+    return Policy(kind, precision, compile_model, seed)
+
+
+@contextlib.contextmanager
+def numerics(policy: Policy) -> Iterator[None]:
+    """Set the precision of matrix products for a run, and put back what was set before."""
+    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.get_num_threads())
+    tf32 = policy.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        with _autocast(policy):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[:2]
+        torch.set_num_threads(before[2])
+
+
+def _autocast(policy: Policy) -> contextlib.AbstractContextManager[object]:
+    if policy.precision != "bf16":
+        return contextlib.nullcontext()
+    return torch.autocast(policy.device, torch.bfloat16)
+
+
+def keep_pages() -> None:
+    """Tell glibc to keep freed activations instead of unmapping them.
+
+    Otherwise every large activation is mapped, zero-filled by the kernel and unmapped again in each pass:
+    a third of the CPU time at batch 25. Without effect elsewhere than on Linux with glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(ctypes.util.find_library("c"))
+    for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+        libc.mallopt(parameter, _KEEP)
+    libc.mallopt(_M_TOP_PAD, 64 * 2**20)

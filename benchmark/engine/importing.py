@@ -1,0 +1,105 @@
+"""Published trials -> observers in the store. Scored like everything else, without any weights."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.contracts import CHUNK, Array, Observer, Stimuli
+from benchmark.engine.scoring import IMPORTED
+from benchmark.keys import digest
+from benchmark.stimuli.trials import TrialFile, read_trials, trial_stimuli
+from benchmark.store import Chunk, Observation, Store
+
+KEPT = ("response", "condition", "session", "trial", "rt")
+
+
+@dataclass
+class ImportReport:
+    """What came in: observers by experiment; `trials` counts rows; `known` observations were there already."""
+
+    observers: dict[str, list[str]] = field(default_factory=dict)
+    trials: int = 0
+    known: int = 0
+
+
+def import_trials(path: Path, store: Store, run: int) -> ImportReport:
+    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError."""
+    report = ImportReport()
+    files = read_trials(path)
+    for experiment in dict.fromkeys(file.experiment for file in files):
+        mine = [file for file in files if file.experiment == experiment]
+        for same_images in _by_images(mine):
+            _import(same_images, store, run, report)
+    return report
+
+
+def _import(files: Sequence[TrialFile], store: Store, run: int, report: ImportReport) -> None:
+    """The files of observers who answered the same images: one stimulus set, one observation per observer."""
+    stimuli = trial_stimuli(list(files))
+    store.put_stimuli(stimuli)
+    for observer in dict.fromkeys(file.observer for file in files):
+        mine = [file for file in files if file.observer == observer]
+        columns = _ordered(_joined(mine), stimuli)
+        key = digest([IMPORTED, observer, stimuli.digest, columns["response"].tolist(), columns["condition"].tolist()])
+        report.observers.setdefault(stimuli.name, []).append(observer)
+        if store.complete(key):
+            report.known += 1
+            continue
+        row = store.put_observer(Observer(observer, mine[0].kind, digest([mine[0].kind, observer])))
+        _put(store, run, row, stimuli, key, columns)
+        report.trials += len(stimuli)
+
+
+def _put(store: Store, run: int, observer: int, stimuli: Stimuli, key: str, columns: dict[str, Array]) -> None:
+    n = len(stimuli)
+    store.put_observation(
+        run,
+        Observation(
+            key=key,
+            observer=observer,
+            suite=IMPORTED,
+            version=1,
+            space=stimuli.space,
+            stimuli=stimuli.digest,
+            role=stimuli.name,
+            condition="",
+            presentation="published",
+            transform="",
+            n=n,
+            details={},
+        ),
+    )
+    store.put_chunks(
+        run,
+        [
+            Chunk(key, start // CHUNK, start, {name: values[start : start + CHUNK] for name, values in columns.items()})
+            for start in range(0, n, CHUNK)
+        ],
+    )
+
+
+def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
+    """Files grouped by the set of images that their observer answered."""
+    images: dict[str, set[str]] = {}
+    kept = list(files)
+    for file in kept:
+        images.setdefault(file.observer, set()).update(file.columns["stimulus"].tolist())
+    groups: dict[frozenset[str], list[TrialFile]] = {}
+    for file in kept:
+        groups.setdefault(frozenset(images[file.observer]), []).append(file)
+    return list(groups.values())
+
+
+def _joined(files: Sequence[TrialFile]) -> dict[str, Array]:
+    names = ("stimulus", *KEPT)
+    return {name: np.concatenate([file.columns[name] for file in files]) for name in names}
+
+
+def _ordered(columns: dict[str, Array], stimuli: Stimuli) -> dict[str, Array]:
+    """One answer per image, in the set's order: the first session's, where later sessions repeat an image."""
+    _, first = np.unique(columns["stimulus"], return_index=True)
+    names = columns["stimulus"][first]
+    order = first[np.searchsorted(names, np.asarray(stimuli.ids))]
+    return {name: columns[name][order] for name in KEPT}

@@ -1,0 +1,84 @@
+"""Cards x suites -> tasks: what each observer is shown, or why a suite does not apply to it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmark.contracts import Plan, Shelf, Suite
+from benchmark.errors import MissingStimuli
+from benchmark.settings import Settings
+from benchmark.stimuli.shelf import LocalShelf
+from registry.cards import ModelCard
+from registry.labels import label_space
+
+
+@dataclass(frozen=True)
+class Task:
+    """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there."""
+
+    card: ModelCard
+    suite: Suite
+    space: str
+    plan: Plan
+    reason: str = ""
+
+    @property
+    def trials(self) -> int:
+        """How many stimuli are shown."""
+        return sum(len(block.stimuli) for block in self.plan.blocks)
+
+
+def plan_tasks(cards: Iterable[ModelCard], suites: Sequence[Suite], settings: Settings, limit: int | None) -> list[Task]:
+    """Every card under every suite. Plans of one suite and space are made once and shared by all cards."""
+    plans = _Plans(settings, limit)
+    return [task for card in cards for suite in suites for task in _tasks(card, suite, plans)]
+
+
+class _Plans:
+    """Plans by suite and space: opening a set reads every file's digest, so it happens once per run."""
+
+    def __init__(self, settings: Settings, limit: int | None) -> None:
+        self._settings, self._limit = settings, limit
+        self._shelves: dict[str, Shelf] = {}
+        self._plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
+
+    def get(self, suite: Suite, space: str) -> Plan:
+        """The plan. Raises MissingStimuli where the suite's main set is not on disk."""
+        key = (suite.name, space)
+        if key not in self._plans:
+            self._plans[key] = self._make(suite, space)
+        found = self._plans[key]
+        if isinstance(found, MissingStimuli):
+            raise found
+        return found
+
+    def _make(self, suite: Suite, space: str) -> Plan | MissingStimuli:
+        shelf = self._shelves.setdefault(space, LocalShelf(space, self._settings, self._limit))
+        try:
+            return suite.plan(suite.config, shelf)
+        except MissingStimuli as missing:
+            return missing
+
+
+def _tasks(card: ModelCard, suite: Suite, plans: _Plans) -> Iterator[Task]:
+    """One task per space in which the card can answer and whose stimuli are here; else one with the reason."""
+    spaces, reason = _spaces(card, suite)
+    planned, missing = [], []
+    for space in spaces:
+        try:
+            planned.append(Task(card, suite, space, plans.get(suite, space)))
+        except MissingStimuli as error:
+            missing.append(str(error))
+    yield from planned or [Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason or "; ".join(missing))]
+
+
+def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
+    if card.source == "ideal":
+        if suite.needs == "decisions":
+            return suite.spaces, ""
+        return (), f"an ideal observer answers from labels: it has no {suite.needs}"
+    answers = label_space(card.labels).answers
+    shared = tuple(space for space in suite.spaces if space in answers)
+    return shared, "" if shared else (
+        f"its labels '{card.labels}' answer in {', '.join(answers)}; the suite's stimuli are labelled in "
+        f"{', '.join(suite.spaces)}"
+    )

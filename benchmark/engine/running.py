@@ -1,0 +1,266 @@
+"""One run: load observers in groups that fit the device, show what is missing, score, record what failed."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from benchmark.contracts import Observer, Policy, Suite
+from benchmark.engine import tuning
+from benchmark.engine.device import keep_pages, numerics
+from benchmark.engine.environment import environment
+from benchmark.engine.planning import Task
+from benchmark.engine.scoring import score_imported, score_keys
+from benchmark.engine.walking import Job, Reporter, Resident, Walk, chunk_count, chunk_index
+from benchmark.errors import BenchError
+from benchmark.keys import observation_key
+from benchmark.settings import Settings
+from benchmark.store import Observation, Store
+from registry.cards import ModelCard
+from registry.ideal import IdealObserver
+from registry.load import load_observer
+from registry.model import LoadedModel
+
+CPU_BYTES = 4 * 2**30
+GPU_SHARE = 0.4  # of the free memory; the rest is for activations
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is made. batch: None tunes it; device: as torch names it ("cuda:1"); policy: as stored."""
+
+    device: str
+    policy: Policy
+    batch: int | None = None
+    command: str = "bench run"
+
+
+@dataclass
+class RunReport:
+    """What a run did: per task "done", "cached", "not applicable" or "failed", with the reasons of the last two."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    decoded: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 all failed, 3 some failed."""
+        if not self.failed:
+            return 0
+        return 3 if self.counts["done"] + self.counts["cached"] else 1
+
+
+class RunReporter(Reporter, Protocol):
+    """The walk's reporter, told beforehand how many answers an observer still owes."""
+
+    def expect(self, observer: str, trials: int) -> None:
+        """`observer` owes `trials` answers."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An observer in memory with its row in the store and its tasks."""
+
+    resident: Resident
+    identity: str
+    row: int
+    tasks: tuple[Task, ...]
+
+
+def execute(
+    tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: RunReporter
+) -> RunReport:
+    """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
+    keep_pages()
+    report = RunReport()
+    run = store.begin_run(options.command, environment(options.device, torch.get_num_threads()))
+    status = "interrupted"
+    try:
+        with numerics(options.policy):
+            _Run(store, run, settings, options, reporter, report).all(tasks)
+        score_imported(store, run, suites_of(tasks))
+        status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
+    finally:
+        store.end_run(run, status)
+    return report
+
+
+@dataclass(frozen=True)
+class _Run:
+    store: Store
+    run: int
+    settings: Settings
+    options: RunOptions
+    reporter: RunReporter
+    report: RunReport
+
+    def all(self, tasks: Sequence[Task]) -> None:
+        walk = Walk(self.store, self.run, self.options.policy.seed, self.options.device, self.reporter)
+        for group in self._groups(tasks):
+            self._group(group, walk)
+        self.report.decoded = walk.decoded
+
+    def _group(self, group: Sequence[Loaded], walk: Walk) -> None:
+        jobs = [job for loaded in group for task in loaded.tasks for job in self._jobs(loaded, task)]
+        for loaded in group:
+            self._tune(loaded.resident, jobs)
+            owed = sum(_trials(job) for job in jobs if job.resident is loaded.resident)
+            self.reporter.expect(loaded.resident.name, owed)
+        walk.show(jobs)
+        worked = {job.key for job in jobs}
+        for loaded in group:
+            for task in loaded.tasks:
+                self._finish(loaded, task, worked)
+
+    def _groups(self, tasks: Sequence[Task]) -> Iterator[list[Loaded]]:
+        """Observers in groups whose weights fit in memory together, so that they share decoding."""
+        group: list[Loaded] = []
+        room = budget = _budget(self.options.device)
+        for card, mine in _by_card(tasks):
+            loaded = self._load(card, mine)
+            if loaded is None:
+                continue
+            size = _bytes(loaded.resident)
+            if group and size > room:
+                yield group
+                group, room = [], budget
+            group.append(loaded)
+            room -= size
+        if group:
+            yield group
+
+    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> Loaded | None:
+        wanted = [task for task in tasks if not self._does_not_apply(task)]
+        if not wanted:
+            return None
+        try:
+            observer = load_observer(
+                card,
+                weights_folder=self.settings.weights,
+                mirror=self.settings.mirror,
+                device=self.options.device,
+            )
+        except (BenchError, RuntimeError, OSError) as error:
+            for task in wanted:
+                self._record(None, task, "failed", str(error))
+            return None
+        resident = Resident(card.name, observer if isinstance(observer, IdealObserver) else _unfed(observer))
+        kind = "ideal" if isinstance(observer, IdealObserver) else "network"
+        row = self.store.put_observer(Observer(card.name, kind, observer.identity, card.model_dump(mode="json")))
+        return Loaded(resident, observer.identity, row, tuple(wanted))
+
+    def _does_not_apply(self, task: Task) -> bool:
+        if task.plan.blocks:
+            return False
+        self._record(None, task, "not applicable", task.reason)
+        return True
+
+    def _jobs(self, loaded: Loaded, task: Task) -> Iterator[Job]:
+        for block in task.plan.blocks:
+            key = observation_key(loaded.identity, block, task.suite, self.options.policy)
+            there = self.store.chunks(key)
+            chunks = frozenset(range(chunk_count(block.stimuli))) - there
+            if chunks:
+                if not there:
+                    self._put(loaded, task, key)
+                yield Job(loaded.resident, task.suite, task.space, block, key, chunks)
+
+    def _put(self, loaded: Loaded, task: Task, key: str) -> None:
+        for observation in self._observations(loaded, task):
+            if observation.key == key:
+                stimuli = next(b.stimuli for b in task.plan.blocks if b.stimuli.digest == observation.stimuli)
+                self.store.put_stimuli(stimuli)
+                self.store.put_observation(self.run, observation)
+
+    def _observations(self, loaded: Loaded, task: Task) -> list[Observation]:
+        policy = self.options.policy
+        return [
+            Observation(
+                key=observation_key(loaded.identity, block, task.suite, policy),
+                observer=loaded.row,
+                suite=task.suite.name,
+                version=task.suite.version,
+                space=task.space,
+                stimuli=block.stimuli.digest,
+                role=block.role,
+                condition=block.condition,
+                presentation=block.presentation,
+                transform=block.transform.name if block.transform else "",
+                n=len(block.stimuli),
+                details={"policy": policy.__dict__, "missing": dict(task.plan.missing)},
+            )
+            for block in task.plan.blocks
+        ]
+
+    def _tune(self, resident: Resident, jobs: Sequence[Job]) -> None:
+        """Only what has work is tuned. A batch size that the user gave is used as given."""
+        if isinstance(resident.observer, IdealObserver) or not any(job.resident is resident for job in jobs):
+            return
+        model, device = resident.observer.model, self.options.device
+        found = tuning.plain(self.options.batch) if self.options.batch else self._tuned(model)
+        torch.set_num_threads(found.threads)
+        resident.observer = tuning.feed(model, found, device=device, compile_model=self.options.policy.compile)
+        resident.batch = found.batch
+
+    def _tuned(self, model: LoadedModel) -> tuning.Tuning:
+        return tuning.tune(model, self.options.device, self.settings.tuning)
+
+    def _finish(self, loaded: Loaded, task: Task, worked: set[str]) -> None:
+        if loaded.resident.failure:
+            self._record(loaded.row, task, "failed", loaded.resident.failure)
+            return
+        observations = self._observations(loaded, task)
+        try:
+            fresh = score_keys(self.store, self.run, task.suite, observations, task.plan.missing)
+        except BenchError as error:
+            self._record(loaded.row, task, "failed", str(error))
+            return
+        done = fresh or any(observation.key in worked for observation in observations)
+        self._record(loaded.row, task, "done" if done else "cached", "")
+
+    def _record(self, row: int | None, task: Task, status: str, reason: str) -> None:
+        name = f"{task.card.name} under {task.suite.name}"
+        self.report.counts[status] += 1
+        if status == "failed":
+            self.report.failed[name] = reason
+        elif status == "not applicable":
+            self.report.skipped[name] = reason
+        if status != "cached":
+            self.store.put_outcome(self.run, row, task.card.name, task.suite.name, task.space, status, reason)
+
+
+def _unfed(model: LoadedModel) -> tuning.Feed:
+    return tuning.Feed(model, tuning.PLAIN, model.forward)
+
+
+def _by_card(tasks: Sequence[Task]) -> list[tuple[ModelCard, list[Task]]]:
+    groups: dict[str, tuple[ModelCard, list[Task]]] = {}
+    for task in tasks:
+        groups.setdefault(task.card.name, (task.card, []))[1].append(task)
+    return list(groups.values())
+
+
+def _trials(job: Job) -> int:
+    return sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks)
+
+
+def _bytes(resident: Resident) -> int:
+    """Bytes of weights, twice: the tuned form is kept beside the plain one."""
+    if isinstance(resident.observer, IdealObserver):
+        return 0
+    return 2 * sum(p.numel() * p.element_size() for p in resident.observer.model.module.parameters())
+
+
+def _budget(device: str) -> int:
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0] * GPU_SHARE)
+    return CPU_BYTES
+
+
+def suites_of(tasks: Sequence[Task]) -> list[Suite]:
+    """The suites of a plan, each once."""
+    return list({task.suite.name: task.suite for task in tasks}.values())

@@ -1,0 +1,146 @@
+"""Views: what a suite sees of one batch, lazily, each thing computed at most once."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NoReturn
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Block
+from benchmark.engine.tuning import Feed
+from benchmark.errors import ModelFailure
+from benchmark.stimuli.sets import seeds_of
+from registry.ideal import IdealObserver
+from registry.labels import Grouping, decide
+
+#: Answers whose two best categories are closer than this (relative) are decided on the plain path: one image
+#: at a time, unfolded, so that batch size, layout and folding cannot tip them.
+NEAR_TIE = 1e-3
+
+
+class BatchView:
+    """A network on one batch. `pixels`: NCHW float32 in [0,1], before the network's own resize."""
+
+    def __init__(
+        self, feed: Feed, block: Block, index: NDArray[np.int64], pixels: torch.Tensor, grouping: Grouping, seed: int
+    ) -> None:
+        self.block = block
+        self.index = index
+        self.categories = grouping.categories
+        self._feed = feed
+        self._pixels = pixels
+        self._grouping = grouping
+        self._seed = seed
+
+    @cached_property
+    def labels(self) -> Mapping[str, Array]:
+        """Label columns of the batch."""
+        return {name: values[self.index] for name, values in self.block.stimuli.labels.items()}
+
+    @cached_property
+    def seeds(self) -> NDArray[np.uint64]:
+        """One seed per stimulus."""
+        return seeds_of(self.block.stimuli, self.index, self._seed)
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """NCHW in [0,1] at the network's input."""
+        return self._feed.model.fit(self._pixels)
+
+    @cached_property
+    def logits(self) -> torch.Tensor:
+        """[n, classes] float32, finite."""
+        with torch.inference_mode():
+            logits = self._feed.run(self.images).float()
+        if not bool(torch.isfinite(logits).all()):
+            raise ModelFailure(_not_finite(self, logits))
+        return logits
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """[n, categories], near-ties from the plain path."""
+        values = decide(self.logits, self._grouping).cpu().numpy().astype(np.float32, copy=False)
+        for row in near_ties(values):
+            values[row] = self._plainly(int(row))
+        return values
+
+    @cached_property
+    def responses(self) -> Array:
+        """[n] category names."""
+        return np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The tuned network on other images; differentiable."""
+        return self._feed.run(images)
+
+    def _plainly(self, row: int) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits = self._feed.model.forward(self.images[row : row + 1].contiguous())
+        return decide(logits, self._grouping)[0].cpu().numpy()
+
+
+class IdealView:
+    """An ideal observer on one batch: answers from labels; it has neither logits nor gradients."""
+
+    def __init__(
+        self, observer: IdealObserver, block: Block, index: NDArray[np.int64], categories: tuple[str, ...], seed: int
+    ) -> None:
+        self.block = block
+        self.index = index
+        self.categories = categories
+        self._observer = observer
+        self._seed = seed
+
+    @cached_property
+    def labels(self) -> Mapping[str, Array]:
+        """Label columns of the batch."""
+        return {name: values[self.index] for name, values in self.block.stimuli.labels.items()}
+
+    @cached_property
+    def seeds(self) -> NDArray[np.uint64]:
+        """One seed per stimulus."""
+        return seeds_of(self.block.stimuli, self.index, self._seed)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """[n, categories], all on the answer."""
+        return self._observer.answer(self.labels, self.seeds, self.categories)
+
+    @cached_property
+    def responses(self) -> Array:
+        """[n] category names."""
+        return np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+
+    @property
+    def images(self) -> NoReturn:
+        """Ideal observers see labels, not pixels."""
+        raise ModelFailure("an ideal observer has no images: the suite must state that it needs logits")
+
+    logits = images
+
+    def forward(self, images: torch.Tensor) -> NoReturn:
+        """Ideal observers are not networks."""
+        raise ModelFailure("an ideal observer has no forward pass: the suite must state that it needs gradients")
+
+
+def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows of [n, categories] whose best two are within `NEAR_TIE` of each other, relative to the best."""
+    if probabilities.shape[1] < 2:
+        return np.empty(0, dtype=np.int64)
+    second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
+    return np.flatnonzero(first - second <= NEAR_TIE * first)
+
+
+def _not_finite(view: BatchView, logits: torch.Tensor) -> str:
+    rows = torch.nonzero(~torch.isfinite(logits).all(dim=1))[:, 0].cpu().numpy()
+    names = _first([view.block.stimuli.ids[i] for i in view.index[rows]])
+    return (
+        f"{view._feed.model.card.name} gave NaN or infinite logits on {len(rows)} of {len(logits)} images "
+        f"of '{view.block.stimuli.name}' ({names}). `bench models check` tests the model on its own."
+    )
+
+
+def _first(names: Sequence[str], shown: int = 3) -> str:
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")

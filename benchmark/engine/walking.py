@@ -1,0 +1,220 @@
+"""The walk: decode once, transform once, show to every observer that needs it, commit chunk by chunk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
+from benchmark.engine.tuning import Feed
+from benchmark.engine.views import BatchView, IdealView
+from benchmark.errors import BenchError, ModelFailure
+from benchmark.keys import block_key
+from benchmark.stimuli.sets import seeds_of
+from benchmark.store import Chunk, Store
+from registry.ideal import IdealObserver
+from registry.labels import label_space
+
+Images = list[NDArray[np.uint8]]
+DECODERS = 2
+
+
+@dataclass
+class Resident:
+    """An observer that is loaded. `batch` shrinks when the device runs out of memory; `failure` ends its work."""
+
+    name: str
+    observer: Feed | IdealObserver
+    batch: int = CHUNK
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One observation still to be made: which chunks of which block, for which observer and suite."""
+
+    resident: Resident
+    suite: Suite
+    space: str
+    block: Block
+    key: str
+    chunks: frozenset[int]
+
+
+class Reporter(Protocol):
+    """What the walk tells of its progress."""
+
+    def advance(self, observer: str, trials: int) -> None:
+        """`trials` more answers of `observer` are stored."""
+
+    def note(self, text: str) -> None:
+        """One line for the user."""
+
+
+@dataclass
+class Walk:
+    """One run's walk over blocks. `decoded` counts images, so that tests can see that sharing works."""
+
+    store: Store
+    run: int
+    seed: int
+    device: str
+    reporter: Reporter
+    decoded: int = field(default=0)
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Make every observation of `jobs`. A model's failure is noted on its resident; other work goes on."""
+        for same_images in _grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)):
+            self._show_stimuli(same_images)
+
+    def _show_stimuli(self, jobs: Sequence[Job]) -> None:
+        stimuli = jobs[0].block.stimuli
+        blocks = _grouped(jobs, lambda job: block_key(job.block))
+        chunks = sorted(set().union(*(job.chunks for job in jobs)))
+        wanted = [chunk for chunk in chunks if any(_sees_pixels(job, chunk) for job in jobs)]
+        with ThreadPoolExecutor(DECODERS) as pool:
+            decoded = _ahead(pool, stimuli, wanted)
+            for chunk in chunks:
+                images = next(decoded) if chunk in wanted else []
+                self.decoded += len(images)
+                for block_jobs in blocks:
+                    self._show_chunk([job for job in block_jobs if chunk in job.chunks], chunk, images)
+
+    def _show_chunk(self, jobs: Sequence[Job], chunk: int, images: Images) -> None:
+        index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
+        pixels: torch.Tensor | None = None
+        rows: list[Chunk] = []
+        for same_observer in _grouped(jobs, lambda job: id(job.resident)):
+            resident = same_observer[0].resident
+            if resident.failure:
+                continue
+            if pixels is None and isinstance(resident.observer, Feed):
+                pixels = self._pixels(same_observer[0].block, resident.observer, index, images)
+            try:
+                rows += self._answer(same_observer, chunk, index, pixels, images)
+                self.reporter.advance(resident.name, len(index) * len(same_observer))
+            except (BenchError, RuntimeError) as error:
+                resident.failure = str(error) or type(error).__name__
+        if rows:
+            self.store.put_chunks(self.run, rows)
+
+    def _pixels(self, block: Block, feed: Feed, index: NDArray[np.int64], images: Images) -> torch.Tensor | None:
+        """The images of a chunk as every network is shown them, or None where each card presents its own."""
+        if block.presentation == "card":
+            return None
+        same = len({image.shape for image in images}) == 1
+        if block.presentation == "whole" and same:
+            pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        else:
+            pixels = feed.model.prepare(images, block.presentation)
+        if block.transform is None:
+            return pixels
+        seeds = seeds_of(block.stimuli, index, self.seed)
+        return block.transform.apply(_unit(pixels.to(self.device)), seeds)
+
+    def _answer(
+        self, jobs: Sequence[Job], chunk: int, index: NDArray[np.int64], pixels: torch.Tensor | None, images: Images
+    ) -> list[Chunk]:
+        resident = jobs[0].resident
+        if isinstance(resident.observer, Feed) and pixels is None:
+            pixels = resident.observer.model.prepare(images, "card")
+        parts: list[list[dict[str, Array]]] = [[] for _ in jobs]
+        start = 0
+        while start < len(index):
+            part = slice(start, min(start + resident.batch, len(index)))
+            try:
+                views = {job.space: self._view(job, index[part], pixels, part) for job in jobs}
+                answers = [_observed(job, views[job.space]) for job in jobs]
+            except RuntimeError as error:
+                self._back_off(resident, error)
+                continue
+            for columns, answer in zip(parts, answers, strict=True):
+                columns.append(answer)
+            start = part.stop
+        return [
+            Chunk(job.key, chunk, int(index[0]), _joined(columns)) for job, columns in zip(jobs, parts, strict=True)
+        ]
+
+    def _back_off(self, resident: Resident, error: RuntimeError) -> None:
+        """Out of memory: halve the device batch and go on. Anything else, or batch 1, is the model's failure."""
+        if not _out_of_memory(error):
+            raise error
+        if resident.batch == 1:
+            raise ModelFailure(f"{resident.name} does not fit on {self.device} even one image at a time") from error
+        resident.batch //= 2
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        self.reporter.note(f"{resident.name}: out of memory, going on with batches of {resident.batch}")
+
+    def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, part: slice) -> View:
+        observer = job.resident.observer
+        if isinstance(observer, IdealObserver):
+            return IdealView(observer, job.block, index, label_space(job.space).classes, self.seed)
+        if pixels is None:
+            raise ModelFailure("no pixels for a network")
+        grouping = observer.model.labels.groupings[job.space]
+        batch = _unit(pixels[part].to(self.device, non_blocking=True))
+        return BatchView(observer, job.block, index, batch, grouping, self.seed)
+
+
+def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
+    """Positions of a chunk on the fixed grid."""
+    return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
+
+
+def chunk_count(stimuli: Stimuli) -> int:
+    """How many chunks the grid has for a set."""
+    return -(-len(stimuli) // CHUNK)
+
+
+def _unit(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _sees_pixels(job: Job, chunk: int) -> bool:
+    return chunk in job.chunks and isinstance(job.resident.observer, Feed) and not job.resident.failure
+
+
+def _observed(job: Job, view: View) -> dict[str, Array]:
+    """What the suite keeps of a batch, checked: one value per trial in each column."""
+    columns = {name: np.asarray(values) for name, values in job.suite.observe(job.suite.config, view).items()}
+    for name, values in columns.items():
+        if values.shape[:1] != view.index.shape:
+            raise ModelFailure(
+                f"suite '{job.suite.name}' returned {values.shape} for column '{name}' of {len(view.index)} trials"
+            )
+    return columns
+
+
+def _joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _ahead(pool: ThreadPoolExecutor, stimuli: Stimuli, chunks: Sequence[int]) -> Iterator[Images]:
+    """Decoded chunks in order, the next one always under way: memory holds two, however large the set."""
+    waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
+    for chunk in chunks:
+        waiting.append([pool.submit(stimuli.decode, int(i)) for i in chunk_index(stimuli, chunk)])
+        if len(waiting) > 1:
+            yield [future.result() for future in waiting.popleft()]
+    while waiting:
+        yield [future.result() for future in waiting.popleft()]
+
+
+def _grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
+    groups: dict[Any, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(key(job), []).append(job)
+    return list(groups.values())

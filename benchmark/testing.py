@@ -1,0 +1,275 @@
+"""The conformance kit: what a suite must keep, ours and a third party's. `bench suites check NAME` runs it.
+
+    from benchmark.testing import check_suite
+    assert all(check.ok for check in check_suite(SUITE))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Block, Plan, Score, Stimuli, Suite, Trials
+from benchmark.keys import digest
+
+if TYPE_CHECKING:
+    import torch
+
+CATEGORIES = (
+    "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",
+    "chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck",
+)  # fmt: skip
+TOY_SIZE, TOY_SIDE = 32, 32
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise of the contract: whether it is kept, and what was seen."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def check_suite(suite: Suite) -> list[Check]:
+    """Run every check on toy stimuli and a toy observer. A check that raises is a failed check, with the error."""
+    shelf = ToyShelf(suite.spaces[0])
+    checks: dict[str, Callable[[], str]] = {
+        "metrics are well defined": lambda: _metrics(suite),
+        "plan is pure": lambda: _plan_is_pure(suite, shelf),
+        "observe returns one row per trial": lambda: _observe(suite, shelf),
+        "observe does not depend on the batch": lambda: _batches(suite, shelf),
+        "scores belong to declared metrics": lambda: _scores(suite, shelf),
+        "scores do not depend on trial order": lambda: _order(suite, shelf),
+        "no trials give no value": lambda: _empty(suite, shelf),
+    }
+    return [_run(name, check) for name, check in checks.items()]
+
+
+def _run(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except Exception as error:  # noqa: BLE001 - the boundary of foreign code; the error is the finding
+        return Check(name, False, f"{type(error).__name__}: {error}")
+
+
+@dataclass
+class ToyShelf:
+    """A shelf that has a toy set for every role: 32 random images, two per category, with masks."""
+
+    space: str
+    asked: dict[str, Stimuli] = field(default_factory=dict)
+
+    def find(self, role: str) -> Stimuli:
+        """The toy set of a role; the same one every time."""
+        return self.asked.setdefault(role, toy_stimuli(role, self.space))
+
+
+def toy_stimuli(role: str, space: str = "geirhos16", size: int = TOY_SIZE) -> Stimuli:
+    """A labelled set of random images: columns category, shape (= category) and texture (mostly another)."""
+    shape = np.array([CATEGORIES[i % 16] for i in range(size)])
+    texture = np.array([CATEGORIES[(i + i // 16 + (i % 8 > 0)) % 16] for i in range(size)])
+    ids = tuple(f"{role}-{i:04d}.png" for i in range(size))
+    return Stimuli(
+        name=f"toy-{role}",
+        digest=digest([role, space, size]),
+        space=space,
+        ids=ids,
+        items=tuple(digest(name) for name in ids),
+        labels={"category": shape, "shape": shape, "texture": texture},
+        decode=_toy_image,
+        mask=_toy_mask,
+        whole=size,
+        origin="toy",
+    )
+
+
+def _toy_image(index: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(index).integers(0, 256, (TOY_SIDE, TOY_SIDE, 3)).astype(np.uint8)
+
+
+def _toy_mask(index: int) -> NDArray[np.bool_]:
+    mask = np.zeros((TOY_SIDE, TOY_SIDE), dtype=bool)
+    mask[8 : 20 + index % 4, 8:24] = True
+    return mask
+
+
+class ToyView:
+    """A toy network on toy stimuli: fixed random weights, 16 classes; differentiable."""
+
+    def __init__(self, block: Block, index: NDArray[np.int64]) -> None:
+        self.block = block
+        self.index = index
+        self.categories = CATEGORIES
+
+    @cached_property
+    def labels(self) -> Mapping[str, Array]:
+        """Label columns of the batch."""
+        return {name: values[self.index] for name, values in self.block.stimuli.labels.items()}
+
+    @cached_property
+    def seeds(self) -> NDArray[np.uint64]:
+        """One seed per stimulus."""
+        return self.index.astype(np.uint64) + np.uint64(1)
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """[n, 3, 32, 32] in [0,1]."""
+        import torch
+
+        stack = np.stack([self.block.stimuli.decode(int(i)) for i in self.index])
+        return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
+
+    @cached_property
+    def logits(self) -> torch.Tensor:
+        """[n, 16]."""
+        return self.forward(self.images).detach()
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """[n, 16]."""
+        return self.logits.softmax(1).numpy()
+
+    @cached_property
+    def responses(self) -> Array:
+        """[n] category names."""
+        return np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """A fixed random linear readout of 8x8 means, in float64 so that batches agree to the last bit shown."""
+        import torch
+
+        pooled = torch.nn.functional.avg_pool2d(images.double(), 4).flatten(1)
+        weights = torch.randn(pooled.shape[1], 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        return (pooled.tanh() @ weights).float()
+
+
+def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
+    """The toy observer's trials under a suite, each block shown in `parts` batches."""
+    plan = suite.plan(suite.config, shelf)
+    tables = [_table(suite, block, parts) for block in plan.blocks]
+    names = sorted({name for table in tables for name in table})
+    return Trials({name: np.concatenate([_column(t, name, tables) for t in tables]) for name in names}, plan.missing)
+
+
+def _table(suite: Suite, block: Block, parts: int) -> dict[str, Array]:
+    n = len(block.stimuli)
+    batches = np.array_split(np.arange(n), parts)
+    answers = [suite.observe(suite.config, ToyView(block, index)) for index in batches]
+    observed = {name: np.concatenate([np.asarray(a[name]) for a in answers]) for name in answers[0]}
+    fixed = {"role": block.role, "condition": block.condition}
+    return {
+        **{name: np.full(n, value) for name, value in fixed.items()},
+        "stimulus": np.asarray(block.stimuli.ids),
+        **{name: np.asarray(values) for name, values in block.stimuli.labels.items()},
+        **observed,
+    }
+
+
+def _column(table: Mapping[str, Array], name: str, tables: Sequence[Mapping[str, Array]]) -> Array:
+    if name in table:
+        return table[name]
+    like = next(t[name] for t in tables if name in t)
+    blank = "" if like.dtype.kind == "U" else np.nan
+    return np.full((len(table["stimulus"]), *like.shape[1:]), blank)
+
+
+def _metrics(suite: Suite) -> str:
+    names = [metric.name for metric in suite.metrics]
+    assert len(names) == len(set(names)), f"metric names repeat: {names}"
+    headlines = [metric.name for metric in suite.metrics if metric.headline]
+    assert len(headlines) == 1, f"exactly one metric is the headline, found {headlines}"
+    for metric in suite.metrics:
+        assert metric.definition, f"'{metric.name}' has no definition"
+        assert metric.direction in ("higher", "lower", "none"), f"'{metric.name}': direction '{metric.direction}'"
+    return f"{len(names)} metrics, headline '{headlines[0]}'"
+
+
+def _plan_is_pure(suite: Suite, shelf: ToyShelf) -> str:
+    first, second = (_outline(suite.plan(suite.config, shelf)) for _ in range(2))
+    assert first == second, "two calls gave two plans"
+    assert first, "the plan has no block although every role has stimuli"
+    keys = [(role, condition) for _, role, condition in first]
+    assert len(keys) == len(set(keys)), f"two blocks share role and condition: {keys}"
+    return f"{len(first)} blocks"
+
+
+def _outline(plan: Plan) -> list[tuple[str, str, str]]:
+    return [(block.stimuli.digest, block.role, block.condition) for block in plan.blocks]
+
+
+def _observe(suite: Suite, shelf: ToyShelf) -> str:
+    block = suite.plan(suite.config, shelf).blocks[0]
+    columns = suite.observe(suite.config, ToyView(block, np.arange(5)))
+    for name, values in columns.items():
+        array = np.asarray(values)
+        assert array.shape[:1] == (5,), f"column '{name}' has shape {array.shape} for 5 trials"
+        assert array.dtype.kind in "biufU", f"column '{name}' has dtype {array.dtype}: use numbers, bool or text"
+    return f"columns {', '.join(columns)}"
+
+
+def _batches(suite: Suite, shelf: ToyShelf) -> str:
+    whole, split = toy_trials(suite, shelf, 1), toy_trials(suite, shelf, 5)
+    for name, values in whole.columns.items():
+        other = split[name]
+        same = np.allclose(values, other, 1e-5, 1e-6, True) if values.dtype.kind == "f" else np.array_equal(values, other)
+        assert same, f"column '{name}' changes with the batch size"
+    return "batches of 32 and of 6-7 agree"
+
+
+def _scores(suite: Suite, shelf: ToyShelf) -> str:
+    scores = suite.score(suite.config, toy_trials(suite, shelf))
+    declared = {metric.name for metric in suite.metrics}
+    assert any(score.metric == suite.headline.name for score in scores), "the headline has no score"
+    for score in scores:
+        assert score.metric in declared, f"'{score.metric}' is not declared"
+        _check_score(score)
+    return f"{len(scores)} scores"
+
+
+def _check_score(score: Score) -> None:
+    label = f"'{score.metric}' {score.condition}"
+    if score.value is None:
+        assert score.reason, f"{label}: no value and no reason"
+        return
+    assert math.isfinite(score.value), f"{label}: value {score.value}; undefined is None with a reason"
+    if score.low is not None and score.high is not None:
+        assert score.low <= score.value <= score.high, f"{label}: {score.value} outside [{score.low}, {score.high}]"
+        assert score.method, f"{label}: an interval without its method"
+
+
+def _order(suite: Suite, shelf: ToyShelf) -> str:
+    trials = toy_trials(suite, shelf)
+    order = np.random.default_rng(0).permutation(len(trials))
+    shuffled = Trials({name: values[order] for name, values in trials.columns.items()}, trials.missing)
+    first, second = (_values(suite.score(suite.config, t)) for t in (trials, shuffled))
+    assert first.keys() == second.keys(), "other scores after shuffling the trials"
+    moved = [key for key in first if not _close(first[key], second[key])]
+    assert not moved, f"these change with the order of trials: {moved[:3]}"
+    return "equal after shuffling"
+
+
+def _values(scores: Sequence[Score]) -> dict[tuple[str, str, str], float | None]:
+    return {(score.metric, score.condition, score.role): score.value for score in scores}
+
+
+def _close(a: float | None, b: float | None) -> bool:
+    return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _empty(suite: Suite, shelf: ToyShelf) -> str:
+    trials = toy_trials(suite, shelf)
+    none = trials.where(np.zeros(len(trials), dtype=bool))
+    filled = list(_filled(suite.score(suite.config, none)))
+    assert not filled, f"values out of nothing: {filled[:3]}"
+    return "no value is made up"
+
+
+def _filled(scores: Sequence[Score]) -> Iterator[str]:
+    return (f"{score.metric}={score.value}" for score in scores if score.value is not None)

@@ -1,0 +1,21 @@
+"""Cue conflict: does an observer name an object by its shape or by its texture? (Geirhos et al. 2019)
+
+Definition, numbers and deviations: docs/suites/cue-conflict.md.
+"""
+
+from benchmark.contracts import Suite
+from suites.cue_conflict.metrics import METRICS
+from suites.cue_conflict.protocol import observe, plan
+from suites.cue_conflict.scoring import score
+
+SUITE = Suite(
+    name="cue-conflict",
+    version=1,
+    summary="Shape bias: of the answers that follow one of two conflicting cues, how many follow shape",
+    needs="decisions",
+    metrics=METRICS,
+    plan=plan,
+    observe=observe,
+    score=score,
+    experiments={"cue-conflict": "cue-conflict", "edges": "edges", "silhouettes": "silhouettes"},
+)

@@ -1,0 +1,98 @@
+"""The metrics of the suite as data. Each is a ratio of sums over trials, so that intervals, paired tests and
+rescoring derive from one definition.
+
+A trial is a *conflict* trial where its shape category differs from its texture category. "na" (no answer) is an
+answer that follows neither cue; it counts in every denominator but that of the shape bias.
+"""
+
+import numpy as np
+
+from benchmark.contracts import Array, Metric, Ratio, Trials
+
+
+def conflict(trials: Trials) -> Array:
+    """[n] bool: trials whose cues disagree (1,200 of the published 1,280)."""
+    return np.asarray(trials["shape"] != trials["texture"], dtype=bool)
+
+
+def follows_shape(trials: Trials) -> Array:
+    """[n] bool: conflict trials answered with the shape category."""
+    return conflict(trials) & (trials["response"] == trials["shape"])
+
+
+def follows_texture(trials: Trials) -> Array:
+    """[n] bool: conflict trials answered with the texture category."""
+    return conflict(trials) & (trials["response"] == trials["texture"])
+
+
+def correct(trials: Trials) -> Array:
+    """[n] bool: the answer is the image's category."""
+    return np.asarray(trials["response"] == trials["category"], dtype=bool)
+
+
+def _shape_bias(trials: Trials) -> tuple[Array, Array]:
+    shape, texture = follows_shape(trials), follows_texture(trials)
+    return shape, shape | texture
+
+
+def _shape_fraction(trials: Trials) -> tuple[Array, Array]:
+    return follows_shape(trials), conflict(trials)
+
+
+def _texture_fraction(trials: Trials) -> tuple[Array, Array]:
+    return follows_texture(trials), conflict(trials)
+
+
+def _neither_fraction(trials: Trials) -> tuple[Array, Array]:
+    either = follows_shape(trials) | follows_texture(trials)
+    return conflict(trials) & ~either, conflict(trials)
+
+
+def _agree_accuracy(trials: Trials) -> tuple[Array, Array]:
+    agree = ~conflict(trials)
+    return agree & correct(trials), agree
+
+
+def _accuracy(trials: Trials) -> tuple[Array, Array]:
+    return correct(trials), np.ones(len(trials), dtype=bool)
+
+
+def _bias(name: str, title: str, role: str, what: str, **more: bool) -> Metric:
+    text = f"S / (S + T) on {what}: S answers with the shape category, T with the texture category"
+    return Metric(name, title, text, "higher", role, chance=0.5, ratio=_shape_bias, **more)
+
+
+def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True) -> Metric:
+    name = f"{role.replace('-', '_')}_accuracy"
+    text = f"answers with the image's category, on {what}"
+    return Metric(name, title, text, "higher", role, chance=1 / 16, shown=shown, ratio=_accuracy)
+
+
+def _fraction(name: str, title: str, text: str, ratio: Ratio, chance: float) -> Metric:
+    return Metric(name, title, text, "none", "cue-conflict", chance=chance, shown=False, ratio=ratio)
+
+
+METRICS = (
+    _bias("shape_bias", "shape bias", "cue-conflict", "conflict trials", headline=True),
+    _fraction("shape_fraction", "shape", "conflict trials answered by shape", _shape_fraction, 1 / 16),
+    _fraction("texture_fraction", "texture", "conflict trials answered by texture", _texture_fraction, 1 / 16),
+    _fraction("neither_fraction", "neither", "conflict trials answered by neither cue", _neither_fraction, 14 / 16),
+    Metric(
+        "agree_accuracy",
+        "cues agree",
+        "answers with the category on which shape and texture agree",
+        "higher",
+        "cue-conflict",
+        chance=1 / 16,
+        ratio=_agree_accuracy,
+    ),
+    _accuracy_of("natural", "natural", "natural images of the built-in world (cues agree)"),
+    _accuracy_of("edges", "edges", "edge drawings"),
+    _accuracy_of("silhouettes", "silhouettes", "filled silhouettes"),
+    _bias(
+        "shape_bias_alpha0", "bias, plain ground", "cue-conflict-alpha0", "figures on a ground without texture", shown=False
+    ),
+    _bias(
+        "shape_bias_alpha1", "bias, full ground", "cue-conflict-alpha1", "figures on a fully textured ground", shown=False
+    ),
+)

@@ -1,0 +1,33 @@
+"""Which stimuli are shown, and what is kept of each answer."""
+
+from collections.abc import Mapping
+
+from benchmark.contracts import Array, Block, Plan, Shelf, View
+from benchmark.errors import MissingStimuli
+
+#: Shown beside the conflict set wherever they are on disk.
+COMPANIONS = ("edges", "silhouettes")
+#: The built-in world alone has these: cues that agree, and conflict sets with no texture on the ground / all over it.
+WORLD_COMPANIONS = ("natural", "cue-conflict-alpha0", "cue-conflict-alpha1")
+
+
+def plan(_config: None, shelf: Shelf) -> Plan:
+    """The conflict set, which must be there, and its companions, which may be missing with a reason."""
+    blocks = [_block("cue-conflict", shelf)]
+    missing: dict[str, str] = {}
+    world = WORLD_COMPANIONS if shelf.space == "world16" else ()
+    for role in (*COMPANIONS, *world):
+        try:
+            blocks.append(_block(role, shelf))
+        except MissingStimuli as error:
+            missing[role] = str(error)
+    return Plan(tuple(blocks), missing)
+
+
+def observe(_config: None, view: View) -> Mapping[str, Array]:
+    """The answer [n] and the probability of every category [n, 16]."""
+    return {"response": view.responses, "probability": view.probabilities}
+
+
+def _block(role: str, shelf: Shelf) -> Block:
+    return Block(shelf.find(role), presentation="whole", role=role)
