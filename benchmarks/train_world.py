@@ -209,6 +209,7 @@ def save(model: nn.Module, path: Path) -> None:
         for k, v in model.state_dict().items()
     }
     save_file(state, path)
+    path.chmod(0o644)  # it is written for its owner alone, and an installed file is for all
 
 
 def load(path: Path) -> nn.Module:

@@ -2,9 +2,10 @@
 
     python benchmarks/world_effects.py --json effects.json > effects.md
 
-Each cell is a mean over the seeds of a recipe with a 95 % t interval (Wilson over stimuli
-where there is one seed). Everything is plain torch, apart from the harness on purpose: two
-ways to the same number check one another. Images are float32 in [0, 1], (n, 3, 64, 64).
+Each cell is a mean over the seeds of a recipe with a 95 % t interval; where there is one seed,
+the interval is that of its stimuli (Wilson, normal for gradients). The script is plain torch
+and shares nothing with the harness: two ways to a number check one another. Images are
+float32 in [0, 1], (n, 3, 64, 64).
 """
 
 from __future__ import annotations
@@ -15,20 +16,66 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from train_world import RECIPES, evaluation_pixels, labels, load, predictions, report
+from train_world import RECIPES, evaluation_pixels, labels, load, predictions
 
 from benchmark.stimuli.world import WORLD_SETS, render
 
-Scores = dict[str, float]
+
+@dataclass(frozen=True)
+class Measure:
+    """A value of one network, with the 95 % interval that its stimuli alone give."""
+
+    value: float
+    low: float
+    high: float
+
+
+Scores = dict[str, Measure]
 
 ATTACKED = 192  # stimuli for attacks and gradients: twelve of each class
 T_QUANTILE = {2: 12.706, 3: 4.303}  # two-sided 95 %, by number of seeds
+
+
+def proportion(hits: int, n: int) -> Measure:
+    """A share with its Wilson score interval."""
+    z, p = 1.959964, hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Measure(p, max(centre - half, 0.0), min(centre + half, 1.0))
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> Measure:
+    """The share of images that the network names right."""
+    return proportion(int((predictions(model, x) == y).sum()), len(y))
+
+
+def average(values: Tensor) -> Measure:
+    """A mean over stimuli with its normal interval."""
+    half = 1.959964 * values.std().item() / math.sqrt(len(values))
+    return Measure(values.mean().item(), values.mean().item() - half, values.mean().item() + half)
+
+
+def cues(model: nn.Module) -> Scores:
+    """Return accuracy where there is one right answer, shape bias where cues conflict."""
+    scores = {}
+    for name, world_set in WORLD_SETS.items():
+        answer = predictions(model, evaluation_pixels(name))
+        right = int((answer == labels(world_set.category)).sum())
+        short = name.removeprefix("world-")
+        if "conflict" in name:
+            texture = int((answer == labels(world_set.texture)).sum())
+            scores[f"{short}: shape bias"] = proportion(right, right + texture)
+            scores[f"{short}: shape or texture named"] = proportion(right + texture, len(answer))
+        else:
+            scores[f"{short}: accuracy"] = proportion(right, len(answer))
+    return scores
 
 
 def noise(x: Tensor, seed: int) -> Tensor:
@@ -79,8 +126,7 @@ def degraded(model: nn.Module) -> Scores:
     scores = {}
     for name, (degrade, levels) in DEGRADATIONS.items():
         for level in levels:
-            right = predictions(model, degrade(x, level)) == y
-            scores[f"{name} {level:g}"] = right.float().mean().item()
+            scores[f"{name} {level:g}"] = accuracy(model, degrade(x, level), y)
     return scores
 
 
@@ -116,8 +162,8 @@ def attacked(model: nn.Module, x: Tensor, y: Tensor) -> Scores:
     scores = {}
     for name, steps in (("FGSM", 1), ("PGD-20", 20)):
         for level in (1, 2, 4, 8):
-            right = predictions(model, ascend(model, x, y, level / 255, steps)) == y
-            scores[f"{name} {level}/255"] = right.float().mean().item()
+            found = ascend(model, x, y, level / 255, steps)
+            scores[f"{name} {level}/255"] = accuracy(model, found, y)
     return scores
 
 
@@ -129,7 +175,7 @@ def gradients_on_object(model: nn.Module, x: Tensor, y: Tensor, masks: Tensor) -
     ranks = size.argsort(1).argsort(1).float() + 1
     n, m = inside.sum(1), (1 - inside).sum(1)
     area = ((ranks * inside).sum(1) - n * (n + 1) / 2) / (n * m)
-    return {"gradient mass / area": mass.mean().item(), "gradient AUC": area.mean().item()}
+    return {"gradient mass / area": average(mass), "gradient AUC": average(area)}
 
 
 def measure(model: nn.Module) -> Scores:
@@ -138,36 +184,27 @@ def measure(model: nn.Module) -> Scores:
     x = evaluation_pixels(world_set.name)[:ATTACKED].float() / 255
     y = labels(world_set.category)[:ATTACKED]
     masks = torch.from_numpy(np.stack([render(world_set, i).mask for i in range(ATTACKED)]))
-    scores = report(model) | degraded(model) | attacked(model, x, y)
+    scores = cues(model) | degraded(model) | attacked(model, x, y)
     return scores | gradients_on_object(model, x, y, masks)
 
 
-def cell(values: list[float], key: str) -> str:
-    """Format the mean over seeds with its interval."""
-    mean = statistics.fmean(values)
-    if len(values) > 1:
-        half = T_QUANTILE[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
-        low, high = mean - half, mean + half
-    else:
-        low, high = wilson(mean, ATTACKED if "/255" in key else WORLD_SETS["world-natural"].size)
-    if "mass" not in key:
-        low, high = max(low, 0.0), min(high, 1.0)
+def cell(seeds: list[Measure]) -> str:
+    """Format the mean over seeds with its t interval, or the only seed with its own."""
+    mean = statistics.fmean(m.value for m in seeds)
+    low, high = seeds[0].low, seeds[0].high
+    if len(seeds) > 1:
+        spread = statistics.stdev(m.value for m in seeds)
+        half = T_QUANTILE[len(seeds)] * spread / math.sqrt(len(seeds))
+        low, high = max(mean - half, 0.0), mean + half
+        high = min(high, 1.0) if mean <= 1 else high  # all but the gradient ratio are shares
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The Wilson score interval of a proportion at 95 %."""
-    z = 1.959964
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
 
 
 def table(results: dict[str, list[Scores]], keys: list[str]) -> str:
     """Lay the scores out as a Markdown table: a row a score, a column a recipe."""
     lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
     for key in keys:
-        cells = (cell([scores[key] for scores in seeds], key) for seeds in results.values())
+        cells = (cell([scores[key] for scores in seeds]) for seeds in results.values())
         lines.append(f"| {key} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -186,7 +223,11 @@ def main() -> None:
             if path.exists():
                 results[recipe].append(measure(load(path)))
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+        plain = {
+            recipe: [{key: asdict(m) for key, m in scores.items()} for scores in seeds]
+            for recipe, seeds in results.items()
+        }
+        options.json.write_text(json.dumps(plain, indent=1))
     print(table(results, list(next(iter(results.values()))[0])))
 
 
