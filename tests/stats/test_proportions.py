@@ -1,0 +1,130 @@
+"""Wilson, Tango and McNemar against statsmodels, scipy and a numerical likelihood; coverage."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import optimize, stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+from benchmark.stats.proportions import mcnemar_exact, normal_quantile, paired_difference, wilson
+
+counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(counts, st.sampled_from([0.5, 0.9, 0.95, 0.999]))
+def test_wilson_equals_statsmodels_and_scipy(count, level):
+    successes, n = count
+    low, high = wilson(successes, n, level)
+    ours = pytest.approx((low, high), abs=1e-12)
+    assert proportion_confint(successes, n, alpha=1 - level, method="wilson") == ours
+    ci = stats.binomtest(successes, n).proportion_ci(level, "wilson")
+    assert (ci.low, ci.high) == ours
+
+
+@given(counts)
+def test_wilson_is_symmetric_and_inside_the_unit_interval(count):
+    successes, n = count
+    low, high = wilson(successes, n)
+    assert 0 <= low <= successes / n <= high <= 1
+    assert low < high
+    mirrored = wilson(n - successes, n)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-12)
+
+
+def test_wilson_at_the_ends_by_hand():
+    z2 = 1.959963984540054**2
+    assert wilson(0, 10) == (0.0, pytest.approx(z2 / (10 + z2)))
+    assert wilson(10, 10) == (pytest.approx(10 / (10 + z2)), 1.0)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 5), (6, 5), (0, -1)])
+def test_wilson_refuses_impossible_counts(successes, n):
+    with pytest.raises(ValueError, match="0 <= successes <= n"):
+        wilson(successes, n)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 95])
+def test_levels_outside_the_unit_interval_are_refused(level):
+    with pytest.raises(ValueError, match="level"):
+        normal_quantile(level)
+
+
+@pytest.mark.parametrize(("p", "n"), [(0.04, 320), (0.22, 100), (0.5, 60), (0.96, 660)])
+def test_wilson_covers_at_its_level(p, n):
+    k = np.arange(n + 1)
+    inside = [low <= p <= high for low, high in (wilson(int(i), n) for i in k)]
+    covered = float(stats.binom.pmf(k, n, p)[inside].sum())  # exact, no simulation
+    assert 0.93 < covered < 0.97
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_equals_statsmodels_and_the_binomial_test(b, c):
+    p = mcnemar_exact(b, c)
+    assert p == pytest.approx(mcnemar([[7, b], [c, 9]], exact=True).pvalue, rel=1e-9)
+    if b + c:
+        assert p == pytest.approx(stats.binomtest(b, b + c).pvalue, rel=1e-9)
+    assert p == mcnemar_exact(c, b)
+
+
+def test_mcnemar_with_many_pairs_and_with_none():
+    assert mcnemar_exact(24_500, 25_500) == pytest.approx(
+        stats.binomtest(24_500, 50_000).pvalue, rel=1e-8
+    )
+    assert mcnemar_exact(0, 0) == 1.0
+    assert mcnemar_exact(0, 5) == 2 / 32
+    with pytest.raises(ValueError, match="negative"):
+        mcnemar_exact(-1, 3)
+
+
+def score_statistic_by_likelihood(b, c, n, delta):
+    """The score statistic of p10 - p01 = delta with p01 at its numerical restricted maximum."""
+
+    def loss(p01):
+        cells = np.array([p01 + delta, p01, 1 - 2 * p01 - delta])
+        seen = np.array([b, c, n - b - c])
+        return -float(np.sum(seen[seen > 0] * np.log(np.maximum(cells[seen > 0], 1e-300))))
+
+    edges = max(0.0, -delta), (1 - delta) / 2
+    p01 = optimize.minimize_scalar(loss, bounds=edges, method="bounded", options={"xatol": 1e-12}).x
+    return (b - c - n * delta) / np.sqrt(n * (2 * p01 + delta - delta**2))
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "n"), [(12, 2, 50), (14, 0, 30), (1, 3, 40), (30, 31, 100), (60, 20, 320)]
+)
+def test_the_paired_interval_inverts_the_score_test(b, c, n):
+    low, high = paired_difference(b, c, n)
+    assert score_statistic_by_likelihood(b, c, n, low) == pytest.approx(1.959964, abs=2e-4)
+    assert score_statistic_by_likelihood(b, c, n, high) == pytest.approx(-1.959964, abs=2e-4)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+def test_the_paired_interval_holds_the_difference_and_mirrors(b, c, rest):
+    n = b + c + rest
+    if n == 0:
+        with pytest.raises(ValueError, match="paired counts"):
+            paired_difference(b, c, n)
+        return
+    low, high = paired_difference(b, c, n)
+    assert -1 <= low <= (b - c) / n + 1e-12
+    assert (b - c) / n - 1e-12 <= high <= 1
+    assert high - low > 1e-3
+    assert paired_difference(c, b, n) == pytest.approx((-high, -low), abs=1e-9)
+
+
+def test_the_paired_interval_without_disagreement_by_hand():
+    z2 = 1.959963984540054**2
+    low, high = paired_difference(0, 0, 20)
+    assert (low, high) == pytest.approx((-z2 / (20 + z2), z2 / (20 + z2)))
+
+
+@pytest.mark.parametrize("cells", [(0.15, 0.05), (0.3, 0.3), (0.02, 0.01)])
+def test_the_paired_interval_covers_at_its_level(cells):
+    n, runs = 120, 3000
+    drawn = np.random.default_rng(5).multinomial(n, [*cells, 1 - sum(cells)], size=runs)
+    seen, times = np.unique(drawn[:, :2], axis=0, return_counts=True)
+    bounds = [paired_difference(int(b), int(c), n) for b, c in seen]
+    inside = np.array([low <= cells[0] - cells[1] <= high for low, high in bounds])
+    assert 0.935 < float(times[inside].sum()) / runs < 0.985

@@ -1,0 +1,120 @@
+"""Scores of ratio metrics: published counts, the choice of interval, and what is undefined."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from benchmark.contracts import Trials
+from benchmark.stats import mean_interval, ratio_score
+
+SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
+TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
+PEOPLE = (0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589)
+NETWORKS = {
+    "ResNet-50 IN": (162, 572, 0.2207),
+    "SIN": (586, 141, 0.8061),
+    "AlexNet": (283, 376, 0.4294),
+}
+
+
+def answered(make, shape, texture):
+    return make("s" * shape + "t" * texture + "-" * (1200 - shape - texture))
+
+
+def test_published_shape_bias_of_ten_people(bias, make):
+    scores = [ratio_score(bias, answered(make, s, t)) for s, t in zip(SHAPE, TEXTURE, strict=True)]
+    values = [score.value for score in scores]
+    assert np.round(values, 4).tolist() == list(PEOPLE)
+    assert round(float(np.mean(values)), 4) == 0.9576
+    assert round(float(np.std(values, ddof=1)), 4) == 0.0191
+    assert round(sum(SHAPE) / (sum(SHAPE) + sum(TEXTURE)), 4) == 0.9587
+    low, high = mean_interval(values)
+    assert (round(low, 4), round(high, 4)) == (0.9439, 0.9713)
+
+
+@pytest.mark.parametrize(("shape", "texture", "value"), NETWORKS.values(), ids=NETWORKS)
+def test_published_shape_bias_of_networks(bias, make, shape, texture, value):
+    score = ratio_score(bias, answered(make, shape, texture))
+    assert round(score.value, 4) == value
+    assert (score.n, score.excluded) == (shape + texture, 1200 - shape - texture)
+    assert (score.metric, score.role, score.method) == ("shape_bias", "cue", "wilson")
+    expected = proportion_confint(shape, shape + texture, method="wilson")
+    assert (score.low, score.high) == pytest.approx(expected)
+
+
+def test_what_the_caller_says_is_kept(bias, make):
+    score = ratio_score(bias, make("sst--"), condition="cat", excluded=7, flags=["few trials"])
+    assert (score.condition, score.excluded, score.flags) == ("cat", 9, ("few trials",))
+
+
+@pytest.mark.parametrize(("answers", "value"), [("ssss", 1.0), ("tttt", 0.0)])
+def test_all_right_and_all_wrong_still_have_width(bias, make, answers, value):
+    score = ratio_score(bias, make(answers))
+    assert score.value == value
+    assert score.high - score.low == pytest.approx(0.48990, abs=1e-5)
+
+
+def test_nothing_to_divide_by_is_undefined_with_a_reason(bias, make):
+    score = ratio_score(bias, make("----"))
+    assert (score.value, score.low, score.high, score.n, score.excluded) == (None, None, None, 0, 4)
+    assert score.reason.startswith("no trial counts: ")
+    assert "4 trials" in score.reason
+
+
+def test_no_trials_is_undefined_with_a_reason(bias, make):
+    for empty in (make(""), Trials({}), make("sst", role="edges")):
+        score = ratio_score(bias, empty)
+        assert (score.value, score.reason, score.n) == (None, "no trials", 0)
+
+
+def test_only_the_role_of_the_metric_counts(bias, make):
+    cue, edges = make("ssst"), make("tttttt", role="edges")
+    both = Trials({k: np.concatenate([cue[k], edges[k]]) for k in cue.columns})
+    assert ratio_score(bias, both) == ratio_score(bias, cue)
+    assert ratio_score(replace(bias, role=""), both).value == pytest.approx(0.3)
+
+
+def test_repeated_stimuli_are_resampled_together(bias, make):
+    answers = "sstst-tsst" * 8
+    names = [f"image{i}" for i in range(80)]
+    once = ratio_score(bias, make(answers, names))
+    many = ratio_score(bias, make(answers * 5, names * 5, conditions=sorted("abcde" * 80)))
+    assert once.method == "wilson"
+    assert many.method == "bootstrap (2000 resamples, by stimulus)"
+    assert many.value == pytest.approx(once.value)
+    assert many.high - many.low > 0.85 * (once.high - once.low)
+
+
+def test_all_right_on_repeated_stimuli_counts_each_stimulus_once(bias, make):
+    score = ratio_score(bias, make("s" * 40, [f"image{i % 4}" for i in range(40)]))
+    assert score.method == "wilson (by stimulus)"
+    assert (score.low, score.high) == pytest.approx((0.51010, 1.0), abs=1e-5)
+
+
+def test_weights_are_resampled_and_one_stimulus_has_no_interval(accuracy, make):
+    def weighted(trials):
+        return np.linspace(0, 1, len(trials)), np.full(len(trials), 2.0)
+
+    metric = replace(accuracy, ratio=weighted)
+    score = ratio_score(metric, make("s" * 50))
+    assert score.value == pytest.approx(0.25)
+    assert score.method == "bootstrap (2000 resamples, by stimulus)"
+    half = 1.96 * np.std(np.linspace(0, 1, 50) / 2) / np.sqrt(50)
+    assert (score.low, score.high) == pytest.approx((0.25 - half, 0.25 + half), abs=0.006)
+    single = ratio_score(metric, make("ss", ["image"] * 2))
+    assert (single.value, single.low, single.high) == (0.25, None, None)
+    assert single.flags == ("one stimulus: no interval",)
+
+
+def test_broken_metrics_are_named(accuracy, make):
+    nan = replace(accuracy, ratio=lambda t: (np.full(len(t), np.nan), np.ones(len(t))))
+    short = replace(accuracy, ratio=lambda t: (np.ones(1), np.ones(1)))
+    for metric, says in (
+        (nan, "finite"),
+        (short, "per trial"),
+        (replace(accuracy, ratio=None), "ratio"),
+    ):
+        with pytest.raises(ValueError, match=f"'accuracy'.*{says}"):
+            ratio_score(metric, make("sst"))
