@@ -1,0 +1,53 @@
+"""The leaderboard's data base: the only room that knows SQL. Public names load on first use (start-up time).
+
+    with open_store("results.db") as store:
+        run = store.begin_run("bench run ...", environment)
+        store.put_chunks(run, chunks)
+        store.latest_scores(suite="cue-conflict")
+
+Append-only: a row that is written is never changed. What counts as current is the newest row.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import (
+        Chunk,
+        Observation,
+        ObserverRow,
+        Outcome,
+        ScoreRow,
+        ScoreSet,
+        StimuliNote,
+        StimuliRecord,
+        StoredObservation,
+    )
+    from benchmark.store.store import Store, open_store
+
+_STORE = ("Store", "open_store")
+
+__all__ = [
+    "Chunk",
+    "Observation",
+    "ObserverRow",
+    "Outcome",
+    "ScoreRow",
+    "ScoreSet",
+    "StimuliNote",
+    "StimuliRecord",
+    "Store",
+    "StoredObservation",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'benchmark.store' has no attribute '{name}'")
+    if name in _STORE:
+        from benchmark.store import store
+
+        return getattr(store, name)
+    from benchmark.store import rows
+
+    return getattr(rows, name)

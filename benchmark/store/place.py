@@ -1,0 +1,107 @@
+"""Where a leaderboard is: a file or a database URL, checked before anything is opened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from benchmark.errors import StoreError
+
+#: File systems of other machines, where a write-ahead log's shared memory does not work.
+_NETWORK = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs")
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """url: for SQLAlchemy; path: the SQLite file (None: PostgreSQL, or SQLite in memory); shown: for messages."""
+
+    url: sa.URL
+    path: Path | None
+    shown: str
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether this is SQLite."""
+        return self.url.get_backend_name() == "sqlite"
+
+
+def locate(url_or_path: str) -> Place:
+    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> Place. StoreError on anything else."""
+    if "://" not in url_or_path:
+        path = Path(url_or_path).expanduser()
+        return Place(sa.URL.create("sqlite", database=str(path)), path, str(path))
+    try:
+        url = sa.make_url(url_or_path)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise StoreError(f"'{url_or_path}' is not a database URL: {error}") from error
+    backend = url.get_backend_name()
+    if backend == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+        return Place(url, None, url.render_as_string(hide_password=True))
+    if backend != "sqlite":
+        raise StoreError(
+            f"a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), not in '{backend}'"
+        )
+    name = url.database or ":memory:"
+    path_in_url = None if name == ":memory:" else Path(name)
+    return Place(url, path_in_url, name)
+
+
+def check_file(path: Path, shown: str, *, write: bool) -> None:
+    """StoreError where the SQLite file cannot be what is asked for: what is wrong, where, what to do."""
+    if path.is_dir():
+        raise StoreError(
+            f"{shown} is a folder: name a file for the leaderboard, e.g. {path / 'results.db'}"
+        )
+    if not path.parent.is_dir():
+        raise StoreError(
+            f"the folder {path.parent} does not exist: create it, or name another file with `--db`"
+        )
+    if not write and not path.exists():
+        raise no_leaderboard(shown)
+    if path.exists() and not os.access(path, os.R_OK):
+        raise StoreError(f"{shown} cannot be read: this user has no permission")
+    if write and path.exists() and not os.access(path, os.W_OK):
+        raise read_only(shown, "the file is read-only")
+    if write and not os.access(path.parent, os.W_OK):
+        raise read_only(shown, f"the folder {path.parent.absolute()} is read-only")
+
+
+def no_leaderboard(shown: str) -> StoreError:
+    """The error for reading what nobody has made yet."""
+    return StoreError(f"no leaderboard at {shown}: `bench run` makes one")
+
+
+def read_only(shown: str, why: str) -> StoreError:
+    """The error for writing where this user cannot."""
+    return StoreError(
+        f"the leaderboard {shown} cannot be written: {why}. Change its permissions, "
+        "or write to a copy elsewhere with `--db`."
+    )
+
+
+def frozen(path: Path) -> bool:
+    """Whether nobody of this user can write the file or its journal, and no journal waits to be read."""
+    journal = path.with_name(path.name + "-wal")
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return not writable and not (journal.exists() and journal.stat().st_size)
+
+
+def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
+    """The network file system that holds `path` ("nfs4", ...), or None (also where it cannot be known)."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    kinds = {fields[1].replace("\\040", " "): fields[2] for fields in map(str.split, lines)}
+    real = path.absolute().resolve()
+    for folder in real.parents:
+        if str(folder) in kinds:
+            kind = kinds[str(folder)]
+            return kind if kind in _NETWORK or kind.startswith("fuse.sshfs") else None
+    return None

@@ -1,0 +1,215 @@
+"""Queries for observers, stimuli, observations, outcomes and provenance. Each runs in a caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmark.errors import StoreError
+from benchmark.store import schema
+from benchmark.store.codec import decode
+from benchmark.store.rows import (
+    ObserverRow,
+    Outcome,
+    StimuliNote,
+    StimuliRecord,
+    StoredObservation,
+)
+
+_OBSERVED = (
+    "key",
+    "suite",
+    "version",
+    "space",
+    "stimuli",
+    "role",
+    "condition",
+    "presentation",
+    "transform",
+    "n",
+    "created",
+)
+
+
+def current() -> sa.CTE:
+    """What each observer name stands for now: (name, kind, identity, observer, training, registration)."""
+    observers, registrations = schema.OBSERVERS, schema.REGISTRATIONS
+    newest = (
+        sa.select(sa.func.max(registrations.c.id))
+        .join(observers, observers.c.id == registrations.c.observer)
+        .group_by(observers.c.name)
+    )
+    return (
+        sa.select(
+            observers.c.name,
+            observers.c.kind,
+            observers.c.identity,
+            observers.c.id.label("observer"),
+            registrations.c.training,
+            registrations.c.id.label("registration"),
+        )
+        .join(registrations, registrations.c.observer == observers.c.id)
+        .where(registrations.c.id.in_(newest))
+        .cte("current_observers")
+    )
+
+
+def observers(connection: sa.Connection, latest: bool) -> list[ObserverRow]:
+    """Observers by name; with `latest` only what each name stands for now."""
+    table, registrations = schema.OBSERVERS, schema.REGISTRATIONS
+    of_name = table.c.name if latest else table.c.id
+    newest = (
+        sa.select(sa.func.max(registrations.c.id))
+        .join(table, table.c.id == registrations.c.observer)
+        .group_by(of_name)
+    )
+    query = (
+        sa.select(*(table.c[name] for name in ("id", "name", "kind", "identity")))
+        .add_columns(registrations.c.card, table.c.created)
+        .join(registrations, registrations.c.observer == table.c.id)
+        .where(registrations.c.id.in_(newest))
+        .order_by(table.c.name, table.c.id)
+    )
+    return [
+        ObserverRow(**{**row, "card": json.loads(row["card"])})
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
+    """All stimulus sets, by name."""
+    table = schema.STIMULI
+    columns = [table.c[name] for name in ("digest", "name", "space", "n", "whole", "origin")]
+    query = sa.select(*columns).order_by(table.c.name, table.c.digest)
+    return [StimuliNote(**row) for row in connection.execute(query).mappings()]
+
+
+def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
+    """One stimulus set. StoreError where it is unknown or damaged."""
+    table = schema.STIMULI
+    row = connection.execute(sa.select(table).where(table.c.digest == digest)).mappings().first()
+    if row is None:
+        raise StoreError(f"the leaderboard has no stimulus set with digest {digest}")
+    columns = decode(row["columns"], f"stimulus set '{row['name']}' ({digest})")
+    ids = tuple(columns.pop("stimulus").tolist())
+    light = {name: row[name] for name in ("name", "digest", "space", "whole", "origin")}
+    return StimuliRecord(**light, ids=ids, labels=columns)
+
+
+def chunks(connection: sa.Connection, key: str) -> set[int]:
+    """Which chunks of an observation are stored."""
+    table, observations = schema.CHUNKS, schema.OBSERVATIONS
+    query = (
+        sa.select(table.c.position)
+        .join(observations, observations.c.id == table.c.observation)
+        .where(observations.c.key == key)
+    )
+    return {int(position) for position in connection.scalars(query)}
+
+
+def complete(connection: sa.Connection, key: str) -> bool:
+    """Whether every trial of an observation is stored; False where the observation is unknown."""
+    table, observations = schema.CHUNKS, schema.OBSERVATIONS
+    query = (
+        sa.select(observations.c.n, sa.func.coalesce(sa.func.sum(table.c.n), 0))
+        .join(table, table.c.observation == observations.c.id, isouter=True)
+        .where(observations.c.key == key)
+        .group_by(observations.c.id, observations.c.n)
+    )
+    row = connection.execute(query).first()
+    return row is not None and int(row[0]) == int(row[1])
+
+
+def observations(
+    connection: sa.Connection, observer: str | None, suite: str | None
+) -> list[StoredObservation]:
+    """Observations of current observers. Two names of one identity share theirs, each under its own name."""
+    table, owner, names = schema.OBSERVATIONS, schema.OBSERVERS, current()
+    query = (
+        sa.select(*(table.c[name] for name in (*_OBSERVED, "details")))
+        .add_columns(names.c.name.label("observer_name"), names.c.observer)
+        .join(owner, owner.c.id == table.c.observer)
+        .join(names, sa.and_(names.c.identity == owner.c.identity, names.c.kind == owner.c.kind))
+        .order_by(names.c.name, table.c.id)
+    )
+    if observer is not None:
+        query = query.where(names.c.name == observer)
+    if suite is not None:
+        query = query.where(table.c.suite == suite)
+    return [
+        StoredObservation(**{**row, "details": json.loads(row["details"])})
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def outcomes(
+    connection: sa.Connection, observer: str | None, suite: str | None, latest: bool
+) -> list[Outcome]:
+    """Outcomes, oldest first; with `latest` only the newest of each (observer name, suite, space)."""
+    table = schema.OUTCOMES
+    query = sa.select(table).order_by(table.c.id)
+    if observer is not None:
+        query = query.where(table.c.observer_name == observer)
+    if suite is not None:
+        query = query.where(table.c.suite == suite)
+    if latest:
+        work = (table.c.observer_name, table.c.suite, table.c.space)
+        query = query.where(table.c.id.in_(sa.select(sa.func.max(table.c.id)).group_by(*work)))
+    found = connection.execute(query).mappings()
+    return [Outcome(**{k: v for k, v in row.items() if k != "id"}) for row in found]
+
+
+def provenance(connection: sa.Connection, set_id: int) -> dict[str, Any]:
+    """Where a score set came from: its own run, and every run that computed its trials."""
+    table, observed = schema.SCORE_SETS, schema.OBSERVATIONS
+    row = connection.execute(sa.select(table).where(table.c.id == set_id)).mappings().first()
+    if row is None:
+        raise StoreError(f"the leaderboard has no score set {set_id}")
+    keys = json.loads(row["observations"])
+    found: dict[str, dict[str, Any]] = {}
+    for key in keys:
+        columns = [observed.c[name] for name in ("id", *_OBSERVED, "details")]
+        one = (
+            connection.execute(sa.select(*columns).where(observed.c.key == key)).mappings().first()
+        )
+        if one is not None:
+            found[key] = dict(one) | {"details": json.loads(one["details"])}
+            found[key]["runs"] = _runs_of(connection, found[key].pop("id"))
+    runs = {number for one in found.values() for number in one["runs"]} | {row["run"]}
+    light = ("suite", "version", "space", "code", "created")
+    return {
+        **_run(connection, row["run"]),
+        **{name: row[name] for name in light},
+        "stimuli": json.loads(row["stimuli"]),
+        "observations": list(found.values()),
+        "runs": {number: _run(connection, number) for number in sorted(runs)},
+    }
+
+
+def _runs_of(connection: sa.Connection, observation: int) -> list[int]:
+    table = schema.CHUNKS
+    query = sa.select(table.c.run).distinct().where(table.c.observation == observation)
+    return sorted(int(run) for run in connection.scalars(query))
+
+
+def _run(connection: sa.Connection, run: int) -> Mapping[str, Any]:
+    runs, environments, ends = schema.RUNS, schema.ENVIRONMENTS, schema.RUN_ENDS
+    query = (
+        sa.select(runs.c.command, environments.c.content, runs.c.started)
+        .add_columns(ends.c.status, ends.c.ended)
+        .join(environments, environments.c.id == runs.c.environment)
+        .join(ends, ends.c.run == runs.c.id, isouter=True)
+        .where(runs.c.id == run)
+    )
+    command, environment, started, status, ended = connection.execute(query).one()
+    return {
+        "run": run,
+        "command": command,
+        "environment": json.loads(environment),
+        "started": started,
+        "status": status,
+        "ended": ended,
+    }

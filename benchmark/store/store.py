@@ -1,0 +1,224 @@
+"""The store: what the rest of the program sees of the data base. Every method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from benchmark.store import read, schema, scores, trials, write
+from benchmark.store.engine import Database, connect
+from benchmark.store.place import locate
+from benchmark.store.rows import (
+    Chunk,
+    Observation,
+    ObserverRow,
+    Outcome,
+    OutcomeStatus,
+    ScoreRow,
+    ScoreSet,
+    StimuliNote,
+    StimuliRecord,
+    StoredObservation,
+)
+from benchmark.store.sql import insert_new
+from benchmark.store.versions import prepare
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Observer, Score, Stimuli, Trials
+
+
+def open_store(url_or_path: str, *, write: bool = True) -> Store:
+    """Opens a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://...").
+
+    With `write` a missing one is made and an older one brought up to date; without it nothing changes.
+    Raises StoreError: nothing there (reading), read-only, damaged, another program's, or a newer schema.
+    """
+    database = connect(locate(str(url_or_path)), write=write)
+    try:
+        prepare(database)
+    except BaseException:
+        database.engine.dispose()
+        raise
+    return Store(database)
+
+
+class Store:
+    """A leaderboard. One per process; its methods may be called from several threads.
+
+    Methods raise StoreError with what happened, where and what to do. Nothing stored is ever changed.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know about this data base (a network disk, ...); said once, by whoever opened it."""
+        return self._database.warnings
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages; no password."""
+        return self._database.place.shown
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections. Calling it twice is fine."""
+        self._database.engine.dispose()
+
+    # Writing
+
+    def begin_run(self, command: str, environment: Mapping[str, Any]) -> int:
+        """A new run's id. command: as typed; environment: JSON-able (versions, device, git revision, ...)."""
+        with self._database.writing() as connection:
+            return write.begin_run(connection, command, environment)
+
+    def end_run(self, run: int, status: str, note: str = "") -> None:
+        """How a run ended. A run that was killed has no end."""
+        with self._database.writing() as connection:
+            write.end_run(connection, run, status, note)
+
+    def put_observer(self, observer: Observer) -> int:
+        """The observer's id. Its name stands for this identity and card from now on."""
+        with self._database.writing() as connection:
+            return write.put_observer(connection, observer)
+
+    def put_stimuli(self, stimuli: Stimuli) -> None:
+        """A stimulus set's names and labels, once per digest; images are not stored."""
+        if self._has(schema.STIMULI, "digest", stimuli.digest):
+            return
+        row = write.stimuli_row(stimuli)
+        with self._database.writing() as connection:
+            insert_new(connection, schema.STIMULI, [row])
+
+    def put_observation(self, run: int, observation: Observation) -> None:
+        """What is going to be asked, once per key. Its observer and stimuli must be there."""
+        if self._has(schema.OBSERVATIONS, "key", observation.key):
+            return
+        with self._database.writing() as connection:
+            write.put_observation(connection, run, observation)
+
+    def put_chunks(self, run: int, chunks: Sequence[Chunk]) -> None:
+        """All of the chunks, or none. A chunk that is there already stays as it is."""
+        encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]
+        with self._database.writing() as connection:
+            write.put_chunks(connection, run, encoded)
+
+    def put_scores(self, run: int, made: ScoreSet, scores: Sequence[Score]) -> int:
+        """A score set with its scores; its id. StoreError on a NaN, and on None without a reason."""
+        rows = [write.score_row(position, score) for position, score in enumerate(scores)]
+        with self._database.writing() as connection:
+            return write.put_scores(connection, run, made, rows)
+
+    def put_outcome(
+        self,
+        run: int,
+        observer: int | None,
+        observer_name: str,
+        suite: str,
+        space: str,
+        status: OutcomeStatus,
+        reason: str = "",
+        detail: str = "",
+    ) -> None:
+        """How a piece of work ended. reason: one line; detail: e.g. a traceback."""
+        outcome = Outcome(observer, observer_name, suite, space, status, reason, detail, run, "")
+        with self._database.writing() as connection:
+            write.put_outcome(connection, outcome)
+
+    # Reading
+
+    def stimuli(self, digest: str) -> StimuliRecord:
+        """A stimulus set's names and labels. StoreError on an unknown digest."""
+        with self._database.reading() as connection:
+            return read.stimuli(connection, digest)
+
+    def stimuli_names(self) -> list[StimuliNote]:
+        """All stimulus sets, by name."""
+        with self._database.reading() as connection:
+            return read.stimuli_names(connection)
+
+    def chunks(self, key: str) -> set[int]:
+        """Indices of the chunks that are stored; empty for an unknown key."""
+        with self._database.reading() as connection:
+            return read.chunks(connection, key)
+
+    def complete(self, key: str) -> bool:
+        """Whether every trial of the observation is stored; False for an unknown key."""
+        with self._database.reading() as connection:
+            return read.complete(connection, key)
+
+    def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
+        """The stored trials of the observations as one table, in the order of the keys.
+
+        missing: role -> why there are no trials of it; passed on. StoreError on an unknown key, a damaged chunk
+        (which), and columns that are text in one block and numbers in another.
+        """
+        with self._database.reading() as connection:
+            return trials.trials(connection, keys, missing or {})
+
+    def latest_scores(
+        self,
+        *,
+        suite: str | None = None,
+        metrics: Collection[str] | None = None,
+        observers: Collection[str] | None = None,
+        space: str | None = None,
+    ) -> list[ScoreRow]:
+        """Of each (observer name, suite, space, stimuli): the newest score set of the newest suite version,
+        for what the name stands for now. By observer name, then in the order in which they were stored."""
+        with self._database.reading() as connection:
+            return scores.latest_scores(connection, suite, metrics, observers, space)
+
+    def history(self, observer: str, suite: str, metric: str) -> list[ScoreRow]:
+        """Every score that an observer name ever had in a metric, oldest first."""
+        with self._database.reading() as connection:
+            return scores.history(connection, observer, suite, metric)
+
+    def has_scores(self, made: ScoreSet) -> bool:
+        """Whether exactly this is what `latest_scores` would take for the observer: nothing to score again."""
+        with self._database.reading() as connection:
+            return scores.has_scores(connection, made)
+
+    def outcomes(
+        self, *, observer: str | None = None, suite: str | None = None, latest: bool = True
+    ) -> list[Outcome]:
+        """Outcomes, oldest first; with `latest` the newest of each (observer name, suite, space)."""
+        with self._database.reading() as connection:
+            return read.outcomes(connection, observer, suite, latest)
+
+    def observers(self, *, latest: bool = True) -> list[ObserverRow]:
+        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for."""
+        with self._database.reading() as connection:
+            return read.observers(connection, latest)
+
+    def observations(
+        self, *, observer: str | None = None, suite: str | None = None
+    ) -> list[StoredObservation]:
+        """Observations of current observers. Names that share an identity share its observations."""
+        with self._database.reading() as connection:
+            return read.observations(connection, observer, suite)
+
+    def provenance(self, set_id: int) -> Mapping[str, Any]:
+        """Where a score set came from: "command", "environment", "started", "status" of its own run, the
+        "observations" (each with "details" and "runs") and all "runs" by id. StoreError on an unknown id."""
+        with self._database.reading() as connection:
+            return read.provenance(connection, set_id)
+
+    def _has(self, table: sa.Table, column: str, value: str) -> bool:
+        with self._database.reading() as connection:
+            query = sa.select(sa.literal(1)).where(table.c[column] == value)
+            return connection.scalar(query) is not None
