@@ -143,6 +143,7 @@ class View(Protocol):
 class Trials:
     """Stored responses of one observer: columns of equal length, always with
     "role", "condition", "stimulus" (image name) and the label columns; then what `observe` returned.
+    Where the stimuli have a label column "condition" (one set, many conditions), it stands for the block's.
 
     A column that a block does not have is filled with "" (text) or NaN (numbers).
     """
@@ -230,6 +231,9 @@ class Suite:
     spaces: tuple[str, ...] = ("geirhos16", "world16")
     experiments: Mapping[str, str] = field(default_factory=dict)
     """Stimulus set name -> role, for trials of people and published networks."""
+    compare: Callable[[Any, Trials, Mapping[str, Trials]], Sequence[Score]] | None = None
+    """Scores of an observer against reference observers that answered the same stimuli (people; in the built-in
+    world the ideal observers): (config, trials, name -> trials of each reference, never the observer itself)."""
 
     @property
     def headline(self) -> Metric:

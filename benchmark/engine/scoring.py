@@ -30,7 +30,7 @@ def score_keys(
         stimuli={o.role: o.stimuli for o in observations},
         keys=tuple(o.key for o in observations),
     )
-    if store.scored(target):
+    if store.has_scores(target):
         return False
     store.put_scores(run, target, suite.score(suite.config, store.trials(target.keys, missing)))
     return True
@@ -65,7 +65,7 @@ def _score_imported(store: Store, run: int, suite: Suite, imported: Sequence[Obs
         }
         for observer, trials in answered.items():
             target = _target(suite, observer, sets, _roles(trials), _keys(by_observer[observer], sets))
-            if not store.scored(target):
+            if not store.has_scores(target):
                 store.put_scores(run, target, suite.score(suite.config, trials))
                 made += 1
         made += _put_people(store, run, suite, sets, answered)
@@ -131,7 +131,7 @@ def _put_people(store: Store, run: int, suite: Suite, sets: Sets, answered: Mapp
     for name, combine in ((PEOPLE_MEAN, _mean), (PEOPLE_POOLED, _pooled)):
         observer = store.put_observer(Observer(name, "human", digest(name)))
         target = _target(suite, observer, sets, roles, (f"group:{members}",))
-        if store.scored(target):
+        if store.has_scores(target):
             continue
         scores = [
             score

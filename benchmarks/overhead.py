@@ -1,0 +1,134 @@
+"""What `bench run` costs beside a bare loop of forward passes over the same images.
+
+The baseline is the loop that nobody can beat: the same tuned module, the same layout and batch, the images
+preloaded as tensors in memory. Both sides alternate in one process; the harness side decodes, presents, decides,
+checks near-ties, stores every trial and scores. Process CPU time and wall time; ratios, no absolute times.
+
+    python benchmarks/overhead.py --model tf_efficientnet_lite0 --rounds 5
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmark import api
+from benchmark.contracts import Policy
+from benchmark.engine import tuning
+from benchmark.engine.device import keep_pages, numerics
+from benchmark.engine.running import RunOptions, execute
+from benchmark.settings import Settings, read_settings
+from benchmark.store import open_store
+from registry.load import load_model
+from registry.model import LoadedModel
+
+Seconds = tuple[float, float]  # (process CPU, wall)
+
+
+def timed(work: Callable[[], object]) -> Seconds:
+    """CPU and wall seconds of one call."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def preload(prepared: api.Prepared, batch: int) -> list[torch.Tensor]:
+    """Every image of the plan as normalisable batches in memory, in the tuned layout."""
+    images = [
+        torch.from_numpy(block.stimuli.decode(i)).permute(2, 0, 1).float() / 255
+        for task in prepared.tasks
+        for block in task.plan.blocks
+        for i in range(len(block.stimuli))
+    ]
+    return list(torch.stack(images).contiguous(memory_format=torch.channels_last).split(batch))
+
+
+def bare_loop(run: Callable[[torch.Tensor], torch.Tensor], batches: list[torch.Tensor]) -> None:
+    """Forward passes and nothing else."""
+    with torch.inference_mode():
+        for images in batches:
+            run(images)
+
+
+def harness(prepared: api.Prepared, settings: Settings) -> None:
+    """One whole run into a fresh leaderboard."""
+    with tempfile.TemporaryDirectory() as folder, open_store(str(Path(folder) / "results.db")) as store:
+        report = execute(prepared.tasks, store, settings, RunOptions("cpu", Policy()), api.Silent())
+        if report.counts["done"] != len(prepared.tasks):
+            raise SystemExit(f"the run did not do everything: {report}")
+
+
+def startup() -> float:
+    """Wall seconds of a process that imports, opens everything and plans, up to the first batch."""
+    code = (
+        "import time; t=time.perf_counter();"
+        "from benchmark import api; from benchmark.settings import read_settings; s=read_settings();"
+        f"p=api.prepare(api.RunRequest(models='{ARGS.model}', suites='cue-conflict'), s);"
+        "from registry.load import load_observer;"
+        "m=load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, device='cpu');"
+        "print(time.perf_counter()-t)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    return min(float(run.stdout) for run in runs)
+
+
+def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
+    """How well layout and batch are chosen: the user's usual setting against the tuned one, per image."""
+    usual = tuning.Tuning(64, threads=torch.get_num_threads())
+    with torch.inference_mode():
+        ours, theirs = (
+            min(_per_image(model, setting) for _ in range(3)) for setting in (chosen, usual)
+        )
+    print(f"RATIO tuned_forward {ours / theirs:.3f} (NCHW, batch 64, unfolded, default threads; CPU time per image)")
+
+
+def _per_image(model: LoadedModel, setting: tuning.Tuning) -> float:
+    torch.set_num_threads(setting.threads)
+    run = tuning.feed(model, setting, device="cpu").run
+    images = tuning.example(model, setting.batch)
+    run(images)
+    repeats = max(1, 64 // setting.batch)
+    return timed(lambda: [run(images) for _ in range(repeats)])[0] / (repeats * setting.batch)
+
+
+def main() -> None:
+    """Alternate both sides and print the ratios."""
+    keep_pages()
+    settings = read_settings()
+    prepared = api.prepare(api.RunRequest(models=ARGS.model, suites="cue-conflict", limit=ARGS.limit), settings)
+    model = load_model(prepared.tasks[0].card, weights_folder=settings.weights)
+    chosen = tuning.tune(model, "cpu", settings.tuning)
+    run = tuning.feed(model, chosen, device="cpu").run
+    torch.set_num_threads(chosen.threads)
+    batches = preload(prepared, chosen.batch)
+    print(f"{ARGS.model}: {sum(len(b) for b in batches)} images, {chosen}")
+    bare: list[Seconds] = []
+    ours: list[Seconds] = []
+    with numerics(Policy()):
+        for _ in range(ARGS.rounds):
+            torch.set_num_threads(chosen.threads)
+            bare.append(timed(lambda: bare_loop(run, batches)))
+            ours.append(timed(lambda: harness(prepared, settings)))
+    for name, i in (("cpu", 0), ("wall", 1)):
+        ratio = sum(o[i] for o in ours) / sum(b[i] for b in bare)
+        median = statistics.median(o[i] / b[i] for o, b in zip(ours, bare, strict=True))
+        print(f"RATIO overhead_{name} {ratio:.3f} (bare forward loop, preloaded, same layout and batch; median {median:.3f})")
+    layouts(model, chosen)
+    print(f"startup to the first batch: {startup():.2f} s wall")
+    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="efficientnet-lite0")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit", type=int, default=None)
+    ARGS = parser.parse_args()
+    main()
