@@ -1,4 +1,5 @@
-"""The leaderboard's data base: the only room that knows SQL. Public names load on first use (start-up time).
+"""The leaderboard's data base: the only room that knows SQL.
+Public names load on first use (start-up time).
 
     with open_store("results.db") as store:
         run = store.begin_run("bench run ...", environment)

@@ -1,8 +1,8 @@
 """Columns of arrays <-> one compressed block of bytes. No pickle; equal columns give equal bytes.
 
-Layout: magic (4) | CRC-32 of the rest (4, little-endian) | zlib of: header length (4) | header | arrays.
-The header is JSON: per column its name, dtype and shape. Numbers lie as raw little-endian arrays, bit for bit
-(NaN included); text lies as a sorted vocabulary in the header and unsigned codes.
+Layout: magic (4) | CRC-32 of the rest (4) | zlib of (header length (4) | header | arrays).
+The header is JSON: per column its name, dtype and shape. Numbers lie as raw little-endian arrays,
+bit for bit (NaN included); text lies as a sorted vocabulary in the header and unsigned codes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CODES = ("|u1", "<u2", "<u4")
 
 
 def encode(columns: Mapping[str, Array]) -> bytes:
-    """The columns as bytes, in their order. Raises StoreError on an array that is neither numbers nor text."""
+    """The columns as bytes, in their order. StoreError on what is neither numbers nor text."""
     heads: list[dict[str, Any]] = []
     bodies: list[bytes] = []
     for name, values in columns.items():
@@ -38,7 +38,7 @@ def encode(columns: Mapping[str, Array]) -> bytes:
 
 
 def decode(payload: bytes, what: str = "stored columns") -> dict[str, Array]:
-    """The columns that `encode` was given. `what` names the block in the StoreError on damaged bytes."""
+    """The columns that `encode` was given. StoreError on damaged bytes, naming the block `what`."""
     packed = payload[8:]
     if payload[:4] != MAGIC or payload[4:8] != struct.pack("<I", zlib.crc32(packed)):
         raise damaged(what, "its checksum does not fit its content")
@@ -51,8 +51,8 @@ def decode(payload: bytes, what: str = "stored columns") -> dict[str, Array]:
 def damaged(what: str, why: str) -> StoreError:
     """The error for bytes that are not what was written."""
     return StoreError(
-        f"{what} is damaged: {why}. The disk or a copy of the file is at fault; restore the leaderboard "
-        "from a backup, or start a new one with `--db`."
+        f"{what} is damaged: {why}. The disk or a copy of the file is at fault; restore the "
+        "leaderboard from a backup, or start a new one with `--db`."
     )
 
 
@@ -81,8 +81,8 @@ def _check_text(name: str, values: Array) -> None:
     for value in values.ravel().tolist():
         if not isinstance(value, str):
             raise StoreError(
-                f"column '{name}' holds Python objects ({type(value).__name__}): expected an array of "
-                "booleans, integers, floats or text"
+                f"column '{name}' holds Python objects ({type(value).__name__}): expected an "
+                "array of booleans, integers, floats or text"
             )
         if value.endswith("\0"):
             raise StoreError(f"column '{name}' holds text that ends in a NUL character: {value!r}")

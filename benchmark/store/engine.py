@@ -1,4 +1,4 @@
-"""Connections: how SQLite and PostgreSQL are opened, how transactions begin, how their errors are told."""
+"""Connections: how data bases are opened, how transactions begin, how their errors are told."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the data base throughout, and waits for no writer."""
+        """A transaction that sees one state of the data base and waits for no writer."""
         options: dict[str, Any] = {"reading": True}
         if not self.place.sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -50,7 +50,8 @@ class Database:
 
 
 def connect(place: Place, *, write: bool) -> Database:
-    """A data base at a place; nothing is created in it yet. StoreError where it cannot be opened."""
+    """A data base at a place; nothing is created in it yet.
+    StoreError where it cannot be opened."""
     if not place.sqlite:
         return Database(place, _postgres(place), write)
     if place.path is not None:
@@ -118,8 +119,8 @@ def _sqlite(place: Place, write: bool) -> sa.Engine:
 def _opener(place: Place, write: bool) -> Callable[[], sqlite3.Connection]:
     target = "file::memory:"
     if place.path is not None:
-        # mode=rw never creates. A reader too opens for writing where it may, so that the log's side files
-        # are tidied up; where nobody can write, "immutable" needs no side files at all.
+        # mode=rw never creates. A reader too opens for writing where it may, so that the side files
+        # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
         mode = "mode=rwc" if write else "immutable=1" if frozen(place.path) else "mode=rw"
         target = f"file:{quote(str(place.path))}?{mode}"
 
@@ -143,8 +144,8 @@ def _prepare_connections(database: Database) -> None:
     @event.listens_for(database.engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         reading = connection.get_execution_options().get("reading")
-        # A writer takes its turn at once: a deferred transaction that has read before it writes fails
-        # when another writer came between, however long the timeout.
+        # A writer takes its turn at once: a deferred transaction that has read before it writes
+        # fails when another writer came between, however long the timeout.
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
@@ -180,6 +181,6 @@ def _write_ahead(database: Database, connection: sqlite3.Connection) -> None:
 
 def _slow(place: Place, why: str) -> str:
     return (
-        f"the leaderboard {place.shown} is used without a write-ahead log: {why}. Processes will wait for one "
-        "another; put it on a local disk, or use PostgreSQL where several machines write."
+        f"the leaderboard {place.shown} is used without a write-ahead log: {why}. Processes "
+        "will wait for one another; put it on a local disk, or use PostgreSQL where several machines write."
     )

@@ -18,7 +18,8 @@ _NETWORK = frozenset(
 
 @dataclass(frozen=True)
 class Place:
-    """url: for SQLAlchemy; path: the SQLite file (None: PostgreSQL, or SQLite in memory); shown: for messages."""
+    """url: for SQLAlchemy; path: the SQLite file (None: PostgreSQL, or SQLite in memory);
+    shown: for messages."""
 
     url: sa.URL
     path: Path | None
@@ -31,7 +32,8 @@ class Place:
 
 
 def locate(url_or_path: str) -> Place:
-    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> Place. StoreError on anything else."""
+    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> Place.
+    StoreError on anything else."""
     if "://" not in url_or_path:
         path = Path(url_or_path).expanduser()
         return Place(sa.URL.create("sqlite", database=str(path)), path, str(path))
@@ -45,7 +47,8 @@ def locate(url_or_path: str) -> Place:
         return Place(url, None, url.render_as_string(hide_password=True))
     if backend != "sqlite":
         raise StoreError(
-            f"a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), not in '{backend}'"
+            "a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), "
+            f"not in '{backend}'"
         )
     name = url.database or ":memory:"
     path_in_url = None if name == ":memory:" else Path(name)
@@ -53,7 +56,8 @@ def locate(url_or_path: str) -> Place:
 
 
 def check_file(path: Path, shown: str, *, write: bool) -> None:
-    """StoreError where the SQLite file cannot be what is asked for: what is wrong, where, what to do."""
+    """StoreError where the SQLite file cannot be what is asked for:
+    what is wrong, where, what to do."""
     if path.is_dir():
         raise StoreError(
             f"{shown} is a folder: name a file for the leaderboard, e.g. {path / 'results.db'}"
@@ -86,14 +90,14 @@ def read_only(shown: str, why: str) -> StoreError:
 
 
 def frozen(path: Path) -> bool:
-    """Whether nobody of this user can write the file or its journal, and no journal waits to be read."""
+    """Whether this user can write neither file nor journal, and no journal waits to be read."""
     journal = path.with_name(path.name + "-wal")
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     return not writable and not (journal.exists() and journal.stat().st_size)
 
 
 def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
-    """The network file system that holds `path` ("nfs4", ...), or None (also where it cannot be known)."""
+    """The network file system that holds `path` ("nfs4", ...), or None (also: not known)."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

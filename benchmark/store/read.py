@@ -1,4 +1,5 @@
-"""Queries for observers, stimuli, observations, outcomes and provenance. Each runs in a caller's transaction."""
+"""Queries for observers, stimuli, observations, outcomes and provenance.
+Each runs in a caller's transaction."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ _OBSERVED = (
 
 
 def current() -> sa.CTE:
-    """What each observer name stands for now: (name, kind, identity, observer, training, registration)."""
+    """What each observer name stands for now."""
     observers, registrations = schema.OBSERVERS, schema.REGISTRATIONS
     newest = (
         sa.select(sa.func.max(registrations.c.id))
@@ -126,7 +127,7 @@ def complete(connection: sa.Connection, key: str) -> bool:
 def observations(
     connection: sa.Connection, observer: str | None, suite: str | None
 ) -> list[StoredObservation]:
-    """Observations of current observers. Two names of one identity share theirs, each under its own name."""
+    """Observations of current observers; two names of one identity share them."""
     table, owner, names = schema.OBSERVATIONS, schema.OBSERVERS, current()
     query = (
         sa.select(*(table.c[name] for name in (*_OBSERVED, "details")))
@@ -148,7 +149,7 @@ def observations(
 def outcomes(
     connection: sa.Connection, observer: str | None, suite: str | None, latest: bool
 ) -> list[Outcome]:
-    """Outcomes, oldest first; with `latest` only the newest of each (observer name, suite, space)."""
+    """Outcomes, oldest first; `latest`: only the newest of each (observer name, suite, space)."""
     table = schema.OUTCOMES
     query = sa.select(table).order_by(table.c.id)
     if observer is not None:

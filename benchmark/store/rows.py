@@ -16,8 +16,8 @@ OutcomeStatus = Literal["done", "not applicable", "failed", "partial"]
 class Observation:
     """One observer's answers to one block: what was asked. The answers themselves are its chunks.
 
-    key: the observation's identity (a digest); observer: id that `put_observer` gave; stimuli: digest;
-    transform: JSON text, "" where there is none; n: stimuli in the block;
+    key: the observation's identity (a digest); observer: id that `put_observer` gave;
+    stimuli: digest; transform: JSON text, "" where there is none; n: stimuli in the block;
     details: JSON-able (policy, configuration, ...), kept for provenance.
     """
 
@@ -37,7 +37,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class StoredObservation(Observation):
-    """An observation as found in the store, under the name of a current observer of that identity."""
+    """An observation as stored, under the name of a current observer of that identity."""
 
     observer_name: str = ""
     created: str = ""
@@ -61,7 +61,8 @@ class Chunk:
 class ScoreSet:
     """All scores of one observer on one suite, made together.
 
-    code: digest of the scoring code; stimuli: role -> digest; keys: the observations that were scored.
+    code: digest of the scoring code; stimuli: role -> digest;
+    keys: the observations that were scored.
     """
 
     observer: int
@@ -77,7 +78,7 @@ class ScoreSet:
 class ScoreRow:
     """One score with what is needed to show and rank it; score fields as in `contracts.Score`.
 
-    training: the card's recipe tags; stimuli: digest of the role's stimuli ("" where the score has no role);
+    training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role);
     created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`.
     """
 
@@ -145,7 +146,10 @@ class StimuliNote:
 
 @dataclass(frozen=True)
 class StimuliRecord:
-    """A stimulus set as stored: names and labels, no images. labels: columns of text, one value per image."""
+    """A stimulus set as stored, without images.
+
+    ids: image names; labels: columns of text, one value per image.
+    """
 
     name: str
     digest: str

@@ -1,4 +1,4 @@
-"""The tables. Append-only: rows are inserted, never updated or deleted; "newest" means the highest id.
+"""The tables. Rows are inserted, never updated or deleted; "newest" means the highest id.
 
 A change here needs a numbered migration in `migrations/versions` and a higher `HEAD`.
 """
@@ -86,8 +86,8 @@ OBSERVERS = Table(
     Index(None, "identity"),
 )
 
-#: A row each time a name's identity or card changes: the newest row of a name says what it stands for now,
-#: also when it goes back to weights that it had before.
+#: A row each time a name's identity or card changes: the newest row of a name says what it stands
+#: for now, also when it goes back to weights that it had before.
 REGISTRATIONS = Table(
     "registrations",
     METADATA,

@@ -27,7 +27,7 @@ def latest_scores(
     observers: Collection[str] | None,
     space: str | None,
 ) -> list[ScoreRow]:
-    """Of each (observer name, suite, space, stimuli): the newest set of the newest suite version."""
+    """Of each (observer name, suite, space, stimuli): the newest set of the newest version."""
     ranked = _ranked_sets(suite, observers, space)
     sets = ranked.alias("sets")
     newest = sa.select(sets).where(sets.c.place == 1).order_by(sets.c.name, sets.c.id)
@@ -65,7 +65,7 @@ def _set_columns(names: Any, training: Any) -> list[Any]:
 
 
 def has_scores(connection: sa.Connection, made: ScoreSet) -> bool:
-    """Whether the newest set of the same observer, suite, space and stimuli was made of the same things."""
+    """Whether the newest set of this observer, suite, space and stimuli was made like this."""
     table = schema.SCORE_SETS
     query = (
         sa.select(table.c.code, table.c.observations, table.c.version)
@@ -171,7 +171,7 @@ def _of_set(made: Any, scores: Iterable[Any]) -> Iterable[ScoreRow]:
 
 
 def _row(values: dict[str, Any]) -> ScoreRow:
-    """ScoreRow(**values), without the cost of one guarded assignment per field: tables have 30,000 rows."""
+    """ScoreRow(**values) without a guarded assignment per field: tables have 30,000 rows."""
     row = object.__new__(ScoreRow)
     row.__dict__.update(values)
     return row

@@ -17,7 +17,7 @@ BATCH = 500  # values per IN list: below every driver's limit
 def insert_new(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Inserts the rows that are not there yet (by any unique constraint); those that are stay as they are."""
+    """Inserts rows; one that is there already (by any unique constraint) stays as it is."""
     if not rows:
         return
     connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))

@@ -1,4 +1,5 @@
-"""The store: what the rest of the program sees of the data base. Every method is one transaction."""
+"""The store: what the rest of the program sees of the data base.
+Every method is one transaction."""
 
 from __future__ import annotations
 
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 def open_store(url_or_path: str, *, write: bool = True) -> Store:
     """Opens a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://...").
 
-    With `write` a missing one is made and an older one brought up to date; without it nothing changes.
-    Raises StoreError: nothing there (reading), read-only, damaged, another program's, or a newer schema.
+    With `write` a missing one is made and an older one brought up to date;
+    without it nothing changes.
+    StoreError: nothing there (reading), read-only, damaged, another program's, a newer schema.
     """
     database = connect(locate(str(url_or_path)), write=write)
     try:
@@ -48,7 +50,8 @@ def open_store(url_or_path: str, *, write: bool = True) -> Store:
 class Store:
     """A leaderboard. One per process; its methods may be called from several threads.
 
-    Methods raise StoreError with what happened, where and what to do. Nothing stored is ever changed.
+    Methods raise StoreError with what happened, where and what to do.
+    Nothing stored is ever changed.
     """
 
     def __init__(self, database: Database) -> None:
@@ -56,7 +59,7 @@ class Store:
 
     @property
     def warnings(self) -> list[str]:
-        """What a user should know about this data base (a network disk, ...); said once, by whoever opened it."""
+        """What a user should know about this data base (a network disk, ...); say it once."""
         return self._database.warnings
 
     @property
@@ -82,7 +85,7 @@ class Store:
     # Writing
 
     def begin_run(self, command: str, environment: Mapping[str, Any]) -> int:
-        """A new run's id. command: as typed; environment: JSON-able (versions, device, git revision, ...)."""
+        """A new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
         with self._database.writing() as connection:
             return write.begin_run(connection, command, environment)
 
@@ -118,7 +121,7 @@ class Store:
             write.put_chunks(connection, run, encoded)
 
     def put_scores(self, run: int, made: ScoreSet, scores: Sequence[Score]) -> int:
-        """A score set with its scores; its id. StoreError on a NaN, and on None without a reason."""
+        """A score set with its scores; its id. StoreError on NaN, and on None without a reason."""
         rows = [write.score_row(position, score) for position, score in enumerate(scores)]
         with self._database.writing() as connection:
             return write.put_scores(connection, run, made, rows)
@@ -164,8 +167,8 @@ class Store:
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """The stored trials of the observations as one table, in the order of the keys.
 
-        missing: role -> why there are no trials of it; passed on. StoreError on an unknown key, a damaged chunk
-        (which), and columns that are text in one block and numbers in another.
+        missing: role -> why there are no trials of it; passed on. StoreError on an unknown key,
+        a damaged chunk (which), and a column that is text in one block and numbers in another.
         """
         with self._database.reading() as connection:
             return trials.trials(connection, keys, missing or {})
@@ -178,8 +181,8 @@ class Store:
         observers: Collection[str] | None = None,
         space: str | None = None,
     ) -> list[ScoreRow]:
-        """Of each (observer name, suite, space, stimuli): the newest score set of the newest suite version,
-        for what the name stands for now. By observer name, then in the order in which they were stored."""
+        """Of each (observer name, suite, space, stimuli): the newest set of the newest version,
+        for what the name stands for now. By observer name, then in the order of storing."""
         with self._database.reading() as connection:
             return scores.latest_scores(connection, suite, metrics, observers, space)
 
@@ -189,14 +192,14 @@ class Store:
             return scores.history(connection, observer, suite, metric)
 
     def has_scores(self, made: ScoreSet) -> bool:
-        """Whether exactly this is what `latest_scores` would take for the observer: nothing to score again."""
+        """Whether `latest_scores` already shows this very set: nothing to score again."""
         with self._database.reading() as connection:
             return scores.has_scores(connection, made)
 
     def outcomes(
         self, *, observer: str | None = None, suite: str | None = None, latest: bool = True
     ) -> list[Outcome]:
-        """Outcomes, oldest first; with `latest` the newest of each (observer name, suite, space)."""
+        """Outcomes, oldest first; `latest`: the newest of each (observer name, suite, space)."""
         with self._database.reading() as connection:
             return read.outcomes(connection, observer, suite, latest)
 
@@ -208,13 +211,16 @@ class Store:
     def observations(
         self, *, observer: str | None = None, suite: str | None = None
     ) -> list[StoredObservation]:
-        """Observations of current observers. Names that share an identity share its observations."""
+        """Observations of current observers; names that share an identity share them."""
         with self._database.reading() as connection:
             return read.observations(connection, observer, suite)
 
     def provenance(self, set_id: int) -> Mapping[str, Any]:
-        """Where a score set came from: "command", "environment", "started", "status" of its own run, the
-        "observations" (each with "details" and "runs") and all "runs" by id. StoreError on an unknown id."""
+        """Where a score set came from. StoreError on an unknown id.
+
+        "command", "environment", "started", "status" of its own run; "observations", each with
+        its "details" and the ids of its "runs"; "runs": all of them by id.
+        """
         with self._database.reading() as connection:
             return read.provenance(connection, set_id)
 

@@ -21,7 +21,7 @@ Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encode
 
 
 def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str]) -> Trials:
-    """The stored trials of the observations, in the order of the keys; what is not stored yet is not there."""
+    """The stored trials of the observations, in the order of the keys."""
     observed = _observations(connection, keys)
     sets = {digest: stimuli(connection, digest) for digest in {one[1] for one in observed.values()}}
     payloads = _payloads(connection, [one[0] for one in observed.values()])
@@ -91,7 +91,7 @@ def _labelled(
 
 
 def _union(parts: Sequence[Columns]) -> Columns:
-    """The parts below one another; a column that a part lacks is "" (text) or NaN (numbers) there."""
+    """The parts below one another; where a part lacks a column: "" (text) or NaN (numbers)."""
     names = dict.fromkeys(name for part in parts for name in part)
     sizes = [len(next(iter(part.values()))) for part in parts]
     return {

@@ -23,7 +23,8 @@ _LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making or upgradin
 
 
 def prepare(database: Database, migrations: Path = MIGRATIONS) -> None:
-    """Makes sure that the data base has this program's tables. StoreError where it cannot have them."""
+    """Makes sure that the data base has this program's tables.
+    StoreError where it cannot have them."""
     shown = database.place.shown
     with database.reading() as connection:
         found = revision(connection, shown)
@@ -48,7 +49,8 @@ def prepare(database: Database, migrations: Path = MIGRATIONS) -> None:
 
 
 def revision(connection: sa.Connection, shown: str) -> str | None:
-    """The schema's number, None for an empty data base. StoreError where it is another program's."""
+    """The schema's number, None for an empty data base.
+    StoreError where it is another program's."""
     tables = set(sa.inspect(connection).get_table_names())
     if not tables:
         return None
@@ -58,12 +60,13 @@ def revision(connection: sa.Connection, shown: str) -> str | None:
             return connection.scalar(sa.select(schema.REVISION.c.version_num)) or "0000"
     some = ", ".join(sorted(tables)[:3])
     raise StoreError(
-        f"{shown} is the data base of another program (tables {some}, ...): name another with `--db`"
+        f"{shown} is the data base of another program (tables {some}, ...): name another with "
+        "`--db`"
     )
 
 
 def _create(database: Database) -> None:
-    """All tables in one transaction: several processes may do this at once, one of them makes them."""
+    """All tables in one transaction: of several processes that try, one makes them."""
     with database.writing() as connection:
         _one_at_a_time(connection)
         if revision(connection, database.place.shown) is not None:
@@ -84,7 +87,7 @@ def _create(database: Database) -> None:
 
 
 def _upgrade(database: Database, migrations: Path) -> None:
-    """All missing migrations in one transaction: an interrupted upgrade leaves the old leaderboard."""
+    """All missing migrations in one transaction: cut short, it leaves the old leaderboard."""
     from alembic import command
     from alembic.config import Config
 

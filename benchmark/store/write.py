@@ -1,4 +1,5 @@
-"""Inserting rows. Each function is one step inside a caller's transaction; none updates anything."""
+"""Inserting rows. Each function is one step inside a caller's transaction;
+none updates anything."""
 
 from __future__ import annotations
 
@@ -87,7 +88,8 @@ def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
             raise StoreError(f"stimulus set '{stimuli.name}': '{name}' cannot name a label column")
         if len(values) != n:
             raise StoreError(
-                f"stimulus set '{stimuli.name}': label '{name}' has {len(values)} values for {n} images"
+                f"stimulus set '{stimuli.name}': label '{name}' has {len(values)} values for "
+                f"{n} images"
             )
         columns[name] = values
     return {
@@ -112,7 +114,7 @@ def put_observation(connection: sa.Connection, run: int, observation: Observatio
 
 
 def encode_chunk(chunk: Chunk) -> dict[str, Any]:
-    """A chunk's own columns of its row. StoreError on columns of unequal length or reserved names."""
+    """A chunk's own part of its row. StoreError on unequal lengths or reserved names."""
     lengths = {name: len(values) for name, values in chunk.columns.items()}
     what = f"chunk {chunk.index} of observation {chunk.key}"
     if len(set(lengths.values())) != 1:
@@ -131,7 +133,7 @@ def encode_chunk(chunk: Chunk) -> dict[str, Any]:
 def put_chunks(
     connection: sa.Connection, run: int, chunks: Sequence[tuple[Chunk, dict[str, Any]]]
 ) -> None:
-    """Encoded chunks, in a fixed order: two writers of the same rows then never wait for each other in a ring."""
+    """Encoded chunks, in a fixed order: writers of the same rows then never wait in a ring."""
     known = _observed(connection, {chunk.key for chunk, _ in chunks})
     rows = []
     for chunk, row in sorted(chunks, key=lambda pair: (pair[0].key, pair[0].index)):

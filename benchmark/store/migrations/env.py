@@ -1,4 +1,4 @@
-"""Run by alembic during an upgrade, on the connection and in the transaction that `versions` opened."""
+"""Run by alembic during an upgrade, in the transaction that `versions` opened."""
 
 from alembic import context
 
