@@ -43,6 +43,8 @@ def test_the_interval_depends_on_the_trials_not_on_their_order(values, random):
     names = np.array([f"image{i % 7}" for i in range(len(num))])
     first = bootstrap_ratio(num, num + 1, names, resamples=200)
     assert first == bootstrap_ratio(num[order], num[order] + 1, names[order], resamples=200)
+    loose = bootstrap_ratio(num, num + 1, resamples=200)
+    assert loose == bootstrap_ratio(num[order], num[order] + 1, resamples=200)
 
 
 def test_the_seed_decides_and_small_chunks_do_not_matter_in_distribution(monkeypatch):

@@ -138,6 +138,16 @@ def test_equal_observers_are_not_separable(accuracy, bias, make):
         )
 
 
+def test_permutation_p_values_at_their_ends(bias, make):
+    names, conditions = [f"i{k}" for k in range(40)] * 2, ["x"] * 40 + ["y"] * 40
+    texture, shape, mixed = (make(c * 40, names, conditions=conditions) for c in ("tt", "ss", "st"))
+    apart = compare_ratio(bias, texture, shape, permutations=999)
+    assert (apart.difference, apart.p) == (-1.0, 1 / 1000)
+    same = compare_ratio(bias, mixed, mixed, permutations=999)
+    assert (same.difference, same.p) == (0.0, 1.0)
+    assert same.method.endswith("permutation test (999 swaps of a and b, by stimulus)")
+
+
 def test_what_cannot_be_compared_says_why(accuracy, bias, make):
     def repeated(answers):
         return make(answers, ["x", "x"], conditions=["easy", "hard"])
