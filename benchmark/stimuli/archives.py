@@ -1,0 +1,70 @@
+"""Unpacking a downloaded archive, which may be damaged or hostile."""
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from benchmark.errors import StimuliError
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The most that an archive may unpack to: bytes and files."""
+
+    size: int = 16 * 2**30
+    files: int = 500_000
+
+
+def unpack(archive: Path, member: str, target: Path, bounds: Bounds | None = None) -> int:
+    """Unpack the folder `member` below the archive's top folder into `target`; returns the number
+    of files.
+
+    Only plain files and folders are made, inside `target` alone. Raises StimuliError on paths that
+    lead out, links or devices in that folder, an absent folder, more than `bounds`, or a damaged
+    archive.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            count = _unpack(tar, PurePosixPath(member), target, bounds or Bounds(), archive)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise StimuliError(
+            f"{archive}: cannot be unpacked ({error}). It is damaged or cut short."
+        ) from error
+    if not count:
+        raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
+    return count
+
+
+def _unpack(
+    tar: tarfile.TarFile, member: PurePosixPath, target: Path, bounds: Bounds, archive: Path
+) -> int:
+    size = count = 0
+    for info, path in _wanted(tar, member, archive):
+        size, count = size + info.size, count + 1
+        if size > bounds.size or count > bounds.files:
+            raise StimuliError(
+                f"{archive}: unpacks to more than {bounds.size} bytes or {bounds.files} "
+                "files; refused."
+            )
+        tar.extract(info.replace(name=str(path), deep=False), target, filter="data")
+    return count
+
+
+def _wanted(
+    tar: tarfile.TarFile, member: PurePosixPath, archive: Path
+) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
+    """Files below the wanted folder, with their paths inside it."""
+    for info in tar:
+        path = PurePosixPath(info.name)
+        if path.is_absolute() or ".." in path.parts or "\\" in info.name:
+            raise StimuliError(
+                f"{archive}: the entry '{info.name}' leads out of the archive; refused."
+            )
+        inside = PurePosixPath(*path.parts[1:])
+        if info.isdir() or len(path.parts) < 2 or not inside.is_relative_to(member):
+            continue
+        if not info.isreg():
+            raise StimuliError(f"{archive}: the entry '{info.name}' is no plain file; refused.")
+        yield info, inside.relative_to(member)

@@ -1,0 +1,167 @@
+"""The catalogue: which stimulus sets and tables of trials exist, and what is known of each.
+
+Built-in entries are `catalogue.yaml`; entries that a user added are `stimuli.yaml` in the home
+folder. An added entry of a built-in name says where that set lies and keeps everything else.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from benchmark.errors import StimuliError, unknown_name
+from benchmark.settings import Settings
+
+Kind = Literal["images", "trials"]
+Layout = Literal["class-folder", "cue-conflict", "session", "labels-csv", "trials"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a set.
+
+    role: what suites ask for; space: the decision space of its labels; url: None where its terms
+    forbid a download; archive: file name of the download; sha256: of that file, None where it is
+    not pinned; member: the set's folder inside the archive's top folder; count: images (or files of
+    trials) of the full published set; digest: of the full set as `sets.open_set` computes it; mask:
+    the set of silhouettes that mask it; folder: where a user said it lies; aliases: other names
+    that are used for it.
+    """
+
+    name: str
+    role: str
+    space: str
+    layout: Layout
+    kind: Kind = "images"
+    title: str = ""
+    license: str = ""
+    citation: str = ""
+    url: str | None = None
+    archive: str | None = None
+    sha256: str | None = None
+    member: str = ""
+    count: int | None = None
+    digest: str | None = None
+    mask: str | None = None
+    folder: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+def read_catalogue(settings: Settings) -> dict[str, Entry]:
+    """Name -> entry: the built-in ones in their order, then the user's. Raises StimuliError on a
+    bad file."""
+    entries = dict(_built_in())
+    for name, row in _added_rows(settings).items():
+        if name in entries:
+            entries[name] = replace(entries[name], folder=row.get("folder"))
+        else:
+            entries[name] = entry_from(name, row, added_file(settings))
+    return entries
+
+
+def find_entry(name: str, settings: Settings) -> Entry:
+    """The entry of that name or alias. Raises UnknownName with close matches."""
+    entries = read_catalogue(settings)
+    if name in entries:
+        return entries[name]
+    for entry in entries.values():
+        if name in entry.aliases:
+            return entry
+    hint = "`bench data list` shows all; `bench data add NAME FOLDER` adds your own."
+    raise unknown_name("stimulus set", name, entries, hint)
+
+
+def save_entry(entry: Entry, settings: Settings) -> None:
+    """Remember an added entry (atomically: a reader sees the old file or the new one)."""
+    rows = _added_rows(settings)
+    rows[entry.name] = _row(entry)
+    target = added_file(settings)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, _yaml().safe_dump(rows, sort_keys=True, allow_unicode=True))
+
+
+def added_file(settings: Settings) -> Path:
+    """The file of added entries."""
+    return settings.home / "stimuli.yaml"
+
+
+def write_atomically(target: Path, text: str) -> None:
+    """Write `text` beside `target`, then move it there."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
+    """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
+    known = {field.name for field in fields(Entry)} - {"name"}
+    for key in row:
+        if key not in known:
+            allowed = ", ".join(sorted(known))
+            raise StimuliError(
+                f"{source}: '{name}' has an unknown field '{key}'; known: {allowed}."
+            )
+    for key in ("role", "space", "layout"):
+        if not isinstance(row.get(key), str):
+            raise StimuliError(f"{source}: '{name}' needs '{key}', a text.")
+    if row["layout"] not in LAYOUTS:
+        raise StimuliError(
+            f"{source}: '{name}' has layout '{row['layout']}'; "
+            f"expected one of {', '.join(LAYOUTS)}."
+        )
+    return Entry(name=name, **{**row, "aliases": tuple(row.get("aliases", ()))})
+
+
+@cache
+def _built_in() -> Mapping[str, Entry]:
+    source = files("benchmark.stimuli") / "catalogue.yaml"
+    raw = _parse(source.read_text(encoding="utf-8"), "catalogue.yaml")
+    shared = raw.pop("shared", {})
+    rows = {name: {**shared.get(row.pop("from", ""), {}), **row} for name, row in raw.items()}
+    return {
+        name: entry_from(name, _filled(name, row), "catalogue.yaml") for name, row in rows.items()
+    }
+
+
+def _filled(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """`{NAME}` in the texts of a shared source stands for the entry's name."""
+    return {k: v.replace("{NAME}", name) if isinstance(v, str) else v for k, v in row.items()}
+
+
+def _added_rows(settings: Settings) -> dict[str, Any]:
+    path = added_file(settings)
+    if not path.exists():
+        return {}
+    return _parse(path.read_text(encoding="utf-8"), path)
+
+
+def _parse(text: str, source: Path | str) -> dict[str, Any]:
+    yaml = _yaml()
+    try:
+        rows = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise StimuliError(f"{source}: not valid YAML ({error}). Mend or delete it.") from error
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+        raise StimuliError(f"{source}: expected a table of entries, each with its fields.")
+    return rows
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    row = {key: value for key, value in asdict(entry).items() if value and key != "name"}
+    return {**row, "aliases": list(entry.aliases)} if entry.aliases else row
+
+
+def _yaml() -> Any:
+    import yaml
+
+    return yaml

@@ -1,0 +1,153 @@
+"""One file from the first source that has it whole: the mirror, then its own address."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry, write_atomically
+from benchmark.stimuli.digests import file_digest
+
+Report = Callable[[str], None]
+TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place to get a file from: a URL, or a path on this machine."""
+
+    where: str
+    local: bool = False
+
+
+def archive_of(entry: Entry, settings: Settings, report: Report) -> Path:
+    """The entry's archive in the home folder, checked; downloaded where it is not there yet.
+
+    Sources are tried in order; a file with a wrong digest or cut short counts as not got. Raises
+    StimuliError naming every source and what went wrong.
+    """
+    target = archives(settings) / str(entry.archive)
+    expected = entry.sha256 or _recorded(settings).get(target.name)
+    if target.is_file() and (expected is None or file_digest(target) == expected):
+        report(f"{entry.name}: using {target}")
+        _record(target, settings, report, expected)
+        return target
+    failures = []
+    for source in _sources(entry, settings):
+        report(f"{entry.name}: getting {source.where}")
+        problem = _get(source, target, expected)
+        if problem is None:
+            _record(target, settings, report, expected)
+            return target
+        report(f"{entry.name}: {problem}")
+        failures.append(f"{source.where}: {problem}")
+    raise _not_got(entry, settings, failures)
+
+
+def archives(settings: Settings) -> Path:
+    """Folder of downloaded archives."""
+    return settings.home / "archives"
+
+
+def forget(archive: Path, settings: Settings) -> None:
+    """Delete an archive that turned out to be useless, with its recorded digest."""
+    archive.unlink(missing_ok=True)
+    rows = _recorded(settings)
+    if rows.pop(archive.name, None):
+        write_atomically(_record_file(settings), json.dumps(rows, indent=1))
+
+
+def _sources(entry: Entry, settings: Settings) -> Iterator[Source]:
+    mirror = settings.mirror
+    if mirror and "://" in mirror:
+        yield Source(f"{mirror.rstrip('/')}/{entry.archive}")
+    elif mirror:
+        path = Path(mirror).expanduser() / str(entry.archive)
+        if path.is_file():
+            yield Source(str(path), local=True)
+    if entry.url:
+        yield Source(entry.url)
+
+
+def _get(source: Source, target: Path, expected: str | None) -> str | None:
+    """Put the file at `target`; None, or what went wrong in a few words."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        _copy(source, part)
+        digest = file_digest(part)
+        if expected and digest != expected:
+            return (
+                f"wrong content: expected SHA-256 {expected}, got {digest}, so it was not used; "
+                "the file was changed there or damaged on the way"
+            )
+        part.replace(target)
+    except (OSError, ValueError) as error:
+        return _reason(error)
+    finally:
+        part.unlink(missing_ok=True)
+    return None
+
+
+def _copy(source: Source, part: Path) -> None:
+    if source.local:
+        shutil.copyfile(source.where, part)
+        return
+    import pooch
+
+    pooch.HTTPDownloader(timeout=TIMEOUT)(source.where, str(part), None)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong on the way, in a few words."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code} ({error.response.reason})"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "cut short on the way"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to that host"
+    return str(error) or type(error).__name__
+
+
+def _not_got(entry: Entry, settings: Settings, failures: list[str]) -> StimuliError:
+    tried = "; ".join(failures) or "no source is known"
+    mirror = "not set" if settings.mirror is None else f"'{settings.mirror}'"
+    return StimuliError(
+        f"the stimulus set '{entry.name}' could not be downloaded. Tried {tried}. "
+        f"Without a connection: set BENCH_MIRROR ({mirror} now) to a folder or URL that holds "
+        f"{entry.archive}, or to a folder that holds {entry.name}/; or give a copy that you have "
+        f"with `bench data add {entry.name} FOLDER`."
+    )
+
+
+def _record(archive: Path, settings: Settings, report: Report, expected: str | None) -> None:
+    """Remember the digest of the first download of an archive that the catalogue does not pin."""
+    if expected is not None:
+        report(f"{archive.name}: SHA-256 {expected[:16]}... as expected")
+        return
+    digest = file_digest(archive)
+    write_atomically(
+        _record_file(settings), json.dumps({**_recorded(settings), archive.name: digest}, indent=1)
+    )
+    report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
+
+
+def _recorded(settings: Settings) -> dict[str, Any]:
+    try:
+        rows = json.loads(_record_file(settings).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return rows if isinstance(rows, dict) else {}
+
+
+def _record_file(settings: Settings) -> Path:
+    return archives(settings) / "digests.json"

@@ -1,0 +1,238 @@
+"""Getting sets onto this disk: download, a folder of the user's, and a check of what lies there."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.archives import unpack
+from benchmark.stimuli.catalogue import (
+    LAYOUTS,
+    Entry,
+    find_entry,
+    read_catalogue,
+    save_entry,
+)
+from benchmark.stimuli.downloads import archive_of, forget
+from benchmark.stimuli.generated import PREFIX
+from benchmark.stimuli.guess import guess_layout
+from benchmark.stimuli.layouts import scan
+from benchmark.stimuli.places import absent, folder_of, locate, remedy
+from benchmark.stimuli.sets import open_folder
+from benchmark.stimuli.trials import read_trials, trial_paths
+
+__all__ = ["Verification", "add", "fetch", "locate", "verify"]
+
+Report = Callable[[str], None]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether a set can be used as published, and what was looked at, a line each."""
+
+    ok: bool
+    lines: tuple[str, ...]
+
+
+def fetch(name: str, settings: Settings, report: Report) -> Path:
+    """The folder of a set, downloaded where it is not on this disk yet.
+
+    A mirror (folder or URL) is tried first. The set is checked before it takes its place, in one
+    move. report: told each step, a line each. Raises UnknownName, MissingStimuli where terms forbid
+    a download, and StimuliError with every source that was tried.
+    """
+    entry = find_entry(name, settings)
+    here = folder_of(entry, settings)
+    if here is not None:
+        report(f"{entry.name}: already at {here}")
+        return here
+    target = settings.stimuli / entry.name
+    with _staging(settings) as staging:
+        source = _mirrored(entry, settings)
+        if source is not None:
+            report(f"{entry.name}: copying {source}")
+            shutil.copytree(source, staging / entry.name)
+        else:
+            _download(entry, staging / entry.name, settings, report)
+        _settle(staging / entry.name, target)
+    report(f"{entry.name}: at {target}")
+    return target
+
+
+def add(
+    name: str,
+    folder: str | Path,
+    settings: Settings,
+    *,
+    role: str | None = None,
+    space: str | None = None,
+    layout: str | None = None,
+) -> Entry:
+    """Remember a folder as a set. A catalogue name keeps its own role, space and layout.
+
+    What is not given is told from the folder: layout from its names, space from its categories,
+    role from the name. Raises StimuliError where the folder cannot be read as such a set.
+    """
+    place = Path(folder).expanduser().resolve()
+    if not place.is_dir():
+        raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
+    if not _NAME.fullmatch(name) or name.startswith(PREFIX):
+        raise StimuliError(
+            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', "
+            f"not starting with '{PREFIX}'."
+        )
+    entry = _described(name, place, settings, role, space, layout)
+    if entry.kind == "images":
+        scan(entry, place)
+    else:
+        trial_paths(place)
+    save_entry(entry, settings)
+    return entry
+
+
+def verify(name: str, settings: Settings) -> Verification:
+    """Read every file of a set: are the images whole, how many of the published ones are there, are
+    they the published ones where that is known. A part of a set is all right, and said. Raises
+    MissingStimuli.
+    """
+    entry = find_entry(name, settings)
+    folder = folder_of(entry, settings)
+    if folder is None:
+        raise absent(entry)
+    if entry.kind == "trials":
+        files = read_trials(folder)
+        rows = sum(len(file) for file in files)
+        return Verification(
+            True, (f"{folder}", f"{rows} trials in {len(trial_paths(folder))} tables")
+        )
+    return _verify_images(entry, folder, settings)
+
+
+def _verify_images(entry: Entry, folder: Path, settings: Settings) -> Verification:
+    stimuli = open_folder(entry, folder, settings)
+    broken = []
+    for i in range(len(stimuli)):
+        try:
+            stimuli.decode(i)
+            if stimuli.mask is not None:
+                stimuli.mask(i)
+        except StimuliError as error:
+            broken.append(str(error))
+    whole, n = stimuli.whole or len(stimuli), len(stimuli)
+    lines = [f"{folder}", f"{n} of {whole} images" + ("" if n == whole else ": a part of the set")]
+    lines.append(f"digest {stimuli.digest}")
+    other = n == whole and entry.digest is not None and stimuli.digest != entry.digest
+    if n == whole and entry.digest is not None:
+        lines.append("NOT the published images" if other else "exactly the published images")
+    lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
+    lines.extend(broken)
+    too_many = n > whole
+    if too_many:
+        lines.append(
+            f"more images than were published ({whole}): remove what does not belong there"
+        )
+    return Verification(not broken and not other and not too_many, tuple(lines))
+
+
+def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
+    if entry.url is None:
+        raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
+    archive = archive_of(entry, settings, report)
+    try:
+        place.mkdir()
+        files = unpack(archive, entry.member, place)
+        report(f"{entry.name}: unpacked {files} files")
+        _check_fetched(entry, place, settings, report)
+    except StimuliError:
+        forget(archive, settings)
+        raise
+
+
+def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
+    """What came must be the whole published set."""
+    if entry.kind == "trials":
+        report(f"{entry.name}: {len(trial_paths(place))} tables")
+        return
+    stimuli = open_folder(entry, place, settings)
+    if entry.count is not None and len(stimuli) != entry.count:
+        raise StimuliError(
+            f"the download of '{entry.name}' has {len(stimuli)} images; expected {entry.count}. "
+            "It was not kept."
+        )
+    if entry.digest is not None and stimuli.digest != entry.digest:
+        raise StimuliError(
+            f"the download of '{entry.name}' is not the published set: expected digest "
+            f"{entry.digest}, got {stimuli.digest}. It was not kept."
+        )
+    known = "digest as published" if entry.digest else "the set's digest is not pinned"
+    report(f"{entry.name}: {len(stimuli)} images, as published; {known}")
+
+
+def _mirrored(entry: Entry, settings: Settings) -> Path | None:
+    """The set's folder in a mirror that is a folder."""
+    if not settings.mirror or "://" in settings.mirror:
+        return None
+    place = Path(settings.mirror).expanduser() / entry.name
+    return place if place.is_dir() else None
+
+
+@contextmanager
+def _staging(settings: Settings) -> Iterator[Path]:
+    """A temporary folder on the disk of the sets, removed afterwards."""
+    settings.stimuli.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=".fetching-", dir=settings.stimuli))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _settle(ready: Path, target: Path) -> None:
+    """Move a finished folder to its place; another process may have been first, with the same
+    content."""
+    try:
+        ready.replace(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def _described(
+    name: str,
+    place: Path,
+    settings: Settings,
+    role: str | None,
+    space: str | None,
+    layout: str | None,
+) -> Entry:
+    known = read_catalogue(settings).get(name)
+    if layout is not None and layout not in LAYOUTS:
+        raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
+    if (known is not None and known.count is not None) or (
+        known is not None and known.kind == "trials"
+    ):
+        return replace(known, folder=str(place))
+    guessed = guess_layout(place)
+    found = layout or guessed.layout
+    return Entry(
+        name=name,
+        role=role or name,
+        space=space or guessed.space or _no_space(name, place),
+        layout=found,  # type: ignore[arg-type]
+        kind="trials" if found == "trials" else "images",
+        title="added by the user",
+        folder=str(place),
+    )
+
+
+def _no_space(name: str, place: Path) -> str:
+    raise StimuliError(
+        f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision space "
+        f"the labels of '{name}' live: --space NAME."
+    )

@@ -1,0 +1,176 @@
+"""From a folder to its images and their labels. One function per layout; nothing is decoded here.
+
+class-folder   CATEGORY/name.png (WordNet ids as categories for ImageNet)
+cue-conflict   CATEGORY/cat7-elephant1.png: shape is the folder, texture the name's second half
+session        0001_cop_dnn_c05_knife_10_name.png anywhere below: condition and category from it
+labels-csv     images/ and labels.csv with columns image, category and any other label columns
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.names import (
+    GEIRHOS16,
+    PREFIX,
+    WNID,
+    canonical_condition,
+    image_id,
+    read_pair,
+)
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
+#: Spaces whose labels are the sixteen categories.
+SIXTEEN = frozenset({"geirhos16", "world16"})
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image file: its unique name, its path, its labels by column."""
+
+    id: str
+    path: Path
+    labels: Mapping[str, str]
+
+
+def scan(entry: Entry, folder: Path) -> list[Item]:
+    """The images of a set in their fixed order: by category, then name.
+
+    Raises StimuliError (file or folder, what was expected) on an empty folder, an unknown category,
+    a name that breaks the layout, or two images of one name.
+    """
+    items = sorted(
+        _SCANNERS[entry.layout](entry, folder), key=lambda i: (i.labels["category"], i.id)
+    )
+    if not items:
+        raise StimuliError(
+            f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'."
+        )
+    _check_unique(items)
+    return items
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """Image files of a folder tree in sorted order; hidden files and folders are left out."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from images_below(path)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def check_category(category: str, space: str, where: object) -> None:
+    """Raise StimuliError where `category` is not one of the space's."""
+    if space in SIXTEEN and category not in GEIRHOS16:
+        raise StimuliError(
+            f"{where}: '{category}' is not one of the 16 categories ({', '.join(GEIRHOS16)})."
+        )
+    if space == "imagenet1k" and not WNID.fullmatch(category):
+        raise StimuliError(f"{where}: '{category}' is not a WordNet id such as n01440764.")
+
+
+def _class_folders(entry: Entry, folder: Path) -> Iterator[Item]:
+    for path in _in_classes(entry, folder):
+        yield Item(path.name, path, {"category": path.parent.name})
+
+
+def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
+    for path in _in_classes(entry, folder):
+        pair = read_pair(path.name)
+        if pair is None or pair.shape != path.parent.name:
+            raise StimuliError(
+                f"{path}: expected a name like '{path.parent.name}7-elephant1.png', the shape of its "
+                "folder and a texture, both of the 16 categories. Rename or remove the file."
+            )
+        labels = {"category": pair.shape, "shape": pair.shape, "texture": pair.texture}
+        yield Item(path.name, path, labels)
+
+
+def _in_classes(entry: Entry, folder: Path) -> Iterator[Path]:
+    """Images of the class folders directly below `folder`; a folder without images does not
+    count."""
+    for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        paths = [path for path in images_below(place) if path.parent == place]
+        if paths:
+            check_category(place.name, entry.space, place)
+        yield from paths
+
+
+def _session(entry: Entry, folder: Path) -> Iterator[Item]:
+    for path in images_below(folder):
+        prefix = PREFIX.match(path.name)
+        if prefix is None:
+            raise StimuliError(
+                f"{path}: expected a name like '0001_cop_dnn_c05_knife_10_NAME.png' "
+                "(number, experiment, dnn, condition, category, context, image)."
+            )
+        check_category(prefix["category"], entry.space, path)
+        condition = canonical_condition(entry.name, prefix["condition"])
+        yield Item(
+            image_id(path.name), path, {"category": prefix["category"], "condition": condition}
+        )
+
+
+def _labels_csv(entry: Entry, folder: Path) -> Iterator[Item]:
+    table = folder / "labels.csv"
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            _check_header(reader.fieldnames or (), table)
+            for row in reader:
+                yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StimuliError(f"{table}: cannot be read ({error}).") from error
+
+
+def _labelled(entry: Entry, folder: Path, row: Mapping[str, str | None], where: str) -> Item:
+    labels = {column: value for column, value in row.items() if value is not None}
+    if None in row or len(labels) != len(row):
+        raise StimuliError(f"{where}: expected {len(row)} fields, as the header has.")
+    name = labels.pop("image")
+    root = (folder / "images").resolve()
+    path = (root / name).resolve()
+    if root not in path.parents or not path.is_file():
+        raise StimuliError(f"{where}: there is no image 'images/{name}'.")
+    check_category(labels["category"], entry.space, where)
+    return Item(name, path, labels)
+
+
+def _check_header(columns: Iterable[str], table: Path) -> None:
+    for column in ("image", "category"):
+        if column not in columns:
+            raise StimuliError(
+                f"{table}: no column '{column}'; it has: {', '.join(columns) or 'none'}."
+            )
+
+
+def _check_unique(items: list[Item]) -> None:
+    seen: dict[str, Path] = {}
+    for item in items:
+        if item.id in seen:
+            raise StimuliError(
+                f"{item.path} and {seen[item.id]} are both called '{item.id}': "
+                "image names must be unique."
+            )
+        seen[item.id] = item.path
+
+
+def _trials(entry: Entry, _folder: Path) -> Iterator[Item]:
+    raise StimuliError(
+        f"'{entry.name}' holds tables of trials, not images: "
+        f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
+    )
+
+
+_SCANNERS: Mapping[str, Callable[[Entry, Path], Iterator[Item]]] = {
+    "class-folder": _class_folders,
+    "cue-conflict": _cue_conflict,
+    "session": _session,
+    "labels-csv": _labels_csv,
+    "trials": _trials,
+}

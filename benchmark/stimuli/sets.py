@@ -1,0 +1,138 @@
+"""Stimulus sets as values: opened from a folder or drawn on demand, then cut to what is needed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Stimuli
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
+from benchmark.stimuli.digests import file_digests, set_digest, text_digest
+from benchmark.stimuli.generated import generated_set, is_generated
+from benchmark.stimuli.layouts import Item, images_below, scan
+from benchmark.stimuli.names import read_pair
+from benchmark.stimuli.pixels import FileImages, FileMasks, Picked
+from benchmark.stimuli.places import absent, folder_of, remedy
+
+
+def open_set(name: str, settings: Settings) -> Stimuli:
+    """The set of that name (or alias) as it lies on this disk; sets of the built-in world are
+    drawn.
+
+    Order: by category, then image name. `whole` is the published count, so that a part of a set
+    shows as a part. Raises UnknownName, MissingStimuli (with the command that gets the set) or
+    StimuliError.
+    """
+    if is_generated(name):
+        return generated_set(name)
+    entry = find_entry(name, settings)
+    folder = folder_of(entry, settings)
+    if folder is None:
+        raise absent(entry)
+    return open_folder(entry, folder, settings)
+
+
+def open_folder(entry: Entry, folder: Path, settings: Settings) -> Stimuli:
+    """The set of an entry, read from `folder`. Raises StimuliError."""
+    found = scan(entry, folder)
+    ids = tuple(item.id for item in found)
+    paths = tuple(item.path for item in found)
+    items = file_digests(paths, folder, settings)
+    labels = _columns(found)
+    images = FileImages(paths, remedy(entry))
+    return Stimuli(
+        name=entry.name,
+        digest=set_digest(ids, items, labels),
+        space=entry.space,
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=images,
+        mask=_masks(entry, images, settings),
+        whole=entry.count or len(ids),
+        origin="catalogue" if entry.count else "added",
+    )
+
+
+def subset(stimuli: Stimuli, limit: int) -> Stimuli:
+    """At most `limit` stimuli, evenly spaced over the order: positions floor(i * n / limit).
+
+    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
+    """
+    if limit < 1:
+        raise StimuliError(f"cannot take {limit} stimuli of '{stimuli.name}': expected 1 or more.")
+    n = len(stimuli)
+    if limit >= n:
+        return stimuli
+    return _pick(stimuli, [i * n // limit for i in range(limit)])
+
+
+def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
+    """The stimuli of those names, in the order given. Raises StimuliError on unknown or repeated
+    names."""
+    position = {name: i for i, name in enumerate(stimuli.ids)}
+    unknown = [name for name in ids if name not in position]
+    if unknown:
+        raise StimuliError(
+            f"'{stimuli.name}' has no image '{unknown[0]}' "
+            f"({len(unknown)} of {len(ids)} names are unknown)."
+        )
+    if len(set(ids)) != len(ids):
+        twice = next(name for i, name in enumerate(ids) if name in ids[:i])
+        raise StimuliError(f"the image '{twice}' of '{stimuli.name}' is named twice.")
+    index = [position[name] for name in ids]
+    return stimuli if index == list(range(len(stimuli))) else _pick(stimuli, index)
+
+
+def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
+    """One seed per stimulus at `index` [n], from the policy's seed and the item's content alone.
+
+    So a stimulus keeps its seed in any order, batch or subset.
+    """
+    texts = (f"{policy_seed}:{stimuli.items[int(i)]}" for i in index)
+    return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
+
+
+def _pick(stimuli: Stimuli, index: list[int]) -> Stimuli:
+    ids = tuple(stimuli.ids[i] for i in index)
+    items = tuple(stimuli.items[i] for i in index)
+    labels = {name: column[index] for name, column in stimuli.labels.items()}
+    chosen = tuple(index)
+    return replace(
+        stimuli,
+        digest=set_digest(ids, items, labels),
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=Picked(stimuli.decode, chosen),
+        mask=None if stimuli.mask is None else Picked(stimuli.mask, chosen),
+        whole=stimuli.whole or len(stimuli),
+    )
+
+
+def _columns(items: Sequence[Item]) -> dict[str, Array]:
+    """Label columns in order of first mention; "" where an image lacks one."""
+    names = dict.fromkeys(name for item in items for name in item.labels)
+    return {name: np.array([item.labels.get(name, "") for item in items]) for name in names}
+
+
+def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
+    """Masks from the entry's set of silhouettes, where that set is here and fits every image."""
+    source = read_catalogue(settings).get(entry.mask) if entry.mask else None
+    folder = folder_of(source, settings) if source else None
+    if folder is None:
+        return None
+    silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
+    wanted = [silhouettes.get((path.parent.name, _exemplar(path))) for path in images.paths]
+    found = tuple(path for path in wanted if path is not None)
+    return FileMasks(images, found) if len(found) == len(wanted) else None
+
+
+def _exemplar(path: Path) -> str:
+    """The exemplar whose shape an image has: `cat7` of `cat7-elephant1.png` and of `cat7.png`."""
+    pair = read_pair(path.name)
+    return pair.exemplar if pair else PurePath(path.name).stem

@@ -1,0 +1,65 @@
+"""The shelf of one decision space: the set on this disk (or drawn) that plays a role."""
+
+from collections.abc import Iterator
+
+from benchmark.contracts import Stimuli
+from benchmark.errors import MissingStimuli
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry, read_catalogue
+from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
+from benchmark.stimuli.places import absent, folder_of
+from benchmark.stimuli.sets import open_folder, subset
+
+
+class LocalShelf:
+    """The stimulus sets of a decision space. Sets are opened once; `limit` cuts each to so many
+    images."""
+
+    def __init__(self, space: str, settings: Settings, limit: int | None = None) -> None:
+        self._space = space
+        self._settings = settings
+        self._limit = limit
+        self._opened: dict[str, Stimuli] = {}
+
+    @property
+    def space(self) -> str:
+        """Decision space, e.g. "geirhos16"."""
+        return self._space
+
+    def find(self, role: str) -> Stimuli:
+        """The set for a role. Built-in sets come before added ones of the same role.
+
+        Raises MissingStimuli with the remedy, StimuliError where the set on disk cannot be used.
+        """
+        if role not in self._opened:
+            whole = self._drawn(role) or self._stored(role)
+            self._opened[role] = whole if self._limit is None else subset(whole, self._limit)
+        return self._opened[role]
+
+    def roles(self) -> tuple[str, ...]:
+        """The roles that some known set of this space plays, on disk or not."""
+        drawn = [n.removeprefix(PREFIX) for n in generated_names()] if self._space == SPACE else []
+        return tuple(dict.fromkeys([*drawn, *(entry.role for entry in self._entries())]))
+
+    def _drawn(self, role: str) -> Stimuli | None:
+        if self._space != SPACE or PREFIX + role not in generated_names():
+            return None
+        return generated_set(PREFIX + role)
+
+    def _stored(self, role: str) -> Stimuli:
+        candidates = [entry for entry in self._entries() if entry.role == role]
+        for entry in candidates:
+            folder = folder_of(entry, self._settings)
+            if folder is not None:
+                return open_folder(entry, folder, self._settings)
+        if candidates:
+            raise absent(candidates[0])
+        raise MissingStimuli(
+            f"no stimulus set plays the role '{role}' in the space '{self._space}'. "
+            f"Add one with `bench data add NAME FOLDER --role {role} --space {self._space}`."
+        )
+
+    def _entries(self) -> Iterator[Entry]:
+        for entry in read_catalogue(self._settings).values():
+            if entry.kind == "images" and entry.space == self._space:
+                yield entry
