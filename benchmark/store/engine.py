@@ -69,6 +69,10 @@ def told(place: Place) -> Iterator[None]:
     """Turns the driver's errors into StoreError: what happened, where, what to do."""
     try:
         yield
+    except sa.exc.IntegrityError as error:
+        raise StoreError(
+            f"the leaderboard {place.shown} refused a row that refers to nothing stored: {error.orig}"
+        ) from error
     except sa.exc.DBAPIError as error:
         raise explain(place, error.orig or error) from error
     except sa.exc.TimeoutError as error:
@@ -94,8 +98,6 @@ def explain(place: Place, error: BaseException) -> StoreError:
         )
     if "disk is full" in text:
         return StoreError(f"the disk of the leaderboard {shown} is full: make room and run again")
-    if isinstance(error, sqlite3.IntegrityError):
-        return StoreError(f"the leaderboard {shown} refused a row that refers to nothing: {text}")
     return StoreError(f"the leaderboard {shown} cannot be used: {text}")
 
 
@@ -182,5 +184,5 @@ def _write_ahead(database: Database, connection: sqlite3.Connection) -> None:
 def _slow(place: Place, why: str) -> str:
     return (
         f"the leaderboard {place.shown} is used without a write-ahead log: {why}. Processes "
-        "will wait for one another; put it on a local disk, or use PostgreSQL where several machines write."
+        "will wait for one another; put it on a local disk, or use PostgreSQL for several machines."
     )

@@ -118,7 +118,7 @@ def _rows(
     if metrics is not None:
         query = query.where(table.c.metric.in_(sorted(set(metrics))))
     scores: dict[int, list[Any]] = {}
-    for row in connection.execute(query).tuples():
+    for row in connection.execute(query):
         scores.setdefault(row[0], []).append(row)
     return [row for one in sets for row in _of_set(one, scores.get(one.id, ()))]
 

@@ -43,7 +43,7 @@ def _observations(
     for some in batches(keys):
         columns = (table.c.key, table.c.id, table.c.stimuli, table.c.role, table.c.condition)
         query = sa.select(*columns).where(table.c.key.in_(some))
-        found |= {key: (int(one), *rest) for key, one, *rest in connection.execute(query).tuples()}
+        found |= {key: (int(one), *rest) for key, one, *rest in connection.execute(query)}
     for key in keys:
         if key not in found:
             raise StoreError(f"the leaderboard has no observation {key}")

@@ -107,8 +107,9 @@ def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
 
 def put_observation(connection: sa.Connection, run: int, observation: Observation) -> None:
     """An observation, unless its key is there."""
-    fields = ("key", "observer", "suite", "version", "space", "stimuli", "role", "condition")
-    row = {name: getattr(observation, name) for name in (*fields, "presentation", "transform", "n")}
+    texts = ("key", "suite", "space", "stimuli", "role", "condition", "presentation", "transform")
+    row: dict[str, Any] = {name: str(getattr(observation, name)) for name in texts}
+    row |= {name: int(getattr(observation, name)) for name in ("observer", "version", "n")}
     row |= {"run": run, "created": now(), "details": dump(observation.details)}
     insert_new(connection, schema.OBSERVATIONS, [row])
 
@@ -123,8 +124,8 @@ def encode_chunk(chunk: Chunk) -> dict[str, Any]:
         raise StoreError(f"{what}: the names {', '.join(taken)} belong to the trial table itself")
     n = next(iter(lengths.values()))
     return {
-        "position": chunk.index,
-        "start": chunk.start,
+        "position": int(chunk.index),
+        "start": int(chunk.start),
         "n": n,
         "payload": encode(chunk.columns),
     }

@@ -1,0 +1,130 @@
+"""Leaderboards to test on: SQLite files, and PostgreSQL where BENCH_TEST_POSTGRES names a server.
+
+BENCH_TEST_POSTGRES is a URL whose user may create data bases; each test gets one of its own.
+"""
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+import benchmark
+from benchmark.contracts import Observer, Score, Stimuli
+from benchmark.store import Chunk, Observation, ScoreSet, open_store
+
+SERVER = os.environ.get("BENCH_TEST_POSTGRES")
+ROOT = Path(benchmark.__file__).parent.parent
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """The URL of an empty data base, on each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'results.db'}"
+        return
+    if not SERVER:
+        pytest.skip("BENCH_TEST_POSTGRES names no server")
+    name = f"bench_{uuid.uuid4().hex[:12]}"
+    with _admin() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    url = sa.make_url(SERVER).set(database=name, drivername="postgresql+psycopg")
+    yield url.render_as_string(hide_password=False)
+    with _admin() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _admin():
+    url = sa.make_url(SERVER).set(drivername="postgresql+psycopg")
+    return sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect()
+
+
+@pytest.fixture
+def store(url):
+    """An open leaderboard."""
+    with open_store(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a SQLite leaderboard may be made."""
+    return tmp_path / "results.db"
+
+
+class Made:
+    """Builders of small, valid content."""
+
+    def stimuli(self, digest="d1", n=10, **labels):
+        columns = labels or {"category": np.array(["cat", "dog"] * n)[:n]}
+        ids = tuple(f"image-{index}.png" for index in range(n))
+        return Stimuli(
+            "set of " + digest, digest, "geirhos16", ids, ids, columns, lambda i: None, whole=1280
+        )
+
+    def observer(self, name="net", identity="weights-1", kind="network", **card):
+        return Observer(name, kind, identity, card)
+
+    def observation(self, key, observer, stimuli="d1", n=10, **changes):
+        fields = {
+            "suite": "cue-conflict",
+            "version": 1,
+            "space": "geirhos16",
+            "role": "cue-conflict",
+            "condition": "",
+            "presentation": "whole",
+            "transform": "",
+        }
+        return Observation(key, observer, stimuli=stimuli, n=n, **(fields | changes))
+
+    def answers(self, store, key, observer, stimuli="d1", n=10, run=None, **changes):
+        """An observation whose `n` trials are stored in chunks of four."""
+        run = run or store.begin_run("bench run", {"python": "3.11"})
+        store.put_observation(run, self.observation(key, observer, stimuli, n, **changes))
+        chunks = [self.chunk(key, index, n) for index in range(-(-n // 4))]
+        store.put_chunks(run, chunks)
+        return run
+
+    def chunk(self, key, index, n=10, size=4):
+        start, stop = index * size, min(n, (index + 1) * size)
+        words = np.array([f"answer {position % 3}" for position in range(start, stop)])
+        return Chunk(key, index, start, {"response": words, "sure": np.arange(start, stop) / n})
+
+    def score_set(self, observer, suite="cue-conflict", version=1, stimuli=None, keys=()):
+        stimuli = stimuli or {"cue-conflict": "d1"}
+        return ScoreSet(observer, suite, version, "geirhos16", "code-1", stimuli, tuple(keys))
+
+    def score(self, metric="shape_bias", value=0.5, **fields):
+        return Score(metric, value, role="cue-conflict", low=0.4, high=0.6, n=10, **fields)
+
+    def world(self, store):
+        """A run, an observer and a stimulus set: what observations refer to."""
+        run = store.begin_run("bench run", {"python": "3.11"})
+        store.put_stimuli(self.stimuli())
+        return run, store.put_observer(self.observer())
+
+
+@pytest.fixture
+def made():
+    """Builders of small content."""
+    return Made()
+
+
+@pytest.fixture
+def python():
+    """Starts a Python process on a piece of code with arguments."""
+
+    def start(code, *arguments):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start

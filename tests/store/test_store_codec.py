@@ -1,0 +1,116 @@
+"""Columns come back from their bytes exactly, and damage never goes unnoticed."""
+
+import zlib
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.errors import StoreError
+from benchmark.store.codec import decode, encode
+
+shapes = arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6)
+numbers = st.one_of(
+    arrays.boolean_dtypes(),
+    arrays.integer_dtypes(endianness="?"),
+    arrays.unsigned_integer_dtypes(endianness="?"),
+    arrays.floating_dtypes(sizes=(16, 32, 64), endianness="?"),
+).flatmap(lambda dtype: arrays.arrays(dtype, shapes))
+letters = st.text(max_size=8).filter(lambda text: not text.endswith("\0"))
+texts = arrays.arrays(object, shapes, elements=letters, fill=st.nothing())
+columns = st.dictionaries(st.text(max_size=10), st.one_of(numbers, texts), max_size=5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(columns)
+def test_round_trip(given):
+    back = decode(encode(given))
+    assert list(back) == list(given)
+    for name, values in given.items():
+        assert back[name].shape == values.shape
+        if values.dtype.kind == "O":
+            assert back[name].dtype.kind == "U"
+            assert back[name].tolist() == values.tolist()
+        else:
+            little = values.astype(values.dtype.newbyteorder("<"))
+            assert back[name].dtype == little.dtype
+            assert back[name].tobytes() == little.tobytes()  # bit for bit: NaN and -0.0 included
+
+
+@settings(max_examples=50, deadline=None)
+@given(columns)
+def test_equal_columns_give_equal_bytes(given):
+    copies = {name: np.asfortranarray(values.copy()) for name, values in given.items()}
+    assert encode(copies) == encode(given)
+
+
+def test_text_width_does_not_change_the_bytes():
+    assert encode({"a": np.array(["x"], "<U50")}) == encode({"a": np.array(["x"], object)})
+
+
+def test_views_and_empty_columns():
+    grid = np.arange(24.0).reshape(4, 6)
+    back = decode(
+        encode({"every second": grid[:, ::2], "none": np.empty(0), "words": np.empty(0, str)})
+    )
+    np.testing.assert_array_equal(back["every second"], grid[:, ::2])
+    assert back["none"].shape == back["words"].shape == (0,)
+    assert decode(encode({})) == {}
+
+
+def test_many_words():
+    words = np.array([f"word {number}" for number in range(70_000)])
+    np.testing.assert_array_equal(decode(encode({"w": words}))["w"], words)
+
+
+def test_results_can_be_written_to():
+    decode(encode({"a": np.arange(3)}))["a"][0] = 5
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([1, "a"], dtype=object),
+        np.array([None]),
+        np.array([{"a": 1}]),
+        np.array([1j]),
+        np.array(["2026-01-01"], dtype="M8[s]"),
+        np.array([b"bytes"]),
+        np.array([1.0], dtype=np.longdouble),
+        np.array([(1, 2)], dtype=[("x", int), ("y", int)]),
+    ],
+)
+def test_what_is_neither_numbers_nor_text_is_refused(values):
+    with pytest.raises(StoreError, match="'odd'"):
+        encode({"odd": values})
+
+
+def test_a_final_nul_would_be_lost_and_is_refused():
+    with pytest.raises(StoreError, match="NUL"):
+        encode({"odd": np.array(["a\0"], dtype=object)})
+
+
+def test_every_damaged_byte_is_noticed():
+    payload = encode(
+        {"response": np.array(["cat", "dog", "cat"]), "p": np.array([0.1, 0.2, np.nan])}
+    )
+    for place in range(len(payload)):
+        broken = bytearray(payload)
+        broken[place] ^= 0x10
+        with pytest.raises(StoreError, match="chunk 3 of observation k is damaged"):
+            decode(bytes(broken), "chunk 3 of observation k")
+
+
+@pytest.mark.parametrize("length", [0, 3, 7, 8, 20])
+def test_a_cut_block_is_noticed(length):
+    with pytest.raises(StoreError, match="damaged"):
+        decode(encode({"a": np.arange(100)})[:length])
+
+
+def test_a_right_checksum_over_nonsense_is_noticed():
+    packed = zlib.compress(b"\x05\x00\x00\x00[1,2]")
+    payload = b"GBC1" + zlib.crc32(packed).to_bytes(4, "little") + packed
+    with pytest.raises(StoreError, match="damaged"):
+        decode(payload)

@@ -1,0 +1,218 @@
+"""Where a leaderboard may be, and what is said where it cannot be."""
+
+import os
+import sqlite3
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import StoreError
+from benchmark.store import open_store
+from benchmark.store.place import locate, network_disk
+
+NOBODY = 65534
+OPEN_AS_NOBODY = f"""if True:
+    import os, sys
+    from benchmark.store import open_store
+    from benchmark.errors import StoreError
+    if os.getuid() == 0:  # root may write everywhere
+        os.setgid({NOBODY}); os.setuid({NOBODY})
+    try:
+        with open_store(sys.argv[1], write=sys.argv[2] == "write") as store:
+            print(len(store.latest_scores()), "scores,", len(store.trials(["k1"])), "trials")
+    except StoreError as error:
+        print(error)
+"""
+
+
+def test_a_path_makes_a_file(path):
+    with open_store(str(path)) as store:
+        assert store.warnings == []
+        assert store.place == str(path)
+    assert path.exists()
+    assert not path.with_name("results.db-wal").exists()  # tidied up
+
+
+def test_odd_file_names(tmp_path):
+    for name in ("a b.db", "50%25?.db", "#1.db", "ü.db"):
+        open_store(str(tmp_path / name)).close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(
+        ["a b.db", "50%25?.db", "#1.db", "ü.db"]
+    )
+
+
+def test_relative_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    open_store("results.db").close()
+    open_store("sqlite:///other.db").close()
+    assert {one.name for one in tmp_path.iterdir()} == {"results.db", "other.db"}
+
+
+def test_in_memory(made):
+    with open_store("sqlite://") as store:
+        made.world(store)
+        assert [one.name for one in store.observers()] == ["net"]
+
+
+def test_reading_never_creates(path):
+    with pytest.raises(StoreError, match=r"no leaderboard at .*results\.db: `bench run` makes one"):
+        open_store(str(path), write=False)
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(StoreError, match="no leaderboard at"):
+        open_store(str(path), write=False)
+    assert path.stat().st_size == 0
+
+
+def test_a_store_for_reading_does_not_write(path, made):
+    open_store(str(path)).close()
+    with (
+        open_store(str(path), write=False) as store,
+        pytest.raises(StoreError, match="reading only"),
+    ):
+        store.begin_run("bench run", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("mysql://u:secret@h/x", "not in 'mysql'"),
+        ("://", "not a database URL"),
+        ("{tmp}", "is a folder"),
+        ("{tmp}/none/results.db", "none does not exist"),
+    ],
+)
+def test_places_that_cannot_be(tmp_path, given, message):
+    with pytest.raises(StoreError, match=message) as caught:
+        open_store(given.format(tmp=tmp_path))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there():
+    with pytest.raises(StoreError, match="cannot be used") as caught:
+        open_store("postgresql://me:secret@127.0.0.1:9/none?connect_timeout=2")
+    assert "secret" not in str(caught.value)
+
+
+def test_urls():
+    assert locate("postgresql://h/x").url.drivername == "postgresql+psycopg"
+    assert locate("sqlite:////a/b.db").path == Path("/a/b.db")
+    assert locate("~/b.db").path == Path("~/b.db").expanduser()
+
+
+@pytest.mark.parametrize("size", [30, 1000])
+@pytest.mark.parametrize("write", [True, False])
+def test_not_a_data_base(path, size, write):
+    path.write_bytes(os.urandom(size).replace(b"S", b"x"))
+    with pytest.raises(StoreError, match=r"results\.db is not a leaderboard or is damaged"):
+        open_store(str(path), write=write)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("write", [True, False])
+def test_a_truncated_file(path, made, share, write):
+    with open_store(str(path)) as store:
+        _, observer = made.world(store)
+        for number in range(30):
+            made.answers(store, f"k{number}", observer)
+    size = path.stat().st_size
+    os.truncate(path, int(size * share))
+    with pytest.raises(StoreError, match=r"results\.db is not a leaderboard or is damaged"):  # noqa: SIM117
+        with open_store(str(path), write=write) as store:
+            store.trials([f"k{number}" for number in range(30)])
+
+
+@pytest.fixture
+def shared(made):
+    """A leaderboard in a folder that everyone may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "results.db"
+        with open_store(str(path)) as store:
+            _, observer = made.world(store)
+            run = made.answers(store, "k1", observer)
+            store.put_scores(run, made.score_set(observer), [made.score()])
+        path.chmod(0o644)
+        yield path
+        Path(folder).chmod(0o755)
+
+
+def as_nobody(python, path, mode):
+    if not _everyone_may_read(Path(__file__)) and os.getuid() == 0:
+        pytest.skip("this checkout is closed to other users")
+    if os.getuid() != 0:
+        path.chmod(0o444)
+    process = python(OPEN_AS_NOBODY, path, mode)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return out.strip()
+
+
+def _everyone_may_read(path):
+    return all(one.stat().st_mode & stat.S_IROTH for one in (path, *path.parents))
+
+
+def test_writing_to_a_read_only_file(shared, python):
+    shared.parent.chmod(0o777)
+    told = as_nobody(python, shared, "write")
+    assert told.startswith(f"the leaderboard {shared} cannot be written: the file is read-only.")
+    assert "--db" in told
+
+
+def test_writing_in_a_read_only_folder(shared, python):
+    shared.chmod(0o666)
+    shared.parent.chmod(0o555)
+    told = as_nobody(python, shared.with_name("new.db"), "write") if os.getuid() == 0 else None
+    assert told is None or "is read-only" in told
+    told = as_nobody(python, shared, "write")
+    assert "cannot be written" in told
+
+
+def test_reading_a_read_only_leaderboard_works(shared, python):
+    shared.parent.chmod(0o555)
+    assert as_nobody(python, shared, "read") == "1 scores, 10 trials"
+
+
+def test_a_file_that_turns_read_only_while_open(path, made):
+    """What the driver then says becomes one clear line."""
+    with open_store(str(path)) as store:
+        made.world(store)
+        with sqlite3.connect(path) as other:
+            other.execute("PRAGMA query_only=ON")
+        engine = store._database.engine
+        with engine.connect() as connection:
+            connection.connection.driver_connection.execute("PRAGMA query_only=ON")
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.begin_run("bench run", {})
+
+
+def test_network_disks_are_recognised(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        f"/dev/a / ext4 rw 0 0\nserver:/x {tmp_path}/far\\040away nfs4 rw 0 0\nx {tmp_path}/s "
+        "fuse.sshfs rw 0 0\n"
+    )
+    assert network_disk(tmp_path / "results.db", mounts) is None
+    assert network_disk(tmp_path / "far away" / "deep" / "results.db", mounts) == "nfs4"
+    assert network_disk(tmp_path / "s" / "results.db", mounts) == "fuse.sshfs"
+    assert network_disk(tmp_path / "results.db", tmp_path / "none") is None
+
+
+def test_a_network_disk_is_said_once(path, made, monkeypatch):
+    monkeypatch.setattr("benchmark.store.engine.network_disk", lambda path: "nfs4")
+    with open_store(str(path)) as store:
+        made.world(store)
+        (warning,) = store.warnings
+        assert "network disk (nfs4)" in warning
+        assert "PostgreSQL" in warning
+    with sqlite3.connect(path) as plain:
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_pragmas(path):
+    with open_store(str(path)) as store, store._database.writing() as connection:
+        asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
+    assert told == ["wal", 1, 1, 30_000]

@@ -1,0 +1,128 @@
+"""Several processes at once, and processes that die in the middle."""
+
+import random
+import sqlite3
+import time
+
+import pytest
+
+from benchmark.errors import StoreError
+from benchmark.store import open_store
+
+OPEN = """if True:
+    import sys, time
+    from benchmark.store import open_store
+    import benchmark.store.store
+    while time.time() < float(sys.argv[2]): pass  # all at the same moment
+    with open_store(sys.argv[1]) as store:
+        print(store.begin_run("bench run", {"a": 1}))
+"""
+
+WRITE = """if True:
+    import sys, numpy as np
+    from benchmark.contracts import Observer, Score, Stimuli
+    from benchmark.store import Chunk, Observation, ScoreSet, open_store
+    path, name, blocks, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), 64
+    ids = tuple(f"i{number}" for number in range(size))
+    stimuli = Stimuli("s", "d1", "geirhos16", ids, ids, {"category":
+    np.array(["cat"] * size)}, None)
+    with open_store(path) as store:
+        run = store.begin_run("bench run", {"python": "3"})
+        observer = store.put_observer(Observer(name, "network", name))
+        store.put_stimuli(stimuli)
+        keys = [f"{name}/{block}" for block in range(blocks)]
+        for key in keys:
+            store.put_observation(run, Observation(
+                key, observer, "cue", 1, "geirhos16", "d1", "cue", "", "whole", "", size))
+            there = store.chunks(key)
+            for index in set(range(8)) - there:
+                values = np.arange(index * 8, index * 8 + 8)
+                print("computes", key, index, flush=True)
+                store.put_chunks(run, [Chunk(key, index, index * 8, {"p": values})])
+        trials = store.trials(keys)
+        made = ScoreSet(observer, "cue", 1, "geirhos16", "c", {"cue": "d1"}, tuple(keys))
+        store.put_scores(run, made, [Score("sum", float(trials["p"].sum()), n=len(trials))])
+        store.put_outcome(run, observer, name, "cue", "geirhos16", "done", "")
+        store.end_run(run, "done")
+"""
+
+
+def finished(processes):
+    """Their outputs, once all have ended well."""
+    ended = [process.communicate(timeout=240) for process in processes]
+    for process, (_, errors) in zip(processes, ended, strict=True):
+        assert process.returncode == 0, errors
+    return [out for out, _ in ended]
+
+
+def test_eight_processes_open_a_fresh_leaderboard(url, python):
+    start = time.time() + 2.5
+    runs = finished([python(OPEN, url, start) for _ in range(8)])
+    assert len(set(runs)) == 8
+
+
+def test_four_writers(url, python):
+    finished([python(WRITE, url, f"net-{number}", 20) for number in range(4)])
+    with open_store(url, write=False) as store:
+        rows = store.latest_scores(suite="cue")
+        assert [row.observer for row in rows] == [f"net-{number}" for number in range(4)]
+        assert {(row.value, row.n) for row in rows} == {(20 * sum(range(64)), 20 * 64)}
+
+
+def test_four_writers_of_the_same_things(url, python):
+    """The same model started four times: nobody fails, and nothing is there twice."""
+    finished([python(WRITE, url, "net", 10) for _ in range(4)])
+    with open_store(url, write=False) as store:
+        assert len(store.observers(latest=False)) == 1
+        assert len(store.trials([f"net/{block}" for block in range(10)])) == 640
+        assert {row.value for row in store.history("net", "cue", "sum")} == {10 * sum(range(64))}
+
+
+def test_a_reader_does_not_wait_for_a_writer(path, made):
+    with open_store(str(path)) as store:
+        made.world(store)
+        writer = sqlite3.connect(path, isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        with open_store(str(path), write=False) as reader:
+            started = time.monotonic()
+            assert len(reader.observers()) == 1
+            assert time.monotonic() - started < 5
+        writer.execute("ROLLBACK")
+        writer.close()
+
+
+def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
+    monkeypatch.setattr("benchmark.store.engine.TIMEOUT", 0.1)
+    with open_store(str(path)) as store:
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="held by another process"):
+            store.begin_run("bench run", {})
+        holder.execute("ROLLBACK")
+        holder.close()
+
+
+def test_killed_while_writing(url, python):
+    """What was committed stays, the rest is computed again, and the scores come out the same."""
+    blocks, moments = 40, random.Random(7)
+    for number in range(6):
+        name = f"net-{number}"
+        keys = [f"{name}/{block}" for block in range(blocks)]
+        process = python(WRITE, url, name, blocks)
+        process.stdout.readline()  # it is writing now
+        time.sleep(moments.uniform(0, 0.25))
+        process.kill()
+        computed = 1 + len(process.stdout.readlines())
+        process.wait()
+        with open_store(url) as store:
+            stored = {(key, index) for key in keys for index in store.chunks(key)}
+            assert len(store.trials([key for key in keys if store.chunks(key)])) == 8 * len(stored)
+        assert 0 < computed < blocks * 8
+        assert computed - len(stored) in (0, 1)  # at most the chunk in hand was lost
+        (again,) = finished([python(WRITE, url, name, blocks)])
+        rest = {(key, int(index)) for _, key, index in map(str.split, again.splitlines())}
+        assert not rest & stored
+        assert len(rest) + len(stored) == blocks * 8
+        with open_store(url, write=False) as store:
+            (row,) = store.latest_scores(observers=[name])
+            assert (row.value, row.n) == (blocks * sum(range(64)), blocks * 64)

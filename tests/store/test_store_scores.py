@@ -1,0 +1,231 @@
+"""Scores, observers, outcomes: what counts as newest, and that older rows stay."""
+
+import math
+
+import pytest
+import sqlalchemy as sa
+
+from benchmark.errors import StoreError
+from benchmark.store import open_store, schema
+from benchmark.store.schema import METADATA
+
+
+def values(rows):
+    return [(row.observer, row.suite, row.version, row.value) for row in rows]
+
+
+def put(store, made, observer, value, run=None, **changes):
+    run = run or store.begin_run("bench run", {})
+    return store.put_scores(run, made.score_set(observer, **changes), [made.score(value=value)])
+
+
+def test_a_row_has_all_there_is(store, made):
+    run, _ = made.world(store)
+    observer = store.put_observer(
+        made.observer("tuned", "w2", training=["stylised", "noise(blur)"])
+    )
+    scores = [
+        made.score(flags=("few trials",), excluded=3),
+        made.score("other", None, reason="no trials"),
+    ]
+    number = store.put_scores(run, made.score_set(observer, version=2), scores)
+    first, second = store.latest_scores()
+    assert (first.observer, first.kind) == ("tuned", "network")
+    assert first.training == ("stylised", "noise(blur)")
+    assert (first.suite, first.version, first.space) == ("cue-conflict", 2, "geirhos16")
+    assert (first.value, first.low, first.high, first.level) == (0.5, 0.4, 0.6, 0.95)
+    assert (first.n, first.excluded, first.flags) == (10, 3, ("few trials",))
+    assert (first.role, first.stimuli, first.set_id) == ("cue-conflict", "d1", number)
+    assert (second.metric, second.value, second.reason) == ("other", None, "no trials")
+
+
+def test_newest_set_of_newest_version(store, made):
+    _, observer = made.world(store)
+    put(store, made, observer, 0.1, version=2)
+    put(store, made, observer, 0.2, version=2)
+    put(store, made, observer, 0.3, version=1)  # rescored late by an older program
+    assert values(store.latest_scores()) == [("net", "cue-conflict", 2, 0.2)]
+    assert [row.value for row in store.history("net", "cue-conflict", "shape_bias")] == [
+        0.1,
+        0.2,
+        0.3,
+    ]
+
+
+def test_different_stimuli_stand_side_by_side(store, made):
+    _, observer = made.world(store)
+    put(store, made, observer, 0.1, stimuli={"cue-conflict": "d1"})
+    put(store, made, observer, 0.2, stimuli={"cue-conflict": "d2"})
+    put(store, made, observer, 0.3, stimuli={"cue-conflict": "d1"})
+    assert sorted((row.stimuli, row.value) for row in store.latest_scores()) == [
+        ("d1", 0.3),
+        ("d2", 0.2),
+    ]
+
+
+def test_newest_identity_of_a_name(store, made):
+    old = store.put_observer(made.observer("net", "w1"))
+    put(store, made, old, 0.1)
+    new = store.put_observer(made.observer("net", "w2"))
+    assert store.latest_scores() == []  # the name's new weights have not been measured
+    put(store, made, new, 0.2)
+    assert values(store.latest_scores()) == [("net", "cue-conflict", 1, 0.2)]
+    assert store.put_observer(made.observer("net", "w1")) == old  # back again
+    assert values(store.latest_scores()) == [("net", "cue-conflict", 1, 0.1)]
+    assert [row.value for row in store.history("net", "cue-conflict", "shape_bias")] == [0.1, 0.2]
+
+
+def test_observers_are_idempotent_and_cards_follow(store, made):
+    first = store.put_observer(made.observer("net", "w1", licence="MIT"))
+    assert store.put_observer(made.observer("net", "w1", licence="MIT")) == first
+    assert store.put_observer(made.observer("net", "w1", licence="BSD")) == first
+    store.put_observer(made.observer("alone", "w9", kind="human"))
+    assert [(row.name, row.kind, row.card) for row in store.observers()] == [
+        ("alone", "human", {}),
+        ("net", "network", {"licence": "BSD"}),
+    ]
+    second = store.put_observer(made.observer("net", "w2"))
+    assert {row.id for row in store.observers(latest=False) if row.name == "net"} == {first, second}
+    assert [row.id for row in store.observers() if row.name == "net"] == [second]
+
+
+def test_filters(store, made):
+    one = store.put_observer(made.observer("one", "w1"))
+    two = store.put_observer(made.observer("two", "w2"))
+    for observer in (one, two):
+        for suite in ("cue-conflict", "corruptions"):
+            run = store.begin_run("bench run", {})
+            scores = [made.score("a", observer / 10), made.score("b", 0.9)]
+            store.put_scores(run, made.score_set(observer, suite), scores)
+    assert len(store.latest_scores()) == 8
+    assert len(store.latest_scores(suite="corruptions")) == 4
+    assert len(store.latest_scores(metrics=["a"])) == 4
+    assert len(store.latest_scores(observers=["two"], suite="corruptions", metrics={"b"})) == 1
+    assert store.latest_scores(observers=[]) == store.latest_scores(metrics=[]) == []
+    assert store.latest_scores(space="imagenet1k") == []
+    assert len(store.latest_scores(space="geirhos16")) == 8
+    many = ["one", *map(str, range(2000))]
+    assert len(store.latest_scores(observers=many)) == 4
+
+
+@pytest.mark.parametrize("field", ["value", "low", "high"])
+def test_nan_is_no_score(store, made, field):
+    run, observer = made.world(store)
+    score = made.score()
+    object.__setattr__(score, field, math.nan)
+    with pytest.raises(StoreError, match="NaN is no score"):
+        store.put_scores(run, made.score_set(observer), [made.score("fine"), score])
+    assert store.latest_scores() == []
+
+
+def test_undefined_needs_a_reason(store, made):
+    run, observer = made.world(store)
+    with pytest.raises(StoreError, match="gives no reason"):
+        store.put_scores(run, made.score_set(observer), [made.score(value=None)])
+
+
+def test_infinity_is_kept(store, made):
+    _, observer = made.world(store)
+    put(store, made, observer, math.inf)
+    assert store.latest_scores()[0].value == math.inf
+
+
+def test_has_scores(store, made):
+    run, observer = made.world(store)
+    first = made.score_set(observer, keys=("k1", "k2"))
+    assert not store.has_scores(first)
+    store.put_scores(run, first, [made.score()])
+    assert store.has_scores(first)
+    assert not store.has_scores(made.score_set(observer, keys=("k1",)))
+    assert not store.has_scores(made.score_set(observer, version=2, keys=("k1", "k2")))
+    store.put_scores(run, made.score_set(observer, keys=("k3",)), [made.score()])
+    assert not store.has_scores(first)  # no longer the one that is shown
+
+
+def test_outcomes(store, made):
+    run, observer = made.world(store)
+    store.put_outcome(run, observer, "net", "cue", "geirhos16", "failed", "NaN logits", "Traceback")
+    store.put_outcome(run, None, "ghost", "cue", "geirhos16", "failed", "no such checkpoint")
+    store.put_outcome(run, observer, "net", "cue", "geirhos16", "done", "")
+    assert [(one.observer_name, one.status) for one in store.outcomes()] == [
+        ("ghost", "failed"),
+        ("net", "done"),
+    ]
+    first, second = store.outcomes(observer="net", suite="cue", latest=False)
+    assert (first.reason, first.detail, first.run) == ("NaN logits", "Traceback", run)
+    assert second.observer == observer
+    assert store.outcomes(suite="other") == []
+
+
+def test_names_of_one_identity_share_observations(store, made):
+    _, observer = made.world(store)
+    made.answers(store, "k1", observer)
+    store.put_observer(made.observer("alias", "weights-1"))
+    found = store.observations(suite="cue-conflict")
+    assert [(one.observer_name, one.key, one.n) for one in found] == [
+        ("alias", "k1", 10),
+        ("net", "k1", 10),
+    ]
+    store.put_observer(made.observer("net", "weights-2"))
+    assert [one.observer_name for one in store.observations()] == ["alias"]
+    assert store.observations(observer="net") == []
+
+
+def test_provenance(store, made):
+    _, observer = made.world(store)
+    first = store.begin_run("bench run --limit 4", {"torch": "2.6"})
+    store.put_observation(first, made.observation("k1", observer, details={"policy": {"seed": 0}}))
+    store.put_chunks(first, [made.chunk("k1", 0)])
+    second = store.begin_run("bench run", {"torch": "2.7"})
+    store.put_chunks(second, [made.chunk("k1", 1), made.chunk("k1", 2)])
+    third = store.begin_run("bench rescore", {"torch": "2.7"})
+    number = store.put_scores(third, made.score_set(observer, keys=("k1",)), [made.score()])
+    store.end_run(second, "done")
+    store.end_run(second, "failed", "a second end is ignored")
+    told = store.provenance(number)
+    assert (told["command"], told["environment"]) == ("bench rescore", {"torch": "2.7"})
+    (observation,) = told["observations"]
+    assert observation["details"] == {"policy": {"seed": 0}}
+    assert observation["runs"] == [first, second]
+    assert set(told["runs"]) == {first, second, third}
+    assert told["runs"][first]["status"] is None
+    assert told["runs"][second]["status"] == "done"
+    with pytest.raises(StoreError, match="score set 99"):
+        store.provenance(99)
+
+
+def test_append_only(url, made):
+    """Whatever is stored later, rows that were there stay byte for byte."""
+    with open_store(url) as store:
+        _, observer = made.world(store)
+        run = made.answers(store, "k1", observer)
+        put(store, made, observer, 0.1)
+        store.put_outcome(run, observer, "net", "cue", "geirhos16", "failed", "x")
+        before = _rows(url)
+        assert all(before[name] for name in METADATA.tables if name != "run_ends")
+        store.put_observer(made.observer("net", "weights-1", licence="MIT"))
+        store.put_observer(made.observer("net", "weights-2"))
+        store.put_stimuli(made.stimuli())
+        made.answers(store, "k1", observer)
+        put(store, made, observer, 0.9)
+        store.put_outcome(run, observer, "net", "cue", "geirhos16", "done", "")
+        store.end_run(run, "done")
+    after = _rows(url)
+    for name, rows in before.items():
+        assert rows <= after[name], name
+
+
+def _rows(url):
+    with sa.create_engine(url).connect() as connection:
+        return {
+            name: {tuple(row) for row in connection.execute(sa.select(table))}
+            for name, table in schema.METADATA.tables.items()
+        }
+
+
+def test_environments_are_shared(url, made):
+    with open_store(url) as store:
+        for environment in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2}):
+            store.begin_run("bench run", environment)
+    assert len(_rows(url)["environments"]) == 2
+    assert len(_rows(url)["runs"]) == 3

@@ -1,0 +1,180 @@
+"""Trials: stored chunk by chunk, put together again with names, labels, roles and conditions."""
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from benchmark.errors import StoreError
+from benchmark.store import Chunk, open_store, schema
+
+
+def test_chunks_come_back_as_one_table(store, made):
+    _, observer = made.world(store)
+    made.answers(store, "k1", observer)
+    trials = store.trials(["k1"], {"edges": "not on this disk"})
+    assert list(trials.columns) == ["role", "condition", "stimulus", "category", "response", "sure"]
+    assert trials["stimulus"].tolist() == [f"image-{i}.png" for i in range(10)]
+    assert trials["category"].tolist() == ["cat", "dog"] * 5
+    assert trials["response"].tolist() == [f"answer {i % 3}" for i in range(10)]
+    assert trials["sure"].tolist() == [i / 10 for i in range(10)]
+    assert set(trials["role"].tolist()) == {"cue-conflict"}
+    assert trials.missing == {"edges": "not on this disk"}
+
+
+def test_order_of_writing_does_not_matter(store, made):
+    run, observer = made.world(store)
+    store.put_observation(run, made.observation("k1", observer))
+    for index in (2, 0, 1):
+        store.put_chunks(run, [made.chunk("k1", index)])
+    assert store.trials(["k1"])["sure"].tolist() == [i / 10 for i in range(10)]
+
+
+def test_blocks_with_different_columns(store, made):
+    run, observer = made.world(store)
+    store.put_stimuli(made.stimuli("d2", 3, shape=np.array(["car", "cat", "dog"])))
+    made.answers(store, "k1", observer)
+    store.put_observation(
+        run, made.observation("k2", observer, "d2", 3, role="edges", condition="contrast=5")
+    )
+    only = {"flip": np.array([True, False, True]), "map": np.arange(6).reshape(3, 2)}
+    store.put_chunks(run, [Chunk("k2", 0, 0, only)])
+    trials = store.trials(["k2", "k1"])
+    assert len(trials) == 13
+    assert trials["role"].tolist() == ["edges"] * 3 + ["cue-conflict"] * 10
+    assert trials["condition"].tolist() == ["contrast=5"] * 3 + [""] * 10
+    assert trials["category"].tolist()[:4] == ["", "", "", "cat"]
+    assert trials["response"].tolist()[:4] == ["", "", "", "answer 0"]
+    assert trials["flip"][:3].tolist() == [1.0, 0.0, 1.0]
+    assert np.isnan(trials["flip"][3:]).all()  # not False: nobody measured it
+    assert trials["map"].shape == (13, 2)
+    assert np.isnan(trials["sure"][:3]).all()
+
+
+def test_a_column_that_changes_its_kind_is_refused(store, made):
+    run, observer = made.world(store)
+    for key, values in (("k1", np.array(["a"])), ("k2", np.array([1.0]))):
+        store.put_observation(run, made.observation(key, observer))
+        store.put_chunks(run, [Chunk(key, 0, 0, {"x": values})])
+    with pytest.raises(StoreError, match="column 'x' does not fit together"):
+        store.trials(["k1", "k2"])
+
+
+def test_complete_and_resume(store, made):
+    run, observer = made.world(store)
+    assert store.chunks("k1") == set()
+    assert not store.complete("k1")
+    store.put_observation(run, made.observation("k1", observer))
+    assert not store.complete("k1")
+    store.put_chunks(run, [made.chunk("k1", 0), made.chunk("k1", 2)])
+    assert store.chunks("k1") == {0, 2}
+    assert not store.complete("k1")
+    assert len(store.trials(["k1"])) == 6
+    store.put_chunks(run, [made.chunk("k1", 1)])
+    assert store.complete("k1")
+
+
+def test_nothing_to_ask_is_complete(store, made):
+    run, observer = made.world(store)
+    store.put_stimuli(made.stimuli("empty", 0))
+    store.put_observation(run, made.observation("k1", observer, "empty", 0))
+    assert store.complete("k1")
+    assert len(store.trials(["k1"])) == 0
+    assert len(store.trials([])) == 0
+
+
+def test_a_stored_chunk_stays_as_it_is(store, made):
+    _, observer = made.world(store)
+    run = made.answers(store, "k1", observer)
+    other = Chunk("k1", 0, 0, {"response": np.array(["changed"] * 4), "sure": np.zeros(4)})
+    store.put_chunks(run, [other])
+    assert store.trials(["k1"])["response"][0] == "answer 0"
+
+
+def test_all_chunks_or_none(store, made):
+    run, observer = made.world(store)
+    store.put_observation(run, made.observation("k1", observer))
+    with pytest.raises(StoreError, match="there is no observation k2"):
+        store.put_chunks(run, [made.chunk("k1", 0), made.chunk("k2", 0)])
+    assert store.chunks("k1") == set()
+
+
+@pytest.mark.parametrize(
+    ("columns", "start", "message"),
+    [
+        ({"a": np.zeros(3), "b": np.zeros(4)}, 0, "unequal length"),
+        ({}, 0, "none at all"),
+        ({"role": np.zeros(3)}, 0, "role belong"),
+        ({"category": np.zeros(3)}, 0, "'category' is a label column"),
+        ({"a": np.zeros(3)}, 8, "trials 8 to 11 of 10"),
+        ({"a": np.zeros(3)}, -1, "trials -1 to 2 of 10"),
+    ],
+)
+def test_chunks_that_do_not_fit(store, made, columns, start, message):
+    run, observer = made.world(store)
+    store.put_observation(run, made.observation("k1", observer))
+    with pytest.raises(StoreError, match=message):
+        store.put_chunks(run, [Chunk("k1", 0, start, columns)])
+
+
+def test_unknown_observation(store):
+    with pytest.raises(StoreError, match="no observation nobody"):
+        store.trials(["nobody"])
+
+
+def test_an_observation_needs_its_stimuli(store, made):
+    run, observer = made.world(store)
+    with pytest.raises(StoreError, match="refers to nothing stored"):
+        store.put_observation(run, made.observation("k1", observer, "unknown"))
+
+
+def test_numpy_integers_are_welcome(store, made):
+    run, observer = made.world(store)
+    store.put_observation(run, made.observation("k1", observer, n=np.int64(10)))
+    chunk = Chunk("k1", np.int64(0), np.int64(0), {"a": np.zeros(10)})
+    store.put_chunks(run, [chunk])
+    assert store.complete("k1")
+
+
+def test_many_observations(store, made):
+    run, observer = made.world(store)
+    keys = [f"k{number}" for number in range(1100)]  # more than fit one query
+    for key in keys:
+        store.put_observation(run, made.observation(key, observer))
+    store.put_chunks(run, [made.chunk(key, 0) for key in keys])
+    assert len(store.trials(keys)) == 4400
+
+
+def test_stimuli(store, made):
+    stimuli = made.stimuli()
+    store.put_stimuli(stimuli)
+    store.put_stimuli(stimuli)
+    (note,) = store.stimuli_names()
+    assert (note.digest, note.n, note.whole, note.space) == ("d1", 10, 1280, "geirhos16")
+    record = store.stimuli("d1")
+    assert record.ids == stimuli.ids
+    assert record.labels["category"].tolist() == ["cat", "dog"] * 5
+    with pytest.raises(StoreError, match="digest d9"):
+        store.stimuli("d9")
+
+
+def test_stimuli_that_do_not_fit(store, made):
+    with pytest.raises(StoreError, match="'role' cannot name a label"):
+        store.put_stimuli(made.stimuli(role=np.array(["a"] * 10)))
+    with pytest.raises(StoreError, match="9 values for 10 images"):
+        store.put_stimuli(made.stimuli(category=np.array(["a"] * 9)))
+
+
+def test_a_damaged_chunk_is_named(url, made):
+    with open_store(url) as store:
+        _, observer = made.world(store)
+        made.answers(store, "k1", observer)
+    with sa.create_engine(url).begin() as connection:
+        table = schema.CHUNKS
+        payload = connection.scalar(sa.select(table.c.payload).where(table.c.position == 1))
+        broken = payload[:-3] + b"abc"
+        connection.execute(table.update().where(table.c.position == 1).values(payload=broken))
+    with (
+        open_store(url, write=False) as store,
+        pytest.raises(StoreError, match="chunk 1 of observation k1 is damaged"),
+    ):
+        store.trials(["k1"])
