@@ -1,0 +1,126 @@
+"""Networks by name: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", built without
+weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from registry.checkpoints import State
+from registry.errors import CardError, WeightsError, unknown_name
+
+#: What the published weights of these torchvision networks need beside their name.
+_TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
+    "googlenet": {"aux_logits": True, "transform_input": True, "init_weights": False},
+    "inception_v3": {"aux_logits": True, "transform_input": True, "init_weights": False},
+}
+#: Keys that torchvision's published files spell in an older way.
+_OLD_KEYS = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\."), r"\1\2."),
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),
+    (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
+)
+
+
+def split_arch(arch: str) -> tuple[str, str]:
+    """ "timm:resnet50" -> ("timm", "resnet50"). Raises CardError for another form."""
+    kind, _, name = arch.partition(":")
+    if kind not in ("timm", "torchvision", "python") or not name:
+        raise CardError(
+            f"arch '{arch}': expected timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or "
+            "'export'."
+        )
+    return kind, name
+
+
+def _timm(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
+        raise unknown_name("timm architecture", name, timm.list_models())
+    module: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
+    return module
+
+
+def _torchvision(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise unknown_name("torchvision architecture", name, known)
+    extra = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
+    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
+    return module
+
+
+def factory(name: str) -> Callable[..., Any]:
+    """The callable of "MODULE:FUNCTION". Raises CardError where it cannot be imported."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CardError(
+            f"arch 'python:{name}': {error}. Expected python:MODULE:FUNCTION of an importable "
+            "module "
+            "(is its folder on PYTHONPATH?)."
+        ) from error
+    if not callable(found):
+        raise CardError(
+            f"arch 'python:{name}': expected a function that returns a torch.nn.Module."
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def _python(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
+    build = factory(name)
+    if "num_classes" in inspect.signature(build).parameters:
+        kwargs = {"num_classes": classes, **kwargs}
+    module = build(**kwargs)
+    if not isinstance(module, nn.Module):
+        raise CardError(
+            f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module."
+        )
+    return module
+
+
+_BUILDERS = {"timm": _timm, "torchvision": _torchvision, "python": _python}
+
+
+def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
+    """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName,
+    WeightsError.
+    """
+    kind, name = split_arch(arch)
+    try:
+        return _BUILDERS[kind](name, classes, dict(kwargs or {}))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"arch '{arch}' could not be built: {error}.") from error
+
+
+def source_code(arch: str) -> str:
+    """Digest of the file that defines a "python:" architecture ("" for the others, whose name says
+    it).
+    """
+    kind, name = split_arch(arch)
+    if kind != "python":
+        return ""
+    path = inspect.getsourcefile(inspect.unwrap(factory(name)))
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
+def renew_keys(state: State) -> State:
+    """torchvision's older spellings of keys in today's."""
+    renewed: State = {}
+    for name, tensor in state.items():
+        for pattern, replacement in _OLD_KEYS:
+            name = pattern.sub(replacement, name)
+        renewed[name] = tensor
+    return renewed

@@ -1,0 +1,116 @@
+"""What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their
+masks.
+
+Presentations: "whole": as it is, resized to the network's input only where it takes no other size;
+"card": the card's own shorter side and centre crop; "crop224": shorter side 256, centre crop 224
+(the published corruption protocol), resized to the network's input afterwards by `fit`, after any
+transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from registry.cards import Interpolation, Preprocess
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Presentation = Literal["whole", "card", "crop224"]
+Pixels = NDArray[np.uint8]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+def _resized(pixels: Pixels, size: tuple[int, int], interpolation: Interpolation) -> Pixels:
+    """Resize [h, w(, c)] to size (width, height); the filter is antialiased, as PIL's always is."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, _FILTERS[interpolation]))
+
+
+def shorter_side(pixels: Pixels, side: int, interpolation: Interpolation) -> Pixels:
+    """Scale so that the shorter side is `side` pixels; the longer one is rounded down."""
+    height, width = pixels.shape[:2]
+    if width <= height:
+        size = (side, int(side * height / width))
+    else:
+        size = (int(side * width / height), side)
+    return _resized(pixels, size, interpolation)
+
+
+def centre_crop(pixels: Pixels, side: int) -> Pixels:
+    """The square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop
+    splits it.
+    """
+    top = round((pixels.shape[0] - side) / 2.0)
+    left = round((pixels.shape[1] - side) / 2.0)
+    return pixels[top : top + side, left : left + side]
+
+
+def _cropped(pixels: Pixels, resize: int, crop: int, interpolation: Interpolation) -> Pixels:
+    return centre_crop(shorter_side(pixels, resize, interpolation), crop)
+
+
+def present(
+    images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation
+) -> list[Pixels]:
+    """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first
+    lines).
+
+    Whole images of different sizes in one batch are all brought to the card's size: they cannot be
+    stacked.
+    """
+    if presentation == "card":
+        how = preprocess.interpolation
+        return [_cropped(image, preprocess.resize, preprocess.size, how) for image in images]
+    if presentation == "crop224":
+        return [_cropped(image, 256, 224, "bilinear") for image in images]
+    square = (preprocess.size, preprocess.size)
+    sizes = {image.shape[:2] for image in images}
+    if len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square}):
+        return list(images)
+    return [_resized(image, square, "bicubic") for image in images]
+
+
+def present_mask(
+    mask: NDArray[np.bool_], preprocess: Preprocess, presentation: Presentation
+) -> NDArray[np.bool_]:
+    """The mask [h, w] of an image as the network sees it: same geometry, nearest neighbour."""
+    pixels = mask.astype(np.uint8)
+    square = (preprocess.size, preprocess.size)
+    if presentation == "card":
+        pixels = _cropped(pixels, preprocess.resize, preprocess.size, "nearest")
+    elif presentation == "crop224":
+        pixels = _cropped(pixels, 256, 224, "nearest")
+    if preprocess.fixed_size:
+        pixels = _resized(pixels, square, "nearest")
+    return pixels.astype(np.bool_)
+
+
+def fit(batch: Tensor, preprocess: Preprocess) -> Tensor:
+    """Bring a batch [n, 3, h, w] in [0,1] to the network's input, where it takes one size only.
+
+    Antialiased; the result lies on the grid of 256 grey levels, as if the resized image had been
+    stored.
+    """
+    import torch
+    from torch.nn import functional
+
+    square = (preprocess.size, preprocess.size)
+    if not preprocess.fixed_size or tuple(batch.shape[-2:]) == square:
+        return batch
+    if preprocess.interpolation == "nearest":
+        return functional.interpolate(batch, square, mode="nearest")
+    how = preprocess.interpolation
+    resized = functional.interpolate(batch, square, mode=how, align_corners=False, antialias=True)
+    return torch.round(resized.clamp(0, 1) * 255) / 255

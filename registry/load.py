@@ -1,0 +1,239 @@
+"""From a card to something that answers. `availability` imports neither torch nor timm; loading
+does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry import caches
+from registry.cards import ModelCard
+from registry.digests import digest_file, digest_state
+from registry.errors import CardError, WeightsError, unknown_name
+from registry.fetch import fetch, file_name, is_url
+from registry.ideal import IdealObserver
+from registry.labels import LabelSpace, label_space
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from registry.checkpoints import State
+    from registry.model import LoadedModel
+
+_BUILTIN = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a model runs without a download, and what a person should know about it."""
+
+    on_disk: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where weights may lie and where they come from. mirror: a folder or URL asked first."""
+
+    weights_folder: Path
+    mirror: str | None = None
+
+
+def _install(card: ModelCard) -> str:
+    return str(card.options.get("install") or "install the package that the card names")
+
+
+def local_file(card: ModelCard, weights_folder: Path) -> Path:
+    """Where the card's weights file lies, or will lie once it is downloaded."""
+    weights = card.weights or ""
+    if weights.startswith("builtin:"):
+        return _BUILTIN / weights.removeprefix("builtin:")
+    if weights.startswith("package:"):
+        from registry.convert import package_file
+
+        return package_file(weights, _install(card))
+    if is_url(weights):
+        return weights_folder / file_name(weights)
+    return Path(weights).expanduser()
+
+
+def _package_availability(card: ModelCard) -> Availability:
+    """Like `convert.package_file`, which needs torch to be imported."""
+    from importlib.util import find_spec
+
+    package, _, inside = (card.weights or "").removeprefix("package:").partition("/")
+    spec = find_spec(package)
+    places = (spec.submodule_search_locations if spec else None) or []
+    if any(True for place in places for _ in Path(place).glob(inside)):
+        return Availability(True, f"in package {package}")
+    return Availability(False, f"not installed: {_install(card)}")
+
+
+def _cached_availability(card: ModelCard) -> Availability:
+    """timm, torchvision and hub sources: a look into the caches that their libraries keep."""
+    repository = card.options.get("repository") or card.arch.removeprefix("hf_hub:")
+    if card.source == "torchvision":
+        name = str(card.options.get("file", ""))
+        if name and (caches.torch_checkpoints() / name).is_file():
+            return Availability(True, "in torch's cache")
+    elif ("/" in repository and caches.hub_has(str(repository))) or (
+        card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}")
+    ):
+        return Availability(True, "in the Hugging Face cache")
+    return Availability(False, "downloads on use")
+
+
+def availability(card: ModelCard, weights_folder: Path) -> Availability:
+    """Whether the card's weights are on this machine, without importing torch or timm."""
+    weights = card.weights or ""
+    if card.source == "ideal":
+        return Availability(True, "needs no weights")
+    if weights.startswith("package:"):
+        return _package_availability(card)
+    if card.source in ("timm", "torchvision", "hub") and not _is_file_reference(weights):
+        return _cached_availability(card)
+    if not weights:
+        return Availability(True, "comes with its code")
+    path = local_file(card, weights_folder)
+    if path.is_file():
+        return Availability(True, str(path.name))
+    return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
+
+
+def _is_file_reference(weights: str) -> bool:
+    return is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
+
+
+def _weights_path(card: ModelCard, place: Place) -> Path:
+    if is_url(card.weights):
+        assert card.weights is not None
+        return fetch(card.weights, place.weights_folder, card.file_sha256, place.mirror)
+    path = local_file(card, place.weights_folder)
+    if card.file_sha256 and path.is_file() and digest_file(path) != card.file_sha256:
+        raise WeightsError(
+            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), "
+            f"got {digest_file(path)}. It is not the file that the card describes."
+        )
+    return path
+
+
+def _torchvision_state(card: ModelCard, place: Place) -> tuple[State, str]:
+    """A torchvision network's published weights, safely from torch's cache or a download."""
+    from torchvision import models
+
+    from registry.architectures import renew_keys, split_arch
+    from registry.checkpoints import read_state
+
+    kinds = models.get_model_weights(split_arch(card.arch)[1])
+    names = [entry.name for entry in kinds]
+    wanted = card.weights or "DEFAULT"
+    if wanted not in (*names, "DEFAULT"):
+        raise unknown_name("torchvision weights", wanted, names)
+    url = kinds[wanted].url
+    cached = caches.torch_checkpoints() / file_name(url)
+    path = cached if cached.is_file() else fetch(url, place.weights_folder, None, place.mirror)
+    return renew_keys(read_state(path)), str(path)
+
+
+def _pretrained_timm(card: ModelCard) -> nn.Module:
+    """timm's own download, through the Hugging Face cache; the head stays as it was trained."""
+    import timm
+
+    name = card.arch.removeprefix("timm:")
+    kwargs = card.options.get("kwargs", {})
+    try:
+        module: nn.Module = timm.create_model(
+            name, pretrained=True, cache_dir=str(caches.hub_cache()), **kwargs
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise WeightsError(
+            f"model '{card.name}': timm could not build '{name}' with its weights: {reason}. "
+            "Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
+        ) from error
+    return module
+
+
+def _with_state(card: ModelCard, place: Place, labels: LabelSpace) -> nn.Module:
+    """Build the architecture and fill it from the card's weights."""
+    from registry.architectures import build
+    from registry.checkpoints import fit_state
+    from registry.convert import CONVERTERS
+
+    module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
+    if card.weights is None and card.source == "python":
+        return module
+    if card.source == "torchvision" and not _is_file_reference(card.weights or ""):
+        state, origin = _torchvision_state(card, place)
+    else:
+        path = _weights_path(card, place)
+        converter = CONVERTERS.get(str(card.options.get("convert")))
+        origin = str(path)
+        state = converter(path, module) if converter else _plain_state(card, path)
+    fit_state(module, state, origin)
+    return module
+
+
+def _plain_state(card: ModelCard, path: Path) -> State:
+    from registry.architectures import renew_keys
+    from registry.checkpoints import read_state
+
+    state = read_state(path, card.options.get("key"))
+    return renew_keys(state) if card.arch.startswith("torchvision:") else state
+
+
+def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
+    """The network and the digest of its code, where its architecture's name does not say it."""
+    from registry.architectures import source_code
+    from registry.exported import load_exported
+
+    if card.source == "export" or card.arch == "export":
+        path = _weights_path(card, place)
+        return load_exported(path), digest_file(path)
+    if card.source == "hub" or (
+        card.source == "timm" and not _is_file_reference(card.weights or "")
+    ):
+        return _pretrained_timm(card).eval(), ""
+    return _with_state(card, place, labels).eval(), source_code(card.arch)
+
+
+def _verify(card: ModelCard, digest: str) -> None:
+    if card.sha256 is not None and digest != card.sha256:
+        raise WeightsError(
+            f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, "
+            f"from {card.weights or card.arch}. These are other weights than the card describes, "
+            "so results "
+            "would go under a wrong name. Restore the file, or register it under a new name."
+        )
+
+
+def load_model(
+    card: ModelCard, *, weights_folder: Path, mirror: str | None = None, device: str = "cpu"
+) -> LoadedModel:
+    """Load a network: evaluation mode, no parameter requires a gradient, weights verified against
+    the card.
+
+    Raises WeightsError (unreadable, misfit, other digest, unreachable), CardError, UnknownName,
+    LabelError.
+    """
+    from registry.model import LoadedModel
+
+    if card.source == "ideal":
+        raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no weights.")
+    labels = label_space(card.labels)
+    module, code = _module(card, Place(weights_folder, mirror), labels)
+    digest = digest_state(module.state_dict())
+    _verify(card, digest)
+    module.requires_grad_(False)
+    return LoadedModel(card, module.to(device), digest, labels, code)
+
+
+def load_observer(
+    card: ModelCard, *, weights_folder: Path, mirror: str | None = None, device: str = "cpu"
+) -> LoadedModel | IdealObserver:
+    """Load whatever the card describes: an ideal observer or a network."""
+    if card.source == "ideal":
+        return IdealObserver(card)
+    return load_model(card, weights_folder=weights_folder, mirror=mirror, device=device)

@@ -1,0 +1,128 @@
+"""A user's label space, from a YAML mapping file.
+
+    name: birds-and-cars              # optional; the file's name otherwise classes: [robin, jay,
+    sedan]      # in output order; or a built-in label space ("imagenet1k") space: geirhos16
+    # optional: the decision space that `groups` answers in groups:                           #
+    optional: category -> outputs, as indices, WordNet ids or class names
+      bird: [0, jay]
+      car: [sedan]
+
+Groups without `space` answer in "geirhos16" where they are its sixteen categories, else in the
+file's own space.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from registry import labels
+from registry.errors import LabelError
+
+_FIELDS = ("name", "classes", "space", "groups")
+_FORM = (
+    "expected `classes:` (a list in output order, or a label space's name) and optional `groups:`"
+)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LabelError(f"mapping file {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())
+        raise LabelError(f"mapping file {path} is not valid YAML: {line}.") from error
+    if not isinstance(data, dict) or "classes" not in data:
+        raise LabelError(f"mapping file {path}: {_FORM}.")
+    strange = sorted(str(key) for key in data if key not in _FIELDS)
+    if strange:
+        raise LabelError(f"mapping file {path}: no field is called {', '.join(strange)}; {_FORM}.")
+    return data
+
+
+def _classes(path: Path, value: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Classes and readable words."""
+    if isinstance(value, str) and value in labels.LABEL_SPACES:
+        base = labels.label_space(value)
+        return base.classes, base.words
+    if not isinstance(value, list) or not value:
+        raise LabelError(f"mapping file {path}: field 'classes': {_FORM}, found {value!r:.60}.")
+    classes = tuple(str(item) for item in value)
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice:
+        raise LabelError(f"mapping file {path}: classes listed twice: {', '.join(twice[:5])}.")
+    return classes, classes
+
+
+def _outputs(path: Path, category: str, members: object, names: dict[str, int]) -> tuple[int, ...]:
+    if not isinstance(members, list) or not members:
+        raise LabelError(f"mapping file {path}: group '{category}': expected a list of outputs.")
+    count = max(names.values()) + 1
+    found = []
+    for member in members:
+        index = member if isinstance(member, int) else names.get(str(member), -1)
+        if not 0 <= index < count:
+            raise LabelError(
+                f"mapping file {path}: group '{category}': {member!r} is no output of the "
+                f"{count} classes "
+                f"(expected an index from 0 to {count - 1}, a class or a WordNet id)."
+            )
+        found.append(index)
+    return tuple(found)
+
+
+def _disjoint(path: Path, groups: dict[str, tuple[int, ...]]) -> None:
+    owner: dict[int, str] = {}
+    for category, members in groups.items():
+        for index in members:
+            if index in owner:
+                raise LabelError(
+                    f"mapping file {path}: output {index} is in '{owner[index]}' and again in "
+                    f"'{category}'; "
+                    "an output belongs to one category, once."
+                )
+            owner[index] = category
+
+
+def _grouping(
+    path: Path, name: str, data: dict[str, Any], places: dict[str, int]
+) -> labels.Grouping:
+    raw = data["groups"]
+    if not isinstance(raw, dict) or not raw:
+        raise LabelError(
+            f"mapping file {path}: field 'groups': expected category -> list of outputs."
+        )
+    groups = {str(key): _outputs(path, str(key), value, places) for key, value in raw.items()}
+    _disjoint(path, groups)
+    known = tuple(labels.geirhos_groups())
+    space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else name))
+    if space in ("geirhos16", "world16"):
+        if set(groups) != set(known):
+            lacking = sorted(set(known) - set(groups)) or sorted(set(groups) - set(known))
+            raise LabelError(
+                f"mapping file {path}: '{space}' has the categories {', '.join(known)}; "
+                f"these do not fit: {', '.join(lacking)}."
+            )
+        groups = {category: groups[category] for category in known}
+    return labels.Grouping(space, tuple(groups), tuple(groups.values()))
+
+
+def read_mapping(path: Path) -> labels.LabelSpace:
+    """Read a mapping file. Raises LabelError naming file, field and what was expected."""
+    data = _load(path)
+    classes, words = _classes(path, data["classes"])
+    name = str(data.get("name") or path.stem)
+    if name in labels.LABEL_SPACES:
+        raise LabelError(
+            f"mapping file {path}: '{name}' is a built-in label space; choose another name."
+        )
+    places = {word: i for i, word in enumerate(words)} | {item: i for i, item in enumerate(classes)}
+    own = labels.Grouping(name, classes, tuple((i,) for i in range(len(classes))))
+    spaces = {name: own, **labels.by_classes(classes)}
+    if "groups" in data:
+        grouping = _grouping(path, name, data, places)
+        spaces[grouping.space] = grouping
+    return labels.LabelSpace(name, classes, spaces, words)

@@ -1,0 +1,117 @@
+"""A loaded network behind one boundary: pixels in [0,1] go in, float32 logits come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from registry import geometry
+from registry.cards import ModelCard, Preprocess
+from registry.digests import digest_data
+from registry.errors import LabelError
+from registry.geometry import Pixels, Presentation, present_mask
+from registry.labels import LabelSpace
+
+__all__ = ["LoadedModel", "present_mask"]
+
+
+@dataclass
+class LoadedModel:
+    """A network ready to answer.
+
+    module: in evaluation mode, no parameter requires a gradient; digest: of its state dict; labels:
+    what its outputs stand for; code: digest of what computes besides the weights, where the
+    architecture's name does not say it (an exported program, the module of a Python factory);
+    gradients: whether they reach the input.
+    """
+
+    card: ModelCard
+    module: nn.Module
+    digest: str
+    labels: LabelSpace
+    code: str = ""
+    gradients: bool = True
+    _stats: dict[torch.device, tuple[Tensor, Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How pixels become the network's input."""
+        assert self.card.preprocess is not None
+        return self.card.preprocess
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of what decides the answers: weights, preprocessing, labels, architecture. No
+        name, no path.
+        """
+        return digest_data(
+            {
+                "weights": self.digest,
+                "preprocess": self.preprocess.model_dump(mode="json"),
+                "labels": self.labels.digest,
+                "arch": self.card.arch,
+                "kwargs": self.card.options.get("kwargs", {}),
+                "code": self.code,
+            }
+        )
+
+    def prepare(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
+        """Images [h, w, 3] uint8 -> [n, 3, h', w'] float32 in [0,1] on the CPU, by the
+        presentation's geometry.
+
+        The memory is laid out channels-last, as the pixels were.
+        """
+        shown = geometry.present(images, self.preprocess, presentation)
+        pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
+        return pixels.to(torch.float32).div_(255)
+
+    def fit(self, batch: Tensor) -> Tensor:
+        """Bring a batch [n, 3, h, w] in [0,1] to the network's input (see `geometry.fit`)."""
+        return geometry.fit(batch, self.preprocess)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """[n, 3, h, w] in [0,1] -> what the module takes: channel order, scale, mean and standard
+        deviation.
+        """
+        how = self.preprocess
+        if how.channels == "bgr":
+            x = x.flip(1)
+        if how.scale != 1.0:
+            x = x * how.scale
+        mean, std = self._statistics(x.device)
+        return (x - mean) / std
+
+    def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation on `device`: ordinary tensors, also when first asked for in
+        inference mode, whose tensors autograd could not use later.
+        """
+        if device not in self._stats:
+            with torch.inference_mode(mode=False):
+                mean = torch.tensor(self.preprocess.mean, device=device).view(1, 3, 1, 1)
+                std = torch.tensor(self.preprocess.std, device=device).view(1, 3, 1, 1)
+            self._stats[device] = (mean, std)
+        return self._stats[device]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
+
+        Raises LabelError where the network's outputs are not one per class of its label space.
+        """
+        logits = self.module(self.normalise(x))
+        expected = (len(x), len(self.labels.classes))
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise LabelError(
+                f"model '{self.card.name}' returned {found} for {len(x)} images, expected logits "
+                f"{expected}: "
+                f"label space '{self.labels.name}' has {len(self.labels.classes)} classes. "
+                "Register it with the label space or mapping file of its own classes."
+            )
+        return logits.float()
