@@ -1,0 +1,207 @@
+"""From stored scores to ranked tables.
+
+One table per suite, decision space and stimulus set of the metric that ranks: scores on other
+stimuli are never mixed in. Networks (run here or published) are ranked; people are held against
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from benchmark.contracts import Metric
+from benchmark.errors import unknown_name
+from benchmark.leaderboard.index import Index, build
+from benchmark.leaderboard.model import Board, Cell, Column, Row, SuiteLike, describe, is_partial
+from benchmark.leaderboard.references import reference_rows
+from benchmark.stats.proportions import normal_quantile
+from benchmark.stats.ranks import rank_intervals
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import ScoreRow, StimuliNote
+
+__all__ = ["Board", "Cell", "Column", "Row", "boards"]
+
+REFERENCE_KINDS = ("human", "ideal")
+
+
+def boards(
+    rows: Sequence[ScoreRow],
+    suite: SuiteLike,
+    sets: Mapping[str, StimuliNote],
+    by: str | None = None,
+    *,
+    rank_people: bool = False,
+) -> list[Board]:
+    """The ranked tables of one suite's newest version, the one with most observers first.
+
+    rows: stored scores (other suites', single conditions' and outdated ones are passed over);
+    sets: digest -> stimulus set; by: the metric that ranks (None: the headline; UnknownName where
+    the suite has no such metric); rank_people: rank people among the networks. No rows: no tables.
+    """
+    metric = _ranking_metric(suite, by)
+    spaces, version, stale = build(rows, suite.name)
+    made = []
+    for space, index in sorted(spaces.items()):
+        notes = _version_notes(suite, version, stale.get(space, 0))
+        for digest, members in index.groups(metric.name):
+            maker = _Maker(
+                suite, index, sets, metric, _columns(suite, index, metric), digest, members
+            )
+            made.append(maker.board(space, version, notes, rank_people))
+    return sorted(made, key=lambda board: -len(board.rows) - len(board.references))
+
+
+def _ranking_metric(suite: SuiteLike, by: str | None) -> Metric:
+    """The headline, or the metric that is called `by`."""
+    for metric in suite.metrics:
+        if metric.headline if by is None else metric.name == by:
+            return metric
+    if by is None:
+        raise ValueError(f"suite '{suite.name}' has no headline metric")
+    raise unknown_name("metric", by, [m.name for m in suite.metrics], f"Suite: {suite.name}.")
+
+
+def _columns(suite: SuiteLike, index: Index, first: Metric) -> list[Metric]:
+    """The ranking metric, then the shown metrics that anybody was scored on."""
+    others = (
+        m for m in suite.metrics if m.shown and m.name in index.metrics and m.name != first.name
+    )
+    return [first, *others]
+
+
+def _version_notes(suite: SuiteLike, version: int, stale: int) -> tuple[str, ...]:
+    notes = []
+    if version < suite.version:
+        notes.append(f"scores of version {version}; the suite is at version {suite.version}")
+    if stale:
+        noun = "observer has" if stale == 1 else "observers have"
+        notes.append(f"{stale} {noun} scores of an older version only: not shown")
+    return tuple(notes)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """One table in the making: `members` are its observers, `digest` the stimuli of the metric."""
+
+    suite: SuiteLike
+    index: Index
+    sets: Mapping[str, StimuliNote]
+    metric: Metric
+    columns: Sequence[Metric]
+    digest: str
+    members: Sequence[str]
+
+    def board(self, space: str, version: int, notes: tuple[str, ...], rank_people: bool) -> Board:
+        """The finished table."""
+        digests = self.index.role_digests(self.columns, self.members)
+        digests[self.metric.role] = self.digest
+        rows = self._rows(digests)
+        aside = () if rank_people else REFERENCE_KINDS
+        columns = tuple(
+            Column(m.name, m.title, m.direction, m.chance, m.role) for m in self.columns
+        )
+        held = self._in_order([row for row in rows if row.kind in aside])
+        return Board(
+            suite=self.suite.name,
+            version=version,
+            space=space,
+            title=f"{self.suite.name} (version {version}), {space}",
+            sets={role: describe(found, self.sets) for role, found in digests.items() if found},
+            columns=columns,
+            rows=self._ranked([row for row in rows if row.kind not in aside]),
+            references=reference_rows(held, columns),
+            notes=(*notes, *self._notes(digests)),
+            by=self.metric.name,
+            digest=self.digest,
+            digests=digests,
+        )
+
+    def _rows(self, digests: Mapping[str, str]) -> list[Row]:
+        """One unranked row per member."""
+        cells: dict[str, dict[str, Cell]] = {name: {} for name in self.members}
+        for metric in self.columns:
+            found = self.index.metrics.get(metric.name, {})
+            scores = found.get(digests[metric.role], {})
+            for name in self.members:
+                score = scores.get(name)
+                cells[name][metric.name] = _cell(score) if score else self._missing(found, name)
+        rows = []
+        for name in self.members:
+            known = self.index.observers[name]
+            note = "published decisions, not run here" if known.kind == "published" else ""
+            row = Row(None, None, None, name, known.kind, tuple(known.training), cells[name], note)
+            rows.append(row)
+        return rows
+
+    def _missing(self, found: Mapping[str, Mapping[str, ScoreRow]], name: str) -> Cell:
+        """Why an observer has no number on the column's stimuli."""
+        elsewhere = [digest for digest, scores in found.items() if digest and name in scores]
+        if elsewhere:
+            return Cell(reason=f"measured on another set: {describe(min(elsewhere), self.sets)}")
+        stated = found.get("", {}).get(name)
+        return Cell(reason=stated.reason if stated else "not measured", source=stated)
+
+    def _in_order(self, rows: Sequence[Row]) -> list[Row]:
+        """Best first, then by name; those without a value last."""
+        sign = 1 if self.metric.direction == "lower" else -1
+
+        def key(row: Row) -> tuple[bool, float, str]:
+            value = row.cells[self.metric.name].value
+            return value is None, 0.0 if value is None else sign * value, row.observer
+
+        return sorted(rows, key=key)
+
+    def _ranked(self, rows: Sequence[Row]) -> tuple[Row, ...]:
+        """`rows` in order; ranks and their intervals where the metric has a better and a worse."""
+        ordered = self._in_order(rows)
+        heads = [row.cells[self.metric.name] for row in ordered]
+        if self.metric.direction == "none":
+            return tuple(_noted(row, head) for row, head in zip(ordered, heads, strict=True))
+        values, errors = [head.value for head in heads], [_standard_error(head) for head in heads]
+        ranks = rank_intervals(values, errors, self.metric.direction == "higher")
+        triples = zip(*(column.tolist() for column in ranks), strict=True)
+        return tuple(
+            _noted(row, head) if head.value is None else _with_rank(row, triple)
+            for row, head, triple in zip(ordered, heads, triples, strict=True)
+        )
+
+    def _notes(self, digests: Mapping[str, str]) -> list[str]:
+        """What a reader must know of the stimuli and the order."""
+        notes = []
+        for digest in dict.fromkeys(digests.values()):
+            known = self.sets.get(digest)
+            if known is not None and is_partial(known):
+                notes.append(f"partial set: {known.n} of the {known.whole} images of {known.name}")
+        if self.metric.direction == "none":
+            notes.append(
+                f"{self.metric.title} has no better or worse: ordered by value, not ranked"
+            )
+        return notes
+
+
+def _cell(score: ScoreRow) -> Cell:
+    """A stored score as a cell. A value that is not finite is no value."""
+    if score.value is None or not isfinite(score.value):
+        reason = score.reason or ("no value" if score.value is None else "not a finite number")
+        return Cell(None, None, None, score.n, score.flags, reason, score)
+    return Cell(score.value, score.low, score.high, score.n, score.flags, "", score)
+
+
+def _standard_error(cell: Cell) -> float | None:
+    """Half the interval in units of the normal quantile; None where there is no interval."""
+    if cell.low is None or cell.high is None or cell.source is None:
+        return None
+    return max(0.0, cell.high - cell.low) / (2 * normal_quantile(cell.source.level))
+
+
+def _with_rank(row: Row, ranks: tuple[int, int, int]) -> Row:
+    return Row(*ranks, row.observer, row.kind, row.training, row.cells, row.note)
+
+
+def _noted(row: Row, head: Cell) -> Row:
+    """An unranked row; its note is the reason for the missing value, where one is missing."""
+    return row if head.value is not None else replace(row, note=head.reason)

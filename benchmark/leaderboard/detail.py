@@ -1,0 +1,128 @@
+"""All scores of one observer, and comparisons of two, as text tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from benchmark.leaderboard.grid import GAP, Field, Grid
+from benchmark.leaderboard.model import Cell, SuiteLike, describe
+from benchmark.leaderboard.words import Footnotes, estimate, number, p_value, printable
+from benchmark.stats.paired import Comparison
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import ScoreRow, StimuliNote
+
+TEXT_MAX = 28  # a title, condition or method breaks beyond this
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A table with its heading, the line under it, and the lines below."""
+
+    title: str
+    caption: str
+    grid: Grid
+    lines: tuple[str, ...] = ()
+
+
+def show_details(
+    rows: Sequence[ScoreRow],
+    sets: Mapping[str, StimuliNote],
+    width: int,
+    suites: Sequence[SuiteLike] = (),
+) -> list[Detail]:
+    """One table per suite, version and space, newest first; metrics in the suite's order."""
+    tables: dict[tuple[str, int, str], list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        tables[row.suite, -row.version, row.space].append(row)
+    known = {suite.name: suite for suite in suites}
+    return [
+        _show(part, sets, width, known.get(name)) for (name, _, _), part in sorted(tables.items())
+    ]
+
+
+def _show(
+    rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], width: int, suite: SuiteLike | None
+) -> Detail:
+    metrics = suite.metrics if suite else ()
+    titles = {metric.name: metric.title for metric in metrics}
+    place = {metric.name: at for at, metric in enumerate(metrics)}
+
+    def order(row: ScoreRow) -> tuple[int, str, str, str]:
+        return place.get(row.metric, len(place)), row.metric, row.stimuli, row.condition
+
+    ordered, notes = sorted(rows, key=order), Footnotes()
+    used = [digest for digest in dict.fromkeys(row.stimuli for row in ordered) if digest]
+    letters = {digest: chr(ord("a") + at % 26) * (1 + at // 26) for at, digest in enumerate(used)}
+    several = [Field("set", tuple(letters.get(row.stimuli, "") for row in ordered))]
+    fields = [
+        Field("metric", tuple(printable(titles.get(row.metric, row.metric)) for row in ordered)),
+        Field("condition", tuple(printable(row.condition) for row in ordered)),
+        Field("value", tuple(_value(row, notes) for row in ordered)),
+        Field("n", tuple(str(row.n) for row in ordered), right=True),
+        Field("excluded", tuple(str(row.excluded or "") for row in ordered), right=True),
+        *(several if len(used) > 1 else []),
+        Field("interval by", tuple(row.method for row in ordered)),
+    ]
+    first = ordered[0]
+    stimuli = [
+        f"{letters[d]}: {describe(d, sets)}" if len(used) > 1 else describe(d, sets) for d in used
+    ]
+    title = f"{first.observer}: {first.suite} (version {first.version}), {first.space}"
+    grid = Grid(_fit(fields, width, ("interval by", "excluded")), footnotes=notes)
+    return Detail(title, "; ".join(stimuli) or "no stimuli", grid, tuple(notes.lines()))
+
+
+def _value(row: ScoreRow, notes: Footnotes) -> str:
+    cell = Cell(row.value, row.low, row.high, row.n, row.flags, row.reason)
+    return estimate(row.value, row.low, row.high) + notes.mark(cell)
+
+
+def comparison_detail(
+    comparisons: Sequence[Comparison], a: str, b: str, width: int, titles: Mapping[str, str]
+) -> Detail:
+    """Comparisons as one table; verdicts that do not fit beside the numbers go below it."""
+    names = tuple(printable(titles.get(item.metric, item.metric)) for item in comparisons)
+    adjusted = any(item.p_holm is not None for item in comparisons)
+    shown = [item.p if item.p_holm is None else item.p_holm for item in comparisons]
+    fields = [
+        Field("metric", names),
+        Field("condition", tuple(printable(item.condition) for item in comparisons)),
+        Field("a", tuple(number(item.a) for item in comparisons)),
+        Field("b", tuple(number(item.b) for item in comparisons)),
+        Field("a - b", tuple(estimate(c.difference, c.low, c.high) for c in comparisons)),
+        Field("p (Holm)" if adjusted else "p", tuple(p_value(p) for p in shown)),
+        Field("n", tuple(str(item.n) for item in comparisons), right=True),
+    ]
+    verdicts = Field("verdict", tuple(item.verdict for item in comparisons))
+    beside = _fit([*fields, verdicts], width, ())
+    fits = sum(field.width + GAP for field in beside) - GAP <= width and beside[-1].width >= 24
+    heading = [
+        f"{name}{f' ({item.condition})' if item.condition else ''}: {item.verdict}"
+        for name, item in zip(names, comparisons, strict=True)
+    ]
+    methods = list(dict.fromkeys(item.method for item in comparisons if item.method))
+    lines = [*([] if fits else heading), *(f"Method: {method}" for method in methods)]
+    if adjusted:
+        lines.append("p values are adjusted for the whole table (Holm)")
+    grid = Grid(beside if fits else _fit(fields, width, ("condition", "n")))
+    return Detail(f"a: {a}    b: {b}", "common trials only, paired", grid, tuple(lines))
+
+
+def _fit(fields: Sequence[Field], width: int, optional: Sequence[str]) -> tuple[Field, ...]:
+    """Empty fields left out, texts broken at TEXT_MAX, `optional` titles dropped until it fits."""
+    kept = [field for field in fields if any(field.texts)]
+    for title in ("", *optional):
+        kept = [field for field in kept if field.title != title]
+        widths = [min(field.natural, _most(field.title)) for field in kept]
+        if sum(widths) + GAP * (len(kept) - 1) <= width:
+            break
+    return tuple(replace(f, width=size) for f, size in zip(kept, widths, strict=True))
+
+
+def _most(title: str) -> int:
+    breaking = ("metric", "condition", "interval by", "verdict")
+    return TEXT_MAX if title in breaking else 10**6

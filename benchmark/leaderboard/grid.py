@@ -1,0 +1,126 @@
+"""A table as text cells, and how much of it a width can take. No drawing library here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from benchmark.leaderboard.model import Board, Cell, Column, Row
+from benchmark.leaderboard.words import (
+    Footnotes,
+    estimate,
+    number,
+    observer_text,
+    printable,
+    rank_text,
+)
+
+GAP = 2
+NAME_LEAST, NAME_MIN, TRAINING_MAX = 8, 22, 24
+
+
+@dataclass(frozen=True)
+class Field:
+    """One printed column: header, one text per row, alignment; width: characters it may take."""
+
+    title: str
+    texts: tuple[str, ...]
+    right: bool = False
+    width: int = 0
+
+    @property
+    def natural(self) -> int:
+        """Width at which no cell breaks; the title breaks at its spaces."""
+        words = (len(word) for word in self.title.split())
+        return max((*words, *(len(text) for text in self.texts)), default=0)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is printed: fields left to right; breaks: row numbers before which a line is drawn;
+    dropped: titles of the columns that the width had no room for."""
+
+    fields: tuple[Field, ...]
+    breaks: tuple[int, ...] = ()
+    dropped: tuple[str, ...] = ()
+    footnotes: Footnotes = field(default_factory=Footnotes)
+
+
+def shown_rows(board: Board, limit: int | None) -> tuple[list[list[Row]], int]:
+    """(blocks of rows: with a value, without, references; how many rows are left out)."""
+    valued = [row for row in board.rows if row.cells[board.by].value is not None]
+    without = [row for row in board.rows if row.cells[board.by].value is None]
+    blocks = [valued, without, list(board.references)]
+    kept = [block if limit is None else block[:limit] for block in blocks]
+    return [block for block in kept if block], sum(map(len, blocks)) - sum(map(len, kept))
+
+
+def board_grid(board: Board, width: int, limit: int | None) -> tuple[Grid, int]:
+    """The board cut to `width` characters and `limit` rows a block; and how many rows are left out.
+
+    Gives way in this order: intervals of the other columns, the training column, other columns from
+    the right. Rank, name, and the ranking metric with its interval and n always stay.
+    """
+    blocks, hidden = shown_rows(board, limit)
+    rows = [row for block in blocks for row in block]
+    breaks, at = [], 0
+    for block in blocks[:-1]:
+        at += len(block)
+        breaks.append(at)
+    full = [True, False]
+    choices = [(wide, training, len(board.columns)) for training in full for wide in full]
+    choices += [(False, False, count) for count in range(len(board.columns) - 1, 0, -1)]
+    for wide, training, count in choices:
+        grid = _grid(board, rows, wide, training, count)
+        if _fits(grid, width):
+            break
+    return replace(_fitted(grid, width), breaks=tuple(breaks)), hidden
+
+
+def _grid(board: Board, rows: Sequence[Row], wide: bool, training: bool, count: int) -> Grid:
+    """All rows with `count` metric columns; wide: intervals in every column."""
+    notes = Footnotes()
+    head, *others = board.columns[:count]
+    cells = [row.cells[head.metric] for row in rows]
+    fields = [Field("rank", tuple(rank_text(row) for row in rows))]
+    fields.append(Field("observer", tuple(observer_text(row) for row in rows)))
+    tags = tuple(printable(", ".join(row.training)) for row in rows)
+    if training and any(tags):
+        fields.append(Field("training", tags))
+    fields.append(_metric(head, cells, True, notes))
+    fields.append(Field("n", tuple(str(cell.n) if cell.n else "" for cell in cells), right=True))
+    fields += [
+        _metric(column, [r.cells[column.metric] for r in rows], wide, notes) for column in others
+    ]
+    dropped = tuple(column.title for column in board.columns[count:])
+    return Grid(tuple(fields), dropped=dropped, footnotes=notes)
+
+
+def _metric(column: Column, cells: Sequence[Cell], wide: bool, notes: Footnotes) -> Field:
+    """A metric's texts; `wide` adds the interval. Remarks go to `notes`."""
+    shown = (estimate(c.value, c.low, c.high) if wide else number(c.value) for c in cells)
+    texts = tuple(text + notes.mark(cell) for text, cell in zip(shown, cells, strict=True))
+    return Field(printable(column.title), texts)
+
+
+def _elastic(one: Field) -> int:
+    """The least width of a field: names and tags may break, numbers may not."""
+    limits = {"observer": NAME_MIN, "training": TRAINING_MAX}
+    return min(one.natural, limits.get(one.title, one.natural))
+
+
+def _fits(grid: Grid, width: int) -> bool:
+    return sum(_elastic(one) + GAP for one in grid.fields) - GAP <= width
+
+
+def _fitted(grid: Grid, width: int) -> Grid:
+    """Widths set: what is left over goes to the names, then to the tags."""
+    widths = {one.title: _elastic(one) for one in grid.fields}
+    spare = width - sum(widths.values()) - GAP * (len(grid.fields) - 1)
+    if spare < 0:  # names break before numbers do
+        widths["observer"] = max(NAME_LEAST, widths["observer"] + spare)
+    for one in grid.fields:
+        more = max(0, min(spare, one.natural - widths[one.title]))
+        widths[one.title] += more
+        spare -= more
+    return replace(grid, fields=tuple(replace(f, width=widths[f.title]) for f in grid.fields))

@@ -1,0 +1,134 @@
+"""Ranked tables and score lists as Markdown and LaTeX, with every special character escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmark.leaderboard.grid import shown_rows
+from benchmark.leaderboard.model import Board
+from benchmark.leaderboard.words import (
+    Footnotes,
+    caption,
+    estimate,
+    explanation,
+    observer_text,
+    printable,
+    rank_text,
+)
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    **{character: "\\" + character for character in "&%$#_"},
+}
+
+
+def latex_text(text: str) -> str:
+    """Text for LaTeX. Brackets are braced where they could be read as an argument of a row end."""
+    escaped = "".join(LATEX.get(character, character) for character in printable(text))
+    return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
+
+
+def markdown_text(text: str) -> str:
+    """Text for one cell of a Markdown table: no markup, no HTML, no column break."""
+    escaped = re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", printable(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown_board(board: Board) -> str:
+    """A heading, the stimuli, the table and its notes."""
+    head, rows, notes = _cells(board)
+    lines = [f"### {markdown_text(board.title)}", "", markdown_text(caption(board)), ""]
+    lines += [*_markdown(head, rows), "", *(f"- {_item(note)}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _item(note: str) -> str:
+    """A list item whose text does not start another list."""
+    return re.sub(r"^([+-])", r"\\\1", markdown_text(note))
+
+
+def latex_board(board: Board) -> str:
+    """A table environment for the booktabs package."""
+    head, rows, notes = _cells(board)
+    below = [rf"\par\footnotesize {latex_text(note)}" for note in notes]
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_text(_title(board))}}}"]
+    return "\n".join([*lines, *_latex(head, rows), *below, r"\end{table}"]) + "\n"
+
+
+def markdown_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """Stored scores as one table."""
+    return "\n".join(_markdown(*_record_cells(records))) + "\n"
+
+
+def latex_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """Stored scores as one tabular for the booktabs package."""
+    return "\n".join(_latex(*_record_cells(records))) + "\n"
+
+
+def _title(board: Board) -> str:
+    return f"{board.title}: {caption(board)}"
+
+
+def _cells(board: Board) -> tuple[list[str], list[list[str]], list[str]]:
+    """(header, rows, notes) of the whole board as plain text."""
+    blocks, _ = shown_rows(board, None)
+    footnotes = Footnotes()
+    rows = []
+    for row in (row for block in blocks for row in block):
+        cells = [row.cells[column.metric] for column in board.columns]
+        texts = [estimate(c.value, c.low, c.high) + footnotes.mark(c) for c in cells]
+        n = str(cells[0].n or "")
+        rows.append([rank_text(row), observer_text(row), texts[0], n, *texts[1:]])
+    first, *others = (column.title for column in board.columns)
+    return (
+        ["rank", "observer", first, "n", *others],
+        rows,
+        [*explanation(board), *footnotes.lines()],
+    )
+
+
+def _record_cells(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    names = ["observer", "suite", "space", "metric", "condition", "n", "set"]
+    rows = [
+        [
+            *(str(record[name]) for name in names[:5]),
+            estimate(record["value"], record["low"], record["high"]) + _why(record),
+            str(record["n"]),
+            record["set"],
+        ]
+        for record in records
+    ]
+    return [*names[:5], "value", *names[5:]], rows
+
+
+def _why(record: Mapping[str, Any]) -> str:
+    remarks = [*record["flags"], *([record["reason"]] if record["value"] is None else [])]
+    return f" ({'; '.join(remarks)})" if any(remarks) else ""
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [_joined(head, markdown_text), "|" + " --- |" * len(head)]
+    return [*lines, *(_joined(row, markdown_text) for row in rows)]
+
+
+def _joined(cells: Sequence[str], escape: Callable[[str], str]) -> str:
+    return "| " + " | ".join(map(escape, cells)) + " |"
+
+
+def _latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(map(latex_text, cells)) + r" \\"
+
+    body = [line(row) for row in rows]
+    start = [rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\toprule", line(head), r"\midrule"]
+    return [*start, *body, r"\bottomrule", r"\end{tabular}"]

@@ -1,0 +1,111 @@
+"""What a ranked table is made of, and what it is made from. Plain values; no drawing here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from benchmark.contracts import Direction, Metric
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import ScoreRow, StimuliNote
+
+
+class SuiteLike(Protocol):
+    """What a table needs of a suite (`contracts.Suite` has it)."""
+
+    @property
+    def name(self) -> str:
+        """Name, as in the scores."""
+
+    @property
+    def version(self) -> int:
+        """Version of the code that is installed; scores may be older."""
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All metrics, in the order of their columns; one of them is the headline."""
+
+
+class Cell(NamedTuple):
+    """One number of a table. value None: `reason` says why. source: the stored score behind it.
+
+    A named tuple: a board of 1,000 models has tens of thousands, and they are made three times faster.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    source: ScoreRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One observer. rank None: not ranked; `note` says why, or where the numbers come from.
+
+    rank_low, rank_high: the ranks that the data do not rule out. kind: the observer's, or "group"
+    (a mean over people) or "chance". cells: by metric name, one for every column of the board.
+    """
+
+    rank: int | None
+    rank_low: int | None
+    rank_high: int | None
+    observer: str
+    kind: str
+    training: tuple[str, ...]
+    cells: Mapping[str, Cell]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`)."""
+
+    metric: str
+    title: str
+    direction: Direction
+    chance: float | None = None
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Observers that can be ranked together: one suite, one decision space, the same stimuli.
+
+    sets: role -> description of its stimuli; by: the metric that ranks, always the first column;
+    digest: its stimuli; rows: ranked ones in order, then those without a value; references: means
+    over groups of people, then people and ideal observers, then chance; partial: roles with a part
+    of their set.
+    """
+
+    suite: str
+    version: int
+    space: str
+    title: str
+    sets: Mapping[str, str]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+    by: str = ""
+    digest: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Role -> digest of the stimuli behind its columns."""
+
+
+def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:
+    """A stimulus set in words: "cue-conflict 320 of 1280 images (a1b2c3d4)"."""
+    if digest not in sets:
+        return f"set {digest[:8]}" if digest else "no stimuli"
+    known = sets[digest]
+    of = f" of {known.whole}" if is_partial(known) else ""
+    return f"{known.name} {known.n}{of} images ({digest[:8]})"
+
+
+def is_partial(known: StimuliNote) -> bool:
+    """Whether the set is a part of the whole published one."""
+    return known.whole is not None and known.n < known.whole

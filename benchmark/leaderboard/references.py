@@ -1,0 +1,42 @@
+"""Rows to hold the ranked ones against: the mean over people, people, ideal observers, chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.leaderboard.model import Cell, Column, Row
+from benchmark.stats import mean_interval
+
+
+def reference_rows(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
+    """`rows` (people, ideal observers) with group rows before and chance after them."""
+    people = [row for row in rows if row.kind == "human"]
+    group = [people_row(people, columns)] if len(people) > 1 else []
+    return (*group, *rows, *chance_row(columns))
+
+
+def people_row(people: Sequence[Row], columns: Sequence[Column]) -> Row:
+    """The mean over people with a t interval over persons (k >= 2)."""
+    cells = {
+        column.metric: _mean([row.cells[column.metric] for row in people]) for column in columns
+    }
+    return Row(None, None, None, f"people (mean of {len(people)})", "group", (), cells)
+
+
+def chance_row(columns: Sequence[Column]) -> tuple[Row, ...]:
+    """What a uniform guesser gets; nothing where no column states it."""
+    if all(column.chance is None for column in columns):
+        return ()
+    cells = {column.metric: Cell(column.chance) for column in columns}
+    return (Row(None, None, None, "chance", "chance", (), cells),)
+
+
+def _mean(cells: Sequence[Cell]) -> Cell:
+    values = [cell.value for cell in cells if cell.value is not None]
+    if not values:
+        return Cell(reason=next((cell.reason for cell in cells if cell.reason), "not measured"))
+    low, high = mean_interval(values) if len(values) > 1 else (None, None)
+    short = len(values) < len(cells)
+    flags = (f"mean of {len(values)} of {len(cells)} people",) if short else ()
+    n = sum(cell.n for cell in cells if cell.value is not None)
+    return Cell(sum(values) / len(values), low, high, n, flags)
