@@ -97,7 +97,8 @@ class _Maker:
 
     def board(self, space: str, version: int, notes: tuple[str, ...], rank_people: bool) -> Board:
         """The finished table."""
-        digests = self.index.role_digests(self.columns, self.members)
+        sizes = {digest: known.n for digest, known in self.sets.items()}
+        digests = self.index.role_digests(self.columns, self.members, sizes)
         digests[self.metric.role] = self.digest
         rows = self._rows(digests)
         aside = () if rank_people else REFERENCE_KINDS
@@ -143,7 +144,7 @@ class _Maker:
         if elsewhere:
             return Cell(reason=f"measured on another set: {describe(min(elsewhere), self.sets)}")
         stated = found.get("", {}).get(name)
-        return Cell(reason=stated.reason if stated else "not measured", source=stated)
+        return Cell(reason=(stated and stated.reason) or "not measured", source=stated)
 
     def _in_order(self, rows: Sequence[Row]) -> list[Row]:
         """Best first, then by name; those without a value last."""

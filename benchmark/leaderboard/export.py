@@ -20,6 +20,7 @@ from benchmark.leaderboard.markup import (
     markdown_records,
 )
 from benchmark.leaderboard.model import Board, Cell, Row, describe
+from benchmark.leaderboard.words import printable
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow, StimuliNote
@@ -28,6 +29,7 @@ FORMATS = ("csv", "json", "markdown", "latex")
 SCORE = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition", "role")
 NUMBERS = ("value", "low", "high", "level", "method", "n", "excluded", "flags", "reason")
 ORIGIN = ("set", "stimuli", "created", "set_id")
+FORMULA = ("=", "+", "-", "@")
 PLACE = ("ranked_by", "section", "rank", "rank_low", "rank_high")
 
 Record = dict[str, Any]
@@ -171,6 +173,7 @@ def _csv_value(value: Any) -> Any:
         value = "; ".join(map(str, value))
     if isinstance(value, float):
         return repr(float(value))
-    if isinstance(value, str) and value.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
-        return "'" + value if value else value
-    return value
+    if not isinstance(value, str):
+        return value
+    line = printable(value)
+    return f"'{line}" if line.lstrip().startswith(FORMULA) else line

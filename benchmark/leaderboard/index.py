@@ -19,7 +19,7 @@ Scores: TypeAlias = "dict[str, dict[str, ScoreRow]]"  # digest -> observer -> sc
 class Index:
     """The current scores of one suite version in one decision space, without single conditions.
 
-    metrics: metric -> digest -> observer -> score; observers: name -> any score of that observer.
+    metrics: metric -> digest -> observer -> score; observers: name -> the newest score of that observer.
     """
 
     metrics: dict[str, Scores] = field(
@@ -31,9 +31,11 @@ class Index:
         """Takes a score in, unless a newer one of the same kind is there."""
         scores = self.metrics[row.metric][row.stimuli]
         known = scores.get(row.observer)
-        if known is None or (known.created, known.set_id) <= (row.created, row.set_id):
+        if known is None or _newer(row, known):
             scores[row.observer] = row
-        self.observers[row.observer] = row
+        known = self.observers.get(row.observer)
+        if known is None or _newer(row, known):
+            self.observers[row.observer] = row
 
     def groups(self, metric: str) -> list[tuple[str, list[str]]]:
         """(digest, its observers) by which the metric's boards are split; the largest group first.
@@ -49,8 +51,13 @@ class Index:
         groups[0][1].extend(sorted(self.observers.keys() - seen))
         return groups
 
-    def role_digests(self, metrics: Sequence[Metric], members: Iterable[str]) -> dict[str, str]:
-        """role -> the stimuli that most members were measured on, "" where there are none."""
+    def role_digests(
+        self, metrics: Sequence[Metric], members: Iterable[str], sizes: Mapping[str, int]
+    ) -> dict[str, str]:
+        """role -> the stimuli that most members were measured on, "" where there are none.
+
+        sizes: digest -> number of images; of two sets with as many members the larger is taken.
+        """
         inside = set(members)
         votes: dict[str, Counter[str]] = {metric.role: Counter() for metric in metrics}
         for metric in metrics:
@@ -58,9 +65,13 @@ class Index:
                 if digest:
                     votes[metric.role][digest] += len(inside & scores.keys())
         return {
-            role: min(count, key=lambda digest: (-count[digest], digest)) if count else ""
+            role: min(count, key=lambda d: (-count[d], -sizes.get(d, 0), d)) if count else ""
             for role, count in votes.items()
         }
+
+
+def _newer(row: ScoreRow, known: ScoreRow) -> bool:
+    return (known.created, known.set_id) < (row.created, row.set_id)
 
 
 def build(rows: Iterable[ScoreRow], suite: str) -> tuple[dict[str, Index], int, Mapping[str, int]]:

@@ -31,7 +31,7 @@ class SuiteLike(Protocol):
 class Cell(NamedTuple):
     """One number of a table. value None: `reason` says why. source: the stored score behind it.
 
-    A named tuple: a board of 1,000 models has tens of thousands, and they are made three times faster.
+    A named tuple, as boards of 1,000 models have tens of thousands: three times faster to make.
     """
 
     value: float | None = None

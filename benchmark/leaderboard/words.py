@@ -47,7 +47,9 @@ def rank_text(row: Row) -> str:
 
 def printable(text: str) -> str:
     """Text without control characters: a name cannot move a terminal's cursor or break a table."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
 
 
 def caption(board: Board) -> str:

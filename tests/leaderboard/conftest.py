@@ -1,0 +1,71 @@
+"""Scores, sets and a suite by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from benchmark.contracts import Metric
+from benchmark.stats import wilson
+from benchmark.store.rows import ScoreRow, StimuliNote
+
+CUES, FULL, EDGES, PART = "c1" * 32, "f2" * 32, "e3" * 32, "d4" * 32
+DIGESTS = {"cue": CUES, "edges": EDGES, "": ""}
+
+
+@pytest.fixture
+def suite():
+    return SimpleNamespace(
+        name="cue-conflict",
+        version=2,
+        metrics=(
+            Metric("hidden", "hidden", "", "none", "cue", shown=False),
+            Metric("bias", "shape bias", "", "higher", "cue", headline=True, chance=0.5),
+            Metric("edges", "edges", "", "higher", "edges", chance=1 / 16),
+            Metric("error", "error rate", "", "lower", "cue"),
+        ),
+    )
+
+
+@pytest.fixture
+def sets():
+    notes = [
+        StimuliNote(CUES, "cue-conflict", "geirhos16", 320, 1280, "added"),
+        StimuliNote(FULL, "cue-conflict", "geirhos16", 1280, 1280, "catalogue"),
+        StimuliNote(EDGES, "edges", "geirhos16", 160, 160, "catalogue"),
+        StimuliNote(PART, "edges", "geirhos16", 40, 160, "catalogue"),
+    ]
+    return {note.digest: note for note in notes}
+
+
+@pytest.fixture
+def score():
+    """score("model", 60, 220): a stored proportion; any field by name."""
+
+    def make(observer, right=0, n=0, **fields):
+        low, high = wilson(right, n) if n else (None, None)
+        role = fields.pop("role", "cue")
+        row = {
+            "kind": "network",
+            "training": (),
+            "suite": "cue-conflict",
+            "version": 2,
+            "space": "geirhos16",
+            "metric": "bias",
+            "condition": "",
+            "role": role,
+            "stimuli": DIGESTS[role],
+            "value": right / n if n else None,
+            "reason": "" if n else "no trials",
+            "low": low,
+            "high": high,
+            "level": 0.95,
+            "method": "wilson" if n else "",
+            "n": n,
+            "excluded": 0,
+            "flags": (),
+            "created": "2026-01-02T00:00:00Z",
+            "set_id": 1,
+        }
+        return ScoreRow(observer=observer, **(row | fields))
+
+    return make

@@ -1,0 +1,273 @@
+"""Which scores meet in one table, how they rank, and what stands beside them."""
+
+import random
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Metric
+from benchmark.errors import UnknownName
+from benchmark.leaderboard import boards
+from benchmark.stats import mean_interval, rank_intervals
+
+CUES, FULL, EDGES, PART = "c1" * 32, "f2" * 32, "e3" * 32, "d4" * 32
+
+
+def ranks(board):
+    return [(row.rank, row.rank_low, row.rank_high, row.observer) for row in board.rows]
+
+
+def test_networks_are_ranked_by_the_headline(suite, sets, score):
+    rows = [score("b", 60, 220), score("a", 180, 220), score("c", 62, 220, kind="published")]
+    (board,) = boards(rows, suite, sets)
+    assert ranks(board) == [(1, 1, 1, "a"), (2, 2, 3, "c"), (3, 2, 3, "b")]
+    assert [row.note for row in board.rows] == ["", "published decisions, not run here", ""]
+    cell = board.rows[0].cells["bias"]
+    assert (cell.value, cell.low, cell.high, cell.n) == (
+        180 / 220,
+        rows[1].low,
+        rows[1].high,
+        220,
+    )
+    assert cell.source == rows[1]
+    assert (board.suite, board.version, board.space, board.by) == (
+        "cue-conflict",
+        2,
+        "geirhos16",
+        "bias",
+    )
+
+
+def test_rank_intervals_come_from_the_statistics(suite, sets, score):
+    counts = [200, 150, 140, 138, 90, 60, 20]
+    rows = [score(f"m{i}", k, 220) for i, k in enumerate(counts)]
+    (board,) = boards(rows, suite, sets)
+    errors = [(row.high - row.low) / 2 / 1.959963984540054 for row in rows]
+    expected = rank_intervals([k / 220 for k in counts], errors)
+    found = [(row.rank, row.rank_low, row.rank_high) for row in board.rows]
+    assert found == list(zip(*(x.tolist() for x in expected), strict=True))
+    assert any(low < high for _, low, high in found)
+
+
+def test_another_stimulus_set_is_another_board(suite, sets, score):
+    rows = [score("a", 60, 220), score("b", 50, 220), score("c", 300, 900, stimuli=FULL)]
+    rows.append(score("a", 310, 900, stimuli=FULL))
+    rows.append(score("d", 310, 900, stimuli=FULL))
+    first, second = boards(rows, suite, sets)
+    assert [row.observer for row in first.rows] == ["a", "d", "c"]
+    assert [row.observer for row in second.rows] == ["a", "b"]
+    assert (first.digest, second.digest) == (FULL, CUES)
+    assert first.sets["cue"] == "cue-conflict 1280 images (f2f2f2f2)"
+    assert second.sets["cue"] == "cue-conflict 320 of 1280 images (c1c1c1c1)"
+    assert second.notes == ("partial set: 320 of the 1280 images of cue-conflict",)
+    assert first.notes == ()
+    assert first.rows[0].cells["bias"].value == 310 / 900
+
+
+def test_spaces_are_separate_boards(suite, sets, score):
+    rows = [score("a", 60, 220), score("b", 60, 220, space="world16")]
+    assert [board.space for board in boards(rows, suite, sets)] == ["geirhos16", "world16"]
+
+
+def test_other_columns_use_the_set_that_most_have_the_larger_at_a_tie(suite, sets, score):
+    rows = [score(name, 60, 220) for name in "abcd"]
+    edges = {"metric": "edges", "role": "edges"}
+    rows += [score("a", 30, 160, **edges), score("b", 20, 160, **edges)]
+    rows += [score("c", 10, 40, **edges, stimuli=PART)]
+    rows += [score("a", 11, 40, **edges, stimuli=PART)]
+    rows += [score("x", 11, 40, **edges, stimuli=PART, space="other")]
+    board = boards(rows, suite, sets)[0]
+    cells = {row.observer: row.cells["edges"] for row in board.rows}
+    assert board.sets["edges"] == "edges 160 images (e3e3e3e3)"
+    assert (cells["a"].value, cells["b"].value) == (30 / 160, 20 / 160)
+    assert cells["c"].value is None
+    assert cells["c"].reason == "measured on another set: edges 40 of 160 images (d4d4d4d4)"
+    assert cells["d"].reason == "not measured"
+    assert board.digests == {"cue": CUES, "edges": EDGES}
+    rows.append(score("d", 12, 40, **edges, stimuli=PART))
+    moved = boards(rows, suite, sets)[0]
+    values = {row.observer: row.cells["edges"].value for row in moved.rows}
+    assert values == {"a": 11 / 40, "b": None, "c": 10 / 40, "d": 12 / 40}
+
+
+def test_observers_without_a_value_are_below_with_the_reason(suite, sets, score):
+    edges = {"metric": "edges", "role": "edges"}
+    rows = [
+        score("a", 60, 220),
+        score("undefined", reason="no trial counts: the denominator is 0"),
+        score("absent", reason="cue-conflict is not on this disk", stimuli=""),
+        score("odd", value=float("nan")),
+        score("other", 30, 160, **edges),
+    ]
+    (board,) = boards(rows, suite, sets)
+    assert ranks(board)[0] == (1, 1, 1, "a")
+    assert [(row.rank, row.observer, row.note) for row in board.rows[1:]] == [
+        (None, "absent", "cue-conflict is not on this disk"),
+        (None, "odd", "no trials"),
+        (None, "other", "not measured"),
+        (None, "undefined", "no trial counts: the denominator is 0"),
+    ]
+    assert all(set(row.cells) == {"bias", "edges"} for row in board.rows)
+
+
+def test_nobody_has_a_value(suite, sets, score):
+    (board,) = boards([score("a", reason="not on this disk", stimuli="")], suite, sets)
+    assert [(row.rank, row.note) for row in board.rows] == [(None, "not on this disk")]
+    assert (board.digest, dict(board.sets)) == ("", {})
+    assert boards([], suite, sets) == []
+
+
+def test_a_network_with_every_answer_right_still_has_an_interval(suite, sets, score):
+    (board,) = boards([score("all", 220, 220), score("none", 0, 220)], suite, sets)
+    assert ranks(board) == [(1, 1, 1, "all"), (2, 2, 2, "none")]
+    (close,) = boards([score("all", 9, 9), score("most", 8, 9)], suite, sets)
+    assert ranks(close) == [(1, 1, 2, "all"), (2, 1, 2, "most")]
+
+
+def test_people_are_references_unless_asked(suite, sets, score):
+    rows = [score("net", 60, 220), score("p1", 200, 220, kind="human")]
+    rows += [score("p2", 210, 220, kind="human"), score("best", 220, 220, kind="ideal")]
+    (board,) = boards(rows, suite, sets)
+    assert ranks(board) == [(1, 1, 1, "net")]
+    assert [row.observer for row in board.references] == [
+        "people (mean of 2)",
+        "best",
+        "p2",
+        "p1",
+        "chance",
+    ]
+    assert {row.rank for row in board.references} == {None}
+    people, chance = board.references[0].cells["bias"], board.references[-1].cells["bias"]
+    assert people.value == pytest.approx((200 + 210) / 440)
+    assert (people.low, people.high) == pytest.approx(mean_interval([200 / 220, 210 / 220]))
+    assert people.n == 440
+    assert (chance.value, chance.low) == (0.5, None)
+    (asked,) = boards(rows, suite, sets, rank_people=True)
+    assert [row.observer for row in asked.rows] == ["best", "p2", "p1", "net"]
+    assert [row.observer for row in asked.references] == ["chance"]
+
+
+def test_published_people_give_their_published_mean(suite, sets, score):
+    shape = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
+    texture = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
+    rows = [
+        score(f"subject-{i:02d}", s, s + t, kind="human", stimuli=FULL)
+        for i, (s, t) in enumerate(zip(shape, texture, strict=True))
+    ]
+    networks = {"IN": (162, 572), "SIN": (586, 141), "AlexNet": (283, 376)}
+    rows += [
+        score(name, s, s + t, kind="published", stimuli=FULL) for name, (s, t) in networks.items()
+    ]
+    (board,) = boards(rows, suite, sets)
+    values = [(row.observer, round(row.cells["bias"].value, 4)) for row in board.rows]
+    assert values == [("SIN", 0.8061), ("AlexNet", 0.4294), ("IN", 0.2207)]
+    assert [(row.rank_low, row.rank_high) for row in board.rows] == [(1, 1), (2, 2), (3, 3)]
+    group = board.references[0]
+    assert (group.observer, round(group.cells["bias"].value, 4)) == ("people (mean of 10)", 0.9576)
+
+
+def test_one_person_has_no_group_and_gaps_in_a_group_are_flagged(suite, sets, score):
+    (board,) = boards([score("p1", 9, 10, kind="human")], suite, sets)
+    assert [row.observer for row in board.references] == ["p1", "chance"]
+    edges = {"metric": "edges", "role": "edges", "kind": "human"}
+    rows = [score(f"p{i}", 9, 10, kind="human") for i in range(3)]
+    rows += [score("p0", 80, 160, **edges), score("n", 80, 160, **(edges | {"kind": "network"}))]
+    group = boards(rows, suite, sets)[0].references[0]
+    assert (group.cells["edges"].value, group.cells["edges"].low) == (0.5, None)
+    assert group.cells["edges"].flags == ("mean of 1 of 3 people",)
+    assert group.cells["bias"].flags == ()
+
+
+def test_conditions_and_other_suites_are_left_out(suite, sets, score):
+    rows = [score("a", 60, 220), score("a", 1, 9, condition="cat")]
+    rows += [score("a", 200, 220, suite="other"), score("z", 3, 9, condition="cat")]
+    (board,) = boards(rows, suite, sets)
+    assert [(row.observer, row.cells["bias"].n) for row in board.rows] == [("a", 220)]
+
+
+def test_the_newest_score_counts_wherever_it_stands(suite, sets, score):
+    old = score("a", 10, 220, created="2026-01-01T00:00:00Z", set_id=9)
+    new = score("a", 90, 220, created="2026-03-01T00:00:00Z", set_id=2, training=("new",))
+    for rows in ([old, new], [new, old]):
+        (row,) = boards(rows, suite, sets)[0].rows
+        assert (row.cells["bias"].value, row.training) == (90 / 220, ("new",))
+
+
+def test_older_versions_are_counted_not_mixed_in(suite, sets, score):
+    rows = [score("a", 60, 220), score("a", 9, 220, version=1), score("b", 9, 220, version=1)]
+    (board,) = boards(rows, suite, sets)
+    assert [row.observer for row in board.rows] == ["a"]
+    assert "1 observer has scores of an older version only: not shown" in board.notes
+    (board,) = boards(rows[1:], suite, sets)
+    assert board.version == 1
+    assert "scores of version 1; the suite is at version 2" in board.notes
+
+
+def test_another_metric_ranks_and_lower_may_be_better(suite, sets, score):
+    rows = [score("a", 60, 220), score("b", 70, 220)]
+    rows += [score("a", 20, 220, metric="error"), score("b", 120, 220, metric="error")]
+    (board,) = boards(rows, suite, sets, "error")
+    assert ranks(board) == [(1, 1, 1, "a"), (2, 2, 2, "b")]
+    assert [column.metric for column in board.columns] == ["error", "bias"]
+    with pytest.raises(UnknownName, match=r"no metric is called 'bais'.*Did you mean: bias"):
+        boards(rows, suite, sets, "bais")
+
+
+def test_a_metric_without_better_or_worse_orders_but_does_not_rank(suite, sets, score):
+    rows = [score(name, k, 220, metric="hidden") for name, k in (("a", 5), ("b", 50))]
+    (board,) = boards(rows, suite, sets, "hidden")
+    assert ranks(board) == [(None, None, None, "b"), (None, None, None, "a")]
+    assert board.notes[-1] == "hidden has no better or worse: ordered by value, not ranked"
+    assert [column.metric for column in board.columns] == ["hidden"]
+
+
+def test_a_value_without_an_interval_is_ranked_with_an_open_one(suite, sets, score):
+    rows = [score("a", 200, 220, low=None, high=None), score("b", 60, 220), score("c", 10, 220)]
+    (board,) = boards(rows, suite, sets)
+    assert ranks(board) == [(1, 1, 3, "a"), (2, 1, 2, "b"), (3, 2, 3, "c")]
+
+
+def test_a_suite_without_a_headline_is_a_mistake(suite, sets):
+    bare = SimpleNamespace(name="bare", version=1, metrics=(Metric("x", "x", ""),))
+    with pytest.raises(ValueError, match="'bare' has no headline"):
+        boards([], bare, sets)
+
+
+def test_the_order_of_the_scores_does_not_matter(suite, sets, score):
+    rng = random.Random(0)
+    rows = [score(f"m{i}", rng.randrange(220), 220) for i in range(12)]
+    rows += [score(f"m{i}", 30, 160, metric="edges", role="edges") for i in range(7)]
+    rows += [score(f"p{i}", 200 + i, 220, kind="human") for i in range(3)]
+    rows += [score("m0", 300, 900, stimuli=FULL), score("m3", 300, 900, stimuli=FULL)]
+    expected = boards(rows, suite, sets)
+    for _ in range(5):
+        rng.shuffle(rows)
+        assert boards(rows, suite, sets) == expected
+
+
+def test_an_unknown_set_is_called_by_its_digest(suite, score):
+    (board,) = boards([score("a", 60, 220)], suite, {})
+    assert board.sets == {"cue": "set c1c1c1c1"}
+    assert board.notes == ()
+
+
+def test_a_thousand_models_with_thirty_scores_are_quick(sets, score):
+    metrics = tuple(Metric(f"m{i}", f"m{i}", "", role="cue", headline=i == 0) for i in range(30))
+    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics)
+    values = np.random.default_rng(0).random((1000, 30))
+    start = score("", 1, 2)
+    rows = [
+        replace(start, observer=f"model-{k}", metric=f"m{i}", value=v, low=v - 0.02, high=v + 0.02)
+        for k, line in enumerate(values.tolist())
+        for i, v in enumerate(line)
+    ]
+    took = []
+    for _ in range(4):
+        begin = time.process_time()
+        (board,) = boards(rows, suite, sets)
+        took.append(time.process_time() - begin)
+    assert len(board.rows) == 1000
+    assert min(took) < 0.1

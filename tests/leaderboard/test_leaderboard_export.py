@@ -1,0 +1,160 @@
+"""Exports read back by independent readers: full precision, provenance, escaping."""
+
+import csv
+import io
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from benchmark.errors import UnknownName
+from benchmark.leaderboard import FORMATS, boards, export_boards, export_scores
+from benchmark.leaderboard.markup import latex_text, markdown_text
+
+THIRD = 1 / 3
+EDGES = {"metric": "edges", "role": "edges"}
+
+
+@pytest.fixture
+def rows(score):
+    return [
+        score("net_a|b", 60, 180, flags=("near ties: 3", "50 % & more"), training=("std", "adv")),
+        score("=cmd()", 120, 180),
+        score("broken", reason="no trial counts"),
+        score("person", 170, 180, kind="human"),
+        score("net_a|b", 80, 160, **EDGES, excluded=4, set_id=7, training=("std", "adv")),
+        score("net_a|b", 2, 14, condition="cat"),
+    ]
+
+
+@pytest.fixture
+def board(rows, suite, sets):
+    return boards(rows, suite, sets)
+
+
+def test_csv_has_one_line_per_number_in_full_precision(board, rows):
+    table = pd.read_csv(io.StringIO(export_boards(board, "csv")))
+    assert len(table) == (3 + 1 + 1) * 2
+    line = table[(table.observer == "net_a|b") & (table.metric == "bias")].iloc[0]
+    assert (line.value, line.low, line.high) == (THIRD, rows[0].low, rows[0].high)
+    assert (line["rank"], line.rank_low, line.rank_high, line.section) == (2, 2, 2, "ranked")
+    assert (line.level, line.method, line.n, line["flags"]) == (
+        0.95,
+        "wilson",
+        180,
+        "near ties: 3; 50 % & more",
+    )
+    assert (line.suite, line.version, line.space, line.training) == (
+        "cue-conflict",
+        2,
+        "geirhos16",
+        "std; adv",
+    )
+    assert (line.stimuli, line.created) == ("c1" * 32, "2026-01-02T00:00:00Z")
+    edges = table[(table.observer == "net_a|b") & (table.metric == "edges")].iloc[0]
+    assert (edges.stimuli, edges.excluded, edges.set_id) == ("e3" * 32, 4, 7)
+    broken = table[(table.observer == "broken") & (table.metric == "bias")].iloc[0]
+    assert pd.isna(broken.value)
+    assert (broken.reason, broken.section) == ("no trial counts", "unranked")
+    assert set(table[table.section == "reference"].observer) == {"person", "chance"}
+
+
+def test_csv_runs_nothing_in_a_spreadsheet(rows, score, sets):
+    bad = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "\x00=1"]
+    lines = export_scores([score(name, 1, 2) for name in bad], "csv", sets)
+    cells = [line["observer"] for line in csv.DictReader(io.StringIO(lines, newline=""))]
+    assert cells == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "' =1", "' =1", "' =1", "?=1"]
+    lines = export_scores([score("plain", 1, 2, value=-0.25, low=-0.5)], "csv", sets)
+    (line,) = csv.DictReader(io.StringIO(lines))
+    assert (line["value"], line["low"]) == ("-0.25", "-0.5")
+
+
+def test_json_is_strict_and_complete(board, rows):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    (data,) = json.loads(export_boards(board, "json"), parse_constant=refuse)
+    assert (data["ranked_by"], data["version"]) == ("bias", 2)
+    assert data["sets"]["cue"]["stimuli"] == "c1" * 32
+    by_name = {row["observer"]: row for row in data["rows"]}
+    cell = by_name["net_a|b"]["scores"]["bias"]
+    assert (cell["value"], cell["low"], cell["flags"]) == (
+        THIRD,
+        rows[0].low,
+        ["near ties: 3", "50 % & more"],
+    )
+    assert by_name["broken"]["scores"]["bias"]["value"] is None
+    assert by_name["broken"]["note"] == "no trial counts"
+    assert by_name["=cmd()"]["rank"] == 1
+
+
+def test_json_has_no_nan(score, sets):
+    text = export_scores([score("x", value=float("nan"), high=float("inf"))], "json", sets)
+    (record,) = json.loads(text)
+    assert (record["value"], record["high"]) == (None, None)
+
+
+def test_scores_keep_conditions_and_provenance(rows, sets):
+    records = json.loads(export_scores(rows, "json", sets))
+    assert [record["condition"] for record in records] == ["", "", "", "", "", "cat"]
+    assert records[4]["set"] == "edges 160 images (e3e3e3e3)"
+    table = pd.read_csv(io.StringIO(export_scores(rows, "csv", sets)))
+    assert len(table) == len(rows)
+    assert list(table.condition.fillna(""))[-1] == "cat"
+
+
+def cells(line):
+    """Cells of a Markdown row: split at the bars that are not escaped."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_markdown_tables_keep_their_shape(board, rows, sets):
+    text = export_boards(board, "markdown")
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(cells(line)) for line in table} == {5}
+    assert cells(table[0]) == ["rank", "observer", "shape bias", "n", "edges"]
+    assert cells(table[3])[:3] == ["2", r"net\_a\|b", r"0.3333 \[0.269, 0.405\] \*1 \*2"]
+    assert "- \\*2 50 % &amp; more" in text
+    listed = export_scores(rows, "markdown", sets)
+    assert {len(cells(line)) for line in listed.splitlines()} == {8}
+    assert "(no trial counts)" in listed
+
+
+def test_latex_tables_keep_their_shape(board, rows, sets):
+    text = export_boards(board, "latex")
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert len(body) == 5
+    for line in body:
+        assert line.endswith(r" \\")
+        assert len(re.findall(r"(?<!\\)&", line)) == 4
+    assert body[1].startswith(r"2 & net\_a\textbar{}b & 0.3333 [0.269, 0.405] *1 *2 & 180 &")
+    assert r"50 \% \& more" in text
+    assert text.count(r"\begin{") == text.count(r"\end{") == 2
+    assert len(export_scores(rows, "latex", sets).split(r"\midrule")[1].splitlines()) == 9
+
+
+def test_every_special_character_is_escaped():
+    special = r"\ { } ~ ^ < > | & % $ # _"
+    assert latex_text(special) == (
+        r"\textbackslash{} \{ \} \textasciitilde{} \textasciicircum{} \textless{} \textgreater{}"
+        r" \textbar{} \& \% \$ \# \_"
+    )
+    assert latex_text("[x]") == "{[x]}"  # else an argument of the row end before it
+    assert latex_text("*1") == "{*1}"
+    assert markdown_text("a*b_c`d[e]|f\\g<i>&") == r"a\*b\_c\`d\[e\]\|f\\g&lt;i&gt;&amp;"
+    assert "\n" not in latex_text("a\nb") + markdown_text("a\nb")
+
+
+def test_an_unknown_format_is_named(board, rows, sets):
+    assert FORMATS == ("csv", "json", "markdown", "latex")
+    with pytest.raises(UnknownName, match=r"no export format is called 'jsn'.*Did you mean: json"):
+        export_boards(board, "jsn")
+    with pytest.raises(UnknownName):
+        export_scores(rows, "xml", sets)
+
+
+def test_nothing_exports_to_an_empty_table(sets):
+    assert json.loads(export_boards([], "json")) == []
+    assert export_boards([], "csv").count("\n") == 1
+    assert export_scores([], "csv", sets).startswith("observer,kind,training")

@@ -1,0 +1,217 @@
+"""What people see: tables at several widths, hostile names, one observer, comparisons."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from benchmark.contracts import Metric
+from benchmark.leaderboard import boards
+from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.render import (
+    render_board,
+    render_boards,
+    render_comparison,
+    render_show,
+    text,
+)
+from benchmark.leaderboard.words import Footnotes, number, p_value
+from benchmark.stats import Comparison, adjust
+
+EDGES = {"metric": "edges", "role": "edges"}
+
+
+@pytest.fixture
+def board(suite, sets, score):
+    rows = [
+        score("efficientnet_lite0", 60, 220, flags=("near ties: 3",), training=("standard",)),
+        score("ResNet-50 SIN", 180, 220, kind="published", training=("stylised",)),
+        score("close", 62, 220, flags=("near ties: 3", "few trials")),
+        score("broken", reason="no trial counts"),
+        score("subject-01", 210, 220, kind="human"),
+        score("subject-02", 205, 220, kind="human"),
+        score("close", 90, 160, **EDGES),
+        score("close", 20, 220, metric="error"),
+    ]
+    return boards(rows, suite, sets)[0]
+
+
+def drawn(board, width, limit=50):
+    return text(render_board(board, width, limit), width)
+
+
+@pytest.mark.parametrize("width", [56, 60, 80, 100, 140, 200])
+def test_every_width_keeps_rank_name_value_interval_and_n(board, width):
+    lines = drawn(board, width).splitlines()
+    assert max(map(len, lines)) <= width
+    (close,) = [line for line in lines if line.lstrip("0123456789-() ").startswith("close ")]
+    assert close.split()[:6] == ["2", "(2-3)", "close", "0.2818", "[0.227,", "0.345]"]
+    assert "220" in close.split()
+    (sin,) = [line for line in lines if line.startswith("1  ")]
+    assert sin.split()[:2] == ["1", "ResNet-50"]
+
+
+def test_columns_give_way_before_numbers_do(board):
+    wide, plain, narrow = (drawn(board, width) for width in (140, 80, 50))
+    assert "0.5625 [0.485, 0.637]" in wide
+    assert "0.5625" in plain
+    assert "[0.485" not in plain
+    assert "0.5625" not in narrow
+    assert "no room for: edges, error rate" in " ".join(narrow.split())
+    assert "no room" not in wide
+    assert "stylised" in wide
+
+
+def test_the_caption_and_the_lines_below_explain_the_table(board):
+    shown = " ".join(drawn(board, 140).split())
+    for part in (
+        "cue-conflict (version 2), geirhos16",
+        "cue-conflict 320 of 1280 images (c1c1c1c1); edges 160 images (e3e3e3e3)",
+        "ranked by shape bias, higher is better",
+        "[low, high]: 95 % interval.",
+        "Lower is better: error rate.",
+        "+ published decisions, not run here",
+        "Note: partial set: 320 of the 1280 images of cue-conflict",
+        "t interval over persons",
+        "*1 near ties: 3 *2 few trials *3 no trial counts",
+        "0.2727 [0.218, 0.335] *1 220",
+        "0.2818 [0.227, 0.345] *1 *2 220",
+        "broken - *3",
+        "ResNet-50 SIN +",
+    ):
+        assert part in shown
+
+
+def test_the_order_is_ranked_unranked_references(board):
+    shown = drawn(board, 140)
+    order = ("ResNet-50 SIN", "close", "efficientnet_lite0", "broken")
+    order += ("people (mean of 2)", "subject-01", "subject-02", "chance")
+    places = [shown.index(name) for name in order]
+    assert places == sorted(places)
+
+
+def test_long_tables_are_cut_and_say_so(suite, sets, score):
+    rows = [score(f"model-{i:03d}", i, 220) for i in range(60)]
+    (board,) = boards(rows, suite, sets)
+    shown = drawn(board, 80)
+    assert "... 10 more, --all" in shown
+    assert sum(line.count("model-") for line in shown.splitlines()) == 50
+    assert "model-059" in shown
+    assert "model-009" not in shown
+    assert drawn(board, 80, 3).count("model-") == 3
+    whole = drawn(board, 80, None)
+    assert whole.count("model-") == 60
+    assert "more" not in whole
+
+
+def test_many_remarks_are_cut_and_say_so():
+    notes = Footnotes()
+    marks = [notes.mark(Cell(0.5, flags=(f"flag {i % 20}",))) for i in range(40)]
+    assert (marks[0], marks[19], marks[20]) == (" *1", " *20", " *1")
+    assert notes.lines(12)[-1] == "... 8 more remarks: bench show, bench export"
+    assert len(notes.lines()) == 20
+    assert notes.mark(Cell(reason="not measured")) == ""
+
+
+def test_names_cannot_steer_the_terminal_or_the_markup(suite, sets, score):
+    hostile = score("[bold]x[/bold]\x1b[2J\n", 60, 220, flags=("[red]\x07",))
+    (board,) = boards([hostile], suite, sets)
+    shown = drawn(board, 100)
+    assert "[bold]x[/bold]?[2J " in shown
+    assert "*1 [red]?" in shown
+    assert "\x1b" not in shown
+
+
+def test_long_names_stay_whole(suite, sets, score):
+    name = "organisation/model.with-a-very-long-name.finetuned-seed3"
+    (board,) = boards([score(name, 60, 220)], suite, sets)
+    column = [line[6:] for line in drawn(board, 60).splitlines()]
+    joined = "".join(line.split("  ")[0].strip() for line in column)
+    assert name in joined
+
+
+def test_several_boards_stand_under_one_another(suite, sets, score):
+    rows = [score("a", 60, 220), score("b", 60, 220, space="world16")]
+    shown = text(render_boards(boards(rows, suite, sets), 80), 80)
+    assert shown.index("geirhos16") < shown.index("\n\n") < shown.index("world16")
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
+    rows = [
+        score("net", 60, 220, excluded=100, flags=("near ties: 3",)),
+        score("net", 3, 14, condition="cat"),
+        score("net", condition="dog", reason="no trial counts"),
+        score("net", 90, 160, **EDGES),
+        score("net", 7, 9, suite="zz", metric="unheard", version=5),
+    ]
+    shown = text(render_show(rows, sets, width, [suite]), width)
+    flat = [" ".join(line.split()) for line in shown.splitlines()]
+    assert max(map(len, shown.splitlines())) <= width
+    assert "net: cue-conflict (version 2), geirhos16" in flat
+    assert "net: zz (version 5), geirhos16" in flat
+    assert "shape bias 0.2727 [0.218, 0.335] *1 220 100 a wilson" in flat
+    assert "shape bias cat 0.2143 [0.076, 0.476] 14 a wilson" in flat
+    assert "shape bias dog - *2 0 a" in flat
+    assert "edges 0.5625 [0.485, 0.637] 160 b wilson" in flat
+    assert "*2 no trial counts" in flat
+    assert any(line.startswith("unheard 0.7778") for line in flat)
+    assert "a: cue-conflict 320 of 1280 images (c1c1c1c1); b: edges 160" in " ".join(flat)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_comparisons_show_numbers_and_verdicts(width):
+    first = Comparison("bias", "", 0.22, 0.81, -0.59, -0.62, -0.54, 1e-5, n=320, method="M1")
+    second = Comparison("edges", "", 0.4, 0.45, -0.05, -0.1, 0.01, 0.3, n=160, method="M2")
+    none = Comparison(
+        "error", reason="no trial in common", verdict="not compared: no trial in common"
+    )
+    table = adjust([first, second, none])
+    shown = text(render_comparison(table, "AlexNet", "net", width, {"bias": "shape bias"}), width)
+    flat = " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= width
+    assert "a: AlexNet b: net" in flat
+    assert "shape bias 0.2200 0.8100 -0.5900 [-0.620, -0.540] <0.0001 320" in flat
+    assert "0.3000 160" in flat
+    assert "b is higher" in flat
+    assert "not separable at n=160" in flat
+    assert "no trial in common" in flat
+    assert "Method: M1 Method: M2" in flat
+    assert "(Holm)" in flat
+    raw = text(render_comparison([first], "a", "b", width), width)
+    assert "Holm" not in raw
+
+
+def test_numbers_in_words():
+    assert [number(x) for x in (None, 0.0, 0.22071, -0.5, 12.375, 2500.7)] == [
+        "-",
+        "0.0000",
+        "0.2207",
+        "-0.5000",
+        "12.38",
+        "2501",
+    ]
+    assert [p_value(p) for p in (None, 0.04999, 1e-9, 1.0)] == ["-", "0.0500", "<0.0001", "1.0000"]
+
+
+def test_importing_the_leaderboard_is_light():
+    code = (
+        "import sys, benchmark.leaderboard, benchmark.leaderboard.render, benchmark.stats;"
+        "heavy = {'scipy', 'pandas', 'torch', 'rich', 'sqlalchemy', 'statsmodels'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_many_columns_are_named_in_part(sets, score):
+    metrics = tuple(
+        Metric(f"m{i}", f"title{i}", "", role="cue", headline=i == 0) for i in range(30)
+    )
+    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics)
+    rows = [score("net", 60, 220, metric=f"m{i}") for i in range(30)]
+    shown = drawn(boards(rows, suite, sets)[0], 100)
+    assert "title3" in shown
+    assert " and " in shown
+    assert "title29" not in shown
