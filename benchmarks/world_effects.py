@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import statistics
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,11 +133,9 @@ def input_gradient(model: nn.Module, x: Tensor, y: Tensor, of_loss: bool) -> Ten
     """Gradient of the loss, or of the right class's logit, with respect to the pixels."""
     x = x.detach().requires_grad_(True)
     logits = model((x - 0.5) / 0.25)
-    if of_loss:
-        target = functional.cross_entropy(logits, y, reduction="sum")
-    else:
-        target = logits.gather(1, y[:, None]).sum()
-    (gradient,) = torch.autograd.grad(target, x)
+    right = logits.gather(1, y[:, None])
+    values = functional.cross_entropy(logits, y, reduction="none") if of_loss else right
+    (gradient,) = torch.autograd.grad(values.sum(), x)
     return gradient
 
 
@@ -188,47 +185,73 @@ def measure(model: nn.Module) -> Scores:
     return scores | gradients_on_object(model, x, y, masks)
 
 
+def interval(values: list[float]) -> tuple[float, float]:
+    """The 95 % t interval of a mean over seeds."""
+    half = T_QUANTILE[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.fmean(values) - half, statistics.fmean(values) + half
+
+
 def cell(seeds: list[Measure]) -> str:
     """Format the mean over seeds with its t interval, or the only seed with its own."""
     mean = statistics.fmean(m.value for m in seeds)
     low, high = seeds[0].low, seeds[0].high
     if len(seeds) > 1:
-        spread = statistics.stdev(m.value for m in seeds)
-        half = T_QUANTILE[len(seeds)] * spread / math.sqrt(len(seeds))
-        low, high = max(mean - half, 0.0), mean + half
-        high = min(high, 1.0) if mean <= 1 else high  # all but the gradient ratio are shares
+        low, high = interval([m.value for m in seeds])
+        low, high = max(low, 0.0), min(high, 1.0) if mean <= 1 else high  # shares, but one ratio
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def table(results: dict[str, list[Scores]], keys: list[str]) -> str:
-    """Lay the scores out as a Markdown table: a row a score, a column a recipe."""
-    lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
-    for key in keys:
-        cells = (cell([scores[key] for scores in seeds]) for seeds in results.values())
+def difference(seeds: list[Measure], standard: list[Measure]) -> str:
+    """Format how far a recipe is from the standard one, paired by seed; bold clear of zero."""
+    if len(seeds) < 2:
+        return f"{seeds[0].value - standard[0].value:+.2f}"
+    gaps = [a.value - b.value for a, b in zip(seeds, standard, strict=True)]
+    low, high = interval(gaps)
+    text = f"{statistics.fmean(gaps):+.2f} [{low:+.2f}, {high:+.2f}]"
+    return text if low <= 0 <= high else f"**{text}**"
+
+
+def table(results: dict[str, list[Scores]], relative: bool) -> str:
+    """Lay the scores out in Markdown: a row a score, a column a recipe; or their differences."""
+    recipes = [recipe for recipe in results if not (relative and recipe == "standard")]
+    lines = ["| | " + " | ".join(recipes) + " |", "|---" * (len(recipes) + 1) + "|"]
+    for key in results["standard"][0]:
+        found = {recipe: [scores[key] for scores in seeds] for recipe, seeds in results.items()}
+        cells = (
+            difference(found[recipe], found["standard"]) if relative else cell(found[recipe])
+            for recipe in recipes
+        )
         lines.append(f"| {key} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def checkpoints(folders: list[Path], recipe: str) -> list[Path]:
+    """Find the networks of a recipe, in order of their seeds."""
+    found = [path for folder in folders for path in folder.glob(f"world-{recipe}-?.safetensors")]
+    return sorted(found, key=lambda path: path.stem)
+
+
 def main() -> None:
-    """Measure all checkpoints in a folder."""
+    """Measure all checkpoints in the folders given, at most three seeds of a recipe."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoints", type=Path, default=Path("registry/world_checkpoints"))
+    shipped = Path("registry/world_checkpoints")
+    parser.add_argument("--checkpoints", nargs="+", type=Path, default=[shipped])
     parser.add_argument("--json", type=Path, help="also write every single score here")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results: dict[str, list[Scores]] = defaultdict(list)
-    for recipe in RECIPES:
-        for seed in range(10):
-            path = options.checkpoints / f"world-{recipe}-{seed}.safetensors"
-            if path.exists():
-                results[recipe].append(measure(load(path)))
+    found = {recipe: checkpoints(options.checkpoints, recipe) for recipe in RECIPES}
+    results = {
+        recipe: [measure(load(path)) for path in paths] for recipe, paths in found.items() if paths
+    }
     if options.json:
         plain = {
             recipe: [{key: asdict(m) for key, m in scores.items()} for scores in seeds]
             for recipe, seeds in results.items()
         }
         options.json.write_text(json.dumps(plain, indent=1))
-    print(table(results, list(next(iter(results.values()))[0])))
+    print(table(results, relative=False))
+    print("\nDifference from the standard recipe, paired by seed:\n")
+    print(table(results, relative=True))
 
 
 if __name__ == "__main__":
