@@ -76,6 +76,12 @@ def find_entry(name: str, settings: Settings) -> Entry:
     raise unknown_name("stimulus set", name, entries, hint)
 
 
+def find_built_in(name: str) -> Entry | None:
+    """The built-in entry of that name or alias, as published."""
+    entries = _built_in().values()
+    return next((entry for entry in entries if name == entry.name or name in entry.aliases), None)
+
+
 def save_entry(entry: Entry, settings: Settings) -> None:
     """Remember an added entry (atomically: a reader sees the old file or the new one)."""
     rows = _added_rows(settings)

@@ -1,6 +1,5 @@
 """Getting sets onto this disk: download, a folder of the user's, and a check of what lies there."""
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,15 +11,13 @@ from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.archives import unpack
 from benchmark.stimuli.catalogue import (
-    LAYOUTS,
     Entry,
+    find_built_in,
     find_entry,
-    read_catalogue,
     save_entry,
 )
 from benchmark.stimuli.downloads import archive_of, forget
-from benchmark.stimuli.generated import PREFIX
-from benchmark.stimuli.guess import guess_layout
+from benchmark.stimuli.guess import describe
 from benchmark.stimuli.layouts import scan
 from benchmark.stimuli.places import absent, folder_of, locate, remedy
 from benchmark.stimuli.sets import open_folder
@@ -29,7 +26,6 @@ from benchmark.stimuli.trials import read_trials, trial_paths
 __all__ = ["Verification", "add", "fetch", "locate", "verify"]
 
 Report = Callable[[str], None]
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ def fetch(name: str, settings: Settings, report: Report) -> Path:
         if source is not None:
             report(f"{entry.name}: copying {source}")
             shutil.copytree(source, staging / entry.name)
+            _check_copied(entry, staging / entry.name, settings, report)
         else:
             _download(entry, staging / entry.name, settings, report)
         _settle(staging / entry.name, target)
@@ -82,12 +79,9 @@ def add(
     place = Path(folder).expanduser().resolve()
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
-    if not _NAME.fullmatch(name) or name.startswith(PREFIX):
-        raise StimuliError(
-            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', "
-            f"not starting with '{PREFIX}'."
-        )
-    entry = _described(name, place, settings, role, space, layout)
+    built_in = find_built_in(name)
+    entry = built_in or describe(name, place, role, space, layout)
+    entry = replace(entry, folder=str(place))
     if entry.kind == "images":
         scan(entry, place)
     else:
@@ -174,6 +168,13 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
     report(f"{entry.name}: {len(stimuli)} images, as published; {known}")
 
 
+def _check_copied(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
+    """A mirror may hold a part of a set: that is kept, and said."""
+    if entry.kind == "images":
+        stimuli = open_folder(entry, place, settings)
+        report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
+
+
 def _mirrored(entry: Entry, settings: Settings) -> Path | None:
     """The set's folder in a mirror that is a folder."""
     if not settings.mirror or "://" in settings.mirror:
@@ -201,38 +202,3 @@ def _settle(ready: Path, target: Path) -> None:
     except OSError:
         if not target.is_dir():
             raise
-
-
-def _described(
-    name: str,
-    place: Path,
-    settings: Settings,
-    role: str | None,
-    space: str | None,
-    layout: str | None,
-) -> Entry:
-    known = read_catalogue(settings).get(name)
-    if layout is not None and layout not in LAYOUTS:
-        raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
-    if (known is not None and known.count is not None) or (
-        known is not None and known.kind == "trials"
-    ):
-        return replace(known, folder=str(place))
-    guessed = guess_layout(place)
-    found = layout or guessed.layout
-    return Entry(
-        name=name,
-        role=role or name,
-        space=space or guessed.space or _no_space(name, place),
-        layout=found,  # type: ignore[arg-type]
-        kind="trials" if found == "trials" else "images",
-        title="added by the user",
-        folder=str(place),
-    )
-
-
-def _no_space(name: str, place: Path) -> str:
-    raise StimuliError(
-        f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision space "
-        f"the labels of '{name}' live: --space NAME."
-    )

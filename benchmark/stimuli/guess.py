@@ -1,15 +1,20 @@
-"""What a folder of the user's looks like."""
+"""What a folder of the user's looks like: the entry that describes it."""
 
+import re
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import Layout
+from benchmark.stimuli.catalogue import LAYOUTS, Entry, Layout
+from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.layouts import images_below
 from benchmark.stimuli.names import GEIRHOS16, PREFIX, WNID, read_pair
 
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Guess(NamedTuple):
@@ -17,6 +22,35 @@ class Guess(NamedTuple):
 
     layout: Layout
     space: str | None
+
+
+def describe(
+    name: str, place: Path, role: str | None, space: str | None, layout: str | None
+) -> Entry:
+    """The entry of a folder; what is not given is told from its names. Raises StimuliError."""
+    if not _NAME.fullmatch(name) or name.startswith(RESERVED):
+        raise StimuliError(
+            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', "
+            f"not starting with '{RESERVED}'."
+        )
+    if layout is not None and layout not in LAYOUTS:
+        raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
+    guess = guess_layout(place)
+    found = layout or guess.layout
+    if space is None and guess.space is None:
+        raise StimuliError(
+            f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision "
+            f"space the labels of '{name}' live: --space NAME."
+        )
+    return Entry(
+        name=name,
+        role=role or name,
+        space=space or guess.space or "",
+        layout=found,  # type: ignore[arg-type]
+        kind="trials" if found == "trials" else "images",
+        title="added by the user",
+        folder=str(place),
+    )
 
 
 def guess_layout(folder: Path) -> Guess:

@@ -84,8 +84,8 @@ def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
         pair = read_pair(path.name)
         if pair is None or pair.shape != path.parent.name:
             raise StimuliError(
-                f"{path}: expected a name like '{path.parent.name}7-elephant1.png', the shape of its "
-                "folder and a texture, both of the 16 categories. Rename or remove the file."
+                f"{path}: expected a name like '{path.parent.name}7-elephant1.png', the shape of "
+                "its folder and a texture, both of the 16 categories. Rename or remove the file."
             )
         labels = {"category": pair.shape, "shape": pair.shape, "texture": pair.texture}
         yield Item(path.name, path, labels)
@@ -128,10 +128,11 @@ def _labels_csv(entry: Entry, folder: Path) -> Iterator[Item]:
         raise StimuliError(f"{table}: cannot be read ({error}).") from error
 
 
-def _labelled(entry: Entry, folder: Path, row: Mapping[str, str | None], where: str) -> Item:
-    labels = {column: value for column, value in row.items() if value is not None}
-    if None in row or len(labels) != len(row):
-        raise StimuliError(f"{where}: expected {len(row)} fields, as the header has.")
+def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], where: str) -> Item:
+    columns = [column for column in row if column is not None]
+    labels = {column: value for column in columns if (value := row[column]) is not None}
+    if len(columns) != len(row) or len(labels) != len(row):
+        raise StimuliError(f"{where}: expected {len(columns)} fields, as the header has.")
     name = labels.pop("image")
     root = (folder / "images").resolve()
     path = (root / name).resolve()

@@ -53,6 +53,11 @@ def image_id(name: str) -> str:
     return PREFIX.sub("", name, count=1)
 
 
+def stimulus_id(condition: str, image: str) -> str:
+    """What is shown: the image's name, after its condition where there are several ("c05/cat1.png")."""
+    return f"{condition}/{image}" if condition else image
+
+
 def read_pair(name: str) -> Pair | None:
     """The cues of `cat7-elephant1.png`; None where the name is not of that form or of the 16
     categories."""

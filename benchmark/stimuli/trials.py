@@ -164,7 +164,8 @@ def _check_repeats(table: Table, index: list[int], names: list[str], conditions:
         if key in seen:
             raise TrialsError(
                 f"{table.where(i)}: {table.columns['subj'][i]} answered '{name}' "
-                f"(condition '{condition}', session {key[2]}) already in row {table.rows[seen[key]]}; expected one answer."
+                f"(condition '{condition}', session {key[2]}) already in row "
+                f"{table.rows[seen[key]]}; expected one answer."
             )
         seen[key] = i
 

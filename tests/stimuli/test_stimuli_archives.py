@@ -1,0 +1,98 @@
+import io
+import tarfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli.archives import Bounds, unpack
+
+
+def packed(path: Path, *entries: tarfile.TarInfo | str) -> Path:
+    """An archive; a text stands for a plain file that holds its own name."""
+    with tarfile.open(path, "w:gz") as tar:
+        for entry in entries:
+            info = tarfile.TarInfo(entry) if isinstance(entry, str) else entry
+            data = info.name.encode() if info.isreg() else b""
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def test_only_the_wanted_folder_is_unpacked(tmp_path: Path) -> None:
+    archive = packed(
+        tmp_path / "a.tar.gz", "top/stimuli/edges/cat/1.png", "top/stimuli/edges-2/x.png",
+        "top/README", "./top/stimuli/edges/LICENSE", link("top/elsewhere", "/etc/passwd"),
+    )  # fmt: skip
+    assert unpack(archive, "stimuli/edges", tmp_path / "out") == 2
+    found = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*")}
+    assert found == {"cat", "cat/1.png", "LICENSE"}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "top/set/../../evil",
+        "../evil",
+        "/evil",
+        "top/set/..\\evil",
+        link("top/set/a", "/etc/passwd"),
+        link("top/set/a", "../../evil"),
+        link("top/set/a", "top/set/good", tarfile.LNKTYPE),
+        link("top/set/a", "", tarfile.FIFOTYPE),
+        link("top/set/a", "", tarfile.CHRTYPE),
+    ],
+    ids=lambda e: e if isinstance(e, str) else f"{e.type!r}-{e.linkname}",
+)
+def test_hostile_entries_are_refused(tmp_path: Path, hostile: tarfile.TarInfo | str) -> None:
+    archive = packed(tmp_path / "a.tar.gz", "top/set/good", hostile)
+    with pytest.raises(StimuliError, match="refused"):
+        unpack(archive, "set", tmp_path / "deep" / "out")
+    assert not list(tmp_path.rglob("evil"))
+
+
+names = st.lists(st.sampled_from(["..", ".", "a", "b", "", "top", "set"]), min_size=1, max_size=6)
+
+
+@given(st.lists(names, min_size=1, max_size=4))
+def test_nothing_is_ever_written_outside(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[list[str]]
+) -> None:
+    place = tmp_path_factory.mktemp("box")
+    archive = packed(place / "a.tar.gz", *("/".join(p) or "x" for p in parts))
+    target = place / "inner" / "out"
+    with suppress(StimuliError):
+        unpack(archive, "set", target)
+    outside = [p for p in place.rglob("*") if p.is_file() and target not in p.parents]
+    assert outside == [archive]
+
+
+def test_too_much_is_refused(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.tar.gz", "top/a", "top/b", "top/c")
+    with pytest.raises(StimuliError, match="more than"):
+        unpack(archive, "", tmp_path / "out", Bounds(size=8))
+    with pytest.raises(StimuliError, match="or 2 files"):
+        unpack(archive, "", tmp_path / "out", Bounds(files=2))
+    assert unpack(archive, "", tmp_path / "all") == 3
+
+
+@pytest.mark.parametrize("cut", [0, 10, 60, 200])
+def test_damaged_archives_are_named(tmp_path: Path, cut: int) -> None:
+    archive = packed(tmp_path / "a.tar.gz", *(f"top/set/{i}" for i in range(50)))
+    archive.write_bytes(archive.read_bytes()[:cut])
+    with pytest.raises(StimuliError, match="damaged or cut short"):
+        unpack(archive, "set", tmp_path / "out")
+
+
+def test_an_absent_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StimuliError, match="no folder 'stimuli'"):
+        unpack(packed(tmp_path / "a.tar.gz", "top/x"), "stimuli", tmp_path / "out")

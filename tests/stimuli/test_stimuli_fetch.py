@@ -1,0 +1,331 @@
+"""Downloads against a server on this machine. The catalogue is replaced by one small set of eight images."""
+
+import hashlib
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import MissingStimuli, StimuliError, UnknownName
+from benchmark.settings import Settings
+from benchmark.stimuli import catalogue
+from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.downloads import archives
+from benchmark.stimuli.fetch import add, fetch, locate, verify
+from benchmark.stimuli.sets import open_set
+
+Draw = Callable[..., Path]
+silent: Callable[[str], None] = lambda line: None  # noqa: E731
+
+
+class Server:
+    """A server whose answers are set by path; `asked` lists the paths that were requested."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cut: set[str] = set()
+        self.asked: list[str] = []
+        self.http = HTTPServer(("127.0.0.1", 0), partial(Handler, self))
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def __init__(self, server: Server, *args: object) -> None:
+        self.owner = server
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self.owner.asked.append(self.path)
+        data = self.owner.files.get(self.path)
+        self.send_response(200 if data is not None else 404)
+        data = data or b""
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if self.path in self.owner.cut else data)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    thread = threading.Thread(target=running.http.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
+
+
+@pytest.fixture
+def packed(tmp_path: Path, conflict: Path) -> bytes:
+    """The set of eight images as an archive; the folder that it came from is gone."""
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as tar:
+        tar.add(conflict, arcname="top/stimuli/small")
+    conflict.rename(tmp_path / "away")
+    return (tmp_path / "set.tar.gz").read_bytes()
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch, server: Server) -> Entry:
+    small = Entry("small", "cue-conflict", "geirhos16", "cue-conflict", url=f"{server.url}/origin.tar.gz",
+                  archive="small.tar.gz", member="stimuli/small", count=8)  # fmt: skip
+    publish(monkeypatch, small)
+    return small
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, *entries: Entry) -> None:
+    monkeypatch.setattr(catalogue, "_built_in", lambda: {entry.name: entry for entry in entries})
+
+
+def left_over(settings: Settings) -> list[str]:
+    """Half-done files that a failed fetch must not leave."""
+    return [p.name for p in settings.home.rglob("*") if p.name.startswith(".") or "part" in p.name]
+
+
+def test_a_set_is_fetched_once_and_can_be_opened(
+    settings: Settings, server: Server, entry: Entry, packed: bytes
+) -> None:
+    server.files["/origin.tar.gz"] = packed
+    lines: list[str] = []
+    place = fetch("small", settings, lines.append)
+    assert place == settings.stimuli / "small" == locate("small", settings)
+    assert len(open_set("small", settings)) == 8
+    assert any("not pinned: recorded" in line for line in lines)
+    assert fetch("small", settings, lines.append) == place
+    assert server.asked == ["/origin.tar.gz"] and not left_over(settings)
+
+
+def test_one_archive_serves_many_sets(
+    settings: Settings, server: Server, entry: Entry, packed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/origin.tar.gz"] = packed
+    publish(monkeypatch, entry, replace(entry, name="again"))
+    fetch("small", settings, silent)
+    fetch("again", settings, silent)
+    assert server.asked == ["/origin.tar.gz"]
+
+
+def test_a_pinned_digest_is_checked(
+    settings: Settings, server: Server, entry: Entry, packed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/origin.tar.gz"] = packed
+    good = hashlib.sha256(packed).hexdigest()
+    publish(monkeypatch, replace(entry, sha256="0" * 64))
+    with pytest.raises(StimuliError, match=rf"expected SHA-256 0000.*got {good}") as error:
+        fetch("small", settings, silent)
+    assert server.url in str(error.value)
+    assert locate("small", settings) is None and not left_over(settings)
+    assert not list(archives(settings).glob("*.gz"))
+    publish(monkeypatch, replace(entry, sha256=good))
+    assert fetch("small", settings, silent).is_dir()
+
+
+def test_a_changed_archive_is_refused_after_first_use(
+    settings: Settings, server: Server, entry: Entry, packed: bytes
+) -> None:
+    server.files["/origin.tar.gz"] = packed
+    place = fetch("small", settings, silent)
+    place.rename(place.with_name("moved"))
+    (archives(settings) / "small.tar.gz").unlink()
+    server.files["/origin.tar.gz"] = packed + b"\0"
+    with pytest.raises(StimuliError, match="wrong content"):
+        fetch("small", settings, silent)
+
+
+def test_404_truncation_and_no_host_are_told_apart_and_name_the_way_out(
+    settings: Settings, server: Server, entry: Entry, packed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way_out = "BENCH_MIRROR .*small.tar.gz.*small/.*bench data add small FOLDER"
+    with pytest.raises(StimuliError, match=rf"origin.tar.gz: HTTP status 404.*{way_out}"):
+        fetch("small", settings, silent)
+    server.files["/origin.tar.gz"] = packed
+    server.cut.add("/origin.tar.gz")
+    with pytest.raises(StimuliError, match="cut short on the way"):
+        fetch("small", settings, silent)
+    publish(monkeypatch, replace(entry, url="http://127.0.0.1:1/origin.tar.gz"))
+    with pytest.raises(StimuliError, match=r"127.0.0.1:1/origin.tar.gz: no connection"):
+        fetch("small", settings, silent)
+    assert locate("small", settings) is None and not left_over(settings)
+
+
+def test_a_mirror_url_comes_first_and_its_failure_is_not_the_end(
+    settings: Settings, server: Server, entry: Entry, packed: bytes
+) -> None:
+    mirrored = replace(settings, mirror=f"{server.url}/mirror/")
+    server.files["/origin.tar.gz"] = packed
+    fetch("small", mirrored, silent)
+    assert server.asked == ["/mirror/small.tar.gz", "/origin.tar.gz"]
+
+
+def test_a_mirror_url_is_enough(
+    settings: Settings, server: Server, entry: Entry, packed: bytes
+) -> None:
+    server.files["/mirror/small.tar.gz"] = packed
+    fetch("small", replace(settings, mirror=f"{server.url}/mirror"), silent)
+    assert server.asked == ["/mirror/small.tar.gz"]
+
+
+def test_a_mirror_folder_gives_archive_or_set_without_a_request(
+    settings: Settings, server: Server, entry: Entry, packed: bytes, tmp_path: Path
+) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "small.tar.gz").write_bytes(packed)
+    first = fetch("small", replace(settings, mirror=str(mirror)), silent)
+    digest = open_set("small", settings).digest
+    first.rename(mirror / "small")
+    lines: list[str] = []
+    (mirror / "small" / "cat" / "cat1-cat1.png").unlink()
+    fetch("small", replace(settings, mirror=str(mirror)), lines.append)
+    assert any("7 of 8 images" in line for line in lines)
+    assert open_set("small", settings).digest != digest
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"count": 9}, "has 8 images; expected 9"),
+        ({"digest": "f" * 64}, "not the published set"),
+        ({"member": "stimuli/none"}, "no folder 'stimuli/none'"),
+    ],
+)
+def test_a_download_that_is_not_the_set_is_not_kept(
+    settings: Settings, server: Server, entry: Entry, packed: bytes,
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, object], message: str,
+) -> None:  # fmt: skip
+    server.files["/origin.tar.gz"] = packed
+    publish(monkeypatch, replace(entry, **change))  # type: ignore[arg-type]
+    with pytest.raises(StimuliError, match=message):
+        fetch("small", settings, silent)
+    assert locate("small", settings) is None and not left_over(settings)
+    assert not list(archives(settings).glob("*.gz"))
+
+
+def test_a_page_in_place_of_an_archive_is_refused(
+    settings: Settings, server: Server, entry: Entry
+) -> None:
+    server.files["/origin.tar.gz"] = b"<html>log in first</html>"
+    with pytest.raises(StimuliError, match="cannot be unpacked"):
+        fetch("small", settings, silent)
+    assert not list(archives(settings).glob("*.gz"))
+
+
+def test_what_cannot_be_downloaded_says_so(settings: Settings) -> None:
+    with pytest.raises(MissingStimuli, match="bench data add imagenet-val FOLDER"):
+        fetch("imagenet-val", settings, silent)
+    with pytest.raises(UnknownName):
+        fetch("nothing-like-it", settings, silent)
+
+
+def test_data_folder_wins_over_added_folder(
+    conflict: Path, settings: Settings, tmp_path: Path, draw: Draw
+) -> None:
+    draw(tmp_path / "mine" / "cat" / "cat1-dog1.png")
+    add("cue-conflict", tmp_path / "mine", settings)
+    assert locate("cue-conflict", settings) == conflict
+    assert locate("cue-conflict", replace(settings, data=None)) == tmp_path / "mine"
+    assert open_set("cue-conflict", replace(settings, data=None)).whole == 1280
+
+
+def test_layouts_of_added_folders_are_told_from_names(
+    settings: Settings, tmp_path: Path, draw: Draw
+) -> None:
+    draw(tmp_path / "a" / "n01440764" / "x.JPEG")
+    draw(tmp_path / "b" / "cat" / "x.png")
+    draw(tmp_path / "c" / "cat" / "cat1-dog1.png")
+    draw(tmp_path / "d" / "0001_hp_dnn_3_cat_10_x.png")
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "edge_me_session-1.csv").write_text("subj")
+    found = {k: add(f"set-{k}", tmp_path / k, settings) for k in "abcde"}
+    assert [e.layout for e in found.values()] == [
+        "class-folder", "class-folder", "cue-conflict", "session", "trials",
+    ]  # fmt: skip
+    assert [e.space for e in found.values()] == ["imagenet1k"] + 4 * ["geirhos16"]
+    assert find_entry("set-a", settings) == found["a"]
+    assert open_set("set-a", settings).labels["category"].tolist() == ["n01440764"]
+    with pytest.raises(StimuliError, match="bench import trials"):
+        open_set("set-e", settings)
+
+
+def test_a_table_of_labels(settings: Settings, tmp_path: Path, draw: Draw) -> None:
+    for name in ("one.png", "sub/two.png"):
+        draw(tmp_path / "f" / "images" / name)
+    table = tmp_path / "f" / "labels.csv"
+    table.write_text("image,category,artist\none.png,cat,Goya\nsub/two.png,axolotl,Klee\n")
+    with pytest.raises(StimuliError, match="--space"):
+        add("mine", tmp_path / "f", settings)
+    add("mine", tmp_path / "f", settings, space="my-space")
+    stimuli = open_set("mine", settings)
+    assert stimuli.ids == ("sub/two.png", "one.png")
+    assert stimuli.labels["artist"].tolist() == ["Klee", "Goya"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,label\none.png,cat\n", "no column 'category'"),
+        ("image,category\none.png,cat\nnone.png,cat\n", "row 3.*no image 'images/none.png'"),
+        ("image,category\n../labels.csv,cat\n", "row 2.*no image"),
+        ("image,category\none.png,cat,dog\n", "row 2: expected 2 fields"),
+        ("image,category\none.png,cat\none.png,cat\n", "unique"),
+        ("image,category\none.png,axolotl\n", "row 2.*not one of the 16"),
+        ("image,category\n", "no images"),
+    ],
+)
+def test_bad_tables_of_labels_are_named(
+    settings: Settings, tmp_path: Path, draw: Draw, text: str, message: str
+) -> None:
+    draw(tmp_path / "f" / "images" / "one.png")
+    (tmp_path / "f" / "labels.csv").write_text(text)
+    with pytest.raises(StimuliError, match=message) as error:
+        add("mine", tmp_path / "f", settings, space="geirhos16")
+    assert str(tmp_path) in str(error.value)
+
+
+def test_folders_that_are_no_set_are_refused(
+    settings: Settings, tmp_path: Path, draw: Draw
+) -> None:
+    with pytest.raises(StimuliError, match="not a folder"):
+        add("mine", tmp_path / "none", settings)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StimuliError, match="neither images nor tables"):
+        add("mine", tmp_path / "empty", settings)
+    draw(tmp_path / "full" / "cat" / "x.png")
+    for name in ("../x", "world-mine", ""):
+        with pytest.raises(StimuliError, match="cannot name a set"):
+            add(name, tmp_path / "full", settings)
+    with pytest.raises(StimuliError, match="'heap' is no layout"):
+        add("mine", tmp_path / "full", settings, layout="heap")
+    assert "mine" not in catalogue.read_catalogue(settings)
+
+
+def test_verify_says_what_is_wrong(conflict: Path, settings: Settings, entry: Entry) -> None:
+    conflict.rename(conflict.with_name("small"))
+    checked = verify("small", settings)
+    assert checked.ok and any("8 of 8 images" in line for line in checked.lines)
+    broken = conflict.with_name("small") / "cat" / "cat1-cat1.png"
+    broken.write_bytes(broken.read_bytes()[:90])
+    checked = verify("small", settings)
+    assert not checked.ok and any(str(broken) in line for line in checked.lines)
+    broken.unlink()
+    checked = verify("small", settings)
+    assert checked.ok and any("7 of 8 images: a part" in line for line in checked.lines)
+
+
+def test_verify_knows_the_published_set(
+    conflict: Path, settings: Settings, entry: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conflict.rename(conflict.with_name("small"))
+    digest = open_set("small", settings).digest
+    publish(monkeypatch, replace(entry, digest=digest))
+    assert "exactly the published images" in verify("small", settings).lines
+    publish(monkeypatch, replace(entry, digest="0" * 64))
+    checked = verify("small", settings)
+    assert not checked.ok and "NOT the published images" in checked.lines

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.errors import TrialsError
+from benchmark.stimuli.experiments import KNOWN, experiment_of, name_experiment
+from benchmark.stimuli.names import GEIRHOS16, NUMERIC, canonical_condition, image_id, read_pair
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("0001_s5n_s01_0_bird_00_bird3-bird2.png", "bird3-bird2.png"),
+        ("0001_hp_s01_0.7_boat_10_n03662601_12531.png", "n03662601_12531.png"),
+        ("0001_nse_dnn_0.00_knife_10_n03041632_8618.JPEG", "n03041632_8618.JPEG"),
+        ("0001_eid_s01_16-0-10_oven_10_n04111531_13542.png", "n04111531_13542.png"),
+        ("0001_ske_s01_0_boat_00_boat-0068-sketch-23.png", "boat-0068-sketch-23.png"),
+        ("n12345678_5.png", "n12345678_5.png"),
+        ("my_own_image_7.png", "my_own_image_7.png"),
+        ("0001_x_s01_0_boat_00_", "0001_x_s01_0_boat_00_"),
+    ],
+)
+def test_only_the_published_prefix_is_taken_off(name: str, expected: str) -> None:
+    assert image_id(name) == expected
+
+
+safe = st.from_regex(r"[A-Za-z][A-Za-z0-9.-]{0,20}\.png", fullmatch=True)
+
+
+@given(
+    safe,
+    st.integers(0, 9999),
+    st.sampled_from(["dnn", "s01", "s10"]),
+    st.from_regex(r"[A-Za-z0-9.-]{1,8}", fullmatch=True),
+    st.sampled_from(GEIRHOS16),
+)
+def test_any_observers_prefix_gives_the_same_image(
+    name: str, number: int, observer: str, condition: str, category: str
+) -> None:
+    assert image_id(f"{number:04d}_ab1_{observer}_{condition}_{category}_10_{name}") == name
+    assert image_id(image_id(name)) == image_id(name)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "text", "expected"),
+    [
+        ("uniform-noise", "0.20", "0.2"),
+        ("uniform-noise", "0.00", "0"),
+        ("high-pass", "3.0", "3"),
+        ("high-pass", "inf", "inf"),
+        ("false-colour", "True", "true"),
+        ("power-equalisation", "pow", "pow"),
+        ("contrast", "c05", "c05"),
+        ("eidolonI", "8-10-10", "8-10-10"),
+        ("cue-conflict", "0", ""),
+        ("edges", "NaN", ""),
+    ],
+)
+def test_conditions_have_one_spelling(experiment: str, text: str, expected: str) -> None:
+    assert canonical_condition(experiment, text) == expected
+
+
+@given(st.sampled_from(sorted(NUMERIC)), st.decimals(0, 200, places=2))
+def test_equal_numbers_are_equal_conditions(experiment: str, value: object) -> None:
+    once = canonical_condition(experiment, str(value))
+    assert once == canonical_condition(experiment, f"{float(str(value))}")
+    assert once == canonical_condition(experiment, once)
+    assert float(once) == pytest.approx(float(str(value)))
+
+
+@given(
+    st.sampled_from(GEIRHOS16), st.sampled_from(GEIRHOS16), st.integers(1, 99), st.integers(1, 9)
+)
+def test_cues_are_read_back(shape: str, texture: str, k: int, t: int) -> None:
+    pair = read_pair(f"{shape}{k}-{texture}{t}.png")
+    assert pair is not None
+    assert pair == (shape, texture, f"{shape}{k}")
+
+
+@pytest.mark.parametrize("name", ["cat7.png", "cat7-zebra1.png", "cat-dog.png", "7-1.png", "-.png"])
+def test_other_names_have_no_cues(name: str) -> None:
+    assert read_pair(name) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("style-transfer-512-nomask-experiment_alexnet_session_1.csv", "cue-conflict"),
+        ("edge-experiment-trained-CNNs/edge-experiment_resnet50_session-1.csv", "edges"),
+        ("silhouette/silhouette_subject-01_session_1.csv", "silhouettes"),
+        ("highpass/x.csv", "high-pass"),
+        ("eidolonII/eidolonII_subject-01_session_1.csv", "eidolonII"),
+        ("d/style-transfer-512-nomask-content-guessing-experiment_vgg_session_1.csv",
+         "style-transfer-512-nomask-content-guessing"),
+    ],
+)  # fmt: skip
+def test_experiments_are_told_from_names(path: str, expected: str) -> None:
+    assert experiment_of(Path("/nowhere") / path) == expected
+
+
+def test_a_name_that_tells_nothing_is_refused() -> None:
+    with pytest.raises(TrialsError, match="does not tell which experiment"):
+        experiment_of(Path("/nowhere/results.csv"))
+
+
+def test_known_names_are_stable() -> None:
+    assert all(name_experiment(name) in {*KNOWN.values()} for name in KNOWN)

@@ -1,0 +1,176 @@
+"""On the real stimuli and trials: skipped, with the reason, where BENCH_TEST_DATA does not lead to them."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.settings import Settings
+from benchmark.stimuli.fetch import locate, verify
+from benchmark.stimuli.sets import open_set
+from benchmark.stimuli.trials import TrialFile, read_trials, trial_stimuli
+
+#: Published (Geirhos et al. 2019, 2021): shape and texture answers on the 1200 conflict trials.
+SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
+TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
+NETWORKS = {
+    "resnet50": (162, 572),
+    "resnet50-train-60-epochs": (586, 141),
+    "alexnet": (283, 376),
+}
+#: experiment -> people, images, answers "na"
+EXPERIMENTS = {
+    "colour": (4, 1280, 26), "contrast": (4, 1280, 18), "high-pass": (4, 1280, 44),
+    "low-pass": (4, 1280, 24), "phase-scrambling": (4, 1120, 37), "power-equalisation": (4, 1120, 17),
+    "false-colour": (4, 1120, 15), "rotation": (4, 1280, 28), "eidolonI": (4, 1280, 47),
+    "eidolonII": (4, 1280, 33), "eidolonIII": (4, 1280, 31), "uniform-noise": (4, 1280, 38),
+    "sketch": (7, 800, 40), "stylized": (5, 800, 12), "edges": (10, 160, 34),
+    "silhouettes": (10, 160, 22), "cue-conflict": (10, 1280, 131),
+}  # fmt: skip
+
+
+def tables(settings: Settings, name: str) -> list[TrialFile]:
+    folder = locate(name, settings)
+    if folder is None:
+        pytest.skip(f"no real trials: '{name}' is not in the data folder")
+    return read_trials(folder)
+
+
+@pytest.fixture(scope="session")
+def people(real: Settings) -> list[TrialFile]:
+    return tables(real, "human-trials")
+
+
+@pytest.fixture(scope="session")
+def networks(real: Settings) -> list[TrialFile]:
+    return tables(real, "published-decisions")
+
+
+def frame(files: list[TrialFile], experiment: str) -> pd.DataFrame:
+    mine = [file for file in files if file.experiment == experiment]
+    return pd.concat([pd.DataFrame(file.columns).assign(observer=file.observer) for file in mine])
+
+
+def answers(trials: pd.DataFrame) -> tuple[int, int]:
+    """Shape and texture answers on the trials whose cues conflict."""
+    texture = trials["stimulus"].str.extract(r"-([a-z]+)\d+\.png$")[0]
+    conflict = trials["category"] != texture
+    shape = conflict & (trials["response"] == trials["category"])
+    return int(shape.sum()), int((conflict & (trials["response"] == texture)).sum())
+
+
+@pytest.mark.parametrize("name", ["cue-conflict", "edges", "filled-silhouettes"])
+def test_image_names_are_those_of_the_tables(
+    real: Settings, people: list[TrialFile], name: str
+) -> None:
+    experiment = {"filled-silhouettes": "silhouettes"}.get(name, name)
+    here, known = (
+        open_set(name, real),
+        trial_stimuli([f for f in people if f.experiment == experiment]),
+    )
+    assert set(here.ids) <= set(known.ids)
+    assert len(known) == here.whole
+    position = [known.ids.index(i) for i in here.ids]
+    assert position == sorted(position)
+    for column in here.labels:
+        assert np.array_equal(here.labels[column], known.labels[column][position])
+    assert verify(name, real).ok
+
+
+def test_published_line_drawings_and_silhouettes_are_recognised(real: Settings) -> None:
+    for name in ("edges", "filled-silhouettes"):
+        assert "exactly the published images" in verify(name, real).lines
+
+
+def test_opening_is_quick_when_files_are_known(real: Settings) -> None:
+    open_set("cue-conflict", real)
+    start = time.process_time()
+    open_set("cue-conflict", real)
+    assert time.process_time() - start < 0.5
+
+
+def test_masks_lie_on_the_objects(real: Settings) -> None:
+    """The outline of a mask is where the line drawing has its lines, and nowhere better by a shift."""
+    edges, silhouettes = open_set("edges", real), open_set("silhouettes", real)
+    assert edges.mask is not None and silhouettes.mask is not None
+    support = np.zeros((3, 3))
+    for i in range(0, len(edges), 8):
+        mask, lines = edges.mask(i), edges.decode(i)[:, :, 0] < 128
+        assert 0.02 < mask.mean() < 0.95
+        assert np.array_equal(mask, silhouettes.mask(silhouettes.ids.index(edges.ids[i])))
+        outline = np.hypot(*np.gradient(mask.astype(float))) > 0
+        for dy, dx in np.ndindex(3, 3):
+            support[dy, dx] += lines[np.roll(outline, (dy - 1, dx - 1), (0, 1))].mean()
+    assert support.argmax() == 4
+
+
+def test_cue_conflict_masks_fit_every_image(real: Settings) -> None:
+    stimuli = open_set("cue-conflict", real)
+    assert stimuli.mask is not None
+    for i in range(0, len(stimuli), 16):
+        assert stimuli.mask(i).shape == stimuli.decode(i).shape[:2]
+
+
+def test_people_images_and_missing_answers_of_all_experiments(people: list[TrialFile]) -> None:
+    assert {file.experiment for file in people} == set(EXPERIMENTS)
+    assert len(people) == 90 and all(file.kind == "human" for file in people)
+    for experiment, (observers, images, missing) in EXPERIMENTS.items():
+        mine = [file for file in people if file.experiment == experiment]
+        assert len({file.observer for file in mine}) == observers, experiment
+        assert all(len(file) == images for file in mine), experiment
+        assert len(trial_stimuli(mine)) == images, experiment
+        assert sum((f.columns["response"] == "na").sum() for f in mine) == missing, experiment
+        pairs = [set(zip(f.columns["stimulus"], f.columns["condition"], strict=True)) for f in mine]
+        assert all(pair == pairs[0] for pair in pairs), experiment
+
+
+def test_shape_bias_of_people(people: list[TrialFile]) -> None:
+    trials = frame(people, "cue-conflict")
+    each = [answers(mine) for _, mine in trials.groupby("observer")]
+    assert tuple(zip(*each, strict=True)) == (SHAPE, TEXTURE)
+    shape, texture = answers(trials)
+    assert round(shape / (shape + texture), 4) == 0.9587
+    assert round(float(np.mean([s / (s + t) for s, t in each])), 4) == 0.9576
+
+
+def test_shape_bias_of_published_networks(networks: list[TrialFile]) -> None:
+    trials = frame(networks, "cue-conflict")
+    assert {name: answers(mine) for name, mine in trials.groupby("observer")} == NETWORKS
+
+
+@pytest.mark.parametrize("experiment", ["high-pass", "low-pass", "rotation", "uniform-noise", "contrast",
+                                        "phase-scrambling", "eidolonI", "eidolonII", "eidolonIII"])  # fmt: skip
+def test_conditions_of_people_and_networks_are_spelt_alike(
+    people: list[TrialFile], networks: list[TrialFile], experiment: str
+) -> None:
+    one, other = (set(frame(files, experiment)["condition"]) for files in (people, networks))
+    assert one == other
+
+
+def test_human_accuracy_by_condition(people: list[TrialFile]) -> None:
+    """Means over subjects, from the published tables: low-pass 15 is the well-known 0.2000."""
+    expected = {"low-pass": {"0": 0.920, "15": 0.200}, "high-pass": {"inf": 0.883, "3": 0.808},
+                "contrast": {"c05": 0.353}, "power-equalisation": {"pow": 0.759}}  # fmt: skip
+    for experiment, conditions in expected.items():
+        trials = frame(people, experiment)
+        accuracy = (trials["response"] == trials["category"]).groupby(trials["condition"]).mean()
+        for condition, value in conditions.items():
+            assert round(float(accuracy[condition]), 3) == value
+
+
+def test_every_image_of_the_imagenet_sample_is_labelled(real: Settings) -> None:
+    if locate("imagenet-sample", real) is None:
+        pytest.skip("no ImageNet sample in the data folder")
+    stimuli = open_set("imagenet-sample", real)
+    assert len(stimuli) == len(set(stimuli.labels["category"])) == 500
+    assert stimuli.space == "imagenet1k"
+
+
+def test_a_malformed_file_spoils_nothing_else(people: list[TrialFile], tmp_path: Path) -> None:
+    good = people[0].path
+    (tmp_path / good.parent.name).mkdir()
+    copy = tmp_path / good.parent.name / good.name
+    copy.write_bytes(good.read_bytes())
+    assert len(read_trials(copy)) == 1

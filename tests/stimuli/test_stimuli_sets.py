@@ -1,0 +1,217 @@
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from benchmark.contracts import Stimuli
+from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli import digests
+from benchmark.stimuli.digests import set_digest
+from benchmark.stimuli.sets import open_set, restrict, seeds_of, subset
+
+Draw = Callable[..., Path]
+
+
+def made_up(n: int) -> Stimuli:
+    ids = tuple(f"{i}.png" for i in range(n))
+    items = tuple(f"{i:064x}" for i in range(n))
+    labels = {"category": np.array(["cat"] * n)}
+    blank = np.zeros((1, 1, 3), np.uint8)
+    return Stimuli("made-up", set_digest(ids, items, labels), "geirhos16", ids, items, labels,
+                   decode=lambda i: blank + np.uint8(i))  # fmt: skip
+
+
+def test_a_conflict_set_is_read_in_order_with_its_cues(conflict: Path, settings: Settings) -> None:
+    stimuli = open_set("cue-conflict", settings)
+    assert stimuli.ids[:3] == ("cat1-cat1.png", "cat1-elephant1.png", "cat2-cat2.png")
+    assert len(stimuli) == 8 and stimuli.whole == 1280
+    assert stimuli.labels["category"].tolist() == stimuli.labels["shape"].tolist()
+    assert stimuli.labels["texture"][:2].tolist() == ["cat", "elephant"]
+    assert stimuli.mask is None and stimuli.origin == "catalogue"
+    expected = np.asarray(Image.open(conflict / "cat" / "cat1-elephant1.png"))
+    assert np.array_equal(stimuli.decode(1), expected)
+
+
+def test_the_digest_follows_content_names_and_labels(
+    conflict: Path, settings: Settings, draw: Draw
+) -> None:
+    before = open_set("cue-conflict", settings)
+    assert open_set("cue-conflict", settings).digest == before.digest
+    draw(conflict / "cat" / "cat1-cat1.png", seed=99)
+    changed = open_set("cue-conflict", settings)
+    assert changed.digest != before.digest and changed.items[1:] == before.items[1:]
+    (conflict / "dog" / "dog1-car1.png").rename(conflict / "dog" / "dog1-bear1.png")
+    assert open_set("cue-conflict", settings).digest != changed.digest
+
+
+def test_settled_files_are_not_read_twice(
+    conflict: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in conflict.rglob("*.png"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    before = open_set("cue-conflict", settings)
+    monkeypatch.setattr(digests, "file_digest", lambda path: pytest.fail(f"{path} read again"))
+    assert open_set("cue-conflict", settings).digest == before.digest
+
+
+def test_a_damaged_memory_of_digests_counts_as_none(conflict: Path, settings: Settings) -> None:
+    for path in conflict.rglob("*.png"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    before = open_set("cue-conflict", settings)
+    (memory,) = (settings.home / "digests").iterdir()
+    for text in ("{", "[]", '{"x": 3}'):
+        memory.write_text(text)
+        assert open_set("cue-conflict", settings).digest == before.digest
+
+
+def test_a_fresh_change_of_the_same_size_is_seen(conflict: Path, settings: Settings) -> None:
+    path = conflict / "cat" / "cat1-cat1.png"
+    before = open_set("cue-conflict", settings)
+    state = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert open_set("cue-conflict", settings).digest != before.digest
+
+
+def test_a_missing_set_names_the_command(settings: Settings) -> None:
+    with pytest.raises(
+        MissingStimuli, match=r"bench data fetch edges.*bench data add edges FOLDER"
+    ):
+        open_set("edges", settings)
+    with pytest.raises(MissingStimuli, match=r"bench data add imagenet-val FOLDER.*not allow"):
+        open_set("imagenet-val", settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cat/cat1.png", "expected a name like 'cat7-elephant1.png'"),
+        ("cat/dog1-cat1.png", "expected a name like"),
+        ("cat/cat1-zebra1.png", "expected a name like"),
+        ("zebra/zebra1-cat1.png", "not one of the 16 categories"),
+    ],
+)
+def test_files_that_break_the_layout_are_named(
+    conflict: Path, settings: Settings, draw: Draw, name: str, message: str
+) -> None:
+    draw(conflict / name)
+    with pytest.raises(StimuliError, match=message) as error:
+        open_set("cue-conflict", settings)
+    assert name.split("/")[0] in str(error.value)
+
+
+def test_an_image_cut_short_is_named_with_the_remedy(conflict: Path, settings: Settings) -> None:
+    path = conflict / "cat" / "cat1-cat1.png"
+    path.write_bytes(path.read_bytes()[:80])
+    stimuli = open_set("cue-conflict", settings)
+    with pytest.raises(StimuliError, match=r"not a complete image.*bench data fetch") as error:
+        stimuli.decode(0)
+    assert str(path) in str(error.value)
+
+
+def test_grey_palette_and_alpha_images_become_rgb(settings: Settings) -> None:
+    assert settings.data is not None
+    folder = settings.data / "edges" / "cat"
+    folder.mkdir(parents=True)
+    for k, mode in enumerate(("L", "P", "RGBA", "1")):
+        Image.new(mode, (6, 4), 1).save(folder / f"cat{k}.png")
+    stimuli = open_set("edges", settings)
+    assert {stimuli.decode(i).shape for i in range(4)} == {(4, 6, 3)}
+    assert stimuli.decode(0).dtype == np.uint8 and stimuli.decode(0).flags.writeable
+
+
+def test_masks_come_from_the_silhouette_of_the_shape(conflict: Path, settings: Settings) -> None:
+    assert settings.data is not None
+    for shape in ("cat", "dog", "truck"):
+        for k in (1, 2):
+            pixels = np.full((8, 8, 3), 255, np.uint8)
+            pixels[:k, :, :] = 0
+            path = settings.data / "filled-silhouettes" / shape / f"{shape}{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    stimuli = open_set("cue-conflict", settings)
+    assert stimuli.mask is not None
+    for i, name in enumerate(stimuli.ids):
+        assert stimuli.mask(i).dtype == np.bool_
+        assert stimuli.mask(i).sum() == 8 * int(name[name.index("-") - 1])
+    assert pickle.loads(pickle.dumps(subset(stimuli, 3))).mask(2).shape == (8, 8)
+    Image.new("RGB", (9, 9)).save(settings.data / "filled-silhouettes" / "cat" / "cat1.png")
+    with pytest.raises(StimuliError, match=r"9 x 9 pixels.*8 x 8"):
+        stimuli.mask(0)
+    (settings.data / "filled-silhouettes" / "dog" / "dog1.png").unlink()
+    assert open_set("cue-conflict", settings).mask is None
+
+
+def test_session_names_give_condition_and_category(settings: Settings, draw: Draw) -> None:
+    assert settings.data is not None
+    folder = settings.data / "high-pass" / "dnn" / "session-1"
+    draw(folder / "0001_hp_dnn_3.0_knife_10_n03041632_1.png")
+    draw(folder / "0002_hp_dnn_inf_cat_10_n02124075_2.png")
+    stimuli = open_set("high-pass", settings)
+    assert stimuli.ids == ("n02124075_2.png", "n03041632_1.png")
+    assert stimuli.labels["condition"].tolist() == ["inf", "3"]
+    draw(folder / "0003_hp_dnn_1_knife_10_n03041632_1.png")
+    with pytest.raises(StimuliError, match="image names must be unique"):
+        open_set("high-pass", settings)
+
+
+@given(st.integers(1, 60), st.integers(1, 80))
+def test_a_subset_is_evenly_spaced_and_keeps_the_full_count(n: int, limit: int) -> None:
+    whole = made_up(n)
+    part = subset(whole, limit)
+    m = min(n, limit)
+    assert part.ids == tuple(whole.ids[i * n // m] for i in range(m))
+    assert (part.digest == whole.digest) == (limit >= n)
+    assert limit >= n or part.whole == n
+    assert [int(part.decode(i)[0, 0, 0]) for i in range(m)] == [i * n // m for i in range(m)]
+
+
+@given(st.data())
+def test_seeds_follow_the_item_not_its_place(data: st.DataObject) -> None:
+    whole = made_up(30)
+    order = data.draw(st.lists(st.sampled_from(whole.ids), min_size=1, unique=True))
+    seed = data.draw(st.integers(0, 2**40))
+    part = restrict(whole, order)
+    of_whole = dict(zip(whole.ids, seeds_of(whole, np.arange(30), seed), strict=True))
+    of_part = seeds_of(part, np.arange(len(part)), seed)
+    assert of_part.dtype == np.uint64
+    assert of_part.tolist() == [int(of_whole[name]) for name in order]
+    assert len(set(of_whole.values())) == 30
+    assert of_part.tolist() != seeds_of(part, np.arange(len(part)), seed + 1).tolist()
+
+
+def test_a_part_of_a_part_is_the_part(conflict: Path, settings: Settings) -> None:
+    whole = open_set("cue-conflict", settings)
+    part = subset(subset(whole, 4), 2)
+    assert part.digest == restrict(whole, part.ids).digest
+    assert part.whole == 1280
+    assert np.array_equal(part.decode(1), whole.decode(whole.ids.index(part.ids[1])))
+    assert restrict(whole, whole.ids) is whole
+
+
+def test_impossible_parts_are_refused() -> None:
+    whole = made_up(3)
+    with pytest.raises(StimuliError, match=r"no image 'x.png'"):
+        restrict(whole, ["0.png", "x.png"])
+    with pytest.raises(StimuliError, match=r"'0.png'.*twice"):
+        restrict(whole, ["0.png", "0.png"])
+    with pytest.raises(StimuliError, match="expected 1 or more"):
+        subset(whole, 0)
+
+
+def test_order_and_labels_are_in_the_digest() -> None:
+    one = made_up(3)
+    other = {"category": np.array(["cat", "cat", "dog"])}
+    assert set_digest(one.ids[::-1], one.items[::-1], one.labels) != one.digest
+    assert set_digest(one.ids, one.items, other) != one.digest
+    assert replace(one, name="x").digest == one.digest
