@@ -93,6 +93,16 @@ def test_other_columns_use_the_set_that_most_have_the_larger_at_a_tie(suite, set
     assert values == {"a": 11 / 40, "b": None, "c": 10 / 40, "d": 12 / 40}
 
 
+def test_observers_of_another_board_have_no_say_in_the_columns(suite, sets, score):
+    edges = {"metric": "edges", "role": "edges"}
+    rows = [score("a", 60, 220), score("a", 30, 160, **edges)]
+    for name in "xyz":
+        rows += [score(name, 300, 900, stimuli=FULL), score(name, 9, 40, **edges, stimuli=PART)]
+    large, small = boards(rows, suite, sets)
+    assert [row.cells["edges"].value for row in large.rows] == [9 / 40] * 3
+    assert [row.cells["edges"].value for row in small.rows] == [30 / 160]
+
+
 def test_observers_without_a_value_are_below_with_the_reason(suite, sets, score):
     edges = {"metric": "edges", "role": "edges"}
     rows = [

@@ -89,6 +89,10 @@ def test_the_order_is_ranked_unranked_references(board):
     order += ("people (mean of 2)", "subject-01", "subject-02", "chance")
     places = [shown.index(name) for name in order]
     assert places == sorted(places)
+    lines = shown.splitlines()
+    for first in ("broken", "people"):
+        (at,) = [i for i, line in enumerate(lines) if line.strip().startswith(first)]
+        assert lines[at - 1].strip() == ""  # a gap before each block
 
 
 def test_long_tables_are_cut_and_say_so(suite, sets, score):
@@ -144,6 +148,7 @@ def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
         score("net", 3, 14, condition="cat"),
         score("net", condition="dog", reason="no trial counts"),
         score("net", 90, 160, **EDGES),
+        score("net", 5, 220, metric="hidden"),
         score("net", 7, 9, suite="zz", metric="unheard", version=5),
     ]
     shown = text(render_show(rows, sets, width, [suite]), width)
@@ -156,6 +161,8 @@ def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
     assert "shape bias dog - *2 0 a" in flat
     assert "edges 0.5625 [0.485, 0.637] 160 b wilson" in flat
     assert "*2 no trial counts" in flat
+    starts = [line.split()[0] for line in flat if line]
+    assert starts.index("hidden") < starts.index("shape") < starts.index("edges")  # suite's order
     assert any(line.startswith("unheard 0.7778") for line in flat)
     assert "a: cue-conflict 320 of 1280 images (c1c1c1c1); b: edges 160" in " ".join(flat)
 
