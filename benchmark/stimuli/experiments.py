@@ -41,7 +41,7 @@ KNOWN = {
 }
 _SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
 _PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
-_FOLDERS = 3  # folders above the file whose names count
+_FOLDERS = 2  # folders above the file whose names count
 
 
 def name_experiment(text: str) -> str:
