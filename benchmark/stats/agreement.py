@@ -1,0 +1,192 @@
+"""Do two observers err on the same images? Contingency table, observed and expected consistency, kappa.
+
+Error consistency: Geirhos, Meding & Wichmann 2020, NeurIPS, equations 1-3. For observers a and b with accuracies
+p_a, p_b on the same n images: c_obs is the share of images on which both are right or both are wrong,
+c_exp = p_a p_b + (1 - p_a)(1 - p_b), kappa = (c_obs - c_exp) / (1 - c_exp). Only right or wrong enters, not
+which wrong answer. Where c_obs = 1 kappa is 1 by definition (this covers c_exp = 1: both perfect, both always
+wrong). Kappa is negative where two observers agree less than chance; it is left so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Trials
+from benchmark.stats.bootstrap import Floats, percentiles
+
+Flags = NDArray[np.bool_]
+RESAMPLES = 1000
+KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
+
+
+@dataclass(frozen=True)
+class Contingency:
+    """Images by who was right: both, only a, only b, neither."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+
+    @property
+    def n(self) -> int:
+        """All images."""
+        return self.both + self.only_a + self.only_b + self.neither
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two observers on `table.n` common images. kappa None: undefined, `reason` says why.
+
+    low, high: interval of kappa at `level`, made by `method` (None from fewer than two images).
+    """
+
+    table: Contingency
+    accuracy_a: float | None = None
+    accuracy_b: float | None = None
+    observed: float | None = None
+    expected: float | None = None
+    kappa: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All pairs of k observers on n common images: each array [k, k] and symmetric, NaN where n = 0."""
+
+    observed: Floats
+    expected: Floats
+    kappa: Floats
+    n: int
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Right answers of several observers on the trials that all of them have.
+
+    right: [n, k]; role, condition, stimulus: [n] text, sorted by role, condition, stimulus; left_out: [k] trials
+    of each observer that some other one lacks.
+    """
+
+    right: Flags
+    role: Array
+    condition: Array
+    stimulus: Array
+    left_out: tuple[int, ...]
+
+
+def contingency(a: Array, b: Array) -> Contingency:
+    """Counts from right answers a, b [n] bool on the same images. ValueError where the lengths differ."""
+    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(
+            f"two observers need the same images, got {first.shape} and {second.shape}"
+        )
+    both, only_a = int((first & second).sum()), int((first & ~second).sum())
+    only_b = int((~first & second).sum())
+    return Contingency(both, only_a, only_b, len(first) - both - only_a - only_b)
+
+
+def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
+    """c_exp of two accuracies in [0, 1], elementwise."""
+    one, two = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
+    found: Floats = one * two + (1 - one) * (1 - two)
+    return found
+
+
+def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
+    """Kappa from c_obs and c_exp in [0, 1], elementwise; exactly 1 where c_obs = 1."""
+    seen, chance = np.asarray(observed, dtype=float), np.asarray(expected, dtype=float)
+    room = np.where(seen == 1, 1.0, 1 - chance)
+    found: Floats = np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
+    return found
+
+
+def pairwise(right: Array) -> Matrix:
+    """All pairs at once from right answers [n images, k observers]: one matrix product."""
+    answers = np.asarray(right, dtype=float)
+    n = len(answers)
+    if n == 0:
+        blank: Floats = np.full((answers.shape[1],) * 2, np.nan)
+        return Matrix(blank, blank, blank, 0)
+    observed = (answers.T @ answers + (1 - answers).T @ (1 - answers)) / n
+    p = answers.mean(axis=0)
+    expected = expected_consistency(p[:, None], p[None, :])
+    return Matrix(observed, expected, kappa_of(observed, expected), n)
+
+
+def agreement(
+    a: Array,
+    b: Array,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Agreement:
+    """Kappa of right answers a, b [n] bool on the same images, with a percentile bootstrap interval over images.
+
+    Drawing images with replacement is drawing the four counts from a multinomial, so neither the order of the
+    images nor their number matters to the cost. ValueError where the lengths differ.
+    """
+    table = contingency(a, b)
+    if table.n == 0:
+        return Agreement(table, reason="no image in common")
+    counts = np.array([table.both, table.only_a, table.only_b, table.neither])
+    p_a, p_b, seen, chance, kappa = _of_counts(counts[None, :])[:, 0].tolist()
+    low = high = None
+    if table.n > 1:
+        drawn = np.random.default_rng(seed).multinomial(table.n, counts / table.n, size=resamples)
+        low, high = percentiles(_of_counts(drawn)[4], level)
+        low, high = min(low, kappa), max(high, kappa)
+    method = f"bootstrap ({resamples} resamples, by stimulus)" if table.n > 1 else ""
+    return Agreement(table, p_a, p_b, seen, chance, kappa, low, high, level, method)
+
+
+def match(trials: Sequence[Trials]) -> Matched:
+    """The trials that all observers have, by (role, condition, stimulus); right: response equals category.
+
+    ValueError where one observer has two answers to one (role, condition, stimulus).
+    """
+    keyed = [_keyed(one) for one in trials]
+    common = keyed[0][0] if keyed else np.empty(0, dtype=str)
+    for keys, _ in keyed[1:]:
+        common = np.intersect1d(common, keys, assume_unique=True)
+    right = np.zeros((len(common), len(keyed)), dtype=bool)
+    for column, (keys, correct) in enumerate(keyed):
+        right[:, column] = correct[np.searchsorted(keys, common)] if len(common) else False
+    parts = np.array([key.split(KEY) for key in common.tolist()], dtype=str).reshape(len(common), 3)
+    left_out = tuple(len(keys) - len(common) for keys, _ in keyed)
+    return Matched(right, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
+
+
+def _of_counts(counts: Array) -> Floats:
+    """[5, m]: p_a, p_b, c_obs, c_exp, kappa from counts [m, 4] (both, only a, only b, neither)."""
+    both, only_a, only_b, neither = np.asarray(counts, dtype=float).T
+    n = both + only_a + only_b + neither
+    p_a, p_b, seen = (both + only_a) / n, (both + only_b) / n, (both + neither) / n
+    chance = expected_consistency(p_a, p_b)
+    return np.stack([p_a, p_b, seen, chance, kappa_of(seen, chance)])
+
+
+def _keyed(trials: Trials) -> tuple[Array, Flags]:
+    """Sorted unique keys [n] and whether the answer at each was right [n]."""
+    if not len(trials):
+        return np.empty(0, dtype=str), np.empty(0, dtype=bool)
+    named = (trials[name].tolist() for name in ("role", "condition", "stimulus"))
+    keys = np.array([KEY.join(parts) for parts in zip(*named, strict=True)])
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    repeated = np.flatnonzero(keys[1:] == keys[:-1])
+    if len(repeated):
+        where = keys[repeated[0]].split(KEY)
+        raise ValueError(f"two answers to one trial: role, condition, stimulus = {where}")
+    right = np.asarray(trials["response"] == trials["category"], dtype=bool)
+    return keys, right[order]

@@ -1,0 +1,24 @@
+"""Human comparison: does an observer respond to degraded images as people do? (Geirhos et al. 2018, 2020, 2021)
+
+Definitions, numbers and deviations: docs/suites/human-comparison.md.
+"""
+
+from benchmark.contracts import Suite
+from suites.human_comparison.comparing import compare
+from suites.human_comparison.experiments import SET_ROLES
+from suites.human_comparison.metrics import METRICS
+from suites.human_comparison.protocol import observe, plan
+from suites.human_comparison.scoring import score
+
+SUITE = Suite(
+    name="human-comparison",
+    version=1,
+    summary="Error consistency with people on degraded images: 17 experiments, accuracy, agreement, thresholds",
+    needs="decisions",
+    metrics=METRICS,
+    plan=plan,
+    observe=observe,
+    score=score,
+    compare=compare,
+    experiments=SET_ROLES,
+)

@@ -1,0 +1,154 @@
+"""Scores of one observer against people: accuracy difference, observed and error consistency, ceiling.
+
+Averages in the published order: conditions, then people, then experiments. Every value has resamples beside it
+(images within conditions, people within experiments), so that the intervals of averages and of the fraction of the
+ceiling come from the same draws.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmark.contracts import Score, Trials
+from benchmark.stats.bootstrap import Floats
+from benchmark.stimuli.trials import PEOPLE
+from suites.human_comparison.bootstrap import (
+    RESAMPLES,
+    Draws,
+    against_people,
+    among_people,
+    draw,
+    interval,
+)
+from suites.human_comparison.consistency import Tables, tabulate
+from suites.human_comparison.metrics import AGREEMENT, KEPT
+from suites.human_comparison.scoring import counted, regenerated, roles_of
+
+METHOD = f"bootstrap ({RESAMPLES} resamples, by stimulus within condition and by person within experiment)"
+CENTRED = METHOD + ", centred"
+CEILING, FRACTION = "human_error_consistency", "ceiling_fraction"
+ONE_PERSON = "one person only: no pair of people"
+IDEAL = "reference observers are ideal observers, not people"
+
+
+@dataclass(frozen=True)
+class Averages:
+    """One experiment's averages over kept conditions: metric -> [1 + B] (ceiling: None with one person)."""
+
+    role: str
+    values: Mapping[str, Floats | None]
+    n: int
+    excluded: int
+    flags: tuple[str, ...]
+
+
+def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
+    """Scores per experiment and condition, per experiment (condition "kept"), and over experiments.
+
+    references: name -> trials, never the observer's own. Only people who answered all images that the observer
+    answered take part. Nothing to compare with: scores without value, with the reason.
+    """
+    return list(_compared(trials, references))
+
+
+def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Score]:
+    averages, reasons = [], []
+    for role in roles_of(trials):
+        tables = tabulate(role, "", trials, references)
+        flags = (*_who(references), *regenerated(trials.of(role)), *_absent(tables))
+        if tables.reason:
+            reasons.append(tables.reason)
+            yield Score("error_consistency", None, tables.reason, condition=KEPT, role=role)
+            continue
+        draws = draw(tables)
+        yield from _by_condition(tables, draws, flags)
+        if draws.kept:
+            averages.append(_average(tables, draws, flags))
+            yield from _of_experiment(averages[-1])
+    yield from _overall(averages, reasons)
+
+
+def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Iterator[Score]:
+    several = len(tables.observers) > 2
+    for table in tables.tables:
+        name = table.condition
+        if not name:
+            continue  # one condition only: the experiment's own score says it
+        extra = flags if table.kept else (*flags, "not in the averages")
+        blank = Score("", None, n=len(table.right), condition=name, role=tables.role, flags=extra)
+        pairs = draws.by_condition[name]
+        for metric in AGREEMENT:
+            yield valued(replace(blank, metric=metric), against_people(pairs[metric], draws.people))
+        ceiling = among_people(pairs["error_consistency"], draws.people) if several else None
+        yield valued(replace(blank, metric=CEILING), ceiling)
+
+
+def _average(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Averages:
+    means = {metric: draws.mean(metric) for metric in AGREEMENT}
+    values: dict[str, Floats | None] = {
+        metric: against_people(mean, draws.people) for metric, mean in means.items()
+    }
+    several = len(tables.observers) > 2
+    values[CEILING] = among_people(means["error_consistency"], draws.people) if several else None
+    n = sum(len(table.right) for table in tables.tables if table.kept)
+    total = sum(len(table.right) for table in tables.tables)
+    return Averages(tables.role, values, n, total - n, flags)
+
+
+def _of_experiment(found: Averages) -> Iterator[Score]:
+    blank = Score("", None, n=found.n, excluded=found.excluded, condition=KEPT, role=found.role)
+    for metric, values in (*found.values.items(), (FRACTION, _fraction(found.values))):
+        yield valued(replace(blank, metric=metric, flags=found.flags), values)
+
+
+def _overall(averages: Sequence[Averages], reasons: Sequence[str]) -> Iterator[Score]:
+    if not averages:
+        reason = reasons[0] if reasons else "no trial of a condition that enters the averages"
+        yield from (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
+        return
+    names = (*AGREEMENT, CEILING)
+    means: dict[str, Floats | None] = {m: _mean([a.values[m] for a in averages]) for m in names}
+    flags = (*counted(len(averages)), *dict.fromkeys(flag for a in averages for flag in a.flags))
+    n, excluded = sum(a.n for a in averages), sum(a.excluded for a in averages)
+    for metric, values in (*means.items(), (FRACTION, _fraction(means))):
+        yield valued(Score(metric, None, n=n, excluded=excluded, flags=flags), values)
+
+
+def _mean(parts: Sequence[Floats | None]) -> Floats | None:
+    there = [part for part in parts if part is not None]
+    return np.mean(there, axis=0) if len(there) == len(parts) else None
+
+
+def _fraction(values: Mapping[str, Floats | None]) -> Floats | None:
+    """Error consistency over its ceiling; None where the ceiling is not above 0."""
+    own, ceiling = values["error_consistency"], values[CEILING]
+    if own is None or ceiling is None or ceiling[0] <= 0:
+        return None
+    found: Floats = np.full(len(own), np.nan)
+    np.divide(own, ceiling, out=found, where=ceiling > 0)
+    return found
+
+
+def valued(score: Score, draws: Floats | None) -> Score:
+    """`score` with the value draws[0] and the interval of the rest."""
+    if draws is None:
+        reason = ONE_PERSON if score.metric == CEILING else "no ceiling above 0"
+        return replace(score, reason=reason)
+    centred = score.metric == "accuracy_difference"
+    bounds = interval(draws, score.level, centred=centred)
+    if bounds is None:
+        return replace(score, value=float(draws[0]), flags=(*score.flags, "no spread: no interval"))
+    low = max(0.0, bounds[0]) if centred else bounds[0]
+    return replace(
+        score, value=float(draws[0]), low=low, high=bounds[1], method=CENTRED if centred else METHOD
+    )
+
+
+def _who(references: Mapping[str, Trials]) -> tuple[str, ...]:
+    return () if any(name.startswith(PEOPLE) for name in references) else (IDEAL,)
+
+
+def _absent(tables: Tables) -> tuple[str, ...]:
+    out = len(tables.left_out)
+    return (f"{out} people did not see all images of {tables.role}",) if out else ()

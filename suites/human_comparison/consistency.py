@@ -1,0 +1,77 @@
+"""Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product.
+
+The observer that is scored is column 0, the reference observers ("people") follow in the order of their names.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Trials
+from benchmark.stats.agreement import Matrix, match, pairwise
+from suites.human_comparison.experiments import BY_ROLE
+
+
+@dataclass(frozen=True)
+class Table:
+    """One condition: right [images, observers] bool, images in order of name."""
+
+    condition: str
+    kept: bool
+    right: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One experiment: observers[0] is scored, observers[1:] are the people who saw all its images.
+
+    left_out: people who answered this experiment but not all of the images; reason: why there is no table.
+    """
+
+    role: str
+    observers: tuple[str, ...]
+    tables: tuple[Table, ...]
+    left_out: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> Tables:
+    """The tables of one experiment. People take part with the images that the observer answered, all or none."""
+    mine = trials.of(role)
+    others = {who: part for who in sorted(references) if len(part := references[who].of(role))}
+    pairs = {who: match([mine, part]) for who, part in others.items()}
+    inside = tuple(who for who, found in pairs.items() if not found.left_out[0])
+    left_out = tuple(who for who in others if who not in inside)
+    if not inside:
+        return Tables(role, (name,), (), left_out, _nobody(role, others))
+    matched = match([mine, *(others[who] for who in inside)])
+    conditions = _ordered(role, np.unique(matched.condition).tolist())
+    tables = tuple(
+        Table(name, _is_kept(role, name), matched.right[matched.condition == name])
+        for name in conditions
+    )
+    return Tables(role, (name, *inside), tables, left_out)
+
+
+def matrices(tables: Tables) -> dict[str, Matrix]:
+    """Condition -> c_obs, c_exp and kappa of all pairs of observers, [k, k]."""
+    return {table.condition: pairwise(table.right) for table in tables.tables}
+
+
+def _nobody(role: str, others: Mapping[str, Trials]) -> str:
+    if others:
+        return f"none of the {len(others)} people of '{role}' answered all of these images"
+    return f"no answers of people to '{role}': `bench data fetch human-trials`, then `bench import trials`"
+
+
+def _is_kept(role: str, condition: str) -> bool:
+    experiment = BY_ROLE[role]
+    return experiment.single or condition in experiment.kept
+
+
+def _ordered(role: str, conditions: Sequence[str]) -> list[str]:
+    """In the experiment's order; unknown ones last."""
+    order = {condition.name: i for i, condition in enumerate(BY_ROLE[role].conditions)}
+    return sorted(conditions, key=lambda name: (order.get(name, len(order)), name))

@@ -1,0 +1,134 @@
+"""The metrics of the suite as data.
+
+error_consistency is the headline: of the three human metrics it alone corrects for the agreement that two
+observers of these accuracies reach by chance, so neither a network that is merely accurate nor one that is merely
+as weak as people ranks high by it.
+"""
+
+import numpy as np
+
+from benchmark.contracts import Array, Metric, Trials
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
+
+#: Condition of a score that averages an experiment's kept conditions.
+KEPT = "kept"
+CHANCE = 1 / 16
+AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
+
+
+def correct(trials: Trials) -> Array:
+    """[n] bool: the answer is the image's category. "na" (no answer) is never right and stays in every count."""
+    return np.asarray(trials["response"] == trials["category"], dtype=bool)
+
+
+def kept(trials: Trials) -> Array:
+    """[n] bool: trials of a condition that enters the averages; all of an experiment with one condition."""
+    found = np.zeros(len(trials), dtype=bool)
+    for role, experiment in BY_ROLE.items():
+        mine = trials["role"] == role
+        found |= mine & (experiment.single | np.isin(trials["condition"], experiment.kept))
+    return found
+
+
+def distorted(trials: Trials) -> Array:
+    """[n] bool: trials of every condition but the undistorted control, kept or not."""
+    found = np.zeros(len(trials), dtype=bool)
+    for role, experiment in BY_ROLE.items():
+        mine = trials["role"] == role
+        found |= mine & (experiment.single | (trials["condition"] != experiment.control))
+    return found
+
+
+def accuracy_name(role: str) -> str:
+    """The accuracy metric of a role."""
+    return f"{role.replace('-', '_')}_accuracy"
+
+
+def plain_accuracy(trials: Trials) -> tuple[Array, Array]:
+    """Right answers over all trials."""
+    return correct(trials), np.ones(len(trials), dtype=bool)
+
+
+def _kept_accuracy(trials: Trials) -> tuple[Array, Array]:
+    counts = kept(trials)
+    return correct(trials) & counts, counts
+
+
+def _accuracy_of(experiment: Experiment) -> Metric:
+    text = f"right answers over all trials of the kept conditions: {experiment.title}"
+    name, title = accuracy_name(experiment.role), experiment.title
+    return Metric(
+        name,
+        title,
+        text,
+        "higher",
+        experiment.role,
+        chance=CHANCE,
+        shown=False,
+        ratio=_kept_accuracy,
+    )
+
+
+METRICS = (
+    Metric(
+        "error_consistency",
+        "error consistency",
+        "kappa with each person: (c_obs - c_exp) / (1 - c_exp); mean over conditions, people, experiments",
+        headline=True,
+        chance=0.0,
+    ),
+    Metric(
+        "ceiling_fraction",
+        "of ceiling",
+        "error consistency divided by that of people with one another on the same images",
+        chance=0.0,
+    ),
+    Metric(
+        "observed_consistency",
+        "observed consistency",
+        "images on which observer and person are both right or both wrong; mean over conditions, people, "
+        "experiments",
+    ),
+    Metric(
+        "accuracy_difference",
+        "accuracy difference",
+        "(accuracy - accuracy of the person) squared; mean over conditions, people, experiments",
+        "lower",
+    ),
+    Metric(
+        "ood_accuracy",
+        "OOD accuracy",
+        "right answers over the trials of an experiment's kept conditions; mean over experiments",
+        chance=CHANCE,
+    ),
+    Metric(
+        "human_error_consistency",
+        "ceiling",
+        "error consistency of people with one another (all pairs), averaged the same way",
+        "none",
+        shown=False,
+    ),
+    *map(_accuracy_of, EXPERIMENTS),
+    Metric(
+        "threshold",
+        "50 % threshold",
+        "level at which the fitted psychometric curve crosses half right",
+        "none",
+        shown=False,
+    ),
+    Metric(
+        "response_entropy",
+        "response entropy",
+        "entropy in bits of the answers without 'na' (4 bits: all categories equally often)",
+        "none",
+        chance=4.0,
+        shown=False,
+    ),
+    Metric(
+        "largest_share",
+        "largest response share",
+        "share of the most frequent category among the answers without 'na'",
+        "none",
+        shown=False,
+    ),
+)

@@ -1,0 +1,201 @@
+"""Accuracy against level: a fitted curve, and the level at which it crosses one half.
+
+Curve (Wichmann & Hill 2001, Perception & Psychophysics 63, equation 1, with a logistic core):
+p(x) = g + (1 - g - l) / (1 + exp(-s (x - m))), g = 1/16 for guessing, l in [0, 0.45] for lapses, x the level or its
+logarithm. It is fitted by maximum likelihood with the threshold t, where p(t) = 1/2, as a parameter in m's place; the
+interval of t is that of the profile likelihood. Levels that the logarithm sends to infinity (the undistorted control
+and no noise) sit at the end of the curve, where p = 1 - l.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmark.contracts import Trials
+from benchmark.stats.bootstrap import Floats
+from suites.human_comparison.experiments import Experiment
+from suites.human_comparison.metrics import correct
+
+GUESS = 1 / 16
+HALF = 0.5
+LAPSE = 0.45  # above it the curve could not cross one half
+DROP = 3.841458820694124  # 95 % point of chi squared with one degree of freedom
+POOR = 0.01  # p of the deviance below which a curve is called a poor fit
+
+
+class Points(NamedTuple):
+    """Per level, in ascending order: x (level or log10 of it, +-inf allowed), right answers, trials."""
+
+    x: Floats
+    right: Floats
+    n: Floats
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A fitted curve. threshold, low, high: levels in the experiment's unit; a bound is None where it is open.
+
+    threshold None: `reason` says why. slope: per unit of x at the core's midpoint, signed; poor: whether the data
+    lie further from the curve than chance explains.
+    """
+
+    threshold: float | None = None
+    low: float | None = None
+    high: float | None = None
+    slope: float | None = None
+    lapse: float | None = None
+    midpoint: float | None = None
+    reason: str = ""
+    poor: bool = False
+
+
+def accuracy_by_level(experiment: Experiment, trials: Trials) -> Points:
+    """Right answers and trials at each of the experiment's levels that was shown, by ascending x."""
+    right, rows = correct(trials), []
+    for condition in experiment.conditions:
+        mine = trials["condition"] == condition.name
+        if condition.level is not None and mine.any():
+            rows.append((_scaled(experiment, condition.level), right[mine].sum(), mine.sum()))
+    table = np.array(sorted(rows), dtype=float).reshape(-1, 3)
+    return Points(*table.T)
+
+
+def fit_curve(experiment: Experiment, trials: Trials) -> Curve:
+    """The curve of one observer in one experiment; a Curve with a reason where there is none to be had."""
+    if not experiment.scale:
+        return Curve(reason="the conditions are not levels of one quantity")
+    points = accuracy_by_level(experiment, trials)
+    reason = _no_crossing(points)
+    if reason:
+        return Curve(reason=reason)
+    sign = 1.0 if _rises(points) else -1.0
+    best = _minimise(points, sign)
+    if best is None:
+        return Curve(reason="the fit did not converge")
+    deviance, (threshold, log_slope, lapse) = best
+    inside = points.x[np.isfinite(points.x)]
+    if not inside[0] <= threshold <= inside[-1]:
+        return Curve(reason="the fitted curve crosses one half outside the levels shown")
+    low, high = (_bound(points, sign, best, edge) for edge in (inside[0], inside[-1]))
+    bounds = [None if bound is None else _level(experiment, bound) for bound in (low, high)]
+    slope = sign * float(np.exp(log_slope))
+    midpoint = _level(experiment, threshold - _shift(lapse) / slope)
+    poor = _is_poor(points, deviance)
+    return Curve(
+        _level(experiment, threshold), bounds[0], bounds[1], slope, lapse, midpoint, "", poor
+    )
+
+
+def predict(experiment: Experiment, curve: Curve, levels: Floats) -> Floats:
+    """The curve's accuracy at `levels`. ValueError where there is no curve."""
+    if curve.slope is None or curve.lapse is None or curve.threshold is None:
+        raise ValueError(f"no curve: {curve.reason}")
+    x = np.array([_scaled(experiment, level) for level in levels])
+    parameters = (_scaled(experiment, curve.threshold), np.log(abs(curve.slope)), curve.lapse)
+    return _curve(x, np.sign(curve.slope), parameters)
+
+
+def _scaled(experiment: Experiment, level: float) -> float:
+    with np.errstate(divide="ignore"):
+        return float(np.log10(level)) if experiment.scale == "log" else level
+
+
+def _level(experiment: Experiment, x: float) -> float:
+    return float(10**x) if experiment.scale == "log" else float(x)
+
+
+def _no_crossing(points: Points) -> str:
+    """Why accuracy does not cross one half; "" where it does."""
+    if len(points.x) < 4:
+        return f"{len(points.x)} levels: too few for a curve"
+    share = points.right / points.n
+    if share.min() > HALF:
+        return f"not reached: accuracy stays above one half (lowest {share.min():.3f})"
+    if share.max() < HALF:
+        return f"not reached: accuracy stays below one half (highest {share.max():.3f})"
+    return ""
+
+
+def _rises(points: Points) -> bool:
+    share, middle = points.right / points.n, len(points.x) // 2
+    return bool(share[middle:].mean() > share[:middle].mean())
+
+
+def _shift(lapse: float) -> float:
+    """s (t - m): the core's logit at which the curve is one half."""
+    q = (HALF - GUESS) / (1 - GUESS - lapse)
+    return float(np.log(q / (1 - q)))
+
+
+def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Floats:
+    """p at x [n] for (threshold, log slope, lapse)."""
+    threshold, log_slope, lapse = parameters
+    z = np.clip(sign * np.exp(log_slope) * (x - threshold) + _shift(lapse), -500, 500)
+    found: Floats = GUESS + (1 - GUESS - lapse) / (1 + np.exp(-z))
+    return found
+
+
+def _deviance(points: Points, p: Floats) -> float:
+    """Twice the distance in log likelihood from the curve `p` to the data themselves."""
+    p = np.clip(p, 1e-9, 1 - 1e-9)
+    share = points.right / points.n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        right = np.where(share > 0, points.right * np.log(share / p), 0.0)
+        wrong = np.where(share < 1, (points.n - points.right) * np.log((1 - share) / (1 - p)), 0.0)
+    return float(2 * (right + wrong).sum())
+
+
+Fit = tuple[float, tuple[float, float, float]]  # deviance, (threshold, log slope, lapse)
+
+
+def _minimise(points: Points, sign: float, threshold: float | None = None) -> Fit | None:
+    """The best curve, or the best with that threshold; None where no start converges."""
+    from scipy.optimize import minimize
+
+    def loss(free: Floats) -> float:
+        t = float(free[2]) if threshold is None else threshold
+        return _deviance(points, _curve(points.x, sign, (t, float(free[0]), float(free[1]))))
+
+    x = points.x[np.isfinite(points.x)]
+    span = float(x[-1] - x[0])
+    bounds = [(np.log(1 / span), np.log(200 / span)), (0.0, LAPSE), (x[0] - span, x[-1] + span)]
+    size = 3 if threshold is None else 2
+    starts = [[np.log(s / span), 0.05, _guess(points)][:size] for s in (5.0, 15.0)]
+    found = [minimize(loss, start, method="L-BFGS-B", bounds=bounds[:size]) for start in starts]
+    done = [fit for fit in found if np.isfinite(fit.fun) and (fit.success or fit.status == 2)]
+    if not done:
+        return None
+    best = min(done, key=lambda fit: float(fit.fun))
+    at = float(best.x[2]) if threshold is None else threshold
+    return float(best.fun), (at, float(best.x[0]), float(best.x[1]))
+
+
+def _guess(points: Points) -> float:
+    """The finite level whose accuracy is nearest to one half."""
+    finite = np.isfinite(points.x)
+    gap = np.abs(points.right / points.n - HALF)[finite]
+    return float(points.x[finite][gap.argmin()])
+
+
+def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:
+    """Where the profile likelihood of the threshold has fallen by DROP, between it and the edge; None: nowhere."""
+    from scipy.optimize import brentq
+
+    def excess(t: float) -> float:
+        fit = _minimise(points, sign, t)
+        return (fit[0] if fit else np.inf) - best[0] - DROP
+
+    threshold = best[1][0]
+    if edge == threshold or not np.isfinite(excess(edge)) or excess(edge) < 0:
+        return None
+    return float(brentq(excess, threshold, edge, xtol=1e-3, maxiter=50))
+
+
+def _is_poor(points: Points, deviance: float) -> bool:
+    from scipy.stats import chi2
+
+    free = len(points.x) - 3
+    return bool(free > 0 and chi2.sf(deviance, free) < POOR)

@@ -1,0 +1,160 @@
+"""Scores of one observer alone: accuracy with intervals, OOD accuracy, thresholds, response entropy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark.contracts import Metric, Score, Trials
+from benchmark.stats import ratio_score
+from benchmark.stats.bootstrap import Floats
+from suites.human_comparison.bootstrap import RESAMPLES, accuracy_draws, interval
+from suites.human_comparison.confusion import response_shares
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
+from suites.human_comparison.metrics import METRICS, accuracy_name, correct, kept, plain_accuracy
+from suites.human_comparison.psychometric import fit_curve
+
+METHOD = f"bootstrap ({RESAMPLES} resamples, by stimulus within condition)"
+NEEDS_PEOPLE = "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`"
+#: Metrics that `compare` gives, and not `score`.
+COMPARED = (
+    "error_consistency",
+    "ceiling_fraction",
+    "observed_consistency",
+    "accuracy_difference",
+    "human_error_consistency",
+)
+_METRICS = {metric.name: metric for metric in METRICS}
+REGENERATED = "regenerated"
+
+
+def score(_config: None, trials: Trials) -> Sequence[Score]:
+    """Scores of one observer. Those against people have no value here: `compare` gives them."""
+    return list(_scores(trials))
+
+
+def _scores(trials: Trials) -> Iterator[Score]:
+    yield from (Score(name, None, NEEDS_PEOPLE) for name in COMPARED)
+    yield ood_accuracy(trials)
+    present = roles_of(trials)
+    for experiment in EXPERIMENTS:
+        name, role = accuracy_name(experiment.role), experiment.role
+        if role in present:
+            yield from _experiment(experiment, trials.of(role))
+        elif role in trials.missing:
+            yield Score(name, None, trials.missing[role], role=role)
+
+
+def roles_of(trials: Trials) -> list[str]:
+    """The experiments that the observer answered, in the suite's order."""
+    found = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    return [role for role in BY_ROLE if role in found]
+
+
+def regenerated(trials: Trials) -> tuple[str, ...]:
+    """A flag where some images were not the published files but made again from their sources."""
+    made = trials.columns.get("made")
+    return ("regenerated stimuli",) if made is not None and (made == REGENERATED).any() else ()
+
+
+def counted(roles: int) -> tuple[str, ...]:
+    """A flag where an average is not over all experiments."""
+    total = len(EXPERIMENTS)
+    return () if roles == total else (f"{roles} of {total} experiments",)
+
+
+def ood_accuracy(trials: Trials) -> Score:
+    """Mean over experiments of the accuracy pooled over the kept conditions (the experiments that are there)."""
+    if not len(trials):
+        return Score("ood_accuracy", None, "no trials")
+    mine = trials.where(kept(trials))
+    draws = [_accuracy(role, mine.of(role)) for role in roles_of(mine)]
+    if not draws:
+        return Score(
+            "ood_accuracy",
+            None,
+            "no trial of a condition that enters the average",
+            excluded=len(trials),
+        )
+    mean = np.mean(draws, axis=0)
+    low, high = interval(mean) or (None, None)
+    flags = (*counted(len(draws)), *regenerated(mine))
+    return Score(
+        "ood_accuracy",
+        float(mean[0]),
+        low=low,
+        high=high,
+        method=METHOD if low is not None else "",
+        n=len(mine),
+        excluded=len(trials) - len(mine),
+        flags=flags,
+    )
+
+
+def _accuracy(role: str, trials: Trials) -> Floats:
+    """[1 + B]: accuracy over the trials of one experiment, images drawn within conditions."""
+    names, at = np.unique(trials["condition"], return_inverse=True)
+    of = np.bincount(at, minlength=len(names)).tolist()
+    right = np.bincount(at, correct(trials), len(names)).astype(int).tolist()
+    return accuracy_draws(role, right, of)
+
+
+def _experiment(experiment: Experiment, trials: Trials) -> Iterator[Score]:
+    metric, flags = _METRICS[accuracy_name(experiment.role)], regenerated(trials)
+    yield ratio_score(metric, trials, flags=flags)
+    names = np.unique(trials["condition"]).tolist()
+    for name in names:
+        mine = trials.where(trials["condition"] == name)
+        if name:
+            yield _in_condition(metric, mine, name, experiment, flags)
+        yield from _answers(experiment.role, name, mine)
+    if experiment.scale:
+        yield _threshold(experiment, trials, flags)
+
+
+def _in_condition(
+    metric: Metric, trials: Trials, name: str, experiment: Experiment, flags: tuple[str, ...]
+) -> Score:
+    outside = () if name in experiment.kept else ("not in the averages",)
+    plain = replace(metric, ratio=plain_accuracy)
+    return ratio_score(plain, trials, condition=name, flags=(*flags, *outside))
+
+
+def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
+    """Entropy and largest share of the answers in one condition ("all" where there is one only)."""
+    shares = response_shares(trials["response"])
+    blank = Score(
+        "response_entropy",
+        None,
+        "no answer but 'na'",
+        n=shares.total,
+        excluded=shares.na,
+        condition=condition or "all",
+        role=role,
+    )
+    if shares.largest is None:
+        yield from (blank, replace(blank, metric="largest_share"))
+        return
+    name, share = shares.largest
+    yield replace(blank, value=shares.entropy, reason="")
+    yield replace(
+        blank, metric="largest_share", value=share, reason="", flags=(f"largest: {name}",)
+    )
+
+
+def _threshold(experiment: Experiment, trials: Trials, flags: tuple[str, ...]) -> Score:
+    curve = fit_curve(experiment, trials)
+    found = Score(
+        "threshold",
+        curve.threshold,
+        curve.reason,
+        n=len(trials),
+        role=experiment.role,
+        condition=f"50 % of {experiment.unit}",
+        flags=flags,
+    )
+    if curve.poor:
+        found = replace(found, flags=(*found.flags, "the curve fits poorly"))
+    if curve.threshold is None or curve.low is None or curve.high is None:
+        return found
+    return replace(found, low=curve.low, high=curve.high, method="profile likelihood")

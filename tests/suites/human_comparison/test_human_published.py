@@ -1,0 +1,283 @@
+"""The published numbers, from the published trials; each also by a straight line of pandas."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.stats import compare_ratio
+from suites.human_comparison import SUITE
+from suites.human_comparison.experiments import EXPERIMENTS
+from suites.human_comparison.metrics import accuracy_name, distorted, plain_accuracy
+from suites.human_comparison.people import people
+
+KAPPAS = {
+    "colour": 0.4154, "contrast": 0.4370, "cue-conflict": 0.3311, "edges": 0.3184,
+    "eidolonI": 0.3863, "eidolonII": 0.4540, "eidolonIII": 0.4595, "false-colour": 0.4440,
+    "high-pass": 0.4401, "low-pass": 0.4689, "phase-scrambling": 0.4467,
+    "power-equalisation": 0.5106, "rotation": 0.4385, "silhouettes": 0.4757, "sketch": 0.3696,
+    "stylised": 0.5006, "uniform-noise": 0.4341,
+}  # fmt: skip
+#: Human accuracy, mean over people, in the order of the experiment's conditions.
+ACCURACIES = {
+    "colour": ".909 .887",
+    "contrast": ".856 .827 .795 .734 .595 .353 .150 .063",
+    "high-pass": ".883 .808 .739 .616 .353 .178 .073 .064",
+    "low-pass": ".920 .914 .795 .630 .588 .380 .200 .061",
+    "phase-scrambling": ".898 .880 .795 .686 .391 .106 .102",
+    "power-equalisation": ".900 .759",
+    "false-colour": ".903 .874",
+    "rotation": ".891 .841 .802 .846",
+    "eidolonI": ".792 .873 .812 .692 .438 .222 .122 .075",
+    "eidolonII": ".814 .775 .766 .561 .230 .080 .070 .067",
+    "eidolonIII": ".819 .800 .711 .406 .152 .105 .070 .058",
+    "uniform-noise": ".797 .834 .764 .770 .647 .398 .148 .070",
+    "sketch": ".916",
+    "stylised": ".471",
+    "edges": ".871",
+    "silhouettes": ".753",
+    "cue-conflict": ".776",
+}
+#: ResNet-50 trained on ImageNet and on Stylized-ImageNet, per condition (Geirhos et al. 2019).
+IN, SIN = "resnet50", "resnet50-train-60-epochs"
+NETWORKS = {
+    "contrast": (
+        ".958 .948 .930 .836 .755 .528 .313 .069",
+        ".911 .874 .861 .825 .803 .769 .662 .369",
+    ),
+    "uniform-noise": (
+        ".887 .804 .710 .384 .110 .065 .062 .062",
+        ".852 .827 .769 .659 .457 .236 .081 .063",
+    ),
+    "high-pass": (
+        ".950 .756 .351 .149 .105 .089 .075 .074",
+        ".898 .745 .705 .641 .609 .593 .502 .398",
+    ),
+    "low-pass": (
+        ".966 .917 .613 .320 .183 .135 .079 .061",
+        ".891 .829 .276 .191 .138 .116 .098 .057",
+    ),
+    "phase-scrambling": (
+        ".961 .926 .795 .523 .175 .090 .076",
+        ".893 .867 .816 .628 .281 .086 .084",
+    ),
+    "rotation": (".955 .634 .718 .620", ".897 .470 .519 .471"),
+    "eidolonI": (
+        ".928 .891 .753 .369 .156 .113 .103 .062",
+        ".884 .878 .841 .656 .325 .150 .091 .075",
+    ),
+    "eidolonII": (
+        ".928 .891 .681 .259 .094 .081 .072 .062",
+        ".881 .863 .800 .625 .200 .103 .056 .062",
+    ),
+    "eidolonIII": (
+        ".919 .878 .463 .147 .072 .062 .066 .062",
+        ".856 .838 .756 .419 .175 .075 .069 .041",
+    ),
+    "edges": (".181", ".487"),
+    "silhouettes": (".544", ".444"),
+    "cue-conflict": (".175", ".507"),
+}
+#: Mean over the distorted conditions: IN, SIN, and whether stylised training helps (None: not separable here).
+CLAIM = {
+    "contrast": (0.626, 0.737, True), "uniform-noise": (0.314, 0.442, True),
+    "high-pass": (0.228, 0.599, True), "low-pass": (0.330, 0.243, False),
+    "phase-scrambling": (0.431, 0.460, True), "rotation": (0.657, 0.487, False),
+    "eidolonI": (0.350, 0.431, True), "eidolonII": (0.306, 0.387, True),
+    "eidolonIII": (0.250, 0.339, True), "edges": (0.181, 0.487, True),
+    "silhouettes": (0.544, 0.444, False),
+}  # fmt: skip
+#: The names that files and folders use, and the kept conditions as their files spell them.
+FOLDERS = {"stylised": "stylized", "edges": "edge", "silhouettes": "silhouette"}
+KEPT = {
+    "colour": "bw", "contrast": "c50 c30 c15 c10 c05", "high-pass": "3.0 1.5 1.0 0.7", "low-pass": "1 3 5 7 10",
+    "phase-scrambling": "30 60 90 120", "power-equalisation": "pow", "false-colour": "False",
+    "rotation": "90 180 270", "eidolonI": "2-10-10 4-10-10 8-10-10 16-10-10 32-10-10",
+    "eidolonII": "2-3-10 4-3-10 8-3-10 16-3-10", "eidolonIII": "2-0-10 4-0-10 8-0-10",
+    "uniform-noise": "0.03 0.05 0.1 0.2 0.35",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def group(humans):
+    return people(None, humans)
+
+
+@pytest.fixture(scope="module")
+def frame(data):
+    """All human trials as one table, read anew: types inferred, names taken by position."""
+    return pd.concat([_read(path) for path in sorted((data / "human-trials").glob("*/*.csv"))])
+
+
+def _read(path):
+    table = pd.read_csv(path).rename(columns=str.lower)
+    table["image"] = table["imagename"].str.split("_", n=6).str[6]
+    table["right"] = (table["object_response"] == table["category"]).astype(float)
+    table["condition"] = table["condition"].astype(str)
+    return table.assign(experiment=path.parent.name)
+
+
+def straight_kappa(a, b):
+    observed = (a == b).mean()
+    if observed == 1:
+        return 1.0
+    expected = a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
+    return (observed - expected) / (1 - expected)
+
+
+def wide(frame, role):
+    """condition -> right answers, images x people."""
+    mine = frame[frame["experiment"] == FOLDERS.get(role, role)]
+    for condition, part in mine.groupby("condition"):
+        if role not in KEPT or str(condition).lower() in KEPT[role].lower().split():
+            yield part.pivot(index="image", columns="subj", values="right")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("accuracy_difference", 0.00657),
+        ("observed_consistency", 0.8085),
+        ("error_consistency", 0.4312),
+        ("ood_accuracy", 0.7228),
+    ],
+)
+def test_human_row(group, find, metric, value):
+    score = find(group, metric)
+    assert score.value == pytest.approx(value, abs=5e-5 if value > 0.01 else 5e-6)
+    assert score.low < score.value < score.high and not score.flags
+
+
+@pytest.mark.parametrize(("role", "value"), KAPPAS.items())
+def test_human_kappa_of_each_experiment(group, find, frame, role, value):
+    score = find(group, "error_consistency", role, "kept")
+    tables = list(wide(frame, role))
+    pairs = list(combinations(tables[0].columns, 2))
+    assert len(tables) == len(KEPT.get(role, "x").split())
+    straight = np.mean([[straight_kappa(t[a], t[b]) for t in tables] for a, b in pairs])
+    assert score.value == pytest.approx(straight, abs=1e-12)
+    assert score.value == pytest.approx(value, abs=5e-5)
+
+
+def test_human_row_in_a_straight_line(group, find, frame):
+    difference, observed, accuracy = [], [], []
+    for experiment in EXPERIMENTS:
+        tables = list(wide(frame, experiment.role))
+        pairs = list(combinations(tables[0].columns, 2))
+        difference.append(
+            np.mean([[(t[a].mean() - t[b].mean()) ** 2 for t in tables] for a, b in pairs])
+        )
+        observed.append(np.mean([[(t[a] == t[b]).mean() for t in tables] for a, b in pairs]))
+        accuracy.append(pd.concat(tables).to_numpy().mean())
+    assert find(group, "accuracy_difference").value == pytest.approx(np.mean(difference), abs=1e-12)
+    assert find(group, "observed_consistency").value == pytest.approx(np.mean(observed), abs=1e-12)
+    assert find(group, "ood_accuracy").value == pytest.approx(np.mean(accuracy), abs=1e-12)
+
+
+def test_copycat_of_a_person(humans, find):
+    """A network that answers as subject-01 does, held against all people, that one included."""
+    scores = [
+        *SUITE.compare(None, humans["subject-01"], humans),
+        *SUITE.score(None, humans["subject-01"]),
+    ]
+    found = {s.metric: s.value for s in scores if not s.role and s.value is not None}
+    assert found["accuracy_difference"] == pytest.approx(0.00486, abs=5e-6)
+    assert found["observed_consistency"] == pytest.approx(0.8480, abs=5e-5)
+    assert found["error_consistency"] == pytest.approx(0.5476, abs=5e-5)
+    assert found["ood_accuracy"] == pytest.approx(0.7180, abs=5e-5)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.role)
+def test_human_accuracy_of_each_condition(humans, frame, experiment):
+    published = [float(text) for text in ACCURACIES[experiment.role].split()]
+    scores = {
+        name: SUITE.score(None, trials.of(experiment.role)) for name, trials in humans.items()
+    }
+    name = accuracy_name(experiment.role)
+    for condition, value in zip(experiment.conditions, published, strict=True):
+        mine = [
+            s.value for found in scores.values() for s in found
+            if (s.metric, s.condition) == (name, condition.name) and s.value is not None
+        ]  # fmt: skip
+        assert np.mean(mine) == pytest.approx(value, abs=6e-4)
+    part = frame[frame["experiment"] == FOLDERS.get(experiment.role, experiment.role)]
+    straight = part.groupby(["condition", "subj"])["right"].mean().groupby("condition").mean()
+    assert sorted(straight.round(3)) == pytest.approx(sorted(published), abs=1.1e-3)
+
+
+def test_a_person_against_the_others_in_a_straight_line(humans, frame, find):
+    others = {name: trials for name, trials in humans.items() if name != "subject-03"}
+    scores = SUITE.compare(None, humans["subject-03"], others)
+    for role in ("high-pass", "sketch", "edges"):
+        tables = list(wide(frame, role))
+        rest = [name for name in tables[0].columns if name != "subject-03"]
+        straight = np.mean([[straight_kappa(t["subject-03"], t[b]) for t in tables] for b in rest])
+        assert find(scores, "error_consistency", role, "kept").value == pytest.approx(
+            straight, abs=1e-12
+        )
+
+
+@pytest.mark.parametrize("role", NETWORKS)
+@pytest.mark.parametrize("network", [IN, SIN])
+def test_network_accuracy_of_each_condition(published, find, network, role):
+    trials = published[network].of(role)
+    scores = SUITE.score(None, trials)
+    values = [float(text) for text in NETWORKS[role][network == SIN].split()]
+    conditions = next(e for e in EXPERIMENTS if e.role == role).conditions
+    for condition, value in zip(conditions, values, strict=True):
+        score = find(scores, accuracy_name(role), role, condition.name)
+        right = (trials["response"] == trials["category"])[trials["condition"] == condition.name]
+        assert score.value == pytest.approx(right.mean(), abs=1e-12)
+        assert score.value == pytest.approx(value, abs=6e-4)
+        assert score.method == "wilson" and score.low < score.value < score.high
+
+
+@pytest.mark.parametrize(("role", "claim"), CLAIM.items())
+def test_stylised_training_helps_where_published(published, role, claim):
+    from dataclasses import replace
+
+    metric = replace(SUITE.metric(accuracy_name(role)), ratio=plain_accuracy)
+    parts = [trials.where(distorted(trials)).of(role) for trials in (published[SIN], published[IN])]
+    found = compare_ratio(metric, *parts)
+    assert (found.b, found.a) == pytest.approx(claim[:2], abs=6e-4)
+    assert (found.low > 0) if claim[2] else (found.high < 0)
+    assert found.only_a == found.only_b == 0 and found.p < 0.05
+
+
+@pytest.mark.parametrize(
+    ("network", "role", "value"),
+    [
+        (IN, "cue-conflict", 0.067), (SIN, "cue-conflict", 0.190), (IN, "edges", 0.045),
+        (SIN, "edges", 0.107), (IN, "silhouettes", 0.446), (SIN, "silhouettes", 0.342),
+    ],
+)  # fmt: skip
+def test_network_consistency_with_people(published, humans, data, find, network, role, value):
+    scores = SUITE.compare(None, published[network], humans)
+    score = find(scores, "error_consistency", role, "kept")
+    assert score.value == pytest.approx(value, abs=6e-4)
+    folder = {
+        "cue-conflict": "style-transfer-512-nomask",
+        "edges": "edge",
+        "silhouettes": "silhouette-filled",
+    }
+    path = next(
+        (data / "published-decisions" / folder[role]).glob(
+            f"*_{network.replace('-', '_')}_session*.csv"
+        )
+    )
+    mine = _read(path).set_index("image")["right"]
+    people_ = pd.concat(
+        [_read(p) for p in (data / "human-trials" / FOLDERS.get(role, role)).glob("*.csv")]
+    )
+    table = people_.pivot(index="image", columns="subj", values="right").loc[mine.index]
+    straight = np.mean([straight_kappa(mine, table[name]) for name in table])
+    assert score.value == pytest.approx(straight, abs=1e-12)
+
+
+def test_parametric_experiments_of_published_networks_have_no_consistency(published, humans, find):
+    """Their images are not those that people saw: no value, and the reason; never an average over what fits."""
+    scores = SUITE.compare(None, published[IN], humans)
+    score = find(scores, "error_consistency", "contrast", "kept")
+    assert score.value is None and "none of the 4 people" in score.reason
+    assert "3 of 17 experiments" in find(scores, "error_consistency").flags
