@@ -71,7 +71,8 @@ def told(place: Place) -> Iterator[None]:
         yield
     except sa.exc.IntegrityError as error:
         raise StoreError(
-            f"the leaderboard {place.shown} refused a row that refers to nothing stored: {error.orig}"
+            f"the leaderboard {place.shown} refused a row that refers to nothing stored: "
+            f"{error.orig}"
         ) from error
     except sa.exc.DBAPIError as error:
         raise explain(place, error.orig or error) from error

@@ -35,25 +35,30 @@ _OBSERVED = (
 )
 
 
+def newest_registrations(of: Any) -> sa.Subquery:
+    """The newest registration of each value of a column of `observers`, to be joined by id.
+
+    Joined, not looked up with IN: SQLite would try every id of the list for every observer.
+    """
+    observers, registrations = schema.OBSERVERS, schema.REGISTRATIONS
+    return (
+        sa.select(sa.func.max(registrations.c.id).label("id"))
+        .join(observers, observers.c.id == registrations.c.observer)
+        .group_by(of)
+        .subquery("newest")
+    )
+
+
 def current() -> sa.CTE:
     """What each observer name stands for now."""
     observers, registrations = schema.OBSERVERS, schema.REGISTRATIONS
-    newest = (
-        sa.select(sa.func.max(registrations.c.id))
-        .join(observers, observers.c.id == registrations.c.observer)
-        .group_by(observers.c.name)
-    )
+    newest = newest_registrations(observers.c.name)
+    columns = [observers.c[name] for name in ("name", "kind", "identity")]
     return (
-        sa.select(
-            observers.c.name,
-            observers.c.kind,
-            observers.c.identity,
-            observers.c.id.label("observer"),
-            registrations.c.training,
-            registrations.c.id.label("registration"),
-        )
-        .join(registrations, registrations.c.observer == observers.c.id)
-        .where(registrations.c.id.in_(newest))
+        sa.select(*columns, observers.c.id.label("observer"), registrations.c.training)
+        .select_from(newest)
+        .join(registrations, registrations.c.id == newest.c.id)
+        .join(observers, observers.c.id == registrations.c.observer)
         .cte("current_observers")
     )
 
@@ -61,17 +66,13 @@ def current() -> sa.CTE:
 def observers(connection: sa.Connection, latest: bool) -> list[ObserverRow]:
     """Observers by name; with `latest` only what each name stands for now."""
     table, registrations = schema.OBSERVERS, schema.REGISTRATIONS
-    of_name = table.c.name if latest else table.c.id
-    newest = (
-        sa.select(sa.func.max(registrations.c.id))
-        .join(table, table.c.id == registrations.c.observer)
-        .group_by(of_name)
-    )
+    newest = newest_registrations(table.c.name if latest else table.c.id)
     query = (
         sa.select(*(table.c[name] for name in ("id", "name", "kind", "identity")))
         .add_columns(registrations.c.card, table.c.created)
-        .join(registrations, registrations.c.observer == table.c.id)
-        .where(registrations.c.id.in_(newest))
+        .select_from(newest)
+        .join(registrations, registrations.c.id == newest.c.id)
+        .join(table, table.c.id == registrations.c.observer)
         .order_by(table.c.name, table.c.id)
     )
     return [

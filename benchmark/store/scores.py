@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -16,8 +16,6 @@ from benchmark.store.sql import batches, dump
 
 _PLAIN = ("metric", "condition", "role", "value", "reason", "low", "high", "level", "method")
 _COUNTS = ("n", "excluded")
-#: With more names than this the filter runs here instead of in the data base.
-_MANY = 500
 
 
 def latest_scores(
@@ -28,34 +26,27 @@ def latest_scores(
     space: str | None,
 ) -> list[ScoreRow]:
     """Of each (observer name, suite, space, stimuli): the newest set of the newest version."""
-    ranked = _ranked_sets(suite, observers, space)
-    sets = ranked.alias("sets")
-    newest = sa.select(sets).where(sets.c.place == 1).order_by(sets.c.name, sets.c.id)
-    found = [row for row in connection.execute(newest) if not observers or row.name in observers]
-    chosen = sa.select(sets.c.id).where(sets.c.place == 1)
-    return _rows(connection, found, chosen, metrics)
+    newest: dict[tuple[str, str, str, str], Any] = {}
+    wanted = None if observers is None else set(observers)
+    for row in connection.execute(_current_sets(suite, space)).all():
+        if wanted is not None and row.name not in wanted:
+            continue
+        group = (row.name, row.suite, row.space, row.stimuli)
+        best = newest.get(group)
+        if best is None or (row.version, row.id) > (best.version, best.id):
+            newest[group] = row
+    found = sorted(newest.values(), key=lambda row: (row.name, row.id))
+    return _rows(connection, found, metrics)
 
 
-def _ranked_sets(
-    suite: str | None, observers: Collection[str] | None, space: str | None
-) -> sa.Select[Any]:
-    """Score sets of current observers, with their place: 1 is the one to show."""
+def _current_sets(suite: str | None, space: str | None) -> sa.Select[Any]:
+    """The score sets of current observers."""
     table, names = schema.SCORE_SETS, current()
-    place = sa.func.row_number().over(
-        partition_by=(names.c.name, table.c.suite, table.c.space, table.c.stimuli),
-        order_by=(table.c.version.desc(), table.c.id.desc()),
-    )
-    query = (
-        sa.select(*_set_columns(names, names.c.training), place.label("place"))
-        .join(names, names.c.observer == table.c.observer)
-    )  # fmt: skip
+    columns = _set_columns(names, names.c.training)
+    query = sa.select(*columns).join(names, names.c.observer == table.c.observer)
     if suite is not None:
         query = query.where(table.c.suite == suite)
-    if space is not None:
-        query = query.where(table.c.space == space)
-    if observers is not None and len(observers) <= _MANY:
-        query = query.where(names.c.name.in_(sorted(observers)))
-    return query
+    return query if space is None else query.where(table.c.space == space)
 
 
 def _set_columns(names: Any, training: Any) -> list[Any]:
@@ -78,6 +69,24 @@ def has_scores(connection: sa.Connection, made: ScoreSet) -> bool:
     return row is not None and tuple(row) == (made.code, dump(list(made.keys)), made.version)
 
 
+def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
+    """What `latest_scores` shows of a suite, as the sets that were scored."""
+    table, names = schema.SCORE_SETS, current()
+    columns = ("observer", "suite", "version", "space", "code", "stimuli", "observations")
+    query = (
+        sa.select(*(table.c[name] for name in columns))
+        .join(names, names.c.observer == table.c.observer)
+        .where(table.c.suite == suite)
+        .order_by(table.c.version, table.c.id)
+    )
+    newest: dict[tuple[int, str, str], ScoreSet] = {}
+    for row in connection.execute(query):
+        stimuli, keys = _mapping(row.stimuli), tuple(json.loads(row.observations))
+        made = ScoreSet(row.observer, row.suite, row.version, row.space, row.code, stimuli, keys)
+        newest[row.observer, row.space, row.stimuli] = made
+    return list(newest.values())
+
+
 def history(connection: sa.Connection, observer: str, suite: str, metric: str) -> list[ScoreRow]:
     """Every score that a name ever had in a metric, oldest first, whatever its identity then."""
     table, names, registrations = schema.SCORE_SETS, schema.OBSERVERS, schema.REGISTRATIONS
@@ -94,32 +103,23 @@ def history(connection: sa.Connection, observer: str, suite: str, metric: str) -
         .where(names.c.name == observer, table.c.suite == suite)
         .order_by(table.c.id)
     )
-    found = connection.execute(query).all()
-    rows: list[ScoreRow] = []
-    for some in batches(found):
-        rows += _rows(connection, some, [row.id for row in some], (metric,))
-    return rows
+    return _rows(connection, connection.execute(query).all(), (metric,))
 
 
 def _rows(
-    connection: sa.Connection,
-    sets: Iterable[Any],
-    chosen: Any,
-    metrics: Collection[str] | None,
+    connection: sa.Connection, sets: Sequence[Any], metrics: Collection[str] | None
 ) -> list[ScoreRow]:
     """The scores of some sets, in the sets' order."""
     table = schema.SCORES
-    names = ("score_set", "flags", *_PLAIN, *_COUNTS)
-    query = (
-        sa.select(*(table.c[name] for name in names))
-        .where(table.c.score_set.in_(chosen))
-        .order_by(table.c.score_set, table.c.position)
-    )
-    if metrics is not None:
-        query = query.where(table.c.metric.in_(sorted(set(metrics))))
+    columns = [table.c[name] for name in ("score_set", "flags", *_PLAIN, *_COUNTS)]
     scores: dict[int, list[Any]] = {}
-    for row in connection.execute(query):
-        scores.setdefault(row[0], []).append(row)
+    for some in batches([one.id for one in sets]):
+        query = sa.select(*columns).where(table.c.score_set.in_(some))
+        if metrics is not None:
+            query = query.where(table.c.metric.in_(sorted(set(metrics))))
+        ordered = query.order_by(table.c.score_set, table.c.position)
+        for row in connection.execute(ordered).all():
+            scores.setdefault(row[0], []).append(row)
     return [row for one in sets for row in _of_set(one, scores.get(one.id, ()))]
 
 
@@ -173,7 +173,7 @@ def _of_set(made: Any, scores: Iterable[Any]) -> Iterable[ScoreRow]:
 def _row(values: dict[str, Any]) -> ScoreRow:
     """ScoreRow(**values) without a guarded assignment per field: tables have 30,000 rows."""
     row = object.__new__(ScoreRow)
-    row.__dict__.update(values)
+    object.__setattr__(row, "__dict__", values)
     return row
 
 

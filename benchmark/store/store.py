@@ -196,6 +196,11 @@ class Store:
         with self._database.reading() as connection:
             return scores.has_scores(connection, made)
 
+    def score_sets(self, suite: str) -> list[ScoreSet]:
+        """The score sets of a suite that `latest_scores` shows: what was scored, from which observations."""
+        with self._database.reading() as connection:
+            return scores.score_sets(connection, suite)
+
     def outcomes(
         self, *, observer: str | None = None, suite: str | None = None, latest: bool = True
     ) -> list[Outcome]:

@@ -104,15 +104,15 @@ def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
 
 def test_killed_while_writing(url, python):
     """What was committed stays, the rest is computed again, and the scores come out the same."""
-    blocks, moments = 40, random.Random(7)
+    blocks, moments = 60, random.Random(7)
     for number in range(6):
         name = f"net-{number}"
         keys = [f"{name}/{block}" for block in range(blocks)]
         process = python(WRITE, url, name, blocks)
-        process.stdout.readline()  # it is writing now
-        time.sleep(moments.uniform(0, 0.25))
+        begun = [process.stdout.readline() for _ in range(moments.randrange(1, blocks * 4))]
+        time.sleep(moments.uniform(0, 0.004))  # anywhere in a transaction
         process.kill()
-        computed = 1 + len(process.stdout.readlines())
+        computed = len(begun) + len(process.stdout.readlines())
         process.wait()
         with open_store(url) as store:
             stored = {(key, index) for key in keys for index in store.chunks(key)}
