@@ -29,11 +29,13 @@ _MEMBERS = re.compile(
 )
 _TARGET = re.compile(r"(torch\.ops\.|_operator\.|math\.|torch\.sym_)[\w.]+")
 _METHODS = {"size", "shape", "stride", "storage_offset", "dim", "ndim"}
-_FUNCTION = re.compile(r"[A-Z][A-Za-z0-9_]*|math|cast_symbool_to_symint_guardless")
+_FUNCTION = re.compile(r"[A-Z][A-Za-z0-9]+|cast_symbool_to_symint_guardless")
+_NAMED_BY_TEXT = {"Symbol", "Integer", "Float"}
+_TEXT = re.compile(r"[\w.+-]+")
 _NODES = (
     ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Constant,
     ast.Name, ast.Subscript,
-    ast.Call, ast.Attribute, ast.Load, ast.Tuple, ast.operator, ast.cmpop, ast.boolop, ast.unaryop,
+    ast.Call, ast.Attribute, ast.Load, ast.keyword, ast.Tuple, ast.operator, ast.cmpop, ast.boolop, ast.unaryop,
 )  # fmt: skip
 
 
@@ -52,26 +54,27 @@ def _plain_expression(text: str) -> bool:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError):
         return False
-    keys = {id(node.slice) for node in ast.walk(tree) if isinstance(node, ast.Subscript)}
-    for node in ast.walk(tree):
-        if not isinstance(node, _NODES):
-            return False
-        if isinstance(node, ast.Attribute) and node.attr not in _METHODS:
-            return False
-        if isinstance(node, ast.Name) and "__" in node.id:
-            return False
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in keys:
-            return False
-        if isinstance(node, ast.Call) and not _plain_call(node):
-            return False
-    return True
+    nodes = list(ast.walk(tree))
+    texts = {id(node.slice) for node in nodes if isinstance(node, ast.Subscript)}
+    for node in nodes:
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _NAMED_BY_TEXT:
+            texts |= {id(argument) for argument in node.args}
+    return all(_plain_node(node, texts) for node in nodes)
 
 
-def _plain_call(node: ast.Call) -> bool:
-    function = node.func
-    if isinstance(function, ast.Name):
-        return bool(_FUNCTION.fullmatch(function.id))
-    return isinstance(function, ast.Attribute)  # its name was checked as an attribute
+def _plain_node(node: ast.AST, texts: set[int]) -> bool:
+    """`texts`: the constants that may be text (keys, and names of symbols and numbers)."""
+    if not isinstance(node, _NODES):
+        return False
+    if isinstance(node, ast.Attribute):
+        return node.attr in _METHODS
+    if isinstance(node, ast.Name):
+        return "__" not in node.id
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return id(node) in texts and bool(_TEXT.fullmatch(node.value))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return bool(_FUNCTION.fullmatch(node.func.id))
+    return not isinstance(node, ast.Call) or isinstance(node.func, ast.Attribute)
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]]:

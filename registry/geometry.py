@@ -41,10 +41,8 @@ def _resized(pixels: Pixels, size: tuple[int, int], interpolation: Interpolation
 def shorter_side(pixels: Pixels, side: int, interpolation: Interpolation) -> Pixels:
     """Scale so that the shorter side is `side` pixels; the longer one is rounded down."""
     height, width = pixels.shape[:2]
-    if width <= height:
-        size = (side, int(side * height / width))
-    else:
-        size = (int(side * width / height), side)
+    longer = int(side * max(height, width) / min(height, width))
+    size = (side, longer) if width <= height else (longer, side)
     return _resized(pixels, size, interpolation)
 
 

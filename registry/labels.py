@@ -147,6 +147,7 @@ def _synset_list(name: str) -> tuple[str, ...]:
     return tuple((place / _SYNSETS[name]).read_text(encoding="utf-8").split())
 
 
+@cache
 def _builtin(name: str) -> LabelSpace:
     if name in ("geirhos16", "world16"):
         names = tuple(geirhos_groups())
@@ -159,7 +160,6 @@ def _builtin(name: str) -> LabelSpace:
     return LabelSpace(name, classes, MappingProxyType({**own, **by_classes(classes)}), words)
 
 
-@cache
 def label_space(name_or_path: str) -> LabelSpace:
     """A built-in label space by name, or a user's from a mapping file (see `registry.mapping`).
 

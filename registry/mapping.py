@@ -1,14 +1,13 @@
 """A user's label space, from a YAML mapping file.
 
-    name: birds-and-cars              # optional; the file's name otherwise classes: [robin, jay,
-    sedan]      # in output order; or a built-in label space ("imagenet1k") space: geirhos16
-    # optional: the decision space that `groups` answers in groups:                           #
-    optional: category -> outputs, as indices, WordNet ids or class names
+    name: birds-and-cars            # optional: the file's name otherwise
+    classes: [robin, jay, sedan]    # in output order; or a label space's name ("imagenet1k")
+    space: two-kinds                # the decision space that `groups` answers in
+    groups:                         # optional: outputs as indices, WordNet ids or class names
       bird: [0, jay]
       car: [sedan]
 
-Groups without `space` answer in "geirhos16" where they are its sixteen categories, else in the
-file's own space.
+`space` may be left out where the groups are the sixteen categories of "geirhos16".
 """
 
 from __future__ import annotations
@@ -98,7 +97,12 @@ def _grouping(
     groups = {str(key): _outputs(path, str(key), value, places) for key, value in raw.items()}
     _disjoint(path, groups)
     known = tuple(labels.geirhos_groups())
-    space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else name))
+    space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))
+    if space in ("", name):
+        raise LabelError(
+            f"mapping file {path}: field 'space': expected the decision space that `groups` answers "
+            f"in (geirhos16, world16, or a name of its own other than '{name}')."
+        )
     if space in ("geirhos16", "world16"):
         if set(groups) != set(known):
             lacking = sorted(set(known) - set(groups)) or sorted(set(groups) - set(known))

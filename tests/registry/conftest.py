@@ -1,0 +1,117 @@
+"""Shared by the registry's tests: one thread, a tiny network, cards that point at it."""
+
+import os
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from registry.cards import ModelCard, Preprocess
+
+torch.set_num_threads(1)
+
+HALF = Preprocess(size=32, resize=36, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+NINE = """
+name: nine
+classes: [a, b, c, d, e, f, g, h, i]
+"""
+FACTORIES = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=9):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.conv(x)).mean((2, 3)))
+
+class Probabilities(Net):
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+class Noisy(Net):
+    def forward(self, x):
+        return super().forward(x) + torch.randn(1)
+
+class Detached(Net):
+    def forward(self, x):
+        return super().forward(x.detach())
+
+class Flat(Net):
+    def forward(self, x):
+        return super().forward(x * 0)
+
+class Infinite(Net):
+    def forward(self, x):
+        return super().forward(x) / 0
+
+class Neighbours(Net):
+    def forward(self, x):
+        return super().forward(x) + x.mean() * len(x)
+
+def seeded(num_classes=9):
+    torch.manual_seed(1)
+    return Net(num_classes)
+
+def pair():
+    return "not a network"
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny() -> nn.Module:
+    """timm's test_resnet with nine classes and lively batch-norm statistics."""
+    torch.manual_seed(0)
+    module = timm.create_model("test_resnet", num_classes=9)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.running_mean, -0.2, 0.2)
+            nn.init.uniform_(part.running_var, 0.5, 2.0)
+            nn.init.uniform_(part.bias, -0.2, 0.2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+    return module.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def nine(tmp_path: Path) -> str:
+    """Path of a mapping file of nine classes."""
+    path = tmp_path / "nine.yaml"
+    path.write_text(NINE)
+    return str(path)
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An importable module of small factories, unique to the test."""
+    name = f"factories_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(FACTORIES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+@pytest.fixture
+def card(nine: str):
+    """Make a card for a checkpoint on timm's test_resnet."""
+
+    def make(weights: Path | str | None, **changes) -> ModelCard:
+        fields = {
+            "name": "mine", "source": "file", "arch": "timm:test_resnet", "labels": nine,
+            "weights": None if weights is None else str(weights), "preprocess": HALF,
+        }  # fmt: skip
+        return ModelCard.model_validate({**fields, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder of ImageNet photographs named by BENCH_TEST_DATA."""
+    folder = Path(os.environ.get("BENCH_TEST_DATA", "")) / "imagenet-sample"
+    if not os.environ.get("BENCH_TEST_DATA") or not folder.is_dir():
+        pytest.skip("set BENCH_TEST_DATA to a folder that holds imagenet-sample/WNID/*.JPEG")
+    return folder

@@ -1,0 +1,178 @@
+"""Cards: reading, writing, choosing, and what a person is told about a bad one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from registry.cards import (
+    CardShelf,
+    ModelCard,
+    Preprocess,
+    builtin_cards,
+    read_card,
+    read_cards,
+    select_cards,
+    write_card,
+)
+from registry.errors import CardError, UnknownName
+from registry.labels import label_space
+
+GOOD = """
+name: mine
+source: file
+arch: timm:resnet18
+weights: net.pt
+preprocess: {size: 224, resize: 256}
+training: [standard]
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_card_survives_writing_and_reading(tmp_path):
+    card = builtin_cards()["squeezenet1.1-caffe"]
+    path = write_card(card, tmp_path / "cards")
+    assert read_card(path) == card
+    assert [p.name for p in path.parent.iterdir()] == ["squeezenet1.1-caffe.yaml"]
+    with pytest.raises(CardError, match="already there"):
+        write_card(card, tmp_path / "cards")
+
+
+def test_relative_paths_start_at_the_card(tmp_path):
+    card = read_card(write(tmp_path, "mine.yaml", GOOD + "labels: my.yaml\n"))
+    assert card.weights == str(tmp_path / "net.pt")
+    assert card.labels == str(tmp_path / "my.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "expected"),
+    [
+        (("size: 224", "size: tall"), "preprocess.size", "integer"),
+        (("resize: 256", "resize: 200"), "preprocess", "at least size"),
+        (("resize: 256", "resize: 256, std: [1, 0, 1]"), "preprocess.std", "greater than 0"),
+        (("resize: 256", "resize: 256, mean: [1, 2]"), "preprocess.mean", "required"),
+        (("source: file", "source: cloud"), "source", "'timm'"),
+        (("arch: timm:resnet18", ""), "arch", "required"),
+        (("name: mine", "name: a/b"), "name", "letters, digits"),
+        (("name: mine", "name: mine\ncolour: red"), "colour", "no such field"),
+        (("name: mine", "name: mine\nsha256: abc"), "sha256", "64 lower-case"),
+        (("preprocess: {size: 224, resize: 256}", ""), "card", "preprocess"),
+    ],
+)
+def test_a_malformed_card_names_file_field_and_expectation(tmp_path, change, field, expected):
+    path = write(tmp_path, "bad.yaml", GOOD.replace(*change))
+    with pytest.raises(CardError) as caught:
+        read_card(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert f"'{field}" in message
+    assert expected in message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "- a\n- b", "", "cards: 3", "cards: [3]"])
+def test_a_file_that_is_no_card(tmp_path, text):
+    path = write(tmp_path, "bad.yaml", text)
+    with pytest.raises(CardError, match=str(path)):
+        read_card(path)
+
+
+def test_a_broken_card_hides_no_other(tmp_path):
+    write(tmp_path, "mine.yaml", GOOD)
+    write(tmp_path, "other.yaml", GOOD.replace("224", "tall"))
+    shelf = read_cards(tmp_path)
+    assert "mine" in shelf
+    assert "resnet50" in shelf
+    assert list(shelf.broken) == ["other"]
+    with pytest.raises(CardError, match=r"preprocess\.size"):
+        select_cards("other", shelf)
+
+
+def test_two_cards_of_one_name_are_refused_with_both_places(tmp_path):
+    write(tmp_path, "a.yaml", GOOD)
+    write(tmp_path, "b.yaml", GOOD)
+    with pytest.raises(CardError, match=r"'mine' is taken twice: by .*b\.yaml and by .*a\.yaml"):
+        read_cards(tmp_path)
+    (tmp_path / "b.yaml").write_text(GOOD.replace("name: mine", "name: resnet50"))
+    with pytest.raises(CardError, match="the built-in cards"):
+        read_cards(tmp_path)
+
+
+def test_no_folder_leaves_the_built_in_cards(tmp_path):
+    assert read_cards(tmp_path / "none") == read_cards(None) == builtin_cards()
+
+
+def test_choosing_by_name_glob_and_list():
+    cards = builtin_cards()
+    assert [c.name for c in select_cards("alexnet, ideal-s*", cards)] == ["alexnet", "ideal-shape"]
+    assert [c.name for c in select_cards(["vgg16", "vgg*"], cards)] == ["vgg16"]
+    assert len(select_cards("world-*", cards)) == 12
+    with pytest.raises(UnknownName, match="Did you mean: resnet50"):
+        select_cards("resnet-50", cards)
+
+
+def test_built_in_cards_are_complete():
+    for card in builtin_cards().values():
+        assert card.license
+        assert card.description
+        if card.source == "ideal":
+            continue
+        assert label_space(card.labels)
+        assert card.training
+        if not card.name.startswith("world-"):
+            assert card.paper
+            assert card.year
+        if card.arch.startswith("torchvision:") and card.source == "torchvision":
+            assert card.options["file"].endswith(".pth")
+
+
+def test_torchvision_cards_say_what_torchvision_says():
+    from torchvision import models
+
+    from registry.registration import default_preprocess
+
+    for card in builtin_cards().values():
+        if card.source == "torchvision":
+            entry = models.get_model_weights(card.arch.partition(":")[2])[card.weights]
+            assert entry.url.endswith("/" + card.options["file"])
+            top1 = entry.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+            assert card.reported[0].value == pytest.approx(top1, abs=0.01)
+            how = entry.transforms()
+            assert [card.preprocess.size, card.preprocess.resize] == [
+                *how.crop_size,
+                *how.resize_size,
+            ]
+        elif card.source == "timm":
+            assert card.preprocess == Preprocess(**default_preprocess(card.arch)), card.name
+
+
+def test_cards_are_frozen_values():
+    card = builtin_cards()["alexnet"]
+    with pytest.raises(ValidationError):
+        card.name = "other"
+    assert isinstance(read_cards(None), CardShelf)
+    assert ModelCard.model_validate(card.model_dump()) == card
+
+
+def test_cards_and_availability_need_neither_torch_nor_timm(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from registry.cards import read_cards
+from registry.labels import label_space
+from registry.load import availability
+for card in read_cards(None).values():
+    availability(card, Path("nowhere"))
+label_space("imagenet22k").answers
+loaded = {"torch", "timm", "torchvision"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

@@ -1,0 +1,180 @@
+"""Checkpoint files: every usual wrapper, and each way in which a file can be wrong."""
+
+import argparse
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from registry.digests import digest_state
+from registry.errors import WeightsError
+from registry.load import load_model
+
+
+def prefixed(state, prefix):
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+STATISTICS = {
+    "normalizer.new_mean": torch.zeros(3, 1, 1),
+    "normalizer.new_std": torch.ones(3, 1, 1),
+}
+WRAPPERS = {
+    "plain": lambda s: s,
+    "state_dict": lambda s: {"state_dict": s, "epoch": 3},
+    "model": lambda s: {"model": s, "optimizer": {"state": {}}},
+    "model_state_dict": lambda s: {"model_state_dict": s},
+    "net": lambda s: {"net": s, "acc": 0.9},
+    "data parallel": lambda s: {"state_dict": prefixed(s, "module.")},
+    "compiled": lambda s: prefixed(s, "_orig_mod."),
+    "lightning model": lambda s: {"state_dict": prefixed(s, "model."), "pytorch-lightning_version": "2"},
+    "lightning net": lambda s: {"state_dict": prefixed(s, "net."), "loops": {}},
+    "lightning compiled": lambda s: {"state_dict": prefixed(s, "model._orig_mod.")},
+    "ema": lambda s: {"ema": s, "state_dict": {n: t * 0 for n, t in s.items()}},
+    "ema module": lambda s: {"ema": {"module": s, "decay": 0.9}},
+    "state_dict_ema": lambda s: {"state_dict": {n: t * 0 for n, t in s.items()}, "state_dict_ema": s},
+    "model_ema": lambda s: {"model_ema": prefixed(s, "module.")},
+    "robustness": lambda s: {
+        "model": prefixed(
+            {**prefixed(s, "model."), **prefixed(s, "attacker.model."), **STATISTICS}, "module."
+        )
+    },
+    "robustness attacker": lambda s: {
+        "model": {**prefixed(s, "module.attacker.model."), "module.attacker.normalize.new_mean": torch.ones(3)}
+    },
+    "robustbench": lambda s: {"state_dict": {**prefixed(s, "model."), "mu": torch.ones(3), "sigma": torch.ones(3)}},
+    "without counters": lambda s: {n: t for n, t in s.items() if "num_batches" not in n},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_every_usual_wrapper_gives_the_same_weights(wrapper, tiny, card, tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save(WRAPPERS[wrapper](tiny.state_dict()), path)
+    model = load_model(card(path), weights_folder=tmp_path)
+    assert model.digest == digest_state(tiny.state_dict())
+    assert not any(p.requires_grad for p in model.module.parameters())
+    assert not any(part.training for part in model.module.modules())
+
+
+def test_safetensors_give_the_same_weights(tiny, card, tmp_path):
+    for prefix in ("", "module."):
+        path = tmp_path / "net.safetensors"
+        save_file(prefixed(tiny.state_dict(), prefix), path)
+        model = load_model(card(path), weights_folder=tmp_path)
+        assert model.digest == digest_state(tiny.state_dict())
+
+
+def test_a_card_can_choose_the_wrapper(tiny, card, tmp_path):
+    plain = tiny.state_dict()
+    averaged = {n: t + 1 for n, t in plain.items()}
+    torch.save({"state_dict": plain, "ema": averaged}, tmp_path / "net.pt")
+    model = load_model(
+        card(tmp_path / "net.pt", options={"key": "state_dict"}), weights_folder=tmp_path
+    )
+    assert model.digest == digest_state(plain)
+
+
+class Hostile:
+    """Would create a file, were it ever unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.target),))
+
+
+@pytest.mark.parametrize("how", ["torch", "legacy", "pickle"])
+def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
+    target, path = tmp_path / "executed", tmp_path / "net.pt"
+    content = {"state_dict": tiny.state_dict(), "extra": Hostile(target)}
+    if how == "pickle":
+        path.write_bytes(pickle.dumps(content["extra"]))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
+    with pytest.raises(WeightsError, match="safetensors") as caught:
+        load_model(card(path), weights_folder=tmp_path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not target.exists()
+
+
+def test_a_harmless_pickle_of_objects_says_how_to_convert(tiny, card, tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save({"state_dict": tiny.state_dict(), "args": argparse.Namespace(lr=1)}, path)
+    with pytest.raises(WeightsError, match=r"holds more than tensors.*save_file"):
+        load_model(card(path), weights_folder=tmp_path)
+
+
+def test_a_truncated_file(tiny, card, tmp_path):
+    for name in ("net.pt", "net.safetensors"):
+        path = tmp_path / name
+        save = save_file if path.suffix == ".safetensors" else torch.save
+        save(tiny.state_dict(), path)
+        path.write_bytes(path.read_bytes()[:-2000])
+        with pytest.raises(WeightsError, match=str(path)):
+            load_model(card(path), weights_folder=tmp_path)
+
+
+def test_a_missing_file(card, tmp_path):
+    with pytest.raises(WeightsError, match="is not there"):
+        load_model(card(tmp_path / "none.pt"), weights_folder=tmp_path)
+
+
+def test_nothing_inside_is_a_state_dict(card, tmp_path):
+    torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss"):
+        load_model(card(tmp_path / "net.pt"), weights_folder=tmp_path)
+
+
+def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
+    state = tiny.state_dict()
+    gone = next(iter(state))
+    state = {("strange." + n if n == gone else n): t for n, t in state.items()}
+    torch.save({"state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "net.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_model(card(tmp_path / "net.pt"), weights_folder=tmp_path)
+    assert f"1 keys are missing: {gone}" in str(caught.value)
+    assert f"1 keys are unexpected: strange.{gone}" in str(caught.value)
+
+
+def test_only_the_first_of_many_keys_are_named(card, tmp_path):
+    torch.save({f"other.{i}": torch.zeros(1) for i in range(50)}, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match="and 45 more"):
+        load_model(card(tmp_path / "net.pt"), weights_folder=tmp_path)
+
+
+def test_a_wrong_class_count_says_so(tiny, card, tmp_path):
+    torch.save(tiny.state_dict(), tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match="class count does not fit the label space"):
+        load_model(card(tmp_path / "net.pt", labels="world16"), weights_folder=tmp_path)
+
+
+def test_another_digest_is_refused(tiny, card, tmp_path):
+    torch.save(tiny.state_dict(), tmp_path / "net.pt")
+    right = digest_state(tiny.state_dict())
+    assert load_model(card(tmp_path / "net.pt", sha256=right), weights_folder=tmp_path)
+    with pytest.raises(WeightsError) as caught:
+        load_model(card(tmp_path / "net.pt", sha256="0" * 64), weights_folder=tmp_path)
+    for part in ("0" * 64, right, "net.pt", "'mine'", "wrong name"):
+        assert part in str(caught.value)
+    with pytest.raises(WeightsError, match="file digest"):
+        load_model(card(tmp_path / "net.pt", file_sha256="0" * 64), weights_folder=tmp_path)
+
+
+def test_the_digest_is_of_the_content(tiny):
+    state = tiny.state_dict()
+    digest = digest_state(state)
+    assert digest == digest_state(dict(reversed(state.items())))
+    lasting = {
+        n: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
+        for n, t in state.items()
+    }
+    assert digest == digest_state(lasting)
+    name = next(iter(state))
+    for changed in (state[name] + 1e-6, state[name].half(), state[name].flatten()):
+        assert digest != digest_state({**state, name: changed})
+    assert digest != digest_state({f"x.{n}": t for n, t in state.items()})

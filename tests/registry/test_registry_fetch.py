@@ -1,0 +1,114 @@
+"""Downloads against a server on this machine: mirrors, digests, and never half a file."""
+
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+import torch
+
+from registry.digests import digest_state
+from registry.errors import WeightsError
+from registry.fetch import fetch
+from registry.load import availability, load_model
+
+CONTENT = b"weights" * 1000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        if self.path.endswith("short.pt"):
+            self.send_response(200)
+            self.send_header("Content-Length", "5000")
+            self.end_headers()
+            self.wfile.write(b"half")
+            return
+        super().do_GET()
+
+
+@pytest.fixture
+def served(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "net.pt").write_bytes(CONTENT)
+    Quiet.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_is_checked_and_kept(served, tmp_path):
+    _, url = served
+    path = fetch(f"{url}/net.pt?token=1", tmp_path / "w", DIGEST)
+    assert path == tmp_path / "w" / "net.pt"
+    assert path.read_bytes() == CONTENT
+    assert fetch(f"{url}/net.pt", tmp_path / "w", DIGEST) == path
+    assert len(Quiet.asked) == 1
+
+
+def test_another_digest_leaves_nothing_behind(served, tmp_path):
+    _, url = served
+    with pytest.raises(WeightsError) as caught:
+        fetch(f"{url}/net.pt", tmp_path / "w", "0" * 64)
+    for part in (f"expected {'0' * 64}", f"got {DIGEST}", f"{url}/net.pt", "was not used"):
+        assert part in str(caught.value)
+    assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_the_digest_in_a_name_counts(served, tmp_path):
+    folder, url = served
+    (folder / f"net-{DIGEST[:8]}.pth").write_bytes(CONTENT)
+    (folder / "net-00000000.pth").write_bytes(CONTENT)
+    assert fetch(f"{url}/net-{DIGEST[:8]}.pth", tmp_path).is_file()
+    with pytest.raises(WeightsError, match="expected 00000000"):
+        fetch(f"{url}/net-00000000.pth", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gone.pt", "short.pt"])
+def test_a_failed_download_leaves_nothing_behind(name, served, tmp_path):
+    _, url = served
+    with pytest.raises(WeightsError, match=r"could not be fetched.*BENCH_MIRROR"):
+        fetch(f"{url}/{name}", tmp_path / "w")
+    assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_a_mirror_is_asked_first(served, tmp_path):
+    folder, url = served
+    far = "http://127.0.0.1:9/elsewhere/net.pt"
+    assert fetch(far, tmp_path / "a", DIGEST, mirror=str(folder)).read_bytes() == CONTENT
+    assert Quiet.asked == []
+    assert fetch(far, tmp_path / "b", DIGEST, mirror=url + "/").read_bytes() == CONTENT
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert fetch(f"{url}/net.pt", tmp_path / "c", DIGEST, mirror=str(empty)).is_file()
+    (folder / "net.pt").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="expected"):
+        fetch(far, tmp_path / "d", DIGEST, mirror=str(folder))
+
+
+def test_a_damaged_file_on_disk_is_not_used(served, tmp_path):
+    _, url = served
+    fetch(f"{url}/net.pt", tmp_path / "w", DIGEST).write_bytes(b"other")
+    with pytest.raises(WeightsError, match="was not used"):
+        fetch(f"{url}/net.pt", tmp_path / "w", DIGEST)
+
+
+def test_a_card_downloads_on_use(served, tiny, card, tmp_path):
+    folder, url = served
+    torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")
+    mine = card(f"{url}/tiny.pt")
+    weights = tmp_path / "weights"
+    assert availability(mine, weights).note == "downloads on use"
+    assert load_model(mine, weights_folder=weights).digest == digest_state(tiny.state_dict())
+    assert availability(mine, weights).on_disk

@@ -1,0 +1,121 @@
+"""Folding batch normalisation changes nothing but the number of passes over memory."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from registry.fold import fold_batch_norm
+from registry.tiny import tiny_resnet
+
+X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+
+def lively(module):
+    """Batch-norm statistics and weights that make a wrong fold show."""
+    torch.manual_seed(5)
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.running_mean.uniform_(-0.3, 0.3)
+            part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.uniform_(part.bias, -0.3, 0.3)
+    return module.eval().requires_grad_(False)
+
+
+def norms(module):
+    return sum(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "test_efficientnet", "test_byobnet"])
+def test_networks_keep_their_logits(name):
+    module = lively(timm.create_model(name, num_classes=9))
+    before = copy.deepcopy(module.state_dict())
+    expected = module(X)
+    folded = fold_batch_norm(module, X)
+    assert norms(folded) == 0
+    other = torch.rand(3, 3, 96, 64)
+    for x, logits in ((X, expected), (other, module(other))):
+        gap = (folded(x) - logits).abs().max()
+        assert gap <= 1e-4 * max(1, logits.abs().max())
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    assert not any(p.requires_grad for p in folded.parameters())
+
+
+def test_the_world_network_folds():
+    module = lively(tiny_resnet())
+    assert norms(fold_batch_norm(module, X)) == 0
+
+
+def test_the_activation_of_a_fused_layer_survives():
+    module = lively(timm.create_model("test_efficientnet", num_classes=9))
+    kinds = [type(part).__name__ for part in module.modules()]
+    assert "BatchNormAct2d" in kinds
+    folded = fold_batch_norm(module, X)
+    acts = [part for part in folded.modules() if isinstance(part, nn.ReLU | nn.SiLU | nn.ReLU6)]
+    assert acts
+
+
+class Shared(nn.Module):
+    """What must not be folded, beside one pair that may be."""
+
+    def __init__(self, case):
+        super().__init__()
+        self.case = case
+        self.first, self.norm1 = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.pool = nn.AvgPool2d(2)
+
+    def forward(self, x):
+        x = torch.relu(self.norm1(self.first(x)))
+        if self.case == "conv twice":
+            x = self.norm(self.conv(x)) + self.conv(x * 2)
+        elif self.case == "norm twice":
+            x = self.norm(self.conv(x)) + self.norm(x)
+        elif self.case == "output used again":
+            y = self.conv(x)
+            x = self.norm(y) + y
+        elif self.case == "output used by a module":
+            y = self.conv(x)
+            x = self.pool(self.norm(y)) + self.pool(y)
+        elif self.case == "something between":
+            x = self.norm(torch.relu(self.conv(x)))
+        return x.mean((2, 3))
+
+
+CASES = ["conv twice", "norm twice", "output used by a module", "something between"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_what_may_be_folded_is(case):
+    module = lively(Shared(case))
+    folded = fold_batch_norm(module, X)
+    assert isinstance(folded.norm1, nn.Identity)
+    assert isinstance(folded.norm, nn.BatchNorm2d)
+    torch.testing.assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)
+
+
+def test_a_copy_that_differs_is_thrown_away():
+    assert fold_batch_norm(lively(Shared("output used again")), X) is None
+
+
+def test_nothing_to_fold():
+    assert fold_batch_norm(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).eval(), X) is None
+    assert (
+        fold_batch_norm(timm.create_model("test_vit", num_classes=9, img_size=64).eval(), X) is None
+    )
+    assert fold_batch_norm(timm.create_model("resnet10t").train(), X) is None
+
+
+def test_without_affine_or_bias():
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=True), nn.BatchNorm2d(4, affine=False), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2),
+        nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+    module[1].running_mean.uniform_(-1, 1)
+    module.eval()
+    folded = fold_batch_norm(module, X)
+    assert norms(folded) == 0
+    torch.testing.assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,178 @@
+"""Label spaces, the sixteen categories, the mean rule, mapping files."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry.errors import LabelError, UnknownName
+from registry.labels import LABEL_SPACES, Grouping, decide, geirhos_groups, label_space
+
+SIZES = {
+    "airplane": 1, "bear": 4, "bicycle": 2, "bird": 49, "boat": 5, "bottle": 7, "car": 3, "cat": 6,
+    "chair": 4, "clock": 3, "dog": 109, "elephant": 2, "keyboard": 2, "knife": 1, "oven": 1, "truck": 8,
+}  # fmt: skip
+
+
+def test_the_sixteen_categories():
+    groups = geirhos_groups()
+    assert {name: len(members) for name, members in groups.items()} == SIZES
+    members = [i for group in groups.values() for i in group]
+    assert len(members) == len(set(members)) == 207
+    assert list(groups) == sorted(groups)
+    omitted = {7, 9, 17, 21, 84, 85, 86, 97, 134, 204, 227, 242, 251, 258, 260, 264, 407, 627, 654}
+    assert not omitted & set(members)
+
+
+def test_known_classes_are_where_they_belong():
+    space = label_space("imagenet1k")
+    assert len(space.classes) == 1000
+    assert list(space.classes) == sorted(space.classes)
+    assert space.classes[404] == "n02690373"
+    assert space.words[404].startswith("airliner")
+    for category, word in [("oven", "rotisserie"), ("knife", "cleaver"), ("elephant", "African")]:
+        assert any(word in space.words[i] for i in geirhos_groups()[category]), category
+
+
+def test_what_each_space_answers_in():
+    answers = {name: label_space(name).answers for name in LABEL_SPACES}
+    assert answers["imagenet1k"] == ("imagenet1k", "geirhos16")
+    assert answers["imagenet1001"] == ("imagenet1001", "imagenet1k", "geirhos16")
+    assert answers["world16"] == ("world16",)
+    assert answers["geirhos16"] == ("geirhos16",)
+    assert answers["imagenet22k"] == ("imagenet22k", "geirhos16")
+    assert answers["imagenet22k-ms"] == ("imagenet22k-ms", "imagenet1k", "geirhos16")
+    with pytest.raises(LabelError, match="answers in world16"):
+        label_space("world16").grouping("geirhos16")
+
+
+def test_a_background_class_shifts_every_output():
+    plain = label_space("imagenet1k").grouping("geirhos16")
+    shifted = label_space("imagenet1001").grouping("geirhos16")
+    assert shifted.indices == tuple(tuple(i + 1 for i in group) for group in plain.indices)
+
+
+@pytest.mark.parametrize("name", ["imagenet12k", "imagenet21k", "imagenet21k-miil", "imagenet22k"])
+def test_larger_imagenets_group_the_same_synsets(name):
+    base, large = label_space("imagenet1k"), label_space(name)
+    if "geirhos16" not in large.answers:
+        pytest.skip(f"{name} lacks some of the 207 synsets")
+    for mine, theirs in zip(
+        base.grouping("geirhos16").indices, large.grouping("geirhos16").indices, strict=True
+    ):
+        assert [base.classes[i] for i in mine] == [large.classes[i] for i in theirs]
+
+
+def test_the_mean_by_hand_and_that_a_sum_would_differ():
+    grouping = Grouping("g", ("one", "three"), ((0,), (1, 2, 3)))
+    probabilities = torch.tensor([[0.3, 0.2, 0.2, 0.2, 0.1]])
+    found = decide(probabilities.log(), grouping)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, [[0.3, 0.2]], rtol=1e-6)
+    assert found.argmax() == 0
+    assert probabilities[0, 1:4].sum() > probabilities[0, 0]
+
+
+def test_dogs_are_not_helped_by_their_number():
+    grouping = label_space("imagenet1k").grouping("geirhos16")
+    logits = torch.zeros(1, 1000)
+    logits[0, 404] = 0.5
+    assert grouping.categories[decide(logits, grouping).argmax()] == "airplane"
+
+
+def test_softmax_is_over_all_classes():
+    grouping = Grouping("g", ("a",), ((0,),))
+    assert decide(torch.zeros(1, 4), grouping).item() == 0.25
+
+
+def test_the_first_of_exact_ties_wins():
+    grouping = label_space("imagenet1k").grouping("geirhos16")
+    logits = torch.full((1, 1000), -50.0)
+    logits[0, 7] = 50.0
+    flat = decide(torch.zeros(1, 1000), grouping)
+    assert len(flat.unique()) == 1
+    assert grouping.categories[flat.argmax()] == "airplane"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 6))
+def test_decisions_equal_a_plain_computation(seed, count):
+    logits = torch.randn(count, 1000, generator=torch.Generator().manual_seed(seed)) * 5
+    grouping = label_space("imagenet1k").grouping("geirhos16")
+    wide = logits.double().numpy()
+    p = np.exp(wide - wide.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    expected = np.stack([p[:, list(group)].mean(1) for group in grouping.indices], 1)
+    np.testing.assert_allclose(decide(logits, grouping), expected, rtol=1e-6)
+    alone = torch.cat([decide(row[None], grouping) for row in logits])
+    assert torch.equal(alone, decide(logits, grouping))
+
+
+def mapping(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_mapping_file_by_index_name_and_synset(tmp_path):
+    text = (
+        "classes: [robin, jay, sedan, tree]\ngroups: {bird: [0, jay], car: [sedan]}\nspace: two\n"
+    )
+    space = label_space(mapping(tmp_path, text))
+    assert space.answers == ("mine", "two")
+    assert space.grouping("two").indices == ((0, 1), (2,))
+    text = "classes: imagenet1k\ngroups: {plane: [n02690373, 'warplane, military plane']}\nspace: planes\n"
+    space = label_space(mapping(tmp_path, text))
+    assert space.answers == ("mine", "imagenet1k", "geirhos16", "planes")
+    assert space.grouping("planes").indices == ((404, 895),)
+
+
+def test_the_sixteen_categories_in_ones_own_order(tmp_path):
+    names = list(geirhos_groups())[::-1]
+    space = label_space(mapping(tmp_path, f"classes: [{', '.join(names)}]\n"))
+    grouping = space.grouping("geirhos16")
+    assert grouping.categories == tuple(names[::-1])
+    assert grouping.indices[0] == (15,)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("groups: {a: [0]}", "expected `classes:`"),
+        ("classes: [a, a]", "listed twice: a"),
+        ("classes: []", "field 'classes'"),
+        ("classes: [a, b]\ngroups: {x: [2]}", "an index from 0 to 1"),
+        ("classes: [a, b]\ngroups: {x: [c]}", "'c' is no output"),
+        ("classes: [a, b]\ngroups: {x: [0], y: [0, 1]}", "output 0 is in 'x' and again in 'y'"),
+        ("classes: [a, b]\ngroups: {x: 0}", "expected a list of outputs"),
+        ("classes: [a, b]\nspace: geirhos16\ngroups: {x: [0]}", "do not fit: airplane"),
+        ("classes: [a, b]\ngroups: {x: [0]}", "field 'space'"),
+        ("classes: [a, b]\ncolour: red", "no field is called colour"),
+        ("name: world16\nclasses: [a, b]", "built-in label space"),
+        ("classes: [a", "not valid YAML"),
+    ],
+)
+def test_a_bad_mapping_file_says_what_was_expected(tmp_path, text, message):
+    path = mapping(tmp_path, text)
+    with pytest.raises(LabelError) as caught:
+        label_space(path)
+    assert message in str(caught.value)
+    assert path in str(caught.value)
+
+
+def test_unknown_label_spaces():
+    with pytest.raises(UnknownName, match="Did you mean: imagenet1k"):
+        label_space("imagenet-1k")
+    with pytest.raises(LabelError, match="cannot be read"):
+        label_space("nowhere.yaml")
+
+
+def test_the_digest_is_of_the_content(tmp_path):
+    one = label_space(mapping(tmp_path, "name: x\nclasses: [a, b]"))
+    other = tmp_path / "elsewhere.yaml"
+    other.write_text("name: x\nclasses: [a, b]")
+    assert one.digest == label_space(str(other)).digest
+    other2 = tmp_path / "swapped.yaml"
+    other2.write_text("name: x\nclasses: [b, a]")
+    assert one.digest != label_space(str(other2)).digest

