@@ -1,8 +1,8 @@
 """The verbs of the command line as functions, for notebooks and scripts.
 
-    import benchmark
-    benchmark.run(models="tf_efficientnet_lite0", suites="cue-conflict")
-    benchmark.rank("cue-conflict")[0].rows
+import benchmark
+benchmark.run(models="tf_efficientnet_lite0", suites="cue-conflict")
+benchmark.rank("cue-conflict")[0].rows
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchmark.engine.running import RunReport, RunReporter
     from benchmark.leaderboard import Board
     from benchmark.stats import Comparison
-    from benchmark.store import ScoreRow, Store
+    from benchmark.store import ScoreRow, StimuliNote, Store
     from registry.cards import ModelCard
     from registry.checks import Check
     from registry.ideal import IdealObserver
@@ -79,7 +79,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     from registry.cards import read_cards, select_cards
     from registry.load import availability
 
-    cards = read_cards(settings.cards).cards
+    cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:
         return select_cards(pattern, cards)
     offline = ("ideal", "package")
@@ -100,9 +100,9 @@ def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run
 
     request = prepared.request
     device = choose_device(request.device)
-    if request.precision not in ("fp32", "tf32", "bf16"):
-        raise BenchError(f"--precision is fp32, tf32 or bf16, not '{request.precision}'.")
-    policy = make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
+    policy = make_policy(
+        device, request.precision, compile_model=request.compile, seed=request.seed
+    )
     with open_store(prepared.settings.db) as store:
         options = RunOptions(device, policy, request.batch, command)
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
@@ -137,7 +137,11 @@ def reading(settings: Settings) -> Iterator[Store]:
 
 
 def rank(
-    suite: str | None = None, *, by: str | None = None, db: str | None = None, models: str | None = None
+    suite: str | None = None,
+    *,
+    by: str | None = None,
+    db: str | None = None,
+    models: str | None = None,
 ) -> list[Board]:
     """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed."""
     from benchmark.leaderboard import boards
@@ -146,7 +150,9 @@ def rank(
     shelf = find_suites()
     chosen = select_suites(suite or "all", shelf)
     if by is not None and not any(by in {m.name for m in s.metrics} for s in chosen):
-        raise unknown_name("metric", by, {m.name for s in chosen for m in s.metrics}, "`bench suites show NAME`.")
+        raise unknown_name(
+            "metric", by, {m.name for s in chosen for m in s.metrics}, "`bench suites show NAME`."
+        )
     found: list[Board] = []
     with reading(settings) as store:
         sets = {record.digest: record for record in store.stimuli_names()}
@@ -173,6 +179,38 @@ def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
         return list(store.latest_scores(observers=[observer]))
 
 
+def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
+    """Stimulus sets of the leaderboard by digest."""
+    with reading(read_settings(db)) as store:
+        return {record.digest: record for record in store.stimuli_names()}
+
+
+def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:
+    """One line per score set: command, code, device, precision, versions."""
+    with reading(read_settings(db)) as store:
+        return [
+            _provenance_line(store.provenance(one))
+            for one in dict.fromkeys(row.set_id for row in rows)
+        ]
+
+
+def _provenance_line(facts: Mapping[str, Any]) -> str:
+    where = facts["environment"]
+    policies = [o["details"].get("policy") for o in facts["observations"]]
+    policy = next((p for p in policies if p), None) or {}
+    code = where.get("code") or {}
+    revision = (
+        f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}"
+        if code
+        else "installed package"
+    )
+    versions = ", ".join(
+        f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm")
+    )
+    how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
+    return f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]"
+
+
 def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> list[Comparison]:
     """Paired tests of two observers on the stimuli that both answered, Holm-adjusted over all of them."""
     from benchmark.stats import adjust, compare_ratio
@@ -182,7 +220,8 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
     found: list[Comparison] = []
     with reading(settings) as store:
         for one in select_suites(suite or "all", shelf):
-            mine, theirs = (observer_trials(store, one, name) for name in (a, b))
+            like = _same_sets(store, one, a, b)
+            mine, theirs = (observer_trials(store, one, name, like) for name in (a, b))
             for metric in one.metrics:
                 if mine is None or theirs is None or metric.ratio is None:
                     continue
@@ -190,18 +229,32 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
                 if len(left) and len(right):
                     found.append(compare_ratio(metric, left, right))
     if not found:
-        raise BenchError(f"'{a}' and '{b}' have no stimuli of a common suite in {settings.db}. `bench show NAME` lists what each has.")
+        raise BenchError(
+            f"'{a}' and '{b}' have no stimuli of a common suite in {settings.db}. `bench show NAME` lists what each has."
+        )
     return adjust(found)
 
 
-def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
+def _same_sets(store: Store, suite: Suite, a: str, b: str) -> Mapping[str, str] | None:
+    """The newest collection of stimulus sets on which both have scores."""
+    ids = {row.id: row.name for row in store.observers()}
+    seen: dict[str, list[Mapping[str, str]]] = {a: [], b: []}
+    for made in store.score_sets(suite.name):
+        if ids.get(made.observer) in seen:
+            seen[ids[made.observer]].append(made.stimuli)
+    return next((sets for sets in reversed(seen[a]) if sets in seen[b]), None)
+
+
+def observer_trials(
+    store: Store, suite: Suite, observer: str, like: Mapping[str, str] | None = None
+) -> Trials | None:
     """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
     from benchmark.engine.scoring import suite_trials
 
     known = {row.name for row in store.observers()}
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
-    return suite_trials(store, suite, observer)
+    return suite_trials(store, suite, observer, like)
 
 
 def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
@@ -227,7 +280,7 @@ def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
     from benchmark.engine.environment import environment
-    from benchmark.engine.scoring import rescore_all
+    from benchmark.engine.scoring import Scorer
     from benchmark.store import open_store
 
     suites = select_suites(suite or "all", find_suites())
@@ -236,7 +289,7 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
         pass
     with open_store(settings.db) as store:
         number = store.begin_run("bench rescore", environment("none", 1))
-        made = rescore_all(store, number, suites)
+        made = sum(Scorer(store, number, one).again() for one in suites)
         store.end_run(number, "done")
     return made
 
@@ -245,7 +298,7 @@ def import_trials(path: Path, *, db: str | None = None) -> ImportReport:
     """Bring in trials of people or of published networks, and score them."""
     from benchmark.engine.environment import environment
     from benchmark.engine.importing import import_trials as read_in
-    from benchmark.engine.scoring import score_imported
+    from benchmark.engine.scoring import Scorer
     from benchmark.store import open_store
 
     settings = read_settings(db)
@@ -256,7 +309,9 @@ def import_trials(path: Path, *, db: str | None = None) -> ImportReport:
         except BenchError as error:
             store.end_run(number, "failed", str(error))
             raise
-        score_imported(store, number, list(find_suites().suites.values()))
+        for suite in find_suites().suites.values():
+            if suite.experiments:
+                Scorer(store, number, suite).imported()
         store.end_run(number, "done")
     return report
 
@@ -265,7 +320,7 @@ def models(pattern: str | None = None) -> list[ModelCard]:
     """Cards, built-in and registered, by name, glob or comma list."""
     from registry.cards import read_cards, select_cards
 
-    cards = read_cards(read_settings().cards).cards
+    cards = read_cards(read_settings().cards)
     return select_cards(pattern, cards) if pattern else list(cards.values())
 
 
@@ -273,7 +328,7 @@ def one_card(name: str, settings: Settings) -> ModelCard:
     """Exactly one card, by its exact name."""
     from registry.cards import read_cards
 
-    cards = read_cards(settings.cards).cards
+    cards = read_cards(settings.cards)
     if name not in cards:
         raise unknown_name("model", name, cards, "`bench models` lists them.")
     return cards[name]
@@ -285,10 +340,14 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
 
     settings = read_settings()
     card = one_card(name, settings)
-    return load_observer(card, weights_folder=settings.weights, mirror=settings.mirror, device=device)
+    return load_observer(
+        card, weights_folder=settings.weights, mirror=settings.mirror, device=device
+    )
 
 
-def register(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:
+def register(
+    name: str, arch: str, weights: str | None = None, **options: Any
+) -> tuple[ModelCard, list[Check]]:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card."""
     from registry.registration import register as register_card
 
@@ -297,5 +356,3 @@ def register(name: str, arch: str, weights: str | None = None, **options: Any) -
     return register_card(
         name, arch, path, cards_folder=settings.cards, weights_folder=settings.weights, **options
     )
-
-

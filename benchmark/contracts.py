@@ -24,7 +24,9 @@ Direction = Literal["higher", "lower", "none"]
 #: card: the card's own resize and crop (natural images); crop224: resize 256, centre crop 224, then any
 #: transform, then resized to the network's input (published corruption protocol).
 Presentation = Literal["whole", "card", "crop224"]
-CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
+CHUNK = (
+    256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class View(Protocol):
     """What a suite sees of one batch. Lazy fields are computed at most once and shared by all suites."""
 
     @property
-    def block(self) -> Block: ...
+    def block(self) -> Block:
+        """What is shown."""
+
     @property
     def index(self) -> NDArray[np.int64]:
         """Positions of the batch in `block.stimuli`."""
@@ -261,7 +265,8 @@ class Policy:
     seed: int = 0
 
 
-ObserverKind = Literal["network", "human", "published", "ideal"]
+#: group: several people as one observer (all their trials pooled)
+ObserverKind = Literal["network", "human", "published", "ideal", "group"]
 
 
 @dataclass(frozen=True)

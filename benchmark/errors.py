@@ -1,12 +1,12 @@
 """The benchmark's half of the error tree; its root and the drawing of it are in `registry.errors`.
 
-    BenchError
-    |-- StimuliError            an image, a folder or a catalogue entry that cannot be used
-    |   `-- MissingStimuli      a stimulus set that is not on this disk, with the command that gets it
-    |-- TrialsError             a file of trials that is malformed: which file, which row
-    |-- StoreError              a database that cannot be read or written, or is newer than this program
-    |-- ModelFailure            a model that cannot give a valid answer (NaN logits, out of memory at batch 1)
-    `-- PluginError             a suite of a third party that does not load or does not keep its contract
+BenchError
+|-- StimuliError            an image, a folder or a catalogue entry that cannot be used
+|   `-- MissingStimuli      a stimulus set that is not on this disk, with the command that gets it
+|-- TrialsError             a file of trials that is malformed: which file, which row
+|-- StoreError              a database that cannot be read or written, or is newer than this program
+|-- ModelFailure            a model that cannot give a valid answer (NaN logits, out of memory at batch 1)
+`-- PluginError             a suite of a third party that does not load or does not keep its contract
 """
 
 from registry.errors import (

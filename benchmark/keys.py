@@ -61,10 +61,17 @@ def _collect(function: Function, package: str, found: dict[str, str]) -> None:
 def _syntax(function: Function) -> str:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):  # made in a notebook's exec or frozen: the bytecode stands in
+    except (
+        OSError,
+        TypeError,
+        SyntaxError,
+    ):  # made in a notebook's exec or frozen: the bytecode stands in
         return function.__code__.co_code.hex()
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
 
@@ -94,7 +101,11 @@ def _block(block: Block) -> dict[str, Any]:
         "condition": block.condition,
         "presentation": block.presentation,
         "transform": transform
-        and {"name": transform.name, "params": transform.params, "code": code_digest(_function(transform.apply))},
+        and {
+            "name": transform.name,
+            "params": transform.params,
+            "code": code_digest(_function(transform.apply)),
+        },
     }
 
 

@@ -1,7 +1,7 @@
 """The conformance kit: what a suite must keep, ours and a third party's. `bench suites check NAME` runs it.
 
-    from benchmark.testing import check_suite
-    assert all(check.ok for check in check_suite(SUITE))
+from benchmark.testing import check_suite
+assert all(check.ok for check in check_suite(SUITE))
 """
 
 from __future__ import annotations
@@ -134,19 +134,22 @@ class ToyView:
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """[n, 16]."""
-        return self.logits.softmax(1).numpy()
+        return np.asarray(self.logits.softmax(1), dtype=np.float32)
 
     @cached_property
     def responses(self) -> Array:
         """[n] category names."""
-        return np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+        names: Array = np.asarray(self.categories)
+        return np.asarray(names[self.probabilities.argmax(axis=1)])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """A fixed random linear readout of 8x8 means, in float64 so that batches agree to the last bit shown."""
         import torch
 
         pooled = torch.nn.functional.avg_pool2d(images.double(), 4).flatten(1)
-        weights = torch.randn(pooled.shape[1], 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        weights = torch.randn(
+            pooled.shape[1], 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
         return (pooled.tanh() @ weights).float()
 
 
@@ -155,7 +158,10 @@ def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
     plan = suite.plan(suite.config, shelf)
     tables = [_table(suite, block, parts) for block in plan.blocks]
     names = sorted({name for table in tables for name in table})
-    return Trials({name: np.concatenate([_column(t, name, tables) for t in tables]) for name in names}, plan.missing)
+    return Trials(
+        {name: np.concatenate([_column(t, name, tables) for t in tables]) for name in names},
+        plan.missing,
+    )
 
 
 def _table(suite: Suite, block: Block, parts: int) -> dict[str, Array]:
@@ -187,7 +193,9 @@ def _metrics(suite: Suite) -> str:
     assert len(headlines) == 1, f"exactly one metric is the headline, found {headlines}"
     for metric in suite.metrics:
         assert metric.definition, f"'{metric.name}' has no definition"
-        assert metric.direction in ("higher", "lower", "none"), f"'{metric.name}': direction '{metric.direction}'"
+        assert metric.direction in ("higher", "lower", "none"), (
+            f"'{metric.name}': direction '{metric.direction}'"
+        )
     return f"{len(names)} metrics, headline '{headlines[0]}'"
 
 
@@ -210,7 +218,9 @@ def _observe(suite: Suite, shelf: ToyShelf) -> str:
     for name, values in columns.items():
         array = np.asarray(values)
         assert array.shape[:1] == (5,), f"column '{name}' has shape {array.shape} for 5 trials"
-        assert array.dtype.kind in "biufU", f"column '{name}' has dtype {array.dtype}: use numbers, bool or text"
+        assert array.dtype.kind in "biufU", (
+            f"column '{name}' has dtype {array.dtype}: use numbers, bool or text"
+        )
     return f"columns {', '.join(columns)}"
 
 
@@ -218,7 +228,11 @@ def _batches(suite: Suite, shelf: ToyShelf) -> str:
     whole, split = toy_trials(suite, shelf, 1), toy_trials(suite, shelf, 5)
     for name, values in whole.columns.items():
         other = split[name]
-        same = np.allclose(values, other, 1e-5, 1e-6, True) if values.dtype.kind == "f" else np.array_equal(values, other)
+        same = (
+            np.allclose(values, other, 1e-5, 1e-6, True)
+            if values.dtype.kind == "f"
+            else np.array_equal(values, other)
+        )
         assert same, f"column '{name}' changes with the batch size"
     return "batches of 32 and of 6-7 agree"
 
@@ -238,16 +252,22 @@ def _check_score(score: Score) -> None:
     if score.value is None:
         assert score.reason, f"{label}: no value and no reason"
         return
-    assert math.isfinite(score.value), f"{label}: value {score.value}; undefined is None with a reason"
+    assert math.isfinite(score.value), (
+        f"{label}: value {score.value}; undefined is None with a reason"
+    )
     if score.low is not None and score.high is not None:
-        assert score.low <= score.value <= score.high, f"{label}: {score.value} outside [{score.low}, {score.high}]"
+        assert score.low <= score.value <= score.high, (
+            f"{label}: {score.value} outside [{score.low}, {score.high}]"
+        )
         assert score.method, f"{label}: an interval without its method"
 
 
 def _order(suite: Suite, shelf: ToyShelf) -> str:
     trials = toy_trials(suite, shelf)
     order = np.random.default_rng(0).permutation(len(trials))
-    shuffled = Trials({name: values[order] for name, values in trials.columns.items()}, trials.missing)
+    shuffled = Trials(
+        {name: values[order] for name, values in trials.columns.items()}, trials.missing
+    )
     first, second = (_values(suite.score(suite.config, t)) for t in (trials, shuffled))
     assert first.keys() == second.keys(), "other scores after shuffling the trials"
     moved = [key for key in first if not _close(first[key], second[key])]

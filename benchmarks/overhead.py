@@ -59,7 +59,10 @@ def bare_loop(run: Callable[[torch.Tensor], torch.Tensor], batches: list[torch.T
 
 def harness(prepared: api.Prepared, settings: Settings) -> None:
     """One whole run into a fresh leaderboard."""
-    with tempfile.TemporaryDirectory() as folder, open_store(str(Path(folder) / "results.db")) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_store(str(Path(folder) / "results.db")) as store,
+    ):
         report = execute(prepared.tasks, store, settings, RunOptions("cpu", Policy()), api.Silent())
         if report.counts["done"] != len(prepared.tasks):
             raise SystemExit(f"the run did not do everything: {report}")
@@ -75,7 +78,10 @@ def startup() -> float:
         "m=load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, device='cpu');"
         "print(time.perf_counter()-t)"
     )
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
     return min(float(run.stdout) for run in runs)
 
 
@@ -86,7 +92,9 @@ def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
         ours, theirs = (
             min(_per_image(model, setting) for _ in range(3)) for setting in (chosen, usual)
         )
-    print(f"RATIO tuned_forward {ours / theirs:.3f} (NCHW, batch 64, unfolded, default threads; CPU time per image)")
+    print(
+        f"RATIO tuned_forward {ours / theirs:.3f} (NCHW, batch 64, unfolded, default threads; CPU time per image)"
+    )
 
 
 def _per_image(model: LoadedModel, setting: tuning.Tuning) -> float:
@@ -102,7 +110,9 @@ def main() -> None:
     """Alternate both sides and print the ratios."""
     keep_pages()
     settings = read_settings()
-    prepared = api.prepare(api.RunRequest(models=ARGS.model, suites="cue-conflict", limit=ARGS.limit), settings)
+    prepared = api.prepare(
+        api.RunRequest(models=ARGS.model, suites="cue-conflict", limit=ARGS.limit), settings
+    )
     model = load_model(prepared.tasks[0].card, weights_folder=settings.weights)
     chosen = tuning.tune(model, "cpu", settings.tuning)
     run = tuning.feed(model, chosen, device="cpu").run
@@ -119,10 +129,14 @@ def main() -> None:
     for name, i in (("cpu", 0), ("wall", 1)):
         ratio = sum(o[i] for o in ours) / sum(b[i] for b in bare)
         median = statistics.median(o[i] / b[i] for o, b in zip(ours, bare, strict=True))
-        print(f"RATIO overhead_{name} {ratio:.3f} (bare forward loop, preloaded, same layout and batch; median {median:.3f})")
+        print(
+            f"RATIO overhead_{name} {ratio:.3f} (bare forward loop, preloaded, same layout and batch; median {median:.3f})"
+        )
     layouts(model, chosen)
     print(f"startup to the first batch: {startup():.2f} s wall")
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    print(
+        f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
+    )
 
 
 if __name__ == "__main__":

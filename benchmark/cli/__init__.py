@@ -15,13 +15,19 @@ COMMANDS = {
     "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
     "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),
     "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
-    "import": ("benchmark.cli.trials:import_group", "Bring in trials of people and of published networks."),
+    "import": (
+        "benchmark.cli.trials:import_group",
+        "Bring in trials of people and of published networks.",
+    ),
     "rescore": ("benchmark.cli.trials:rescore", "Score stored trials again, without any model."),
     "models": ("benchmark.cli.models:models", "List, show and check models."),
     "register": ("benchmark.cli.models:register", "Register a checkpoint as a model."),
     "data": ("benchmark.cli.data:data", "List, fetch, add and verify stimulus sets."),
     "suites": ("benchmark.cli.suites:suites", "List, show and check test suites."),
-    "doctor": ("benchmark.cli.doctor:doctor", "What this installation can do, and what is missing."),
+    "doctor": (
+        "benchmark.cli.doctor:doctor",
+        "What this installation can do, and what is missing.",
+    ),
 }
 
 

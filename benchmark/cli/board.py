@@ -13,7 +13,9 @@ from benchmark.cli.options import db_option, suite_option
 @click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
 @click.option("--all", "everything", is_flag=True, help="Every row, not only the first 50.")
 @db_option
-def rank(suite: str | None, by: str | None, models: str | None, everything: bool, db: str | None) -> int:
+def rank(
+    suite: str | None, by: str | None, models: str | None, everything: bool, db: str | None
+) -> int:
     """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
 
     One table per stimulus set: rows of different stimuli are never ranked together.
@@ -36,12 +38,13 @@ def print_boards(
     from rich.console import Console
 
     from benchmark import api
-    from benchmark.leaderboard import render_board
+    from benchmark.leaderboard.render import console_width, render_boards
 
     found = api.rank(suite, by=by, models=models, db=db)
     console = Console()
-    for board in found:
-        console.print(render_board(board, limit=limit))
+    width = console_width(console)
+    if found:
+        console.print(render_boards(found, width, limit), width=width)
     return len(found)
 
 
@@ -53,9 +56,16 @@ def show(observer: str, db: str | None) -> int:
     from rich.console import Console
 
     from benchmark import api
-    from benchmark.leaderboard import render_observer
+    from benchmark.leaderboard.render import console_width, render_show
+    from benchmark.plugins import find_suites
 
-    Console().print(render_observer(observer, api.show(observer, db=db)))
+    console = Console()
+    width = console_width(console)
+    rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
+    suites = list(find_suites().suites.values())
+    console.print(render_show(rows, sets, width, suites), width=width)
+    for line in api.provenance_lines(rows, db=db):
+        click.echo(line)
     return 0
 
 
@@ -69,17 +79,31 @@ def compare(a: str, b: str, suite: str | None, db: str | None) -> int:
     from rich.console import Console
 
     from benchmark import api
-    from benchmark.leaderboard import render_comparisons
+    from benchmark.leaderboard.render import console_width, render_comparison
+    from benchmark.plugins import find_suites
 
-    Console().print(render_comparisons(a, b, api.compare(a, b, suite=suite, db=db)))
+    titles = {
+        metric.name: metric.title for s in find_suites().suites.values() for metric in s.metrics
+    }
+    console = Console()
+    width = console_width(console)
+    found = api.compare(a, b, suite=suite, db=db)
+    console.print(render_comparison(found, a, b, width, titles), width=width)
     return 0
 
 
 @click.command()
 @suite_option
 @click.option("--by", metavar="METRIC", help="Rank by this metric.")
-@click.option("--format", "form", type=click.Choice(["csv", "json", "markdown", "latex"]), default="csv")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write (default: standard output).")
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json", "markdown", "latex"]), default="csv"
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False),
+    help="File to write (default: standard output).",
+)
 @db_option
 def export(suite: str | None, by: str | None, form: str, output: str | None, db: str | None) -> int:
     """The ranked tables at full precision (csv, json) or as printed (markdown, latex)."""

@@ -28,7 +28,14 @@ def list_sets() -> int:
         table.add_column(column, overflow="fold")
     for name, entry in read_catalogue(settings).items():
         there = locate(name, settings)
-        table.add_row(name, "yes" if there else "no", entry.kind, str(entry.count or ""), entry.license, entry.title)
+        table.add_row(
+            name,
+            "yes" if there else "no",
+            entry.kind,
+            str(entry.count or ""),
+            entry.license,
+            entry.title,
+        )
     Console().print(table)
     return 0
 
@@ -89,6 +96,8 @@ def path(name: str) -> int:
         raise unknown_name("stimulus set", name, known, "`bench data list` explains them.")
     found = locate(name, settings)
     if found is None:
-        raise MissingStimuli(f"'{name}' is not on this disk. Get it with `bench data fetch {name}`.")
+        raise MissingStimuli(
+            f"'{name}' is not on this disk. Get it with `bench data fetch {name}`."
+        )
     click.echo(found)
     return 0

@@ -41,7 +41,9 @@ def _versions() -> Iterator[tuple[str, str]]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     facts = environment(device, torch.get_num_threads())
     yield "ok", f"python    {facts['python']} on {facts['platform']}"
-    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+    packages = ", ".join(
+        f"{name} {version}" for name, version in facts["packages"].items() if version
+    )
     yield "ok", f"packages  {packages}"
     yield "ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads"
 
@@ -76,7 +78,11 @@ def _data() -> Iterator[tuple[str, str]]:
     settings = read_settings()
     for name in read_catalogue(settings):
         found = locate(name, settings)
-        yield ("ok", f"data      {name}: {found}") if found else ("-", f"data      {name}: bench data fetch {name}")
+        yield (
+            ("ok", f"data      {name}: {found}")
+            if found
+            else ("-", f"data      {name}: bench data fetch {name}")
+        )
 
 
 def _models() -> Iterator[tuple[str, str]]:
@@ -86,7 +92,7 @@ def _models() -> Iterator[tuple[str, str]]:
 
     settings = read_settings()
     shelf = read_cards(settings.cards)
-    here = [name for name, card in shelf.cards.items() if availability(card, settings.weights).on_disk]
-    yield "ok", f"models    {len(here)} of {len(shelf.cards)} have their weights on this disk"
+    here = [name for name, card in shelf.items() if availability(card, settings.weights).on_disk]
+    yield "ok", f"models    {len(here)} of {len(shelf)} have their weights on this disk"
     for path, reason in shelf.broken.items():
         yield "FAIL", f"card      {path}: {reason}"

@@ -47,7 +47,11 @@ def list_models(pattern: str | None) -> int:
     for card in api.models(pattern):
         there = availability(card, settings.weights)
         table.add_row(
-            card.name, "yes" if there.on_disk else f"no: {there.note}", card.labels, ", ".join(card.training), card.source
+            card.name,
+            "yes" if there.on_disk else f"no: {there.note}",
+            card.labels,
+            ", ".join(card.training),
+            card.source,
         )
     Console().print(table)
     _warn_broken()
@@ -102,22 +106,40 @@ def _print_checks(checks: Sequence[Check]) -> int:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--arch", required=True, metavar="SOURCE:NAME", help="timm:resnet50, torchvision:vgg16, python:module:function, export."
+    "--arch",
+    required=True,
+    metavar="SOURCE:NAME",
+    help="timm:resnet50, torchvision:vgg16, python:module:function, export.",
 )
-@click.option("--weights", metavar="FILE", help=".safetensors, .pt, .pth or an exported .pt2 program.")
-@click.option("--labels", metavar="SPACE|FILE", help="imagenet1k (default), geirhos16, world16, or a YAML mapping file.")
+@click.option(
+    "--weights", metavar="FILE", help=".safetensors, .pt, .pth or an exported .pt2 program."
+)
+@click.option(
+    "--labels",
+    metavar="SPACE|FILE",
+    help="imagenet1k (default), geirhos16, world16, or a YAML mapping file.",
+)
 @click.option("--mean", help="Three numbers, comma separated.")
 @click.option("--std", help="Three numbers, comma separated.")
 @click.option("--size", type=int, help="Input side in pixels.")
 @click.option("--resize", type=int, help="Shorter side before the centre crop of natural images.")
 @click.option("--interpolation", help="bilinear, bicubic, ...")
 @click.option("--channels", type=click.Choice(["rgb", "bgr"]))
-@click.option("--scale", type=float, help="Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).")
-@click.option("--training", multiple=True, metavar="TAG", help="Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.")
+@click.option(
+    "--scale",
+    type=float,
+    help="Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).",
+)
+@click.option(
+    "--training",
+    multiple=True,
+    metavar="TAG",
+    help="Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.",
+)
 def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
 
-        bench register my-net --arch timm:resnet50 --weights checkpoint.pt
+    bench register my-net --arch timm:resnet50 --weights checkpoint.pt
     """
     from benchmark import api
 
@@ -127,7 +149,9 @@ def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
             given[key] = _three(given[key], f"--{key}")
     card, checks = api.register(name, arch, weights, **given)
     code = _print_checks(checks)
-    click.echo(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}). Next: bench run --model {card.name}")
+    click.echo(
+        f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}). Next: bench run --model {card.name}"
+    )
     return code
 
 
@@ -135,5 +159,7 @@ def _three(text: str, option: str) -> tuple[float, float, float]:
     try:
         first, second, third = (float(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(f"expected three numbers like 0.485,0.456,0.406, got '{text}'", param_hint=option) from None
+        raise click.BadParameter(
+            f"expected three numbers like 0.485,0.456,0.406, got '{text}'", param_hint=option
+        ) from None
     return first, second, third

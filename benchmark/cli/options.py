@@ -7,4 +7,6 @@ db_option = click.option(
     metavar="FILE|URL",
     help="Leaderboard: an SQLite file or a database URL (default: BENCH_DB, else results.db here).",
 )
-suite_option = click.option("--suite", "-s", metavar="NAME", help="One suite, or several separated by commas.")
+suite_option = click.option(
+    "--suite", "-s", metavar="NAME", help="One suite, or several separated by commas."
+)

@@ -18,16 +18,34 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--model", "-m", "models", multiple=True, metavar="PATTERN", help="Model names, globs or comma lists; repeatable."
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    metavar="PATTERN",
+    help="Model names, globs or comma lists; repeatable.",
 )
 @click.option("--suite", "-s", default="all", show_default=True, metavar="NAME|all")
-@click.option("--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]))
+@click.option(
+    "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"])
+)
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N")
 @click.option("--compile", "compile_model", is_flag=True, help="torch.compile the networks.")
-@click.option("--seed", default=0, show_default=True, help="Seed of everything random; one stream per stimulus.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, what is cached and what it would cost; run nothing.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Seed of everything random; one stream per stimulus.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the plan, what is cached and what it would cost; run nothing.",
+)
 @click.option("--strict", is_flag=True, help="Exit 3 where a suite does not apply to a model.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
 @db_option
@@ -76,7 +94,9 @@ def _batch(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:
-        raise click.BadParameter(f"expected 'auto' or a number of at least 1, got '{text}'", param_hint="--batch-size")
+        raise click.BadParameter(
+            f"expected 'auto' or a number of at least 1, got '{text}'", param_hint="--batch-size"
+        )
     return int(text)
 
 
@@ -106,7 +126,10 @@ def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
 
 
 def _print_report(report: RunReport, seconds: float) -> None:
-    counts = ", ".join(f"{number} {status}" for status, number in sorted(report.counts.items())) or "nothing to do"
+    counts = (
+        ", ".join(f"{number} {status}" for status, number in sorted(report.counts.items()))
+        or "nothing to do"
+    )
     click.echo(f"{counts} in {seconds:.0f} s", err=True)
     for name, reason in report.failed.items():
         click.echo(f"failed: {name}: {reason}", err=True)
@@ -133,11 +156,15 @@ def _print_plan(prepared: Prepared) -> None:
 
     table = Table(title=f"plan (leaderboard: {prepared.settings.db})", title_justify="left")
     for column in ("model", "suite", "space", "trials", "cached", "about"):
-        table.add_column(column, justify="right" if column in ("trials", "cached", "about") else "left")
+        table.add_column(
+            column, justify="right" if column in ("trials", "cached", "about") else "left"
+        )
     total = 0.0
     for row in estimates(prepared.tasks, prepared.settings, prepared.request.seed):
         table.add_row(row.model, row.suite, row.space, str(row.trials), row.cached, row.note)
         total += row.seconds
     console = Console()
     console.print(table)
-    console.print(f"about {total:.0f} s of computing for the rows whose speed is known", highlight=False)
+    console.print(
+        f"about {total:.0f} s of computing for the rows whose speed is known", highlight=False
+    )

@@ -38,7 +38,9 @@ def show_suite(name: str) -> int:
         for metric in suite.metrics:
             chance = f", chance {metric.chance:.4g}" if metric.chance is not None else ""
             mark = " (headline)" if metric.headline else ""
-            click.echo(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}; on {metric.role}]")
+            click.echo(
+                f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}; on {metric.role}]"
+            )
     return 0
 
 

@@ -13,7 +13,12 @@ from benchmark.errors import BenchError
 @click.command()
 @click.argument("observer")
 @click.option("--suite", "-s", default="cue-conflict", show_default=True, metavar="NAME")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="FILE.csv or FILE.parquet (default: CSV on standard output).")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False),
+    help="FILE.csv or FILE.parquet (default: CSV on standard output).",
+)
 @db_option
 def trials(observer: str, suite: str, output: str | None, db: str | None) -> int:
     """Every stored trial of one observer under one suite."""
@@ -33,7 +38,9 @@ def _parquet(frame: object, output: str) -> None:
     try:
         frame.to_parquet(output, index=False)  # type: ignore[attr-defined]
     except ImportError as error:
-        raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
+        raise BenchError(
+            "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."
+        ) from error
 
 
 @click.group("import")

@@ -5,7 +5,7 @@ import ctypes
 import ctypes.util
 import platform
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -19,7 +19,7 @@ _KEEP = 2**30
 
 
 def choose_device(wanted: str) -> str:
-    """"auto" -> "cuda", "mps" or "cpu", whichever is there first. A device that is not there is an error."""
+    """ "auto" -> "cuda", "mps" or "cpu", whichever is there first. A device that is not there is an error."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
@@ -27,22 +27,34 @@ def choose_device(wanted: str) -> str:
     kind = wanted.partition(":")[0]
     if not there.get(kind, False):
         have = ", ".join(name for name, is_there in there.items() if is_there)
-        raise BenchError(f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them.")
+        raise BenchError(
+            f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them."
+        )
     return wanted
 
 
-def make_policy(device: str, precision: Precision, *, compile_model: bool = False, seed: int = 0) -> Policy:
+def make_policy(
+    device: str, precision: str, *, compile_model: bool = False, seed: int = 0
+) -> Policy:
     """The policy of a run; the index of a device ("cuda:1") is not part of it."""
     kind = device.partition(":")[0]
+    if precision not in ("fp32", "tf32", "bf16"):
+        raise BenchError(f"precision is fp32, tf32 or bf16, not '{precision}'.")
     if precision == "tf32" and kind != "cuda":
-        raise BenchError(f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32.")
-    return Policy(kind, precision, compile_model, seed)
+        raise BenchError(
+            f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32."
+        )
+    return Policy(kind, cast(Precision, precision), compile_model, seed)
 
 
 @contextlib.contextmanager
 def numerics(policy: Policy) -> Iterator[None]:
     """Set the precision of matrix products for a run, and put back what was set before."""
-    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.get_num_threads())
+    before = (
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+        torch.get_num_threads(),
+    )
     tf32 = policy.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     try:

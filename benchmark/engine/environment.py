@@ -7,7 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("gestaltbench", "torch", "torchvision", "timm", "numpy", "pillow", "scipy", "sqlalchemy")
+PACKAGES = (
+    "gestaltbench",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pillow",
+    "scipy",
+    "sqlalchemy",
+)
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
@@ -44,7 +53,7 @@ def _revision(root: Path) -> dict[str, Any] | None:
         return None
     revision = _git(root, "rev-parse", "HEAD")
     status = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return revision and {"revision": revision, "dirty": bool(status)}
+    return {"revision": revision, "dirty": bool(status)} if revision else None
 
 
 def _git(root: Path, *words: str) -> str | None:

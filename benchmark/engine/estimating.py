@@ -50,7 +50,9 @@ def _estimate(task: Task, settings: Settings, store: Store | None) -> Estimate:
     cached = _cached(task, store) if store else 0
     if not there.on_disk:
         return Estimate(*names, task.trials, str(cached), there.note, 0.0)
-    return Estimate(*names, task.trials, str(cached), "stored" if cached >= task.trials else "to run", 0.0)
+    return Estimate(
+        *names, task.trials, str(cached), "stored" if cached >= task.trials else "to run", 0.0
+    )
 
 
 def _cached(task: Task, store: Store) -> int:

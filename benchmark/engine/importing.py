@@ -1,7 +1,7 @@
 """Published trials -> observers in the store. Scored like everything else, without any weights."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,22 @@ import numpy as np
 from benchmark.contracts import CHUNK, Array, Observer, Stimuli
 from benchmark.engine.scoring import IMPORTED
 from benchmark.keys import digest
+from benchmark.stimuli.names import stimulus_id
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_stimuli
 from benchmark.store import Chunk, Observation, Store
 
-KEPT = ("response", "condition", "session", "trial", "rt")
+KEPT = ("response", "session", "trial", "rt")
+
+
+#: What published tables call their networks -> what they are (Geirhos et al. 2019, texture-vs-shape).
+PUBLISHED_NAMES = {"resnet50-train-60-epochs": "resnet50-sin", "alexnet": "alexnet-caffe"}
+
+
+def observer_name(file: TrialFile) -> str:
+    """People keep their number; a published network is marked, lest it pass for a registered model."""
+    if file.kind == "human":
+        return file.observer
+    return f"{PUBLISHED_NAMES.get(file.observer, file.observer)} (published)"
 
 
 @dataclass
@@ -29,7 +41,7 @@ def import_trials(path: Path, store: Store, run: int) -> ImportReport:
     report = ImportReport()
     files = read_trials(path)
     for experiment in dict.fromkeys(file.experiment for file in files):
-        mine = [file for file in files if file.experiment == experiment]
+        mine = [_with_conditions(file) for file in files if file.experiment == experiment]
         for same_images in _by_images(mine):
             _import(same_images, store, run, report)
     return report
@@ -37,12 +49,19 @@ def import_trials(path: Path, store: Store, run: int) -> ImportReport:
 
 def _import(files: Sequence[TrialFile], store: Store, run: int, report: ImportReport) -> None:
     """The files of observers who answered the same images: one stimulus set, one observation per observer."""
-    stimuli = trial_stimuli(list(files))
+    stimuli = _labelled(trial_stimuli(list(files)))
     store.put_stimuli(stimuli)
-    for observer in dict.fromkeys(file.observer for file in files):
-        mine = [file for file in files if file.observer == observer]
+    for observer in dict.fromkeys(map(observer_name, files)):
+        mine = [file for file in files if observer_name(file) == observer]
         columns = _ordered(_joined(mine), stimuli)
-        key = digest([IMPORTED, observer, stimuli.digest, columns["response"].tolist(), columns["condition"].tolist()])
+        key = digest(
+            [
+                IMPORTED,
+                observer,
+                stimuli.digest,
+                columns["response"].tolist(),
+            ]
+        )
         report.observers.setdefault(stimuli.name, []).append(observer)
         if store.complete(key):
             report.known += 1
@@ -52,7 +71,24 @@ def _import(files: Sequence[TrialFile], store: Store, run: int, report: ImportRe
         report.trials += len(stimuli)
 
 
-def _put(store: Store, run: int, observer: int, stimuli: Stimuli, key: str, columns: dict[str, Array]) -> None:
+def _with_conditions(file: TrialFile) -> TrialFile:
+    """One image under eight degradations is eight stimuli: "c05/n02134084_5274.png"."""
+    pairs = zip(file.columns["condition"], file.columns["stimulus"], strict=True)
+    names = [stimulus_id(str(condition), str(image)) for condition, image in pairs]
+    return replace(file, columns={**file.columns, "stimulus": np.array(names)})
+
+
+def _labelled(stimuli: Stimuli) -> Stimuli:
+    """The set with a label column "condition" where its names carry one."""
+    conditions = [name.rpartition("/")[0] for name in stimuli.ids]
+    if not any(conditions):
+        return stimuli
+    return replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
+
+
+def _put(
+    store: Store, run: int, observer: int, stimuli: Stimuli, key: str, columns: dict[str, Array]
+) -> None:
     n = len(stimuli)
     store.put_observation(
         run,
@@ -74,7 +110,12 @@ def _put(store: Store, run: int, observer: int, stimuli: Stimuli, key: str, colu
     store.put_chunks(
         run,
         [
-            Chunk(key, start // CHUNK, start, {name: values[start : start + CHUNK] for name, values in columns.items()})
+            Chunk(
+                key,
+                start // CHUNK,
+                start,
+                {name: values[start : start + CHUNK] for name, values in columns.items()},
+            )
             for start in range(0, n, CHUNK)
         ],
     )

@@ -27,7 +27,9 @@ class Task:
         return sum(len(block.stimuli) for block in self.plan.blocks)
 
 
-def plan_tasks(cards: Iterable[ModelCard], suites: Sequence[Suite], settings: Settings, limit: int | None) -> list[Task]:
+def plan_tasks(
+    cards: Iterable[ModelCard], suites: Sequence[Suite], settings: Settings, limit: int | None
+) -> list[Task]:
     """Every card under every suite. Plans of one suite and space are made once and shared by all cards."""
     plans = _Plans(settings, limit)
     return [task for card in cards for suite in suites for task in _tasks(card, suite, plans)]
@@ -68,7 +70,9 @@ def _tasks(card: ModelCard, suite: Suite, plans: _Plans) -> Iterator[Task]:
             planned.append(Task(card, suite, space, plans.get(suite, space)))
         except MissingStimuli as error:
             missing.append(str(error))
-    yield from planned or [Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason or "; ".join(missing))]
+    yield from planned or [
+        Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason or "; ".join(missing))
+    ]
 
 
 def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:

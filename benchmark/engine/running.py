@@ -3,16 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
-from benchmark.contracts import Observer, Policy, Suite
+from benchmark.contracts import Observer, ObserverKind, Policy, Suite
 from benchmark.engine import tuning
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
 from benchmark.engine.planning import Task
-from benchmark.engine.scoring import score_imported, score_keys
+from benchmark.engine.scoring import Scorer
 from benchmark.engine.walking import Job, Reporter, Resident, Walk, chunk_count, chunk_index
 from benchmark.errors import BenchError
 from benchmark.keys import observation_key
@@ -23,6 +23,7 @@ from registry.ideal import IdealObserver
 from registry.load import load_observer
 from registry.model import LoadedModel
 
+Status = Literal["done", "cached", "not applicable", "failed"]
 CPU_BYTES = 4 * 2**30
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations
 
@@ -41,7 +42,7 @@ class RunOptions:
 class RunReport:
     """What a run did: per task "done", "cached", "not applicable" or "failed", with the reasons of the last two."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[Status] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     decoded: int = 0
@@ -72,7 +73,11 @@ class Loaded:
 
 
 def execute(
-    tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: RunReporter
+    tasks: Sequence[Task],
+    store: Store,
+    settings: Settings,
+    options: RunOptions,
+    reporter: RunReporter,
 ) -> RunReport:
     """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
     keep_pages()
@@ -82,11 +87,21 @@ def execute(
     try:
         with numerics(options.policy):
             _Run(store, run, settings, options, reporter, report).all(tasks)
-        score_imported(store, run, suites_of(tasks))
         status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
     finally:
         store.end_run(run, status)
     return report
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """A task whose trials are stored, or whose observer failed. The network itself is no longer needed."""
+
+    row: int
+    failure: str
+    task: Task
+    observations: list[Observation]
+    worked: bool
 
 
 @dataclass(frozen=True)
@@ -99,22 +114,42 @@ class _Run:
     report: RunReport
 
     def all(self, tasks: Sequence[Task]) -> None:
-        walk = Walk(self.store, self.run, self.options.policy.seed, self.options.device, self.reporter)
+        walk = Walk(
+            self.store, self.run, self.options.policy.seed, self.options.device, self.reporter
+        )
+        waiting: list[_Answered] = []
         for group in self._groups(tasks):
-            self._group(group, walk)
+            waiting += self._group(group, walk)
         self.report.decoded = walk.decoded
+        scorers = {suite.name: Scorer(self.store, self.run, suite) for suite in suites_of(tasks)}
+        for answered in waiting:
+            self._finish(answered, scorers[answered.task.suite.name])
+        for scorer in scorers.values():
+            scorer.imported()
 
-    def _group(self, group: Sequence[Loaded], walk: Walk) -> None:
-        jobs = [job for loaded in group for task in loaded.tasks for job in self._jobs(loaded, task)]
+    def _group(self, group: Sequence[Loaded], walk: Walk) -> list[_Answered]:
+        """Make every missing observation of the group. Scores wait until everybody has answered."""
+        jobs = [
+            job for loaded in group for task in loaded.tasks for job in self._jobs(loaded, task)
+        ]
         for loaded in group:
             self._tune(loaded.resident, jobs)
             owed = sum(_trials(job) for job in jobs if job.resident is loaded.resident)
             self.reporter.expect(loaded.resident.name, owed)
         walk.show(jobs)
         worked = {job.key for job in jobs}
-        for loaded in group:
-            for task in loaded.tasks:
-                self._finish(loaded, task, worked)
+        return [
+            _Answered(
+                loaded.row,
+                loaded.resident.failure,
+                task,
+                observations,
+                any(o.key in worked for o in observations),
+            )
+            for loaded in group
+            for task in loaded.tasks
+            for observations in [self._observations(loaded, task)]
+        ]
 
     def _groups(self, tasks: Sequence[Task]) -> Iterator[list[Loaded]]:
         """Observers in groups whose weights fit in memory together, so that they share decoding."""
@@ -148,9 +183,13 @@ class _Run:
             for task in wanted:
                 self._record(None, task, "failed", str(error))
             return None
-        resident = Resident(card.name, observer if isinstance(observer, IdealObserver) else _unfed(observer))
-        kind = "ideal" if isinstance(observer, IdealObserver) else "network"
-        row = self.store.put_observer(Observer(card.name, kind, observer.identity, card.model_dump(mode="json")))
+        resident = Resident(
+            card.name, observer if isinstance(observer, IdealObserver) else _unfed(observer)
+        )
+        kind: ObserverKind = "ideal" if isinstance(observer, IdealObserver) else "network"
+        row = self.store.put_observer(
+            Observer(card.name, kind, observer.identity, card.model_dump(mode="json"))
+        )
         return Loaded(resident, observer.identity, row, tuple(wanted))
 
     def _does_not_apply(self, task: Task) -> bool:
@@ -172,7 +211,9 @@ class _Run:
     def _put(self, loaded: Loaded, task: Task, key: str) -> None:
         for observation in self._observations(loaded, task):
             if observation.key == key:
-                stimuli = next(b.stimuli for b in task.plan.blocks if b.stimuli.digest == observation.stimuli)
+                stimuli = next(
+                    b.stimuli for b in task.plan.blocks if b.stimuli.digest == observation.stimuli
+                )
                 self.store.put_stimuli(stimuli)
                 self.store.put_observation(self.run, observation)
 
@@ -198,31 +239,34 @@ class _Run:
 
     def _tune(self, resident: Resident, jobs: Sequence[Job]) -> None:
         """Only what has work is tuned. A batch size that the user gave is used as given."""
-        if isinstance(resident.observer, IdealObserver) or not any(job.resident is resident for job in jobs):
+        if isinstance(resident.observer, IdealObserver) or not any(
+            job.resident is resident for job in jobs
+        ):
             return
         model, device = resident.observer.model, self.options.device
         found = tuning.plain(self.options.batch) if self.options.batch else self._tuned(model)
         torch.set_num_threads(found.threads)
-        resident.observer = tuning.feed(model, found, device=device, compile_model=self.options.policy.compile)
+        resident.observer = tuning.feed(
+            model, found, device=device, compile_model=self.options.policy.compile
+        )
         resident.batch = found.batch
 
     def _tuned(self, model: LoadedModel) -> tuning.Tuning:
         return tuning.tune(model, self.options.device, self.settings.tuning)
 
-    def _finish(self, loaded: Loaded, task: Task, worked: set[str]) -> None:
-        if loaded.resident.failure:
-            self._record(loaded.row, task, "failed", loaded.resident.failure)
+    def _finish(self, answered: _Answered, scorer: Scorer) -> None:
+        task = answered.task
+        if answered.failure:
+            self._record(answered.row, task, "failed", answered.failure)
             return
-        observations = self._observations(loaded, task)
         try:
-            fresh = score_keys(self.store, self.run, task.suite, observations, task.plan.missing)
-        except BenchError as error:
-            self._record(loaded.row, task, "failed", str(error))
+            fresh = scorer.observer(answered.observations, task.plan.missing)
+        except (BenchError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            self._record(answered.row, task, "failed", f"scoring failed: {error}")
             return
-        done = fresh or any(observation.key in worked for observation in observations)
-        self._record(loaded.row, task, "done" if done else "cached", "")
+        self._record(answered.row, task, "done" if fresh or answered.worked else "cached", "")
 
-    def _record(self, row: int | None, task: Task, status: str, reason: str) -> None:
+    def _record(self, row: int | None, task: Task, status: Status, reason: str) -> None:
         name = f"{task.card.name} under {task.suite.name}"
         self.report.counts[status] += 1
         if status == "failed":
@@ -230,11 +274,13 @@ class _Run:
         elif status == "not applicable":
             self.report.skipped[name] = reason
         if status != "cached":
-            self.store.put_outcome(self.run, row, task.card.name, task.suite.name, task.space, status, reason)
+            self.store.put_outcome(
+                self.run, row, task.card.name, task.suite.name, task.space, status, reason
+            )
 
 
 def _unfed(model: LoadedModel) -> tuning.Feed:
-    return tuning.Feed(model, tuning.PLAIN, model.forward)
+    return tuning.Feed(model, tuning.plain(1), model.forward)
 
 
 def _by_card(tasks: Sequence[Task]) -> list[tuple[ModelCard, list[Task]]]:
@@ -252,7 +298,9 @@ def _bytes(resident: Resident) -> int:
     """Bytes of weights, twice: the tuned form is kept beside the plain one."""
     if isinstance(resident.observer, IdealObserver):
         return 0
-    return 2 * sum(p.numel() * p.element_size() for p in resident.observer.model.module.parameters())
+    return 2 * sum(
+        p.numel() * p.element_size() for p in resident.observer.model.module.parameters()
+    )
 
 
 def _budget(device: str) -> int:

@@ -1,108 +1,195 @@
-"""Stored trials -> stored scores: for the observers that were run, for imported ones, and for groups of people."""
+"""Stored trials -> stored scores: for the observers that were run, for imported ones, for people pooled."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.keys import digest, score_code
-from benchmark.stats import bootstrap_ratio, mean_interval
-from benchmark.store import Observation, ScoreSet, Store
+from benchmark.stats import bootstrap_ratio
+from benchmark.store import Observation, ScoreSet, Store, StoredObservation
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"
-PEOPLE_MEAN, PEOPLE_POOLED = "people (mean)", "people (pooled)"
+PEOPLE = "people (pooled)"
+PUBLISHED_SPACE = "geirhos16"
+
+Sets = Mapping[str, str]  # role -> stimuli digest
+Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it
 
 
-def score_keys(
-    store: Store, run: int, suite: Suite, observations: Sequence[Observation], missing: Mapping[str, str]
-) -> bool:
-    """Score one observer's complete observations under one suite. False where these scores are already stored."""
-    first = observations[0]
-    target = ScoreSet(
-        observer=first.observer,
-        suite=suite.name,
-        version=suite.version,
-        space=first.space,
-        code=score_code(suite),
-        stimuli={o.role: o.stimuli for o in observations},
-        keys=tuple(o.key for o in observations),
-    )
-    if store.has_scores(target):
-        return False
-    store.put_scores(run, target, suite.score(suite.config, store.trials(target.keys, missing)))
-    return True
+@dataclass(frozen=True)
+class Answers:
+    """An observer's trials on a collection of sets, and the observations that they come from."""
+
+    trials: Trials
+    keys: tuple[str, ...]
+    human: bool = False
 
 
-Sets = dict[str, str]  # role -> stimuli digest
+@dataclass(frozen=True)
+class Scorer:
+    """Scores one suite of one leaderboard. Trials of people are read once per collection of sets."""
 
+    store: Store
+    run: int
+    suite: Suite
+    _answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
 
-def score_imported(store: Store, run: int, suites: Sequence[Suite]) -> int:
-    """Score every imported observer on its own stimuli and on each stimulus set that networks were shown.
+    def observer(self, observations: Sequence[Observation], missing: Mapping[str, str]) -> bool:
+        """Score an observer that was run. False where the very same scores are stored already."""
+        first, sets = observations[0], {o.role: o.stimuli for o in observations}
+        name = next((row.name for row in self.store.observers() if row.id == first.observer), "")
+        peers = self._peers(first.space, sets, name)
+        keys = tuple(o.key for o in observations)
+        target = self._target(first.observer, first.space, sets, (*keys, *_keys_of(peers)))
+        if self.store.has_scores(target):
+            return False
+        self._put(target, self.store.trials(keys, missing), peers)
+        return True
 
-    A set of which some images are not in the imported trials is left out: an observer is compared on all
-    images of a set or not at all. Returns the number of new score sets.
-    """
-    imported = store.observations(suite=IMPORTED)
-    return sum(_score_imported(store, run, suite, imported) for suite in suites if suite.experiments)
+    def imported(self) -> int:
+        """Score every imported observer on its own stimuli and on each collection that networks were shown.
 
+        A set of which some images are not in the imported trials is left out: an observer is compared on all
+        images of a set or on none. Returns the number of new score sets.
+        """
+        return sum(self._collection(sets) for sets in self._collections())
 
-def _score_imported(store: Store, run: int, suite: Suite, imported: Sequence[Observation]) -> int:
-    names = {record.digest: record.name for record in store.stimuli_names()}
-    mine = [o for o in imported if names[o.stimuli] in suite.experiments]
-    by_observer: dict[int, dict[str, Observation]] = {}
-    for observation in mine:
-        by_observer.setdefault(observation.observer, {})[suite.experiments[names[observation.stimuli]]] = observation
-    collections = [*_collections(store, suite), *_own(by_observer)]
-    made = 0
-    for sets in _distinct(collections):
-        answered = {
-            observer: trials
-            for observer, found in by_observer.items()
-            if (trials := _restricted(store, found, sets)) is not None
-        }
-        for observer, trials in answered.items():
-            target = _target(suite, observer, sets, _roles(trials), _keys(by_observer[observer], sets))
-            if not store.has_scores(target):
-                store.put_scores(run, target, suite.score(suite.config, trials))
+    def again(self) -> int:
+        """Score once more what the board shows, with today's code. Returns the number of new score sets."""
+        mine = {o.key: o for o in self.store.observations(suite=self.suite.name)}
+        made = 0
+        for shown in self.store.score_sets(self.suite.name):
+            observations = [
+                mine[key]
+                for key in shown.keys
+                if key in mine and mine[key].observer == shown.observer
+            ]
+            if observations and all(self.store.complete(o.key) for o in observations):
+                made += self.observer(observations, observations[0].details.get("missing", {}))
+        return made + self.imported()
+
+    def _collection(self, sets: Sets) -> int:
+        answers = self._imported_answers(sets)
+        ids = {row.name: row.id for row in self.store.observers()}
+        made = 0
+        for name, mine in answers.items():
+            peers = {
+                other: theirs
+                for other, theirs in answers.items()
+                if self.suite.compare is not None and theirs.human and other != name
+            }
+            keys = (*mine.keys, *_keys_of(peers))
+            target = self._target(ids[name], PUBLISHED_SPACE, _shown(sets, mine.trials), keys)
+            if not self.store.has_scores(target):
+                self._put(target, mine.trials, peers)
                 made += 1
-        made += _put_people(store, run, suite, sets, answered)
-    return made
+        return made + self._pooled(sets, [one for one in answers.values() if one.human])
+
+    def _pooled(self, sets: Sets, people: Sequence[Answers]) -> int:
+        """All people as one observer: sums over their trials, bootstrap over people."""
+        if len(people) < 2:
+            return 0
+        row = self.store.put_observer(Observer(PEOPLE, "group", digest(PEOPLE)))
+        keys = tuple(key for one in people for key in one.keys)
+        roles = set().union(*(_roles(one.trials) for one in people))
+        shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
+        target = self._target(row, PUBLISHED_SPACE, shown, keys)
+        if self.store.has_scores(target):
+            return 0
+        scores = (
+            pooled_score(metric, [one.trials for one in people]) for metric in self.suite.metrics
+        )
+        self.store.put_scores(self.run, target, [score for score in scores if score is not None])
+        return 1
+
+    def _target(self, observer: int, space: str, sets: Sets, keys: tuple[str, ...]) -> ScoreSet:
+        suite = self.suite
+        return ScoreSet(
+            observer, suite.name, suite.version, space, score_code(suite), dict(sets), keys
+        )
+
+    def _put(self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers]) -> None:
+        suite = self.suite
+        scores = list(suite.score(suite.config, trials))
+        if suite.compare is not None:
+            theirs = {name: one.trials for name, one in peers.items()}
+            scores += suite.compare(suite.config, trials, theirs)
+        self.store.put_scores(self.run, target, scores)
+
+    def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
+        """Who an observer is compared with: people; in the built-in world, ideal observers. Never itself."""
+        if self.suite.compare is None:
+            return {}
+        if space == PUBLISHED_SPACE:
+            found = {n: one for n, one in self._imported_answers(sets).items() if one.human}
+        else:
+            found = self._ideal_answers(sets)
+        return {other: one for other, one in found.items() if other != name}
+
+    def _ideal_answers(self, sets: Sets) -> dict[str, Answers]:
+        wanted = set(sets.items())
+        found: dict[str, Answers] = {}
+        for row in self.store.observers():
+            if row.kind == "ideal":
+                mine = self.store.observations(observer=row.name, suite=self.suite.name)
+                keys = tuple(
+                    o.key
+                    for o in mine
+                    if (o.role, o.stimuli) in wanted and self.store.complete(o.key)
+                )
+                if len(keys) == len(wanted):
+                    found[row.name] = Answers(self.store.trials(keys), keys)
+        return found
+
+    def _imported_answers(self, sets: Sets) -> dict[str, Answers]:
+        key = digest(sets)
+        if key not in self._answers:
+            self._answers[key] = dict(self._read_imported(sets))
+        return self._answers[key]
+
+    def _read_imported(self, sets: Sets) -> Iterator[tuple[str, Answers]]:
+        kinds = {row.name: row.kind for row in self.store.observers()}
+        for name, found in imported_roles(self.store, self.suite).items():
+            trials = restricted(self.store, found, sets)
+            if trials is not None:
+                keys = tuple(found[role].key for role in sorted(_roles(trials)))
+                yield name, Answers(trials, keys, kinds[name] == "human")
+
+    def _collections(self) -> list[Sets]:
+        """Collections of sets that networks were shown, and those that imported observers answered."""
+        found: list[Sets] = [
+            dict(made.stimuli)
+            for made in self.store.score_sets(self.suite.name)
+            if made.space == PUBLISHED_SPACE
+        ]
+        for roles in imported_roles(self.store, self.suite).values():
+            found.append({role: observation.stimuli for role, observation in roles.items()})
+        return list({digest(sets): sets for sets in found if sets}.values())
 
 
-def _collections(store: Store, suite: Suite) -> Iterator[Sets]:
-    """The stimulus sets that networks were shown under this suite, role by role."""
-    by_observer: dict[tuple[int, str], Sets] = {}
-    for observation in store.observations(suite=suite.name):
-        by_observer.setdefault((observation.observer, observation.space), {})[observation.role] = observation.stimuli
-    yield from by_observer.values()
+def imported_roles(store: Store, suite: Suite) -> dict[str, Found]:
+    """Imported observers by name: what each answered of the suite's stimuli, by role."""
+    names = {record.digest: record.name for record in store.stimuli_names()}
+    found: dict[str, Found] = {}
+    for observation in store.observations(suite=IMPORTED):
+        role = suite.experiments.get(names[observation.stimuli])
+        if role is not None:
+            found.setdefault(observation.observer_name, {})[role] = observation
+    return found
 
 
-def _own(by_observer: Mapping[int, Mapping[str, Observation]]) -> Iterator[Sets]:
-    for found in by_observer.values():
-        yield {role: observation.stimuli for role, observation in found.items()}
-
-
-def _distinct(collections: Sequence[Sets]) -> list[Sets]:
-    return list({digest(sets): sets for sets in collections}.values())
-
-
-def _keys(found: Mapping[str, Observation], sets: Sets) -> tuple[str, ...]:
-    return tuple(found[role].key for role in sorted(sets) if role in found)
-
-
-def _restricted(store: Store, found: Mapping[str, Observation], sets: Sets) -> Trials | None:
-    """An imported observer's trials on exactly the images of `sets`; None where none of its roles cover them."""
+def restricted(store: Store, found: Found, sets: Sets) -> Trials | None:
+    """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
     parts = [
         part
-        for role, stimuli in sets.items()
+        for role, stimuli in sorted(sets.items())
         if role in found and (part := _covering(store, found[role], role, stimuli)) is not None
     ]
-    if not parts:
-        return None
-    return Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0].columns})
+    return _stacked(parts) if parts else None
 
 
 def _covering(store: Store, observation: Observation, role: str, stimuli: str) -> Trials | None:
@@ -114,91 +201,67 @@ def _covering(store: Store, observation: Observation, role: str, stimuli: str) -
     return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
 
 
-def _target(suite: Suite, observer: int, sets: Sets, roles: set[str], keys: tuple[str, ...]) -> ScoreSet:
-    stimuli = {role: value for role, value in sets.items() if role in roles}
-    return ScoreSet(observer, suite.name, suite.version, "geirhos16", score_code(suite), stimuli, keys)
+def _stacked(parts: Sequence[Trials]) -> Trials:
+    """Tables below one another; a text column that a part lacks is "" there (numbers: NaN)."""
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    return Trials(
+        {name: np.concatenate([_column(part, name, parts) for part in parts]) for name in names}
+    )
 
 
-def _put_people(store: Store, run: int, suite: Suite, sets: Sets, answered: Mapping[int, Trials]) -> int:
-    """Two group rows: the mean over people, and all their trials pooled. They differ (.9576 and .9587)."""
-    humans = {row.id for row in store.observers() if row.kind == "human" and row.name not in (PEOPLE_MEAN, PEOPLE_POOLED)}
-    people = [trials for observer, trials in answered.items() if observer in humans]
-    if len(people) < 2:
-        return 0
-    made = 0
-    members = digest(sorted(o for o in answered if o in humans))
-    roles = set().union(*map(_roles, people))
-    for name, combine in ((PEOPLE_MEAN, _mean), (PEOPLE_POOLED, _pooled)):
-        observer = store.put_observer(Observer(name, "human", digest(name)))
-        target = _target(suite, observer, sets, roles, (f"group:{members}",))
-        if store.has_scores(target):
-            continue
-        scores = [
-            score
-            for metric in suite.metrics
-            if metric.ratio is not None and (score := _group_score(metric, people, combine)) is not None
-        ]
-        store.put_scores(run, target, scores)
-        made += 1
-    return made
+def _column(part: Trials, name: str, parts: Sequence[Trials]) -> NDArray[np.generic]:
+    if name in part.columns:
+        return part[name]
+    like = next(other[name] for other in parts if name in other.columns)
+    return np.full((len(part), *like.shape[1:]), "" if like.dtype.kind == "U" else np.nan)
 
 
 def _roles(trials: Trials) -> set[str]:
     return set(np.unique(trials["role"]).tolist())
 
 
-Sums = NDArray[np.float64]  # [people, 2]: sums of numerator and denominator
+def _shown(sets: Sets, trials: Trials) -> Sets:
+    return {role: stimuli for role, stimuli in sets.items() if role in _roles(trials)}
 
 
-def _group_score(metric: Metric, people: Sequence[Trials], combine: Callable[[Sums], tuple[float, tuple[float, float], str]]) -> Score | None:
-    parts = [part for trials in people if len(part := trials.of(metric.role))]
-    if metric.ratio is None or len(parts) < 2:
+def _keys_of(peers: Mapping[str, Answers]) -> tuple[str, ...]:
+    return tuple(sorted(key for one in peers.values() for key in one.keys))
+
+
+def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
+    """A ratio metric over all people's trials together; the interval resamples people. None: not measured."""
+    if metric.ratio is None:
         return None
-    sums = np.array([[values.sum() for values in metric.ratio(part)] for part in parts], dtype=np.float64)
+    parts = [part for trials in people if len(part := trials.of(metric.role))]
+    if len(parts) < 2:
+        return None
+    sums = np.array(
+        [[values.sum() for values in metric.ratio(part)] for part in parts], dtype=np.float64
+    )
     n = sum(len(part) for part in parts)
-    if not sums[:, 1].all():
-        return Score(metric.name, None, "an observer has no trial that counts", n=n, role=metric.role)
-    value, (low, high), method = combine(sums)
+    if not sums[:, 1].sum():
+        return Score(metric.name, None, "no trial of anybody counts", n=n, role=metric.role)
+    low, high = bootstrap_ratio(sums[:, 0], sums[:, 1])
+    value = float(sums[:, 0].sum() / sums[:, 1].sum())
+    method = f"bootstrap over {len(sums)} people"
     return Score(metric.name, value, low=low, high=high, method=method, n=n, role=metric.role)
 
 
-def _mean(sums: Sums) -> tuple[float, tuple[float, float], str]:
-    values = sums[:, 0] / sums[:, 1]
-    return float(values.mean()), mean_interval(values), f"t over {len(values)} observers"
+def suite_trials(
+    store: Store, suite: Suite, observer: str, like: Sets | None = None
+) -> Trials | None:
+    """An observer's trials under a suite: of its newest scores, else of imported tables. None without any.
 
-
-def _pooled(sums: Sums) -> tuple[float, tuple[float, float], str]:
-    value = float(sums[:, 0].sum() / sums[:, 1].sum())
-    return value, bootstrap_ratio(sums[:, 0], sums[:, 1]), f"bootstrap over {len(sums)} observers"
-
-
-
-
-
-def suite_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
-    """An observer's trials under a suite: its newest own run of each role, else imported trials. None without any."""
-    own = {(o.space, o.role, o.stimuli): o.key for o in store.observations(observer=observer, suite=suite.name)}
-    if own:
-        return store.trials(tuple(own.values()))
-    names = {record.digest: record.name for record in store.stimuli_names()}
-    found = {
-        suite.experiments[names[o.stimuli]]: o
-        for o in store.observations(observer=observer, suite=IMPORTED)
-        if names[o.stimuli] in suite.experiments
-    }
-    return _restricted(store, found, {role: o.stimuli for role, o in found.items()}) if found else None
-
-
-def rescore_all(store: Store, run: int, suites: Sequence[Suite]) -> int:
-    """Score every complete stored observation and every imported one with the code of today."""
-    made = 0
-    for suite in suites:
-        groups: dict[tuple[int, str, str], list[Observation]] = {}
-        for observation in store.observations(suite=suite.name):
-            if observation.version == suite.version and store.complete(observation.key):
-                limit = digest(observation.details.get("collection", ""))
-                groups.setdefault((observation.observer, observation.space, limit), []).append(observation)
-        for observations in groups.values():
-            missing = observations[0].details.get("missing", {})
-            made += score_keys(store, run, suite, observations, missing)
-    return made + score_imported(store, run, suites)
+    like: role -> digest of the sets to prefer, where there are several (two observers are then compared on
+    the same images).
+    """
+    ids = {row.id: row.name for row in store.observers()}
+    mine = [made for made in store.score_sets(suite.name) if ids.get(made.observer) == observer]
+    found = imported_roles(store, suite).get(observer)
+    if found:
+        return restricted(store, found, {role: one.stimuli for role, one in found.items()})
+    if not mine:
+        return None
+    chosen = next((made for made in mine if like and dict(made.stimuli) == dict(like)), mine[-1])
+    own = {o.key for o in store.observations(observer=observer, suite=suite.name)}
+    return store.trials(tuple(key for key in chosen.keys if key in own))

@@ -4,23 +4,31 @@ Tuning moves float noise only. Decisions do not change with it: what lies near a
 path (see `views`).
 """
 
+import copy
+import functools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from benchmark.keys import digest
 from registry.fold import fold_batch_norm
 from registry.model import LoadedModel
 
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
 GAIN = 0.97  # a change must save 3 % to be taken: smaller ones are noise
-_SECONDS = 1.0  # per candidate, at most
+_SECONDS, _PASSES = 0.3, 3  # per candidate, at most
+
+Clock = Callable[[], float]
+Run = Callable[[torch.Tensor], torch.Tensor]
+Form = Callable[[bool, bool], LoadedModel]  # (folded, channels last) -> the model in that form
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,9 @@ class Tuning:
     threads: int = 1
 
 
-PLAIN = Tuning(batch=32, threads=max(1, (os.cpu_count() or 2) // 1))
-
-
 def plain(batch: int) -> Tuning:
     """The untuned setting at a batch size that the user gave."""
-    return replace(PLAIN, batch=batch, threads=torch.get_num_threads())
+    return Tuning(batch, threads=torch.get_num_threads())
 
 
 @dataclass(frozen=True)
@@ -47,29 +52,31 @@ class Feed:
 
     model: LoadedModel
     tuning: Tuning
-    run: Callable[[torch.Tensor], torch.Tensor]
+    run: Run
 
 
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> Feed:
     """Bring a loaded model into its tuned form on a device. The plain path stays as `model.forward`."""
-    fast = _fast(model, tuning)
+    fast = _fast(model, tuning.folded, tuning.channels_last)
     if compile_model:
-        fast = replace_module(fast, torch.compile(fast.module))
-    layout = torch.channels_last if tuning.channels_last else torch.contiguous_format
+        fast = replace_module(fast, cast(nn.Module, torch.compile(fast.module)))
+    return Feed(model, tuning, _runner(fast, tuning.channels_last, device))
+
+
+def _runner(fast: LoadedModel, channels_last: bool, device: str) -> Run:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def run(images: torch.Tensor) -> torch.Tensor:
         return fast.forward(images.to(device).contiguous(memory_format=layout))
 
-    return Feed(model, tuning, run)
+    return run
 
 
-def _fast(model: LoadedModel, tuning: Tuning) -> LoadedModel:
+def _fast(model: LoadedModel, folded: bool, channels_last: bool) -> LoadedModel:
     module = model.module
-    if tuning.folded:
-        module = fold_batch_norm(module, example(model, 2)) or module
-    if tuning.channels_last:
-        import copy
-
+    if folded:
+        module = fold_batch_norm(module, model.normalise(example(model, 2))) or module
+    if channels_last:
         module = copy.deepcopy(module) if module is model.module else module
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model if module is model.module else replace_module(model, module)
@@ -82,14 +89,14 @@ def replace_module(model: LoadedModel, module: nn.Module) -> LoadedModel:
 
 def example(model: LoadedModel, batch: int) -> torch.Tensor:
     """Grey-level noise at the model's input: [batch, 3, size, size] in [0,1], always the same."""
-    size = model.card.preprocess.size if model.card.preprocess else 224
+    size = model.preprocess.size
     noise = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
     device = next((p.device for p in model.module.parameters()), torch.device("cpu"))
     return noise.to(device)
 
 
 def tune(model: LoadedModel, device: str, notes: Path) -> Tuning:
-    """The remembered setting of this model on this device, or a new one, measured and remembered."""
+    """The remembered setting of this architecture on this device, or a new one, measured and remembered."""
     key = _key(model, device)
     known = _read(notes).get(key)
     if known is not None:
@@ -102,19 +109,59 @@ def tune(model: LoadedModel, device: str, notes: Path) -> Tuning:
 
 def _key(model: LoadedModel, device: str) -> str:
     name = torch.cuda.get_device_name() if device.startswith("cuda") else f"{os.cpu_count()} cores"
-    return f"{model.identity[:16]} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
+    arch = digest([model.card.source, model.card.arch, model.card.options, model.preprocess.size])[
+        :16
+    ]
+    return f"{arch} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
 
 
 def _search(model: LoadedModel, device: str) -> Tuning:
+    """Form, then batch, then threads, each at the best of what came before.
+
+    On a CPU the first two are judged by one thread's processor time, which other work on the machine does
+    not disturb; only the number of threads needs the wall clock.
+    """
     gpu = device.startswith("cuda")
-    start = Tuning(64 if gpu else 8, channels_last=False, folded=False, threads=torch.get_num_threads())
-    best, cost = start, _cost(model, start, device)
-    for candidates in (_forms, _batches(gpu), _threads):
-        for candidate in candidates(best):
-            seconds = _cost(model, candidate, device)
+    threads = torch.get_num_threads()
+    clock = time.perf_counter if gpu else time.process_time
+    trial = _Trial(model, device, functools.cache(lambda *form: _fast(model, *form)))
+    best = Tuning(64 if gpu else 8, threads=threads if gpu else 1)
+    best = trial.cheapest(best, _forms(best), clock)
+    best = trial.cheapest(best, _batches(best, gpu), clock)
+    if gpu or threads == 1:
+        return best
+    return trial.cheapest(best, (replace(best, threads=threads),), time.perf_counter)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Measures settings of one model; every form of it is made once."""
+
+    model: LoadedModel
+    device: str
+    form: Form
+
+    def cheapest(self, start: Tuning, others: Iterable[Tuning], clock: Clock) -> Tuning:
+        """`start`, or the one of `others` that saves most, if that is more than noise."""
+        best, cost = start, self.cost(start, clock)
+        for candidate in others:
+            seconds = self.cost(candidate, clock)
             if seconds < cost * GAIN:
                 best, cost = candidate, seconds
-    return best
+        return best
+
+    def cost(self, tuning: Tuning, clock: Clock) -> float:
+        """Seconds per image, the best of a few passes; infinite where the device cannot hold the batch."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(tuning.threads)
+        try:
+            fast = self.form(tuning.folded, tuning.channels_last)
+            run = _runner(fast, tuning.channels_last, self.device)
+            return _best_pass(run, example(self.model, tuning.batch), clock) / tuning.batch
+        except RuntimeError:
+            return float("inf")
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _forms(tuning: Tuning) -> Iterator[Tuning]:
@@ -123,46 +170,28 @@ def _forms(tuning: Tuning) -> Iterator[Tuning]:
     yield replace(tuning, folded=True, channels_last=True)
 
 
-def _batches(gpu: bool) -> Callable[[Tuning], Iterator[Tuning]]:
+def _batches(tuning: Tuning, gpu: bool) -> Iterator[Tuning]:
     sizes = GPU_BATCHES if gpu else CPU_BATCHES
-    return lambda tuning: (replace(tuning, batch=size) for size in sizes if size != tuning.batch)
+    return (replace(tuning, batch=size) for size in sizes if size != tuning.batch)
 
 
-def _threads(tuning: Tuning) -> Iterator[Tuning]:
-    if tuning.threads > 1:
-        yield replace(tuning, threads=1)
-
-
-def _cost(model: LoadedModel, tuning: Tuning, device: str) -> float:
-    """Seconds per image, the best of a few passes; infinite where the device cannot hold the batch."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(tuning.threads)
-    try:
-        run = feed(model, tuning, device=device).run
-        return _best_pass(run, example(model, tuning.batch)) / tuning.batch
-    except RuntimeError:
-        return float("inf")
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _best_pass(run: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> float:
-    """The fastest of up to five passes within a second, after one that warms up."""
+def _best_pass(run: Run, images: torch.Tensor, clock: Clock) -> float:
+    """The fastest of a few passes, after one that warms up."""
     run(images)
     best, spent = float("inf"), 0.0
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(_PASSES):
+        start = clock()
         run(images)
         if images.is_cuda:
             torch.cuda.synchronize()
-        taken = time.perf_counter() - start
+        taken = clock() - start
         best, spent = min(best, taken), spent + taken
         if spent > _SECONDS:
             break
     return best
 
 
-def _read(notes: Path) -> dict[str, dict[str, int]]:
+def _read(notes: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads(notes.read_text())
         return found if isinstance(found, dict) else {}

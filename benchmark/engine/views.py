@@ -24,7 +24,13 @@ class BatchView:
     """A network on one batch. `pixels`: NCHW float32 in [0,1], before the network's own resize."""
 
     def __init__(
-        self, feed: Feed, block: Block, index: NDArray[np.int64], pixels: torch.Tensor, grouping: Grouping, seed: int
+        self,
+        feed: Feed,
+        block: Block,
+        index: NDArray[np.int64],
+        pixels: torch.Tensor,
+        grouping: Grouping,
+        seed: int,
     ) -> None:
         self.block = block
         self.index = index
@@ -61,7 +67,7 @@ class BatchView:
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """[n, categories], near-ties from the plain path."""
-        values = decide(self.logits, self._grouping).cpu().numpy().astype(np.float32, copy=False)
+        values = np.array(decide(self.logits, self._grouping).cpu(), dtype=np.float32)
         for row in near_ties(values):
             values[row] = self._plainly(int(row))
         return values
@@ -69,7 +75,7 @@ class BatchView:
     @cached_property
     def responses(self) -> Array:
         """[n] category names."""
-        return np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+        return chosen(self.categories, self.probabilities)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The tuned network on other images; differentiable."""
@@ -78,14 +84,19 @@ class BatchView:
     def _plainly(self, row: int) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits = self._feed.model.forward(self.images[row : row + 1].contiguous())
-        return decide(logits, self._grouping)[0].cpu().numpy()
+        return np.asarray(decide(logits, self._grouping)[0].cpu(), dtype=np.float32)
 
 
 class IdealView:
     """An ideal observer on one batch: answers from labels; it has neither logits nor gradients."""
 
     def __init__(
-        self, observer: IdealObserver, block: Block, index: NDArray[np.int64], categories: tuple[str, ...], seed: int
+        self,
+        observer: IdealObserver,
+        block: Block,
+        index: NDArray[np.int64],
+        categories: tuple[str, ...],
+        seed: int,
     ) -> None:
         self.block = block
         self.index = index
@@ -111,18 +122,28 @@ class IdealView:
     @cached_property
     def responses(self) -> Array:
         """[n] category names."""
-        return np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+        return chosen(self.categories, self.probabilities)
 
     @property
     def images(self) -> NoReturn:
         """Ideal observers see labels, not pixels."""
-        raise ModelFailure("an ideal observer has no images: the suite must state that it needs logits")
+        raise ModelFailure(
+            "an ideal observer has no images: the suite must state that it needs logits"
+        )
 
     logits = images
 
-    def forward(self, images: torch.Tensor) -> NoReturn:
+    def forward(self, images: torch.Tensor) -> NoReturn:  # noqa: ARG002 - the contract's signature
         """Ideal observers are not networks."""
-        raise ModelFailure("an ideal observer has no forward pass: the suite must state that it needs gradients")
+        raise ModelFailure(
+            "an ideal observer has no forward pass: the suite must state that it needs gradients"
+        )
+
+
+def chosen(categories: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
+    """[n] names of the most probable categories; exact ties go to the first."""
+    names: Array = np.asarray(categories)
+    return np.asarray(names[probabilities.argmax(axis=1)])
 
 
 def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -71,7 +71,9 @@ class Walk:
 
     def show(self, jobs: Sequence[Job]) -> None:
         """Make every observation of `jobs`. A model's failure is noted on its resident; other work goes on."""
-        for same_images in _grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)):
+        for same_images in _grouped(
+            jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)
+        ):
             self._show_stimuli(same_images)
 
     def _show_stimuli(self, jobs: Sequence[Job]) -> None:
@@ -85,7 +87,9 @@ class Walk:
                 images = next(decoded) if chunk in wanted else []
                 self.decoded += len(images)
                 for block_jobs in blocks:
-                    self._show_chunk([job for job in block_jobs if chunk in job.chunks], chunk, images)
+                    self._show_chunk(
+                        [job for job in block_jobs if chunk in job.chunks], chunk, images
+                    )
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, images: Images) -> None:
         index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
@@ -105,7 +109,9 @@ class Walk:
         if rows:
             self.store.put_chunks(self.run, rows)
 
-    def _pixels(self, block: Block, feed: Feed, index: NDArray[np.int64], images: Images) -> torch.Tensor | None:
+    def _pixels(
+        self, block: Block, feed: Feed, index: NDArray[np.int64], images: Images
+    ) -> torch.Tensor | None:
         """The images of a chunk as every network is shown them, or None where each card presents its own."""
         if block.presentation == "card":
             return None
@@ -120,7 +126,12 @@ class Walk:
         return block.transform.apply(_unit(pixels.to(self.device)), seeds)
 
     def _answer(
-        self, jobs: Sequence[Job], chunk: int, index: NDArray[np.int64], pixels: torch.Tensor | None, images: Images
+        self,
+        jobs: Sequence[Job],
+        chunk: int,
+        index: NDArray[np.int64],
+        pixels: torch.Tensor | None,
+        images: Images,
     ) -> list[Chunk]:
         resident = jobs[0].resident
         if isinstance(resident.observer, Feed) and pixels is None:
@@ -139,7 +150,8 @@ class Walk:
                 columns.append(answer)
             start = part.stop
         return [
-            Chunk(job.key, chunk, int(index[0]), _joined(columns)) for job, columns in zip(jobs, parts, strict=True)
+            Chunk(job.key, chunk, int(index[0]), _joined(columns))
+            for job, columns in zip(jobs, parts, strict=True)
         ]
 
     def _back_off(self, resident: Resident, error: RuntimeError) -> None:
@@ -147,13 +159,19 @@ class Walk:
         if not _out_of_memory(error):
             raise error
         if resident.batch == 1:
-            raise ModelFailure(f"{resident.name} does not fit on {self.device} even one image at a time") from error
+            raise ModelFailure(
+                f"{resident.name} does not fit on {self.device} even one image at a time"
+            ) from error
         resident.batch //= 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
-        self.reporter.note(f"{resident.name}: out of memory, going on with batches of {resident.batch}")
+        self.reporter.note(
+            f"{resident.name}: out of memory, going on with batches of {resident.batch}"
+        )
 
-    def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, part: slice) -> View:
+    def _view(
+        self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, part: slice
+    ) -> View:
         observer = job.resident.observer
         if isinstance(observer, IdealObserver):
             return IdealView(observer, job.block, index, label_space(job.space).classes, self.seed)
@@ -180,16 +198,25 @@ def _unit(pixels: torch.Tensor) -> torch.Tensor:
 
 def _out_of_memory(error: RuntimeError) -> bool:
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+    )
 
 
 def _sees_pixels(job: Job, chunk: int) -> bool:
-    return chunk in job.chunks and isinstance(job.resident.observer, Feed) and not job.resident.failure
+    return (
+        chunk in job.chunks and isinstance(job.resident.observer, Feed) and not job.resident.failure
+    )
 
 
 def _observed(job: Job, view: View) -> dict[str, Array]:
     """What the suite keeps of a batch, checked: one value per trial in each column."""
-    columns = {name: np.asarray(values) for name, values in job.suite.observe(job.suite.config, view).items()}
+    columns = {
+        name: np.asarray(values)
+        for name, values in job.suite.observe(job.suite.config, view).items()
+    }
     for name, values in columns.items():
         if values.shape[:1] != view.index.shape:
             raise ModelFailure(

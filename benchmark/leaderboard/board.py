@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Board", "Cell", "Column", "Row", "boards"]
 
-REFERENCE_KINDS = ("human", "ideal")
+REFERENCE_KINDS = ("group", "human", "ideal")
 
 
 def boards(

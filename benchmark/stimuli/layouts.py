@@ -20,6 +20,7 @@ from benchmark.stimuli.names import (
     canonical_condition,
     image_id,
     read_pair,
+    stimulus_id,
 )
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
@@ -111,9 +112,8 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
             )
         check_category(prefix["category"], entry.space, path)
         condition = canonical_condition(entry.name, prefix["condition"])
-        yield Item(
-            image_id(path.name), path, {"category": prefix["category"], "condition": condition}
-        )
+        labels = {"category": prefix["category"], "condition": condition}
+        yield Item(stimulus_id(condition, image_id(path.name)), path, labels)
 
 
 def _labels_csv(entry: Entry, folder: Path) -> Iterator[Item]:

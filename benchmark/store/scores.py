@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -14,39 +15,47 @@ from benchmark.store.read import current
 from benchmark.store.rows import ScoreRow, ScoreSet
 from benchmark.store.sql import batches, dump
 
-_PLAIN = ("metric", "condition", "role", "value", "reason", "low", "high", "level", "method")
-_COUNTS = ("n", "excluded")
+#: Columns of `scores` that are fields of a ScoreRow.
+_OWN = (
+    *("metric", "condition", "role", "value", "reason", "low", "high"),
+    *("level", "method", "n", "excluded", "flags"),
+)
 
 
-def latest_scores(
-    connection: sa.Connection,
-    suite: str | None,
-    metrics: Collection[str] | None,
-    observers: Collection[str] | None,
-    space: str | None,
-) -> list[ScoreRow]:
+@dataclass(frozen=True)
+class Wanted:
+    """Which scores: None means all."""
+
+    suite: str | None = None
+    metrics: Collection[str] | None = None
+    observers: Collection[str] | None = None
+    space: str | None = None
+    conditions: Collection[str] | None = None
+
+
+def latest_scores(connection: sa.Connection, wanted: Wanted) -> list[ScoreRow]:
     """Of each (observer name, suite, space, stimuli): the newest set of the newest version."""
     newest: dict[tuple[str, str, str, str], Any] = {}
-    wanted = None if observers is None else set(observers)
-    for row in connection.execute(_current_sets(suite, space)).all():
-        if wanted is not None and row.name not in wanted:
+    names = None if wanted.observers is None else set(wanted.observers)
+    for row in connection.execute(_current_sets(wanted)).all():
+        if names is not None and row.name not in names:
             continue
         group = (row.name, row.suite, row.space, row.stimuli)
         best = newest.get(group)
         if best is None or (row.version, row.id) > (best.version, best.id):
             newest[group] = row
     found = sorted(newest.values(), key=lambda row: (row.name, row.id))
-    return _rows(connection, found, metrics)
+    return _rows(connection, found, wanted)
 
 
-def _current_sets(suite: str | None, space: str | None) -> sa.Select[Any]:
+def _current_sets(wanted: Wanted) -> sa.Select[Any]:
     """The score sets of current observers."""
     table, names = schema.SCORE_SETS, current()
     columns = _set_columns(names, names.c.training)
     query = sa.select(*columns).join(names, names.c.observer == table.c.observer)
-    if suite is not None:
-        query = query.where(table.c.suite == suite)
-    return query if space is None else query.where(table.c.space == space)
+    if wanted.suite is not None:
+        query = query.where(table.c.suite == wanted.suite)
+    return query if wanted.space is None else query.where(table.c.space == wanted.space)
 
 
 def _set_columns(names: Any, training: Any) -> list[Any]:
@@ -103,23 +112,21 @@ def history(connection: sa.Connection, observer: str, suite: str, metric: str) -
         .where(names.c.name == observer, table.c.suite == suite)
         .order_by(table.c.id)
     )
-    return _rows(connection, connection.execute(query).all(), (metric,))
+    return _rows(connection, connection.execute(query).all(), Wanted(metrics=(metric,)))
 
 
-def _rows(
-    connection: sa.Connection, sets: Sequence[Any], metrics: Collection[str] | None
-) -> list[ScoreRow]:
+def _rows(connection: sa.Connection, sets: Sequence[Any], wanted: Wanted) -> list[ScoreRow]:
     """The scores of some sets, in the sets' order."""
     table = schema.SCORES
-    columns = [table.c[name] for name in ("score_set", "flags", *_PLAIN, *_COUNTS)]
+    query = sa.select(*(table.c[name] for name in (*_OWN, "score_set")))
+    for column, values in (("metric", wanted.metrics), ("condition", wanted.conditions)):
+        if values is not None:
+            query = query.where(table.c[column].in_(sorted(set(values))))
     scores: dict[int, list[Any]] = {}
     for some in batches([one.id for one in sets]):
-        query = sa.select(*columns).where(table.c.score_set.in_(some))
-        if metrics is not None:
-            query = query.where(table.c.metric.in_(sorted(set(metrics))))
-        ordered = query.order_by(table.c.score_set, table.c.position)
-        for row in connection.execute(ordered).all():
-            scores.setdefault(row[0], []).append(row)
+        batch = query.where(table.c.score_set.in_(some))
+        for row in connection.execute(batch.order_by(table.c.score_set, table.c.position)).all():
+            scores.setdefault(row[-1], []).append(row)
     return [row for one in sets for row in _of_set(one, scores.get(one.id, ()))]
 
 
@@ -135,39 +142,12 @@ def _of_set(made: Any, scores: Iterable[Any]) -> Iterable[ScoreRow]:
         "created": made.created,
         "set_id": made.id,
     }
-    for (
-        _,
-        flags,
-        metric,
-        condition,
-        role,
-        value,
-        reason,
-        low,
-        high,
-        level,
-        method,
-        n,
-        out,
-    ) in scores:
-        yield _row(
-            {
-                **shared,
-                "metric": metric,
-                "condition": condition,
-                "role": role,
-                "stimuli": stimuli.get(role, ""),
-                "value": value,
-                "reason": reason,
-                "low": low,
-                "high": high,
-                "level": level,
-                "method": method,
-                "n": n,
-                "excluded": out,
-                "flags": _texts(flags),
-            }
-        )
+    for score in scores:
+        values = dict(zip(_OWN, score, strict=False))  # the set's id comes last and is left out
+        values["flags"] = _texts(values["flags"])
+        values["stimuli"] = stimuli.get(values["role"], "")
+        values.update(shared)
+        yield _row(values)
 
 
 def _row(values: dict[str, Any]) -> ScoreRow:

@@ -180,11 +180,16 @@ class Store:
         metrics: Collection[str] | None = None,
         observers: Collection[str] | None = None,
         space: str | None = None,
+        conditions: Collection[str] | None = None,
     ) -> list[ScoreRow]:
         """Of each (observer name, suite, space, stimuli): the newest set of the newest version,
-        for what the name stands for now. By observer name, then in the order of storing."""
+        for what the name stands for now. By observer name, then in the order of storing.
+
+        conditions: e.g. ("",) leaves out scores per category, which most tables do not show.
+        """
+        wanted = scores.Wanted(suite, metrics, observers, space, conditions)
         with self._database.reading() as connection:
-            return scores.latest_scores(connection, suite, metrics, observers, space)
+            return scores.latest_scores(connection, wanted)
 
     def history(self, observer: str, suite: str, metric: str) -> list[ScoreRow]:
         """Every score that an observer name ever had in a metric, oldest first."""

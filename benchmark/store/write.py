@@ -19,7 +19,9 @@ from benchmark.store.rows import Chunk, Observation, Outcome, ScoreSet
 from benchmark.store.sql import batches, dump, insert_new, insert_one, now
 
 #: Columns of every trial table that the store itself fills in.
-RESERVED = ("role", "condition", "stimulus")
+RESERVED = ("role", "stimulus")
+#: A label column "condition" (one set, many conditions) stands for the block's condition; answers may not carry it.
+OBSERVED_RESERVED = (*RESERVED, "condition")
 
 
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> int:
@@ -120,7 +122,7 @@ def encode_chunk(chunk: Chunk) -> dict[str, Any]:
     what = f"chunk {chunk.index} of observation {chunk.key}"
     if len(set(lengths.values())) != 1:
         raise StoreError(f"{what}: columns of unequal length: {lengths or 'none at all'}")
-    if taken := sorted(set(lengths) & set(RESERVED)):
+    if taken := sorted(set(lengths) & set(OBSERVED_RESERVED)):
         raise StoreError(f"{what}: the names {', '.join(taken)} belong to the trial table itself")
     n = next(iter(lengths.values()))
     return {

@@ -17,12 +17,12 @@ def conflict(trials: Trials) -> Array:
 
 def follows_shape(trials: Trials) -> Array:
     """[n] bool: conflict trials answered with the shape category."""
-    return conflict(trials) & (trials["response"] == trials["shape"])
+    return np.asarray(conflict(trials) & (trials["response"] == trials["shape"]), dtype=bool)
 
 
 def follows_texture(trials: Trials) -> Array:
     """[n] bool: conflict trials answered with the texture category."""
-    return conflict(trials) & (trials["response"] == trials["texture"])
+    return np.asarray(conflict(trials) & (trials["response"] == trials["texture"]), dtype=bool)
 
 
 def correct(trials: Trials) -> Array:
@@ -69,14 +69,30 @@ def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True) -> Met
 
 
 def _fraction(name: str, title: str, text: str, ratio: Ratio, chance: float) -> Metric:
-    return Metric(name, title, text, "none", "cue-conflict", chance=chance, shown=False, ratio=ratio)
+    return Metric(
+        name, title, text, "none", "cue-conflict", chance=chance, shown=False, ratio=ratio
+    )
 
 
 METRICS = (
     _bias("shape_bias", "shape bias", "cue-conflict", "conflict trials", headline=True),
-    _fraction("shape_fraction", "shape", "conflict trials answered by shape", _shape_fraction, 1 / 16),
-    _fraction("texture_fraction", "texture", "conflict trials answered by texture", _texture_fraction, 1 / 16),
-    _fraction("neither_fraction", "neither", "conflict trials answered by neither cue", _neither_fraction, 14 / 16),
+    _fraction(
+        "shape_fraction", "shape", "conflict trials answered by shape", _shape_fraction, 1 / 16
+    ),
+    _fraction(
+        "texture_fraction",
+        "texture",
+        "conflict trials answered by texture",
+        _texture_fraction,
+        1 / 16,
+    ),
+    _fraction(
+        "neither_fraction",
+        "neither",
+        "conflict trials answered by neither cue",
+        _neither_fraction,
+        14 / 16,
+    ),
     Metric(
         "agree_accuracy",
         "cues agree",
@@ -90,9 +106,17 @@ METRICS = (
     _accuracy_of("edges", "edges", "edge drawings"),
     _accuracy_of("silhouettes", "silhouettes", "filled silhouettes"),
     _bias(
-        "shape_bias_alpha0", "bias, plain ground", "cue-conflict-alpha0", "figures on a ground without texture", shown=False
+        "shape_bias_alpha0",
+        "bias, plain ground",
+        "cue-conflict-alpha0",
+        "figures on a ground without texture",
+        shown=False,
     ),
     _bias(
-        "shape_bias_alpha1", "bias, full ground", "cue-conflict-alpha1", "figures on a fully textured ground", shown=False
+        "shape_bias_alpha1",
+        "bias, full ground",
+        "cue-conflict-alpha1",
+        "figures on a fully textured ground",
+        shown=False,
     ),
 )
