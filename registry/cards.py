@@ -216,8 +216,8 @@ def read_cards(user_folder: Path | None) -> CardShelf:
     CardError where two cards have one name: whichever were taken, results of the other would seem
     to be its own.
     """
-    cards = dict.fromkeys(builtin_cards(), Path("the built-in cards"))
     shelf = CardShelf(builtin_cards())
+    cards = dict.fromkeys(shelf, Path("the built-in cards"))
     paths = sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else []
     for path in paths:
         try:

@@ -4,7 +4,6 @@ check`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -108,27 +107,21 @@ def check(model: LoadedModel) -> list[Check]:
     A wrong class count or a failing forward pass ends the list: nothing after it could be judged.
     """
     images = _probe(model)
-    name, count = "class count", len(model.labels.classes)
     try:
         with torch.inference_mode():
             logits = model.forward(images)
     except LabelError as error:
-        return [Check(name, False, str(error))]
+        return [Check("class count", False, str(error))]
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         reason = str(error).strip().split("\n", 1)[0]
-        return [
-            Check(
-                "forward pass", False, f"{type(error).__name__} at {tuple(images.shape)}: {reason}"
-            )
-        ]
-    steps: Iterator[Callable[[], Check]] = iter(
-        (
-            lambda: Check(name, True, f"{count}, as label space '{model.labels.name}'"),
-            lambda: _finite(logits),
-            lambda: _unnormalised(logits),
-            lambda: _repeatable(model, images, logits),
-            lambda: _single(model, images, logits),
-            lambda: _differentiable(model, images),
-        )
-    )
-    return [step() for step in steps]
+        detail = f"{type(error).__name__} at {tuple(images.shape)}: {reason}"
+        return [Check("forward pass", False, detail)]
+    fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"
+    return [
+        Check("class count", True, fits),
+        _finite(logits),
+        _unnormalised(logits),
+        _repeatable(model, images, logits),
+        _single(model, images, logits),
+        _differentiable(model, images),
+    ]

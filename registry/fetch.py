@@ -27,7 +27,8 @@ def file_name(url: str) -> str:
 
 
 def _mismatch(path: Path, expected: str, source: str) -> WeightsError | None:
-    got = digest_file(path)
+    """An error where the file's digest does not begin with `expected` (empty: any will do)."""
+    got = digest_file(path) if expected else ""
     if got.startswith(expected):
         return None
     return WeightsError(
@@ -56,6 +57,25 @@ def _retrieve(place: str, target: Path) -> None:
     downloader(place, str(target), None)
 
 
+def _attempt(place: str, target: Path, expected: str) -> str:
+    """Try one place; the file is put at `target` whole and checked, or not at all. Returns what
+    failed.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        _retrieve(place, part)
+        problem = _mismatch(part, expected, place)
+        if problem is None:
+            part.replace(target)
+        return str(problem or "")
+    except OSError as error:
+        return f"{place}: {type(error).__name__}: {error}"
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
     """The file of `url` in `folder`, downloaded unless it is there.
 
@@ -64,30 +84,20 @@ def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None 
     reason), or another digest.
     """
     target = folder / file_name(url)
-    mark = _MARK.search(target.name)
-    expected = sha256 or (mark.group(1) if mark else "")
     if target.is_file():
-        problem = _mismatch(target, expected, str(target)) if sha256 else None
+        problem = _mismatch(target, sha256 or "", str(target))
         if problem is None:
             return target
         raise problem
+    mark = _MARK.search(target.name)
+    expected = sha256 or (mark.group(1) if mark else "")
     folder.mkdir(parents=True, exist_ok=True)
     failures = []
     for place in _places(url, mirror):
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=folder)
-        os.close(handle)
-        part = Path(name)
-        try:
-            _retrieve(place, part)
-            problem = _mismatch(part, expected, place) if expected else None
-            if problem is None:
-                part.replace(target)
-                return target
-            failures.append(str(problem))
-        except OSError as error:
-            failures.append(f"{place}: {type(error).__name__}: {error}")
-        finally:
-            part.unlink(missing_ok=True)
+        failure = _attempt(place, target, expected)
+        if not failure:
+            return target
+        failures.append(failure)
     raise WeightsError(
         f"weights {target.name} could not be fetched. {' | '.join(failures)} "
         f"Put the file at {target} yourself, or name a mirror (BENCH_MIRROR: a folder or URL)."

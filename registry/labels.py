@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from registry.digests import digest_data
 from registry.errors import LabelError, unknown_name
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _FOLDER = Path(__file__).parent / "label_spaces"
@@ -176,24 +177,30 @@ def label_space(name_or_path: str) -> LabelSpace:
     raise unknown_name("label space", name_or_path, LABEL_SPACES, hint)
 
 
+@lru_cache(maxsize=16)
+def _members(grouping: Grouping, device: torch.device) -> tuple[Tensor, ...]:
+    """Index tensors on `device`: one where every category has one output, else one per category."""
+    import torch
+
+    flat = tuple(members[0] for members in grouping.indices)
+    lists = (flat,) if grouping.singles else grouping.indices
+    with torch.inference_mode(mode=False):  # else autograd could not use them later
+        return tuple(torch.tensor(members, device=device) for members in lists)
+
+
 def decide(logits: Tensor, grouping: Grouping) -> Tensor:
-    """Probabilities per category: logits [n, classes] -> float32 [n, categories], on the logits'
-    device.
+    """Probabilities per category: logits [n, classes] -> float32 [n, categories], same device.
 
     Softmax in float64 (float32 on devices without it) over all classes, then the mean at each
     category's outputs. The answer is `argmax` over the categories, which takes the *first* of exact
-    ties; the reference toolbox takes the alphabetically last.
+    ties; the reference toolbox takes the alphabetically last. Differentiable.
     """
     import torch
 
     wide = torch.float32 if logits.device.type == "mps" else torch.float64
     probabilities = torch.softmax(logits.to(wide), dim=1)
-    place = logits.device
+    indices = _members(grouping, logits.device)
     if grouping.singles:
-        picked = torch.tensor([members[0] for members in grouping.indices], device=place)
-        return probabilities.index_select(1, picked).float()
-    columns = [
-        probabilities.index_select(1, torch.tensor(members, device=place)).mean(dim=1)
-        for members in grouping.indices
-    ]
+        return probabilities.index_select(1, indices[0]).float()
+    columns = [probabilities.index_select(1, members).mean(dim=1) for members in indices]
     return torch.stack(columns, dim=1).float()

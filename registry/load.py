@@ -15,6 +15,7 @@ from registry.errors import CardError, WeightsError, unknown_name
 from registry.fetch import fetch, file_name, is_url
 from registry.ideal import IdealObserver
 from registry.labels import LabelSpace, label_space
+from registry.packages import package_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,8 +52,6 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
     if weights.startswith("builtin:"):
         return _BUILTIN / weights.removeprefix("builtin:")
     if weights.startswith("package:"):
-        from registry.convert import package_file
-
         return package_file(weights, _install(card))
     if is_url(weights):
         return weights_folder / file_name(weights)
@@ -60,15 +59,12 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
 
 
 def _package_availability(card: ModelCard) -> Availability:
-    """Like `convert.package_file`, which needs torch to be imported."""
-    from importlib.util import find_spec
-
-    package, _, inside = (card.weights or "").removeprefix("package:").partition("/")
-    spec = find_spec(package)
-    places = (spec.submodule_search_locations if spec else None) or []
-    if any(True for place in places for _ in Path(place).glob(inside)):
-        return Availability(True, f"in package {package}")
-    return Availability(False, f"not installed: {_install(card)}")
+    package = (card.weights or "").removeprefix("package:").partition("/")[0]
+    try:
+        package_file(card.weights or "", _install(card))
+    except WeightsError:
+        return Availability(False, f"not installed: {_install(card)}")
+    return Availability(True, f"in package {package}")
 
 
 def _cached_availability(card: ModelCard) -> Availability:

@@ -81,6 +81,15 @@ def test_dogs_are_not_helped_by_their_number():
     assert grouping.categories[decide(logits, grouping).argmax()] == "airplane"
 
 
+def test_decisions_are_differentiable_after_inference_mode():
+    grouping = Grouping("fresh", ("one", "three"), ((0,), (1, 2, 3)))
+    with torch.inference_mode():
+        decide(torch.zeros(1, 5), grouping)
+    logits = torch.zeros(1, 5, requires_grad=True)
+    decide(logits, grouping)[0, 1].backward()
+    assert logits.grad[0, 1] > 0 > logits.grad[0, 0]
+
+
 def test_softmax_is_over_all_classes():
     grouping = Grouping("g", ("a",), ((0,),))
     assert decide(torch.zeros(1, 4), grouping).item() == 0.25
