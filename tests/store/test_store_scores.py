@@ -108,6 +108,18 @@ def test_filters(store, made):
     assert len(store.latest_scores(observers=many)) == 4
 
 
+def test_scores_of_chosen_conditions(store, made):
+    run, observer = made.world(store)
+    scores = [made.score(), made.score(condition="cat"), made.score(condition="dog")]
+    store.put_scores(run, made.score_set(observer), scores)
+    assert [row.condition for row in store.latest_scores(conditions=[""])] == [""]
+    assert [row.condition for row in store.latest_scores(conditions=["dog", "cat"])] == [
+        "cat",
+        "dog",
+    ]
+    assert len(store.latest_scores()) == 3
+
+
 @pytest.mark.parametrize("field", ["value", "low", "high"])
 def test_nan_is_no_score(store, made, field):
     run, observer = made.world(store)
