@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,23 +61,24 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All pairs of k observers on n common images: each array [k, k] and symmetric, NaN where n = 0."""
+    """All pairs of k observers, each array [k, k] and symmetric: NaN where n, the number of common images, is 0."""
 
     observed: Floats
     expected: Floats
     kappa: Floats
-    n: int
+    n: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Right answers of several observers on the trials that all of them have.
+    """Right answers of several observers, trial by trial, sorted by role, condition, stimulus.
 
-    right: [n, k]; role, condition, stimulus: [n] text, sorted by role, condition, stimulus; left_out: [k] trials
-    of each observer that some other one lacks.
+    right, present: [n, k] bool; role, condition, stimulus: [n] text; left_out: [k], trials of each observer that are
+    not among the n.
     """
 
     right: Flags
+    present: Flags
     role: Array
     condition: Array
     stimulus: Array
@@ -110,17 +112,21 @@ def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
     return found
 
 
-def pairwise(right: Array) -> Matrix:
-    """All pairs at once from right answers [n images, k observers]: one matrix product."""
-    answers = np.asarray(right, dtype=float)
-    n = len(answers)
-    if n == 0:
-        blank: Floats = np.full((answers.shape[1],) * 2, np.nan)
-        return Matrix(blank, blank, blank, 0)
-    observed = (answers.T @ answers + (1 - answers).T @ (1 - answers)) / n
-    p = answers.mean(axis=0)
-    expected = expected_consistency(p[:, None], p[None, :])
-    return Matrix(observed, expected, kappa_of(observed, expected), n)
+def pairwise(right: Array, present: Array | None = None) -> Matrix:
+    """All pairs at once, by matrix products, from right answers [n images, k observers].
+
+    present: [n, k] bool, which observer answered which image (None: all did); a pair is taken on the images that both
+    answered, and is NaN where there are none.
+    """
+    there = np.ones(np.shape(right)) if present is None else np.asarray(present, dtype=float)
+    yes = np.asarray(right, dtype=float) * there
+    no = there - yes
+    n = there.T @ there
+    some = np.where(n > 0, n, np.nan)
+    observed = (yes.T @ yes + no.T @ no) / some
+    p = (yes.T @ there) / some  # [i, j]: accuracy of i on the images that j answered, too
+    expected = expected_consistency(p, p.T)
+    return Matrix(observed, expected, kappa_of(observed, expected), n.astype(np.int64))
 
 
 def agreement(
@@ -150,21 +156,24 @@ def agreement(
     return Agreement(table, p_a, p_b, seen, chance, kappa, low, high, level, method)
 
 
-def match(trials: Sequence[Trials]) -> Matched:
-    """The trials that all observers have, by (role, condition, stimulus); right: response equals category.
+def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
+    """Trials by (role, condition, stimulus); right: response equals category.
 
+    every: only the trials that all observers have; else all that anybody has (absent ones are not right).
     ValueError where one observer has two answers to one (role, condition, stimulus).
     """
     keyed = [_keyed(one) for one in trials]
-    common = keyed[0][0] if keyed else np.empty(0, dtype=str)
-    for keys, _ in keyed[1:]:
-        common = np.intersect1d(common, keys, assume_unique=True)
-    right = np.zeros((len(common), len(keyed)), dtype=bool)
+    names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
+    kept = reduce(np.intersect1d if every else np.union1d, names)
+    right = np.zeros((len(kept), len(keyed)), dtype=bool)
+    present = np.zeros_like(right)
     for column, (keys, correct) in enumerate(keyed):
-        right[:, column] = correct[np.searchsorted(keys, common)] if len(common) else False
-    parts = np.array([key.split(KEY) for key in common.tolist()], dtype=str).reshape(len(common), 3)
-    left_out = tuple(len(keys) - len(common) for keys, _ in keyed)
-    return Matched(right, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
+        present[:, column] = np.isin(kept, keys)
+        mine = present[:, column]
+        right[mine, column] = correct[np.searchsorted(keys, kept[mine])]
+    parts = np.array([key.split(KEY) for key in kept.tolist()], dtype=str).reshape(len(kept), 3)
+    left_out = tuple(len(keys) - int(present[:, i].sum()) for i, (keys, _) in enumerate(keyed))
+    return Matched(right, present, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
 
 
 def _of_counts(counts: Array) -> Floats:

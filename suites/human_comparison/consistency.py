@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Trials
-from benchmark.stats.agreement import Matrix, match, pairwise
+from benchmark.stats.agreement import KEY, Matrix, match, pairwise
 from suites.human_comparison.experiments import BY_ROLE
 
 
@@ -55,9 +55,20 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
     return Tables(role, (name, *inside), tables, left_out)
 
 
+def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:
+    """Both on the (role, condition, stimulus) that both answered."""
+    keys = [_keys(one) for one in (a, b)]
+    return a.where(np.isin(keys[0], keys[1])), b.where(np.isin(keys[1], keys[0]))
+
+
 def matrices(tables: Tables) -> dict[str, Matrix]:
     """Condition -> c_obs, c_exp and kappa of all pairs of observers, [k, k]."""
     return {table.condition: pairwise(table.right) for table in tables.tables}
+
+
+def _keys(trials: Trials) -> NDArray[np.str_]:
+    columns = (trials[name].tolist() for name in ("role", "condition", "stimulus"))
+    return np.array([KEY.join(parts) for parts in zip(*columns, strict=True)], dtype=str)
 
 
 def _nobody(role: str, others: Mapping[str, Trials]) -> str:

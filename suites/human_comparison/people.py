@@ -59,8 +59,11 @@ def _group(role: str, trials: Mapping[str, Trials]) -> Group | None:
     names = sorted(name for name, one in trials.items() if len(one.of(role)))
     if len(names) < 2:
         return None
-    first, *others = names
-    tables = tabulate(role, first, trials[first], {name: trials[name] for name in others})
+    first = max(
+        names, key=lambda name: len(trials[name].of(role))
+    )  # the first by name of those with most images
+    others = {name: trials[name] for name in names if name != first}
+    tables = tabulate(role, first, trials[first], others)
     if tables.reason or not any(table.kept for table in tables.tables):
         return None
     draws = draw(tables)

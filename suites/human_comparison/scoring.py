@@ -144,17 +144,17 @@ def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
 
 def _threshold(experiment: Experiment, trials: Trials, flags: tuple[str, ...]) -> Score:
     curve = fit_curve(experiment, trials)
+    poor = ("the curve fits poorly",) if curve.poor else ()
     found = Score(
         "threshold",
         curve.threshold,
         curve.reason,
         n=len(trials),
         role=experiment.role,
-        condition=f"50 % of {experiment.unit}",
-        flags=flags,
+        flags=(*flags, *poor),
     )
-    if curve.poor:
-        found = replace(found, flags=(*found.flags, "the curve fits poorly"))
-    if curve.threshold is None or curve.low is None or curve.high is None:
+    if curve.threshold is None:
         return found
+    if curve.low is None or curve.high is None:
+        return replace(found, flags=(*found.flags, "interval open at the ends of the levels shown"))
     return replace(found, low=curve.low, high=curve.high, method="profile likelihood")

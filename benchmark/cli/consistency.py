@@ -1,0 +1,169 @@
+"""`bench consistency`: do two observers, or all of them, err on the same images?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmark.cli.options import db_option
+from benchmark.errors import BenchError, unknown_name
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from benchmark.contracts import Trials
+    from benchmark.stats.agreement import Agreement
+
+#: experiment -> observer -> trials
+Answered = Mapping[str, Mapping[str, "Trials"]]
+
+
+@click.command()
+@click.argument("observers", nargs=-1, metavar="[A B]")
+@click.option(
+    "--experiment",
+    "-e",
+    metavar="NAME",
+    help="Only this experiment (cue-conflict, edges, contrast, ...).",
+)
+@click.option("--matrix", is_flag=True, help="All pairs of the observers named, or of everybody.")
+@db_option
+def consistency(
+    observers: tuple[str, ...], experiment: str | None, matrix: bool, db: str | None
+) -> int:
+    """Error consistency (kappa) of A and B on the images that both answered, with interval and counts.
+
+    Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their
+    accuracies alone would have it, negative where less. With --matrix: kappa of every pair, one table per experiment.
+    """
+    from rich.console import Console
+
+    if not matrix and len(observers) != 2:
+        raise click.UsageError("name two observers, or use --matrix.")
+    answered = _chosen(_read(observers, db), experiment)
+    tables = (
+        [_matrix_table(*one) for one in answered.items()]
+        if matrix
+        else [_pair_table(observers, answered)]
+    )
+    console = Console()
+    for table in tables:
+        console.print(table)
+    return 0
+
+
+def _read(observers: Sequence[str], db: str | None) -> dict[str, dict[str, Trials]]:
+    """Every observer's trials by experiment: of suites whose stimuli people answered, too."""
+    from benchmark import api
+    from benchmark.plugins import find_suites
+    from benchmark.settings import read_settings
+
+    suites = [suite for suite in find_suites().suites.values() if suite.experiments]
+    found: dict[str, dict[str, Trials]] = {}
+    with api.reading(read_settings(db)) as store:
+        for name in observers or dict.fromkeys(row.name for row in store.observers()):
+            for suite in suites:
+                trials = api.observer_trials(store, suite, name)
+                if trials is None:
+                    continue
+                for role in dict.fromkeys(trials["role"].tolist()):
+                    found.setdefault(role, {}).setdefault(name, trials.of(role))
+    return found
+
+
+def _chosen(answered: Answered, experiment: str | None) -> Answered:
+    """The experiments that at least two observers answered, or the one that is asked for."""
+    shared = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
+    if experiment is not None and experiment not in shared:
+        raise unknown_name("experiment of two or more of these observers", experiment, shared)
+    if not shared:
+        raise BenchError(
+            "these observers answered no common experiment. `bench show NAME` lists what each has."
+        )
+    return shared if experiment is None else {experiment: shared[experiment]}
+
+
+def compare_by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
+    """(condition, agreement) for each condition of one experiment, then ("all trials", ...) where there are several."""
+    from benchmark.stats.agreement import agreement, match
+
+    found = match([a, b])
+    conditions = dict.fromkeys(found.condition.tolist())
+    for condition in conditions:
+        right = found.right[found.condition == condition]
+        yield condition, agreement(right[:, 0], right[:, 1])
+    if len(conditions) != 1:
+        yield "all trials", agreement(found.right[:, 0], found.right[:, 1])
+
+
+def _pair_table(observers: Sequence[str], answered: Answered) -> Table:
+    from rich.table import Table
+
+    a, b = observers
+    table = Table(title=f"Error consistency of a = {a} and b = {b}")
+    for name in ("experiment", "condition"):
+        table.add_column(name)
+    for name in (
+        "n",
+        "both right",
+        "only a",
+        "only b",
+        "both wrong",
+        "c_obs",
+        "c_exp",
+        "kappa",
+        "95 % interval",
+    ):
+        table.add_column(name, justify="right")
+    for role, who in answered.items():
+        for condition, found in compare_by_condition(who[a], who[b]):
+            table.add_row(role, condition, *_cells(found))
+    table.caption = "interval: bootstrap over images"
+    return table
+
+
+def _cells(found: Agreement) -> list[str]:
+    counts = found.table
+    numbers = [counts.n, counts.both, counts.only_a, counts.only_b, counts.neither]
+    if found.kappa is None or found.observed is None or found.expected is None:
+        return [*map(str, numbers), "", "", found.reason, ""]
+    bounds = (
+        "" if found.low is None or found.high is None else f"[{found.low:.3f}, {found.high:.3f}]"
+    )
+    return [
+        *map(str, numbers),
+        f"{found.observed:.3f}",
+        f"{found.expected:.3f}",
+        f"{found.kappa:.3f}",
+        bounds,
+    ]
+
+
+def _matrix_table(role: str, who: Mapping[str, Trials]) -> Table:
+    """Kappa of all pairs on the images that both of a pair answered, all conditions together."""
+    from rich.table import Table
+
+    from benchmark.stats.agreement import match, pairwise
+
+    names = sorted(who)
+    found = match([who[name] for name in names], every=False)
+    matrix = pairwise(found.right, found.present)
+    table = Table(
+        title=f"Error consistency: {role}", caption="all conditions together; -: no image in common"
+    )
+    table.add_column("")
+    for number, _ in enumerate(names, 1):
+        table.add_column(str(number), justify="right")
+    for i, name in enumerate(names):
+        cells = [
+            "" if i == j else _kappa(matrix.kappa[i, j], int(matrix.n[i, j]))
+            for j in range(len(names))
+        ]
+        table.add_row(f"{i + 1} {name}", *cells)
+    return table
+
+
+def _kappa(value: float, n: int) -> str:
+    return f"{value:.2f}" if n else "-"

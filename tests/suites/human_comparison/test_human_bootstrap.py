@@ -1,0 +1,142 @@
+"""Resampling: against a loop that draws images and people one by one; paired differences of two models."""
+
+import numpy as np
+import pytest
+
+from suites.human_comparison.bootstrap import (
+    against_people,
+    among_people,
+    draw,
+    draw_people,
+    interval,
+    pairs_among,
+)
+from suites.human_comparison.consistency import matrices, tabulate
+from suites.human_comparison.pairing import compare_pair
+
+
+def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):
+    rng = np.random.default_rng(7)
+    hard = rng.random(n) < 0.6
+    return [
+        make(
+            np.where(rng.random(n) < shared, hard, rng.random(n) < 0.6),
+            role=role,
+            condition=condition,
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture
+def tables(make):
+    mine, *others = observers(make)
+    return tabulate("contrast", "net", mine, {f"subject-{i}": one for i, one in enumerate(others)})
+
+
+def kappa(a, b):
+    seen, chance = (a == b).mean(), a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
+    return 1.0 if seen == 1 else (seen - chance) / (1 - chance)
+
+
+def test_row_zero_is_the_sample(tables):
+    draws = draw(tables, 50)
+    matrix = matrices(tables)["c50"]
+    found = draws.by_condition["c50"]
+    assert np.allclose(found["error_consistency"][0], matrix.kappa)
+    assert np.allclose(found["observed_consistency"][0], matrix.observed)
+    assert (draws.people[0] == 1).all()
+    assert (draws.people.sum(axis=1) == 4).all()
+
+
+def test_spread_is_that_of_drawing_images_and_people_in_a_loop(tables):
+    right = tables.tables[0].right
+    rng = np.random.default_rng(0)
+    naive, ceiling = [], []
+    for _ in range(1500):
+        rows = right[rng.integers(0, 80, 80)]
+        who = rng.integers(1, 5, 4)
+        while len(set(who)) == 1:
+            who = rng.integers(1, 5, 4)
+        naive.append(np.mean([kappa(rows[:, 0], rows[:, i]) for i in who]))
+        pairs = [(i, j) for at, i in enumerate(who) for j in who[at + 1 :] if i != j]
+        ceiling.append(np.mean([kappa(rows[:, i], rows[:, j]) for i, j in pairs]))
+    draws = draw(tables, 4000)
+    pairs = draws.by_condition["c50"]["error_consistency"]
+    for loop, values in (
+        (naive, against_people(pairs, draws.people)),
+        (ceiling, among_people(pairs, draws.people)),
+    ):
+        assert values[1:].mean() == pytest.approx(np.mean(loop), abs=0.01)
+        assert values[1:].std() == pytest.approx(np.std(loop), rel=0.08)
+        assert interval(values) == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.03)
+
+
+def test_people_are_drawn_with_two_at_least():
+    drawn = draw_people("contrast", 2, 500)
+    assert (drawn[1:] == 1).all()  # of two people only both are a pair
+    assert np.isnan(pairs_among(np.ones((501, 1, 1)), draw_people("contrast", 1, 500))).all()
+
+
+def test_streams_of_experiments_and_conditions_differ():
+    one, two = draw_people("contrast", 4, 300), draw_people("colour", 4, 300)
+    assert abs(np.corrcoef(one[1:, 0], two[1:, 0])[0, 1]) < 0.2
+
+
+def test_interval_of_a_squared_difference_holds_its_value():
+    """Equal accuracies: resamples of a square lie above 0 as a whole, so a plain interval would miss the value."""
+    rng = np.random.default_rng(0)
+    draws = np.concatenate([[0.0], (rng.normal(0, 0.05, 2000) + 0.0) ** 2 + 0.001])
+    low, high = interval(draws, centred=True)
+    assert low <= 0.0 <= high < np.quantile(draws, 0.99)
+    assert interval(np.full(11, 0.5)) is None
+    assert interval(np.array([0.5, np.nan, np.nan])) is None
+
+
+def test_coverage_of_the_interval_over_images(make):
+    """Observers of a known kappa: the interval holds it in about 95 % of samples."""
+    rng = np.random.default_rng(11)
+    hits = 0
+    for _ in range(120):
+        hard = rng.random(160) < 0.5
+        a, b = (np.where(rng.random(160) < 0.7, hard, rng.random(160) < 0.5) for _ in range(2))
+        tables = tabulate("edges", "net", make(a, "edges", ""), {"subject-1": make(b, "edges", "")})
+        draws = draw(tables, 300)
+        low, high = interval(against_people(draws.mean("error_consistency"), draws.people))
+        hits += low <= 0.49 <= high  # agree where both follow `hard`: 0.7 * 0.7 of the way
+    assert hits >= 106
+
+
+def test_difference_of_a_model_from_itself_is_zero_and_from_another_has_its_sign(make):
+    mine, *others = observers(make, 5, 200)
+    people = {f"subject-{i}": one for i, one in enumerate(others)}
+    same = {c.metric: c for c in compare_pair(mine, mine, people) if not c.condition}
+    assert all(c.difference == 0 and c.p is None for c in same.values())
+    guess = make(np.random.default_rng(5).random(200) < 0.6)
+    found = {c.metric: c for c in compare_pair(mine, guess, people) if not c.condition}
+    kappas = found["error_consistency"]
+    assert kappas.low <= kappas.difference <= kappas.high
+    assert (
+        kappas.difference > 0 and kappas.low > 0 and kappas.p < 0.05 and kappas.p_holm >= kappas.p
+    )
+    turned = {c.metric: c for c in compare_pair(guess, mine, people) if not c.condition}
+    assert turned["error_consistency"].difference == pytest.approx(-kappas.difference)
+
+
+def test_pairing_is_on_common_images_and_same_people(make):
+    a, b, *others = observers(make, 5, 60)
+    part = b.where(np.arange(60) < 40)
+    people = {f"subject-{i}": one for i, one in enumerate(others)}
+    found = next(
+        c
+        for c in compare_pair(a, part, people)
+        if c.metric == "error_consistency" and not c.condition
+    )
+    right = [(t["response"] == t["category"])[:40] for t in (a, part, *others)]
+    first, second = (np.mean([kappa(one, other) for other in right[2:]]) for one in right[:2])
+    assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 40)
+
+
+def test_pairing_without_people_is_a_reason(make):
+    a, b = observers(make, 2)
+    assert all(c.difference is None and c.reason for c in compare_pair(a, b, {}))

@@ -1,0 +1,94 @@
+"""`bench consistency` on a small leaderboard of imported trials."""
+
+import csv
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmark import api
+from benchmark.cli.consistency import compare_by_condition, consistency
+from benchmark.errors import BenchError, UnknownName
+from benchmark.plugins import SuiteShelf
+from suites.human_comparison import SUITE
+
+CATEGORIES = ("airplane", "bear", "cat", "dog")
+
+
+def table(path, observer, right, experiment="contrast", conditions=("c50", "c10")):
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / f"{experiment}_{observer}_session_1.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(
+            "subj,session,trial,rt,object_response,category,condition,imagename".split(",")
+        )
+        for i, good in enumerate(right):
+            category = CATEGORIES[i % 4]
+            answer = category if good else CATEGORIES[(i + 1) % 4]
+            condition = conditions[i % len(conditions)]
+            name = f"{i:04d}_cop_s01_{condition}_{category}_10_n0000000{i % 10}_{i}.png"
+            out.writerow([observer, 1, i, 0.5, answer, category, condition, name])
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    shelf = SuiteShelf({"human-comparison": SUITE}, {})
+    monkeypatch.setattr("benchmark.plugins.find_suites", lambda: shelf)
+    monkeypatch.setattr("benchmark.api.find_suites", lambda: shelf)
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    rng = np.random.default_rng(0)
+    for observer, p in (("subject-01", 0.8), ("subject-02", 0.7), ("subject-03", 0.5)):
+        table(tmp_path / "contrast", observer, rng.random(40) < p)
+    db = str(tmp_path / "results.db")
+    api.import_trials(tmp_path / "contrast", db=db)
+    return db
+
+
+def run(board, *words):
+    return CliRunner().invoke(
+        consistency,
+        [*words, "--db", board],
+        env={"COLUMNS": "200"},
+        catch_exceptions=False,
+        standalone_mode=False,
+    )
+
+
+def test_two_observers(board):
+    out = run(board, "subject-03", "subject-01").output
+    assert "a = subject-03 and b = subject-01" in out
+    assert all(text in out for text in ("c10", "c50", "all trials", "kappa", "only a", "["))
+    with api.reading(api.read_settings(board)) as store:
+        a, b = (api.observer_trials(store, SUITE, name) for name in ("subject-03", "subject-01"))
+    rows = dict(compare_by_condition(a, b))
+    assert rows["all trials"].table.n == 40 and rows["c10"].table.n == rows["c50"].table.n == 20
+    assert f"{rows['c10'].kappa:.3f}" in out
+    assert f"[{rows['c10'].low:.3f}, {rows['c10'].high:.3f}]" in out
+
+
+def test_matrix_of_everybody_and_of_some(board):
+    out = run(board, "--matrix").output
+    assert (
+        all(name in out for name in ("subject-03", "subject-01", "subject-02"))
+        and "contrast" in out
+    )
+    some = run(board, "--matrix", "subject-03", "subject-02", "-e", "contrast").output
+    assert "subject-01" not in some and "subject-02" in some
+
+
+def test_mistakes_are_named(board):
+    with pytest.raises(UnknownName, match="subject-01"):
+        run(board, "subject-03", "subject-1")
+    with pytest.raises(UnknownName, match="contrast"):
+        run(board, "subject-03", "subject-01", "--experiment", "contrasts")
+    import click
+
+    with pytest.raises(click.UsageError, match="two observers"):
+        run(board, "subject-03")
+
+
+def test_nothing_in_common(board, tmp_path):
+    table(tmp_path / "edge", "subject-09", [True] * 8, "edge", ("0",))
+    api.import_trials(tmp_path / "edge", db=board)
+    with pytest.raises(BenchError, match="no common experiment"):
+        run(board, "subject-03", "subject-09")

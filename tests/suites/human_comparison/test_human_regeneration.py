@@ -1,0 +1,144 @@
+"""Stimuli made again: names from the trials, pixels from the photographs, a digest of their own."""
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Stimuli, Trials
+from benchmark.errors import MissingStimuli, StimuliError
+from suites.human_comparison.experiments import BY_ROLE
+from suites.human_comparison.regeneration import (
+    cropped,
+    parametric,
+    photographs,
+    regenerate,
+    write_set,
+)
+
+NAMES = ("n02134084_5274", "n02690373_12984", "n03041632_7380")
+
+
+def picture(index):
+    return np.random.default_rng(index).integers(0, 256, (260 + index, 300, 3)).astype(np.uint8)
+
+
+def source(names=NAMES, item="content"):
+    return Stimuli(
+        name="imagenet-train",
+        digest="x",
+        space="imagenet1k",
+        ids=tuple(f"{name}.JPEG" for name in names),
+        items=tuple(f"{item}-{name}" for name in names),
+        labels={"category": np.array([name[:9] for name in names])},
+        decode=picture,
+    )
+
+
+def trials(role="contrast", conditions=("c50", "c05", "c100"), names=NAMES, suffix=".png"):
+    n = len(names)
+    return Trials(
+        {
+            "role": np.full(n, role),
+            "condition": np.array(conditions),
+            "stimulus": np.array(
+                [f"{c}/{name}{suffix}" for c, name in zip(conditions, names, strict=True)]
+            ),
+            "category": np.array(["bear", "airplane", "knife"][:n]),
+            "response": np.full(n, "cat"),
+        }
+    )
+
+
+def test_all_twelve_experiments_of_people_can_be_made():
+    pytest.importorskip("benchmark.transforms.geirhos")
+    assert sorted(parametric()) == sorted(e.role for e in BY_ROLE.values() if not e.single)
+
+
+def test_a_set_of_its_own(tmp_path):
+    made = regenerate("contrast", trials(), source())
+    assert made.ids == (
+        "c05/n02690373_12984.png",
+        "c100/n03041632_7380.png",
+        "c50/n02134084_5274.png",
+    )
+    assert made.labels["condition"].tolist() == ["c05", "c100", "c50"]
+    assert made.labels["category"].tolist() == ["airplane", "knife", "bear"]
+    assert set(made.labels["made"]) == {"regenerated"}
+    assert (made.name, made.space, made.origin, made.whole) == (
+        "regenerated-contrast",
+        "geirhos16",
+        "regenerated",
+        3,
+    )
+    again = regenerate("contrast", trials(), source())
+    assert (
+        made.digest == again.digest != regenerate("contrast", trials(), source(item="other")).digest
+    )
+
+
+def test_pixels_are_the_degradation_of_the_photograph():
+    made = regenerate("contrast", trials(), source())
+    for i, (level, at) in enumerate([(0.05, 1), (1.0, 2), (0.5, 0)]):
+        image = made.decode(i)
+        assert image.shape == (224, 224, 3) and image.dtype == np.uint8
+        grey = cropped(picture(at)) @ np.array([0.2125, 0.7154, 0.0721])
+        expected = (1 - level) / 2 * 255 + level * grey
+        assert np.abs(image[..., 0] - expected).max() < 1.01
+
+
+def test_noise_depends_on_photograph_and_condition_alone():
+    names = NAMES[:2]
+    both = trials("uniform-noise", ("0.1", "0.1"), names)
+    one = both.where(np.array([True, False]))
+    first = regenerate("uniform-noise", both, source(names))
+    alone = regenerate("uniform-noise", one, source(names))
+    assert np.array_equal(first.decode(0), alone.decode(0))
+    assert not np.array_equal(first.decode(0), first.decode(1))
+
+
+def test_names_without_the_condition_are_understood():
+    plain = trials(suffix=".JPEG")
+    plain.columns["stimulus"] = np.array([f"{name}.JPEG" for name in NAMES])
+    assert [p.stimulus for p in photographs("contrast", plain)] == [
+        "c50/n02134084_5274.JPEG", "c05/n02690373_12984.JPEG", "c100/n03041632_7380.JPEG",
+    ]  # fmt: skip
+
+
+def test_a_part_shows_as_a_part_and_nothing_is_an_error():
+    part = regenerate("contrast", trials(), source(NAMES[:1]))
+    assert (len(part), part.whole) == (1, 3)
+    with pytest.raises(MissingStimuli, match="none of the 3 photographs"):
+        regenerate("contrast", trials(), source(("n00000000_1",)))
+
+
+def test_only_degraded_photographs_can_be_made():
+    with pytest.raises(StimuliError, match="not made by degrading"):
+        photographs("sketch", trials("sketch"))
+    bad = trials()
+    bad.columns["stimulus"] = np.array(["c50/cat1.png"] * 3)
+    with pytest.raises(StimuliError, match="does not name an ImageNet photograph"):
+        photographs("contrast", bad)
+
+
+def test_a_written_set_is_read_as_the_same_pixels(tmp_path):
+    from benchmark.settings import Settings
+    from benchmark.stimuli.catalogue import Entry
+    from benchmark.stimuli.sets import open_folder
+
+    made = regenerate("high-pass", trials("high-pass", ("0.4", "inf", "1.5")), source())
+    write_set(made, tmp_path / "set")
+    entry = Entry("mine", "high-pass", "geirhos16", "labels-csv", folder=str(tmp_path / "set"))
+    settings = Settings(home=tmp_path, db="", mirror=None, data=None)
+    found = open_folder(entry, tmp_path / "set", settings)
+    assert sorted(found.ids) == sorted(made.ids)
+    at = {name: i for i, name in enumerate(found.ids)}
+    for i, name in enumerate(made.ids):
+        assert np.array_equal(found.decode(at[name]), made.decode(i))
+        assert found.labels["condition"][at[name]] == made.labels["condition"][i]
+    assert set(found.labels["made"]) == {"regenerated"}
+
+
+def test_every_human_trial_of_the_twelve_names_a_photograph(humans):
+    for role in parametric():
+        found = photographs(role, humans["subject-01"])
+        assert len(found) == len(humans["subject-01"].of(role))
+        assert len({one.source for one in found}) == len(found)

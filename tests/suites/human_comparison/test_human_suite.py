@@ -1,0 +1,298 @@
+"""The suite by hand: plan, averages, degenerate cases, what is flagged and what has no value."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Stimuli, Trials
+from benchmark.errors import MissingStimuli
+from benchmark.keys import block_key
+from benchmark.testing import ToyShelf, check_suite, toy_stimuli, toy_trials
+from suites.cue_conflict import SUITE as CUE_CONFLICT
+from suites.human_comparison import SUITE
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
+from suites.human_comparison.people import people
+
+
+class Shelf:
+    def __init__(self, *roles, space="geirhos16"):
+        self.space = space
+        self.roles = roles
+
+    def find(self, role) -> Stimuli:
+        if role not in self.roles:
+            raise MissingStimuli(f"get it: {role}")
+        return toy_stimuli(role, self.space)
+
+
+def bits(seed, n, p=0.6):
+    return np.random.default_rng(seed).random(n) < p
+
+
+def test_keeps_the_contract():
+    assert [check for check in check_suite(SUITE) if not check.ok] == []
+
+
+def test_seventeen_experiments_with_forty_one_and_five_kept_conditions():
+    graded = [e for e in EXPERIMENTS if not e.single]
+    assert (len(EXPERIMENTS), len(graded)) == (17, 12)
+    assert sum(len(e.kept) for e in graded) == 41
+    assert sum(len(e.kept) for e in EXPERIMENTS if e.single) == 5
+    assert (
+        "15" not in BY_ROLE["low-pass"].kept
+    )  # human accuracy of exactly 0.2000: the list leaves it out
+    assert all(e.control not in e.kept for e in graded)
+    assert set(SET_ROLES.values()) == set(BY_ROLE)
+
+
+def test_conditions_and_names_are_those_of_the_trial_tables():
+    from benchmark.stimuli.names import canonical_condition
+
+    sets = {role: name for name, role in SET_ROLES.items()}
+    for experiment in EXPERIMENTS:
+        for condition in experiment.conditions:
+            assert canonical_condition(sets[experiment.role], condition.name) == condition.name
+
+
+def test_plan_takes_what_is_there_and_says_what_is_not():
+    plan = SUITE.plan(None, Shelf("edges", "contrast"))
+    assert {block.role for block in plan.blocks} == {"edges", "contrast"}
+    assert len(plan.missing) == 15 and plan.missing["colour"] == "get it: colour"
+    with pytest.raises(MissingStimuli, match="none of the 17"):
+        SUITE.plan(None, Shelf())
+
+
+def test_plan_of_the_built_in_world():
+    plan = SUITE.plan(None, ToyShelf("world16"))
+    assert [b.role for b in plan.blocks] == ["cue-conflict", "edges", "silhouettes", "stylised"]
+
+
+def test_blocks_are_shared_with_cue_conflict():
+    shelf = ToyShelf("geirhos16")
+    other = {b.role: block_key(b) for b in CUE_CONFLICT.plan(None, shelf).blocks}
+    mine = {b.role: block_key(b) for b in SUITE.plan(None, shelf).blocks}
+    shared = ("cue-conflict", "edges", "silhouettes")
+    assert [mine[role] for role in shared] == [other[role] for role in shared]
+
+
+def test_missing_experiments_keep_their_reason(find):
+    shelf = Shelf("edges")
+    scores = SUITE.score(None, toy_trials(SUITE, shelf))
+    assert find(scores, "colour_accuracy", "colour").reason == "get it: colour"
+    assert find(scores, "ood_accuracy").flags == ("1 of 17 experiments",)
+
+
+def test_ood_accuracy_is_the_mean_over_experiments_of_kept_trials(make, join, find):
+    contrast = make([1] * 8 + [0] * 2 + [1] * 10, condition=["c50"] * 10 + ["c100"] * 10)
+    edges = make([1, 1, 0, 0], role="edges", condition="")
+    score = find(SUITE.score(None, join(contrast, edges)), "ood_accuracy")
+    assert score.value == pytest.approx((0.8 + 0.5) / 2)
+    assert (score.n, score.excluded) == (14, 10)
+    assert score.flags == ("2 of 17 experiments",)
+
+
+def test_accuracy_of_the_control_is_shown_and_not_averaged(make, find):
+    scores = SUITE.score(None, make([1, 0, 1, 1], condition=["c50", "c50", "c100", "c100"]))
+    control = find(scores, "contrast_accuracy", "contrast", "c100")
+    assert control.value == 1.0 and control.flags == ("not in the averages",)
+    assert find(scores, "contrast_accuracy", "contrast").value == 0.5
+
+
+def test_no_answer_is_wrong_and_stays_in_the_count(make, find):
+    trials = make([1, 1, 0, 0], role="edges", condition="")
+    trials = replace(
+        trials, columns={**trials.columns, "response": np.array(["cat", "cat", "na", "dog"])}
+    )
+    scores = SUITE.score(None, trials)
+    score = find(scores, "edges_accuracy", "edges")
+    assert (score.value, score.n, score.excluded) == (0.5, 4, 0)
+    entropy = find(scores, "response_entropy", "edges", "all")
+    assert (entropy.n, entropy.excluded) == (3, 1)
+    assert entropy.value == pytest.approx(-(2 / 3) * np.log2(2 / 3) - (1 / 3) * np.log2(1 / 3))
+    share = find(scores, "largest_share", "edges", "all")
+    assert share.value == pytest.approx(2 / 3) and share.flags == ("largest: cat",)
+
+
+def test_averages_go_over_conditions_then_people_then_experiments(make, join, find):
+    """Unequal numbers everywhere: any other order of averaging gives another number."""
+    mine, first, second = (
+        join(
+            make(bits(seed, 30), condition="c50"),
+            make(bits(seed + 10, 90, 0.4), condition="c30", start=100),
+            make(bits(seed + 20, 40, 0.9), condition="c100", start=300),
+        )
+        for seed in range(3)
+    )
+    mine, third = (
+        join(table, make(bits(seed, 50), role="edges", condition=""))
+        for seed, table in ((50, mine), (51, make([], condition=[])))
+    )
+    scores = SUITE.compare(
+        None, mine, {"subject-1": first, "subject-2": second, "subject-3": third}
+    )
+
+    def right(trials, role, condition):
+        keep = (trials["role"] == role) & (trials["condition"] == condition)
+        return (trials["response"] == trials["category"])[keep]
+
+    def kappa(a, b):
+        seen, chance = (a == b).mean(), a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
+        return (seen - chance) / (1 - chance)
+
+    def pair(other, role, condition, measure):
+        return measure(right(mine, role, condition), right(other, role, condition))
+
+    for metric, measure in {
+        "error_consistency": kappa,
+        "observed_consistency": lambda a, b: (a == b).mean(),
+        "accuracy_difference": lambda a, b: (a.mean() - b.mean()) ** 2,
+    }.items():
+        contrast = np.mean(
+            [
+                np.mean([pair(p, "contrast", c, measure) for c in ("c50", "c30")])
+                for p in (first, second)
+            ]
+        )
+        edges = pair(third, "edges", "", measure)
+        assert find(scores, metric, "contrast", "kept").value == pytest.approx(contrast, abs=1e-12)
+        assert find(scores, metric).value == pytest.approx((contrast + edges) / 2, abs=1e-12)
+        alone = find(scores, metric, "contrast", "c100")
+        expected = np.mean([pair(p, "contrast", "c100", measure) for p in (first, second)])
+        assert alone.value == pytest.approx(expected, abs=1e-12)
+        assert "not in the averages" in alone.flags
+        assert alone.low <= alone.value <= alone.high
+    ceiling = find(scores, "human_error_consistency", "contrast", "kept").value
+    fraction = find(scores, "ceiling_fraction", "contrast", "kept")
+    own = find(scores, "error_consistency", "contrast", "kept").value
+    if ceiling > 0:
+        assert fraction.value == pytest.approx(own / ceiling)
+    else:
+        assert fraction.value is None and fraction.reason
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "kappa"),
+    [
+        ([1] * 6, [1] * 6, 1.0),
+        ([0] * 6, [0] * 6, 1.0),
+        ([1] * 6, [1, 1, 1, 0, 0, 0], 0.0),
+        ([1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], -1.0),
+    ],
+)
+def test_degenerate_observers_have_a_defined_kappa(make, find, mine, theirs, kappa):
+    scores = SUITE.compare(None, make(mine), {"subject-1": make(theirs), "subject-2": make(theirs)})
+    score = find(scores, "error_consistency")
+    assert score.value == pytest.approx(kappa)
+    assert find(scores, "human_error_consistency").value == 1.0
+    assert find(scores, "ceiling_fraction").value == pytest.approx(kappa)
+    for one in scores:
+        assert (
+            one.value is None
+            or np.isfinite([v for v in (one.value, one.low, one.high) if v is not None]).all()
+        )
+    if kappa == 1.0:
+        assert score.low is None and "no spread: no interval" in score.flags
+
+
+def test_a_ceiling_below_zero_gives_no_fraction(make, find):
+    people_ = {"subject-1": make([1, 1, 0, 0]), "subject-2": make([0, 0, 1, 1])}
+    scores = SUITE.compare(None, make([1, 0, 1, 0]), people_)
+    assert find(scores, "human_error_consistency").value == pytest.approx(-1)
+    fraction = find(scores, "ceiling_fraction")
+    assert fraction.value is None and fraction.reason == "no ceiling above 0"
+
+
+def test_one_person_is_no_ceiling(make, find):
+    scores = SUITE.compare(None, make(bits(0, 40)), {"subject-1": make(bits(1, 40))})
+    assert find(scores, "error_consistency").value is not None
+    assert find(scores, "human_error_consistency").reason == "one person only: no pair of people"
+    assert find(scores, "ceiling_fraction").value is None
+
+
+def test_people_who_saw_other_images_take_no_part(make, find):
+    people_ = {
+        "subject-1": make(bits(1, 40)),
+        "subject-2": make(bits(2, 39)),
+        "subject-3": make(bits(3, 60)),
+    }
+    scores = SUITE.compare(None, make(bits(0, 40)), people_)
+    score = find(scores, "error_consistency")
+    alone = SUITE.compare(
+        None, make(bits(0, 40)), {n: people_[n] for n in ("subject-1", "subject-3")}
+    )
+    assert score.value == find(alone, "error_consistency").value
+    assert "1 people did not see all images of contrast" in score.flags
+
+
+@pytest.mark.parametrize("references", [{}, {"subject-1": None}])
+def test_nobody_to_compare_with_is_a_reason(make, find, references):
+    references = {name: make([1, 0], role="colour", condition="bw") for name in references}
+    scores = SUITE.compare(None, make(bits(0, 20)), references)
+    for metric in (
+        "error_consistency",
+        "observed_consistency",
+        "accuracy_difference",
+        "ceiling_fraction",
+    ):
+        assert find(scores, metric).value is None and "human-trials" in find(scores, metric).reason
+
+
+def test_nothing_answered_is_a_reason(make, find):
+    empty = make([], condition=[])
+    assert find(SUITE.compare(None, empty, {}), "error_consistency").reason
+    assert find(SUITE.score(None, empty), "ood_accuracy").reason == "no trials"
+
+
+def test_ideal_observers_are_not_called_people(make, find):
+    scores = SUITE.compare(None, make(bits(0, 20)), {"ideal-shape": make([1] * 20)})
+    assert (
+        "reference observers are ideal observers, not people"
+        in find(scores, "error_consistency").flags
+    )
+
+
+def test_regenerated_stimuli_are_flagged(make, find):
+    trials = make(bits(0, 20))
+    made = replace(trials, columns={**trials.columns, "made": np.full(20, "regenerated")})
+    references = {"subject-1": make(bits(1, 20)), "subject-2": make(bits(2, 20))}
+    assert (
+        "regenerated stimuli"
+        in find(SUITE.compare(None, made, references), "error_consistency").flags
+    )
+    assert "regenerated stimuli" in find(SUITE.score(None, made), "ood_accuracy").flags
+
+
+def test_order_of_trials_and_of_people_does_not_count(make):
+    trials, order = make(bits(0, 50)), np.random.default_rng(1).permutation(50)
+    people_ = {f"subject-{i}": make(bits(i, 50)) for i in (1, 2, 3)}
+    turned = {name: people_[name] for name in reversed(people_)}
+    shuffled = Trials({name: values[order] for name, values in trials.columns.items()})
+    assert list(SUITE.compare(None, trials, people_)) == list(SUITE.compare(None, shuffled, turned))
+
+
+def test_people_as_a_group_are_all_pairs(make, find):
+    crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(4)}
+    group = people(None, crowd)
+    each = [
+        find(
+            SUITE.compare(None, crowd[n], {m: t for m, t in crowd.items() if m != n}),
+            "error_consistency",
+        ).value
+        for n in crowd
+    ]
+    assert find(group, "error_consistency").value == pytest.approx(np.mean(each))
+    assert find(group, "ood_accuracy").value == pytest.approx(
+        np.mean([bits(i, 60).mean() for i in range(4)])
+    )
+
+
+def test_a_person_with_part_of_the_images_leaves_the_group_alone(make, find):
+    crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(1, 4)}
+    whole = find(people(None, crowd), "error_consistency")
+    some = find(people(None, {"subject-0": make(bits(0, 20)), **crowd}), "error_consistency")
+    assert some.value == whole.value
+
+
+def test_one_person_is_no_group(make, find):
+    assert find(people(None, {"subject-1": make([1, 0])}), "error_consistency").value is None
