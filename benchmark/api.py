@@ -158,7 +158,7 @@ def rank(
         sets = {record.digest: record for record in store.stimuli_names()}
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
-                rows = _matching(store.latest_scores(suite=one.name), models)
+                rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
                 found += boards(rows, one, sets, by=by)
     return found
 
