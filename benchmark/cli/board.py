@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from benchmark.cli.options import db_option, suite_option
+from benchmark.cli.printing import wide_console
 
 
 @click.command()
@@ -35,16 +36,13 @@ def print_boards(
     limit: int | None = 50,
 ) -> int:
     """Print every board of a suite; returns how many there were."""
-    from rich.console import Console
-
     from benchmark import api
-    from benchmark.leaderboard.render import console_width, render_boards
+    from benchmark.leaderboard.render import render_boards
 
     found = api.rank(suite, by=by, models=models, db=db)
-    console = Console()
-    width = console_width(console)
+    console = wide_console()
     if found:
-        console.print(render_boards(found, width, limit), width=width)
+        console.print(render_boards(found, console.width, limit))
     return len(found)
 
 
@@ -53,17 +51,14 @@ def print_boards(
 @db_option
 def show(observer: str, db: str | None) -> int:
     """Every score of one observer, with intervals, reasons and where the numbers come from."""
-    from rich.console import Console
-
     from benchmark import api
-    from benchmark.leaderboard.render import console_width, render_show
+    from benchmark.leaderboard.render import render_show
     from benchmark.plugins import find_suites
 
-    console = Console()
-    width = console_width(console)
+    console = wide_console()
     rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
     suites = list(find_suites().suites.values())
-    console.print(render_show(rows, sets, width, suites), width=width)
+    console.print(render_show(rows, sets, console.width, suites))
     for line in api.provenance_lines(rows, db=db):
         click.echo(line)
     return 0
@@ -76,19 +71,16 @@ def show(observer: str, db: str | None) -> int:
 @db_option
 def compare(a: str, b: str, suite: str | None, db: str | None) -> int:
     """Paired tests of A against B on the stimuli that both answered, Holm-adjusted."""
-    from rich.console import Console
-
     from benchmark import api
-    from benchmark.leaderboard.render import console_width, render_comparison
+    from benchmark.leaderboard.render import render_comparison
     from benchmark.plugins import find_suites
 
     titles = {
         metric.name: metric.title for s in find_suites().suites.values() for metric in s.metrics
     }
-    console = Console()
-    width = console_width(console)
+    console = wide_console()
     found = api.compare(a, b, suite=suite, db=db)
-    console.print(render_comparison(found, a, b, width, titles), width=width)
+    console.print(render_comparison(found, a, b, console.width, titles))
     return 0
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from benchmark.cli.printing import wide_console
+
 
 @click.group()
 def data() -> None:
@@ -15,7 +17,6 @@ def data() -> None:
 @data.command("list")
 def list_sets() -> int:
     """The catalogue: what there is, what is on this disk, and under which licence."""
-    from rich.console import Console
     from rich.table import Table
 
     from benchmark.settings import read_settings
@@ -36,7 +37,7 @@ def list_sets() -> int:
             entry.license,
             entry.title,
         )
-    Console().print(table)
+    wide_console().print(table)
     return 0
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli.printing import wide_console
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,7 +35,6 @@ def models() -> None:
 @click.argument("pattern", required=False)
 def list_models(pattern: str | None) -> int:
     """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
-    from rich.console import Console
     from rich.table import Table
 
     from benchmark import api
@@ -53,7 +54,7 @@ def list_models(pattern: str | None) -> int:
             ", ".join(card.training),
             card.source,
         )
-    Console().print(table)
+    wide_console().print(table)
     _warn_broken()
     return 0
 

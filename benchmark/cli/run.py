@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.options import db_option
+from benchmark.cli.printing import wide_console
 
 if TYPE_CHECKING:
     from benchmark.api import Prepared
@@ -149,7 +150,6 @@ def _print_ranking(prepared: Prepared) -> None:
 
 
 def _print_plan(prepared: Prepared) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from benchmark.engine.estimating import estimates
@@ -163,7 +163,7 @@ def _print_plan(prepared: Prepared) -> None:
     for row in estimates(prepared.tasks, prepared.settings, prepared.request.seed):
         table.add_row(row.model, row.suite, row.space, str(row.trials), row.cached, row.note)
         total += row.seconds
-    console = Console()
+    console = wide_console()
     console.print(table)
     console.print(
         f"about {total:.0f} s of computing for the rows whose speed is known", highlight=False

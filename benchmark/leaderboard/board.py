@@ -73,6 +73,10 @@ def _columns(suite: SuiteLike, index: Index, first: Metric) -> list[Metric]:
     return [first, *others]
 
 
+def _has_value(rows: Sequence[Row], metric: Metric) -> bool:
+    return any(row.cells[metric.name].value is not None for row in rows)
+
+
 def _version_notes(suite: SuiteLike, version: int, stale: int) -> tuple[str, ...]:
     notes = []
     if version < suite.version:
@@ -102,9 +106,9 @@ class _Maker:
         digests[self.metric.role] = self.digest
         rows = self._rows(digests)
         aside = () if rank_people else REFERENCE_KINDS
-        columns = tuple(
-            Column(m.name, m.title, m.direction, m.chance, m.role) for m in self.columns
-        )
+        told = [m for m in self.columns if m is self.metric or _has_value(rows, m)]
+        silent = [f"{m.title}: nobody has a value here" for m in self.columns if m not in told]
+        columns = tuple(Column(m.name, m.title, m.direction, m.chance, m.role) for m in told)
         held = self._in_order([row for row in rows if row.kind in aside])
         return Board(
             suite=self.suite.name,
@@ -115,7 +119,7 @@ class _Maker:
             columns=columns,
             rows=self._ranked([row for row in rows if row.kind not in aside]),
             references=reference_rows(held, columns),
-            notes=(*notes, *self._notes(digests)),
+            notes=(*notes, *self._notes(digests), *silent),
             by=self.metric.name,
             digest=self.digest,
             digests=digests,
