@@ -17,7 +17,7 @@ def working(images: torch.Tensor) -> torch.Tensor:
 
 def grey_levels(images: torch.Tensor) -> torch.Tensor:
     """Images in [0,1] -> whole numbers 0..255 as float, the file that was decoded."""
-    return (images * 255).round().clamp_(0, 255)
+    return (images * 255).round_().clamp_(0, 255)
 
 
 def rounded(images: torch.Tensor) -> torch.Tensor:

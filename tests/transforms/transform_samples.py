@@ -18,9 +18,9 @@ def synthetic(count: int, size: int, seed: int = 0) -> Bytes:
     y, x = np.mgrid[0:size, 0:size] / size
     out = []
     for _ in range(count):
-        a, b, c, phase = rng.uniform(-3, 3, 4)
-        waves = [np.sin(a * x * k + b * y * k + phase * k) + c * x for k in (1, 2, 3)]
-        image = 128 + 70 * np.stack(waves, -1) + rng.normal(0, 12, (size, size, 3))
+        a, b, phase = rng.uniform(-3, 3, 3)
+        waves = [np.sin(a * x * k + b * y * k + phase * k) for k in (1, 2, 3)]
+        image = 128 + 60 * np.stack(waves, -1) + rng.normal(0, 10, (size, size, 3))
         out.append(np.clip(image, 0, 255).astype(np.uint8))
     if count > 2:
         out[1][:] = rng.integers(40, 220, 3).astype(np.uint8)

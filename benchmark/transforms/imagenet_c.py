@@ -1,0 +1,121 @@
+"""ImageNet-C (Hendrycks and Dietterich 2019): 15 common corruptions and 4 extra ones, 5 severities.
+
+`corruption(name, severity)` gives the transform; the constants are in `benchmark.transforms.corruptions`.
+They are those of the published code at 224 px and are pixels of the image that is shown, so they mean
+the benchmark only at that size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmark.contracts import Transform
+from benchmark.errors import StimuliError, unknown_name
+from benchmark.transforms import digital, weather
+from benchmark.transforms.corruptions import CORRUPTIONS, FAMILIES, Corruption
+from benchmark.transforms.pixels import grey_levels
+from benchmark.transforms.streams import Draws, Streams
+
+__all__ = [
+    "CORRUPTIONS",
+    "FAMILIES",
+    "SIZE",
+    "VERSION",
+    "corrupted",
+    "corruption",
+    "load_textures",
+    "names",
+]
+
+VERSION = 1  # raised whenever any pixel of any corruption changes
+SIZE = 224  # px that the constants were published for
+
+
+def corruption(
+    name: str,
+    severity: int,
+    frost: Sequence[Path | str] | None = None,
+    jpeg85: bool = False,
+) -> Transform:
+    """The transform of one corruption at one severity, 1 to 5.
+
+    frost: files of the published textures, frost1 to frost5 or frost6, for the corruption "frost";
+    jpeg85: store the result as the published folder does, as a JPEG of quality 85.
+    """
+    what = _known(name, severity)
+    constants = what.constants[severity - 1]
+    params: dict[str, Any] = dict(zip(what.units, constants, strict=True))
+    params |= {"severity": severity, "jpeg85": jpeg85, "version": VERSION}
+    if name == "frost":
+        textures = load_textures(frost or ())
+        constants = (*constants, textures)
+        params["textures"] = [_digest(texture) for texture in textures]
+
+    def apply(images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
+        parts = []
+        step = what.together if images.device.type == "cpu" else max(len(images), 1)
+        for start in range(0, len(images), step):
+            some = slice(start, start + step)
+            draws = Streams(seeds[some], f"{name}/{severity}", images.device)
+            out = corrupted(what, grey_levels(images[some]), constants, draws)
+            parts.append((digital.jpeg_compression(out, 85) if jpeg85 else out).div_(255))
+        return torch.cat(parts) if parts else images.clone()
+
+    return Transform(f"{name}/{severity}", params, apply)
+
+
+def corrupted(
+    what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Draws
+) -> torch.Tensor:
+    """Whole levels -> whole levels, float32: clipped and stored by dropping the fraction."""
+    exact = what.double and levels.device.type != "mps"
+    work = levels.double() if exact else levels
+    if what.function is not digital.jpeg_compression:  # the one that wants channels last
+        work = work.contiguous()
+    extra = (draws,) if what.random else ()
+    out = what.function(work, *constants, *extra)
+    return (out if what.whole else out.clamp_(0, 255).floor_()).float()
+
+
+def names(family: str = "common") -> tuple[str, ...]:
+    """Names in the published order: of one family, of the 15 common ones or of all 19 ("all")."""
+    if family in ("common", "all"):
+        return tuple(n for n, c in CORRUPTIONS.items() if family == "all" or c.common)
+    if family not in FAMILIES:
+        raise unknown_name("family of corruptions", family, (*FAMILIES, "common", "all"))
+    return tuple(n for n, c in CORRUPTIONS.items() if c.family == family)
+
+
+def load_textures(files: Sequence[Path | str]) -> list[weather.Texture]:
+    """The textures, decoded. Only the first five count, as in the published code."""
+    if len(files) < weather.FROST_USED:
+        raise StimuliError(
+            f"the corruption 'frost' needs {weather.FROST_USED} texture files (frost1.png to "
+            f"frost5.jpg of the ImageNet-C repository); {len(files)} were given"
+        )
+    out = []
+    for file in files[: weather.FROST_USED]:
+        with Image.open(file) as image:
+            out.append(np.asarray(image.convert("RGB")))
+    return out
+
+
+def _digest(texture: weather.Texture) -> str:
+    from hashlib import sha256
+
+    return sha256(texture.tobytes()).hexdigest()[:16]
+
+
+def _known(name: str, severity: int) -> Corruption:
+    if name not in CORRUPTIONS:
+        raise unknown_name("corruption", name, CORRUPTIONS)
+    if severity not in (1, 2, 3, 4, 5):
+        raise StimuliError(f"severity must be 1, 2, 3, 4 or 5; it was {severity}")
+    return CORRUPTIONS[name]

@@ -1,0 +1,241 @@
+"""Transforms of ImageNet-C as users get them: shape, range, seeds, batches, severities, laws."""
+
+import numpy as np
+import published_corruptions as published
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
+
+from benchmark.errors import StimuliError, UnknownName
+from benchmark.transforms.imagenet_c import CORRUPTIONS, FAMILIES, corruption, load_textures, names
+
+ALL = tuple(CORRUPTIONS)
+RANDOM = tuple(name for name in ALL if CORRUPTIONS[name].random)
+PIXELS = synthetic(6, 64, seed=1)
+IMAGES = as_images(PIXELS)
+
+
+@pytest.fixture(scope="module")
+def textures(tmp_path_factory):
+    """Five small textures on disk, in place of the published ones."""
+    folder, rng = tmp_path_factory.mktemp("frost"), np.random.default_rng(0)
+    files = []
+    for k in range(5):
+        ice = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
+        file = folder / f"frost{k + 1}.png"
+        Image.fromarray(ice).resize((240 + k, 250)).save(file)
+        files.append(file)
+    return files
+
+
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("name", ALL)
+def test_shape_range_and_grid(name, severity, textures):
+    out = corruption(name, severity, frost=textures).apply(IMAGES, seeds(6))
+    assert out.shape == IMAGES.shape
+    assert out.dtype == torch.float32
+    assert float(out.min()) >= 0
+    assert float(out.max()) <= 1
+    as_bytes(out)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_batch_size_and_order_change_nothing(name, textures):
+    apply = corruption(name, 4, frost=textures).apply
+    whole = as_bytes(apply(IMAGES, seeds(6)))
+    order = np.array([4, 0, 5, 2, 1, 3])
+    turned = as_bytes(apply(IMAGES[order], seeds(6)[order]))
+    assert np.mean(turned != whole[order]) < 2e-5
+    alone = np.concatenate(
+        [as_bytes(apply(IMAGES[i : i + 1], seeds(6)[i : i + 1])) for i in range(6)]
+    )
+    assert np.abs(alone.astype(int) - whole).max() <= 1
+    assert np.mean(alone != whole) < 2e-3  # float32 sums of flat areas in other block sizes
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_memory_layout_changes_nothing(name, textures):
+    apply = corruption(name, 2, frost=textures).apply
+    last = IMAGES.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(apply(last, seeds(6)), apply(IMAGES.contiguous(), seeds(6)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_images_are_left_as_they_were(name, textures):
+    before = IMAGES.clone()
+    corruption(name, 3, frost=textures).apply(IMAGES, seeds(6))
+    assert torch.equal(IMAGES, before)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_random_ones_follow_the_seed_and_the_others_do_not(name, textures):
+    apply = corruption(name, 3, frost=textures).apply
+    one, again = apply(IMAGES[:1], seeds(1)), apply(IMAGES[:1], seeds(1))
+    other = apply(IMAGES[:1], seeds(1, start=50))
+    assert torch.equal(one, again)
+    assert torch.equal(one, other) is (name not in RANDOM)
+
+
+def test_severities_have_their_own_noise():
+    clean = torch.full((1, 3, 32, 32), 0.5)
+    mild, strong = (corruption("gaussian_noise", s).apply(clean, seeds(1)) - 0.5 for s in (1, 2))
+    correlation = torch.corrcoef(torch.stack([mild.reshape(-1), strong.reshape(-1)]))[0, 1]
+    assert abs(float(correlation)) < 0.1
+
+
+#: Published severities are not monotone for elastic_transform and snow; saturate turns at 3; frost's
+#: mean distance follows the textures.
+TURNING = {"elastic_transform", "snow", "saturate", "spatter", "frost"}
+MONOTONE = tuple(n for n in ALL if n not in TURNING)
+
+
+@pytest.mark.parametrize("name", MONOTONE)
+def test_distance_from_the_original_grows_with_severity(name, photographs_or_synthetic, textures):
+    images = as_images(photographs_or_synthetic)
+    away = [
+        float(
+            (corruption(name, s, frost=textures).apply(images, seeds(len(images))) - images)
+            .abs()
+            .mean()
+        )
+        for s in (1, 2, 3, 4, 5)
+    ]
+    slack = 0.004 if name in {"glass_blur", "fog"} else 0.0005
+    assert all(b > a - slack for a, b in zip(away, away[1:], strict=False)), away  # noqa: RUF007
+
+
+@pytest.fixture(scope="module")
+def photographs_or_synthetic():
+    return synthetic(4, 224, seed=2)[[0, 3]]
+
+
+@given(level=st.integers(0, 255), seed=st.integers(0, 2**64 - 1), severity=st.integers(1, 5))
+@settings(max_examples=25, deadline=None)
+def test_impulse_noise_keeps_the_rest_and_hits_the_stated_share(level, seed, severity):
+    flat = torch.full((1, 3, 48, 48), level / 255)
+    out = corruption("impulse_noise", severity).apply(flat, np.array([seed], dtype=np.uint64))
+    changed = (as_bytes(out) != level).mean()
+    share = CORRUPTIONS["impulse_noise"].constants[severity - 1][0]
+    expected = share * (0.5 if level in (0, 255) else 1)
+    assert abs(changed - expected) < 5 * np.sqrt(expected / 6912)
+    assert set(np.unique(as_bytes(out))) <= {0, level, 255}
+
+
+@given(grey=st.integers(0, 255), severity=st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_spatial_corruptions_leave_a_flat_image_flat(grey, severity):
+    flat = torch.full((1, 3, 40, 40), grey / 255)
+    for name in (
+        "gaussian_blur",
+        "glass_blur",
+        "motion_blur",
+        "zoom_blur",
+        "elastic_transform",
+        "pixelate",
+    ):
+        out = as_bytes(corruption(name, severity).apply(flat, seeds(1))).astype(int)
+        assert np.abs(out - grey).max() <= (2 if name == "glass_blur" else 1), name  # stored twice
+
+
+@given(severity=st.integers(1, 5), seed=st.integers(0, 2**32))
+@settings(max_examples=15, deadline=None)
+def test_glass_blur_brings_no_new_colours_before_its_second_blur(severity, seed):
+    """Pixels are copies of pixels at most passes * chain away; the mean hardly moves."""
+    image = as_images(synthetic(1, 64, seed=seed))
+    out = corruption("glass_blur", severity).apply(image, seeds(1))
+    assert abs(float(out.mean() - image.mean())) < 0.02
+    assert float(out.max()) <= float(image.max()) + 1e-6
+    assert float(out.min()) >= float(image.min()) - 1.01 / 255
+
+
+def test_fog_clouds_span_zero_to_one_and_keep_the_maximum_below_the_image_s():
+    out = corruption("fog", 5).apply(IMAGES[:1], seeds(1))
+    assert float(out.max()) <= float(IMAGES[:1].max()) + 1e-6
+
+
+def test_jpeg85_is_what_pil_stores():
+    out = as_bytes(corruption("contrast", 1, jpeg85=True).apply(IMAGES[:1], seeds(1)))
+    plain = as_bytes(corruption("contrast", 1).apply(IMAGES[:1], seeds(1)))
+    from io import BytesIO
+
+    file = BytesIO()
+    Image.fromarray(plain[0]).save(file, "JPEG", quality=85, optimize=True)
+    assert np.array_equal(np.asarray(Image.open(file)), out[0])
+
+
+def test_the_table():
+    assert names() == ALL[:15]
+    assert names("all") == ALL
+    assert names("extra") == ALL[15:]
+    assert sum(len(names(family)) for family in FAMILIES) == 19
+    assert all(len(c.constants) == 5 for c in CORRUPTIONS.values())
+    assert all(len(row) == len(c.units) for c in CORRUPTIONS.values() for row in c.constants)
+    params = corruption("glass_blur", 3).params
+    assert params["sigma, px"] == 1
+    assert params["severity"] == 3
+
+
+def test_zoom_list_of_severity_one_has_twelve_factors():
+    counts = [len(np.arange(1, *c)) for c in CORRUPTIONS["zoom_blur"].constants]
+    assert counts == [12, 16, 11, 13, 11]
+
+
+def test_errors_name_the_remedy(textures):
+    with pytest.raises(UnknownName, match="motion_blur"):
+        corruption("motionblur", 1)
+    with pytest.raises(StimuliError, match="severity must be"):
+        corruption("fog", 6)
+    with pytest.raises(StimuliError, match=r"frost1\.png"):
+        corruption("frost", 1)
+    with pytest.raises(UnknownName, match="weather"):
+        names("wether")
+    large = torch.zeros(1, 3, 250, 250)
+    with pytest.raises(StimuliError, match="larger than the images"):
+        corruption("frost", 1, frost=textures).apply(large, seeds(1))
+
+
+def test_an_empty_batch_is_an_empty_batch():
+    assert corruption("fog", 1).apply(IMAGES[:0], seeds(0)).shape == (0, 3, 64, 64)
+
+
+def test_published_textures_load_and_the_sixth_is_never_used():
+    files = sorted(data_folder("frost").glob("frost*.*"))
+    assert len(load_textures(files)) == 5
+    loaded = load_textures(files)
+    assert np.array_equal(loaded[1], loaded[2])  # two of the published pictures are one
+
+
+SAMPLED = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "fog", "glass_blur")
+
+
+@pytest.mark.parametrize("name", (*SAMPLED, "motion_blur", "spatter"))
+def test_own_draws_give_the_published_distribution(name):
+    """Per-image mean and mean distance from the original, ours against the library's."""
+    count = 12 if name == "glass_blur" else 40
+    pixels = synthetic(4, 64, seed=5)[3]
+    batch = np.repeat(pixels[None], count, axis=0)
+    ours = as_bytes(corruption(name, 3).apply(as_images(batch), seeds(count))).astype(float)
+    np.random.seed(0)
+    theirs = np.stack([published.by_library(name, pixels, 3) for _ in range(count)]).astype(float)
+    for statistic in (
+        lambda x: x.mean((1, 2, 3)),
+        lambda x: np.abs(x - pixels).mean((1, 2, 3)),
+        lambda x: x.std((1, 2, 3)),
+    ):
+        a, b = statistic(ours), statistic(theirs)
+        error = np.sqrt(a.var(ddof=1) / count + b.var(ddof=1) / count)
+        assert abs(a.mean() - b.mean()) < 4 * error + 0.02, name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", ALL)
+def test_cuda_gives_the_processor_s_pixels(name, textures):
+    for severity in (1, 3, 5):
+        apply = corruption(name, severity, frost=textures).apply
+        here = as_bytes(apply(IMAGES, seeds(6))).astype(int)
+        there = as_bytes(apply(IMAGES.cuda(), seeds(6)).cpu()).astype(int)
+        assert np.abs(here - there).max() <= 1
+        assert np.mean(here != there) < 0.02
