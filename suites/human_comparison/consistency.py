@@ -74,7 +74,10 @@ def _keys(trials: Trials) -> NDArray[np.str_]:
 def _nobody(role: str, others: Mapping[str, Trials]) -> str:
     if others:
         return f"none of the {len(others)} people of '{role}' answered all of these images"
-    return f"no answers of people to '{role}': `bench data fetch human-trials`, then `bench import trials`"
+    return (
+        f"no answers of people to these images of '{role}': people's are imported with "
+        "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared"
+    )
 
 
 def _is_kept(role: str, condition: str) -> bool:

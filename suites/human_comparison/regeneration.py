@@ -21,6 +21,7 @@ from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stimuli.digests import set_digest, text_digest
 from benchmark.stimuli.names import WNID, stimulus_id
+from registry.geometry import centre_crop, shorter_side
 from suites.human_comparison.scoring import REGENERATED
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ class Degraded:
         import torch
 
         at = self.index[index]
-        image = (
-            torch.from_numpy(cropped(self.source.decode(at))).permute(2, 0, 1)[None].float() / 255
-        )
+        image = torch.tensor(cropped(self.source.decode(at))).permute(2, 0, 1)[None].float() / 255
         seed = int(text_digest(f"0:{self.source.items[at]}")[:16], 16)
         made = _transform(self.role, self.conditions[index]).apply(
             image, np.array([seed], np.uint64)
@@ -97,14 +96,7 @@ class Degraded:
 
 def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """[H, W, 3] uint8 -> the central [224, 224, 3] after scaling the shorter side to 256 (bilinear, antialiased)."""
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    scale = SHORTER / min(height, width)
-    size = (max(SHORTER, round(width * scale)), max(SHORTER, round(height * scale)))
-    scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - SIDE) // 2, (size[1] - SIDE) // 2
-    return np.array(scaled.crop((left, top, left + SIDE, top + SIDE)))
+    return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
 
 
 def write_set(stimuli: Stimuli, folder: Path) -> None:

@@ -16,25 +16,17 @@ from suites.human_comparison.psychometric import fit_curve
 
 METHOD = f"bootstrap ({RESAMPLES} resamples, by stimulus within condition)"
 NEEDS_PEOPLE = "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`"
-#: Metrics that `compare` gives, and not `score`.
-COMPARED = (
-    "error_consistency",
-    "ceiling_fraction",
-    "observed_consistency",
-    "accuracy_difference",
-    "human_error_consistency",
-)
 _METRICS = {metric.name: metric for metric in METRICS}
 REGENERATED = "regenerated"
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer. Those against people have no value here: `compare` gives them."""
+    """Scores of one observer alone. The headline has no value here: `compare` gives it, where people are known."""
     return list(_scores(trials))
 
 
 def _scores(trials: Trials) -> Iterator[Score]:
-    yield from (Score(name, None, NEEDS_PEOPLE) for name in COMPARED)
+    yield Score("error_consistency", None, NEEDS_PEOPLE)
     yield ood_accuracy(trials)
     present = roles_of(trials)
     for experiment in EXPERIMENTS:

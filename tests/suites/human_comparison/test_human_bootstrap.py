@@ -83,14 +83,35 @@ def test_streams_of_experiments_and_conditions_differ():
     assert abs(np.corrcoef(one[1:, 0], two[1:, 0])[0, 1]) < 0.2
 
 
-def test_interval_of_a_squared_difference_holds_its_value():
+def test_interval_of_a_squared_difference_is_moved_to_its_value():
     """Equal accuracies: resamples of a square lie above 0 as a whole, so a plain interval would miss the value."""
-    rng = np.random.default_rng(0)
-    draws = np.concatenate([[0.0], (rng.normal(0, 0.05, 2000) + 0.0) ** 2 + 0.001])
+    squares = np.random.default_rng(0).normal(0, 0.05, 2000) ** 2
+    draws = np.concatenate([[0.0], squares])
     low, high = interval(draws, centred=True)
-    assert low <= 0.0 <= high < np.quantile(draws, 0.99)
+    assert low <= 0.0 <= high
+    assert (low, high) == pytest.approx(np.quantile(squares, [0.025, 0.975]) - squares.mean())
+
+
+def test_interval_holds_its_value_or_is_none():
+    assert interval(np.concatenate([[0.0], np.linspace(0.1, 0.2, 50)]))[0] == 0.0
     assert interval(np.full(11, 0.5)) is None
     assert interval(np.array([0.5, np.nan, np.nan])) is None
+
+
+def test_images_of_two_conditions_are_drawn_apart(make, join):
+    mine, *others = (
+        join(
+            *(
+                make(np.arange(60) % k < k // 2, condition=c, start=s)
+                for c, s in (("c50", 0), ("c30", 100))
+            )
+        )
+        for k in (2, 3, 5)
+    )
+    people = {f"subject-{i}": one for i, one in enumerate(others)}
+    pairs = draw(tabulate("contrast", "net", mine, people), 400).by_condition
+    one, two = (pairs[name]["observed_consistency"][:, 0, 1] for name in ("c50", "c30"))
+    assert one[0] == two[0] and abs(np.corrcoef(one[1:], two[1:])[0, 1]) < 0.2
 
 
 def test_coverage_of_the_interval_over_images(make):

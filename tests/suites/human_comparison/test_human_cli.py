@@ -20,7 +20,16 @@ def table(path, observer, right, experiment="contrast", conditions=("c50", "c10"
     with (path / f"{experiment}_{observer}_session_1.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(
-            "subj,session,trial,rt,object_response,category,condition,imagename".split(",")
+            [
+                "subj",
+                "session",
+                "trial",
+                "rt",
+                "object_response",
+                "category",
+                "condition",
+                "imagename",
+            ]
         )
         for i, good in enumerate(right):
             category = CATEGORIES[i % 4]

@@ -85,6 +85,17 @@ def test_pixels_are_the_degradation_of_the_photograph():
         assert np.abs(image[..., 0] - expected).max() < 1.01
 
 
+@pytest.mark.parametrize("size", [(260, 300), (500, 375), (256, 256), (120, 90)])
+def test_cropping_is_the_usual_one(size):
+    """Shorter side to 256, centre 224, as torchvision does it to a PIL image."""
+    from PIL import Image
+    from torchvision.transforms import v2
+
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    usual = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(Image.fromarray(image))
+    assert np.array_equal(cropped(image), np.array(usual))
+
+
 def test_noise_depends_on_photograph_and_condition_alone():
     names = NAMES[:2]
     both = trials("uniform-noise", ("0.1", "0.1"), names)
