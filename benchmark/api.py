@@ -230,7 +230,7 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
                     found.append(compare_ratio(metric, left, right))
     if not found:
         raise BenchError(
-            f"'{a}' and '{b}' have no stimuli of a common suite in {settings.db}. `bench show NAME` lists what each has."
+            f"'{a}' and '{b}' have no stimuli in common in {settings.db}. `bench show NAME` lists what each has."
         )
     return adjust(found)
 

@@ -239,6 +239,9 @@ class Suite:
     """Scores of an observer against reference observers that answered the same stimuli (people; in the built-in
     world the ideal observers): (config, trials, name -> trials of each reference, never the observer itself)."""
 
+    passes: float = 1.0
+    """Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run."""
+
     @property
     def headline(self) -> Metric:
         """The metric that ranks."""

@@ -152,6 +152,7 @@ def _print_ranking(prepared: Prepared) -> None:
 def _print_plan(prepared: Prepared) -> None:
     from rich.table import Table
 
+    from benchmark.engine.device import choose_device
     from benchmark.engine.estimating import estimates
 
     table = Table(title=f"plan (leaderboard: {prepared.settings.db})", title_justify="left")
@@ -160,7 +161,8 @@ def _print_plan(prepared: Prepared) -> None:
             column, justify="right" if column in ("trials", "cached", "about") else "left"
         )
     total = 0.0
-    for row in estimates(prepared.tasks, prepared.settings, prepared.request.seed):
+    device = choose_device(prepared.request.device)
+    for row in estimates(prepared.tasks, prepared.settings, device):
         table.add_row(row.model, row.suite, row.space, str(row.trials), row.cached, row.note)
         total += row.seconds
     console = wide_console()

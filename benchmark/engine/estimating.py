@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.engine.planning import Task
+from benchmark.engine.tuning import remembered_seconds
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
 from benchmark.store import Store, open_store
@@ -24,13 +25,12 @@ class Estimate:
     seconds: float
 
 
-def estimates(tasks: Sequence[Task], settings: Settings, seed: int) -> Iterator[Estimate]:
-    """One line per task. Speeds come from runs that the leaderboard remembers."""
-    del seed
+def estimates(tasks: Sequence[Task], settings: Settings, device: str) -> Iterator[Estimate]:
+    """One line per task. Speeds are those that tuning measured on this device."""
     store = _store(settings)
     try:
         for task in tasks:
-            yield _estimate(task, settings, store)
+            yield _estimate(task, settings, store, device)
     finally:
         if store is not None:
             store.close()
@@ -42,17 +42,26 @@ def _store(settings: Settings) -> Store | None:
     return open_store(settings.db, write=False)
 
 
-def _estimate(task: Task, settings: Settings, store: Store | None) -> Estimate:
+def _estimate(task: Task, settings: Settings, store: Store | None, device: str) -> Estimate:
     names = (task.card.name, task.suite.name, task.space)
     if not task.plan.blocks:
         return Estimate(*names, 0, "", f"not applicable: {task.reason}", 0.0)
     there = availability(task.card, settings.weights)
     cached = _cached(task, store) if store else 0
+    owed = task.trials - cached
+    if owed <= 0:
+        return Estimate(*names, task.trials, str(cached), "stored", 0.0)
     if not there.on_disk:
         return Estimate(*names, task.trials, str(cached), there.note, 0.0)
-    return Estimate(
-        *names, task.trials, str(cached), "stored" if cached >= task.trials else "to run", 0.0
-    )
+    if task.card.source == "ideal":
+        return Estimate(*names, task.trials, str(cached), "< 1 s", 0.0)
+    per_image = remembered_seconds(task.card, device, settings.tuning)
+    if per_image is None:
+        return Estimate(
+            *names, task.trials, str(cached), "not timed yet: its first run tunes it", 0.0
+        )
+    seconds = per_image * task.suite.passes * owed
+    return Estimate(*names, task.trials, str(cached), f"{seconds:.1f} s", seconds)
 
 
 def _cached(task: Task, store: Store) -> int:

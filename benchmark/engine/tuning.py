@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from benchmark.keys import digest
+from registry.cards import ModelCard
 from registry.fold import fold_batch_norm
 from registry.model import LoadedModel
 
@@ -97,26 +98,31 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
 
 def tune(model: LoadedModel, device: str, notes: Path) -> Tuning:
     """The remembered setting of this architecture on this device, or a new one, measured and remembered."""
-    key = _key(model, device)
+    key = _key(model.card, device)
     known = _read(notes).get(key)
     if known is not None:
-        return Tuning(**known)
+        return Tuning(**known["tuning"])
     with torch.inference_mode():
-        best = _search(model, device)
-    _write(notes, key, best)
+        best, seconds = _search(model, device)
+    _write(notes, key, {"tuning": asdict(best), "seconds": seconds})
     return best
 
 
-def _key(model: LoadedModel, device: str) -> str:
+def remembered_seconds(card: ModelCard, device: str, notes: Path) -> float | None:
+    """Seconds per image of this architecture on this device, as tuning measured them; None before that."""
+    known = _read(notes).get(_key(card, device))
+    return None if known is None else float(known["seconds"])
+
+
+def _key(card: ModelCard, device: str) -> str:
     name = torch.cuda.get_device_name() if device.startswith("cuda") else f"{os.cpu_count()} cores"
-    arch = digest([model.card.source, model.card.arch, model.card.options, model.preprocess.size])[
-        :16
-    ]
+    size = card.preprocess.size if card.preprocess else 0
+    arch = digest([card.source, card.arch, card.options, size])[:16]
     return f"{arch} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
 
 
-def _search(model: LoadedModel, device: str) -> Tuning:
-    """Form, then batch, then threads, each at the best of what came before.
+def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
+    """Form, then batch, then threads, each at the best of what came before; and wall seconds per image.
 
     On a CPU the first two are judged by one thread's processor time, which other work on the machine does
     not disturb; only the number of threads needs the wall clock.
@@ -128,9 +134,9 @@ def _search(model: LoadedModel, device: str) -> Tuning:
     best = Tuning(64 if gpu else 8, threads=threads if gpu else 1)
     best = trial.cheapest(best, _forms(best), clock)
     best = trial.cheapest(best, _batches(best, gpu), clock)
-    if gpu or threads == 1:
-        return best
-    return trial.cheapest(best, (replace(best, threads=threads),), time.perf_counter)
+    if not gpu and threads > 1:
+        best = trial.cheapest(best, (replace(best, threads=threads),), time.perf_counter)
+    return best, trial.cost(best, time.perf_counter)
 
 
 @dataclass(frozen=True)
@@ -199,12 +205,12 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _write(notes: Path, key: str, tuning: Tuning) -> None:
+def _write(notes: Path, key: str, note: dict[str, Any]) -> None:
     """Best effort: a note that cannot be kept costs a few seconds next time."""
     try:
         notes.parent.mkdir(parents=True, exist_ok=True)
         fresh = notes.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps({**_read(notes), key: asdict(tuning)}, indent=1))
+        fresh.write_text(json.dumps({**_read(notes), key: note}, indent=1))
         fresh.replace(notes)
     except OSError:
         return
