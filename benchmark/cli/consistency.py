@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -120,7 +120,9 @@ def _pair_table(observers: Sequence[str], answered: Answered) -> Table:
     for role, who in answered.items():
         for condition, found in compare_by_condition(who[a], who[b]):
             table.add_row(role, condition, *_cells(found))
-    table.caption = "interval: bootstrap over images"
+    table.caption = "interval: bootstrap over images" + _made_again(
+        who for who in answered.values()
+    )
     return table
 
 
@@ -163,6 +165,13 @@ def _matrix_table(role: str, who: Mapping[str, Trials]) -> Table:
         ]
         table.add_row(f"{i + 1} {name}", *cells)
     return table
+
+
+def _made_again(answered: Iterable[Mapping[str, Trials]]) -> str:
+    """A warning where somebody saw images made again from their sources: same names, other pixels."""
+    columns = [one.columns.get("made") for who in answered for one in who.values()]
+    some = any(made is not None and (made != "").any() for made in columns)
+    return "; some observers saw regenerated images, not the published files" if some else ""
 
 
 def _kappa(value: float, n: int) -> str:

@@ -101,3 +101,13 @@ def test_nothing_in_common(board, tmp_path):
     api.import_trials(tmp_path / "edge", db=board)
     with pytest.raises(BenchError, match="no common experiment"):
         run(board, "subject-03", "subject-09")
+
+
+def test_regenerated_images_are_named(make):
+    from benchmark.cli.consistency import _made_again
+
+    trials = make([1, 0])
+    trials.columns["made"] = np.array(["regenerated", "regenerated"])
+    assert (
+        "regenerated" in _made_again([{"net": trials}]) and _made_again([{"net": make([1])}]) == ""
+    )
