@@ -155,6 +155,7 @@ def _matrix_table(role: str, who: Mapping[str, Trials]) -> Table:
     table = Table(
         title=f"Error consistency: {role}", caption="all conditions together; -: no image in common"
     )
+    table.caption = f"{table.caption}{_made_again([who])}"
     table.add_column("")
     for number, _ in enumerate(names, 1):
         table.add_column(str(number), justify="right")
