@@ -80,14 +80,14 @@ def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
     """Shrink to `share` of the size and enlarge again, both by box averages in PIL's arithmetic."""
     height, width = images.shape[-2:]
     small = (int(width * share), int(height * share))
-    if images.device.type != "cpu":
+    if images.device.type == "cuda":
         return _boxes(_boxes(images, small), (width, height))
-    planes = images.to(torch.uint8).contiguous().numpy().reshape(-1, height, width)
+    planes = images.to(torch.uint8).contiguous().cpu().numpy().reshape(-1, height, width)
     out = np.empty_like(planes)
     for plane, into in zip(planes, out, strict=True):  # channels are apart, so planes will do
         image = Image.fromarray(plane).resize(small, Image.Resampling.BOX)
         into[:] = np.asarray(image.resize((width, height), Image.Resampling.BOX))
-    return torch.from_numpy(out).reshape(images.shape).to(images.dtype)
+    return torch.from_numpy(out).reshape(images.shape).to(images)
 
 
 def _boxes(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

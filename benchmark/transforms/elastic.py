@@ -16,8 +16,8 @@ def elastic_transform(
 ) -> torch.Tensor:
     """Warp; strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
     height, width = images.shape[-2:]
-    corners = (2 * draws.uniform(3, 2).double() - 1) * jitter
-    tilted = _affine(images, corners.cpu().numpy())
+    corners = (2 * draws.uniform(3, 2).cpu().double() - 1) * jitter
+    tilted = _affine(images, corners.numpy())
     field = draws.uniform(height, width), draws.uniform(height, width)  # across, then down
     across, down = (_smooth(u.to(images), sigma, strength) for u in field)
     rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None]

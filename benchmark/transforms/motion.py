@@ -30,7 +30,7 @@ def motion_blur(images: torch.Tensor, radius: int, sigma: float, draws: Draws) -
 
 def angles(draws: Draws, low: float, high: float) -> list[float]:
     """One angle per image, degrees, uniform between two bounds."""
-    return [low + (high - low) * u for u in draws.uniform(1)[:, 0].double().tolist()]
+    return [low + (high - low) * u for u in draws.uniform(1)[:, 0].tolist()]
 
 
 def smeared(images: torch.Tensor, radius: int, sigma: float, degrees: list[float]) -> torch.Tensor:

@@ -56,7 +56,7 @@ def frost(
     height, width = images.shape[-2:]
     check_textures(textures, height, width)
     crops = []
-    for pick, down, across in draws.uniform(3).double().tolist():
+    for pick, down, across in draws.uniform(3).tolist():
         texture = textures[int(pick * FROST_USED)]
         top = int(down * (texture.shape[0] - height))
         left = int(across * (texture.shape[1] - width))
