@@ -130,7 +130,7 @@ def main() -> None:
         ratio = sum(o[i] for o in ours) / sum(b[i] for b in bare)
         median = statistics.median(o[i] / b[i] for o, b in zip(ours, bare, strict=True))
         print(
-            f"RATIO overhead_{name} {ratio:.3f} (bare forward loop, preloaded, same layout and batch; median {median:.3f})"
+        print(f"RATIO overhead_{name} {ratio:.3f} (bare loop, preloaded, same layout and batch; median {median:.3f})")
         )
     layouts(model, chosen)
     print(f"startup to the first batch: {startup():.2f} s wall")
