@@ -25,7 +25,8 @@ class Corruption:
 
     function: (whole levels [n, 3, H, W], *constants, draws if random) -> levels before storing;
     constants: per severity, in the order of `units`; random: whether it takes draws;
-    double: computed in float64, as published, where float32 would change stored levels;
+    dtype: what the function is given: float32; float64 where float32 would change stored levels;
+    uint8 where PIL does the work;
     whole: gives whole levels 0..255, nothing left to clip or cut;
     together: how many images at a time on the processor (few stay in its cache).
     """
@@ -35,7 +36,7 @@ class Corruption:
     units: tuple[str, ...]
     constants: tuple[tuple[Any, ...], ...]
     random: bool = False
-    double: bool = False
+    dtype: torch.dtype = torch.float32
     whole: bool = False
     together: int = 4
 
@@ -83,7 +84,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             ("photons",),
             _each(60, 25, 12, 5, 3),
             random=True,
-            double=True,
+            dtype=torch.float64,
         ),
         "impulse_noise": Corruption(
             "noise",
@@ -98,7 +99,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             blur.defocus_blur,
             ("radius, px", "softness, px"),
             ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
-            double=True,
+            dtype=torch.float64,
         ),
         "glass_blur": Corruption(
             "blur",
@@ -135,7 +136,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             ("image", "ice"),
             ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
             random=True,
-            double=True,
+            dtype=torch.float64,
         ),
         "fog": Corruption(
             "weather",
@@ -148,7 +149,11 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             "digital", digital.brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)
         ),
         "contrast": Corruption(
-            "digital", digital.contrast, ("share",), _each(0.4, 0.3, 0.2, 0.1, 0.05), double=True
+            "digital",
+            digital.contrast,
+            ("share",),
+            _each(0.4, 0.3, 0.2, 0.1, 0.05),
+            dtype=torch.float64,
         ),
         "elastic_transform": Corruption(
             "digital",
@@ -158,10 +163,18 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             random=True,
         ),
         "pixelate": Corruption(
-            "digital", digital.pixelate, ("size",), _each(0.6, 0.5, 0.4, 0.3, 0.25), whole=True
+            "digital",
+            digital.pixelate,
+            ("size",),
+            _each(0.6, 0.5, 0.4, 0.3, 0.25),
+            dtype=torch.uint8,
         ),
         "jpeg_compression": Corruption(
-            "digital", digital.jpeg_compression, ("quality",), _each(25, 18, 15, 10, 7), whole=True
+            "digital",
+            digital.jpeg_compression,
+            ("quality",),
+            _each(25, 18, 15, 10, 7),
+            dtype=torch.uint8,
         ),
         "speckle_noise": Corruption(
             "extra", noise.speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True
@@ -181,7 +194,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             digital.saturate,
             ("factor", "rise"),
             ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
-            double=True,
+            dtype=torch.float64,
         ),
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+
+Pixels = NDArray[np.uint8]
 
 
 def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
@@ -77,17 +80,26 @@ def _hsv(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
 
 
 def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Shrink to `share` of the size and enlarge again, both by box averages in PIL's arithmetic."""
+    """Shrink uint8 images to `share` of the size and enlarge again, both by PIL's box average."""
     height, width = images.shape[-2:]
     small = (int(width * share), int(height * share))
     if images.device.type == "cuda":
         return _boxes(_boxes(images, small), (width, height))
-    planes = images.to(torch.uint8).contiguous().cpu().numpy().reshape(-1, height, width)
-    out = np.empty_like(planes)
-    for plane, into in zip(planes, out, strict=True):  # channels are apart, so planes will do
-        image = Image.fromarray(plane).resize(small, Image.Resampling.BOX)
-        into[:] = np.asarray(image.resize((width, height), Image.Resampling.BOX))
-    return torch.from_numpy(out).reshape(images.shape).to(images)
+
+    def again(pixels: Pixels) -> Image.Image:
+        image = Image.fromarray(pixels).resize(small, Image.Resampling.BOX)
+        return image.resize((width, height), Image.Resampling.BOX)
+
+    return by_pil(images, again)
+
+
+def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> torch.Tensor:
+    """Apply PIL to uint8 images [n, 3, H, W], one by one on the processor."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    out = np.empty_like(pixels)
+    for image, into in zip(pixels, out, strict=True):
+        into[:] = np.asarray(change(image))
+    return torch.from_numpy(out).permute(0, 3, 1, 2).to(images.device)
 
 
 def _boxes(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -119,11 +131,11 @@ def box_matrix(size: int, target: int) -> NDArray[np.float64]:
 
 
 def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
-    """Encode and decode with PIL's codec (chroma at half resolution). On the processor."""
-    pixels = images.permute(0, 2, 3, 1).to(torch.uint8).contiguous().cpu().numpy()
-    out = np.empty_like(pixels)
-    for image, into in zip(pixels, out, strict=True):
-        with BytesIO() as file:
-            Image.fromarray(image).save(file, "JPEG", quality=quality)
-            into[:] = np.asarray(Image.open(file))
-    return torch.from_numpy(out).permute(0, 3, 1, 2).to(images)
+    """Encode and decode uint8 images with PIL's codec (chroma at half resolution)."""
+
+    def again(pixels: Pixels) -> Image.Image:
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+        return Image.open(file)
+
+    return by_pil(images, again)

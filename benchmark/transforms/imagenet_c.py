@@ -20,7 +20,7 @@ from benchmark.contracts import Transform
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.transforms import digital, weather
 from benchmark.transforms.corruptions import CORRUPTIONS, FAMILIES, Corruption
-from benchmark.transforms.pixels import grey_levels
+from benchmark.transforms.pixels import grey_levels, stored_levels
 from benchmark.transforms.streams import Draws, Streams
 
 __all__ = [
@@ -64,9 +64,12 @@ def corruption(
         for start in range(0, len(images), step):
             some = slice(start, start + step)
             draws = Streams(seeds[some], f"{name}/{severity}", images.device)
-            out = corrupted(what, grey_levels(images[some]), constants, draws)
-            parts.append((digital.jpeg_compression(out, 85) if jpeg85 else out).div_(255))
-        return torch.cat(parts) if parts else images.clone()
+            levels = (stored_levels if what.dtype == torch.uint8 else grey_levels)(images[some])
+            out = corrupted(what, levels, constants, draws)
+            parts.append(_as_jpeg(out, 85) if jpeg85 else out)
+        if not parts:
+            return images.clone()
+        return (torch.cat(parts) if len(parts) > 1 else parts[0]).div_(255)
 
     return Transform(f"{name}/{severity}", params, apply)
 
@@ -74,14 +77,22 @@ def corruption(
 def corrupted(
     what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Draws
 ) -> torch.Tensor:
-    """Whole levels -> whole levels, float32: clipped and stored by dropping the fraction."""
-    exact = what.double and levels.device.type != "mps"
-    work = levels.double() if exact else levels
-    if what.function is not digital.jpeg_compression:  # the one that wants channels last
-        work = work.contiguous()
+    """Whole levels -> whole levels, float32: clipped and stored by dropping the fraction.
+
+    Levels given in float64 are worked on in float64.
+    """
     extra = (draws,) if what.random else ()
-    out = what.function(work, *constants, *extra)
+    if what.dtype == torch.uint8:
+        stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)
+        return stored.float()
+    exact = what.dtype == torch.float64 and levels.device.type != "mps"
+    work = (levels.double() if exact else levels).contiguous()
+    out: torch.Tensor = what.function(work, *constants, *extra)
     return (out if what.whole else out.clamp_(0, 255).floor_()).float()
+
+
+def _as_jpeg(levels: torch.Tensor, quality: int) -> torch.Tensor:
+    return digital.jpeg_compression(levels.to(torch.uint8), quality).float()
 
 
 def names(family: str = "common") -> tuple[str, ...]:

@@ -20,6 +20,12 @@ def grey_levels(images: torch.Tensor) -> torch.Tensor:
     return (images * 255).round_().clamp_(0, 255)
 
 
+def stored_levels(images: torch.Tensor) -> torch.Tensor:
+    """Images in [0,1] -> uint8 levels: the file that was decoded."""
+    half = torch.tensor(0.5, device=images.device)
+    return torch.add(half, images, alpha=255).clamp_(0, 255).to(torch.uint8)
+
+
 def rounded(images: torch.Tensor) -> torch.Tensor:
     """Clip to [0,1] and store as uint8 by rounding half up, as float32 in [0,1]."""
     return ((images.clamp(0, 1) * 255 + 0.5).floor() / 255).float()

@@ -253,7 +253,7 @@ def test_elastic_transform(severity):
 def test_pixelate_and_jpeg_are_pil_s(severity):
     theirs = [published.pixelate(p, *constants("pixelate", severity)) for p in PIXELS]
     assert apart(exact("pixelate", severity, PIXELS), theirs) == (0, 0.0)
-    levels = torch.from_numpy(PIXELS).permute(0, 3, 1, 2).float()
+    levels = torch.from_numpy(PIXELS).permute(0, 3, 1, 2)
     share = constants("pixelate", severity)[0]
     small = digital._boxes(levels, (int(SIDE * share),) * 2)
     by_matrix = digital._boxes(small, (SIDE, SIDE)).byte().permute(0, 2, 3, 1).numpy()
