@@ -155,7 +155,7 @@ def rank(
         )
     found: list[Board] = []
     with reading(settings) as store:
-        sets = {record.digest: record for record in store.stimuli_names()}
+        sets = _notes(store)
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
                 rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
@@ -182,7 +182,11 @@ def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
 def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
     """Stimulus sets of the leaderboard by digest."""
     with reading(read_settings(db)) as store:
-        return {record.digest: record for record in store.stimuli_names()}
+        return _notes(store)
+
+
+def _notes(store: Store) -> dict[str, StimuliNote]:
+    return {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
 
 
 def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:
@@ -213,26 +217,38 @@ def _provenance_line(facts: Mapping[str, Any]) -> str:
 
 def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> list[Comparison]:
     """Paired tests of two observers on the stimuli that both answered, Holm-adjusted over all of them."""
-    from benchmark.stats import adjust, compare_ratio
+    from benchmark.stats import adjust
 
     shelf = find_suites()
     settings = read_settings(db)
     found: list[Comparison] = []
     with reading(settings) as store:
         for one in select_suites(suite or "all", shelf):
-            like = _same_sets(store, one, a, b)
-            mine, theirs = (observer_trials(store, one, name, like) for name in (a, b))
-            for metric in one.metrics:
-                if mine is None or theirs is None or metric.ratio is None:
-                    continue
-                left, right = mine.of(metric.role), theirs.of(metric.role)
-                if len(left) and len(right):
-                    found.append(compare_ratio(metric, left, right))
+            found += _compare_under(store, one, a, b)
     if not found:
         raise BenchError(
             f"'{a}' and '{b}' have no stimuli in common in {settings.db}. `bench show NAME` lists what each has."
         )
     return adjust(found)
+
+
+def _compare_under(store: Store, suite: Suite, a: str, b: str) -> list[Comparison]:
+    from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
+    from benchmark.stats import compare_ratio
+
+    like = _same_sets(store, suite, a, b)
+    mine, theirs = (observer_trials(store, suite, name, like) for name in (a, b))
+    if mine is None or theirs is None:
+        return []
+    found = [
+        compare_ratio(metric, mine.of(metric.role), theirs.of(metric.role))
+        for metric in suite.metrics
+        if metric.ratio is not None and len(mine.of(metric.role)) and len(theirs.of(metric.role))
+    ]
+    if suite.compare_pair is not None and like:
+        people = Scorer(store, 0, suite).references(PUBLISHED_SPACE, like, a, b)
+        found += suite.compare_pair(mine, theirs, people)
+    return found
 
 
 def _same_sets(store: Store, suite: Suite, a: str, b: str) -> Mapping[str, str] | None:

@@ -239,6 +239,11 @@ class Suite:
     """Scores of an observer against reference observers that answered the same stimuli (people; in the built-in
     world the ideal observers): (config, trials, name -> trials of each reference, never the observer itself)."""
 
+    group: Callable[[Any, Mapping[str, Trials]], Sequence[Score]] | None = None
+    """Scores of people as a group (name -> trials of each person), where pooling their trials is not the measure."""
+    compare_pair: Callable[[Trials, Trials, Mapping[str, Trials]], Sequence[Any]] | None = None
+    """Paired tests of two observers against the same references (benchmark.stats.Comparison), where a metric is
+    no ratio of sums: (a, b, name -> trials of each reference)."""
     passes: float = 1.0
     """Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run."""
 

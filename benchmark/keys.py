@@ -133,5 +133,6 @@ def observation_key(identity: str, block: Block, suite: Suite, policy: Policy) -
 
 def score_code(suite: Suite) -> str:
     """Digest of what turns trials into scores: rescoring is due when it changes."""
-    ratios = [metric.ratio for metric in suite.metrics if metric.ratio is not None]
-    return code_digest(suite.score, *ratios)
+    ratios = [metric.ratio for metric in suite.metrics]
+    functions = (suite.score, suite.compare, suite.group, *ratios)
+    return code_digest(*(function for function in functions if function is not None))

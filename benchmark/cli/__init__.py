@@ -13,6 +13,10 @@ COMMANDS = {
     "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
     "show": ("benchmark.cli.board:show", "Everything known of one observer."),
     "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
+    "consistency": (
+        "benchmark.cli.consistency:consistency",
+        "Error consistency (kappa) of two observers, or of all.",
+    ),
     "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),
     "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
     "import": (

@@ -13,7 +13,7 @@ from benchmark.store import Observation, ScoreSet, Store, StoredObservation
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"
-PEOPLE = "people (pooled)"
+PEOPLE, AMONG = "people (pooled)", "people (among themselves)"
 PUBLISHED_SPACE = "geirhos16"
 
 Sets = Mapping[str, str]  # role -> stimuli digest
@@ -87,24 +87,34 @@ class Scorer:
             if not self.store.has_scores(target):
                 self._put(target, mine.trials, peers)
                 made += 1
-        return made + self._pooled(sets, [one for one in answers.values() if one.human])
+        return made + self._people(sets, {name: one for name, one in answers.items() if one.human})
 
-    def _pooled(self, sets: Sets, people: Sequence[Answers]) -> int:
-        """All people as one observer: sums over their trials, bootstrap over people."""
+    def _people(self, sets: Sets, people: Mapping[str, Answers]) -> int:
+        """All people as one observer: their trials pooled, or the suite's own measure of a group."""
         if len(people) < 2:
             return 0
-        row = self.store.put_observer(Observer(PEOPLE, "group", digest(PEOPLE)))
-        keys = tuple(key for one in people for key in one.keys)
-        roles = set().union(*(_roles(one.trials) for one in people))
+        name = PEOPLE if self.suite.group is None else AMONG
+        row = self.store.put_observer(Observer(name, "group", digest(name)))
+        keys = tuple(key for one in people.values() for key in one.keys)
+        roles = set().union(*(_roles(one.trials) for one in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
         target = self._target(row, PUBLISHED_SPACE, shown, keys)
         if self.store.has_scores(target):
             return 0
-        scores = (
-            pooled_score(metric, [one.trials for one in people]) for metric in self.suite.metrics
-        )
-        self.store.put_scores(self.run, target, [score for score in scores if score is not None])
+        trials = {name: one.trials for name, one in people.items()}
+        self.store.put_scores(self.run, target, self._group_scores(trials))
         return 1
+
+    def _group_scores(self, people: Mapping[str, Trials]) -> list[Score]:
+        if self.suite.group is not None:
+            return list(self.suite.group(self.suite.config, people))
+        pooled = (pooled_score(metric, list(people.values())) for metric in self.suite.metrics)
+        return [score for score in pooled if score is not None]
+
+    def references(self, space: str, sets: Sets, *names: str) -> dict[str, Trials]:
+        """Trials of those whom observers are compared with on these sets, without `names`."""
+        found = self._peers(space, sets, "")
+        return {name: one.trials for name, one in found.items() if name not in names}
 
     def _target(self, observer: int, space: str, sets: Sets, keys: tuple[str, ...]) -> ScoreSet:
         suite = self.suite
@@ -118,7 +128,9 @@ class Scorer:
         if suite.compare is not None:
             theirs = {name: one.trials for name, one in peers.items()}
             scores += suite.compare(suite.config, trials, theirs)
-        self.store.put_scores(self.run, target, scores)
+        # What compare says of a metric stands for what score said of it ("needs references").
+        named = {(score.metric, score.role, score.condition): score for score in scores}
+        self.store.put_scores(self.run, target, list(named.values()))
 
     def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
         """Who an observer is compared with: people; in the built-in world, ideal observers. Never itself."""

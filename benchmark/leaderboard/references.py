@@ -11,8 +11,16 @@ from benchmark.stats import mean_interval
 def reference_rows(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
     """`rows` (people, ideal observers) with group rows before and chance after them."""
     people = [row for row in rows if row.kind == "human"]
-    group = [people_row(people, columns)] if len(people) > 1 else []
+    group = (
+        [people_row(people, columns)] if len(people) > 1 and _comparable(people, columns) else []
+    )
     return (*group, *rows, *chance_row(columns))
+
+
+def _comparable(people: Sequence[Row], columns: Sequence[Column]) -> bool:
+    """Whether all answered as much: a mean over people of whom some saw one experiment and some all is none."""
+    heads = [row.cells[columns[0].metric] for row in people]
+    return len({cell.source.n + cell.source.excluded for cell in heads if cell.source}) <= 1
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> Row:

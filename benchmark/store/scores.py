@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from benchmark.store import schema
 from benchmark.store.read import current
-from benchmark.store.rows import ScoreRow, ScoreSet
+from benchmark.store.rows import ScoreRow, ScoreSet, StimuliNote
 from benchmark.store.sql import batches, dump
 
 #: Columns of `scores` that are fields of a ScoreRow.
@@ -131,7 +132,7 @@ def _rows(connection: sa.Connection, sets: Sequence[Any], wanted: Wanted) -> lis
 
 
 def _of_set(made: Any, scores: Iterable[Any]) -> Iterable[ScoreRow]:
-    stimuli = _mapping(made.stimuli)
+    stimuli, whole = _mapping(made.stimuli), collection_digest(made.stimuli)
     shared = {
         "observer": made.name,
         "kind": made.kind,
@@ -145,7 +146,7 @@ def _of_set(made: Any, scores: Iterable[Any]) -> Iterable[ScoreRow]:
     for score in scores:
         values = dict(zip(_OWN, score, strict=False))  # the set's id comes last and is left out
         values["flags"] = _texts(values["flags"])
-        values["stimuli"] = stimuli.get(values["role"], "")
+        values["stimuli"] = stimuli.get(values["role"], "") if values["role"] else whole
         values.update(shared)
         yield _row(values)
 
@@ -155,6 +156,29 @@ def _row(values: dict[str, Any]) -> ScoreRow:
     row = object.__new__(ScoreRow)
     object.__setattr__(row, "__dict__", values)
     return row
+
+
+@lru_cache(maxsize=1024)
+def collection_digest(text: str) -> str:
+    """Identity of all sets of a score set together (JSON of role -> digest): what a score of no role is on."""
+    digests = list(_mapping(text).values())
+    return digests[0] if len(digests) == 1 else hashlib.sha256(text.encode()).hexdigest()
+
+
+def collections(connection: sa.Connection, notes: Mapping[str, StimuliNote]) -> list[StimuliNote]:
+    """Score sets' collections of several stimulus sets, described like one set."""
+    table = schema.SCORE_SETS
+    found = []
+    for (text,) in connection.execute(sa.select(table.c.stimuli).distinct()):
+        parts = [notes[digest] for digest in _mapping(text).values() if digest in notes]
+        if len(parts) > 1:
+            name = ", ".join(sorted({part.name for part in parts}))
+            name = name if len(parts) <= 3 else f"{len(parts)} stimulus sets"
+            n = sum(part.n for part in parts)
+            whole = sum(part.whole or part.n for part in parts)
+            digest = collection_digest(text)
+            found.append(StimuliNote(digest, name, parts[0].space, n, whole, "collection"))
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -154,6 +154,12 @@ class Store:
         with self._database.reading() as connection:
             return read.stimuli_names(connection)
 
+    def collections(self) -> list[StimuliNote]:
+        """Several stimulus sets that were scored together, described like one; by their common digest."""
+        notes = {note.digest: note for note in self.stimuli_names()}
+        with self._database.reading() as connection:
+            return scores.collections(connection, notes)
+
     def chunks(self, key: str) -> set[int]:
         """Indices of the chunks that are stored; empty for an unknown key."""
         with self._database.reading() as connection:

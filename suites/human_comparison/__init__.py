@@ -7,6 +7,8 @@ from benchmark.contracts import Suite
 from suites.human_comparison.comparing import compare
 from suites.human_comparison.experiments import SET_ROLES
 from suites.human_comparison.metrics import METRICS
+from suites.human_comparison.pairing import compare_pair
+from suites.human_comparison.people import people
 from suites.human_comparison.protocol import observe, plan
 from suites.human_comparison.scoring import score
 
@@ -20,5 +22,7 @@ SUITE = Suite(
     observe=observe,
     score=score,
     compare=compare,
+    group=people,
+    compare_pair=compare_pair,
     experiments=SET_ROLES,
 )
