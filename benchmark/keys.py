@@ -5,17 +5,21 @@ holds content: weights, preprocessing, stimuli, configuration, and the code that
 """
 
 import ast
+import functools
 import hashlib
 import inspect
 import json
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from benchmark.contracts import CHUNK, Block, Policy, Suite
 
 Function = Callable[..., Any]
+Scope = Mapping[str, Any]  # a module's names
 
 
 def digest(value: Any) -> str:
@@ -37,36 +41,66 @@ def _plain(value: Any) -> Any:
 
 
 def code_digest(*functions: Function) -> str:
-    """Digest of functions and of every function of their own top-level package that they name.
+    """Digest of functions, and of every function and constant of their own top-level package that they name.
 
     Comments, docstrings and layout do not count (the syntax tree is hashed); other packages are recorded
-    as versions in the environment row instead.
+    as versions in the environment row instead. A constant counts by the expression that its module assigns.
     """
-    found: dict[str, str] = {}
+    found: set[tuple[str, str]] = set()
+    seen: set[Function] = set()
     for function in functions:
-        _collect(function, function.__module__.partition(".")[0], found)
-    return digest(found)
+        _collect(function, function.__module__.partition(".")[0], found, seen)
+    return digest(sorted(found))
 
 
-def _collect(function: Function, package: str, found: dict[str, str]) -> None:
-    name = f"{function.__module__}.{function.__qualname__}"
-    if name in found:
+def _collect(
+    function: Function, package: str, found: set[tuple[str, str]], seen: set[Function]
+) -> None:
+    if function in seen:
         return
-    found[name] = _syntax(function)
-    for other in _named(function):
-        if other.__module__.partition(".")[0] == package:
-            _collect(other, package, found)
+    seen.add(function)
+    found.add((f"{function.__module__}.{function.__qualname__}", _syntax(function)))
+    names = _names(function.__code__)
+    for scope in _scopes(function.__globals__, names, package):
+        for name in sorted(names & scope.keys()):
+            value = scope[name]
+            if inspect.isfunction(value):
+                if value.__module__.partition(".")[0] == package:
+                    _collect(value, package, found, seen)
+            elif (written := _assignments(scope.get("__file__")).get(name)) is not None:
+                found.add((f"{scope['__name__']}.{name}", written))
+
+
+def _scopes(scope: Scope, names: set[str], package: str) -> Iterator[Scope]:
+    """The function's own module, and the package's modules that it names (`helpers.f`)."""
+    yield scope
+    for name in sorted(names & scope.keys()):
+        module = scope[name]
+        if inspect.ismodule(module) and module.__name__.partition(".")[0] == package:
+            yield vars(module)
+
+
+@functools.cache
+def _assignments(path: str | None) -> Mapping[str, str]:
+    """Module-level names of a source file -> the expression that they are assigned, as a syntax tree."""
+    try:
+        tree = ast.parse(Path(path or "").read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[str, str] = {}
+    for node in tree.body:
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        found |= {t.id: ast.dump(node.value) for t in targets if isinstance(t, ast.Name)}
+    return found
 
 
 def _syntax(function: Function) -> str:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (
-        OSError,
-        TypeError,
-        SyntaxError,
-    ):  # made in a notebook's exec or frozen: the bytecode stands in
-        return function.__code__.co_code.hex()
+    except (OSError, TypeError, SyntaxError):
+        return _bytecode(function.__code__)  # a lambda inside a call, or made in a notebook's exec
     for node in ast.walk(tree):
         if (
             isinstance(node, (ast.FunctionDef, ast.ClassDef))
@@ -76,15 +110,18 @@ def _syntax(function: Function) -> str:
     return ast.dump(tree)
 
 
-def _named(function: Function) -> Iterator[Function]:
-    code, scope = function.__code__, function.__globals__
-    for name in sorted(_names(code)):
-        value = scope.get(name)
-        if inspect.isfunction(value):
-            yield value
+def _bytecode(code: CodeType) -> str:
+    """Instructions, the names and the constants that they refer to; no line numbers, no addresses."""
+    constants = [
+        _bytecode(one)
+        if inspect.iscode(one)
+        else repr(sorted(map(repr, one)) if isinstance(one, frozenset) else one)
+        for one in code.co_consts
+    ]
+    return digest([code.co_code.hex(), code.co_names, code.co_varnames, constants])
 
 
-def _names(code: Any) -> set[str]:
+def _names(code: CodeType) -> set[str]:
     nested = (constant for constant in code.co_consts if inspect.iscode(constant))
     return set(code.co_names).union(*map(_names, nested))
 

@@ -13,7 +13,15 @@ from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.walking import Job, Reporter, Resident, Walk, chunk_count, chunk_index
+from benchmark.engine.walking import (
+    Job,
+    Reporter,
+    Resident,
+    Walk,
+    chunk_count,
+    chunk_index,
+    failure_line,
+)
 from benchmark.errors import BenchError
 from benchmark.keys import observation_key
 from benchmark.settings import Settings
@@ -133,7 +141,10 @@ class _Run:
             job for loaded in group for task in loaded.tasks for job in self._jobs(loaded, task)
         ]
         for loaded in group:
-            self._tune(loaded.resident, jobs)
+            try:
+                self._tune(loaded.resident, jobs)
+            except Exception as error:  # noqa: BLE001 - the boundary of one model's work
+                loaded.resident.failure = failure_line(error)
             owed = sum(_trials(job) for job in jobs if job.resident is loaded.resident)
             self.reporter.expect(loaded.resident.name, owed)
         walk.show(jobs)
@@ -141,7 +152,8 @@ class _Run:
         return [
             _Answered(
                 loaded.row,
-                loaded.resident.failure,
+                loaded.resident.failure
+                or loaded.resident.failures.get((task.suite.name, task.space), ""),
                 task,
                 observations,
                 any(o.key in worked for o in observations),

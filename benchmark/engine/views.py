@@ -67,7 +67,7 @@ class BatchView:
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """[n, categories], near-ties from the plain path."""
-        values = np.array(decide(self.logits, self._grouping).cpu(), dtype=np.float32)
+        values = decide(self.logits, self._grouping).float().cpu().numpy().copy()
         for row in near_ties(values):
             values[row] = self._plainly(int(row))
         return values

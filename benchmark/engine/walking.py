@@ -28,12 +28,16 @@ DECODERS = 2
 
 @dataclass
 class Resident:
-    """An observer that is loaded. `batch` shrinks when the device runs out of memory; `failure` ends its work."""
+    """An observer that is loaded. `batch` shrinks when the device runs out of memory.
+
+    failures: (suite, space) -> what ended that work; `failure`: what ended all of it.
+    """
 
     name: str
     observer: Feed | IdealObserver
     batch: int = CHUNK
     failure: str = ""
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,17 @@ class Job:
     block: Block
     key: str
     chunks: frozenset[int]
+
+    @property
+    def failed(self) -> bool:
+        """Whether this work has ended early."""
+        resident = self.resident
+        return bool(resident.failure) or (self.suite.name, self.space) in resident.failures
+
+    def fail(self, error: Exception) -> None:
+        """End this observer's work under this suite; its other work goes on."""
+        failures = self.resident.failures
+        failures.setdefault((self.suite.name, self.space), failure_line(error))
 
 
 class Reporter(Protocol):
@@ -70,7 +85,7 @@ class Walk:
     decoded: int = field(default=0)
 
     def show(self, jobs: Sequence[Job]) -> None:
-        """Make every observation of `jobs`. A model's failure is noted on its resident; other work goes on."""
+        """Make every observation of `jobs`. A failure is noted on the resident; other work goes on."""
         for same_images in _grouped(
             jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)
         ):
@@ -80,11 +95,20 @@ class Walk:
         stimuli = jobs[0].block.stimuli
         blocks = _grouped(jobs, lambda job: block_key(job.block))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
-        wanted = [chunk for chunk in chunks if any(_sees_pixels(job, chunk) for job in jobs)]
+        wanted = [
+            chunk
+            for chunk in chunks
+            if any(chunk in job.chunks for job in jobs if _sees_pixels(job))
+        ]
         with ThreadPoolExecutor(DECODERS) as pool:
             decoded = _ahead(pool, stimuli, wanted)
             for chunk in chunks:
-                images = next(decoded) if chunk in wanted else []
+                images: Images = []
+                if chunk in wanted and any(map(_sees_pixels, jobs)):
+                    try:
+                        images = next(decoded)
+                    except Exception as error:  # noqa: BLE001 - the boundary of one set's images
+                        _fail([job for job in jobs if _sees_pixels(job)], error)
                 self.decoded += len(images)
                 for block_jobs in blocks:
                     self._show_chunk(
@@ -93,30 +117,31 @@ class Walk:
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, images: Images) -> None:
         index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
-        pixels: torch.Tensor | None = None
+        shared: torch.Tensor | None = None
         rows: list[Chunk] = []
-        for same_observer in _grouped(jobs, lambda job: id(job.resident)):
-            resident = same_observer[0].resident
-            if resident.failure:
-                continue
-            if pixels is None and isinstance(resident.observer, Feed):
-                pixels = self._pixels(same_observer[0].block, resident.observer, index, images)
+        for same_observer in _grouped(
+            [job for job in jobs if not job.failed], lambda job: id(job.resident)
+        ):
+            resident, block = same_observer[0].resident, same_observer[0].block
             try:
-                rows += self._answer(same_observer, chunk, index, pixels, images)
-                self.reporter.advance(resident.name, len(index) * len(same_observer))
-            except (BenchError, RuntimeError) as error:
-                resident.failure = str(error) or type(error).__name__
+                pixels = shared
+                if pixels is None and isinstance(resident.observer, Feed):
+                    pixels = self._pixels(block, resident.observer, index, images)
+                    shared = pixels if _alike(block, images) else None
+                made = self._answer(same_observer, chunk, index, pixels)
+            except Exception as error:  # noqa: BLE001 - the boundary of one observer's work
+                _fail(same_observer, error)
+                continue
+            rows += made
+            self.reporter.advance(resident.name, len(index) * len(made))
         if rows:
             self.store.put_chunks(self.run, rows)
 
     def _pixels(
         self, block: Block, feed: Feed, index: NDArray[np.int64], images: Images
-    ) -> torch.Tensor | None:
-        """The images of a chunk as every network is shown them, or None where each card presents its own."""
-        if block.presentation == "card":
-            return None
-        same = len({image.shape for image in images}) == 1
-        if block.presentation == "whole" and same:
+    ) -> torch.Tensor:
+        """The images of a chunk as a network is shown them, transformed."""
+        if block.presentation == "whole" and _alike(block, images):
             pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         else:
             pixels = feed.model.prepare(images, block.presentation)
@@ -131,33 +156,52 @@ class Walk:
         chunk: int,
         index: NDArray[np.int64],
         pixels: torch.Tensor | None,
-        images: Images,
     ) -> list[Chunk]:
+        """One observer's answers under every suite that asks; those whose work failed are left out."""
         resident = jobs[0].resident
-        if isinstance(resident.observer, Feed) and pixels is None:
-            pixels = resident.observer.model.prepare(images, "card")
-        parts: list[list[dict[str, Array]]] = [[] for _ in jobs]
+        parts: dict[str, list[dict[str, Array]]] = {job.key: [] for job in jobs}
         start = 0
         while start < len(index):
             part = slice(start, min(start + resident.batch, len(index)))
             try:
-                views = {job.space: self._view(job, index[part], pixels, part) for job in jobs}
-                answers = [_observed(job, views[job.space]) for job in jobs]
+                answers = self._batch(jobs, index[part], pixels, part)
             except RuntimeError as error:
                 self._back_off(resident, error)
                 continue
-            for columns, answer in zip(parts, answers, strict=True):
-                columns.append(answer)
+            for key, answer in answers.items():
+                parts[key].append(answer)
             start = part.stop
         return [
-            Chunk(job.key, chunk, int(index[0]), _joined(columns))
-            for job, columns in zip(jobs, parts, strict=True)
+            Chunk(job.key, chunk, int(index[0]), _joined(parts[job.key]))
+            for job in jobs
+            if not job.failed
         ]
 
+    def _batch(
+        self,
+        jobs: Sequence[Job],
+        index: NDArray[np.int64],
+        pixels: torch.Tensor | None,
+        part: slice,
+    ) -> dict[str, dict[str, Array]]:
+        """Answers to one batch by observation key. Only running out of memory is raised."""
+        views: dict[str, View] = {}
+        answers: dict[str, dict[str, Array]] = {}
+        for job in jobs:
+            if job.failed:
+                continue
+            try:
+                if job.space not in views:
+                    views[job.space] = self._view(job, index, pixels, part)
+                answers[job.key] = _observed(job, views[job.space])
+            except Exception as error:
+                if _out_of_memory(error):
+                    raise
+                job.fail(error)
+        return answers
+
     def _back_off(self, resident: Resident, error: RuntimeError) -> None:
-        """Out of memory: halve the device batch and go on. Anything else, or batch 1, is the model's failure."""
-        if not _out_of_memory(error):
-            raise error
+        """Out of memory: halve the device batch and go on. Batch 1 is the model's failure."""
         if resident.batch == 1:
             raise ModelFailure(
                 f"{resident.name} does not fit on {self.device} even one image at a time"
@@ -196,19 +240,34 @@ def _unit(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def _out_of_memory(error: Exception) -> bool:
     text = str(error).lower()
-    return (
+    return isinstance(error, RuntimeError) and (
         isinstance(error, torch.OutOfMemoryError)
         or "out of memory" in text
         or "can't allocate memory" in text
     )
 
 
-def _sees_pixels(job: Job, chunk: int) -> bool:
-    return (
-        chunk in job.chunks and isinstance(job.resident.observer, Feed) and not job.resident.failure
-    )
+def failure_line(error: Exception) -> str:
+    """An error as one line: a person's message as it is, a program's with its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _fail(jobs: Iterable[Job], error: Exception) -> None:
+    for job in jobs:
+        job.fail(error)
+
+
+def _sees_pixels(job: Job) -> bool:
+    return isinstance(job.resident.observer, Feed) and not job.failed
+
+
+def _alike(block: Block, images: Images) -> bool:
+    """Whether every network is shown the same pixels, before its own resize."""
+    same = len({image.shape for image in images}) == 1
+    return block.presentation == "crop224" or (block.presentation == "whole" and same)
 
 
 def _observed(job: Job, view: View) -> dict[str, Array]:

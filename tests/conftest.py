@@ -1,0 +1,52 @@
+"""What all tests share: a home of their own, and the command line inside this process."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from benchmark.cli import main
+
+VARIABLES = ("BENCH_DB", "BENCH_MIRROR", "BENCH_DATA")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    """An empty BENCH_HOME; nothing of the user's settings reaches a test."""
+    folder = tmp_path_factory.mktemp("home")
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BENCH_HOME", str(folder))
+    return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Lines on stderr, without the one that says where results are written."""
+        return [
+            line for line in self.err.splitlines() if line and not line.startswith("writing to ")
+        ]
+
+
+@pytest.fixture
+def bench(capsys, monkeypatch, tmp_path):
+    """`bench WORDS...` in this process, from an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return Ended(ended.value.code or 0, shown.out, shown.err)
+
+    return call

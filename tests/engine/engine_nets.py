@@ -1,0 +1,83 @@
+"""Small networks for the engine's tests, built by cards of source "python"."""
+
+import torch
+from torch import nn
+
+FORWARDED: list[tuple[int, int]] = []  # (seed of the network, images) per call of a `Counting`
+
+
+class Readout(nn.Module):
+    """A fixed random readout of 8 x 8 means: instant, and different for every seed."""
+
+    def __init__(self, seed=0, num_classes=16):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
+        self.weight = nn.Parameter(torch.randn(192, num_classes, generator=generator))
+
+    def forward(self, x):
+        return nn.functional.adaptive_avg_pool2d(x, 8).flatten(1) @ self.weight
+
+
+class Counting(Readout):
+    """Notes every forward pass."""
+
+    def forward(self, x):
+        FORWARDED.append((self.seed, len(x)))
+        return super().forward(x)
+
+
+class Greedy(Readout):
+    """Runs out of memory above a batch of `most`."""
+
+    def __init__(self, most, seed=0, num_classes=16):
+        super().__init__(seed, num_classes)
+        self.most = most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError(f"tried to allocate for {len(x)} images")
+        return super().forward(x)
+
+
+class Broken(Readout):
+    """NaN on the images that are bright in the corner."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        logits[0, 3] = float("nan")
+        return logits
+
+
+class Unequal(Readout):
+    """Two classes tie but for float noise that depends on the batch size."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        best = logits.max(dim=1).values + 1
+        noise = 1e-6 if len(x) == 1 else -1e-6
+        logits[:, 2], logits[:, 9] = best, best + noise
+        return logits
+
+
+class Normed(nn.Module):
+    """Convolution, batch norm, head: what folding is made for."""
+
+    def __init__(self, seed=0, num_classes=16):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv = nn.Conv2d(3, 8, 5, stride=4)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, num_classes)
+        nn.init.uniform_(self.norm.running_mean, -0.2, 0.2)
+        nn.init.uniform_(self.norm.running_var, 0.5, 2.0)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
+
+
+class Raising(Readout):
+    """A network whose own code fails."""
+
+    def forward(self, x):
+        raise ValueError("a mistake\nin the network's own code")

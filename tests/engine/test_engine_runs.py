@@ -1,0 +1,297 @@
+"""Runs: what is shared, what is equal, what is resumed."""
+
+import engine_toys as toys
+import numpy as np
+import pytest
+import sqlalchemy as sa
+import torch
+from engine_toys import ideal, network, same_trials, toy_suite
+
+from benchmark.contracts import CHUNK, Block, Policy, Transform
+from benchmark.engine import running
+from benchmark.engine.walking import chunk_count, chunk_index
+from benchmark.stimuli.sets import seeds_of, subset
+from registry.load import load_model
+
+
+def plain_answers(card, stimuli, tmp_path, side=32):
+    """Answers by a loop of its own: one image at a time, mean and std 0.5."""
+    module = load_model(card, weights_folder=tmp_path).module
+    names = []
+    for i in range(len(stimuli)):
+        image = torch.from_numpy(stimuli.decode(i)).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            names.append(toys.CLASSES[int(module((image - 0.5) / 0.5).argmax())])
+    return np.array(names)
+
+
+def test_the_grid_covers_every_stimulus_once():
+    for n in (1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK):
+        stimuli = toys.make_stimuli(n)
+        seen = np.concatenate([chunk_index(stimuli, c) for c in range(chunk_count(stimuli))])
+        assert seen.tolist() == list(range(n))
+
+
+@pytest.mark.parametrize("kind", ["Readout", "Normed"])
+def test_answers_are_those_of_a_plain_loop(leaderboard, tmp_path, kind):
+    stimuli, card = toys.make_stimuli(50), network("net", kind, seed=2)
+    assert leaderboard.run([card], [toy_suite(stimuli)], batch=None).exit_code == 0
+    trials = leaderboard.trials("net")
+    assert trials["stimulus"].tolist() == list(stimuli.ids)
+    np.testing.assert_array_equal(trials["response"], plain_answers(card, stimuli, tmp_path))
+    np.testing.assert_array_equal(
+        trials["seed"], seeds_of(stimuli, np.arange(50), 0).astype(np.float64)
+    )
+    right = trials["response"] == stimuli.labels["category"]
+    assert leaderboard.scores("net")["accuracy", "toys", ""] == right.mean()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 32, None])
+def test_trials_and_scores_do_not_depend_on_the_batch_size(tmp_path, batch):
+    stimuli, card = toys.make_stimuli(CHUNK + 30), network("net", "Normed", seed=1)
+    boards = []
+    for folder, size in (("one", 256), ("two", batch)):
+        (tmp_path / folder).mkdir()
+        boards.append(toys.Bench(tmp_path / folder))
+        boards[-1].run([card], [toy_suite(stimuli)], batch=size)
+    same_trials(*(board.trials("net") for board in boards))
+    assert boards[0].scores("net") == boards[1].scores("net")
+
+
+def test_another_batch_size_finds_everything_stored(leaderboard, forwarded):
+    stimuli, card = toys.make_stimuli(30), network("net", "Counting", seed=1)
+    leaderboard.run([card], [toy_suite(stimuli)], batch=7)
+    report = leaderboard.run([card], [toy_suite(stimuli)], batch=32)
+    assert (report.counts["cached"], report.decoded, forwarded()) == (1, 0, {1: 30})
+
+
+def test_a_renamed_model_is_not_run_again(leaderboard, forwarded):
+    stimuli = toys.make_stimuli(30)
+    leaderboard.run([network("first", "Counting", seed=1)], [toy_suite(stimuli)])
+    leaderboard.run([network("second", "Counting", seed=1)], [toy_suite(stimuli)])
+    assert forwarded() == {1: 30}
+    assert leaderboard.scores("second") == leaderboard.scores("first") != {}
+
+
+def test_two_suites_with_equal_blocks_decode_and_forward_once(leaderboard, forwarded):
+    stimuli = toys.make_stimuli(CHUNK + 20)
+    suites = [toy_suite(stimuli), toy_suite(stimuli, "other")]
+    report = leaderboard.run([network("net", "Counting", seed=1)], suites)
+    assert report.decoded == len(stimuli.decode.decoded) == len(stimuli)
+    assert forwarded() == {1: len(stimuli)}
+    same_trials(leaderboard.trials("net"), leaderboard.trials("net", "other"))
+
+
+def test_three_models_decode_once(leaderboard, forwarded):
+    stimuli = toys.make_stimuli(CHUNK + 20)
+    cards = [network(f"net-{seed}", "Counting", seed=seed) for seed in (1, 2, 3)]
+    report = leaderboard.run([*cards, ideal()], [toy_suite(stimuli)])
+    assert report.decoded == len(stimuli.decode.decoded) == len(stimuli)
+    assert forwarded() == dict.fromkeys((1, 2, 3), len(stimuli))
+
+
+def test_conditions_of_one_set_decode_once(leaderboard):
+    stimuli = toys.make_stimuli(20)
+    darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
+    blocks = (
+        Block(stimuli, role="toys"),
+        Block(stimuli, "dark", darker, role="toys"),
+        Block(stimuli, "again", darker, role="toys"),
+    )
+    leaderboard.run([network("net", "Readout")], [toy_suite(blocks)])
+    trials = leaderboard.trials("net")
+    assert len(stimuli.decode.decoded) == 20
+    assert sorted(set(trials["condition"])) == ["", "again", "dark"]
+    plain, again, dark = (
+        trials["probability"][trials["condition"] == c] for c in ("", "again", "dark")
+    )
+    assert not np.allclose(plain, dark)
+    np.testing.assert_array_equal(again, dark)
+
+
+def test_a_transform_reaches_images_that_each_card_crops(leaderboard):
+    stimuli = toys.make_stimuli(20)
+    black = Transform("black", {}, lambda images, seeds: images * 0)
+    blocks = (
+        Block(stimuli, "", None, "card", "toys"),
+        Block(stimuli, "black", black, "card", "toys"),
+    )
+    leaderboard.run([network("net", "Readout")], [toy_suite(blocks)])
+    trials = leaderboard.trials("net")
+    shown = {c: set(trials["response"][trials["condition"] == c]) for c in ("", "black")}
+    assert len(shown[""]) > 1
+    assert len(shown["black"]) == 1
+
+
+def test_ideal_observers_decode_nothing(leaderboard):
+    stimuli = toys.make_stimuli(20)
+    assert leaderboard.run([ideal()], [toy_suite(stimuli)]).decoded == 0
+    assert not stimuli.decode.decoded
+    assert leaderboard.scores("reader")["accuracy", "toys", ""] == 1.0
+
+
+def test_a_noisy_observer_answers_alike_in_a_subset(leaderboard):
+    stimuli = toys.make_stimuli(200)
+    card = ideal("noisy-shape-reader", "noisy")
+    leaderboard.run([card], [toy_suite(stimuli), toy_suite(subset(stimuli, 50), "part")])
+    whole, part = leaderboard.trials("noisy"), leaderboard.trials("noisy", "part")
+    answers = dict(zip(whole["stimulus"], whole["response"], strict=True))
+    assert [answers[name] for name in part["stimulus"]] == part["response"].tolist()
+    assert leaderboard.trials("noisy")["seed"].shape == (200,)
+
+
+def drop(board, where):
+    """Delete chunks behind the program's back, as a killed run would have left it."""
+    with sa.create_engine(f"sqlite:///{board.settings.db}").begin() as connection:
+        connection.execute(sa.text(f"DELETE FROM chunks WHERE {where}"))
+
+
+def test_only_missing_chunks_are_made_again(leaderboard, forwarded):
+    stimuli, card = toys.make_stimuli(3 * CHUNK + 5), network("net", "Counting", seed=1)
+    leaderboard.run([card], [toy_suite(stimuli)], batch=64)
+    before = leaderboard.trials("net"), leaderboard.scores("net")
+    drop(leaderboard, f"start = {CHUNK}")
+    stimuli.decode.decoded.clear()
+    report = leaderboard.run([card], [toy_suite(stimuli)], batch=64)
+    assert sorted(stimuli.decode.decoded) == list(range(CHUNK, 2 * CHUNK))
+    assert report.decoded == CHUNK
+    assert forwarded() == {1: len(stimuli) + CHUNK}
+    same_trials(before[0], leaderboard.trials("net"))
+    assert leaderboard.scores("net") == before[1]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL between two commits."""
+
+
+def test_a_run_killed_between_commits_goes_on_from_there(leaderboard, forwarded, monkeypatch):
+    stimuli, card = toys.make_stimuli(3 * CHUNK), network("net", "Counting", seed=1)
+    from benchmark.store import Store
+
+    put, calls = Store.put_chunks, []
+
+    def dying(store, run, chunks):
+        if len(calls) == 2:
+            raise Killed
+        calls.append(run)
+        put(store, run, chunks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put_chunks", dying)
+        with pytest.raises(Killed):
+            leaderboard.run([card], [toy_suite(stimuli)], batch=64)
+    assert not leaderboard.scores("net")
+    stimuli.decode.decoded.clear()
+    leaderboard.run([card], [toy_suite(stimuli)], batch=64)
+    assert sorted(stimuli.decode.decoded) == list(range(2 * CHUNK, 3 * CHUNK))
+    assert len(leaderboard.trials("net")["stimulus"]) == 3 * CHUNK
+    assert ("accuracy", "toys", "") in leaderboard.scores("net")
+
+
+def test_scores_are_made_where_only_they_are_missing(leaderboard, forwarded, monkeypatch):
+    stimuli, card = toys.make_stimuli(20), network("net", "Counting", seed=1)
+    from benchmark.engine.scoring import Scorer
+
+    def dying(*_arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "observer", dying)
+        with pytest.raises(Killed):
+            leaderboard.run([card], [toy_suite(stimuli)])
+    assert not leaderboard.scores("net")
+    leaderboard.run([card], [toy_suite(stimuli)])
+    assert leaderboard.scores("net")
+    assert forwarded() == {1: 20}
+
+
+def test_new_score_code_scores_again_without_the_model(leaderboard, forwarded):
+    stimuli, card = toys.make_stimuli(20), network("net", "Counting", seed=1)
+    leaderboard.run([card], [toy_suite(stimuli)])
+    report = leaderboard.run([card], [toy_suite(stimuli, score=half_score)])
+    assert forwarded() == {1: 20}
+    assert (report.counts["done"], report.decoded) == (1, 0)
+    assert leaderboard.scores("net")["accuracy", "toys", ""] == 0.5
+    again = leaderboard.run([card], [toy_suite(stimuli, score=half_score)])
+    assert again.counts["cached"] == 1
+
+
+def half_score(_config, trials):
+    """Another score code."""
+    return [toys.Score("accuracy", 0.5, n=len(trials), role="toys")]
+
+
+def test_another_seed_is_another_observation(leaderboard):
+    stimuli, card = toys.make_stimuli(20), ideal("uniform-guesser", "guesser")
+    leaderboard.run([card], [toy_suite(stimuli)], seed=0)
+    first = leaderboard.trials("guesser")
+    leaderboard.run([card], [toy_suite(stimuli)], seed=1)
+    assert len(leaderboard.trials("guesser")["stimulus"]) == 40
+    second = leaderboard.trials("guesser")["response"].tolist()
+    assert second[::2] != second[1::2]
+    assert len(first["stimulus"]) == 20
+
+
+def test_memory_holds_two_chunks_of_pictures(leaderboard, monkeypatch):
+    """However long the set: the chunk that is shown and the one that is decoded meanwhile."""
+    import gc
+    import weakref
+
+    alive, most = [], []
+
+    class Tracked(np.ndarray):
+        pass
+
+    stimuli = toys.make_stimuli(6 * CHUNK, side=8)
+    decode = stimuli.decode
+
+    def tracked(index):
+        image = decode(index).view(Tracked)
+        alive.append(weakref.ref(image))
+        if index % 32 == 31:
+            most.append(sum(ref() is not None for ref in alive))
+        return image
+
+    from dataclasses import replace
+
+    gc.collect()
+    leaderboard.run([network("net", "Readout")], [toy_suite(replace(stimuli, decode=tracked))])
+    assert max(most) <= 2 * CHUNK
+
+
+def test_resident_groups_split_where_memory_ends(leaderboard, monkeypatch):
+    """Models that do not fit together are loaded one after the other, with the same results."""
+    stimuli = toys.make_stimuli(30)
+    cards = [network(f"net-{seed}", "Readout", seed=seed) for seed in (1, 2, 3)]
+    monkeypatch.setattr(running, "CPU_BYTES", 1)
+    report = leaderboard.run(cards, [toy_suite(stimuli)])
+    assert report.counts["done"] == 3
+    assert report.decoded == 90
+    assert all(leaderboard.scores(card.name) for card in cards)
+
+
+def test_mixed_sizes_reach_each_network_at_its_own_size(tmp_path, leaderboard):
+    """A neighbour with another input size must not change what a network is shown."""
+    from dataclasses import replace
+
+    stimuli = toys.make_stimuli(12)
+    small, large = toys.Pictures(24), toys.Pictures(40)
+    mixed = replace(stimuli, decode=lambda i: (small if i % 2 else large)(i))
+    card = network("net", "Readout", seed=1)
+    other = network("big", "Readout", seed=2).model_copy(
+        update={"preprocess": toys.HALF.model_copy(update={"size": 48, "resize": 48})}
+    )
+    leaderboard.run([card], [toy_suite(mixed)])
+    (tmp_path / "both").mkdir()
+    both = toys.Bench(tmp_path / "both")
+    both.run([other, card], [toy_suite(mixed)])
+    same_trials(leaderboard.trials("net"), both.trials("net"))
+
+
+def test_policy_reaches_the_store(leaderboard):
+    from benchmark.store import open_store
+
+    leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(5))], seed=9)
+    with open_store(leaderboard.settings.db, write=False) as store:
+        (row,) = store.observations()
+    assert row.details["policy"] == Policy(seed=9).__dict__
