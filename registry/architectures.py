@@ -41,11 +41,25 @@ def split_arch(arch: str) -> tuple[str, str]:
     return kind, name
 
 
+def require_known(arch: str) -> None:
+    """Raise UnknownName, with close matches, for an architecture that its library does not have."""
+    kind, name = split_arch(arch)
+    if kind == "timm":
+        import timm
+
+        if not timm.is_model(name.split(".", maxsplit=1)[0]):
+            raise unknown_name("timm architecture", name, timm.list_models())
+    elif kind == "torchvision":
+        from torchvision import models
+
+        known = models.list_models(module=models)
+        if name not in known:
+            raise unknown_name("torchvision architecture", name, known)
+
+
 def _timm(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
     import timm
 
-    if not timm.is_model(name.split(".", maxsplit=1)[0]):
-        raise unknown_name("timm architecture", name, timm.list_models())
     module: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
     return module
 
@@ -53,9 +67,6 @@ def _timm(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
 def _torchvision(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if name not in known:
-        raise unknown_name("torchvision architecture", name, known)
     extra = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     return module
@@ -99,6 +110,7 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
     WeightsError.
     """
     kind, name = split_arch(arch)
+    require_known(arch)
     try:
         return _BUILDERS[kind](name, classes, dict(kwargs or {}))
     except (TypeError, ValueError, RuntimeError) as error:

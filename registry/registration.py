@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from pydantic import ValidationError
 
-from registry.architectures import split_arch
+from registry.architectures import require_known, split_arch
 from registry.cards import (
     Interpolation,
     ModelCard,
@@ -94,6 +94,7 @@ def default_preprocess(arch: str) -> dict[str, Any]:
     if arch == "export":
         return {"fixed_size": True}
     kind, name = split_arch(arch)
+    require_known(arch)
     if kind == "timm":
         return _timm_defaults(name)
     return _torchvision_defaults(name) if kind == "torchvision" else {}

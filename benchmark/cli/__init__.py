@@ -85,14 +85,26 @@ def main() -> None:
     except BenchError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            error.show()  # the whole help is the answer
+            sys.exit(2)
+        _fail(_usage(error), 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; what is stored stays, the same command goes on from there.", 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a file that cannot be written, a disk that is full
+        _fail(str(error), 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: click.ClickException) -> str:
+    """A mistake on the command line in one line, with where it is explained."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "bench"
+    return f"{text}. `{where} --help` explains the options."
 
 
 def _fail(message: str, code: int) -> None:

@@ -94,7 +94,7 @@ def run(
 def _batch(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise click.BadParameter(
             f"expected 'auto' or a number of at least 1, got '{text}'", param_hint="--batch-size"
         )

@@ -75,7 +75,7 @@ def board_records(board: Board) -> Iterator[Record]:
         head: Record = {"observer": row.observer, "kind": row.kind, "training": list(row.training)}
         head |= {"suite": board.suite, "version": board.version, "space": board.space}
         for metric, cell in row.cells.items():
-            role = roles[metric]
+            role = roles.get(metric) or (cell.source.role if cell.source else "")
             origin = {"set": board.sets.get(role, ""), "stimuli": board.digests.get(role, "")}
             yield {**place, **head, "metric": metric, "role": role, **_cell_record(cell), **origin}
 
