@@ -1,0 +1,139 @@
+"""Where a map lies, against an object's mask: pure functions that give one value per image.
+
+maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object. Computed in float64. An image
+has no value (NaN) where its map is zero or not finite everywhere, or where its mask is empty or full.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+_MASKS_AT_ONCE = 32  # keeps the float64 copy of a mask pool small
+
+
+def defined(maps: Array) -> Flags:
+    """[n] bool: maps that are finite and somewhere above 0. ValueError where one is negative."""
+    flat = maps.reshape(len(maps), -1)
+    if bool((flat < 0).any()):
+        raise ValueError("a saliency map is negative: take absolute values first")
+    return np.asarray(np.isfinite(flat).all(axis=1) & (flat > 0).any(axis=1))
+
+
+def scorable(maps: Array, masks: Flags) -> Flags:
+    """[n] bool: a defined map and a mask that is neither empty nor full."""
+    inside = masks.reshape(len(masks), -1)
+    return np.asarray(defined(maps) & inside.any(axis=1) & ~inside.all(axis=1))
+
+
+def average_ranks(maps: Array) -> Floats:
+    """[n, h * w] ranks from 1 upwards, ties sharing their mean rank; NaN where the map is undefined."""
+    flat = maps.reshape(len(maps), -1)
+    ranks = np.full(flat.shape, np.nan)
+    for row in np.flatnonzero(defined(maps)):
+        ranks[row] = _ranks(flat[row])
+    return ranks
+
+
+def auc_of_ranks(ranks: Floats, masks: Flags) -> Floats:
+    """[n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
+
+    ranks: [n, p] from `average_ranks`; masks: [k, p]. A map's AUC is the chance that a random object pixel gets
+    more than a random ground pixel, ties counting half: (sum of object ranks - m (m + 1) / 2) / (m (p - m)).
+    """
+    sums = np.empty((len(ranks), len(masks)))
+    for start in range(0, len(masks), _MASKS_AT_ONCE):
+        part = slice(start, start + _MASKS_AT_ONCE)
+        sums[:, part] = ranks @ masks[part].T.astype(np.float64)
+    return _area(sums, masks.sum(axis=1), ranks.shape[1])
+
+
+def auc_of_own(ranks: Floats, masks: Flags) -> Floats:
+    """[n] the AUC of each map against the mask in the same row; ranks and masks [n, p]."""
+    sums = np.einsum("np,np->n", ranks, masks.astype(np.float64))
+    return _area(sums, masks.sum(axis=1), ranks.shape[1])
+
+
+def object_auc(maps: Array, masks: Flags) -> Floats:
+    """[n] AUC of each map against its own mask; chance 0.5, whatever the object's size."""
+    return auc_of_own(average_ranks(maps), masks.reshape(len(masks), -1))
+
+
+def mean_auc_of_others(ranks: Floats, own: Array, pool: Flags, categories: Array) -> Floats:
+    """[n] mean AUC of each map against the masks of other categories: what its place alone is worth.
+
+    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]. NaN where the pool
+    has no other category.
+    """
+    areas = auc_of_ranks(ranks, pool)
+    other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
+    total = np.where(other, areas, 0.0).sum(axis=1)
+    return _ratio(total, other.sum(axis=1))
+
+
+def mass_share(maps: Array, masks: Flags) -> Floats:
+    """[n] share of the map's mass that lies on the object; chance is the object's area share."""
+    flat, inside = maps.reshape(len(maps), -1).astype(np.float64), masks.reshape(len(masks), -1)
+    good = scorable(maps, masks)
+    share = _ratio(np.where(inside, flat, 0.0).sum(axis=1), flat.sum(axis=1))
+    return np.where(good, share, np.nan)
+
+
+def area_share(masks: Flags) -> Floats:
+    """[n] share of the image that is object."""
+    return np.asarray(masks.mean(axis=(1, 2), dtype=np.float64))
+
+
+def mass_ratio(maps: Array, masks: Flags) -> Floats:
+    """[n] mass share over area share: 1 by chance, at most 1 / area."""
+    return _ratio(mass_share(maps, masks), area_share(masks))
+
+
+def skill(maps: Array, masks: Flags) -> Floats:
+    """[n] (mass - area) / (1 - area): 0 by chance, 1 with all mass on the object."""
+    area = area_share(masks)
+    return _ratio(mass_share(maps, masks) - area, 1 - area)
+
+
+def rank_accuracy(maps: Array, masks: Flags) -> Floats:
+    """[n] share of the m strongest pixels that are object, m the object's size (Arras et al. 2022).
+
+    Of pixels tied at the m-th place, the share that belongs to the object counts.
+    """
+    flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
+    found = np.full(len(maps), np.nan)
+    for row in np.flatnonzero(scorable(maps, masks)):
+        found[row] = _top_share(flat[row], inside[row])
+    return found
+
+
+def _ranks(values: Array) -> Floats:
+    order = np.argsort(values)
+    ordered = values[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    counts = np.diff(np.append(first, len(values)))
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(first + (counts + 1) / 2, counts)
+    return ranks
+
+
+def _top_share(values: Array, inside: Flags) -> float:
+    size = int(inside.sum())
+    last = np.partition(values, len(values) - size)[len(values) - size]
+    above, tied = values > last, values == last
+    drawn = (size - above.sum()) * (inside & tied).sum() / tied.sum()
+    return float(((inside & above).sum() + drawn) / size)
+
+
+def _area(sums: Floats, sizes: Array, pixels: int) -> Floats:
+    m = sizes.astype(np.float64)
+    return _ratio(sums - m * (m + 1) / 2, np.broadcast_to(m * (pixels - m), sums.shape))
+
+
+def _ratio(num: Floats, den: Array) -> Floats:
+    """num / den, NaN where den is 0."""
+    out: Floats = np.full(num.shape, np.nan)
+    np.divide(num, den, out=out, where=np.asarray(den) != 0)
+    return out

@@ -1,0 +1,167 @@
+"""The metrics of the suite as data. Each is a mean over images, written as a ratio of sums, so that intervals,
+paired tests and rescoring derive from one definition.
+
+An image counts where its value is defined and its object covers between 1 % and 95 % of it.
+"""
+
+import numpy as np
+
+from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
+from suites.saliency.masks import LARGEST, SMALLEST
+
+CONFLICT = "cue-conflict"
+#: The set that the board shows: natural images where there are some, else the conflict images.
+MAIN = ("natural", CONFLICT)
+
+
+def main_role(trials: Trials) -> str:
+    """The role that the main metrics are measured on: "" where there is none."""
+    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    return next((role for role in MAIN if role in present), "")
+
+
+def excess(trials: Trials, name: str) -> Array:
+    """[n] AUC of a map against the own mask minus its mean against masks of other categories."""
+    own, other = trials[f"{name}_auc"].astype(float), trials[f"{name}_auc_other"].astype(float)
+    return np.asarray(own - other)
+
+
+def contrast(trials: Trials) -> Array:
+    """[n] AUC with the shape as target minus AUC with the texture as target; NaN where the cues agree."""
+    return np.asarray(trials["grad_auc"].astype(float) - trials["texture_auc"].astype(float))
+
+
+def counted(values: Array, trials: Trials, *, masked: bool) -> tuple[Array, Array]:
+    """(numerator, denominator) of a mean over the images that count."""
+    counts = np.isfinite(values)
+    if masked:
+        area = trials["area"].astype(float)
+        counts = counts & (area >= SMALLEST) & (area <= LARGEST)
+    return np.where(counts, values, 0.0), counts
+
+
+def mean_of(column: str, *, masked: bool) -> Ratio:
+    """The mean of a column, on the main role alone where a table holds several."""
+
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        num, den = counted(trials[column].astype(float), trials, masked=masked)
+        main = trials["role"] == main_role(trials)
+        return np.where(main, num, 0.0), den & main
+
+    return ratio
+
+
+def mean_excess(name: str) -> Ratio:
+    """The mean AUC excess of a map, on the main role alone where a table holds several."""
+
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        num, den = counted(excess(trials, name), trials, masked=True)
+        main = trials["role"] == main_role(trials)
+        return np.where(main, num, 0.0), den & main
+
+    return ratio
+
+
+def _contrast(trials: Trials) -> tuple[Array, Array]:
+    return counted(contrast(trials), trials, masked=True)
+
+
+def _on_object(
+    name: str, title: str, text: str, ratio: Ratio, chance: float | None, *, shown: bool
+) -> Metric:
+    return Metric(
+        name,
+        title,
+        text,
+        chance=chance,
+        shown=shown,
+        ratio=ratio,
+        headline=name == "object_auc_excess",
+    )
+
+
+def _plain(name: str, title: str, column: str, text: str, direction: Direction) -> Metric:
+    shown = name == "grad_centroid"
+    return Metric(name, title, text, direction, shown=shown, ratio=mean_of(column, masked=False))
+
+
+METRICS = (
+    _on_object(
+        "object_auc_excess",
+        "on the object",
+        "AUC of |input gradient| against the image's object minus its mean AUC against objects of other categories",
+        mean_excess("grad"),
+        0.0,
+        shown=True,
+    ),
+    _on_object(
+        "object_auc",
+        "object AUC",
+        "chance that an object pixel has more |input gradient| than a ground pixel",
+        mean_of("grad_auc", masked=True),
+        0.5,
+        shown=True,
+    ),
+    _plain(
+        "grad_centroid",
+        "centroid",
+        "centroid",
+        "power-weighted mean spatial frequency of the gradient, cycles per pixel; white noise 0.383. "
+        "A blur in front of the network lowers it too",
+        "none",
+    ),
+    _on_object(
+        "object_mass_ratio",
+        "mass ratio",
+        "share of |input gradient| on the object over the object's share of the image",
+        mean_of("mass_ratio", masked=True),
+        1.0,
+        shown=False,
+    ),
+    _on_object(
+        "object_skill",
+        "skill",
+        "(mass share - area share) / (1 - area share)",
+        mean_of("skill", masked=True),
+        0.0,
+        shown=False,
+    ),
+    _on_object(
+        "rank_accuracy",
+        "rank accuracy",
+        "share of the strongest pixels, as many as the object has, that are object",
+        mean_of("rank_accuracy", masked=True),
+        None,
+        shown=False,
+    ),
+    _on_object(
+        "sg_object_auc_excess",
+        "SmoothGrad",
+        "object_auc_excess of the gradient averaged over noisy copies of the image",
+        mean_excess("smooth"),
+        0.0,
+        shown=True,
+    ),
+    Metric(
+        "target_contrast",
+        "shape - texture",
+        "object AUC with the shape as target minus with the texture as target, on the same conflict image",
+        role=CONFLICT,
+        chance=0.0,
+        ratio=_contrast,
+    ),
+    _plain(
+        "grad_image_cos",
+        "image cosine",
+        "centred_cosine",
+        "|cos| between the image around its channel means and the gradient",
+        "none",
+    ),
+    _plain(
+        "grad_gini",
+        "Gini",
+        "gini",
+        "Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels",
+        "none",
+    ),
+)

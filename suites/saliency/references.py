@@ -1,0 +1,59 @@
+"""Maps that know no network: what a metric gives to edges, to darkness, to the image's middle and to noise."""
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+
+from benchmark.contracts import Array
+from suites.saliency.localisation import Floats
+
+REFERENCES = ("sobel", "darkness", "centre", "noise")
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def sobel(images: Array) -> Floats:
+    """[n, h, w] Sobel gradient magnitude of the luminance; the border is repeated."""
+    grey = np.pad(_luminance(images), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    down = grey[:, 2:] - grey[:, :-2]
+    right = grey[:, :, 2:] - grey[:, :, :-2]
+    dy = down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]
+    dx = right[:, :-2] + 2 * right[:, 1:-1] + right[:, 2:]
+    return np.asarray(np.hypot(dy, dx))
+
+
+def darkness(images: Array) -> Floats:
+    """[n, h, w] 1 - luminance. Published conflict images have dark objects on light ground."""
+    return np.clip(1 - _luminance(images), 0.0, None)
+
+
+def centre(images: Array) -> Floats:
+    """[n, h, w] a Gaussian in the middle, standard deviation a quarter of each side; the same for every image."""
+    down, right = (_bell(size) for size in images.shape[2:])
+    return np.repeat((down[:, None] * right[None, :])[None], len(images), axis=0)
+
+
+def noise(images: Array, items: Sequence[str]) -> Floats:
+    """[n, h, w] uniform noise, drawn from the image's digest: the same for every observer and batch."""
+    height, width = images.shape[2:]
+    draws = [np.random.default_rng(crc32(item.encode())) for item in items]
+    return np.stack([draw.random((height, width)) for draw in draws])
+
+
+def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
+    """name -> maps [n, h, w] of images [n, 3, h, w] in [0,1]; items: [n] the images' digests."""
+    return {
+        "sobel": sobel(images),
+        "darkness": darkness(images),
+        "centre": centre(images),
+        "noise": noise(images, items),
+    }
+
+
+def _luminance(images: Array) -> Floats:
+    return np.asarray(np.einsum("nchw,c->nhw", images.astype(np.float64), _LUMINANCE))
+
+
+def _bell(size: int) -> Floats:
+    at = (np.arange(size) + 0.5) / size - 0.5
+    return np.asarray(np.exp(-0.5 * (at / 0.25) ** 2))

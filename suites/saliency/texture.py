@@ -1,0 +1,79 @@
+"""How a gradient is organised, whatever it lies on: pure functions that give one value per image, NaN where undefined.
+
+gradients: [n, channels, h, w], signed, with respect to pixels in [0,1].
+"""
+
+import numpy as np
+
+from benchmark.contracts import Array
+from suites.saliency.localisation import Floats, defined
+
+#: A gradient whose energy around its mean is below this share of its energy is constant but for rounding.
+_CONSTANT = 1e-20
+
+
+def saliency(gradients: Array) -> Array:
+    """[n, h, w]: absolute values summed over channels; undefined gradients stay non-finite."""
+    return np.asarray(np.abs(gradients).sum(axis=1))
+
+
+def grad_centroid(gradients: Array) -> Floats:
+    """[n] power-weighted mean spatial frequency, in cycles per pixel; white noise (sqrt 2 + asinh 1) / 6 = 0.3826.
+
+    Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P).
+    """
+    wide = gradients.astype(np.float64)
+    centred = wide - wide.mean(axis=(2, 3), keepdims=True)
+    height, width = gradients.shape[2:]
+    power = (np.abs(np.fft.rfft2(centred)) ** 2).sum(axis=1) * _mirrored(width)
+    rho = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    total = power.sum(axis=(1, 2))
+    energy = (wide**2).sum(axis=(1, 2, 3)) * height * width
+    good = np.isfinite(total) & (total > _CONSTANT * energy)
+    return _where(good, (power * rho).sum(axis=(1, 2)), total)
+
+
+def gini(maps: Array) -> Floats:
+    """[n] Gini coefficient of maps [n, h, w] >= 0: 0 even, towards 1 on few pixels (Chalasani et al. 2020).
+
+    sum_k (2 k - p - 1) a_(k) / (p sum a), a_(1) <= a_(2) <= ... over the p pixels.
+    """
+    ordered = np.sort(maps.reshape(len(maps), -1).astype(np.float64), axis=1)
+    pixels = ordered.shape[1]
+    weights = 2 * np.arange(1, pixels + 1) - pixels - 1
+    return _where(defined(maps), ordered @ weights, pixels * ordered.sum(axis=1))
+
+
+def centred_cosine(images: Array, gradients: Array) -> Floats:
+    """[n] |cos| between the image around its channel means and its gradient (after Etmann et al. 2019).
+
+    |<x - mean_c, g>| / (|x - mean_c| |g|): centring takes out brightness, which untrained networks respond to.
+    """
+    x, g = images.astype(np.float64), gradients.astype(np.float64)
+    x = (x - x.mean(axis=(2, 3), keepdims=True)).reshape(len(x), -1)
+    g = g.reshape(len(g), -1)
+    lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(g, axis=1)
+    good = np.isfinite(lengths) & (lengths > 0)
+    return _where(good, np.abs(np.einsum("np,np->n", x, g)), lengths)
+
+
+def log_norm(gradients: Array) -> Floats:
+    """[n] log10 of the gradient's Euclidean length. Not comparable between networks: a diagnostic."""
+    lengths = np.linalg.norm(gradients.reshape(len(gradients), -1).astype(np.float64), axis=1)
+    good = np.isfinite(lengths) & (lengths > 0)
+    return np.where(good, np.log10(np.where(good, lengths, 1.0)), np.nan)
+
+
+def _mirrored(width: int) -> Floats:
+    """How often each column of a half spectrum stands in the whole one."""
+    weights = np.full(width // 2 + 1, 2.0)
+    weights[0] = 1.0
+    if width % 2 == 0:
+        weights[-1] = 1.0
+    return weights
+
+
+def _where(good: Array, num: Floats, den: Floats) -> Floats:
+    out: Floats = np.full(num.shape, np.nan)
+    np.divide(num, den, out=out, where=good)
+    return out

@@ -1,0 +1,165 @@
+"""Map against mask: by hand, by brute force, by scikit-learn, and at the edges."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suites.saliency.localisation import (
+    auc_of_ranks,
+    average_ranks,
+    defined,
+    mass_ratio,
+    mass_share,
+    mean_auc_of_others,
+    object_auc,
+    rank_accuracy,
+    skill,
+)
+
+ALL = (object_auc, mass_share, mass_ratio, skill, rank_accuracy)
+
+
+def one(values, mask):
+    return np.asarray(values, dtype=float)[None], np.asarray(mask, dtype=bool)[None]
+
+
+def box(size=12):
+    mask = np.zeros((size, size), dtype=bool)
+    mask[2:6, 3:9] = True
+    return mask
+
+
+def pair_count(values, mask):
+    inside, outside = values[mask], values[~mask]
+    wins = (inside[:, None] > outside[None, :]).sum() + 0.5 * (inside[:, None] == outside).sum()
+    return wins / (inside.size * outside.size)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_auc_is_the_share_of_pixel_pairs_ties_counting_half(seed, levels):
+    rng = np.random.default_rng(seed)
+    values, mask = rng.integers(0, levels + 1, (12, 12)).astype(float), rng.random((12, 12)) < 0.3
+    values[0, 0], mask[0, 0], mask[5, 5] = 1.0, True, False
+    assert object_auc(*one(values, mask))[0] == pytest.approx(pair_count(values, mask), abs=1e-12)
+
+
+def test_auc_equals_scikit_learn_with_and_without_ties():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    for values in (rng.random((30, 40)), np.round(rng.random((30, 40)), 1)):
+        mask = rng.random((30, 40)) < 0.2
+        expected = sklearn.roc_auc_score(mask.ravel(), values.ravel())
+        assert object_auc(*one(values, mask))[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_auc_of_a_map_is_that_of_its_square():
+    values = np.random.default_rng(0).random((3, 12, 12))
+    masks = np.stack([box()] * 3)
+    np.testing.assert_allclose(object_auc(values, masks), object_auc(values**2, masks), atol=1e-12)
+
+
+def test_a_map_that_is_the_mask():
+    maps, masks = one(box(), box())
+    area = box().mean()
+    found = [metric(maps, masks)[0] for metric in ALL]
+    assert found == pytest.approx([1, 1, 1 / area, 1, 1])
+
+
+def test_a_map_that_is_the_ground():
+    maps, masks = one(~box(), box())
+    area = box().mean()
+    assert object_auc(maps, masks)[0] == 0
+    assert mass_share(maps, masks)[0] == 0
+    assert skill(maps, masks)[0] == pytest.approx(-area / (1 - area))
+    assert rank_accuracy(maps, masks)[0] == 0
+
+
+def test_an_even_map_is_chance():
+    maps, masks = one(np.full((12, 12), 0.7), box())
+    area = box().mean()
+    found = [metric(maps, masks)[0] for metric in ALL]
+    assert found == pytest.approx([0.5, area, 1, 0, area])
+
+
+def test_mass_and_rank_on_paper():
+    maps, masks = one([[4, 1], [3, 2]], [[1, 1], [0, 0]])
+    assert mass_share(maps, masks)[0] == 0.5
+    assert mass_ratio(maps, masks)[0] == 1.0
+    assert rank_accuracy(maps, masks)[0] == 0.5  # 4 and 3 are strongest, 4 is object
+    assert object_auc(maps, masks)[0] == 0.5  # 4 beats 3 and 2, 1 beats nothing
+
+
+def test_rank_accuracy_shares_tied_places():
+    maps, masks = one([[5, 2], [2, 2]], [[1, 1], [0, 0]])
+    assert rank_accuracy(maps, masks)[0] == pytest.approx((1 + 1 / 3) / 2)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e9])
+def test_scale_does_not_matter(scale):
+    maps, masks = np.random.default_rng(0).random((4, 12, 12)), np.stack([box()] * 4)
+    for metric in ALL:
+        np.testing.assert_allclose(metric(maps * scale, masks), metric(maps, masks), rtol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
+@pytest.mark.parametrize("metric", ALL)
+def test_an_undefined_map_has_no_value_and_leaves_its_neighbours_alone(bad, metric):
+    maps, masks = np.random.default_rng(0).random((3, 12, 12)), np.stack([box()] * 3)
+    expected = metric(maps, masks)
+    maps[1] = 0.0
+    maps[1, 0, 0] = bad
+    found = metric(maps, masks)
+    assert np.isnan(found[1])
+    np.testing.assert_array_equal(found[[0, 2]], expected[[0, 2]])
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("metric", ALL)
+def test_an_empty_or_full_mask_has_no_value(full, metric):
+    maps, masks = np.ones((1, 5, 5)), np.full((1, 5, 5), full)
+    assert np.isnan(metric(maps, masks)).all()
+
+
+def test_a_negative_map_is_refused():
+    with pytest.raises(ValueError, match="absolute values"):
+        defined(-np.ones((1, 2, 2)))
+
+
+def test_many_masks_at_once_equal_one_by_one():
+    rng = np.random.default_rng(0)
+    maps, masks = rng.random((3, 9, 9)), rng.random((70, 9, 9)) < 0.4
+    found = auc_of_ranks(average_ranks(maps), masks.reshape(70, -1))
+    for k in (0, 31, 32, 69):
+        expected = object_auc(maps, np.repeat(masks[k : k + 1], 3, axis=0))
+        np.testing.assert_allclose(found[:, k], expected, atol=1e-12)
+
+
+def test_the_control_leaves_out_the_own_category_and_unusable_masks():
+    maps = np.random.default_rng(0).random((1, 6, 6))
+    pool = np.random.default_rng(1).random((4, 36)) < 0.5
+    pool[3] = False
+    ranks = average_ranks(maps)
+    areas = auc_of_ranks(ranks, pool)[0]
+    kinds = np.array(["cat", "dog", "car", "dog"])
+    found = mean_auc_of_others(ranks, np.array(["cat"]), pool, kinds)
+    assert found[0] == pytest.approx((areas[1] + areas[2]) / 2)
+    assert np.isnan(mean_auc_of_others(ranks, np.array(["cat"]), pool[:1], kinds[:1]))[0]
+
+
+def test_a_map_that_is_the_same_for_every_image_has_no_excess():
+    """Twelve categories, one box each, boxes anywhere: a blob in the middle gains nothing on average."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((240, 16, 16), dtype=bool)
+    for mask in masks:
+        top, left = rng.integers(0, 8, 2)
+        mask[top : top + 8, left : left + 8] = True
+    kinds = np.array([f"kind{i % 12}" for i in range(240)])
+    at = np.arange(16) - 7.5
+    blob = np.exp(-(at[:, None] ** 2 + at[None] ** 2) / 32)
+    ranks = np.repeat(average_ranks(blob[None]), 240, axis=0)
+    own = object_auc(np.repeat(blob[None], 240, axis=0), masks)
+    others = mean_auc_of_others(ranks, kinds, masks.reshape(240, -1), kinds)
+    assert own.mean() > 0.6
+    assert abs((own - others).mean()) < 0.01

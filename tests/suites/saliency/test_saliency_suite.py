@@ -1,0 +1,230 @@
+"""The suite: contract, batches, what is left out and counted, what stands beside the scores."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Block, Trials
+from benchmark.errors import ModelFailure
+from benchmark.stats import compare_ratio
+from benchmark.testing import CATEGORIES, ToyShelf, ToyView, check_suite, toy_stimuli, toy_trials
+from registry.labels import label_space
+from suites.saliency import SUITE
+from suites.saliency.masks import masked, nearest, own_masks, pool_of
+from suites.saliency.protocol import Config, plan
+from suites.saliency.references import REFERENCES
+from suites.saliency.scoring import NO_MASKS
+from suites.saliency.targets import membership, target_rows
+
+
+def scores(trials):
+    return {(s.role, s.metric, s.condition): s for s in SUITE.score(SUITE.config, trials)}
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return toy_trials(SUITE, ToyShelf("geirhos16"))
+
+
+def with_columns(trials, **columns):
+    return Trials({**trials.columns, **columns}, trials.missing)
+
+
+def test_the_contract_is_kept():
+    failed = [check for check in check_suite(SUITE) if not check.ok]
+    assert not failed
+
+
+@pytest.mark.parametrize("parts", [4, 8, 32])
+def test_batches_of_8_4_and_1_agree(parts, toy):
+    other = toy_trials(SUITE, ToyShelf("geirhos16"), parts)
+    for name, values in toy.columns.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(other[name], values, atol=1e-5, equal_nan=True)
+        else:
+            np.testing.assert_array_equal(other[name], values)
+
+
+def test_excess_is_the_mean_difference_and_the_score_says_how(toy):
+    found = scores(toy)["cue-conflict", "object_auc_excess", ""]
+    expected = (toy["grad_auc"] - toy["grad_auc_other"]).mean()
+    assert found.value == pytest.approx(expected)
+    assert (found.n, found.excluded) == (32, 0)
+    assert found.low < found.value < found.high
+    assert "bootstrap" in found.method
+
+
+def test_undefined_maps_are_left_out_and_counted(toy):
+    values = toy["grad_auc"].copy()
+    values[[3, 7]] = np.nan
+    found = scores(with_columns(toy, grad_auc=values))["cue-conflict", "object_auc", ""]
+    assert (found.n, found.excluded) == (30, 2)
+    assert found.value == pytest.approx(np.nanmean(values))
+
+
+@pytest.mark.parametrize("area", [0.0, 0.005, 0.96, 1.0])
+def test_objects_too_small_or_too_large_are_left_out_of_what_needs_a_mask(toy, area):
+    areas = toy["area"].copy()
+    areas[5] = area
+    found = scores(with_columns(toy, area=areas))
+    assert found["cue-conflict", "object_auc_excess", ""].excluded == 1
+    assert found["cue-conflict", "grad_centroid", ""].excluded == 0
+
+
+def test_no_masks_is_said_and_the_centroid_is_still_there():
+    bare = replace(toy_stimuli("cue-conflict"), mask=None, digest="bare")
+    trials = toy_trials(SUITE, ToyShelf("geirhos16", {"cue-conflict": bare}))
+    found = scores(trials)
+    assert found["cue-conflict", "object_auc_excess", ""].value is None
+    assert found["cue-conflict", "object_auc_excess", ""].reason == NO_MASKS
+    assert found["cue-conflict", "grad_centroid", ""].value > 0
+
+
+def test_every_reference_map_stands_beside_the_scores(toy):
+    found = scores(toy)
+    for name in REFERENCES:
+        score = found["cue-conflict", "object_auc", f"reference: {name}"]
+        assert score.value == pytest.approx(toy[f"{name}_auc"].mean())
+    assert abs(found["cue-conflict", "object_auc", "reference: noise"].value - 0.5) < 0.05
+
+
+def test_answers_split_the_conflict_images(toy):
+    response = np.where(np.arange(32) % 3 == 0, toy["shape"], toy["texture"])
+    response[1] = "nothing"
+    found = scores(with_columns(toy, response=response))
+    conflict = toy["shape"] != toy["texture"]
+    counts = [
+        found["cue-conflict", "object_auc", f"answered {answer}"].n
+        for answer in ("shape", "texture", "other")
+    ]
+    assert sum(counts) == conflict.sum()
+    assert counts[0] == (conflict & (response == toy["shape"])).sum()
+    assert counts[2] == (conflict & (response == "nothing")).sum()
+
+
+def test_the_contrast_is_paired_and_over_conflict_images_alone(toy):
+    found = scores(toy)["cue-conflict", "target_contrast", ""]
+    conflict = toy["shape"] != toy["texture"]
+    gap = (toy["grad_auc"] - toy["texture_auc"])[conflict]
+    assert found.value == pytest.approx(gap.mean())
+    assert (found.n, found.excluded) == (int(conflict.sum()), int((~conflict).sum()))
+
+
+def test_natural_images_come_first_and_conflict_images_stand_beside_them(toy):
+    natural = with_columns(toy, role=np.full(len(toy), "natural"), grad_auc=toy["grad_auc"] + 0.1)
+    both = Trials({k: np.concatenate([natural[k], toy[k]]) for k in toy.columns}, toy.missing)
+    found, alone = scores(both), scores(toy)
+    headline = alone["cue-conflict", "object_auc_excess", ""].value
+    assert found["natural", "object_auc_excess", ""].value == pytest.approx(headline + 0.1)
+    beside = found["cue-conflict", "object_auc_excess", "conflict images"]
+    assert beside.value == pytest.approx(headline)
+    paired = compare_ratio(SUITE.headline, both, toy_shifted(both))
+    assert paired.n == 32
+    assert paired.difference == pytest.approx(-0.1)
+
+
+def toy_shifted(trials):
+    return with_columns(trials, grad_auc=trials["grad_auc"] + 0.1)
+
+
+def test_plans():
+    world = plan(Config(), ToyShelf("world16"))
+    assert [block.role for block in world.blocks] == ["natural", "cue-conflict"]
+    assert all(block.presentation == "whole" for block in world.blocks)
+    published = plan(Config(), ToyShelf("geirhos16"))
+    assert [block.role for block in published.blocks] == ["cue-conflict"]
+
+
+def test_the_world_plan_is_balanced():
+    from benchmark.stimuli.generated import generated_set
+
+    class World:
+        space = "world16"
+
+        def find(self, role):
+            return generated_set(f"world-{role}")
+
+    natural, conflict = (block.stimuli for block in plan(Config(), World()).blocks)
+    assert set(np.unique(natural.labels["category"], return_counts=True)[1]) == {12}
+    assert set(np.unique(conflict.labels["shape"], return_counts=True)[1]) <= {8, 9}
+    assert set(np.unique(conflict.labels["texture"], return_counts=True)[1]) <= set(range(5, 11))
+
+
+def test_without_smoothing_there_is_no_smoothed_score():
+    trials = toy_trials(replace(SUITE, config=Config(draws=0)), ToyShelf("geirhos16"))
+    found = scores(trials)
+    assert found["cue-conflict", "sg_object_auc_excess", ""].value is None
+    assert found["cue-conflict", "object_auc_excess", ""].value is not None
+
+
+class ManyOutputs(ToyView):
+    """A view of a network with ImageNet's outputs."""
+
+    grouping = label_space("imagenet1k").groupings["geirhos16"]
+
+    def forward(self, images):
+        pooled = torch.nn.functional.avg_pool2d(images.double(), 8).flatten(1)
+        draw = torch.Generator().manual_seed(0)
+        weights = torch.randn(pooled.shape[1], 1000, generator=draw, dtype=torch.float64)
+        return ((pooled - 0.5) @ weights * 3).float()
+
+    @property
+    def probabilities(self):
+        from registry.labels import decide
+
+        return decide(self.logits, self.grouping).numpy()
+
+
+def test_the_outputs_of_a_category_are_found():
+    view = ManyOutputs(Block(toy_stimuli("cue-conflict")), np.arange(4))
+    table = membership(view)
+    dog = table[CATEGORIES.index("dog")]
+    assert table.shape == (16, 1000)
+    assert tuple(torch.nonzero(dog)[:, 0].tolist()) == view.grouping.indices[10]
+    assert SUITE.observe(SUITE.config, view)["grad_auc"].shape == (4,)
+
+
+def test_outputs_that_no_label_space_explains_are_a_failure():
+    class Wrong(ToyView):
+        @property
+        def probabilities(self):
+            return np.eye(16, dtype=np.float32)[self.index % 16]
+
+    with pytest.raises(ModelFailure, match="outputs"):
+        membership(Wrong(Block(toy_stimuli("cue-conflict")), np.arange(4)))
+
+
+def test_a_label_outside_the_categories_is_a_failure():
+    with pytest.raises(ModelFailure, match="zebra"):
+        target_rows(torch.eye(2, dtype=torch.bool), ("cat", "dog"), np.array(["zebra"]))
+
+
+def test_masks_follow_the_size_of_the_input():
+    mask = np.zeros((4, 4), dtype=bool)
+    mask[1, 2] = True
+    double = nearest(mask, (8, 8))
+    assert double.sum() == 4
+    assert double[2:4, 4:6].all()
+    np.testing.assert_array_equal(nearest(double, (4, 4)), mask)
+    np.testing.assert_array_equal(nearest(mask, (4, 4)), mask)
+
+
+def test_nearest_is_what_the_registry_does_to_masks():
+    from PIL import Image
+
+    mask = np.random.default_rng(0).random((13, 20)) < 0.5
+    image = Image.fromarray(mask.astype(np.uint8)).resize((31, 9), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(nearest(mask, (9, 31)), np.asarray(image) > 0)
+
+
+def test_the_pool_leaves_out_useless_masks():
+    def mask(index):
+        return np.full((32, 32), index % 2 == 0) if index < 4 else np.eye(32, dtype=bool)
+
+    stimuli = replace(toy_stimuli("cue-conflict"), mask=mask, digest="useless")
+    pool = pool_of(masked(stimuli, (32, 32)), 160)
+    assert pool.masks.shape == (28, 32 * 32)
+    assert len(pool.categories) == 28
+    assert own_masks(masked(stimuli, (32, 32)), np.arange(3)).shape == (3, 32, 32)

@@ -1,0 +1,89 @@
+"""Spectral centroid, Gini and centred cosine against closed forms."""
+
+import numpy as np
+import pytest
+
+from suites.saliency.references import REFERENCES, darkness, reference_maps, sobel
+from suites.saliency.texture import centred_cosine, gini, grad_centroid, log_norm, saliency
+
+
+def noise(n=2, size=224, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, 3, size, size))
+
+
+def test_the_centroid_of_white_noise():
+    expected = (np.sqrt(2) + np.arcsinh(1)) / 6
+    assert expected == pytest.approx(0.3826, abs=1e-4)
+    np.testing.assert_allclose(grad_centroid(noise()), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [16, 17])
+@pytest.mark.parametrize(("axis", "cycles"), [(0, 2), (1, 3)])
+def test_the_centroid_of_a_wave_is_its_frequency(size, axis, cycles):
+    wave = np.cos(2 * np.pi * cycles * np.arange(size) / size)
+    one = wave[:, None] if axis == 0 else wave[None, :]
+    image = np.broadcast_to(one, (1, 3, size, size))
+    assert grad_centroid(image)[0] == pytest.approx(cycles / size, abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [8, 9])
+def test_the_half_spectrum_counts_as_the_whole_one(size):
+    g = noise(1, size)
+    centred = g - g.mean(axis=(2, 3), keepdims=True)
+    power = (np.abs(np.fft.fft2(centred)) ** 2).sum(axis=1)[0]
+    f = np.fft.fftfreq(size)
+    rho = np.hypot(f[:, None], f[None])
+    assert grad_centroid(g)[0] == pytest.approx((rho * power).sum() / power.sum(), rel=1e-12)
+
+
+def test_a_blur_lowers_the_centroid():
+    g = noise(1, 64)
+    blurred = (g + np.roll(g, 1, 2) + np.roll(g, 1, 3) + np.roll(g, (1, 1), (2, 3))) / 4
+    assert grad_centroid(blurred)[0] < 0.7 * grad_centroid(g)[0]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-9, np.nan])
+def test_an_even_gradient_has_no_spectrum(value):
+    assert np.isnan(grad_centroid(np.full((1, 3, 8, 8), value)))[0]
+
+
+def test_gini_on_paper():
+    assert gini(np.full((1, 4, 4), 3.0))[0] == pytest.approx(0)
+    point = np.zeros((1, 4, 4))
+    point[0, 1, 2] = 7
+    assert gini(point)[0] == pytest.approx(15 / 16)
+    assert gini(np.array([[[1.0, 3.0]]]))[0] == pytest.approx(0.25)  # (-1 + 3) / (2 * 4)
+    assert np.isnan(gini(np.zeros((1, 4, 4))))[0]
+
+
+def test_the_cosine_ignores_brightness_and_length():
+    x, g = np.random.default_rng(0).random((2, 3, 8, 8)), noise(2, 8)
+    plain = centred_cosine(x, g)
+    np.testing.assert_allclose(centred_cosine(x + 0.3, 1e-12 * g), plain, rtol=1e-6)
+    np.testing.assert_allclose(centred_cosine(x, x - x.mean(axis=(2, 3), keepdims=True)), 1)
+    assert np.isnan(centred_cosine(np.full((1, 3, 8, 8), 0.5), g[:1]))[0]
+
+
+def test_scale_moves_the_length_alone():
+    g = noise(1, 16)
+    np.testing.assert_allclose(grad_centroid(1e-12 * g), grad_centroid(g), rtol=1e-9)
+    np.testing.assert_allclose(gini(saliency(1e-12 * g)), gini(saliency(g)), rtol=1e-9)
+    np.testing.assert_allclose(log_norm(1e-12 * g), log_norm(g) - 12, rtol=1e-9)
+
+
+def test_reference_maps_of_simple_images():
+    image = np.zeros((1, 3, 6, 6))
+    image[:, :, :, 3:] = 1.0
+    edges = sobel(image)[0]
+    np.testing.assert_allclose(edges, np.broadcast_to([0, 0, 4, 4, 0, 0], (6, 6)), atol=1e-12)
+    np.testing.assert_allclose(darkness(image)[0], 1 - image[0, 0], atol=1e-12)
+
+
+def test_noise_follows_the_image_not_the_batch():
+    images = np.random.default_rng(0).random((3, 3, 8, 8))
+    both = reference_maps(images, ["a", "b", "c"])
+    alone = reference_maps(images[1:2], ["b"])
+    assert tuple(both) == REFERENCES
+    for name in REFERENCES:
+        np.testing.assert_array_equal(both[name][1:2], alone[name])
+    assert not np.array_equal(both["noise"][0], both["noise"][1])
