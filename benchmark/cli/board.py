@@ -12,7 +12,12 @@ from benchmark.cli.printing import wide_console
 @suite_option
 @click.option("--by", metavar="METRIC", help="Rank by this metric instead of the suite's headline.")
 @click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
-@click.option("--all", "everything", is_flag=True, help="Every row, not only the first 50.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Every row, not only the first 50, and tables of reference rows alone.",
+)
 @db_option
 def rank(
     suite: str | None, by: str | None, models: str | None, everything: bool, db: str | None
@@ -41,6 +46,9 @@ def print_boards(
 
     found = api.rank(suite, by=by, models=models, db=db)
     console = wide_console()
+    ranked = [board for board in found if board.rows]
+    if limit is not None and ranked:
+        found = ranked
     if found:
         console.print(render_boards(found, console.width, limit))
     return len(found)

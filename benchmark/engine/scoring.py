@@ -1,10 +1,14 @@
 """Stored trials -> stored scores: for the observers that were run, for imported ones, for people pooled."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.keys import digest, score_code
@@ -37,6 +41,10 @@ class Scorer:
     run: int
     suite: Suite
     _answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
+
+    @cached_property
+    def _code(self) -> str:
+        return score_code(self.suite)
 
     def observer(self, observations: Sequence[Observation], missing: Mapping[str, str]) -> bool:
         """Score an observer that was run. False where the very same scores are stored already."""
@@ -102,7 +110,9 @@ class Scorer:
         if self.store.has_scores(target):
             return 0
         trials = {name: one.trials for name, one in people.items()}
-        self.store.put_scores(self.run, target, self._group_scores(trials))
+        with one_thread():
+            scores = self._group_scores(trials)
+        self.store.put_scores(self.run, target, scores)
         return 1
 
     def _group_scores(self, people: Mapping[str, Trials]) -> list[Score]:
@@ -124,10 +134,11 @@ class Scorer:
 
     def _put(self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers]) -> None:
         suite = self.suite
-        scores = list(suite.score(suite.config, trials))
-        if suite.compare is not None:
-            theirs = {name: one.trials for name, one in peers.items()}
-            scores += suite.compare(suite.config, trials, theirs)
+        theirs = {name: one.trials for name, one in peers.items()}
+        with one_thread():
+            scores = list(suite.score(suite.config, trials))
+            if suite.compare is not None:
+                scores += suite.compare(suite.config, trials, theirs)
         # What compare says of a metric stands for what score said of it ("needs references").
         named = {(score.metric, score.role, score.condition): score for score in scores}
         self.store.put_scores(self.run, target, list(named.values()))
@@ -172,15 +183,31 @@ class Scorer:
                 yield name, Answers(trials, keys, kinds[name] == "human")
 
     def _collections(self) -> list[Sets]:
-        """Collections of sets that networks were shown, and those that imported observers answered."""
+        """Collections of sets that networks were shown, that people answered, and that published networks did."""
         found: list[Sets] = [
-            dict(made.stimuli)
+            made.stimuli
             for made in self.store.score_sets(self.suite.name)
             if made.space == PUBLISHED_SPACE
         ]
-        for roles in imported_roles(self.store, self.suite).values():
-            found.append({role: observation.stimuli for role, observation in roles.items()})
+        kinds = {row.name: row.kind for row in self.store.observers()}
+        roles = imported_roles(self.store, self.suite)
+        for kind in ("human", "published"):
+            found.append(_commonest([mine for name, mine in roles.items() if kinds[name] == kind]))
         return list({digest(sets): sets for sets in found if sets}.values())
+
+
+def _commonest(answered: Sequence[Found]) -> Sets:
+    """role -> the set that most of these observers answered; every role that any of them answered."""
+    votes: dict[str, Counter[str]] = {}
+    for found in answered:
+        for role, observation in found.items():
+            votes.setdefault(role, Counter())[observation.stimuli] += 1
+    return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Scores are made of small problems: on a busy machine, BLAS threads that wait for one another cost 30 x."""
+    return threadpool_limits(1)
 
 
 def imported_roles(store: Store, suite: Suite) -> dict[str, Found]:
