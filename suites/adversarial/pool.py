@@ -1,0 +1,219 @@
+"""The attack loop. A batch is drawn from all images that are still standing, each at its own step of the program, so
+it stays full although images leave one by one.
+
+The forward pass that a gradient needs also judges the point that the last step reached: an image leaves as soon as
+one of its points is misclassified. Where a stage starts anew, the last point of the stage before is judged by a
+forward pass alone; such passes are collected until no full batch of gradients is ready.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.errors import ModelFailure
+from suites.adversarial.geometry import Geometry, move, random_start
+from suites.adversarial.losses import attack_loss, cross_entropy, margin
+from suites.adversarial.programs import STARTS, Program
+
+Forward = Callable[[Tensor], Tensor]
+Rows = NDArray[np.int64]
+LAST, CLEAN, RANDOM = range(len(STARTS))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is attacked. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the most likely
+    wrong classes in order; seeds: one number per image; first: the gradient of the cross entropy at the images, where
+    it is known already (the first step of every stage that starts there then costs nothing)."""
+
+    forward: Forward
+    images: Tensor
+    labels: Tensor
+    seeds: NDArray[np.uint64]
+    targets: Tensor
+    first: Tensor | None = None
+    batch: int = 32
+
+
+@dataclass
+class Pool:
+    """Where every image stands; each array [n].
+
+    point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step;
+    standing: not broken and not finished; broken: the step whose point was misclassified (-1: none); size: norm of
+    that perturbation (NaN: none); loss, margin: cross entropy and margin of the newest judged point; passes,
+    forwards: gradient and plain passes; steps: the program's columns as tensors.
+    """
+
+    point: Tensor
+    at: Rows
+    fresh: NDArray[np.bool_]
+    standing: NDArray[np.bool_]
+    broken: Rows
+    size: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    passes: Rows
+    forwards: Rows
+    steps: dict[str, Tensor] = field(default_factory=dict)
+
+
+def attack(problem: Problem, ball: Geometry, program: Program) -> Pool:
+    """Run a program on every image of a problem. Raises ModelFailure on logits or gradients that are not finite."""
+    pool = _opened(problem, program)
+    _place(pool, problem, ball, np.arange(len(pool.at)))
+    while pool.standing.any():
+        rows, only_judge = _next(pool, len(program), problem.batch)
+        if only_judge:
+            _finish(pool, problem, ball, rows)
+        else:
+            _climb(pool, problem, ball, rows)
+    return pool
+
+
+def checked(values: Tensor, what: str) -> Tensor:
+    """`values`, all finite; else ModelFailure."""
+    if not bool(torch.isfinite(values).all()):
+        count = int((~torch.isfinite(values.flatten(1)).all(dim=1)).sum())
+        raise ModelFailure(
+            f"{what} of {count} of {len(values)} attacked images are NaN or infinite"
+        )
+    return values
+
+
+def gradient_of(loss: Tensor, point: Tensor) -> Tensor:
+    """d loss / d point, zero where the network passes no gradient on."""
+    if not loss.requires_grad:
+        return torch.zeros_like(point)
+    (found,) = torch.autograd.grad(loss.sum(), point, allow_unused=True)
+    return torch.zeros_like(point) if found is None else checked(found, "gradients")
+
+
+def wrong(z: Tensor, y: Tensor) -> Tensor:
+    """[n] bool: the answer is not y; exact ties go to the first class, as everywhere."""
+    return z.argmax(dim=1) != y
+
+
+def _opened(problem: Problem, program: Program) -> Pool:
+    n, device = len(problem.images), problem.images.device
+    columns = {
+        "epsilon": torch.tensor(program.epsilon, dtype=torch.float32, device=device),
+        "size": torch.tensor(program.size, dtype=torch.float32, device=device),
+        "kind": torch.tensor(program.kind, device=device),
+        "start": torch.tensor(program.start),
+        "target": torch.tensor(program.target, device=device),
+    }
+    return Pool(
+        point=problem.images.clone(),
+        at=np.zeros(n, dtype=np.int64),
+        fresh=np.zeros(n, dtype=np.bool_),
+        standing=np.full(n, len(program) > 0),
+        broken=np.full(n, -1, dtype=np.int64),
+        size=np.full(n, np.nan),
+        loss=np.full(n, np.nan),
+        margin=np.full(n, np.nan),
+        passes=np.zeros(n, dtype=np.int64),
+        forwards=np.zeros(n, dtype=np.int64),
+        steps=columns,
+    )
+
+
+def _next(pool: Pool, length: int, batch: int) -> tuple[Rows, bool]:
+    """The next batch, and whether it is to be judged only. Full batches of gradients come first."""
+    alive = np.flatnonzero(pool.standing)
+    starts = np.append(pool.steps["start"].numpy() != LAST, True)
+    at = pool.at[alive]
+    done = ~pool.fresh[alive] & starts[at] & ((at > 0) | (at == length))
+    ready, waiting = alive[~done], alive[done]
+    if len(ready) >= batch or not len(waiting):
+        return ready[:batch], False
+    return waiting[:batch], True
+
+
+def _climb(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
+    """One forward and backward pass: judge the points, move those that still hold."""
+    y = problem.labels[rows]
+    steps = pool.at[rows]
+    target = _targets(pool, problem, rows)
+    point = pool.point[rows].requires_grad_()
+    z = checked(problem.forward(point), "logits")
+    way = gradient_of(attack_loss(z, y, target, pool.steps["kind"][steps]), point)
+    pool.passes[rows] += 1
+    _judge(pool, problem, ball, rows, z.detach())
+    sizes = (pool.steps["epsilon"][steps], pool.steps["size"][steps])
+    left = np.flatnonzero(pool.standing[rows])
+    moved = move(ball, problem.images[rows], point.detach(), way, sizes)
+    pool.point[rows[left]] = moved[left]
+    pool.at[rows[left]] += 1
+    pool.fresh[rows[left]] = False
+
+
+def _finish(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
+    """Judge the last points of stages; those that hold begin the next stage or are done."""
+    with torch.no_grad():
+        z = checked(problem.forward(pool.point[rows]), "logits")
+    pool.forwards[rows] += 1
+    _judge(pool, problem, ball, rows, z)
+    pool.standing[rows] &= pool.at[rows] < len(pool.steps["size"])
+    _place(pool, problem, ball, rows[pool.standing[rows]])
+
+
+def _judge(pool: Pool, problem: Problem, ball: Geometry, rows: Rows, z: Tensor) -> None:
+    """Record margins, and what is broken: by the step that reached the point, or by the start that placed it."""
+    y = problem.labels[rows]
+    none = torch.full_like(y, -1)
+    pool.loss[rows] = cross_entropy(z, y, none).cpu().numpy()
+    pool.margin[rows] = margin(z, y, none).cpu().numpy()
+    fell = rows[wrong(z, y).cpu().numpy()]
+    if len(fell):
+        delta = pool.point[fell] - problem.images[fell]
+        pool.size[fell] = ball.size(delta).cpu().numpy()
+        pool.broken[fell] = pool.at[fell] - (~pool.fresh[fell])
+        pool.standing[fell] = False
+
+
+def _place(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
+    """Put images at the start of the stage that their next step opens."""
+    starts = pool.steps["start"].numpy()[pool.at[rows]]
+    clean, drawn = rows[starts == CLEAN], rows[starts == RANDOM]
+    pool.point[clean] = problem.images[clean]
+    if len(drawn):
+        steps = pool.at[drawn]
+        seeds = [int(problem.seeds[i]) + int(pool.at[i]) for i in drawn]
+        epsilon = pool.steps["epsilon"][steps]
+        pool.point[drawn] = random_start(ball, problem.images[drawn], epsilon, seeds)
+    pool.fresh[rows] = True
+    _skip(pool, problem, ball, rows[starts != RANDOM])
+
+
+def _skip(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
+    """Take the first step from the image itself with the gradient that is known."""
+    if problem.first is None:
+        return
+    steps = pool.at[rows]
+    known = (pool.steps["kind"][steps] == 0) & (pool.steps["target"][steps] == 0)
+    rows = rows[known.cpu().numpy()]
+    if len(rows):
+        origin, steps = problem.images[rows], pool.at[rows]
+        sizes = (pool.steps["epsilon"][steps], pool.steps["size"][steps])
+        pool.point[rows] = move(ball, origin, origin, problem.first[rows], sizes)
+        pool.at[rows] += 1
+        pool.fresh[rows] = False
+
+
+def _targets(pool: Pool, problem: Problem, rows: Rows) -> Tensor:
+    """The class that each image's next step aims at, -1 where it aims at none."""
+    rank = pool.steps["target"][pool.at[rows]]
+    last = max(problem.targets.shape[1] - 1, 0)
+    aimed = problem.targets[rows].gather(1, (rank - 1).clamp(0, last)[:, None])[:, 0]
+    return torch.where(rank > 0, aimed, torch.full_like(aimed, -1))
+
+
+def likely_wrong(z: Tensor, y: Tensor, count: int) -> Tensor:
+    """[n, count]: the wrong classes with the largest logits, in order (at least one)."""
+    others = z.scatter(1, y[:, None], float("-inf"))
+    return others.topk(max(1, min(count, z.shape[1] - 1)), dim=1).indices

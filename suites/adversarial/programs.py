@@ -1,0 +1,84 @@
+"""A sweep as a list of steps: every step knows its epsilon, its size, its loss and where it starts.
+
+An image walks down the list until it is broken. Epsilons ascend, so an image that is broken at one epsilon is broken
+at every larger one and needs no further step.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suites.adversarial.config import Config, Stage, StartName, Threat
+from suites.adversarial.losses import KINDS
+
+STARTS: tuple[StartName, ...] = ("last", "clean", "random")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One gradient step. kind, start: positions in `KINDS` and `STARTS`; target 0: untargeted, r: towards the r-th
+    most likely wrong class; name: the stage it belongs to."""
+
+    epsilon: float
+    size: float
+    kind: int
+    start: int
+    target: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """The steps as columns, each [steps]."""
+
+    epsilon: NDArray[np.float64]
+    size: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    start: NDArray[np.int64]
+    target: NDArray[np.int64]
+    name: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+
+def sweep(threat: Threat, config: Config) -> Program:
+    """All epsilons of a threat, small to large, then the far one."""
+    steps = [
+        step
+        for epsilon in threat.epsilons
+        for one in config.stages
+        for step in _stage(one, epsilon)
+    ]
+    if threat.far:
+        far = [Stage(one.loss, config.far_steps, targets=one.targets) for one in config.stages]
+        steps += [step for one in far for step in _stage(one, threat.far)]
+    return program(steps)
+
+
+def single(stage: Stage, epsilon: float) -> Program:
+    """One stage at one epsilon."""
+    return program(list(_stage(stage, epsilon)))
+
+
+def program(steps: list[Step]) -> Program:
+    """Columns from steps."""
+    return Program(
+        np.array([step.epsilon for step in steps], dtype=np.float64),
+        np.array([step.size for step in steps], dtype=np.float64),
+        np.array([step.kind for step in steps], dtype=np.int64),
+        np.array([step.start for step in steps], dtype=np.int64),
+        np.array([step.target for step in steps], dtype=np.int64),
+        tuple(step.name for step in steps),
+    )
+
+
+def _stage(stage: Stage, epsilon: float) -> Iterator[Step]:
+    size, kind = stage.pace * epsilon / stage.steps, KINDS.index(stage.loss)
+    name = stage.loss + ("-targeted" if stage.targets else "")
+    for target in range(1, stage.targets + 1) if stage.targets else (0,):
+        for number in range(stage.steps):
+            start = STARTS.index(stage.start) if number == 0 else 0
+            yield Step(epsilon, size, kind, start, target, name)

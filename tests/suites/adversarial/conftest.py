@@ -1,0 +1,74 @@
+"""Networks of the built-in world, tuned as the engine tunes them, and what the suite says of them."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Block, Trials
+from benchmark.engine.tuning import Feed, Tuning, feed
+from benchmark.engine.views import BatchView
+from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.sets import subset
+from registry.cards import builtin_cards
+from registry.load import load_model
+from suites.adversarial import SUITE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class World:
+    """Images of the world with a network on them, shown in batches."""
+
+    feed: Feed
+    stimuli: object
+    pixels: torch.Tensor
+
+    def views(self, batch, run=None):
+        shown = Feed(self.feed.model, self.feed.tuning, run or self.feed.run)
+        grouping = self.feed.model.labels.groupings["world16"]
+        block = Block(self.stimuli, presentation="card", role="natural")
+        for index in torch.arange(len(self.pixels)).split(batch):
+            yield BatchView(shown, block, index.numpy(), self.pixels[index], grouping, 0)
+
+    def trials(self, config=SUITE.config, batch=32, run=None):
+        parts = [SUITE.observe(config, view) for view in self.views(batch, run)]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        n = len(self.pixels)
+        columns |= {"role": np.full(n, "natural"), "condition": np.full(n, "")}
+        columns |= {"stimulus": np.array(self.stimuli.ids), **self.stimuli.labels}
+        return Trials(columns)
+
+    @property
+    def labels(self):
+        place = {name: i for i, name in enumerate(self.feed.model.labels.classes)}
+        return torch.tensor([place[name] for name in self.stimuli.labels["category"].tolist()])
+
+
+@cache
+def world(name, count=48):
+    stimuli = subset(generated_set("world-natural"), count)
+    stack = np.stack([stimuli.decode(i) for i in range(count)])
+    pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
+    model = load_model(builtin_cards()[name], weights_folder=Path("unused"))
+    return World(feed(model, Tuning(32, True, True), device="cpu"), stimuli, pixels)
+
+
+@pytest.fixture(scope="session")
+def standard():
+    return world("world-standard-0")
+
+
+@pytest.fixture(scope="session")
+def robust():
+    return world("world-adversarial-0")
