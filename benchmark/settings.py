@@ -38,6 +38,11 @@ class Settings:
         return self.home / "weights"
 
     @property
+    def decoded(self) -> Path:
+        """Folder of decoded chunks of small stimulus sets: a cache, safe to delete."""
+        return self.home / "decoded"
+
+    @property
     def tuning(self) -> Path:
         """File of the remembered layout and batch size per model and device."""
         return self.home / "tuning.json"

@@ -9,6 +9,7 @@ import torch
 
 from benchmark.contracts import Observer, ObserverKind, Policy, Suite
 from benchmark.engine import tuning
+from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
 from benchmark.engine.planning import Task
@@ -18,8 +19,6 @@ from benchmark.engine.walking import (
     Reporter,
     Resident,
     Walk,
-    chunk_count,
-    chunk_index,
     failure_line,
 )
 from benchmark.errors import BenchError
@@ -123,7 +122,12 @@ class _Run:
 
     def all(self, tasks: Sequence[Task]) -> None:
         walk = Walk(
-            self.store, self.run, self.options.policy.seed, self.options.device, self.reporter
+            self.store,
+            self.run,
+            self.options.policy.seed,
+            self.options.device,
+            self.reporter,
+            self.settings.decoded,
         )
         waiting: list[_Answered] = []
         for group in self._groups(tasks):

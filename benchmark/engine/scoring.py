@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -205,9 +205,11 @@ def _commonest(answered: Sequence[Found]) -> Sets:
     return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
 
 
-def one_thread() -> AbstractContextManager[object]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """Scores are made of small problems: on a busy machine, BLAS threads that wait for one another cost 30 x."""
-    return threadpool_limits(1)
+    with threadpool_limits(1):
+        yield
 
 
 def imported_roles(store: Store, suite: Suite) -> dict[str, Found]:

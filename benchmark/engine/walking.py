@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
+from benchmark.contracts import CHUNK, Array, Block, Suite, View
+from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
 from benchmark.engine.tuning import Feed
 from benchmark.engine.views import BatchView, IdealView
 from benchmark.errors import BenchError, ModelFailure
@@ -21,9 +21,6 @@ from benchmark.stimuli.sets import seeds_of
 from benchmark.store import Chunk, Store
 from registry.ideal import IdealObserver
 from registry.labels import label_space
-
-Images = list[NDArray[np.uint8]]
-DECODERS = 2
 
 
 @dataclass
@@ -82,6 +79,7 @@ class Walk:
     seed: int
     device: str
     reporter: Reporter
+    cache: Path | None = None
     decoded: int = field(default=0)
 
     def show(self, jobs: Sequence[Job]) -> None:
@@ -100,20 +98,17 @@ class Walk:
             for chunk in chunks
             if any(chunk in job.chunks for job in jobs if _sees_pixels(job))
         ]
-        with ThreadPoolExecutor(DECODERS) as pool:
-            decoded = _ahead(pool, stimuli, wanted)
-            for chunk in chunks:
-                images: Images = []
-                if chunk in wanted and any(map(_sees_pixels, jobs)):
-                    try:
-                        images = next(decoded)
-                    except Exception as error:  # noqa: BLE001 - the boundary of one set's images
-                        _fail([job for job in jobs if _sees_pixels(job)], error)
-                self.decoded += len(images)
-                for block_jobs in blocks:
-                    self._show_chunk(
-                        [job for job in block_jobs if chunk in job.chunks], chunk, images
-                    )
+        decoded = decoded_chunks(stimuli, wanted, self.cache)
+        for chunk in chunks:
+            images: Images = []
+            if chunk in wanted and any(map(_sees_pixels, jobs)):
+                try:
+                    images = next(decoded)
+                except Exception as error:  # noqa: BLE001 - the boundary of one set's images
+                    _fail([job for job in jobs if _sees_pixels(job)], error)
+            self.decoded += len(images)
+            for block_jobs in blocks:
+                self._show_chunk([job for job in block_jobs if chunk in job.chunks], chunk, images)
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, images: Images) -> None:
         index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
@@ -226,16 +221,6 @@ class Walk:
         return BatchView(observer, job.block, index, batch, grouping, self.seed)
 
 
-def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
-    """Positions of a chunk on the fixed grid."""
-    return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
-
-
-def chunk_count(stimuli: Stimuli) -> int:
-    """How many chunks the grid has for a set."""
-    return -(-len(stimuli) // CHUNK)
-
-
 def _unit(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
@@ -286,17 +271,6 @@ def _observed(job: Job, view: View) -> dict[str, Array]:
 
 def _joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _ahead(pool: ThreadPoolExecutor, stimuli: Stimuli, chunks: Sequence[int]) -> Iterator[Images]:
-    """Decoded chunks in order, the next one always under way: memory holds two, however large the set."""
-    waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
-    for chunk in chunks:
-        waiting.append([pool.submit(stimuli.decode, int(i)) for i in chunk_index(stimuli, chunk)])
-        if len(waiting) > 1:
-            yield [future.result() for future in waiting.popleft()]
-    while waiting:
-        yield [future.result() for future in waiting.popleft()]
 
 
 def _grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:

@@ -1,0 +1,97 @@
+"""Images ahead of the device: decoded by a few threads, and kept on disk where a set is small.
+
+Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
+and suite would pay it again. So chunks of equal-sized images are kept decoded, by the digest of their set: what
+is in the cache cannot be another set's pixels, and a damaged file is decoded anew.
+"""
+
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import CHUNK, Stimuli
+
+Image = NDArray[np.uint8]
+Images = list[Image]
+DECODERS = 2
+SET_BYTES = 512 * 2**20  # larger sets are decoded each time
+ALL_BYTES = 4 * 2**30
+
+
+def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
+    """Positions of a chunk on the fixed grid."""
+    return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
+
+
+def chunk_count(stimuli: Stimuli) -> int:
+    """How many chunks the grid has for a set."""
+    return -(-len(stimuli) // CHUNK)
+
+
+def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) -> Iterator[Images]:
+    """The images of each chunk in order, the next chunk always under way: memory holds two, however large the set.
+
+    Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None.
+    """
+    folder = cache / stimuli.digest[:32] if cache else None
+    with ThreadPoolExecutor(DECODERS) as pool:
+        waiting: deque[tuple[int, Images | list[Future[Image]]]] = deque()
+        for chunk in chunks:
+            kept = _kept(folder, chunk, len(chunk_index(stimuli, chunk)))
+            waiting.append((chunk, kept or _submitted(pool, stimuli, chunk)))
+            if len(waiting) > 1:
+                yield _taken(*waiting.popleft(), stimuli, folder)
+        while waiting:
+            yield _taken(*waiting.popleft(), stimuli, folder)
+
+
+def _submitted(pool: ThreadPoolExecutor, stimuli: Stimuli, chunk: int) -> list[Future[Image]]:
+    return [pool.submit(stimuli.decode, int(i)) for i in chunk_index(stimuli, chunk)]
+
+
+def _taken(
+    chunk: int, work: Images | list[Future[Image]], stimuli: Stimuli, folder: Path | None
+) -> Images:
+    images: Images = []
+    for one in work:
+        images.append(one.result() if isinstance(one, Future) else one)
+    if folder is not None and any(isinstance(one, Future) for one in work):
+        _keep(folder, chunk, images, len(stimuli))
+    return images
+
+
+def _kept(folder: Path | None, chunk: int, size: int) -> Images | None:
+    """A chunk from the cache, checked against the sum in its name; None where it is not there or not whole."""
+    if folder is None:
+        return None
+    for path in folder.glob(f"{chunk:06d}-*.npy"):
+        try:
+            images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError):
+            continue
+        if len(images) == size and f"{zlib.crc32(images.data):08x}" == path.stem.partition("-")[2]:
+            return list(images)
+    return None
+
+
+def _keep(folder: Path, chunk: int, images: Images, whole: int) -> None:
+    """Best effort: a cache that cannot be written costs time, not answers."""
+    if len({image.shape for image in images}) != 1 or images[0].nbytes * whole > SET_BYTES:
+        return
+    stack = np.stack(images)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if sum(path.stat().st_size for path in folder.parent.glob("*/*.npy")) > ALL_BYTES:
+            return
+        fresh = folder / f"{chunk:06d}.{os.getpid()}.part"
+        with fresh.open("wb") as file:
+            np.save(file, stack, allow_pickle=False)
+        fresh.replace(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy")
+    except OSError:
+        return

@@ -1,0 +1,82 @@
+"""Decoded chunks: in order, at most two ahead, kept on disk, and never another set's or a damaged file's pixels."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import CHUNK, Stimuli
+from benchmark.engine.decoding import decoded_chunks
+
+
+class Decode:
+    """Small images that tell their index; counts what was decoded."""
+
+    def __init__(self, shift=0, odd=False):
+        self.seen, self.shift, self.odd = [], shift, odd
+
+    def __call__(self, index):
+        self.seen.append(index)
+        side = 3 if self.odd and index % 2 else 2
+        return np.full((side, 2, 3), (index + self.shift) % 251, dtype=np.uint8)
+
+
+def stimuli(n, decode, digest="a" * 64):
+    names = tuple(map(str, range(n)))
+    return Stimuli("toy", digest, "geirhos16", names, names, {}, decode)
+
+
+def values(chunks):
+    return [[int(image[0, 0, 0]) for image in images] for images in chunks]
+
+
+def test_chunks_come_in_order_and_the_second_time_from_disk(tmp_path):
+    decode = Decode()
+    shown = stimuli(2 * CHUNK + 3, decode)
+    first = values(decoded_chunks(shown, [0, 2], tmp_path))
+    assert first == [[i % 251 for i in range(CHUNK)], [(2 * CHUNK + i) % 251 for i in range(3)]]
+    decode.seen.clear()
+    assert values(decoded_chunks(shown, [0, 1, 2], tmp_path))[::2] == first
+    assert sorted(decode.seen) == list(range(CHUNK, 2 * CHUNK))
+
+
+def test_another_set_never_gets_these_pixels(tmp_path):
+    list(decoded_chunks(stimuli(4, Decode()), [0], tmp_path))
+    other = stimuli(4, Decode(shift=100), digest="b" * 64)
+    assert values(decoded_chunks(other, [0], tmp_path)) == [[100, 101, 102, 103]]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_damaged_file_is_decoded_anew(tmp_path, damage):
+    decode = Decode()
+    list(decoded_chunks(stimuli(4, decode), [0], tmp_path))
+    (kept,) = tmp_path.rglob("*.npy")
+    data = bytearray(kept.read_bytes())
+    data[-1] ^= 1
+    kept.write_bytes(data if damage == "flip" else data[:-5])
+    decode.seen.clear()
+    assert values(decoded_chunks(stimuli(4, decode), [0], tmp_path)) == [[0, 1, 2, 3]]
+    assert sorted(decode.seen) == [0, 1, 2, 3]
+
+
+def test_images_of_different_sizes_are_not_kept(tmp_path):
+    shapes = [
+        image.shape for image in next(decoded_chunks(stimuli(2, Decode(odd=True)), [0], tmp_path))
+    ]
+    assert shapes == [(2, 2, 3), (3, 2, 3)]
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_at_most_two_chunks_are_under_way(tmp_path):
+    decode = Decode()
+    chunks = decoded_chunks(stimuli(6 * CHUNK, decode), range(6), None)
+    for taken in itertools.count(1):
+        if next(chunks, None) is None:
+            break
+        assert len(decode.seen) <= (taken + 1) * CHUNK
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert values(decoded_chunks(stimuli(3, Decode()), [0], blocked)) == [[0, 1, 2]]
