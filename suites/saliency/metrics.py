@@ -62,6 +62,10 @@ def mean_excess(name: str) -> Ratio:
     return ratio
 
 
+def _excess(trials: Trials) -> tuple[Array, Array]:
+    return counted(excess(trials, "grad"), trials, masked=True)
+
+
 def _contrast(trials: Trials) -> tuple[Array, Array]:
     return counted(contrast(trials), trials, masked=True)
 
@@ -77,6 +81,18 @@ def _on_object(
         shown=shown,
         ratio=ratio,
         headline=name == "object_auc_excess",
+    )
+
+
+def _spilled(alpha: int, what: str) -> Metric:
+    """The headline where the built-in world says which pixels can matter."""
+    name, text = (
+        f"object_auc_excess_alpha{alpha}",
+        f"object_auc_excess on conflict images with {what}",
+    )
+    role = f"{CONFLICT}-alpha{alpha}"
+    return Metric(
+        name, f"on the object, {what}", text, role=role, chance=0.0, shown=False, ratio=_excess
     )
 
 
@@ -150,6 +166,8 @@ METRICS = (
         chance=0.0,
         ratio=_contrast,
     ),
+    _spilled(0, "texture on it alone"),
+    _spilled(1, "texture all over"),
     _plain(
         "grad_image_cos",
         "image cosine",

@@ -27,18 +27,24 @@ from suites.saliency.references import reference_maps
 from suites.saliency.targets import membership, target_rows
 from suites.saliency.texture import centred_cosine, gini, grad_centroid, log_norm, saliency
 
-#: Decision space -> role -> how many images, evenly spaced. The built-in conflict set goes through all pairs of shape
-#: and texture in turn: 137 takes about every seventh, which meets every shape and every texture alike.
+#: Decision space -> role -> how many images, evenly spaced; the first role is the one that the board ranks by. The
+#: built-in conflict sets go through all pairs of shape and texture in turn: a prime number of images meets every
+#: shape and every texture about alike.
 SHOWN: Mapping[str, Mapping[str, int]] = {
-    "world16": {"natural": 192, "cue-conflict": 137},
+    "world16": {
+        "natural": 192,
+        "cue-conflict": 137,
+        "cue-conflict-alpha0": 97,
+        "cue-conflict-alpha1": 97,
+    },
     "geirhos16": {"cue-conflict": 320},
 }
 
 
 @dataclass(frozen=True)
 class Config:
-    """draws: noisy copies per image for SmoothGrad (0: none); sigma: their noise, of the range [0,1]; pool: how many
-    masks a map is held against (with the published conflict set: each silhouette once)."""
+    """draws: noisy copies per image for SmoothGrad, on the first role (0: none); sigma: their noise, of the range
+    [0,1]; pool: how many masks a map is held against (with the published conflict set: each silhouette once)."""
 
     draws: int = 4
     sigma: float = 0.15
@@ -46,8 +52,10 @@ class Config:
 
 
 def plan(_config: Config, shelf: Shelf) -> Plan:
-    """Natural images of the built-in world and conflict images, whole, so that masks lie pixel on pixel."""
-    sizes = SHOWN.get(shelf.space, SHOWN["geirhos16"])
+    """Images with object masks, whole, so that the masks lie pixel on pixel: conflict images; in the built-in world
+    natural ones first, and conflict images with the texture on the object alone (alpha 0) or all over (alpha 1).
+    """
+    sizes = SHOWN[shelf.space]
     return Plan(tuple(_block(role, subset(shelf.find(role), n)) for role, n in sizes.items()))
 
 
@@ -59,7 +67,7 @@ def observe(config: Config, view: View) -> Mapping[str, Array]:
     textures = np.asarray(view.labels.get("texture", shape))
     textures = np.where(textures == "", shape, textures)
     targets = [target_rows(table, view.categories, shape)]
-    if bool((textures != shape).any()):
+    if view.block.role == "cue-conflict" and bool((textures != shape).any()):
         targets.append(target_rows(table, view.categories, textures))
     found = [_array(part) for part in input_gradients(view.forward, images, targets)]
     place = _place(config, view, images)
@@ -125,7 +133,7 @@ def _textured(gradients: Array | None, conflict: Flags, place: _Place) -> dict[s
 
 def _smooth(config: Config, view: View, target: Tensor, place: _Place) -> dict[str, Floats]:
     nothing = np.full(len(view.index), np.nan)
-    if not config.draws:
+    if not config.draws or view.block.role != next(iter(SHOWN[view.block.stimuli.space])):
         return {"smooth_auc": nothing, "smooth_auc_other": nothing}
     images = view.images
     shape = tuple(images.shape[1:])

@@ -32,8 +32,9 @@ def _scores(trials: Trials) -> Iterator[Score]:
     main = main_role(trials)
     shown = trials.of(main) if main else trials
     for metric in METRICS:
-        part = trials.of(CONFLICT) if metric.role and len(trials) else shown
-        yield _measured(metric, part, metric.role or main)
+        part = trials.of(metric.role) if metric.role and len(trials) else shown
+        if len(part) or not len(trials):
+            yield _measured(metric, part, metric.role or main)
     if main:
         yield from _beside(shown, main, "")
         conflict = trials.of(CONFLICT)

@@ -24,7 +24,7 @@ def membership(view: View) -> Tensor:
     for grouping in _candidates(view, logits.shape[1]):
         found = decide(logits, grouping).cpu().numpy()
         if float(np.abs(found - view.probabilities).max(initial=0.0)) < _SAME:
-            return _table(grouping, logits.shape[1]).to(logits.device)
+            return outputs_of(grouping, logits.shape[1]).to(logits.device)
     raise ModelFailure(
         f"no known label space says which of its {logits.shape[1]} outputs make up the categories of "
         f"'{view.block.stimuli.space}': the gradient of a category cannot be taken"
@@ -53,7 +53,8 @@ def _candidates(view: View, classes: int) -> Iterator[Grouping]:
             yield known.groupings[space]
 
 
-def _table(grouping: Grouping, classes: int) -> Tensor:
+def outputs_of(grouping: Grouping, classes: int) -> Tensor:
+    """[categories, classes] bool of a grouping."""
     table = torch.zeros(len(grouping.indices), classes, dtype=torch.bool)
     for row, members in enumerate(grouping.indices):
         table[row, list(members)] = True

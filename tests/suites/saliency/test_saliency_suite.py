@@ -131,7 +131,8 @@ def toy_shifted(trials):
 
 def test_plans():
     world = plan(Config(), ToyShelf("world16"))
-    assert [block.role for block in world.blocks] == ["natural", "cue-conflict"]
+    roles = ["natural", "cue-conflict", "cue-conflict-alpha0", "cue-conflict-alpha1"]
+    assert [block.role for block in world.blocks] == roles
     assert all(block.presentation == "whole" for block in world.blocks)
     published = plan(Config(), ToyShelf("geirhos16"))
     assert [block.role for block in published.blocks] == ["cue-conflict"]
@@ -146,10 +147,14 @@ def test_the_world_plan_is_balanced():
         def find(self, role):
             return generated_set(f"world-{role}")
 
-    natural, conflict = (block.stimuli for block in plan(Config(), World()).blocks)
+    natural, conflict, *spills = (block.stimuli for block in plan(Config(), World()).blocks)
     assert set(np.unique(natural.labels["category"], return_counts=True)[1]) == {12}
     assert set(np.unique(conflict.labels["shape"], return_counts=True)[1]) <= {8, 9}
     assert set(np.unique(conflict.labels["texture"], return_counts=True)[1]) <= set(range(5, 11))
+    for spill in spills:
+        assert set(np.unique(spill.labels["shape"], return_counts=True)[1]) <= {5, 6, 7}
+        assert set(np.unique(spill.labels["texture"], return_counts=True)[1]) <= set(range(2, 12))
+        assert len(np.unique(spill.labels["texture"])) == 16
 
 
 def test_without_smoothing_there_is_no_smoothed_score():

@@ -1,0 +1,217 @@
+"""Cost and effects of the saliency suite.
+
+    python benchmarks/saliency.py cost     [--model NAME ...]   in units of one forward and backward pass
+    python benchmarks/saliency.py world                         recipes of the built-in world, over seeds
+    python benchmarks/saliency.py conflict [--model NAME ...]   published conflict images (BENCH_DATA)
+
+One torch thread; processor time, the best of a few passes where a ratio is formed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from benchmark.contracts import Block, Plan, Trials
+from benchmark.engine.tuning import Feed, Tuning, feed
+from benchmark.engine.views import BatchView
+from benchmark.settings import read_settings
+from benchmark.stats import mean_interval
+from benchmark.stimuli.shelf import LocalShelf
+from registry.cards import read_cards
+from registry.load import load_model
+from registry.model import LoadedModel
+from suites.saliency import SUITE
+from suites.saliency.gradients import input_gradients
+from suites.saliency.metrics import excess
+from suites.saliency.protocol import Config
+from suites.saliency.targets import membership, target_rows
+from suites.saliency.untrained import untrained
+
+RECIPES = ("standard", "adversarial", "stylised")
+SEEDS = (0, 1, 2)
+LITES = ("efficientnet-lite0",)
+BATCH = 16
+REPEATS = 5
+
+
+def loaded(name: str) -> LoadedModel:
+    """A card's network; a name that ends in ":random" is its architecture with random weights."""
+    settings = read_settings()
+    base, _, random = name.partition(":")
+    model = load_model(read_cards(settings.cards)[base], weights_folder=settings.weights)
+    return replace(model, module=untrained(model.module)) if random else model
+
+
+def fed(model: LoadedModel) -> Feed:
+    """Channels last and unfolded: the setting that the backward pass likes best on a CPU."""
+    return feed(model, Tuning(BATCH, channels_last=True), device="cpu")
+
+
+def batches(model: LoadedModel, block: Block) -> Iterator[BatchView]:
+    """The block as views of `BATCH` images, decoded as they are wanted."""
+    inlet = fed(model)
+    grouping = model.labels.groupings[block.stimuli.space]
+    for start in range(0, len(block.stimuli), BATCH):
+        index = np.arange(start, min(start + BATCH, len(block.stimuli)))
+        images = model.prepare([block.stimuli.decode(int(i)) for i in index], block.presentation)
+        yield BatchView(inlet, block, index, images, grouping, seed=0)
+
+
+def trials(model: LoadedModel, plan: Plan, config: Config | None = None) -> Trials:
+    """What the suite keeps of a network on a plan."""
+    parts = []
+    for block in plan.blocks:
+        for view in batches(model, block):
+            columns = SUITE.observe(config or SUITE.config, view)
+            ids = np.asarray([block.stimuli.ids[i] for i in view.index])
+            n = len(ids)
+            fixed = {"role": np.full(n, block.role), "condition": np.full(n, ""), "stimulus": ids}
+            parts.append({**fixed, **view.labels, **columns})
+    names = parts[0].keys()
+    return Trials({name: np.concatenate([part[name] for part in parts]) for name in names})
+
+
+def plan_for(space: str, limit: int | None = None) -> Plan:
+    """The suite's plan with the sets on this disk."""
+    return SUITE.plan(SUITE.config, LocalShelf(space, read_settings(), limit))
+
+
+def scored(name: str, found: Trials) -> None:
+    """Every score of one observer, a line each."""
+    for score in SUITE.score(SUITE.config, found):
+        if score.value is None:
+            text = score.reason
+        else:
+            bounds = "" if score.low is None else f" [{score.low:+.4f}, {score.high:+.4f}]"
+            text = f"{score.value:+.4f}{bounds} n {score.n} excluded {score.excluded}"
+        print(f"{name} | {score.role} | {score.metric} | {score.condition} | {text}")
+
+
+def cohen(a: np.ndarray, b: np.ndarray) -> float:
+    """(mean a - mean b) / pooled standard deviation over images."""
+    pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+    return float((a.mean() - b.mean()) / pooled)
+
+
+def effect(name: str, a: np.ndarray, b: np.ndarray) -> float:
+    """Cohen's d with a bootstrap interval over images, the same images drawn for both."""
+    keep = np.isfinite(a) & np.isfinite(b)
+    a, b = a[keep], b[keep]
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, len(a), (2000, len(a)))
+    spread = [cohen(a[at], b[at]) for at in drawn]
+    low, high = np.quantile(spread, [0.025, 0.975])
+    d, gap = cohen(a, b), float((a - b).mean())
+    print(f"{name}: difference {gap:+.4f}, d {d:+.2f} [{low:+.2f}, {high:+.2f}], n {len(a)}")
+    return d
+
+
+def world(_models: list[str]) -> None:
+    """Adversarial and stylised against standard: every seed, then the mean over seeds with a t interval."""
+    plan, found = plan_for("world16"), {}
+    for recipe in RECIPES:
+        for seed in SEEDS:
+            name = f"world-{recipe}-{seed}"
+            found[recipe, seed] = trials(loaded(name), plan)
+            scored(name, found[recipe, seed])
+    random = trials(loaded("world-standard-0:random"), plan)
+    scored("random weights", random)
+    for role in (block.role for block in plan.blocks):
+        for recipe in RECIPES[1:]:
+            for what in ("grad", "smooth", "centroid") if role == "natural" else ("grad",):
+                _over_seeds(found, recipe, role, what)
+
+
+def _over_seeds(found: dict[tuple[str, int], Trials], recipe: str, role: str, what: str) -> None:
+    def values(key: str, seed: int) -> np.ndarray:
+        part = found[key, seed].of(role)
+        return part[what] if what == "centroid" else excess(part, what)
+
+    title = f"{role}, {recipe} - standard, {what}"
+    ds = [effect(f"{title}, {s}", values(recipe, s), values("standard", s)) for s in SEEDS]
+    gaps = [float(np.nanmean(values(recipe, s)) - np.nanmean(values("standard", s))) for s in SEEDS]
+    for name, numbers in (("d", ds), ("difference", gaps)):
+        low, high = mean_interval(numbers)
+        print(f"{title}, over seeds: {name} {np.mean(numbers):+.3f} [{low:+.3f}, {high:+.3f}] (t)")
+
+
+def conflict(models: list[str]) -> None:
+    """The published conflict images with their silhouettes."""
+    plan = plan_for("geirhos16")
+    for name in models or [*LITES, f"{LITES[0]}:random"]:
+        scored(name, trials(loaded(name), plan))
+
+
+def cost(models: list[str]) -> None:
+    """Processor time of the suite over that of the passes it needs, and of a whole default run."""
+    for name in models or ["world-standard-0"]:
+        model = loaded(name)
+        space = next(space for space in SUITE.spaces if space in model.labels.groupings)
+        plan = plan_for(space)
+        trials(model, plan)  # warms up: masks are drawn once per process
+        start = time.process_time()
+        trials(model, plan)
+        whole = time.process_time() - start
+        for block in plan.blocks:
+            _ratio(name, model, block)
+        images = sum(len(block.stimuli) for block in plan.blocks)
+        print(f"{name}: default run {whole:.2f} s processor time, {images} images")
+
+
+def _ratio(name: str, model: LoadedModel, block: Block) -> None:
+    index = np.arange(min(BATCH, len(block.stimuli)))
+    images = model.prepare([block.stimuli.decode(int(i)) for i in index], block.presentation)
+    grouping = model.labels.groupings[block.stimuli.space]
+    inlet = fed(model)
+
+    def view() -> BatchView:
+        return BatchView(inlet, block, index, images, grouping, seed=0)
+
+    first = view()
+    rows = target_rows(membership(first), first.categories, first.labels["category"])
+    targets = 1 + bool((first.labels["shape"] != first.labels["texture"]).any())
+
+    def passes() -> None:
+        inlet.run(images)
+        input_gradients(inlet.run, images, [rows] * targets)
+        for _ in range(SUITE.config.draws):
+            input_gradients(inlet.run, images, [rows])
+
+    needed = fastest(passes)
+    one = fastest(lambda: input_gradients(inlet.run, images, [rows]))
+    suite = fastest(lambda: SUITE.observe(SUITE.config, view()))
+    print(
+        f"{name}, {block.role}: one pass {1e3 * one / len(index):.2f} ms an image; suite {suite / one:.2f} passes, "
+        f"needs {needed / one:.2f}: {suite / needed:.3f} x"
+    )
+
+
+def fastest(work: object) -> float:
+    """Processor seconds of the fastest of a few calls."""
+    assert callable(work)
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def main() -> None:
+    """Run one of the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("what", choices=("cost", "world", "conflict"))
+    parser.add_argument("--model", action="append", default=[])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    {"cost": cost, "world": world, "conflict": conflict}[given.what](given.model)
+
+
+if __name__ == "__main__":
+    main()

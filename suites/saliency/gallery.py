@@ -1,0 +1,133 @@
+"""The gradient figure of Tsipras et al. (2019): signed gradients as colour, one row a network, one column an image.
+
+A picture, not a score: stimuli are chosen by a rule, never by looks, and nothing is smoothed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from benchmark.contracts import Array, Stimuli
+from registry.labels import Grouping
+from registry.model import LoadedModel
+from suites.saliency.gradients import input_gradients
+from suites.saliency.targets import outputs_of, target_rows
+from suites.saliency.untrained import untrained
+
+Pixels = NDArray[np.uint8]
+TILE, MARGIN, LINE = 224, 6, 14
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the figure: tiles [h, w, 3] uint8 of any size, a caption below each ("" for none)."""
+
+    name: str
+    tiles: tuple[Pixels, ...]
+    captions: tuple[str, ...]
+
+
+def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
+    """Positions of `count` stimuli: the first of each category, categories evenly spaced in alphabetical order.
+
+    With more wanted than there are categories: one for each category.
+    """
+    categories: Array = np.asarray(stimuli.labels["category"])
+    names = np.unique(categories)
+    count = min(count, len(names))
+    wanted = [names[i * len(names) // count] for i in range(count)]
+    return tuple(int(np.flatnonzero(categories == name)[0]) for name in wanted)
+
+
+def gradient_picture(gradient: Array) -> Pixels:
+    """[3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
+
+    No gradient is near mid-grey; an even or undefined gradient is grey all over.
+    """
+    values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
+    mean, deviation = values.mean(), values.std()
+    if not np.isfinite(deviation) or deviation == 0:
+        return np.full(values.shape, 128, dtype=np.uint8)
+    unit = np.clip((values - mean) / (6 * deviation) + 0.5, 0, 1)
+    return np.asarray(np.round(255 * unit), dtype=np.uint8)
+
+
+def draw(
+    models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False
+) -> Image.Image:
+    """The figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random weights.
+
+    Target of a gradient: log-odds of the image's category; caption: its probability. Raises LabelError where a
+    network cannot answer in the stimuli's decision space, ModelFailure where it has no gradient.
+    """
+    index = chosen(stimuli, count)
+    names: Array = np.asarray(stimuli.labels["category"])[list(index)]
+    images = [stimuli.decode(i) for i in index]
+    rows = [Row("image", tuple(images), tuple(map(str, names)))]
+    rows += [_row(model, stimuli.space, images, names) for model in models]
+    if random:
+        first = models[0]
+        blank = replace(first, module=untrained(first.module))
+        rows.append(replace(_row(blank, stimuli.space, images, names), name="random weights"))
+    return sheet(rows)
+
+
+def sheet(rows: Sequence[Row]) -> Image.Image:
+    """Rows of tiles with their names on the left; tiles enlarged by whole numbers, nearest neighbour."""
+    left = max(_width(row.name) for row in rows) + 2 * MARGIN
+    step, height = TILE + MARGIN, TILE + LINE + MARGIN
+    columns = max(len(row.tiles) for row in rows)
+    canvas = Image.new("RGB", (left + columns * step, MARGIN + len(rows) * height), _WHITE)
+    pen = ImageDraw.Draw(canvas)
+    for place, row in enumerate(rows):
+        top = MARGIN + place * height
+        pen.text((MARGIN, top + TILE // 2), row.name, fill=_BLACK)
+        for column, (tile, caption) in enumerate(zip(row.tiles, row.captions, strict=True)):
+            x = left + column * step
+            canvas.paste(_tile(tile), (x, top))
+            pen.text((x, top + TILE + 1), caption, fill=_BLACK)
+    return canvas
+
+
+def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array) -> Row:
+    grouping = model.labels.grouping(space)
+    found = list(_gradients(model, grouping, images, names))
+    tiles = tuple(gradient_picture(gradient) for gradient, _ in found)
+    return Row(model.card.name, tiles, tuple(f"p = {p:.2f}" for _, p in found))
+
+
+def _gradients(
+    model: LoadedModel, grouping: Grouping, images: Sequence[Pixels], names: Array
+) -> Iterator[tuple[Array, float]]:
+    """Gradient and category's probability (summed over its outputs), one image at a time."""
+    table = outputs_of(grouping, len(model.labels.classes))
+    for image, name in zip(images, names, strict=True):
+        pixels = model.fit(model.prepare([image], "whole"))
+        rows = target_rows(table, grouping.categories, np.asarray([name]))
+        (gradient,) = input_gradients(model.forward, pixels, [rows])
+        with torch.no_grad():
+            share = model.forward(pixels).double().softmax(1)[rows].sum()
+        yield gradient[0].numpy(), float(share)
+
+
+def _tile(pixels: Pixels) -> Image.Image:
+    """A picture of at most TILE x TILE pixels, enlarged by the largest whole factor or made smaller."""
+    image = Image.fromarray(pixels)
+    longest = max(image.size)
+    if longest > TILE:
+        small = tuple(max(1, side * TILE // longest) for side in image.size)
+        return image.resize((small[0], small[1]), Image.Resampling.NEAREST)
+    factor = TILE // longest
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def _width(text: str) -> int:
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    return int(np.ceil(pen.textlength(text)))

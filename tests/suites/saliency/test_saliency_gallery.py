@@ -1,0 +1,100 @@
+"""The gradient figure: exact rendering, stimuli by a rule, the command from end to end."""
+
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.cli import gallery as command
+from benchmark.testing import toy_stimuli
+from suites.saliency.gallery import LINE, MARGIN, TILE, Row, chosen, gradient_picture, sheet
+
+
+def test_three_deviations_are_the_whole_range():
+    values = np.random.default_rng(0).standard_normal((3, 40, 40))
+    values[0, 0, 0], values[2, 5, 7] = 1e3, -1e3
+    mean, deviation = values.mean(), values.std()
+    picture = gradient_picture(values)
+    assert picture.shape == (40, 40, 3)
+    assert picture[0, 0, 0] == 255
+    assert picture[5, 7, 2] == 0
+    expected = 255 * (values[1, 3, 4] - mean + 3 * deviation) / (6 * deviation)
+    assert picture[3, 4, 1] == round(expected)
+
+
+def test_the_length_of_a_gradient_does_not_show():
+    values = np.random.default_rng(0).standard_normal((3, 8, 8))
+    np.testing.assert_array_equal(gradient_picture(1e-9 * values), gradient_picture(values))
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, np.nan])
+def test_no_structure_is_grey(value):
+    assert (gradient_picture(np.full((3, 4, 4), value)) == 128).all()
+
+
+def test_stimuli_are_the_first_of_evenly_spaced_categories():
+    stimuli = toy_stimuli("cue-conflict")
+    categories = stimuli.labels["category"]
+    index = chosen(stimuli, 4)
+    assert [str(categories[i]) for i in index] == ["airplane", "boat", "chair", "keyboard"]
+    assert index == (0, 4, 8, 12)
+    assert len(chosen(stimuli, 99)) == 16
+
+
+def test_a_sheet_has_every_tile_enlarged_by_a_whole_number():
+    small = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    large = np.zeros((300, 150, 3), dtype=np.uint8)
+    picture = sheet([Row("a", (small, small), ("x", "y")), Row("longer", (large,), ("",))])
+    assert picture.height == MARGIN + 2 * (TILE + LINE + MARGIN)
+    left = picture.width - 2 * (TILE + MARGIN)
+    shown = np.asarray(picture)[MARGIN : MARGIN + 192, left : left + 192]
+    np.testing.assert_array_equal(shown, small.repeat(3, 0).repeat(3, 1))
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    entry = EntryPoint("gradients", "suites.saliency.gallery:draw", command.GROUP)
+    monkeypatch.setattr(command, "entry_points", lambda group: [entry])
+
+
+def run(*words):
+    return command.gallery.main(list(words), standalone_mode=False)
+
+
+@pytest.mark.usefixtures("offered")
+def test_the_command_draws_one_row_a_model(tmp_path):
+    out = tmp_path / "figure.png"
+    names = "world-standard-0,world-adversarial-0"
+    assert run("--models", names, "--out", str(out), "--count", "2", "--random") == 0
+    with Image.open(out) as image:
+        assert image.height == MARGIN + 4 * (TILE + LINE + MARGIN)
+        pixels = np.asarray(image)
+    again = tmp_path / "again.png"
+    run("--models", names, "--out", str(again), "--count", "2", "--random")
+    with Image.open(again) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.usefixtures("offered")
+def test_an_ideal_observer_has_nothing_to_show(tmp_path):
+    from benchmark.errors import BenchError
+
+    with pytest.raises(BenchError, match="no gradients"):
+        run("--models", "ideal-shape", "--out", str(tmp_path / "x.png"))
+
+
+@pytest.mark.usefixtures("offered")
+def test_models_without_a_common_space_are_refused(tmp_path):
+    from benchmark.errors import BenchError
+
+    with pytest.raises(BenchError, match="decision spaces"):
+        run("--models", "world-standard-0,efficientnet-lite0", "--out", str(tmp_path / "x.png"))
+
+
+def test_no_renderer_is_a_plain_message(monkeypatch):
+    from benchmark.errors import PluginError
+
+    monkeypatch.setattr(command, "entry_points", lambda group: [])
+    with pytest.raises(PluginError, match="galleries"):
+        command._renderer()
