@@ -100,6 +100,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             ("radius, px", "softness, px"),
             ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
             dtype=torch.float64,
+            together=2,
         ),
         "glass_blur": Corruption(
             "blur",
@@ -168,6 +169,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             ("size",),
             _each(0.6, 0.5, 0.4, 0.3, 0.25),
             dtype=torch.uint8,
+            together=64,
         ),
         "jpeg_compression": Corruption(
             "digital",
@@ -175,6 +177,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             ("quality",),
             _each(25, 18, 15, 10, 7),
             dtype=torch.uint8,
+            together=64,
         ),
         "speckle_noise": Corruption(
             "extra", noise.speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True

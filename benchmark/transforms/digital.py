@@ -86,11 +86,26 @@ def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
     if images.device.type == "cuda":
         return _boxes(_boxes(images, small), (width, height))
 
+    enlarge = _enlarging(small, (width, height))
+
     def again(pixels: Pixels) -> Image.Image:
         image = Image.fromarray(pixels).resize(small, Image.Resampling.BOX)
-        return image.resize((width, height), Image.Resampling.BOX)
+        return image.resize((width, height), enlarge)
 
     return by_pil(images, again)
+
+
+@lru_cache(maxsize=32)
+def _enlarging(small: tuple[int, int], size: tuple[int, int]) -> Image.Resampling:
+    """The quicker "nearest" where it reads the same pixels as "box" (as at 224 px), else "box"."""
+    y, x = np.mgrid[: small[1], : small[0]]
+    for place in (x % 256, x // 256, y % 256, y // 256):
+        image = Image.fromarray(place.astype(np.uint8))
+        ways = (Image.Resampling.NEAREST, Image.Resampling.BOX)
+        near, box = (np.asarray(image.resize(size, way)) for way in ways)
+        if not np.array_equal(near, box):
+            return Image.Resampling.BOX
+    return Image.Resampling.NEAREST
 
 
 def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> torch.Tensor:

@@ -118,7 +118,8 @@ def _noise(normals: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
     peak = normals.abs().amax(dim=(-2, -1), keepdim=True)
     blurred = _blur((127.5 * normals / peak).clamp_(-127, 127), scales)
     mean = blurred.mean(dim=(-2, -1), keepdim=True)
-    return blurred - mean / blurred.std(dim=(-2, -1), correction=0, keepdim=True)
+    spread = torch.linalg.vector_norm(blurred - mean, dim=(-2, -1), keepdim=True)
+    return blurred.sub_(mean / spread * blurred.shape[-1])  # not (c - mean) / sd, as published
 
 
 def _blur(planes: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:

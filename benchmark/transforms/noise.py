@@ -28,6 +28,5 @@ def shot_noise(images: torch.Tensor, peak: float, draws: Draws) -> torch.Tensor:
 
 def impulse_noise(images: torch.Tensor, share: float, draws: Draws) -> torch.Tensor:
     """Replace a share of the values, half of them by white and half by black."""
-    hit = draws.uniform(*images.shape[1:]) <= share
-    white = draws.uniform(*images.shape[1:]) <= 0.5
-    return torch.where(hit, white.to(images).mul_(255), images)
+    uniform, white = draws.uniform_and_coin(*images.shape[1:])
+    return torch.where(uniform <= share, white.to(images).mul_(255), images)

@@ -30,6 +30,9 @@ class Draws(Protocol):
     def uniform(self, *shape: int) -> torch.Tensor:
         """[n, *shape] in [0, 1)."""
 
+    def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and fair coins [n, *shape] bool."""
+
     def normal(self, *shape: int) -> torch.Tensor:
         """[n, *shape], mean 0, variance 1."""
 
@@ -71,6 +74,12 @@ class Streams:
         """Float32 [n, *shape]: multiples of 2**-24 in [0, 1)."""
         return self._top(*shape).float().mul_(2.0**-24)
 
+    def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Uniforms as above; the coins are a bit of the same draw that they do not use."""
+        bits = self.bits(*shape)
+        coin = bits.bitwise_and(16).bool()
+        return bits.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24), coin
+
     def normal(self, *shape: int) -> torch.Tensor:
         """Float32 [n, *shape]: standard normals by inversion (at most 5.4 in absolute value)."""
         signed = self.bits(*shape).bitwise_right_shift_(8).float()
@@ -97,6 +106,10 @@ class Given:
         return next(self._arrays).reshape(-1, *shape)
 
     normal = uniform
+
+    def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next two arrays; the second, uniform, makes the coins."""
+        return self.uniform(*shape), self.uniform(*shape) <= 0.5
 
     def poisson(self, levels: torch.Tensor, peak: float) -> torch.Tensor:  # noqa: ARG002
         """The next array, as counts."""
