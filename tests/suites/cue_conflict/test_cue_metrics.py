@@ -1,0 +1,123 @@
+"""The metrics by hand, at their edges."""
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Trials
+from benchmark.testing import check_suite
+from suites.cue_conflict import SUITE
+
+
+def trials(rows, role="cue-conflict", missing=None):
+    """Rows of (response, shape, texture)."""
+    response, shape, texture = (np.array(column, dtype="U16") for column in zip(*rows, strict=True))
+    n = len(rows)
+    return Trials(
+        {
+            "role": np.full(n, role),
+            "condition": np.full(n, ""),
+            "stimulus": np.array([f"{i}.png" for i in range(n)]),
+            "category": shape,
+            "shape": shape,
+            "texture": texture,
+            "response": response,
+        },
+        missing or {},
+    )
+
+
+def scored(table):
+    """(metric, condition) -> score."""
+    return {(score.metric, score.condition): score for score in SUITE.score(None, table)}
+
+
+BY_HAND = [
+    *[("cat", "cat", "dog")] * 3,  # shape
+    *[("dog", "cat", "dog")] * 2,  # texture
+    *[("bear", "cat", "dog")] * 4,  # neither
+    ("na", "cat", "dog"),  # no answer: neither
+    *[("dog", "dog", "car")] * 2,  # shape, of another category
+    *[("car", "car", "car")] * 3,  # cues agree, right
+    ("bus", "car", "car"),  # cues agree, wrong
+]
+
+
+def test_every_metric_by_hand():
+    found = scored(trials(BY_HAND))
+    expected = {
+        "shape_bias": 5 / 7,
+        "shape_fraction": 5 / 12,
+        "texture_fraction": 2 / 12,
+        "neither_fraction": 5 / 12,
+        "agree_accuracy": 3 / 4,
+    }
+    assert {name: found[name, ""].value for name in expected} == pytest.approx(expected)
+    assert found["shape_bias", "cat"].value == pytest.approx(3 / 5)
+    assert found["shape_bias", "dog"].value == 1.0
+    assert found["shape_bias", "car"].value is None
+    assert found["shape_bias", ""].n == 7
+
+
+def test_the_interval_is_wilson_given_s_and_t():
+    found = scored(trials(BY_HAND))["shape_bias", ""]
+    z, n, p = 1.959963984540054, 7, 5 / 7
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
+
+
+@pytest.mark.parametrize(
+    ("answer", "bias"), [("cat", 1.0), ("dog", 0.0)], ids=["all shape", "all texture"]
+)
+def test_one_cue_alone(answer, bias):
+    found = scored(trials([(answer, "cat", "dog")] * 20))["shape_bias", ""]
+    assert (found.value, found.n) == (bias, 20)
+    assert found.low <= bias <= found.high
+    assert found.high - found.low < 0.2
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[("bear", "cat", "dog")] * 5, [("na", "cat", "dog")] * 5, [("cat", "cat", "cat")] * 5],
+    ids=["neither", "na", "agreeing cues only"],
+)
+def test_no_cue_followed_is_no_value_with_a_reason(rows):
+    found = scored(trials(rows))["shape_bias", ""]
+    assert found.value is None
+    assert found.reason
+    assert found.low is None and found.high is None
+
+
+def test_na_counts_in_every_fraction_but_not_in_the_bias():
+    with_na = scored(trials([*BY_HAND, *[("na", "cat", "dog")] * 12]))
+    assert with_na["shape_bias", ""].value == pytest.approx(5 / 7)
+    assert with_na["shape_fraction", ""].value == pytest.approx(5 / 24)
+    assert with_na["neither_fraction", ""].value == pytest.approx(17 / 24)
+
+
+def test_agreeing_cues_never_count_as_shape():
+    rows = [("cat", "cat", "cat")] * 50 + [("dog", "cat", "dog")] * 2
+    assert scored(trials(rows))["shape_bias", ""].value == 0.0
+
+
+def test_no_trials_give_no_scores():
+    none = trials(BY_HAND).where(np.zeros(len(BY_HAND), dtype=bool))
+    assert all(score.value is None for score in SUITE.score(None, none))
+
+
+def test_a_missing_role_is_a_score_with_its_reason():
+    found = scored(trials(BY_HAND, missing={"edges": "bench data fetch edges"}))
+    assert found["edges_accuracy", ""].value is None
+    assert found["edges_accuracy", ""].reason == "bench data fetch edges"
+
+
+@pytest.mark.parametrize("role", ["edges", "silhouettes", "natural"])
+def test_accuracies_count_na_as_wrong(role):
+    rows = [("cat", "cat", "")] * 3 + [("na", "cat", ""), ("dog", "cat", "")]
+    found = scored(trials(rows, role))
+    assert found[f"{role}_accuracy", ""].value == pytest.approx(3 / 5)
+    assert ("shape_bias", "") not in found
+
+
+def test_the_suite_keeps_its_contract():
+    assert [check.detail for check in check_suite(SUITE) if not check.ok] == []
