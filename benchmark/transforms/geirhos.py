@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Transform
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.transforms import degradations as d
+from benchmark.transforms.batches import Seeds, in_parts
 from benchmark.transforms.eidolon import disarray
 from benchmark.transforms.fourier import equalise, scramble
 from benchmark.transforms.opponent import false_colour, power_law
@@ -51,7 +52,7 @@ class Experiment:
     unimpaired.
 
     degrade: (working images, level, draws, tables) -> images; humans: whether people did it;
-    square: needs square images; alone: one image at a time (planes of many megabytes per image);
+    square: needs square images; together: how many images at a time (1: many megabytes per image);
     table: which of `Tables` it uses.
     """
 
@@ -61,15 +62,14 @@ class Experiment:
     degrade: Degrade = field(repr=False)
     humans: bool = True
     square: bool = False
-    alone: bool = False
+    together: int = 4
     table: str = ""
 
 
 def degradation(
     experiment: str, condition: str, tables: Tables | None = None, quantise: str = "round"
 ) -> Transform:
-    """The transform of one condition: any size >= 16 px (Fourier, rotation and eidolon experiments:
-    square).
+    """The transform of one condition; some experiments need square images.
 
     condition: the published string, or another spelling of its number ("0.1" for "0.10"). quantise:
     "round" as the stimuli of the experiments were saved, "truncate" as today's published code does.
@@ -78,18 +78,18 @@ def degradation(
         raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
     what = GEIRHOS[experiment]
     name = spelled(experiment, condition)
+    if quantise not in _STORES:
+        raise unknown_name("way of storing", quantise, _STORES)
     chosen, store = tables or Tables(), _STORES[quantise]
 
-    def apply(images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
-        _check(what, images)
-        step = 1 if what.alone else len(images)
-        parts = []
-        for start in range(0, len(images), max(step, 1)):
-            some = images[start : start + step]
-            draws = Streams(seeds[start : start + step], f"{experiment}/{name}", images.device)
-            out = store(what.degrade(working(some), what.conditions[name], draws, chosen))
-            parts.append(out.expand(-1, 3, -1, -1))
-        return torch.cat(parts) if parts else images
+    def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        draws = Streams(seeds, f"{experiment}/{name}", images.device)
+        out = what.degrade(working(images), what.conditions[name], draws, chosen)
+        return store(out).expand(-1, 3, -1, -1)
+
+    def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        _check(what, images, chosen)
+        return in_parts(images, seeds, what.together, change).contiguous()
 
     return Transform(f"{experiment}/{name}", _params(what, name, chosen, quantise), apply)
 
@@ -131,8 +131,16 @@ def _digest(table: NDArray[np.float64]) -> str:
     return sha256(np.ascontiguousarray(table, dtype="<f8").tobytes()).hexdigest()
 
 
-def _check(what: Experiment, images: torch.Tensor) -> None:
+def _check(what: Experiment, images: torch.Tensor, tables: Tables) -> None:
     height, width = images.shape[-2:]
+    spectrum, curve = tables.spectrum, tables.curve
+    if what.table == "spectrum" and spectrum is not None and spectrum.shape != (height, width):
+        raise StimuliError(
+            f"the amplitude spectrum is {spectrum.shape[1]} x {spectrum.shape[0]}; the images are "
+            f"{width} x {height} px: give one of their size, or none"
+        )
+    if what.table == "curve" and curve is not None and curve.shape != (256,):
+        raise StimuliError(f"the monitor's curve needs 256 values; it has shape {curve.shape}")
     if what.square and height != width:
         raise StimuliError(f"{what.title} needs square images; these are {width} x {height} px")
 
@@ -177,7 +185,7 @@ def _eidolons(number: str, coherence: float) -> Experiment:
         {f"{2**k}-{coherence * 10:g}-10": float(2**k) for k in range(8)},
         _eidolon(coherence),
         square=True,
-        alone=True,
+        together=1,
     )
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from benchmark.contracts import Transform
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.transforms import digital, weather
+from benchmark.transforms.batches import Seeds, in_parts
 from benchmark.transforms.corruptions import CORRUPTIONS, FAMILIES, Corruption
 from benchmark.transforms.pixels import grey_levels, stored_levels
 from benchmark.transforms.streams import Draws, Streams
@@ -51,27 +51,28 @@ def corruption(
     """
     what = _known(name, severity)
     constants = what.constants[severity - 1]
-    params: dict[str, Any] = dict(zip(what.units, constants, strict=True))
-    params |= {"severity": severity, "jpeg85": jpeg85, "version": VERSION}
+    params = _params(what, severity) | {"jpeg85": jpeg85}
     if name == "frost":
         textures = load_textures(frost or ())
         constants = (*constants, textures)
         params["textures"] = [_digest(texture) for texture in textures]
 
-    def apply(images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
-        parts = []
-        step = what.together if images.device.type == "cpu" else max(len(images), 1)
-        for start in range(0, len(images), step):
-            some = slice(start, start + step)
-            draws = Streams(seeds[some], f"{name}/{severity}", images.device)
-            levels = (stored_levels if what.dtype == torch.uint8 else grey_levels)(images[some])
-            out = corrupted(what, levels, constants, draws)
-            parts.append(_as_jpeg(out, 85) if jpeg85 else out)
-        if not parts:
-            return images.clone()
-        return (torch.cat(parts) if len(parts) > 1 else parts[0]).div_(255)
+    levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
+
+    def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        draws = Streams(seeds, f"{name}/{severity}", images.device)
+        out = corrupted(what, levels_of(images), constants, draws)
+        return (_as_jpeg(out, 85) if jpeg85 else out).div_(255)
+
+    def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        return in_parts(images, seeds, what.together, change)
 
     return Transform(f"{name}/{severity}", params, apply)
+
+
+def _params(what: Corruption, severity: int) -> dict[str, Any]:
+    named = dict(zip(what.units, what.constants[severity - 1], strict=True))
+    return {**named, "severity": severity, "version": VERSION}
 
 
 def corrupted(

@@ -99,22 +99,23 @@ def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
     grid = uniforms.new_zeros((len(uniforms), side, side))
     step, wobble, used = side, 100.0, 0
     while step >= 2:
-        half, cells = step // 2, side // step
-
-        def mean(total: torch.Tensor, cells: int = cells, wobble: float = wobble) -> torch.Tensor:
-            nonlocal used
-            some = uniforms[:, used : used + cells * cells].reshape(-1, cells, cells)
-            used += cells * cells
-            return total / 4 + wobble * ((2 * some - 1) * wobble)
-
-        corner = grid[:, ::step, ::step]
-        pairs = corner + corner.roll(-1, 1)
-        grid[:, half::step, half::step] = mean(pairs + pairs.roll(-1, 2))
-        centre = grid[:, half::step, half::step]
-        rows = (centre + centre.roll(1, 1)) + (corner + corner.roll(-1, 2))
-        grid[:, ::step, half::step] = mean(rows)
-        columns = (centre + centre.roll(1, 2)) + (corner + corner.roll(-1, 1))
-        grid[:, half::step, ::step] = mean(columns)
-        step, wobble = half, wobble / decay
+        cells = side // step
+        noise = uniforms[:, used : used + 3 * cells**2].reshape(-1, 3, cells, cells)
+        _refine(grid, step, wobble * ((2 * noise - 1) * wobble))
+        used += 3 * cells**2
+        step, wobble = step // 2, wobble / decay
     grid -= grid.amin(dim=(1, 2), keepdim=True)
     return grid.div_(grid.amax(dim=(1, 2), keepdim=True))
+
+
+def _refine(grid: torch.Tensor, step: int, noise: torch.Tensor) -> None:
+    """One level: the squares' centres, then the diamonds' in rows, then in columns. In place."""
+    half = step // 2
+    corner = grid[:, ::step, ::step]
+    pairs = corner + corner.roll(-1, 1)
+    grid[:, half::step, half::step] = (pairs + pairs.roll(-1, 2)) / 4 + noise[:, 0]
+    centre = grid[:, half::step, half::step]
+    rows = (centre + centre.roll(1, 1)) + (corner + corner.roll(-1, 2))
+    grid[:, ::step, half::step] = rows / 4 + noise[:, 1]
+    columns = (centre + centre.roll(1, 2)) + (corner + corner.roll(-1, 1))
+    grid[:, half::step, ::step] = columns / 4 + noise[:, 2]

@@ -254,6 +254,16 @@ def test_square_experiments_say_so():
         degradation("rotation", "90").apply(torch.zeros(1, 3, 8, 10), seeds(1))
 
 
+def test_tables_of_another_size_are_refused():
+    with pytest.raises(StimuliError, match="amplitude spectrum is 224 x 224"):
+        wrong = Tables(spectrum=np.ones((224, 224)))
+        degradation("power-equalisation", "pow", wrong).apply(IMAGES, seeds(3))
+    with pytest.raises(StimuliError, match="256 values"):
+        degradation("false-colour", "false", Tables(curve=np.ones(3))).apply(IMAGES, seeds(3))
+    with pytest.raises(UnknownName, match="truncate"):
+        degradation("contrast", "c10", quantise="cut")
+
+
 def test_given_tables_are_part_of_the_parameters():
     plain = degradation("false-colour", "false").params
     given_curve = degradation("false-colour", "false", Tables(curve=np.linspace(0, 1, 256))).params
