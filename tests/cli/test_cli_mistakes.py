@@ -1,0 +1,328 @@
+"""Mistakes: one clear line on stderr, no traceback, the right exit code."""
+
+import pickle
+import shutil
+import sqlite3
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import save_file
+
+from registry.tiny import tiny_resnet
+
+TINY = "python:registry.tiny:tiny_resnet"
+INPUT = ("--labels", "world16", "--size", "64", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+
+
+def mistake(ended, code, *words):
+    """One line, with these words in it."""
+    assert ended.code == code, ended.err
+    assert len(ended.errors) == 1, ended.err
+    assert ended.errors[0].startswith("bench: ")
+    assert "Traceback" not in ended.err
+    for word in words:
+        assert str(word) in ended.errors[0], (word, ended.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("run --model world-standrd-0", ("world-standrd-0", "world-standard-0")),
+        ("run --suite cue-conflct", ("cue-conflct", "cue-conflict")),
+        ("rnk", ("rnk", "rank")),
+        ("models show ideal-shap", ("ideal-shape",)),
+        ("models list ideal-shap", ("ideal-shape",)),
+        ("models check ideal-shap", ("ideal-shape",)),
+        ("suites show cue-conflct", ("cue-conflict",)),
+        ("suites check cue-conflct", ("cue-conflict",)),
+        ("data path cue-conflct", ("cue-conflict",)),
+        ("data verify cue-conflct", ("cue-conflict",)),
+        ("data fetch cue-conflct", ("cue-conflict",)),
+        ("register x --arch timm:resnet5", ("resnet50",)),
+        ("register x --arch torchvision:resnet5", ("resnet50",)),
+        ("register x --arch nonsense", ("timm:NAME",)),
+    ],
+)
+def test_unknown_names_get_close_matches(bench, words, found):
+    mistake(bench(*words.split()), 2, *found)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("rank --by shape_bis", "shape_bias"),
+        ("rank --suite cue-conflct", "cue-conflict"),
+        ("show ideal-shap", "ideal-shape"),
+        ("compare ideal-shape ideal-textur", "ideal-texture"),
+        ("trials ideal-shap", "ideal-shape"),
+        ("trials ideal-shape --suite cue-conflct", "cue-conflict"),
+        ("rescore --suite cue-conflct", "cue-conflict"),
+        ("export --by shape_bis", "shape_bias"),
+    ],
+)
+def test_unknown_names_on_a_leaderboard(bench, board, words, found):
+    mistake(bench(*words.split(), "--db", board), 2, found)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "found"),
+    [
+        ("run --batch-size 0", 2, "--batch-size"),
+        ("run --batch-size many", 2, "many"),
+        ("run --batch-size ²", 2, "²"),
+        ("run --limit 0", 2, "--limit"),
+        ("run --limit some", 2, "some"),
+        ("run --precision fp8", 2, "fp32"),
+        ("run --nonsense", 2, "--nonsense"),
+        ("export --format xml", 2, "markdown"),
+        ("register x", 2, "--arch"),
+        ("register x --arch timm:resnet18 --mean 1,2", 2, "three numbers"),
+        ("register x --arch timm:resnet18 --weights nothere.pt", 1, "nothere.pt"),
+        ("register ideal-shape --arch timm:resnet18", 2, "ideal-shape"),
+        ("register a/b --arch timm:resnet18", 2, "name"),
+        ("import trials nothere", 2, "nothere"),
+        ("data path cue-conflict", 1, "bench data fetch cue-conflict"),
+        ("data verify cue-conflict", 1, "bench data fetch cue-conflict"),
+        ("rank", 1, "bench run"),
+        ("show x", 1, "bench run"),
+        ("export", 1, "bench run"),
+        ("rescore", 1, "bench run"),
+        ("run -m ideal-shape --limit 2 --precision tf32 --device cpu", 1, "tf32"),
+        ("run -m ideal-shape --limit 2 --device nonsense", 1, "nonsense"),
+        ("run -m ideal-shape --limit 2 --db nothere/results.db", 1, "nothere"),
+    ],
+)
+def test_usage_and_missing_things(bench, words, code, found):
+    mistake(bench(*words.split()), code, found)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(bench):
+    mistake(bench("run", "-m", "ideal-shape", "--limit", "2", "--device", "cuda"), 1, "cuda", "cpu")
+
+
+@pytest.mark.parametrize("words", ["export", "trials ideal-shape", "export --format latex"])
+def test_output_that_cannot_be_written(bench, board, words):
+    mistake(bench(*words.split(), "--db", board, "-o", "nothere/x.csv"), 1, "nothere")
+
+
+def test_parquet_without_pyarrow(bench, board, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    ended = bench("trials", "ideal-shape", "--db", board, "-o", "x.parquet")
+    mistake(ended, 1, "pyarrow", ".csv")
+
+
+def card(home, text):
+    (home / "cards").mkdir(exist_ok=True)
+    path = home / "cards" / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("name: mine\nsource: flie\narch: timm:resnet18\n", ("source", "file")),
+        (
+            "name: mine\nsource: file\narch: timm:resnet18\nwieghts: x\n",
+            ("wieghts", "no such field"),
+        ),
+        ("name: mine\nsource: file\narch: timm:resnet18\n", ("preprocess",)),
+        ("name: [", ("not valid YAML",)),
+        ("- a\n- b\n", ("mapping",)),
+    ],
+)
+def test_a_malformed_card_names_file_field_and_expectation(bench, home, text, found):
+    path = card(home, text)
+    mistake(bench("run", "--model", "mine"), 2, path, *found)
+    listed = bench("models")
+    assert listed.code == 0
+    assert "mine.yaml" in listed.err or "mine" in listed.err
+    assert bench("doctor").code == 1
+
+
+@pytest.fixture
+def state():
+    """The weights of the tiny network."""
+    torch.manual_seed(0)
+    return tiny_resnet(16).state_dict()
+
+
+def register(bench, path):
+    return bench("register", "mine", "--arch", TINY, "--weights", path, *INPUT)
+
+
+def test_a_checkpoint_that_lacks_and_has_keys(bench, tmp_path, state):
+    state["extra.weight"] = state.pop("stem.weight")
+    save_file(state, tmp_path / "net.safetensors")
+    mistake(register(bench, "net.safetensors"), 1, "stem.weight", "extra.weight")
+
+
+def test_a_checkpoint_of_another_class_count(bench, tmp_path):
+    save_file(tiny_resnet(7).state_dict(), tmp_path / "net.safetensors")
+    mistake(register(bench, "net.safetensors"), 1, "head.weight", "7", "16")
+
+
+class Harm:
+    """Unpickling this runs code."""
+
+    def __reduce__(self):
+        return (open, ("harmed", "w"))
+
+
+@pytest.mark.parametrize("how", ["pickle", "torch"])
+def test_a_pickle_with_code_is_refused_and_not_run(bench, tmp_path, how):
+    path = tmp_path / "net.pt"
+    if how == "torch":
+        torch.save({"state_dict": Harm()}, path)
+    else:
+        path.write_bytes(pickle.dumps(Harm()))
+    mistake(register(bench, path), 1, "net.pt")
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_weights_that_changed_after_registration(bench, tmp_path, state):
+    save_file(state, tmp_path / "net.safetensors")
+    assert register(bench, "net.safetensors").code == 0
+    state["head.bias"] += 1
+    save_file(state, tmp_path / "net.safetensors")
+    ended = bench("run", "-m", "mine", "--limit", "2")
+    assert ended.code == 1
+    failed = [line for line in ended.errors if line.startswith("failed: mine")]
+    assert failed and all("digest" in line and "expected" in line for line in failed)
+    assert "Traceback" not in ended.err
+    mistake(bench("models", "check", "mine"), 1, "digest")
+
+
+def test_weights_that_vanished(bench, tmp_path, state):
+    save_file(state, tmp_path / "net.safetensors")
+    assert register(bench, "net.safetensors").code == 0
+    (tmp_path / "net.safetensors").unlink()
+    mistake(bench("models", "check", "mine"), 1, "net.safetensors")
+
+
+def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
+    with_path = bench("run", "-m", "efficientnet-lite0", "-s", "cue-conflict", "--limit", "2")
+    assert with_path.code == 0
+    (line,) = [one for one in with_path.errors if one.startswith("not applicable")]
+    assert "bench data fetch cue-conflict" in line
+    strict = bench(
+        "run", "-m", "efficientnet-lite0", "-s", "cue-conflict", "--limit", "2", "--strict"
+    )
+    assert strict.code == 3
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of the 16 categories' pictures, of which one is cut short."""
+    from registry.labels import label_space
+
+    for i, category in enumerate(label_space("geirhos16").classes):
+        other = label_space("geirhos16").classes[(i + 1) % 16]
+        folder = tmp_path / "pictures" / category
+        folder.mkdir(parents=True)
+        Image.effect_noise((64, 64), 80).convert("RGB").save(folder / f"{category}1-{other}1.png")
+    whole = next((tmp_path / "pictures" / "bear").iterdir())
+    whole.write_bytes(whole.read_bytes()[:700])
+    return whole
+
+
+def test_a_truncated_image_is_named(bench, tmp_path, pictures, home):
+    added = bench("data", "add", "cue-conflict", tmp_path / "pictures")
+    assert added.code == 0, added.err
+    module = tmp_path / "thousand.py"
+    module.write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, num_classes=1000):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Linear(3, num_classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(x.mean((2, 3)))\n"
+    )
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        import thousand
+
+        save_file(thousand.Net().state_dict(), tmp_path / "net.safetensors")
+        words = (
+            "--size",
+            "64",
+            "--mean",
+            "0,0,0",
+            "--std",
+            "1,1,1",
+            "--weights",
+            "net.safetensors",
+        )
+        assert bench("register", "mine", "--arch", "python:thousand:Net", *words).code == 0
+        ended = bench("run", "-m", "mine,ideal-shape", "-s", "cue-conflict", "--batch-size", "8")
+    assert ended.code == 3
+    (line,) = [one for one in ended.errors if one.startswith("failed: mine")]
+    assert pictures.name in line
+    assert "Traceback" not in ended.err
+    assert bench("data", "verify", "cue-conflict").code == 1
+
+
+def changed(board, tmp_path, sql):
+    """A copy of the leaderboard after a statement."""
+    copy = tmp_path / "copy.db"
+    with sqlite3.connect(board) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    with sqlite3.connect(copy) as connection:
+        connection.execute(sql)
+    return copy
+
+
+def test_a_newer_leaderboard_is_refused(bench, board, tmp_path):
+    copy = changed(board, tmp_path, "UPDATE alembic_version SET version_num = '9999_later'")
+    mistake(bench("rank", "--db", copy), 1, "newer")
+    mistake(bench("run", "-m", "ideal-shape", "--limit", "2", "--db", copy), 1, "newer")
+    assert bench("doctor", "--db", copy).code == 1
+
+
+@pytest.mark.parametrize("words", ["rank", "run -m ideal-shape --limit 2", "rescore"])
+def test_a_leaderboard_that_is_none(bench, tmp_path, words):
+    (tmp_path / "results.db").write_bytes(b"this is not a database" * 400)
+    mistake(bench(*words.split()), 1, "results.db")
+
+
+def test_a_damaged_leaderboard(bench, board, tmp_path):
+    copy = tmp_path / "copy.db"
+    with sqlite3.connect(board) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    content = bytearray(copy.read_bytes())
+    content[4096 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4096)
+    copy.write_bytes(content)
+    mistake(bench("rank", "--db", copy), 1, "copy.db")
+
+
+def test_a_read_only_leaderboard_is_read_and_not_written(bench, board, tmp_path, monkeypatch):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    copy = folder / "results.db"
+    with sqlite3.connect(board) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    copy.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        import os
+
+        if os.access(copy, os.W_OK):
+            pytest.skip("this user may write everything (root)")
+        assert bench("rank", "--db", copy).code == 0
+        mistake(bench("run", "-m", "ideal-shape", "--limit", "2", "--db", copy), 1, "read-only")
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def test_two_cards_of_one_name(bench, home):
+    known = yaml.safe_dump(
+        {"name": "ideal-shape", "source": "ideal", "arch": "shape-reader", "labels": "any"}
+    )
+    path = card(home, known)
+    mistake(bench("run", "-m", "ideal-shape"), 2, "taken twice", path)
