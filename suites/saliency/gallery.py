@@ -82,17 +82,19 @@ def draw(
 def sheet(rows: Sequence[Row]) -> Image.Image:
     """Rows of tiles with their names on the left; tiles enlarged by whole numbers, nearest neighbour."""
     left = max(_width(row.name) for row in rows) + 2 * MARGIN
-    step, height = TILE + MARGIN, TILE + LINE + MARGIN
-    columns = max(len(row.tiles) for row in rows)
+    tiles = [[_tile(tile) for tile in row.tiles] for row in rows]
+    side = max(max(tile.size) for row in tiles for tile in row)
+    step, height = side + MARGIN, side + LINE + MARGIN
+    columns = max(len(row) for row in tiles)
     canvas = Image.new("RGB", (left + columns * step, MARGIN + len(rows) * height), _WHITE)
     pen = ImageDraw.Draw(canvas)
     for place, row in enumerate(rows):
         top = MARGIN + place * height
-        pen.text((MARGIN, top + TILE // 2), row.name, fill=_BLACK)
-        for column, (tile, caption) in enumerate(zip(row.tiles, row.captions, strict=True)):
+        pen.text((MARGIN, top + side // 2), row.name, fill=_BLACK)
+        for column, (tile, caption) in enumerate(zip(tiles[place], row.captions, strict=True)):
             x = left + column * step
-            canvas.paste(_tile(tile), (x, top))
-            pen.text((x, top + TILE + 1), caption, fill=_BLACK)
+            canvas.paste(tile, (x, top))
+            pen.text((x, top + side + 1), caption, fill=_BLACK)
     return canvas
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
+from benchmark.stimuli.names import read_pair
 from suites.saliency.metrics import CONFLICT, METRICS, main_role, mean_excess, mean_of
 from suites.saliency.protocol import Config
 from suites.saliency.references import REFERENCES
@@ -69,8 +70,23 @@ def _answered(trials: Trials) -> Iterator[Score]:
             yield _measured(_BY_NAME[name], part, CONFLICT, f"answered {answer}")
 
 
+def by_silhouette(trials: Trials) -> Trials:
+    """The trials with each published conflict image under its silhouette's name ("cat7-elephant1.png" -> "cat7").
+
+    Images of one silhouette share the object and its place: they are drawn together where an interval is made.
+    """
+    pairs = [read_pair(str(name)) for name in trials["stimulus"]] if len(trials) else []
+    if not pairs or None in pairs:
+        return trials
+    names = np.array([pair.exemplar for pair in pairs if pair is not None])
+    return replace(trials, columns={**trials.columns, "stimulus": names})
+
+
 def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") -> Score:
-    found = ratio_score(metric, trials, condition=condition)
+    clustered = by_silhouette(trials)
+    found = ratio_score(metric, clustered, condition=condition)
+    if clustered is not trials:
+        found = replace(found, method=found.method.replace("by stimulus", "by silhouette"))
     if found.value is None and len(trials) and _no_masks(trials):
         found = replace(found, reason=NO_MASKS)
     return replace(found, role=role)

@@ -68,7 +68,7 @@ def test_the_command_draws_one_row_a_model(tmp_path):
     names = "world-standard-0,world-adversarial-0"
     assert run("--models", names, "--out", str(out), "--count", "2", "--random") == 0
     with Image.open(out) as image:
-        assert image.height == MARGIN + 4 * (TILE + LINE + MARGIN)
+        assert image.height == MARGIN + 4 * (3 * 64 + LINE + MARGIN)
         pixels = np.asarray(image)
     again = tmp_path / "again.png"
     run("--models", names, "--out", str(again), "--count", "2", "--random")

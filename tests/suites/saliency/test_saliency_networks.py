@@ -1,0 +1,148 @@
+"""The built-in world's networks: what must come out where it is known which pixels matter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision.transforms.functional import gaussian_blur
+
+from benchmark.contracts import Block
+from benchmark.engine.tuning import Tuning, feed
+from benchmark.engine.views import BatchView
+from benchmark.settings import read_settings
+from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.sets import subset
+from registry.cards import read_cards
+from registry.load import load_model
+from suites.saliency import SUITE
+from suites.saliency.protocol import Config
+from suites.saliency.untrained import untrained
+
+QUICK = Config(draws=0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def network(name):
+    settings = read_settings()
+    return load_model(read_cards(settings.cards)[name], weights_folder=settings.weights)
+
+
+def block(role, n):
+    return Block(subset(generated_set(f"world-{role}"), n), role=role)
+
+
+def seen(model, shown, batch=16, config=QUICK):
+    """Columns of a network on a block, `batch` images at a time."""
+    inlet = feed(model, Tuning(batch, channels_last=True), device="cpu")
+    grouping = model.labels.groupings["world16"]
+    parts = []
+    for index in np.array_split(np.arange(len(shown.stimuli)), -(-len(shown.stimuli) // batch)):
+        images = model.prepare([shown.stimuli.decode(int(i)) for i in index], "whole")
+        view = BatchView(inlet, shown, index, images, grouping, 0)
+        parts.append(SUITE.observe(config, view))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def excess(columns):
+    return columns["grad_auc"] - columns["grad_auc_other"]
+
+
+class Blurred(nn.Module):
+    """A 1-px Gaussian blur in front of a network."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(gaussian_blur(x, [7, 7], [1.0, 1.0]))
+
+
+def test_a_blur_fakes_the_centroid_but_not_the_headline():
+    natural = block("natural", 64)
+    standard = network("world-standard-0")
+    plain = seen(standard, natural)
+    blurred = seen(replace(standard, module=Blurred(standard.module)), natural)
+    robust = seen(network("world-adversarial-0"), natural)
+    assert blurred["centroid"].mean() < robust["centroid"].mean() < plain["centroid"].mean() - 0.1
+    gain = excess(robust).mean() - excess(plain).mean()
+    assert gain > 0.02
+    assert abs(excess(blurred).mean() - excess(plain).mean()) < gain / 2
+
+
+def test_gradients_lie_on_the_object_where_only_the_object_can_tell():
+    """Texture on the object alone: Cohen's d >= 1. Texture all over, which this network reads: next to nothing."""
+    found = {}
+    for role in ("cue-conflict-alpha0", "cue-conflict-alpha1"):
+        shown = block(role, 61)
+        robust, plain = (
+            excess(seen(network(f"world-{r}-0"), shown)) for r in ("adversarial", "standard")
+        )
+        pooled = np.sqrt((robust.var(ddof=1) + plain.var(ddof=1)) / 2)
+        found[role] = (robust.mean() - plain.mean()) / pooled
+    assert found["cue-conflict-alpha0"] > 1
+    assert abs(found["cue-conflict-alpha1"]) < 0.5
+
+
+def test_random_weights_have_raw_auc_but_no_excess():
+    shown = block("natural", 96)
+    model = network("world-standard-0")
+    columns = seen(replace(model, module=untrained(model.module)), shown)
+    assert columns["grad_auc"].mean() > 0.55
+    assert abs(excess(columns).mean()) < 0.02
+
+
+def test_batches_of_1_4_and_8_agree_on_a_real_network():
+    shown = block("natural", 8)
+    model = network("world-adversarial-1")
+    whole = seen(model, shown, 8, Config(draws=2))
+    for batch in (1, 4):
+        part = seen(model, shown, batch, Config(draws=2))
+        for name, values in whole.items():
+            if values.dtype.kind == "f":
+                np.testing.assert_allclose(part[name], values, atol=1e-5, err_msg=name)
+
+
+def test_a_loaded_model_is_left_as_it_was_and_no_grad_changes_nothing():
+    shown, model = block("natural", 8), network("world-standard-1")
+    model.module.head.weight.requires_grad_(True)
+    expected = seen(model, shown)
+    with torch.no_grad():
+        found = seen(model, shown)
+    np.testing.assert_array_equal(found["grad_auc"], expected["grad_auc"])
+    flags = {name: p.requires_grad for name, p in model.module.named_parameters()}
+    assert [name for name, flag in flags.items() if flag] == ["head.weight"]
+    assert model.module.head.weight.grad is None
+    assert not model.module.training
+
+
+def test_inference_mode_is_a_clear_error():
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="outside it"):
+        seen(network("world-standard-0"), block("natural", 2))
+
+
+def test_through_the_engine(monkeypatch, tmp_path):
+    """Stored, scored, and with a reason where there are no gradients."""
+    from importlib.metadata import EntryPoint
+
+    import benchmark.plugins as plugins
+    from benchmark import api
+
+    entry = EntryPoint("saliency", "suites.saliency:SUITE", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+    db = str(tmp_path / "results.db")
+    api.run(db=db, models="world-adversarial-0,ideal-shape", suites="saliency", limit=24, batch=8)
+    rows = {(row.metric, row.condition): row for row in api.show("world-adversarial-0", db=db)}
+    assert rows["object_auc_excess", ""].n == 24
+    assert rows["object_auc_excess", "reference: sobel"].value is not None
+    (board,) = api.rank("saliency", db=db)
+    assert [row.observer for row in board.rows] == ["world-adversarial-0"]
