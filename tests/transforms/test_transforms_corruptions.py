@@ -1,5 +1,7 @@
 """Transforms of ImageNet-C as users get them: shape, range, seeds, batches, severities, laws."""
 
+import sys
+
 import numpy as np
 import published_corruptions as published
 import pytest
@@ -16,6 +18,22 @@ ALL = tuple(CORRUPTIONS)
 RANDOM = tuple(name for name in ALL if CORRUPTIONS[name].random)
 PIXELS = synthetic(6, 64, seed=1)
 IMAGES = as_images(PIXELS)
+
+
+@pytest.fixture(autouse=True)
+def _opencv_where_water_is(request):
+    if (
+        getattr(request.node, "callspec", None)
+        and request.node.callspec.params.get("name") == "spatter"
+    ):
+        pytest.importorskip("cv2", reason="opencv-python-headless is a development dependency")
+
+
+def test_water_without_opencv_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(StimuliError, match="pip install opencv-python-headless"):
+        corruption("spatter", 1).apply(IMAGES, seeds(6))
+    assert corruption("spatter", 5).apply(IMAGES, seeds(6)).shape == IMAGES.shape
 
 
 @pytest.fixture(scope="module")
