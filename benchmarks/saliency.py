@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ def loaded(name: str) -> LoadedModel:
     settings = read_settings()
     base, _, random = name.partition(":")
     model = load_model(read_cards(settings.cards)[base], weights_folder=settings.weights)
-    return replace(model, module=untrained(model.module)) if random else model
+    return untrained(model) if random else model
 
 
 def fed(model: LoadedModel) -> Feed:

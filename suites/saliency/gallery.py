@@ -73,9 +73,8 @@ def draw(
     rows = [Row("image", tuple(images), tuple(map(str, names)))]
     rows += [_row(model, stimuli.space, images, names) for model in models]
     if random:
-        first = models[0]
-        blank = replace(first, module=untrained(first.module))
-        rows.append(replace(_row(blank, stimuli.space, images, names), name="random weights"))
+        blank = _row(untrained(models[0]), stimuli.space, images, names)
+        rows.append(replace(blank, name="random weights"))
     return sheet(rows)
 
 

@@ -1,20 +1,33 @@
 """The same architecture with random weights: the network that a metric must not reward."""
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import nn
 
+from registry.architectures import build
+from registry.errors import BenchError
+from registry.model import LoadedModel
 
-def untrained(module: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy of `module` whose layers are initialised anew, each as its class does it, from `seed`.
 
-    Layers that cannot initialise themselves keep a permutation of their weights. Modes and flags stay; torch's
-    own random state is left as it was.
+def untrained(model: LoadedModel, seed: int = 0) -> LoadedModel:
+    """`model` with random weights from `seed`, drawn as its architecture draws them before training.
+
+    Where the architecture cannot be built from its name (an exported program), each layer is initialised anew as
+    its class does it. Evaluation mode, no parameter requires a gradient; torch's own random state stays as it was.
     """
-    fresh = copy.deepcopy(module)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        module = _built(model) or reinitialised(model.module)
+    device = next((weights.device for weights in model.module.parameters()), torch.device("cpu"))
+    return replace(model, module=module.eval().requires_grad_(False).to(device))
+
+
+def reinitialised(module: nn.Module) -> nn.Module:
+    """A copy whose layers are initialised anew; layers that cannot do so keep a permutation of their weights."""
+    fresh = copy.deepcopy(module)
+    with torch.no_grad():
         for layer in fresh.modules():
             reset = getattr(layer, "reset_parameters", None)
             if callable(reset):
@@ -22,6 +35,14 @@ def untrained(module: nn.Module, seed: int = 0) -> nn.Module:
             else:
                 _shuffle(layer)
     return fresh
+
+
+def _built(model: LoadedModel) -> nn.Module | None:
+    card = model.card
+    try:
+        return build(card.arch, len(model.labels.classes), card.options.get("kwargs"))
+    except BenchError:
+        return None
 
 
 def _shuffle(layer: nn.Module) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from benchmark.errors import ModelFailure
 from suites.saliency.gradients import input_gradients, log_odds, noise_of, smooth_gradient
 from suites.saliency.texture import centred_cosine
-from suites.saliency.untrained import untrained
+from suites.saliency.untrained import reinitialised
 
 
 def chosen(n, classes, row=0):
@@ -169,15 +169,17 @@ def test_noise_follows_the_seed_alone():
     assert not np.array_equal(all_of_them[0], all_of_them[1])
 
 
-def test_random_weights_come_from_the_seed_and_leave_the_rest_alone():
-    module = Tiny().eval().requires_grad_(False)
+def test_layers_start_anew_and_the_others_keep_their_weights_in_another_order():
+    class Scaled(Tiny):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.arange(20.0))
+
+    module = Scaled()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    state = torch.random.get_rng_state()
-    one, same, other = untrained(module), untrained(module), untrained(module, 1)
-    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(0)
+    fresh = reinitialised(module)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
-    assert torch.equal(one.conv.weight, same.conv.weight)
-    assert not torch.equal(one.conv.weight, other.conv.weight)
-    assert not torch.equal(one.conv.weight, module.conv.weight)
-    assert not one.training
-    assert not one.conv.weight.requires_grad
+    assert not torch.equal(fresh.conv.weight, module.conv.weight)
+    assert not torch.equal(fresh.scale, module.scale)
+    assert torch.equal(fresh.scale.sort().values, module.scale.detach())

@@ -96,9 +96,24 @@ def test_gradients_lie_on_the_object_where_only_the_object_can_tell():
 def test_random_weights_have_raw_auc_but_no_excess():
     shown = block("natural", 96)
     model = network("world-standard-0")
-    columns = seen(replace(model, module=untrained(model.module)), shown)
+    columns = seen(untrained(model), shown)
     assert columns["grad_auc"].mean() > 0.55
     assert abs(excess(columns).mean()) < 0.02
+
+
+def test_random_weights_come_from_the_seed_and_leave_the_rest_alone():
+    model = network("world-standard-0")
+    trained = model.module.head.weight.clone()
+    state = torch.random.get_rng_state()
+    one, same, other = untrained(model), untrained(model), untrained(model, 1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    weights = [found.module.head.weight for found in (one, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], trained)
+    assert torch.equal(model.module.head.weight, trained)
+    assert not one.module.training
+    assert not weights[0].requires_grad
 
 
 def test_batches_of_1_4_and_8_agree_on_a_real_network():
