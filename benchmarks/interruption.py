@@ -156,10 +156,10 @@ def kill_once(
     after = content(db)
     only_missing = made == sum(counted.owed.values()) == planned - there
     same = after == whole
+    when = f"{moment:.2f} s after chunk {after_chunks:3d}{' (had ended)' if ended else ''}"
     line = (
-        f"killed {moment:.2f} s after chunk {after_chunks:3d}{' (had ended)' if ended else ''}: {there:5d} of {planned} trials stored, "
-        f"{made:5d} made after it; only the missing ones: {only_missing}; "
-        f"trials and scores as uninterrupted: {same}"
+        f"killed {when}: {there:5d} of {planned} trials stored, {made:5d} made after it; "
+        f"only the missing ones: {only_missing}; trials and scores as uninterrupted: {same}"
     )
     return only_missing and same, line
 

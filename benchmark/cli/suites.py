@@ -7,10 +7,12 @@ import click
 
 @click.group(invoke_without_command=True)
 @click.pass_context
-def suites(ctx: click.Context) -> None:
+def suites(ctx: click.Context) -> int:
     """List, show and check test suites."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_suites)
+    if ctx.invoked_subcommand is not None:
+        return 0
+    code: int = ctx.invoke(list_suites)
+    return code
 
 
 @suites.command("list")

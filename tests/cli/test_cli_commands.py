@@ -1,0 +1,205 @@
+"""What each command does where nothing is wrong, and that Python and the command line agree."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from benchmark import api
+
+HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
+
+
+def test_run_prints_a_ranking_and_stores_it(bench):
+    ended = bench("run", "-m", "ideal-*", "-s", "cue-conflict", "--limit", "16", "-q")
+    assert ended.code == 0
+    assert "5 done" in ended.err
+    for name in ("ideal-shape", "ideal-guesser", "chance"):
+        assert name in ended.out
+    again = bench("run", "-m", "ideal-*", "-s", "cue-conflict", "--limit", "16", "-q")
+    assert "5 cached" in again.err
+    assert again.out == ended.out
+
+
+def test_a_dry_run_writes_nothing(bench, tmp_path):
+    ended = bench("run", "-m", "ideal-shape,world-standard-0", "--limit", "4", "--dry-run")
+    assert ended.code == 0
+    assert "world-standard-0" in ended.out and "ideal-shape" in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_knows_what_is_stored(bench, board):
+    words = ("-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run")
+    assert "stored" in bench("run", *words, "--db", board).out
+    assert "stored" not in bench("run", *words).out
+
+
+def test_rank_orders_by_the_headline_or_another_metric(bench, board):
+    plain = bench("rank", "-s", "cue-conflict", "--db", board)
+    by = bench("rank", "-s", "cue-conflict", "--by", "edges_accuracy", "--db", board)
+    assert plain.code == by.code == 0
+    assert "ranked by shape bias" in plain.out
+    assert "ranked by edges" in by.out
+    only = bench("rank", "-s", "cue-conflict", "-m", "world-stylised*", "--db", board)
+    assert "world-stylised-0" in only.out and "world-standard-0" not in only.out
+
+
+def test_show_and_compare(bench, board):
+    shown = bench("show", "world-standard-0", "--db", board)
+    assert shown.code == 0 and "shape bias" in shown.out
+    compared = bench("compare", "ideal-shape", "ideal-texture", "-s", "cue-conflict", "--db", board)
+    assert compared.code == 0 and "Holm" in compared.out
+
+
+def test_python_and_the_command_line_agree(bench, board):
+    (made,) = api.rank("cue-conflict", db=board)
+    rows = {row.observer: row for row in (*made.rows, *made.references)}
+    text = bench("export", "-s", "cue-conflict", "--format", "csv", "--db", board).out
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert {record["observer"] for record in table} == set(rows)
+    for record in table:
+        row = rows[record["observer"]]
+        value = row.cells[record["metric"]].value
+        assert record["value"] == ("" if value is None else repr(value))
+        assert record["rank"] == ("" if row.rank is None else str(row.rank))
+
+
+def test_export_in_four_formats(bench, board, tmp_path):
+    words = ("export", "-s", "cue-conflict", "--db", board, "--format")
+    table = list(csv.DictReader(io.StringIO(bench(*words, "csv").out)))
+    values = {(row["observer"], row["metric"]): row["value"] for row in table}
+    assert float(values["ideal-shape", "shape_bias"]) == 1.0
+    (told,) = json.loads(bench(*words, "json").out)
+    assert (told["suite"], told["ranked_by"]) == ("cue-conflict", "shape_bias")
+    assert "| ideal-shape" in bench(*words, "markdown").out.replace("|ideal", "| ideal")
+    assert "\\begin{tabular" in bench(*words, "latex").out
+    assert bench(*words, "csv", "-o", "board.csv").code == 0
+    assert list(csv.DictReader((tmp_path / "board.csv").open())) == table
+
+
+def test_trials_as_csv(bench, board):
+    table = list(
+        csv.DictReader(io.StringIO(bench("trials", "ideal-shape", "-s", "cue-conflict", "--db", board).out))
+    )  # fmt: skip
+    conflict = [row for row in table if row["role"] == "cue-conflict"]
+    assert len(conflict) == 12
+    assert all(row["response"] == row["shape"] for row in conflict)
+    frame = api.trials("ideal-shape", "cue-conflict", db=board)
+    assert frame["response"].tolist() == [row["response"] for row in table]
+
+
+def test_rescore_needs_no_model(bench, board):
+    before = bench("rank", "-s", "cue-conflict", "--db", board).out
+    ended = bench("rescore", "-s", "cue-conflict", "--db", board)
+    assert (ended.code, ended.out.strip()) == (0, "0 score sets written")
+    assert bench("rank", "-s", "cue-conflict", "--db", board).out == before
+
+
+def test_models(bench):
+    listed = bench("models", "ideal-*")
+    assert listed.code == 0
+    assert "ideal-noisy" in listed.out and "world-standard-0" not in listed.out
+    shown = bench("models", "show", "world-standard-0")
+    assert "sha256" in shown.out and "standard" in shown.out
+    checked = bench("models", "check", "world-standard-0")
+    assert checked.code == 0 and "FAIL" not in checked.out and "finite logits" in checked.out
+    assert bench("models", "check", "ideal-shape").code == 0
+
+
+def test_register_then_run(bench, tmp_path):
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=16)
+    save_file(network.state_dict(), tmp_path / "net.safetensors")
+    ended = bench(
+        "register", "mine", "--arch", "timm:test_resnet", "--weights", "net.safetensors",
+        "--labels", "world16", "--size", "64", "--training", "standard",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "bench run --model mine" in ended.out
+    assert "test_resnet" in bench("models", "show", "mine").out
+    ran = bench("run", "-m", "mine", "-s", "cue-conflict", "--limit", "4", "--batch-size", "4")
+    assert ran.code == 0 and "mine" in ran.out
+
+
+def test_data_and_suites(bench, tmp_path):
+    assert "cue-conflict" in bench("data", "list").out
+    shown = bench("suites", "show", "cue-conflict")
+    assert "shape_bias (headline)" in shown.out
+    assert bench("suites").out == bench("suites", "list").out
+    checked = bench("suites", "check", "cue-conflict")
+    assert checked.code == 0 and "FAIL" not in checked.out
+
+
+def test_an_added_folder_is_found_and_verified(bench, tmp_path):
+    from PIL import Image
+
+    for category in ("cat", "dog"):
+        (tmp_path / "mine" / category).mkdir(parents=True)
+        Image.effect_noise((32, 32), 80).convert("RGB").save(
+            tmp_path / "mine" / category / f"{category}1.png"
+        )
+    words = ("--role", "edges", "--space", "geirhos16")
+    assert bench("data", "add", "my-edges", tmp_path / "mine", *words).code == 0
+    assert bench("data", "path", "my-edges").out.strip() == str(tmp_path / "mine")
+    assert bench("data", "verify", "my-edges").code == 0
+
+
+def test_doctor(bench, board):
+    ended = bench("doctor", "--db", board)
+    assert ended.code == 0
+    assert "observers" in ended.out and "cue-conflict" in ended.out
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["rank"], ["run", "--help"], ["show", "ideal-shape"]]
+)
+def test_reading_imports_nothing_heavy(board, words):
+    code = (
+        "import sys\nfrom benchmark.cli import cli\n"
+        f"try:\n    cli.main({words!r}, standalone_mode=False)\nexcept SystemExit: pass\n"
+        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    env = {**os.environ, "BENCH_DB": board}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_four_processes_write_one_leaderboard(tmp_path):
+    """Different models at once into one file that none of them has made yet."""
+    names = ("world-standard-0", "world-stylised-0", "ideal-shape", "ideal-noisy")
+    db = str(tmp_path / "results.db")
+    code = "from benchmark.cli import main; main()"
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, "run", "-m", name, "-s", "cue-conflict", "--limit", "20",
+             "--batch-size", "20", "--device", "cpu", "-q", "--db", db],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for name in names
+    ]  # fmt: skip
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    alone = str(tmp_path / "alone.db")
+    api.run(db=alone, models=",".join(names), suites="cue-conflict", limit=20, batch=20)
+    for name in names:
+        together, apart = (
+            api.trials(name, "cue-conflict", db=one).sort_values(["role", "stimulus"])
+            for one in (db, alone)
+        )
+        assert together["response"].tolist() == apart["response"].tolist()
+        values = [
+            {(r.metric, r.role, r.condition): r.value for r in api.show(name, db=one)}
+            for one in (db, alone)
+        ]
+        assert values[0] == values[1] != {}

@@ -1,0 +1,68 @@
+"""What is imported is ours, and what is shipped is complete and small."""
+
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import benchmark
+import registry
+import suites
+
+ROOT = Path(__file__).parents[1]
+NEEDED = (
+    "registry/cards_builtin/world.yaml",
+    "registry/label_spaces/imagenet1k.txt",
+    "registry/world_checkpoints/world-standard-0.safetensors",
+    "benchmark/stimuli/catalogue.yaml",
+    "benchmark/store/migrations/versions/0001_first.py",
+    "suites/cue_conflict/__init__.py",
+    "benchmark/cli/__init__.py",
+)
+
+
+@pytest.mark.parametrize("package", [benchmark, registry, suites])
+def test_the_packages_are_ours(package):
+    """`benchmark` is a common name: another package must not stand in its place."""
+    files = [getattr(package, "__file__", None), *getattr(package, "__path__", [])]
+    assert all(Path(file).resolve().is_relative_to(ROOT) for file in files if file)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Names and sizes of a fresh wheel."""
+    if find_spec("build") is None or find_spec("hatchling") is None:
+        pytest.skip("building a wheel without a network needs build and hatchling")
+    folder = tmp_path_factory.mktemp("wheel")
+    words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return path.stat().st_size, set(archive.namelist())
+
+
+def test_the_wheel_holds_what_runs_need(wheel):
+    _, names = wheel
+    assert [name for name in NEEDED if name not in names] == []
+    on_disk = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("registry", "benchmark", "suites")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".yaml", ".safetensors", ".txt")
+    }
+    assert on_disk - names == set()
+
+
+def test_the_wheel_is_small_and_clean(wheel):
+    size, names = wheel
+    assert size < 8 * 10**6
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
+
+
+def test_every_checkpoint_is_small():
+    checkpoints = list((ROOT / "registry" / "world_checkpoints").glob("*.safetensors"))
+    assert len(checkpoints) >= 12
+    assert all(path.stat().st_size < 500_000 for path in checkpoints)
