@@ -1,6 +1,6 @@
 """Kill `bench run` at random moments and see that nothing is lost and nothing is done twice.
 
-    python benchmarks/interruption.py [--kills 20] [--limit 40] [--seed 0]
+    python benchmarks/interruption.py [--kills 20] [--limit 80] [--seed 0]
 
 Each time: a fresh leaderboard, a run in a process of its own, SIGKILL at a random moment, then the same run to
 its end. The second run must answer exactly the trials that were not stored yet, and end with the trials and the
@@ -139,7 +139,7 @@ def kill_once(
     folder: Path, random_: random.Random, limit: int, whole: Content, chunks: int
 ) -> tuple[bool, str]:
     """One kill at a random moment, and the run after it. Returns whether all held, and a line."""
-    after_chunks, moment = random_.randrange(chunks), random_.uniform(0, 0.3)
+    after_chunks, moment = random_.randrange(chunks), random_.uniform(0, 0.05)
     planned = len(whole.trials)
     db = folder / "killed.db"
     for path in folder.glob("killed.db*"):
@@ -194,7 +194,7 @@ def main() -> int:
     """Read the arguments, work in a folder of its own, exit 1 where anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--limit", type=int, default=40, help="stimuli per set")
+    parser.add_argument("--limit", type=int, default=80, help="stimuli per set")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
