@@ -65,7 +65,7 @@ ROBUSTBENCH_IMAGENET = Threat("linf", (4 / 255,), 32 / 255, 255.0, "/255")
 ROBUSTBENCH_CIFAR = Threat("linf", (8 / 255,), 32 / 255, 255.0, "/255")
 
 #: Each epsilon goes on from where the one before ended, so the steps add up along the sweep.
-QUICK = Config((LINF, L2), (Stage("ce", 3), Stage("margin", 3)))
+QUICK = Config((LINF, L2), (Stage("ce", 2), Stage("margin", 3)))
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
 STANDARD = Config(
     (LINF, L2),

