@@ -129,7 +129,8 @@ def main() -> None:
     for name, i in (("cpu", 0), ("wall", 1)):
         ratio = sum(o[i] for o in ours) / sum(b[i] for b in bare)
         median = statistics.median(o[i] / b[i] for o, b in zip(ours, bare, strict=True))
-        print(f"RATIO overhead_{name} {ratio:.3f} (bare loop, preloaded, same layout and batch; median {median:.3f})")
+        baseline = f"bare loop, preloaded, same layout and batch; median {median:.3f}"
+        print(f"RATIO overhead_{name} {ratio:.3f} ({baseline})")
     layouts(model, chosen)
     print(f"startup to the first batch: {startup():.2f} s wall")
     print(
