@@ -28,7 +28,7 @@ from registry.model import LoadedModel
 from suites.saliency import SUITE
 from suites.saliency.gradients import input_gradients
 from suites.saliency.metrics import excess
-from suites.saliency.protocol import Config
+from suites.saliency.protocol import SHOWN, Config
 from suites.saliency.targets import membership, target_rows
 from suites.saliency.untrained import untrained
 
@@ -72,8 +72,15 @@ def trials(model: LoadedModel, plan: Plan, config: Config | None = None) -> Tria
             n = len(ids)
             fixed = {"role": np.full(n, block.role), "condition": np.full(n, ""), "stimulus": ids}
             parts.append({**fixed, **view.labels, **columns})
-    names = parts[0].keys()
-    return Trials({name: np.concatenate([part[name] for part in parts]) for name in names})
+    blank = [np.full(len(part["role"]), np.nan) for part in parts]
+    return Trials(
+        {
+            name: np.concatenate(
+                [part.get(name, gap) for part, gap in zip(parts, blank, strict=True)]
+            )
+            for name in parts[0]
+        }
+    )
 
 
 def plan_for(space: str, limit: int | None = None) -> Plan:
@@ -174,12 +181,13 @@ def _ratio(name: str, model: LoadedModel, block: Block) -> None:
 
     first = view()
     rows = target_rows(membership(first), first.categories, first.labels["category"])
-    targets = 1 + bool((first.labels["shape"] != first.labels["texture"]).any())
+    targets = 1 + (block.role == "cue-conflict")
+    draws = SUITE.config.draws if block.role == next(iter(SHOWN[block.stimuli.space])) else 0
 
     def passes() -> None:
         inlet.run(images)
         input_gradients(inlet.run, images, [rows] * targets)
-        for _ in range(SUITE.config.draws):
+        for _ in range(draws):
             input_gradients(inlet.run, images, [rows])
 
     needed = fastest(passes)

@@ -23,6 +23,7 @@ from suites.saliency.localisation import (
     skill,
 )
 from suites.saliency.masks import Pool, masked, objects, own_masks, pool_of
+from suites.saliency.metrics import MAIN
 from suites.saliency.references import reference_maps
 from suites.saliency.targets import membership, target_rows
 from suites.saliency.texture import centred_cosine, gini, grad_centroid, log_norm, saliency
@@ -60,7 +61,7 @@ def plan(_config: Config, shelf: Shelf) -> Plan:
 
 
 def observe(config: Config, view: View) -> Mapping[str, Array]:
-    """The answer [n] and, per image, every metric of the gradient and of the reference maps."""
+    """The answer [n] and, per image, every metric of the gradient; on the main sets, of the reference maps too."""
     images = view.images
     table = membership(view)
     shape = objects(view.block.stimuli)[view.index]
@@ -77,7 +78,7 @@ def observe(config: Config, view: View) -> Mapping[str, Array]:
         **_vanilla(_array(images), found[0], place),
         **_textured(found[1] if len(found) > 1 else None, shape != textures, place),
         **_smooth(config, view, targets[0], place),
-        **_references(_array(images), view, place),
+        **(_references(_array(images), view, place) if view.block.role in MAIN else {}),
     }
 
 
