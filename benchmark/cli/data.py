@@ -70,6 +70,39 @@ def add(name: str, folder: Path, role: str | None, space: str | None, layout: st
 
 
 @data.command()
+@click.argument("experiment")
+@click.option(
+    "--source", default="imagenet-train", show_default=True, help="The set with the photographs."
+)
+@click.option(
+    "--trials",
+    default="human-trials",
+    show_default=True,
+    help="The tables that name each trial's photograph.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Make the set's folder in this one (default: beside the fetched sets).",
+)
+def regenerate(experiment: str, source: str, trials: str, output: Path | None) -> int:
+    """Make the stimuli of EXPERIMENT (or of all twelve: "all") again from ImageNet photographs.
+
+    For who has ImageNet but not the published files: the set plays the experiment's role where those are absent, and
+    every score on it is flagged. An interrupted run goes on where it stopped.
+    """
+    from benchmark.settings import read_settings
+    from benchmark.stimuli.regenerating import make_set
+    from benchmark.stimuli.regeneration import parametric
+
+    settings = read_settings()
+    for name in parametric() if experiment == "all" else [experiment]:
+        make_set(name, settings, click.echo, source=source, trials=trials, output=output)
+    return 0
+
+
+@data.command()
 @click.argument("name")
 def verify(name: str) -> int:
     """Count and read a set's files, and compare them with the catalogue."""

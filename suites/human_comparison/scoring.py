@@ -8,6 +8,7 @@ import numpy as np
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.bootstrap import Floats
+from benchmark.stimuli.regeneration import REGENERATED
 from suites.human_comparison.bootstrap import RESAMPLES, accuracy_draws, interval
 from suites.human_comparison.confusion import response_shares
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
@@ -17,7 +18,6 @@ from suites.human_comparison.psychometric import fit_curve
 METHOD = f"bootstrap ({RESAMPLES} resamples, by stimulus within condition)"
 NEEDS_PEOPLE = "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`"
 _METRICS = {metric.name: metric for metric in METRICS}
-REGENERATED = "regenerated"
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:

@@ -158,7 +158,7 @@ def test_session_names_give_condition_and_category(settings: Settings, draw: Dra
     draw(folder / "0001_hp_dnn_3.0_knife_10_n03041632_1.png")
     draw(folder / "0002_hp_dnn_inf_cat_10_n02124075_2.png")
     stimuli = open_set("high-pass", settings)
-    assert stimuli.ids == ("n02124075_2.png", "n03041632_1.png")
+    assert stimuli.ids == ("inf/n02124075_2.png", "3/n03041632_1.png")
     assert stimuli.labels["condition"].tolist() == ["inf", "3"]
     draw(folder / "0003_hp_dnn_1_knife_10_n03041632_1.png")
     with pytest.raises(StimuliError, match="image names must be unique"):

@@ -5,14 +5,14 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli, StimuliError
-from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.regeneration import (
+from benchmark.stimuli.regeneration import (
     cropped,
     parametric,
     photographs,
     regenerate,
     write_set,
 )
+from suites.human_comparison.experiments import BY_ROLE
 
 NAMES = ("n02134084_5274", "n02690373_12984", "n03041632_7380")
 
@@ -148,8 +148,11 @@ def test_a_written_set_is_read_as_the_same_pixels(tmp_path):
     assert set(found.labels["made"]) == {"regenerated"}
 
 
-def test_every_human_trial_of_the_twelve_names_a_photograph(humans):
+def test_every_human_trial_of_the_twelve_names_a_photograph(real):
+    from benchmark.stimuli.regenerating import _answered
+
     for role in parametric():
-        found = photographs(role, humans["subject-01"])
-        assert len(found) == len(humans["subject-01"].of(role))
-        assert len({one.source for one in found}) == len(found)
+        answered = _answered(role, real.data / "human-trials")
+        found = photographs(role, answered)
+        shown = zip(answered["condition"], answered["stimulus"], strict=True)
+        assert len(found) == len(set(shown)) == len({one.source for one in found})

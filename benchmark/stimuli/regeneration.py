@@ -8,6 +8,7 @@ random draws differ), so it is a set of its own: another digest, and a label col
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,12 +23,12 @@ from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stimuli.digests import set_digest, text_digest
 from benchmark.stimuli.names import WNID, stimulus_id
 from registry.geometry import centre_crop, shorter_side
-from suites.human_comparison.scoring import REGENERATED
 
 if TYPE_CHECKING:
     from benchmark.contracts import Transform
 
 SIDE, SHORTER = 224, 256
+REGENERATED = "regenerated"  # the value of the label "made"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
     if not there:
         raise MissingStimuli(
             f"'{source.name}' has none of the {len(wanted)} photographs of '{role}'; they are of the ImageNet-1k "
-            "training set. Add that with `bench data add imagenet-train FOLDER --space imagenet1k --role train`."
+            "training set. Add that with `bench data add imagenet-train FOLDER`."
         )
     index = tuple(at[one.source] for one in there)
     return _set(role, there, index, source, len(wanted))
@@ -102,14 +103,18 @@ def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def write_set(stimuli: Stimuli, folder: Path) -> None:
     """Write a set as a folder of layout labels-csv: `images/` and `labels.csv`, last, once all images are there.
 
-    `bench data add NAME FOLDER --role ROLE --space geirhos16 --layout labels-csv` then puts it on the shelf.
+    Images that are there already are kept, so that an interrupted run goes on. All are PNG, whatever they are called.
     """
     from PIL import Image
 
     for i, name in enumerate(stimuli.ids):
         path = folder / "images" / name
+        if path.exists():
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(stimuli.decode(i)).save(path)
+        unfinished = path.with_name(f".{path.name}-{os.getpid()}")
+        Image.fromarray(stimuli.decode(i)).save(unfinished, "PNG")
+        unfinished.replace(path)
     columns = list(stimuli.labels)
     rows = zip(stimuli.ids, *(stimuli.labels[name].tolist() for name in columns), strict=True)
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:

@@ -1,0 +1,128 @@
+"""`bench data regenerate` with a handful of photographs in the layout of ImageNet."""
+
+import csv
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmark.cli.data import data
+from benchmark.errors import MissingStimuli, UnknownName
+from benchmark.settings import read_settings
+from benchmark.stimuli.regenerating import make_set
+from benchmark.stimuli.shelf import LocalShelf
+
+HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
+SHOWN = [
+    ("c50", "bear", "n02134084_5274"),
+    ("c05", "airplane", "n02690373_12984"),
+    ("c100", "knife", "n03041632_7380"),
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Settings of a data folder with two people's trials of three images and the photographs of those."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BENCH_DATA", str(folder))
+    tables = folder / "human-trials" / "contrast"
+    tables.mkdir(parents=True)
+    for person in (1, 2):
+        with (tables / f"contrast_subject-0{person}_session_1.csv").open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(HEADER)
+            for i, (condition, category, name) in enumerate(SHOWN):
+                image = f"{i:04d}_cop_s0{person}_{condition}_{category}_10_{name}.png"
+                out.writerow([f"subject-0{person}", 1, i, 0.5, "cat", category, condition, image])
+    for i, (_, _, name) in enumerate(SHOWN):
+        photograph(folder, name, i)
+    return read_settings()
+
+
+def photograph(folder, name, seed):
+    path = folder / "imagenet-train" / name[:9] / f"{name}.JPEG"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (280, 300, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def make(settings, **options):
+    said = []
+    return make_set("contrast", settings, said.append, **options), said
+
+
+def test_the_command_puts_the_set_on_the_shelf(here):
+    result = CliRunner().invoke(
+        data, ["regenerate", "contrast"], catch_exceptions=False, standalone_mode=False
+    )
+    assert "regenerated-contrast: 3 images at" in result.output
+    found = LocalShelf("geirhos16", here).find("contrast")
+    assert found.name == "regenerated-contrast" and (len(found), found.whole) == (3, 3)
+    assert sorted(found.ids) == sorted(f"{c}/{name}.png" for c, _, name in SHOWN)
+    assert set(found.labels["made"]) == {"regenerated"}
+    assert found.decode(0).shape == (224, 224, 3)
+
+
+def test_published_files_win(here):
+    make(here)
+    place = here.data / "contrast"
+    place.mkdir()
+    Image.new("RGB", (224, 224)).save(place / "0001_cop_dnn_c05_knife_10_n03041632_7380.png")
+    assert LocalShelf("geirhos16", here).find("contrast").name == "contrast"
+
+
+def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
+    from benchmark.stimuli import regeneration
+
+    whole, calls = regeneration.Degraded.__call__, []
+
+    def interrupted(self, index):
+        calls.append(index)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(self, index)
+
+    monkeypatch.setattr(regeneration.Degraded, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(here)
+    assert not (here.stimuli / "regenerated-contrast").exists()
+    make(here)
+    assert calls == [0, 1, 1, 2]
+    _, said = make(here)
+    assert calls == [0, 1, 1, 2] and "regenerated-contrast: already there" in said
+    assert [place.name for place in here.stimuli.iterdir()] == ["regenerated-contrast"]
+
+
+def test_a_part_shows_and_is_made_whole_later(here):
+    name = SHOWN[0][2]
+    lost = here.data / "imagenet-train" / name[:9] / f"{name}.JPEG"
+    lost.unlink()
+    _, said = make(here)
+    assert "2 images (3 are published: a part)" in said[-1]
+    found = LocalShelf("geirhos16", here).find("contrast")
+    assert (len(found), found.whole) == (2, 3)
+    photograph(here.data, name, 0)
+    make(here)
+    assert len(LocalShelf("geirhos16", here).find("contrast")) == 3
+    assert [place.name for place in here.stimuli.iterdir()] == ["regenerated-contrast"]
+
+
+def test_another_folder(here, tmp_path):
+    entry, _ = make(here, output=tmp_path / "mine")
+    assert entry.folder == str(tmp_path / "mine" / "regenerated-contrast")
+    assert LocalShelf("geirhos16", here).find("contrast").name == "regenerated-contrast"
+
+
+def test_what_is_absent_is_named(here):
+    with pytest.raises(UnknownName, match="contrast"):
+        make_set("contrasts", here, print)
+    with pytest.raises(MissingStimuli, match=r"no table of trials of 'rotation'"):
+        make_set("rotation", here, print)
+    (here.data / "imagenet-train").rename(here.data / "elsewhere")
+    with pytest.raises(MissingStimuli, match=r"bench data add imagenet-train FOLDER"):
+        make(here)
+    (here.data / "human-trials").rename(here.data / "away")
+    with pytest.raises(MissingStimuli, match=r"bench data fetch human-trials"):
+        make(here)
