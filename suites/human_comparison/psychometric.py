@@ -10,6 +10,7 @@ and no noise) sit at the end of the curve, where p = 1 - l.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from suites.human_comparison.metrics import correct
 GUESS = 1 / 16
 HALF = 0.5
 LAPSE = 0.45  # above it the curve could not cross one half
+SMALLEST = 1e-9  # probabilities are kept this far from 0 and 1
 DROP = 3.841458820694124  # 95 % point of chi squared with one degree of freedom
 POOR = 0.01  # p of the deviance below which a curve is called a poor fit
 
@@ -140,7 +142,7 @@ def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Fl
 
 def _deviance(points: Points, p: Floats) -> float:
     """Twice the distance in log likelihood from the curve `p` to the data themselves."""
-    p = np.clip(p, 1e-9, 1 - 1e-9)
+    p = np.clip(p, SMALLEST, 1 - SMALLEST)
     share = points.right / points.n
     with np.errstate(divide="ignore", invalid="ignore"):
         right = np.where(share > 0, points.right * np.log(share / p), 0.0)
@@ -148,29 +150,55 @@ def _deviance(points: Points, p: Floats) -> float:
     return float(2 * (right + wrong).sum())
 
 
+def _slopes(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:
+    """Derivatives of the deviance by (log slope, lapse, threshold)."""
+    threshold, log_slope, lapse = parameters
+    size, slope = 1 - GUESS - lapse, sign * np.exp(log_slope)
+    inside = np.isfinite(points.x)
+    away = np.where(inside, points.x, threshold) - threshold
+    p = _curve(points.x, sign, parameters)
+    core = (p - GUESS) / size
+    by_z = size * core * (1 - core)
+    clear = (p > SMALLEST) & (p < 1 - SMALLEST)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_p = np.where(clear, -2 * (points.right / p - (points.n - points.right) / (1 - p)), 0.0)
+    by_lapse = by_z / (size - (HALF - GUESS)) - core
+    by_threshold = np.where(inside, -by_z * slope, 0.0)
+    return np.array([(by_p * d).sum() for d in (by_z * slope * away, by_lapse, by_threshold)])
+
+
 Fit = tuple[float, tuple[float, float, float]]  # deviance, (threshold, log slope, lapse)
 
 
-def _minimise(points: Points, sign: float, threshold: float | None = None) -> Fit | None:
-    """The best curve, or the best with that threshold; None where no start converges."""
+def _minimise(
+    points: Points, sign: float, threshold: float | None = None, near: Fit | None = None
+) -> Fit | None:
+    """The best curve, or the best with that threshold; None where no start converges. near: where to start."""
     from scipy.optimize import minimize
 
-    def loss(free: Floats) -> float:
-        t = float(free[2]) if threshold is None else threshold
-        return _deviance(points, _curve(points.x, sign, (t, float(free[0]), float(free[1]))))
+    def parameters(free: Floats) -> tuple[float, float, float]:
+        return (float(free[2]) if threshold is None else threshold, float(free[0]), float(free[1]))
+
+    def loss(free: Floats) -> tuple[float, Floats]:
+        at = parameters(free)
+        deviance = _deviance(points, _curve(points.x, sign, at))
+        return deviance, _slopes(points, sign, at)[: len(free)]
 
     x = points.x[np.isfinite(points.x)]
     span = float(x[-1] - x[0])
     bounds = [(np.log(1 / span), np.log(200 / span)), (0.0, LAPSE), (x[0] - span, x[-1] + span)]
     size = 3 if threshold is None else 2
     starts = [[np.log(s / span), 0.05, _guess(points)][:size] for s in (5.0, 15.0)]
-    found = [minimize(loss, start, method="L-BFGS-B", bounds=bounds[:size]) for start in starts]
+    if near is not None:
+        starts = [[near[1][1], near[1][2], near[1][0]][:size]]
+    found = [
+        minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds[:size]) for start in starts
+    ]
     done = [fit for fit in found if np.isfinite(fit.fun) and (fit.success or fit.status == 2)]
     if not done:
         return None
     best = min(done, key=lambda fit: float(fit.fun))
-    at = float(best.x[2]) if threshold is None else threshold
-    return float(best.fun), (at, float(best.x[0]), float(best.x[1]))
+    return float(best.fun), parameters(best.x)
 
 
 def _guess(points: Points) -> float:
@@ -184,8 +212,9 @@ def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:
     """Where the profile likelihood of the threshold has fallen by DROP, between it and the edge; None: nowhere."""
     from scipy.optimize import brentq
 
+    @cache
     def excess(t: float) -> float:
-        fit = _minimise(points, sign, t)
+        fit = _minimise(points, sign, t, best)
         return (fit[0] if fit else np.inf) - best[0] - DROP
 
     threshold = best[1][0]

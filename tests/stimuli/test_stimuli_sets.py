@@ -160,7 +160,7 @@ def test_session_names_give_condition_and_category(settings: Settings, draw: Dra
     stimuli = open_set("high-pass", settings)
     assert stimuli.ids == ("inf/n02124075_2.png", "3/n03041632_1.png")
     assert stimuli.labels["condition"].tolist() == ["inf", "3"]
-    draw(folder / "0003_hp_dnn_1_knife_10_n03041632_1.png")
+    draw(folder / "0003_hp_dnn_3_knife_10_n03041632_1.png")
     with pytest.raises(StimuliError, match="image names must be unique"):
         open_set("high-pass", settings)
 
