@@ -208,6 +208,8 @@ def _commonest(answered: Sequence[Found]) -> Sets:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Scores are made of small problems: on a busy machine, BLAS threads that wait for one another cost 30 x."""
+    import scipy.linalg  # noqa: F401  # its BLAS is limited only if it is loaded by now
+
     with threadpool_limits(1):
         yield
 

@@ -41,8 +41,8 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
     """The tables of one experiment. People take part with the images that the observer answered, all or none."""
     mine = trials.of(role)
     others = {who: part for who in sorted(references) if len(part := references[who].of(role))}
-    pairs = {who: match([mine, part]) for who, part in others.items()}
-    inside = tuple(who for who, found in pairs.items() if not found.left_out[0])
+    shown = set(_keys(mine))
+    inside = tuple(who for who, part in others.items() if shown.issubset(_keys(part)))
     left_out = tuple(who for who in others if who not in inside)
     if not inside:
         return Tables(role, (name,), (), left_out, _nobody(role, others))
@@ -57,7 +57,7 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
 
 def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:
     """Both on the (role, condition, stimulus) that both answered."""
-    keys = [_keys(one) for one in (a, b)]
+    keys = [np.array(_keys(one), dtype=str) for one in (a, b)]
     return a.where(np.isin(keys[0], keys[1])), b.where(np.isin(keys[1], keys[0]))
 
 
@@ -66,9 +66,9 @@ def matrices(tables: Tables) -> dict[str, Matrix]:
     return {table.condition: pairwise(table.right) for table in tables.tables}
 
 
-def _keys(trials: Trials) -> NDArray[np.str_]:
+def _keys(trials: Trials) -> list[str]:
     columns = (trials[name].tolist() for name in ("role", "condition", "stimulus"))
-    return np.array([KEY.join(parts) for parts in zip(*columns, strict=True)], dtype=str)
+    return [KEY.join(parts) for parts in zip(*columns, strict=True)]
 
 
 def _nobody(role: str, others: Mapping[str, Trials]) -> str:
