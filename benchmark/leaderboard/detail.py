@@ -54,13 +54,16 @@ def _show(
     def order(row: ScoreRow) -> tuple[int, str, str, str]:
         return place.get(row.metric, len(place)), row.metric, row.stimuli, row.condition
 
-    ordered, notes = sorted(rows, key=order), Footnotes()
+    # A score of one experiment is the same in every collection of sets that holds it: once is enough.
+    once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in rows}
+    ordered, notes = sorted(once.values(), key=order), Footnotes()
+    home = {metric.name: metric.role for metric in metrics}
     used = [digest for digest in dict.fromkeys(row.stimuli for row in ordered) if digest]
     letters = {digest: chr(ord("a") + at % 26) * (1 + at // 26) for at, digest in enumerate(used)}
     several = [Field("set", tuple(letters.get(row.stimuli, "") for row in ordered))]
     fields = [
         Field("metric", tuple(printable(titles.get(row.metric, row.metric)) for row in ordered)),
-        Field("condition", tuple(printable(row.condition) for row in ordered)),
+        Field("condition", tuple(_where(row, home) for row in ordered)),
         Field("value", tuple(_value(row, notes) for row in ordered)),
         Field("n", tuple(str(row.n) for row in ordered), right=True),
         Field("excluded", tuple(str(row.excluded or "") for row in ordered), right=True),
@@ -74,6 +77,12 @@ def _show(
     title = f"{first.observer}: {first.suite} (version {first.version}), {first.space}"
     grid = Grid(_fit(fields, width, ("interval by", "excluded")), footnotes=notes)
     return Detail(title, "; ".join(stimuli) or "no stimuli", grid, tuple(notes.lines()))
+
+
+def _where(row: ScoreRow, home: Mapping[str, str]) -> str:
+    """The condition, after the experiment where the metric does not say which that is."""
+    own = home.get(row.metric, row.role)
+    return printable(row.condition if row.role == own else f"{row.role} {row.condition}".strip())
 
 
 def _value(row: ScoreRow, notes: Footnotes) -> str:

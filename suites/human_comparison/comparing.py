@@ -14,7 +14,6 @@ from benchmark.contracts import Score, Trials
 from benchmark.stats.bootstrap import Floats
 from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.bootstrap import (
-    RESAMPLES,
     Draws,
     against_people,
     among_people,
@@ -25,7 +24,7 @@ from suites.human_comparison.consistency import Tables, tabulate
 from suites.human_comparison.metrics import AGREEMENT, KEPT
 from suites.human_comparison.scoring import counted, regenerated, roles_of
 
-METHOD = f"bootstrap ({RESAMPLES} resamples, by stimulus within condition and by person within experiment)"
+METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CENTRED = METHOD + ", centred"
 CEILING, FRACTION = "human_error_consistency", "ceiling_fraction"
 ONE_PERSON = "one person only: no pair of people"

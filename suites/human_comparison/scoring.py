@@ -9,13 +9,13 @@ from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.bootstrap import Floats
 from benchmark.stimuli.regeneration import REGENERATED
-from suites.human_comparison.bootstrap import RESAMPLES, accuracy_draws, interval
+from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.confusion import response_shares
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
 from suites.human_comparison.metrics import METRICS, accuracy_name, correct, kept, plain_accuracy
 from suites.human_comparison.psychometric import fit_curve
 
-METHOD = f"bootstrap ({RESAMPLES} resamples, by stimulus within condition)"
+METHOD = "bootstrap: images"  # within conditions
 NEEDS_PEOPLE = "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`"
 _METRICS = {metric.name: metric for metric in METRICS}
 
