@@ -252,13 +252,13 @@ def _compare_under(store: Store, suite: Suite, a: str, b: str) -> list[Compariso
 
 
 def _same_sets(store: Store, suite: Suite, a: str, b: str) -> Mapping[str, str] | None:
-    """The newest collection of stimulus sets on which both have scores."""
+    """The collection of stimulus sets on which both have scores: of the largest ones the newest."""
     ids = {row.id: row.name for row in store.observers()}
     seen: dict[str, list[Mapping[str, str]]] = {a: [], b: []}
     for made in store.score_sets(suite.name):
         if ids.get(made.observer) in seen:
             seen[ids[made.observer]].append(made.stimuli)
-    return next((sets for sets in reversed(seen[a]) if sets in seen[b]), None)
+    return max((sets for sets in reversed(seen[a]) if sets in seen[b]), key=len, default=None)
 
 
 def observer_trials(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmark.cli.options import db_option
+from benchmark.cli.printing import wide_console
 from benchmark.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 #: experiment -> observer -> trials
 Answered = Mapping[str, Mapping[str, "Trials"]]
+PLAIN: dict[str, Any] = {"box": None, "pad_edge": False}
 
 
 @click.command()
@@ -38,8 +40,6 @@ def consistency(
     Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their
     accuracies alone would have it, negative where less. With --matrix: kappa of every pair, one table per experiment.
     """
-    from rich.console import Console
-
     if not matrix and len(observers) != 2:
         raise click.UsageError("name two observers, or use --matrix.")
     answered = _chosen(_read(observers, db), experiment)
@@ -48,7 +48,7 @@ def consistency(
         if matrix
         else [_pair_table(observers, answered)]
     )
-    console = Console()
+    console = wide_console()
     for table in tables:
         console.print(table)
     return 0
@@ -102,9 +102,10 @@ def _pair_table(observers: Sequence[str], answered: Answered) -> Table:
     from rich.table import Table
 
     a, b = observers
-    table = Table(title=f"Error consistency of a = {a} and b = {b}")
+    title = f"Error consistency of a = {a} and b = {b}"
+    table = Table(title=title, title_justify="left", caption_justify="left", **PLAIN)
     for name in ("experiment", "condition"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in (
         "n",
         "both right",
@@ -116,13 +117,17 @@ def _pair_table(observers: Sequence[str], answered: Answered) -> Table:
         "kappa",
         "95 % interval",
     ):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name not in {"kappa", "both right"})
+    apart = []
     for role, who in answered.items():
-        for condition, found in compare_by_condition(who[a], who[b]):
+        rows = list(compare_by_condition(who[a], who[b]))
+        if all(not found.table.n for _, found in rows):
+            apart.append(role)
+            continue
+        for condition, found in rows:
             table.add_row(role, condition, *_cells(found))
-    table.caption = "interval: bootstrap over images" + _made_again(
-        who for who in answered.values()
-    )
+    none = f"; no image in common: {', '.join(apart)}" if apart else ""
+    table.caption = f"interval: bootstrap over images{none}" + _made_again(answered.values())
     return table
 
 
@@ -132,15 +137,23 @@ def _cells(found: Agreement) -> list[str]:
     if found.kappa is None or found.observed is None or found.expected is None:
         return [*map(str, numbers), "", "", found.reason, ""]
     bounds = (
-        "" if found.low is None or found.high is None else f"[{found.low:.3f}, {found.high:.3f}]"
+        ""
+        if found.low is None or found.high is None
+        else f"[{_fixed(found.low)}, {_fixed(found.high)}]"
     )
     return [
         *map(str, numbers),
         f"{found.observed:.3f}",
         f"{found.expected:.3f}",
-        f"{found.kappa:.3f}",
+        _fixed(found.kappa),
         bounds,
     ]
+
+
+def _fixed(value: float) -> str:
+    """Three digits; nothing is "-0.000"."""
+    text = f"{value:.3f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def _matrix_table(role: str, who: Mapping[str, Trials]) -> Table:
@@ -153,12 +166,16 @@ def _matrix_table(role: str, who: Mapping[str, Trials]) -> Table:
     found = match([who[name] for name in names], every=False)
     matrix = pairwise(found.right, found.present)
     table = Table(
-        title=f"Error consistency: {role}", caption="all conditions together; -: no image in common"
+        title=f"Error consistency: {role}",
+        caption="all conditions together; -: no image in common",
+        title_justify="left",
+        caption_justify="left",
+        **PLAIN,
     )
     table.caption = f"{table.caption}{_made_again([who])}"
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for number, _ in enumerate(names, 1):
-        table.add_column(str(number), justify="right")
+        table.add_column(str(number), justify="right", no_wrap=True)
     for i, name in enumerate(names):
         cells = [
             "" if i == j else _kappa(matrix.kappa[i, j], int(matrix.n[i, j]))
