@@ -31,15 +31,20 @@ PLAIN: dict[str, Any] = {"box": None, "pad_edge": False}
     help="Only this experiment (cue-conflict, edges, contrast, ...).",
 )
 @click.option("--matrix", is_flag=True, help="All pairs of the observers named, or of everybody.")
+@click.option("--ranks", is_flag=True, help="The two published rankings, one table per board.")
 @db_option
 def consistency(
-    observers: tuple[str, ...], experiment: str | None, matrix: bool, db: str | None
+    observers: tuple[str, ...], experiment: str | None, matrix: bool, ranks: bool, db: str | None
 ) -> int:
     """Error consistency (kappa) of A and B on the images that both answered, with interval and counts.
 
     Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their
     accuracies alone would have it, negative where less. With --matrix: kappa of every pair, one table per experiment.
+    With --ranks: networks by human-likeness (mean of their ranks by accuracy difference, observed and error
+    consistency) and by OOD accuracy, within each board.
     """
+    if ranks:
+        return _print_ranks(db)
     if not matrix and len(observers) != 2:
         raise click.UsageError("name two observers, or use --matrix.")
     answered = _chosen(_read(observers, db), experiment)
@@ -50,6 +55,38 @@ def consistency(
     )
     console = wide_console()
     for table in tables:
+        console.print(table)
+    return 0
+
+
+def _print_ranks(db: str | None) -> int:
+    from rich.table import Table
+
+    from benchmark import api
+    from benchmark.stats.likeness import HUMAN_METRICS, human_likeness
+
+    found = [b for b in api.rank("human-comparison", db=db) if b.rows]
+    if not found:
+        raise BenchError("no network has scores of human-comparison: `bench run` makes them.")
+    console = wide_console()
+    for board in found:
+        title = f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}"
+        table = Table(title=title, title_justify="left", caption_justify="left", **PLAIN)
+        table.add_column("observer", no_wrap=True)
+        for name in ("mean rank", "place", "place by OOD accuracy"):
+            table.add_column(name, justify="right")
+        metrics = (*HUMAN_METRICS, "ood_accuracy")
+        cells = {row.observer: row.cells for row in board.rows}
+        rows = {
+            name: {m: one[m].value if m in one else None for m in metrics}
+            for name, one in cells.items()
+        }
+        for place in human_likeness(rows):
+            values = (place.mean_rank, place.place, place.accuracy_place)
+            table.add_row(place.name, *("-" if v is None else f"{v:.3g}" for v in values))
+        table.caption = (
+            "ranks hold among these networks only: another one can make two trade places"
+        )
         console.print(table)
     return 0
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.stats.likeness import human_likeness
 from suites.human_comparison.confusion import confusion, response_shares
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve, predict
-from suites.human_comparison.ranking import human_likeness
 
 LOW_PASS = BY_ROLE["low-pass"]
 
