@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from benchmark.leaderboard.model import Cell, Column, Row
 from benchmark.stats import mean_interval
 
+#: Most trials over fewest, among people whose mean is shown.
+ALIKE = 1.5
+
 
 def reference_rows(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
     """`rows` (people, ideal observers) with group rows before and chance after them."""
@@ -18,9 +21,10 @@ def reference_rows(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row,
 
 
 def _comparable(people: Sequence[Row], columns: Sequence[Column]) -> bool:
-    """Whether all answered as much: a mean over people of whom some saw one experiment and some all is none."""
+    """Whether all answered about as much: a mean over people of whom some saw one experiment and some all is none."""
     heads = [row.cells[columns[0].metric] for row in people]
-    return len({cell.source.n + cell.source.excluded for cell in heads if cell.source}) <= 1
+    sizes = [cell.source.n + cell.source.excluded for cell in heads if cell.source]
+    return not sizes or max(sizes) <= ALIKE * min(sizes)
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> Row:

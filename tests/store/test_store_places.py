@@ -91,6 +91,7 @@ def test_places_that_cannot_be(tmp_path, given, message):
 
 
 def test_a_server_that_is_not_there():
+    pytest.importorskip("psycopg", reason="needs the extra 'postgres'")
     with pytest.raises(StoreError, match="cannot be used") as caught:
         open_store("postgresql://me:secret@127.0.0.1:9/none?connect_timeout=2")
     assert "secret" not in str(caught.value)
