@@ -261,7 +261,6 @@ class _Run:
             return
         model, device = resident.observer.model, self.options.device
         found = tuning.plain(self.options.batch) if self.options.batch else self._tuned(model)
-        torch.set_num_threads(found.threads)
         resident.observer = tuning.feed(
             model, found, device=device, compile_model=self.options.policy.compile
         )

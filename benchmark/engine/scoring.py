@@ -68,14 +68,11 @@ class Scorer:
 
     def again(self) -> int:
         """Score once more what the board shows, with today's code. Returns the number of new score sets."""
-        mine = {o.key: o for o in self.store.observations(suite=self.suite.name)}
+        mine = {(o.observer, o.key): o for o in self.store.observations(suite=self.suite.name)}
         made = 0
         for shown in self.store.score_sets(self.suite.name):
-            observations = [
-                mine[key]
-                for key in shown.keys
-                if key in mine and mine[key].observer == shown.observer
-            ]
+            owned = ((shown.observer, key) for key in shown.keys)
+            observations = [mine[one] for one in owned if one in mine]
             if observations and all(self.store.complete(o.key) for o in observations):
                 made += self.observer(observations, observations[0].details.get("missing", {}))
         return made + self.imported()
@@ -158,14 +155,16 @@ class Scorer:
         found: dict[str, Answers] = {}
         for row in self.store.observers():
             if row.kind == "ideal":
-                mine = self.store.observations(observer=row.name, suite=self.suite.name)
-                keys = tuple(
-                    o.key
-                    for o in mine
+                # Oldest first: of a set that it answered several times (another seed), the newest counts.
+                keys = {
+                    (o.role, o.stimuli): o.key
+                    for o in self.store.observations(observer=row.name, suite=self.suite.name)
                     if (o.role, o.stimuli) in wanted and self.store.complete(o.key)
-                )
+                }
                 if len(keys) == len(wanted):
-                    found[row.name] = Answers(self.store.trials(keys), keys)
+                    found[row.name] = Answers(
+                        self.store.trials(tuple(keys.values())), tuple(keys.values())
+                    )
         return found
 
     def _imported_answers(self, sets: Sets) -> dict[str, Answers]:

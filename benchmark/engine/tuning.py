@@ -4,6 +4,7 @@ Tuning moves float noise only. Decisions do not change with it: what lies near a
 path (see `views`).
 """
 
+import contextlib
 import copy
 import functools
 import json
@@ -83,6 +84,17 @@ def _fast(model: LoadedModel, folded: bool, channels_last: bool) -> LoadedModel:
     return model if module is model.module else replace_module(model, module)
 
 
+@contextlib.contextmanager
+def working_threads(count: int) -> Iterator[None]:
+    """Compute with so many threads, and put back what was set before: networks of one run differ in it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def replace_module(model: LoadedModel, module: nn.Module) -> LoadedModel:
     """The same loaded model around another form of its module."""
     return replace(model, module=module)
@@ -158,16 +170,13 @@ class _Trial:
 
     def cost(self, tuning: Tuning, clock: Clock) -> float:
         """Seconds per image, the best of a few passes; infinite where the device cannot hold the batch."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(tuning.threads)
         try:
-            fast = self.form(tuning.folded, tuning.channels_last)
-            run = _runner(fast, tuning.channels_last, self.device)
-            return _best_pass(run, example(self.model, tuning.batch), clock) / tuning.batch
+            with working_threads(tuning.threads):
+                fast = self.form(tuning.folded, tuning.channels_last)
+                run = _runner(fast, tuning.channels_last, self.device)
+                return _best_pass(run, example(self.model, tuning.batch), clock) / tuning.batch
         except RuntimeError:
             return float("inf")
-        finally:
-            torch.set_num_threads(threads)
 
 
 def _forms(tuning: Tuning) -> Iterator[Tuning]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block, Suite, View
 from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
-from benchmark.engine.tuning import Feed
+from benchmark.engine.tuning import Feed, working_threads
 from benchmark.engine.views import BatchView, IdealView
 from benchmark.errors import BenchError, ModelFailure
 from benchmark.keys import block_key
@@ -159,7 +159,8 @@ class Walk:
         while start < len(index):
             part = slice(start, min(start + resident.batch, len(index)))
             try:
-                answers = self._batch(jobs, index[part], pixels, part)
+                with working_threads(_threads(resident)):
+                    answers = self._batch(jobs, index[part], pixels, part)
             except RuntimeError as error:
                 self._back_off(resident, error)
                 continue
@@ -219,6 +220,11 @@ class Walk:
         grouping = observer.model.labels.groupings[job.space]
         batch = _unit(pixels[part].to(self.device, non_blocking=True))
         return BatchView(observer, job.block, index, batch, grouping, self.seed)
+
+
+def _threads(resident: Resident) -> int:
+    observer = resident.observer
+    return observer.tuning.threads if isinstance(observer, Feed) else torch.get_num_threads()
 
 
 def _unit(pixels: torch.Tensor) -> torch.Tensor:

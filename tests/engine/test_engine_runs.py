@@ -7,10 +7,13 @@ import sqlalchemy as sa
 import torch
 from engine_toys import ideal, network, same_trials, toy_suite
 
-from benchmark.contracts import CHUNK, Block, Policy, Transform
+from benchmark.contracts import CHUNK, Block, Policy, Score, Transform
 from benchmark.engine import running
 from benchmark.engine.decoding import chunk_count, chunk_index
+from benchmark.engine.scoring import Scorer
+from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.sets import seeds_of, subset
+from benchmark.store import open_store
 from registry.load import load_model
 
 
@@ -294,3 +297,46 @@ def test_policy_reaches_the_store(leaderboard):
     with open_store(leaderboard.settings.db, write=False) as store:
         (row,) = store.observations()
     assert row.details["policy"] == Policy(seed=9).__dict__
+
+
+def compared(_config, _trials, peers):
+    """How many observers one is compared with."""
+    return [Score("peers", float(len(peers)), role="toys")]
+
+
+def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboard):
+    suite = toy_suite(toys.make_stimuli(20), compare=compared)
+    cards = [network("net", "Readout"), ideal()]
+    leaderboard.run(cards, [suite])
+    leaderboard.run(cards, [suite], seed=1)
+    assert leaderboard.scores("net")["peers", "toys", ""] == 1.0
+
+
+def test_two_names_of_one_network_are_both_scored_again(leaderboard):
+    cards = [network("one", "Readout"), network("two", "Readout")]
+    suite = toy_suite(toys.make_stimuli(20))
+    leaderboard.run(cards, [suite])
+    with open_store(leaderboard.settings.db) as store:
+        run = store.begin_run("rescore", {})
+        changed = toy_suite(toys.make_stimuli(20), score=lambda *_: [Score("fresh", 1.0)])
+        assert Scorer(store, run, changed).again() == 2
+        assert Scorer(store, run, changed).again() == 0
+
+
+def test_a_tuned_thread_count_holds_for_its_own_network_alone(leaderboard, monkeypatch):
+    threads = torch.get_num_threads()
+    seen = []
+
+    def tuned(*_):
+        seen.append(torch.get_num_threads())
+        return Tuning(8, threads=threads + len(seen))
+
+    def observe(_config, view):
+        seen.append(torch.get_num_threads())
+        return toys.toy_observe(None, view)
+
+    monkeypatch.setattr(running.tuning, "tune", tuned)
+    cards = [network("one", "Readout"), network("two", "Readout", seed=1)]
+    leaderboard.run(cards, [toy_suite(toys.make_stimuli(5), observe=observe)], batch=None)
+    assert seen == [threads, threads, threads + 1, threads + 2]
+    assert torch.get_num_threads() == threads
