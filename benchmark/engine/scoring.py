@@ -82,13 +82,11 @@ class Scorer:
         ids = {row.name: row.id for row in self.store.observers()}
         made = 0
         for name, mine in answers.items():
-            peers = {
-                other: theirs
-                for other, theirs in answers.items()
-                if self.suite.compare is not None and theirs.human and other != name
-            }
+            # People on what this observer answered: two collections that agree on it give one set of scores.
+            shown = _shown(sets, mine.trials)
+            peers = self._peers(PUBLISHED_SPACE, shown, name)
             keys = (*mine.keys, *_keys_of(peers))
-            target = self._target(ids[name], PUBLISHED_SPACE, _shown(sets, mine.trials), keys)
+            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys)
             if not self.store.has_scores(target):
                 self._put(target, mine.trials, peers)
                 made += 1
