@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import BenchError, unknown_name
+from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.plugins import SuiteShelf, find_suites, select_suites
 from benchmark.settings import Settings, read_settings
 
@@ -219,6 +219,8 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
     """Paired tests of two observers on the stimuli that both answered, Holm-adjusted over all of them."""
     from benchmark.stats import adjust
 
+    if a == b:
+        raise UnknownName(f"'{a}' is compared with itself: name two observers.")
     shelf = find_suites()
     settings = read_settings(db)
     found: list[Comparison] = []

@@ -7,6 +7,7 @@ holds content: weights, preprocessing, stimuli, configuration, and the code that
 import ast
 import functools
 import hashlib
+import importlib
 import inspect
 import json
 import textwrap
@@ -41,34 +42,94 @@ def _plain(value: Any) -> Any:
 
 
 def code_digest(*functions: Function) -> str:
-    """Digest of functions, and of every function and constant of their own top-level package that they name.
+    """Digest of functions, and of every function, class and constant of their own top-level package that they name.
 
     Comments, docstrings and layout do not count (the syntax tree is hashed); other packages are recorded
     as versions in the environment row instead. A constant counts by the expression that its module assigns.
     """
     found: set[tuple[str, str]] = set()
-    seen: set[Function] = set()
+    seen: set[Any] = set()
     for function in functions:
         _collect(function, function.__module__.partition(".")[0], found, seen)
     return digest(sorted(found))
 
 
-def _collect(
-    function: Function, package: str, found: set[tuple[str, str]], seen: set[Function]
-) -> None:
-    if function in seen:
+def _collect(thing: Any, package: str, found: set[tuple[str, str]], seen: set[Any]) -> None:
+    """Add a function or class of `package`, then whatever of the package it names."""
+    thing = inspect.unwrap(thing) if callable(thing) else thing  # what a cache or decorator wraps
+    if not _ours(thing, package) or thing in seen:
         return
-    seen.add(function)
-    found.add((f"{function.__module__}.{function.__qualname__}", _syntax(function)))
-    names = _names(function.__code__)
-    for scope in _scopes(function.__globals__, names, package):
+    seen.add(thing)
+    found.add((f"{thing.__module__}.{thing.__qualname__}", _syntax(thing)))
+    if inspect.isclass(thing):
+        for part in (*thing.__bases__, *map(_plain_function, vars(thing).values())):
+            _collect(part, package, found, seen)
+        return
+    names = _names(thing.__code__)
+    for scope in _scopes(thing.__globals__, names, package):
         for name in sorted(names & scope.keys()):
-            value = scope[name]
-            if inspect.isfunction(value):
-                if value.__module__.partition(".")[0] == package:
-                    _collect(value, package, found, seen)
-            elif (written := _assignments(scope.get("__file__")).get(name)) is not None:
-                found.add((f"{scope['__name__']}.{name}", written))
+            _collect_name(scope, name, package, found, seen)
+    for module, name in _local_imports(thing, package):
+        _collect_name(vars(importlib.import_module(module)), name, package, found, seen)
+
+
+def _collect_name(
+    scope: Scope, name: str, package: str, found: set[tuple[str, str]], seen: set[Any]
+) -> None:
+    value = scope.get(name)
+    if callable(value) and _ours(inspect.unwrap(value), package):
+        _collect(value, package, found, seen)
+        return
+    module, original = _imported(scope.get("__file__")).get(name, ("", name))
+    if (
+        module.partition(".")[0] == package
+    ):  # a constant of another module: by what is assigned there
+        scope, name = vars(importlib.import_module(module)), original
+    if (written := _assignments(scope.get("__file__")).get(name)) is not None:
+        found.add((f"{scope['__name__']}.{name}", written))
+
+
+def _ours(thing: Any, package: str) -> bool:
+    known = inspect.isfunction(thing) or inspect.isclass(thing)
+    return known and str(thing.__module__).partition(".")[0] == package
+
+
+def _plain_function(member: Any) -> Any:
+    """The function below a property, cached property, class or static method."""
+    for name in ("fget", "func", "__func__"):
+        member = getattr(member, name, None) or member
+    return member
+
+
+@functools.cache
+def _local_imports(function: Function, package: str) -> list[tuple[str, str]]:
+    """(module, name) of each `from package... import name` inside the function."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return []
+    return sorted(
+        origin for origin in _origins(tree).values() if origin[0].partition(".")[0] == package
+    )
+
+
+def _origins(tree: ast.AST) -> dict[str, tuple[str, str]]:
+    """Name -> (module, name there) of every absolute `from module import name`."""
+    return {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+    }
+
+
+@functools.cache
+def _imported(path: str | None) -> Mapping[str, tuple[str, str]]:
+    """What a source file imports by name, from where."""
+    try:
+        return _origins(ast.parse(Path(path or "").read_text(encoding="utf-8")))
+    except (OSError, SyntaxError, ValueError):
+        return {}
 
 
 def _scopes(scope: Scope, names: set[str], package: str) -> Iterator[Scope]:
@@ -96,10 +157,13 @@ def _assignments(path: str | None) -> Mapping[str, str]:
     return found
 
 
-def _syntax(function: Function) -> str:
+@functools.cache
+def _syntax(function: Any) -> str:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
+        if inspect.isclass(function):
+            return repr(sorted(vars(function)))
         return _bytecode(function.__code__)  # a lambda inside a call, or made in a notebook's exec
     for node in ast.walk(tree):
         if (

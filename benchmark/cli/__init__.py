@@ -17,6 +17,10 @@ COMMANDS = {
         "benchmark.cli.consistency:consistency",
         "Error consistency (kappa) of two observers, or of all.",
     ),
+    "gallery": (
+        "benchmark.cli.gallery:gallery",
+        "Input gradients of several models side by side, as a PNG.",
+    ),
     "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),
     "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
     "import": (

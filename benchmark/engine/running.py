@@ -21,7 +21,6 @@ from benchmark.engine.walking import (
     Walk,
     failure_line,
 )
-from benchmark.errors import BenchError
 from benchmark.keys import observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
@@ -195,9 +194,9 @@ class _Run:
                 mirror=self.settings.mirror,
                 device=self.options.device,
             )
-        except (BenchError, RuntimeError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the boundary of one model's loading: recorded
             for task in wanted:
-                self._record(None, task, "failed", str(error))
+                self._record(None, task, "failed", str(error) or type(error).__name__)
             return None
         resident = Resident(
             card.name, observer if isinstance(observer, IdealObserver) else _unfed(observer)
@@ -276,8 +275,10 @@ class _Run:
             return
         try:
             fresh = scorer.observer(answered.observations, task.plan.missing)
-        except (BenchError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            self._record(answered.row, task, "failed", f"scoring failed: {error}")
+        except Exception as error:  # noqa: BLE001 - the boundary of one scoring: recorded
+            self._record(
+                answered.row, task, "failed", f"scoring failed: {error or type(error).__name__}"
+            )
             return
         self._record(answered.row, task, "done" if fresh or answered.worked else "cached", "")
 

@@ -123,9 +123,7 @@ class Scorer:
 
     def _target(self, observer: int, space: str, sets: Sets, keys: tuple[str, ...]) -> ScoreSet:
         suite = self.suite
-        return ScoreSet(
-            observer, suite.name, suite.version, space, score_code(suite), dict(sets), keys
-        )
+        return ScoreSet(observer, suite.name, suite.version, space, self._code, dict(sets), keys)
 
     def _put(self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers]) -> None:
         suite = self.suite
