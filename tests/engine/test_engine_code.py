@@ -1,6 +1,8 @@
 """What a code digest sees: classes, cached functions, constants of other modules, local imports."""
 
-import sys
+import importlib
+import itertools
+import re
 import textwrap
 
 import pytest
@@ -50,26 +52,23 @@ CHANGES = {
     "behind a method": ("return 3", "return 30"),
     "imported late": ("return 4", "return 40"),
 }
+NUMBERS = itertools.count()  # a package's name is used once, as Python keeps what it imported
 
 
 @pytest.fixture
 def digest_of(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    made = []
 
     def digest_of(old="", new=""):
         """The digest of `observe` where `old` in the helper reads `new`; each in a package of its own name."""
-        made.append(f"toypackage{len(made)}")
-        folder = tmp_path / made[-1]
+        package = f"toypackage{next(NUMBERS)}"
+        folder = tmp_path / package
         folder.mkdir()
         (folder / "__init__.py").write_text("")
         for name, text in BASE.items():
-            code = textwrap.dedent(text).replace("PACKAGE", made[-1])
+            code = textwrap.dedent(text).replace("PACKAGE", package)
             (folder / name).write_text(code.replace(old, new) if old else code)
-        module = __import__(f"{made[-1]}.suite", fromlist=["observe"])
-        names = sorted(n for n in sys.modules if n.startswith(made[-1]))
-        assert names
-        return code_digest(module.observe)
+        return code_digest(importlib.import_module(f"{package}.suite").observe)
 
     return digest_of
 
@@ -82,7 +81,7 @@ def _anonymous(monkeypatch):
     monkeypatch.setattr(
         keys,
         "digest",
-        lambda value: plain(__import__("re").sub(r"toypackage\d+", "p", repr(value))),
+        lambda value: plain(re.sub(r"toypackage\d+", "p", repr(value))),
     )
 
 
