@@ -22,7 +22,6 @@ from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stimuli.digests import set_digest, text_digest
 from benchmark.stimuli.names import WNID, stimulus_id
-from registry.geometry import centre_crop, shorter_side
 
 if TYPE_CHECKING:
     from benchmark.contracts import Transform
@@ -97,6 +96,11 @@ class Degraded:
 
 def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """[H, W, 3] uint8 -> the central [224, 224, 3] after scaling the shorter side to 256 (bilinear, antialiased)."""
+    from registry.geometry import (  # brings Pillow, which reading scores does not need
+        centre_crop,
+        shorter_side,
+    )
+
     return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
 
 
