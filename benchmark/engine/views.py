@@ -20,24 +20,12 @@ from registry.labels import Grouping, decide
 NEAR_TIE = 1e-3
 
 
-class BatchView:
-    """A network on one batch. `pixels`: NCHW float32 in [0,1], before the network's own resize."""
+class _Shown:
+    """What every observer is shown of a batch: the block, the positions in it, their labels and seeds."""
 
-    def __init__(
-        self,
-        feed: Feed,
-        block: Block,
-        index: NDArray[np.int64],
-        pixels: torch.Tensor,
-        grouping: Grouping,
-        seed: int,
-    ) -> None:
+    def __init__(self, block: Block, index: NDArray[np.int64], seed: int) -> None:
         self.block = block
         self.index = index
-        self.categories = grouping.categories
-        self._feed = feed
-        self._pixels = pixels
-        self._grouping = grouping
         self._seed = seed
 
     @cached_property
@@ -49,6 +37,25 @@ class BatchView:
     def seeds(self) -> NDArray[np.uint64]:
         """One seed per stimulus."""
         return seeds_of(self.block.stimuli, self.index, self._seed)
+
+
+class BatchView(_Shown):
+    """A network on one batch. `pixels`: NCHW float32 in [0,1], before the network's own resize."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        block: Block,
+        index: NDArray[np.int64],
+        pixels: torch.Tensor,
+        grouping: Grouping,
+        seed: int,
+    ) -> None:
+        super().__init__(block, index, seed)
+        self.categories = grouping.categories
+        self._feed = feed
+        self._pixels = pixels
+        self._grouping = grouping
 
     @cached_property
     def images(self) -> torch.Tensor:
@@ -87,7 +94,7 @@ class BatchView:
         return np.asarray(decide(logits, self._grouping)[0].cpu(), dtype=np.float32)
 
 
-class IdealView:
+class IdealView(_Shown):
     """An ideal observer on one batch: answers from labels; it has neither logits nor gradients."""
 
     def __init__(
@@ -98,21 +105,9 @@ class IdealView:
         categories: tuple[str, ...],
         seed: int,
     ) -> None:
-        self.block = block
-        self.index = index
+        super().__init__(block, index, seed)
         self.categories = categories
         self._observer = observer
-        self._seed = seed
-
-    @cached_property
-    def labels(self) -> Mapping[str, Array]:
-        """Label columns of the batch."""
-        return {name: values[self.index] for name, values in self.block.stimuli.labels.items()}
-
-    @cached_property
-    def seeds(self) -> NDArray[np.uint64]:
-        """One seed per stimulus."""
-        return seeds_of(self.block.stimuli, self.index, self._seed)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
