@@ -45,7 +45,7 @@ class Stimuli:
     digest: str
     space: str
     ids: tuple[str, ...]
-    items: tuple[str, ...]
+    items: Sequence[str]
     labels: Mapping[str, Array]
     decode: Callable[[int], NDArray[np.uint8]]
     mask: Callable[[int], NDArray[np.bool_]] | None = None
@@ -98,6 +98,12 @@ class Shelf(Protocol):
 
     def find(self, role: str) -> Stimuli:
         """The set for a role ("cue-conflict", "edges", ...). Raises MissingStimuli with the remedy."""
+
+    def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
+        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order.
+
+        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one.
+        """
 
 
 class View(Protocol):

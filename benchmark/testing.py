@@ -26,6 +26,7 @@ CATEGORIES = (
     "chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck",
 )  # fmt: skip
 TOY_SIZE, TOY_SIDE = 32, 32
+TOY_CELLS = ("gaussian_noise/1", "fog/5")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,15 @@ class ToyShelf:
         """The toy set of a role; the same one every time."""
         return self.asked.setdefault(role, toy_stimuli(role, self.space))
 
+    def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
+        """Six random pictures of 256 x 256 px; the same ones every time, others for another role."""
+        made = np.random.default_rng(list(role.encode()))
+        return tuple(made.integers(0, 256, (256, 256, 3), dtype=np.uint8) for _ in range(6))
+
+    def parts(self, role: str) -> Mapping[str, Stimuli]:
+        """Two toy cells of every role that lies in several folders."""
+        return {cell: self.find(f"{role} {cell}") for cell in TOY_CELLS}
+
 
 def toy_stimuli(role: str, space: str = "geirhos16", size: int = TOY_SIZE) -> Stimuli:
     """A labelled set of random images: columns category, shape (= category) and texture (mostly another)."""
@@ -107,6 +117,8 @@ class ToyView:
         self.block = block
         self.index = index
         self.categories = CATEGORIES
+        self.outputs = tuple((column,) for column in range(len(CATEGORIES)))
+        self.batch = 8
 
     @cached_property
     def labels(self) -> Mapping[str, Array]:
@@ -151,6 +163,10 @@ class ToyView:
             pooled.shape[1], 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64
         )
         return (pooled.tanh() @ weights).float()
+
+    def mask(self, position: int) -> NDArray[np.bool_]:
+        """The toy mask of a position."""
+        return _toy_mask(position)
 
 
 def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
