@@ -99,6 +99,12 @@ class Shelf(Protocol):
     def find(self, role: str) -> Stimuli:
         """The set for a role ("cue-conflict", "edges", ...). Raises MissingStimuli with the remedy."""
 
+    def parts(self, role: str) -> Mapping[str, Stimuli]:
+        """The sets of a role that lies in several folders: `parts("imagenet-c")["gaussian_noise/3"]`.
+
+        Raises MissingStimuli with the remedy.
+        """
+
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
         """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order.
 
@@ -107,7 +113,9 @@ class Shelf(Protocol):
 
 
 class View(Protocol):
-    """What a suite sees of one batch. Lazy fields are computed at most once and shared by all suites."""
+    """What a suite sees of one chunk: at most CHUNK stimuli. Lazy fields are computed at most once, in device
+    batches, and shared by all suites. A suite's own forward passes go in parts of `batch` images.
+    """
 
     @property
     def block(self) -> Block:
@@ -115,11 +123,15 @@ class View(Protocol):
 
     @property
     def index(self) -> NDArray[np.int64]:
-        """Positions of the batch in `block.stimuli`."""
+        """Positions of the chunk in `block.stimuli`."""
+
+    @property
+    def batch(self) -> int:
+        """How many images the device takes at once, found by tuning or given by the user."""
 
     @property
     def labels(self) -> Mapping[str, Array]:
-        """Label columns of the batch."""
+        """Label columns of the chunk."""
 
     @property
     def seeds(self) -> NDArray[np.uint64]:
@@ -128,6 +140,10 @@ class View(Protocol):
     @property
     def categories(self) -> tuple[str, ...]:
         """Names of the decision space, in order."""
+
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """outputs[c]: the columns of `logits` whose mean probability answers for `categories[c]`."""
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -148,6 +164,11 @@ class View(Protocol):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The network on other images (attacks, gradients): NCHW in [0,1] -> float32 logits."""
 
+    def mask(self, position: int) -> NDArray[np.bool_]:
+        """The object mask of any position of `block.stimuli` as the network's input shows it: [h, w] of `images`,
+        through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks.
+        """
+
 
 @dataclass(frozen=True)
 class Trials:
@@ -156,10 +177,12 @@ class Trials:
     Where the stimuli have a label column "condition" (one set, many conditions), it stands for the block's.
 
     A column that a block does not have is filled with "" (text) or NaN (numbers).
+    missing: role -> why there are no trials of it; training: the recipe tags of the observer's card.
     """
 
     columns: Mapping[str, Array]
     missing: Mapping[str, str] = field(default_factory=dict)
+    training: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
@@ -252,6 +275,14 @@ class Suite:
     no ratio of sums: (a, b, name -> trials of each reference)."""
     passes: float = 1.0
     """Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run."""
+    variants: Mapping[str, Suite] = field(default_factory=dict)
+    """Other protocols of this suite by name, each a whole suite called "NAME:VARIANT" with boards of its own."""
+    sequential: Callable[[float], Suite] | None = None
+    """The variant "NAME:within-X" that samples a condition only until its interval is at most +-X wide."""
+    settled: Callable[[Any, Trials], bool] | None = None
+    """Whether one block needs no further trials: (config, its trials so far), asked after every stored chunk."""
+    seen: Callable[[Sequence[str], Trials], Array] | None = None
+    """[n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials)."""
 
     @property
     def headline(self) -> Metric:

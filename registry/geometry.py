@@ -95,6 +95,11 @@ def present_mask(
     return pixels.astype(np.bool_)
 
 
+def resized_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask [h, w] at another size (height, width), nearest neighbour."""
+    return _resized(mask.astype(np.uint8), (size[1], size[0]), "nearest").astype(np.bool_)
+
+
 def fit(batch: Tensor, preprocess: Preprocess) -> Tensor:
     """Bring a batch [n, 3, h, w] in [0,1] to the network's input, where it takes one size only.
 

@@ -1,6 +1,6 @@
-"""Views: what a suite sees of one batch, lazily, each thing computed at most once."""
+"""Views: what a suite sees of one chunk, lazily, each thing computed at most once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NoReturn
 
@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Block
+from benchmark.contracts import CHUNK, Array, Block
 from benchmark.engine.tuning import Feed
-from benchmark.errors import ModelFailure
+from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.sets import seeds_of
+from registry.geometry import present_mask, resized_mask
 from registry.ideal import IdealObserver
 from registry.labels import Grouping, decide
 
@@ -21,7 +22,7 @@ NEAR_TIE = 1e-3
 
 
 class _Shown:
-    """What every observer is shown of a batch: the block, the positions in it, their labels and seeds."""
+    """What every observer is shown of a chunk: the block, the positions in it, their labels and seeds."""
 
     def __init__(self, block: Block, index: NDArray[np.int64], seed: int) -> None:
         self.block = block
@@ -30,7 +31,7 @@ class _Shown:
 
     @cached_property
     def labels(self) -> Mapping[str, Array]:
-        """Label columns of the batch."""
+        """Label columns of the chunk."""
         return {name: values[self.index] for name, values in self.block.stimuli.labels.items()}
 
     @cached_property
@@ -39,8 +40,11 @@ class _Shown:
         return seeds_of(self.block.stimuli, self.index, self._seed)
 
 
-class BatchView(_Shown):
-    """A network on one batch. `pixels`: NCHW float32 in [0,1], before the network's own resize."""
+class NetworkView(_Shown):
+    """A network on one chunk, seen in device batches of `batch` images.
+
+    pixels: NCHW before the network's own resize, uint8 or float32 in [0,1]; device: where the network is.
+    """
 
     def __init__(
         self,
@@ -50,23 +54,29 @@ class BatchView(_Shown):
         pixels: torch.Tensor,
         grouping: Grouping,
         seed: int,
+        *,
+        batch: int = CHUNK,
+        device: str = "cpu",
     ) -> None:
         super().__init__(block, index, seed)
         self.categories = grouping.categories
+        self.outputs = grouping.indices
+        self.batch = batch
         self._feed = feed
         self._pixels = pixels
         self._grouping = grouping
+        self._device = device
 
     @cached_property
     def images(self) -> torch.Tensor:
-        """NCHW in [0,1] at the network's input."""
-        return self._feed.model.fit(self._pixels)
+        """NCHW in [0,1] at the network's input, the whole chunk."""
+        return torch.cat([self._input(part) for part in self._parts()])
 
     @cached_property
     def logits(self) -> torch.Tensor:
         """[n, classes] float32, finite."""
         with torch.inference_mode():
-            logits = self._feed.run(self.images).float()
+            logits = torch.cat([self._feed.run(self._input(p)).float() for p in self._parts()])
         if not bool(torch.isfinite(logits).all()):
             raise ModelFailure(_not_finite(self, logits))
         return logits
@@ -88,14 +98,34 @@ class BatchView(_Shown):
         """The tuned network on other images; differentiable."""
         return self._feed.run(images)
 
+    def mask(self, position: int) -> NDArray[np.bool_]:
+        """The object mask of a position of the stimuli, [h, w] of the network's input."""
+        stimuli, preprocess = self.block.stimuli, self._feed.model.preprocess
+        if stimuli.mask is None:
+            raise MissingStimuli(f"'{stimuli.name}' has no object masks")
+        fixed = (preprocess.size, preprocess.size)
+        size = fixed if preprocess.fixed_size else tuple(self._pixels.shape[-2:])
+        shown = present_mask(stimuli.mask(position), preprocess, self.block.presentation)
+        return shown if shown.shape == size else resized_mask(shown, (size[0], size[1]))
+
+    def _parts(self) -> Iterator[slice]:
+        return (slice(i, i + self.batch) for i in range(0, len(self.index), self.batch))
+
+    def _input(self, part: slice) -> torch.Tensor:
+        """A part of the chunk at the network's input."""
+        pixels = unit(self._pixels[part].to(self._device, non_blocking=True))
+        return self._feed.model.fit(pixels)
+
     def _plainly(self, row: int) -> NDArray[np.float32]:
         with torch.inference_mode():
-            logits = self._feed.model.forward(self.images[row : row + 1].contiguous())
+            logits = self._feed.model.forward(self._input(slice(row, row + 1)).contiguous())
         return np.asarray(decide(logits, self._grouping)[0].cpu(), dtype=np.float32)
 
 
 class IdealView(_Shown):
-    """An ideal observer on one batch: answers from labels; it has neither logits nor gradients."""
+    """An ideal observer on one chunk: answers from labels; it has neither logits nor gradients."""
+
+    batch = CHUNK
 
     def __init__(
         self,
@@ -127,12 +157,22 @@ class IdealView(_Shown):
         )
 
     logits = images
+    outputs = images
+
+    def mask(self, position: int) -> NoReturn:  # noqa: ARG002 - the contract's signature
+        """Ideal observers see labels, not pixels."""
+        raise ModelFailure("an ideal observer sees no masks: the suite must state what it needs")
 
     def forward(self, images: torch.Tensor) -> NoReturn:  # noqa: ARG002 - the contract's signature
         """Ideal observers are not networks."""
         raise ModelFailure(
             "an ideal observer has no forward pass: the suite must state that it needs gradients"
         )
+
+
+def unit(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 pixels as float32 in [0,1]; floating-point pixels as they are."""
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
 def chosen(categories: Sequence[str], probabilities: NDArray[np.float32]) -> Array:
@@ -149,7 +189,7 @@ def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.flatnonzero(first - second <= NEAR_TIE * first)
 
 
-def _not_finite(view: BatchView, logits: torch.Tensor) -> str:
+def _not_finite(view: NetworkView, logits: torch.Tensor) -> str:
     rows = torch.nonzero(~torch.isfinite(logits).all(dim=1))[:, 0].cpu().numpy()
     names = _first([view.block.stimuli.ids[i] for i in view.index[rows]])
     return (

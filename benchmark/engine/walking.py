@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import CHUNK, Array, Block, Suite, View
 from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
 from benchmark.engine.tuning import Feed, working_threads
-from benchmark.engine.views import BatchView, IdealView
+from benchmark.engine.views import IdealView, NetworkView, unit
 from benchmark.errors import BenchError, ModelFailure
 from benchmark.keys import block_key
 from benchmark.stimuli.sets import seeds_of
@@ -143,7 +143,7 @@ class Walk:
         if block.transform is None:
             return pixels
         seeds = seeds_of(block.stimuli, index, self.seed)
-        return block.transform.apply(_unit(pixels.to(self.device)), seeds)
+        return block.transform.apply(unit(pixels.to(self.device)), seeds)
 
     def _answer(
         self,
@@ -154,33 +154,19 @@ class Walk:
     ) -> list[Chunk]:
         """One observer's answers under every suite that asks; those whose work failed are left out."""
         resident = jobs[0].resident
-        parts: dict[str, list[dict[str, Array]]] = {job.key: [] for job in jobs}
-        start = 0
-        while start < len(index):
-            part = slice(start, min(start + resident.batch, len(index)))
+        while True:
             try:
                 with working_threads(_threads(resident)):
-                    answers = self._batch(jobs, index[part], pixels, part)
+                    answers = self._columns(jobs, index, pixels)
+                break
             except RuntimeError as error:
                 self._back_off(resident, error)
-                continue
-            for key, answer in answers.items():
-                parts[key].append(answer)
-            start = part.stop
-        return [
-            Chunk(job.key, chunk, int(index[0]), _joined(parts[job.key]))
-            for job in jobs
-            if not job.failed
-        ]
+        return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
 
-    def _batch(
-        self,
-        jobs: Sequence[Job],
-        index: NDArray[np.int64],
-        pixels: torch.Tensor | None,
-        part: slice,
+    def _columns(
+        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None
     ) -> dict[str, dict[str, Array]]:
-        """Answers to one batch by observation key. Only running out of memory is raised."""
+        """Answers to one chunk by observation key. Only running out of memory is raised."""
         views: dict[str, View] = {}
         answers: dict[str, dict[str, Array]] = {}
         for job in jobs:
@@ -188,7 +174,7 @@ class Walk:
                 continue
             try:
                 if job.space not in views:
-                    views[job.space] = self._view(job, index, pixels, part)
+                    views[job.space] = self._view(job, index, pixels)
                 answers[job.key] = _observed(job, views[job.space])
             except Exception as error:
                 if _out_of_memory(error):
@@ -209,26 +195,29 @@ class Walk:
             f"{resident.name}: out of memory, going on with batches of {resident.batch}"
         )
 
-    def _view(
-        self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, part: slice
-    ) -> View:
-        observer = job.resident.observer
+    def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None) -> View:
+        resident = job.resident
+        observer = resident.observer
         if isinstance(observer, IdealObserver):
             return IdealView(observer, job.block, index, label_space(job.space).classes, self.seed)
         if pixels is None:
             raise ModelFailure("no pixels for a network")
         grouping = observer.model.labels.groupings[job.space]
-        batch = _unit(pixels[part].to(self.device, non_blocking=True))
-        return BatchView(observer, job.block, index, batch, grouping, self.seed)
+        return NetworkView(
+            observer,
+            job.block,
+            index,
+            pixels,
+            grouping,
+            self.seed,
+            batch=resident.batch,
+            device=self.device,
+        )
 
 
 def _threads(resident: Resident) -> int:
     observer = resident.observer
     return observer.tuning.threads if isinstance(observer, Feed) else torch.get_num_threads()
-
-
-def _unit(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -273,10 +262,6 @@ def _observed(job: Job, view: View) -> dict[str, Array]:
                 f"suite '{job.suite.name}' returned {values.shape} for column '{name}' of {len(view.index)} trials"
             )
     return columns
-
-
-def _joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:

@@ -10,7 +10,7 @@ import torch
 
 from benchmark.contracts import Block, Trials
 from benchmark.engine.tuning import Feed, Tuning, feed
-from benchmark.engine.views import BatchView
+from benchmark.engine.views import NetworkView
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
 from registry.cards import builtin_cards
@@ -39,7 +39,7 @@ class World:
         grouping = self.feed.model.labels.groupings["world16"]
         block = Block(self.stimuli, presentation="card", role="natural")
         for index in torch.arange(len(self.pixels)).split(batch):
-            yield BatchView(shown, block, index.numpy(), self.pixels[index], grouping, 0)
+            yield NetworkView(shown, block, index.numpy(), self.pixels[index], grouping, 0)
 
     def trials(self, config=SUITE.config, batch=32, run=None):
         parts = [SUITE.observe(config, view) for view in self.views(batch, run)]

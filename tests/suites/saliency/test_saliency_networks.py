@@ -10,7 +10,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from benchmark.contracts import Block
 from benchmark.engine.tuning import Tuning, feed
-from benchmark.engine.views import BatchView
+from benchmark.engine.views import NetworkView
 from benchmark.settings import read_settings
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
@@ -47,7 +47,7 @@ def seen(model, shown, batch=16, config=QUICK):
     parts = []
     for index in np.array_split(np.arange(len(shown.stimuli)), -(-len(shown.stimuli) // batch)):
         images = model.prepare([shown.stimuli.decode(int(i)) for i in index], "whole")
-        view = BatchView(inlet, shown, index, images, grouping, 0)
+        view = NetworkView(inlet, shown, index, images, grouping, 0)
         parts.append(SUITE.observe(config, view))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
