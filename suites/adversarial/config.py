@@ -5,7 +5,7 @@ a smaller change per pixel on a larger input, so L2 numbers compare networks of 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 NormName = Literal["linf", "l2", "l1"]
 LossName = Literal["ce", "margin", "dlr"]
@@ -46,12 +46,64 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Apgd:
+    """Auto-PGD (Croce & Hein 2020): no step size to choose. targets as in `Stage`; every target and restart begins at
+    a random point."""
+
+    loss: LossName
+    steps: int = 100
+    targets: int = 0
+    restarts: int = 1
+
+    @property
+    def name(self) -> str:
+        """`apgd-ce`, `apgd-dlr-targeted`."""
+        return f"apgd-{self.loss}" + ("-targeted" if self.targets else "")
+
+
+@dataclass(frozen=True)
+class Square:
+    """Square attack (Andriushchenko et al. 2020): at most `queries` forward passes and no gradient. one_in: tried on
+    one image in so many, chosen by the images' seeds; last: at the largest epsilon only; norms: where it is tried."""
+
+    queries: int = 5000
+    one_in: int = 1
+    last: bool = False
+    norms: tuple[NormName, ...] = ("linf", "l2")
+
+    @property
+    def name(self) -> str:
+        """`square`."""
+        return "square"
+
+
+@dataclass(frozen=True)
+class Library:
+    """An attack of an optional package by its name there: ("foolbox", "LinfDeepFoolAttack"), ("autoattack",
+    "standard"). options: keyword arguments."""
+
+    package: Literal["autoattack", "foolbox"]
+    attack: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`foolbox:LinfDeepFoolAttack`."""
+        return f"{self.package}:{self.attack}"
+
+
+Attack = Apgd | Square | Library
+
+
+@dataclass(frozen=True)
 class Config:
-    """One protocol. images: at most so many, evenly spaced over the set (None: all); far_steps: steps of each stage
-    at the threat's `far` epsilon."""
+    """One protocol. stages: PGD along the whole sweep; attacks: what is tried on the images that are still standing,
+    at every epsilon in turn; images: at most so many, evenly spaced over the set (None: all); far_steps: steps of each
+    stage at the threat's `far` epsilon."""
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]
+    attacks: tuple[Attack, ...] = ()
     images: int | None = 192
     far_steps: int = 10
 
