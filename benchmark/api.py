@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, UnknownName, unknown_name
-from benchmark.plugins import SuiteShelf, find_suites, select_suites
+from benchmark.plugins import (
+    SuiteShelf,
+    find_suites,
+    scored_suites,
+    select_suites,
+    sequential_suites,
+)
 from benchmark.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -39,7 +45,9 @@ DEFAULT_MODELS = "bundled"
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it."""
+    """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
+    precision_target: sample each condition only until its interval is at most +-so wide, where a suite can.
+    """
 
     models: str = DEFAULT_MODELS
     suites: str = "all"
@@ -49,6 +57,7 @@ class RunRequest:
     batch: int | None = None
     compile: bool = False
     seed: int = 0
+    precision_target: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,8 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
 
     shelf = find_suites()
     suites = select_suites(request.suites, shelf)
+    if request.precision_target is not None:
+        suites = sequential_suites(suites, request.precision_target)
     if request.limit is not None and request.limit < 1:
         raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
     cards = choose_cards(request.models, settings)
@@ -148,19 +159,35 @@ def rank(
 
     settings = read_settings(db)
     shelf = find_suites()
-    chosen = select_suites(suite or "all", shelf)
-    if by is not None and not any(by in {m.name for m in s.metrics} for s in chosen):
-        raise unknown_name(
-            "metric", by, {m.name for s in chosen for m in s.metrics}, "`bench suites show NAME`."
-        )
     found: list[Board] = []
     with reading(settings) as store:
+        chosen = _suites(store, suite, shelf)
+        if by is not None and not any(by in {m.name for m in s.metrics} for s in chosen):
+            raise unknown_name(
+                "metric",
+                by,
+                {m.name for s in chosen for m in s.metrics},
+                "`bench suites show NAME`.",
+            )
         sets = _notes(store)
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
                 rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
                 found += boards(rows, one, sets, by=by)
     return found
+
+
+def _suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
+    """Suites by name; without one (or "all") the plain ones and every variant that has scores."""
+    if pattern and pattern != "all":
+        return select_suites(pattern, shelf)
+    return scored_suites(store.suites(), shelf)
+
+
+def known_suites(*, db: str | None = None) -> list[Suite]:
+    """The plain suites and every variant that has scores in the leaderboard."""
+    with reading(read_settings(db)) as store:
+        return _suites(store, None, find_suites())
 
 
 def _matching(rows: Sequence[ScoreRow], pattern: str | None) -> Sequence[ScoreRow]:
@@ -225,7 +252,7 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
     settings = read_settings(db)
     found: list[Comparison] = []
     with reading(settings) as store:
-        for one in select_suites(suite or "all", shelf):
+        for one in _suites(store, suite, shelf):
             found += _compare_under(store, one, a, b)
     if not found:
         raise BenchError(
@@ -301,10 +328,9 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     from benchmark.engine.scoring import Scorer
     from benchmark.store import open_store
 
-    suites = select_suites(suite or "all", find_suites())
     settings = read_settings(db)
-    with reading(settings):  # a missing leaderboard is an error, not a new one
-        pass
+    with reading(settings) as store:  # a missing leaderboard is an error, not a new one
+        suites = _suites(store, suite, find_suites())
     with open_store(settings.db) as store:
         number = store.begin_run("bench rescore", environment("none", 1))
         made = sum(Scorer(store, number, one).again() for one in suites)

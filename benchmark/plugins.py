@@ -1,12 +1,16 @@
 """Suites are found through the entry-point group `bench.suites`: ours and a third party's the same way."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from benchmark.contracts import Suite
-from benchmark.errors import PluginError, unknown_name
+from benchmark.errors import PluginError, UnknownName, unknown_name
 
 GROUP = "bench.suites"
+#: NAME:within-0.01 samples each condition until its interval is at most +-0.01 wide.
+WITHIN = "within-"
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,59 @@ def find_suites() -> SuiteShelf:
 
 
 def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:
-    """`all`, or names separated by commas. A broken suite that is asked for by name is an error."""
+    """`all` (no variants), or names separated by commas, variants as NAME:VARIANT. A broken suite that is asked
+    for by name is an error.
+    """
     if pattern == "all":
         return list(shelf.suites.values())
-    return [_named(name.strip(), shelf) for name in pattern.split(",") if name.strip()]
+    return [named_suite(name.strip(), shelf) for name in pattern.split(",") if name.strip()]
 
 
-def _named(name: str, shelf: SuiteShelf) -> Suite:
-    if name in shelf.broken:
-        raise PluginError(f"suite '{name}': {shelf.broken[name]}")
-    if name not in shelf.suites:
-        raise unknown_name("suite", name, shelf.suites, "`bench suites` lists them.")
-    return shelf.suites[name]
+def named_suite(name: str, shelf: SuiteShelf) -> Suite:
+    """The suite or the variant of that name. Raises UnknownName with close matches, PluginError."""
+    plain, _, variant = name.partition(":")
+    if plain in shelf.broken:
+        raise PluginError(f"suite '{plain}': {shelf.broken[plain]}")
+    if plain not in shelf.suites:
+        raise unknown_name("suite", plain, shelf.suites, "`bench suites` lists them.")
+    suite = shelf.suites[plain]
+    if not variant:
+        return suite
+    if variant in suite.variants:
+        return suite.variants[variant]
+    if variant.startswith(WITHIN) and suite.sequential is not None:
+        return suite.sequential(_target(variant.removeprefix(WITHIN), name))
+    names = [f"{plain}:{known}" for known in suite.variants]
+    raise unknown_name("suite variant", name, names, f"`bench suites show {plain}` lists them.")
+
+
+def sequential_suites(suites: Sequence[Suite], target: float) -> list[Suite]:
+    """The suites, those that can stop early with intervals of +-`target`. PluginError where none can."""
+    made = [suite.sequential(target) if suite.sequential else suite for suite in suites]
+    if all(suite.sequential is None for suite in suites):
+        names = ", ".join(suite.name for suite in suites)
+        raise PluginError(f"--precision-target: none of {names} can stop a condition early.")
+    return made
+
+
+def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:
+    """Every plain suite, then the variants among the names of a leaderboard's suites that are known here."""
+    variants = []
+    for name in names:
+        if ":" in name:
+            with suppress(UnknownName, PluginError):
+                variants.append(named_suite(name, shelf))
+    return [*shelf.suites.values(), *variants]
+
+
+def _target(text: str, name: str) -> float:
+    try:
+        target = float(text)
+    except ValueError:
+        target = 0.0
+    if not 0 < target < 0.5:
+        raise PluginError(f"suite '{name}': expected {WITHIN} and a number between 0 and 0.5.")
+    return target
 
 
 def _load(entry: EntryPoint) -> Suite:
@@ -55,4 +100,7 @@ def _load(entry: EntryPoint) -> Suite:
         raise PluginError(f"expected a benchmark.contracts.Suite, got {type(suite).__name__}")
     if suite.name != entry.name:
         raise PluginError(f"the suite calls itself '{suite.name}', its entry point '{entry.name}'")
+    for name, variant in suite.variants.items():
+        if variant.name != f"{suite.name}:{name}":
+            raise PluginError(f"its variant '{name}' calls itself '{variant.name}'")
     return suite

@@ -61,11 +61,10 @@ def show(observer: str, db: str | None) -> int:
     """Every score of one observer, with intervals, reasons and where the numbers come from."""
     from benchmark import api
     from benchmark.leaderboard.render import render_show
-    from benchmark.plugins import find_suites
 
     console = wide_console()
     rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
-    suites = list(find_suites().suites.values())
+    suites = api.known_suites(db=db)
     console.print(render_show(rows, sets, console.width, suites))
     for line in api.provenance_lines(rows, db=db):
         click.echo(line)
@@ -81,11 +80,8 @@ def compare(a: str, b: str, suite: str | None, db: str | None) -> int:
     """Paired tests of A against B on the stimuli that both answered, Holm-adjusted."""
     from benchmark import api
     from benchmark.leaderboard.render import render_comparison
-    from benchmark.plugins import find_suites
 
-    titles = {
-        metric.name: metric.title for s in find_suites().suites.values() for metric in s.metrics
-    }
+    titles = {metric.name: metric.title for s in api.known_suites(db=db) for metric in s.metrics}
     console = wide_console()
     found = api.compare(a, b, suite=suite, db=db)
     console.print(render_comparison(found, a, b, console.width, titles))

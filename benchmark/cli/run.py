@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Model names, globs or comma lists; repeatable.",
 )
-@click.option("--suite", "-s", default="all", show_default=True, metavar="NAME|all")
+@click.option("--suite", "-s", default="all", show_default=True, metavar="NAME[:VARIANT]|all")
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set."
 )
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     default=0,
     show_default=True,
     help="Seed of everything random; one stream per stimulus.",
+)
+@click.option(
+    "--precision-target",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    metavar="X",
+    help="Stop sampling a condition when its interval is at most +-X wide (suites that can).",
 )
 @click.option(
     "--dry-run",
@@ -59,6 +65,7 @@ def run(
     batch_size: str,
     compile_model: bool,
     seed: int,
+    precision_target: float | None,
     dry_run: bool,
     strict: bool,
     quiet: bool,
@@ -81,6 +88,7 @@ def run(
         batch=_batch(batch_size),
         compile=compile_model,
         seed=seed,
+        precision_target=precision_target,
     )
     prepared = api.prepare(request, read_settings(db))
     _broken(prepared)

@@ -43,6 +43,10 @@ def show_suite(name: str) -> int:
             click.echo(
                 f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}; on {metric.role}]"
             )
+        for variant in suite.variants.values():
+            click.echo(f"variant {variant.name}: {variant.summary}")
+        if suite.sequential is not None:
+            click.echo("stops early with --precision-target X")
     return 0
 
 

@@ -198,6 +198,9 @@ class _Run:
             for task in wanted:
                 self._record(None, task, "failed", str(error) or type(error).__name__)
             return None
+        wanted = [task for task in wanted if not self._lacks_gradients(observer, task)]
+        if not wanted:
+            return None
         resident = Resident(
             card.name, observer if isinstance(observer, IdealObserver) else _unfed(observer)
         )
@@ -213,12 +216,21 @@ class _Run:
         self._record(None, task, "not applicable", task.reason)
         return True
 
+    def _lacks_gradients(self, observer: LoadedModel | IdealObserver, task: Task) -> bool:
+        if isinstance(observer, IdealObserver) or observer.gradients:
+            return False
+        if task.suite.needs != "gradients":
+            return False
+        reason = f"no gradient reaches the input of an exported program such as {task.card.arch}"
+        self._record(None, task, "not applicable", reason)
+        return True
+
     def _jobs(self, loaded: Loaded, task: Task) -> Iterator[Job]:
         for block in task.plan.blocks:
             key = observation_key(loaded.identity, block, task.suite, self.options.policy)
             there = self.store.chunks(key)
             chunks = frozenset(range(chunk_count(block.stimuli))) - there
-            if chunks:
+            if chunks and not self.store.complete(key):
                 if not there:
                     self._put(loaded, task, key)
                 yield Job(loaded.resident, task.suite, task.space, block, key, chunks)

@@ -55,7 +55,8 @@ class Scorer:
         target = self._target(first.observer, first.space, sets, (*keys, *_keys_of(peers)))
         if self.store.has_scores(target):
             return False
-        self._put(target, self.store.trials(keys, missing), peers)
+        trials = self.store.trials(keys, missing)
+        self._put(target, replace(trials, training=training_of(self.store, name)), peers)
         return True
 
     def imported(self) -> int:
@@ -122,8 +123,11 @@ class Scorer:
         return {name: one.trials for name, one in found.items() if name not in names}
 
     def _target(self, observer: int, space: str, sets: Sets, keys: tuple[str, ...]) -> ScoreSet:
-        suite = self.suite
-        return ScoreSet(observer, suite.name, suite.version, space, self._code, dict(sets), keys)
+        suite, code = self.suite, self._code
+        if suite.seen is not None:  # then scores depend on what the card says of the training, too
+            names = {row.id: row.name for row in self.store.observers()}
+            code = digest([code, training_of(self.store, names.get(observer, ""))])
+        return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
 
     def _put(self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers]) -> None:
         suite = self.suite
@@ -175,7 +179,8 @@ class Scorer:
             trials = restricted(self.store, found, sets)
             if trials is not None:
                 keys = tuple(found[role].key for role in sorted(_roles(trials)))
-                yield name, Answers(trials, keys, kinds[name] == "human")
+                trained = replace(trials, training=training_of(self.store, name))
+                yield name, Answers(trained, keys, kinds[name] == "human")
 
     def _collections(self) -> list[Sets]:
         """Collections of sets that networks were shown, that people answered, and that published networks did."""
@@ -266,6 +271,13 @@ def _keys_of(peers: Mapping[str, Answers]) -> tuple[str, ...]:
     return tuple(sorted(key for one in peers.values() for key in one.keys))
 
 
+def training_of(store: Store, name: str) -> tuple[str, ...]:
+    """The recipe tags of an observer's card; none for people."""
+    card = next((row.card for row in store.observers() if row.name == name), {})
+    tags = card.get("training") or ()
+    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
+
+
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """A ratio metric over all people's trials together; the interval resamples people. None: not measured."""
     if metric.ratio is None:
@@ -297,9 +309,11 @@ def suite_trials(
     mine = [made for made in store.score_sets(suite.name) if ids.get(made.observer) == observer]
     found = imported_roles(store, suite).get(observer)
     if found:
-        return restricted(store, found, {role: one.stimuli for role, one in found.items()})
+        told = restricted(store, found, {role: one.stimuli for role, one in found.items()})
+        return told and replace(told, training=training_of(store, observer))
     if not mine:
         return None
     chosen = next((made for made in mine if like and dict(made.stimuli) == dict(like)), mine[-1])
     own = {o.key for o in store.observations(observer=observer, suite=suite.name)}
-    return store.trials(tuple(key for key in chosen.keys if key in own))
+    trials = store.trials(tuple(key for key in chosen.keys if key in own))
+    return replace(trials, training=training_of(store, observer))

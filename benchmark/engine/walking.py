@@ -81,9 +81,12 @@ class Walk:
     reporter: Reporter
     cache: Path | None = None
     decoded: int = field(default=0)
+    _settled: set[str] = field(default_factory=set)
 
     def show(self, jobs: Sequence[Job]) -> None:
         """Make every observation of `jobs`. A failure is noted on the resident; other work goes on."""
+        for job in jobs:  # a run that was cut short stops where an uninterrupted one would have
+            self._settle(job, min(job.chunks))
         for same_images in _grouped(
             jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)
         ):
@@ -100,6 +103,9 @@ class Walk:
         ]
         decoded = decoded_chunks(stimuli, wanted, self.cache)
         for chunk in chunks:
+            jobs = [job for job in jobs if not self._over(job)]
+            if not jobs:
+                break
             images: Images = []
             if chunk in wanted and any(map(_sees_pixels, jobs)):
                 try:
@@ -115,7 +121,7 @@ class Walk:
         shared: torch.Tensor | None = None
         rows: list[Chunk] = []
         for same_observer in _grouped(
-            [job for job in jobs if not job.failed], lambda job: id(job.resident)
+            [job for job in jobs if not self._over(job)], lambda job: id(job.resident)
         ):
             resident, block = same_observer[0].resident, same_observer[0].block
             try:
@@ -131,6 +137,26 @@ class Walk:
             self.reporter.advance(resident.name, len(index) * len(made))
         if rows:
             self.store.put_chunks(self.run, rows)
+            for job in jobs:
+                self._settle(job, chunk + 1)
+
+    def _over(self, job: Job) -> bool:
+        return job.failed or job.key in self._settled
+
+    def _settle(self, job: Job, chunks: int) -> None:
+        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
+        each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
+        """
+        rule = job.suite.settled
+        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self._over(job):
+            return
+        try:
+            trials = self.store.trials((job.key,))
+            if rule(job.suite.config, trials):
+                self.store.settle(self.run, job.key, len(trials))
+                self._settled.add(job.key)
+        except Exception as error:  # noqa: BLE001 - the boundary of one suite's rule
+            job.fail(error)
 
     def _pixels(
         self, block: Block, feed: Feed, index: NDArray[np.int64], images: Images

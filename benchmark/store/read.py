@@ -113,16 +113,21 @@ def chunks(connection: sa.Connection, key: str) -> set[int]:
 
 
 def complete(connection: sa.Connection, key: str) -> bool:
-    """Whether every trial of an observation is stored; False where the observation is unknown."""
-    table, observations = schema.CHUNKS, schema.OBSERVATIONS
+    """Whether every trial of an observation is stored, or as many as it was settled with; False where it is
+    unknown.
+    """
+    table, observations, settled = schema.CHUNKS, schema.OBSERVATIONS, schema.SETTLED
+    wanted = sa.func.coalesce(settled.c.n, observations.c.n)
     query = (
-        sa.select(observations.c.n, sa.func.coalesce(sa.func.sum(table.c.n), 0))
+        sa.select(wanted, sa.func.coalesce(sa.func.sum(table.c.n), 0))
+        .select_from(observations)
         .join(table, table.c.observation == observations.c.id, isouter=True)
+        .join(settled, settled.c.observation == observations.c.id, isouter=True)
         .where(observations.c.key == key)
-        .group_by(observations.c.id, observations.c.n)
+        .group_by(observations.c.id, observations.c.n, settled.c.n)
     )
     row = connection.execute(query).first()
-    return row is not None and int(row[0]) == int(row[1])
+    return row is not None and int(row[0]) <= int(row[1])
 
 
 def observations(

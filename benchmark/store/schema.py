@@ -6,7 +6,7 @@ A change here needs a numbered migration in `migrations/versions` and a higher `
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
-HEAD = "0001"  # the newest migration; tests hold it equal to the migrations folder
+HEAD = "0002"  # the newest migration; tests hold it equal to the migrations folder
 APPLICATION = "gestaltbench"
 
 #: Names for every constraint, so that later migrations can address them on both data bases.
@@ -145,6 +145,22 @@ CHUNKS = Table(
     _to("run", "runs.id"),
     Column("payload", LargeBinary, nullable=False),
     sa.PrimaryKeyConstraint("observation", "position"),
+)
+
+#: An observation with a row here asks no further trials: those that it has were enough for its suite.
+SETTLED = Table(
+    "settled",
+    METADATA,
+    Column(
+        "observation",
+        Integer,
+        ForeignKey("observations.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _to("run", "runs.id"),
+    _whole("n"),
+    _text("created"),
 )
 
 #: The long column comes last: SQLite then reads the others without walking through it.

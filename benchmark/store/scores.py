@@ -97,6 +97,12 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     return list(newest.values())
 
 
+def suites(connection: sa.Connection) -> list[str]:
+    """Names of the suites that have scores."""
+    table = schema.SCORE_SETS
+    return sorted(connection.scalars(sa.select(table.c.suite).distinct()))
+
+
 def history(connection: sa.Connection, observer: str, suite: str, metric: str) -> list[ScoreRow]:
     """Every score that a name ever had in a metric, oldest first, whatever its identity then."""
     table, names, registrations = schema.SCORE_SETS, schema.OBSERVERS, schema.REGISTRATIONS

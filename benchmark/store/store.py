@@ -120,6 +120,11 @@ class Store:
         with self._database.writing() as connection:
             write.put_chunks(connection, run, encoded)
 
+    def settle(self, run: int, key: str, n: int) -> None:
+        """The observation asks no further trials: its first `n` were enough."""
+        with self._database.writing() as connection:
+            write.settle(connection, run, key, n)
+
     def put_scores(self, run: int, made: ScoreSet, scores: Sequence[Score]) -> int:
         """A score set with its scores; its id. StoreError on NaN, and on None without a reason."""
         rows = [write.score_row(position, score) for position, score in enumerate(scores)]
@@ -166,7 +171,7 @@ class Store:
             return read.chunks(connection, key)
 
     def complete(self, key: str) -> bool:
-        """Whether every trial of the observation is stored; False for an unknown key."""
+        """Whether every trial of the observation is stored, or as many as settled it; False for an unknown key."""
         with self._database.reading() as connection:
             return read.complete(connection, key)
 
@@ -211,6 +216,11 @@ class Store:
         """The score sets of a suite that `latest_scores` shows: what was scored, from which observations."""
         with self._database.reading() as connection:
             return scores.score_sets(connection, suite)
+
+    def suites(self) -> list[str]:
+        """Names of the suites that have scores, variants included."""
+        with self._database.reading() as connection:
+            return scores.suites(connection)
 
     def outcomes(
         self, *, observer: str | None = None, suite: str | None = None, latest: bool = True

@@ -148,6 +148,16 @@ def put_chunks(
     insert_new(connection, schema.CHUNKS, rows)
 
 
+def settle(connection: sa.Connection, run: int, key: str, n: int) -> None:
+    """An observation is over with its first `n` trials; a second time is ignored."""
+    table = schema.OBSERVATIONS
+    found = connection.scalar(sa.select(table.c.id).where(table.c.key == key))
+    if found is None:
+        raise StoreError(f"there is no observation {key} to settle")
+    row = {"observation": int(found), "run": run, "n": n, "created": now()}
+    insert_new(connection, schema.SETTLED, [row])
+
+
 def _observed(connection: sa.Connection, keys: set[str]) -> dict[str, tuple[int, int, str]]:
     """key -> (id, trials, label columns as JSON)."""
     table, stimuli = schema.OBSERVATIONS, schema.STIMULI

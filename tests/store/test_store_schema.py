@@ -22,8 +22,8 @@ ADDED = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -108,8 +108,8 @@ def newer_program(tmp_path, monkeypatch):
     def install(more=""):
         folder = tmp_path / "migrations"
         shutil.copytree(MIGRATIONS, folder)
-        (folder / "versions" / "0002_country.py").write_text(ADDED.format(more=more))
-        monkeypatch.setattr(schema, "HEAD", "0002")
+        (folder / "versions" / "0003_country.py").write_text(ADDED.format(more=more))
+        monkeypatch.setattr(schema, "HEAD", "0003")
         return folder
 
     return install
@@ -123,7 +123,7 @@ def test_an_older_leaderboard_is_upgraded(url, made, newer_program):
         prepare(old, newer_program())
         with old.reading() as connection:
             assert connection.scalar(sa.text("SELECT country FROM observers")) == "unknown"
-            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0002"
+            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0003"
     with open_store(url) as store:
         assert len(store.trials(["k1"])) == 10
         with pytest.raises(StoreError, match="refers to nothing stored"):  # references still hold
@@ -140,13 +140,13 @@ def test_an_upgrade_that_fails_changes_nothing(url, made, newer_program):
             prepare(old, newer_program("1 / 0"))
         with old.reading() as connection:
             assert described(connection) == before
-            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0001"
+            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0002"
 
 
 def test_reading_an_older_leaderboard_says_what_to_do(url, newer_program):
     open_store(url).close()
     newer_program()
-    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0001.*`bench rescore`"):
+    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0002.*`bench rescore`"):
         open_store(url, write=False)
 
 

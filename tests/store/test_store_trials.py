@@ -178,3 +178,17 @@ def test_a_damaged_chunk_is_named(url, made):
         pytest.raises(StoreError, match="chunk 1 of observation k1 is damaged"),
     ):
         store.trials(["k1"])
+
+
+def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
+    with open_store(url) as store:
+        run, observer = made.world(store)
+        store.put_observation(run, made.observation("k1", observer))
+        store.put_chunks(run, [made.chunk("k1", 0)])
+        assert not store.complete("k1")
+        store.settle(run, "k1", 4)
+        store.settle(run, "k1", 9)  # the first counts
+        assert store.complete("k1")
+        assert len(store.trials(["k1"])) == 4
+        with pytest.raises(StoreError, match="no observation k9"):
+            store.settle(run, "k9", 4)
