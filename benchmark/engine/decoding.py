@@ -2,14 +2,17 @@
 
 Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
 and suite would pay it again. So chunks of equal-sized images are kept decoded, by the digest of their set: what
-is in the cache cannot be another set's pixels, and a damaged file is decoded anew.
+is in the cache cannot be another set's pixels, and a damaged file is decoded anew. Where the cache is full, the set
+that was used longest ago makes room.
 """
 
 import os
+import shutil
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ Images = list[Image]
 DECODERS = 2
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
+HEADER = 128  # bytes of a .npy file before its pixels
 
 
 def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
@@ -40,6 +44,7 @@ def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) 
     Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None.
     """
     folder = cache / stimuli.digest[:32] if cache else None
+    _mark_used(folder)
     with ThreadPoolExecutor(DECODERS) as pool:
         waiting: deque[tuple[int, Images | list[Future[Image]]]] = deque()
         for chunk in chunks:
@@ -87,7 +92,7 @@ def _keep(folder: Path, chunk: int, images: Images, whole: int) -> None:
     stack = np.stack(images)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if sum(path.stat().st_size for path in folder.parent.glob("*/*.npy")) > ALL_BYTES:
+        if not _make_room(folder, stack.nbytes + HEADER):
             return
         fresh = folder / f"{chunk:06d}.{os.getpid()}.part"
         with fresh.open("wb") as file:
@@ -95,3 +100,40 @@ def _keep(folder: Path, chunk: int, images: Images, whole: int) -> None:
         fresh.replace(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy")
     except OSError:
         return
+
+
+def _mark_used(folder: Path | None) -> None:
+    with suppress(OSError):
+        if folder is not None and folder.is_dir():
+            os.utime(folder)
+
+
+def _make_room(folder: Path, wanted: int) -> bool:
+    """Whether `wanted` more bytes fit under the limit, once other sets, oldest use first, are thrown out."""
+    sizes = {place: _size(place) for place in folder.parent.iterdir() if place.is_dir()}
+    total = sum(sizes.values()) + wanted
+    if sizes.get(folder, 0) + wanted > ALL_BYTES:
+        return False
+    others = sorted((place for place in sizes if place != folder), key=_last_used)
+    for place in others:
+        if total <= ALL_BYTES:
+            break
+        shutil.rmtree(place, ignore_errors=True)
+        total -= sizes[place] - _size(place)
+    return total <= ALL_BYTES
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the chunks in a set's folder; one that another process has just removed counts as empty."""
+    total = 0
+    for path in folder.glob("*.npy"):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _last_used(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,11 +1,13 @@
 """Decoded chunks: in order, at most two ahead, kept on disk, and never another set's or a damaged file's pixels."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
 
 from benchmark.contracts import CHUNK, Stimuli
+from benchmark.engine import decoding
 from benchmark.engine.decoding import decoded_chunks
 
 
@@ -80,3 +82,40 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert values(decoded_chunks(stimuli(3, Decode()), [0], blocked)) == [[0, 1, 2]]
+
+
+def kept_sets(cache):
+    return {place.name[0] for place in cache.iterdir() if any(place.glob("*.npy"))}
+
+
+def test_the_sets_used_longest_ago_make_room(tmp_path, monkeypatch):
+    def show(letter):
+        return values(decoded_chunks(stimuli(4, Decode(), digest=letter * 64), [0], tmp_path))
+
+    for age, letter in enumerate("abc"):
+        show(letter)
+        os.utime(tmp_path / (letter * 32), (1000 + age, 1000 + age))
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.npy")) // 3
+    monkeypatch.setattr(decoding, "ALL_BYTES", 3 * size)
+    show("a")  # used again, though made first
+    show("d")
+    assert kept_sets(tmp_path) == {"a", "c", "d"}
+    show("e")
+    assert kept_sets(tmp_path) == {"a", "d", "e"}
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.npy")) <= 3 * size
+
+
+def test_a_set_never_throws_itself_out(tmp_path, monkeypatch):
+    shown = stimuli(3 * CHUNK, Decode())
+    list(decoded_chunks(shown, [0], tmp_path))
+    (first,) = tmp_path.rglob("*.npy")
+    monkeypatch.setattr(decoding, "ALL_BYTES", 2 * first.stat().st_size)
+    assert len(list(decoded_chunks(shown, range(3), tmp_path))) == 3
+    assert len(list(tmp_path.rglob("*.npy"))) == 2 and first.exists()
+
+
+def test_a_chunk_that_can_never_fit_throws_nothing_out(tmp_path, monkeypatch):
+    list(decoded_chunks(stimuli(4, Decode()), [0], tmp_path))
+    monkeypatch.setattr(decoding, "ALL_BYTES", 500)
+    list(decoded_chunks(stimuli(50, Decode(), digest="b" * 64), [0], tmp_path))
+    assert kept_sets(tmp_path) == {"a"}
