@@ -191,3 +191,19 @@ def test_not_applicable_is_a_row_with_its_reason(leaderboard):
     assert report.exit_code == 0
     (row,) = leaderboard.outcomes()
     assert (row.status, row.reason) == ("not applicable", "the pictures are not here")
+
+
+def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
+    """An exported program without gradients: the suite that needs them does not apply, the others run."""
+    from benchmark.engine import running
+
+    real = running.load_observer
+
+    def without(card, **places):
+        return replace(real(card, **places), gradients=False)
+
+    monkeypatch.setattr(running, "load_observer", without)
+    needy = toy_suite(toys.make_stimuli(8), name="needy", needs="gradients")
+    report = leaderboard.run([network("net", "Readout")], [needy, toy_suite(toys.make_stimuli(8))])
+    assert report.counts == {"not applicable": 1, "done": 1}
+    assert "no gradient" in report.skipped["net under needy"]

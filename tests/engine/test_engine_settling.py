@@ -1,0 +1,101 @@
+"""A block that a suite calls settled asks no further trials, in one run or in two."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine_toys import Bench, make_stimuli, network, same_trials, toy_suite
+
+from benchmark.contracts import CHUNK, Block
+from benchmark.engine.walking import Walk
+from benchmark.store import open_store
+
+CHUNKS = 6
+
+
+def after(count):
+    """A rule that is content with `count` chunks of trials; it notes how many it was asked about."""
+    asked = []
+
+    def rule(_config, trials):
+        asked.append(len(trials))
+        return len(trials) >= count * CHUNK
+
+    return rule, asked
+
+
+def suite(rule, n=CHUNKS * CHUNK):
+    stimuli = make_stimuli(n, side=8)
+    blocks = (
+        Block(stimuli, "easy", role="toys"),
+        Block(stimuli, "hard", role="toys"),
+    )
+    return toy_suite(blocks, settled=rule)
+
+
+def counts(bench):
+    conditions = bench.trials("net")["condition"]
+    return {name: int((conditions == name).sum()) for name in np.unique(conditions)}
+
+
+def test_a_settled_block_stops_and_counts_as_complete(tmp_path):
+    bench = Bench(tmp_path)
+    rule, asked = after(2)
+    report = bench.run([network("net", "Readout")], [suite(rule)], batch=64)
+    assert report.failed == {}
+    assert counts(bench) == {"easy": 2 * CHUNK, "hard": 2 * CHUNK}
+    assert asked == [CHUNK, CHUNK, 2 * CHUNK, 2 * CHUNK]
+    assert report.decoded == 2 * CHUNK  # what nobody needs is not decoded
+    with open_store(bench.settings.db, write=False) as store:
+        assert all(store.complete(o.key) for o in store.observations())
+    again = bench.run([network("net", "Readout")], [suite(rule)], batch=64)
+    assert again.counts == {"cached": 1}
+    assert again.decoded == 0
+
+
+def test_only_the_settled_block_stops(tmp_path):
+    bench = Bench(tmp_path)
+
+    def rule(_config, trials):
+        return trials["condition"][0] == "easy"
+
+    bench.run([network("net", "Readout")], [suite(rule)], batch=64)
+    assert counts(bench) == {"easy": CHUNK, "hard": CHUNKS * CHUNK}
+
+
+def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypatch):
+    (tmp_path / "cut").mkdir()
+    whole, cut = Bench(tmp_path), Bench(tmp_path / "cut")
+    rule, _ = after(2)
+    whole.run([network("net", "Readout")], [suite(rule)], batch=64)
+
+    def killed(self, job, chunks):
+        if chunks == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Walk, "_settle", killed)
+        cut.run([network("net", "Readout")], [suite(rule)], batch=64)
+    cut.run([network("net", "Readout")], [suite(rule)], batch=64)
+    same_trials(whole.trials("net"), cut.trials("net"))
+    assert whole.scores("net") == cut.scores("net")
+
+
+def test_a_rule_that_raises_fails_its_suite_alone(tmp_path):
+    bench = Bench(tmp_path)
+
+    def rule(_config, _trials):
+        raise ValueError("no rule")
+
+    other = replace(toy_suite(make_stimuli(20, side=8)), name="other")
+    report = bench.run([network("net", "Readout")], [suite(rule), other], batch=64)
+    assert report.failed == {"net under toy": "ValueError: no rule"}
+    assert report.counts["done"] == 1
+
+
+def test_looks_thin_out(tmp_path):
+    bench = Bench(tmp_path)
+    rule, asked = after(10**6)
+    one = toy_suite(make_stimuli(20 * CHUNK, side=2), settled=rule)
+    bench.run([network("net", "Readout")], [one])
+    assert [n // CHUNK for n in asked] == [*range(1, 17), 18, 20]

@@ -1,0 +1,86 @@
+"""What a view tells of a chunk does not depend on the device batch; masks follow their images."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_nets import Readout
+from engine_toys import CLASSES, HALF, make_stimuli, network
+
+from benchmark.contracts import Block
+from benchmark.engine import tuning
+from benchmark.engine.views import NetworkView
+from benchmark.errors import MissingStimuli
+from registry.labels import label_space
+from registry.model import LoadedModel
+
+
+def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
+    labels = label_space("world16")
+    card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
+    model = LoadedModel(card, Readout(3).eval(), "digest", labels)
+    feed = tuning.feed(model, tuning.plain(batch), device="cpu")
+    stimuli = replace(make_stimuli(40), **changes)
+    block = Block(stimuli, presentation=presentation, role="toys")
+    if pixels is None:
+        pixels = model.prepare([stimuli.decode(i) for i in range(40)], presentation)
+    index = np.arange(40)
+    return NetworkView(feed, block, index, pixels, labels.groupings["world16"], 0, batch=batch)
+
+
+def test_the_device_batch_changes_nothing():
+    whole, parts = view(40), view(7)
+    assert whole.batch == 40
+    assert parts.batch == 7
+    torch.testing.assert_close(whole.logits, parts.logits)
+    torch.testing.assert_close(whole.images, parts.images, rtol=0, atol=0)
+    assert list(whole.responses) == list(parts.responses)
+
+
+def test_bytes_and_floats_are_one_image():
+    floats = view(8)
+    raw = (floats._pixels * 255).round().to(torch.uint8)
+    torch.testing.assert_close(view(8, pixels=raw).images, floats.images)
+
+
+def test_outputs_answer_for_categories():
+    shown = view(8)
+    assert len(shown.outputs) == len(CLASSES)
+    columns = torch.softmax(shown.logits.double(), 1).numpy()
+    means = np.stack([columns[:, list(part)].mean(axis=1) for part in shown.outputs], axis=1)
+    np.testing.assert_allclose(means, shown.probabilities, rtol=1e-5)
+
+
+def half_mask(_index):
+    mask = np.zeros((32, 32), dtype=bool)
+    mask[:, 16:] = True
+    return mask
+
+
+@pytest.mark.parametrize("presentation", ["whole", "card", "crop224"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_masks_have_the_size_of_the_images(presentation, fixed):
+    how = HALF.model_copy(update={"fixed_size": fixed, "resize": 40})
+    shown = view(8, presentation, how, mask=half_mask)
+    mask = shown.mask(3)
+    assert mask.shape == tuple(shown.images.shape[-2:])
+    assert mask[:, mask.shape[1] // 2 :].all()
+    assert not mask[:, : mask.shape[1] // 2].any()
+
+
+def test_a_mask_lies_on_its_object():
+    """An image painted from its own mask: after resize and crop, bright pixels and the mask agree but at edges."""
+    random = np.random.default_rng(0)
+    blocks = random.random((8, 8)) > 0.5
+    painted = np.kron(blocks, np.ones((40, 40), dtype=bool))
+    images = [np.repeat((painted * 255).astype(np.uint8)[:, :, None], 3, axis=2)] * 40
+    how = HALF.model_copy(update={"size": 64, "resize": 72, "fixed_size": True})
+    shown = view(8, "card", how, mask=lambda _i: painted, decode=lambda i: images[i])
+    bright = shown.images[0].mean(0).numpy() > 0.5
+    assert (bright != shown.mask(0)).mean() < 0.06
+
+
+def test_no_masks_is_said():
+    with pytest.raises(MissingStimuli, match="no object masks"):
+        view(8).mask(0)
