@@ -5,6 +5,7 @@ bootstrap     bootstrap of a ratio of sums over stimuli, t interval of a mean ov
 ratios        a metric that is a ratio of sums -> `Score` with the interval that fits its data
 paired        two observers on the stimuli that both answered -> `Comparison`
 ranks         simultaneous rank intervals
+sequences     intervals of a proportion that hold at every n at once (sampling that stops early)
 """
 
 from benchmark.stats.bootstrap import bootstrap_ratio, mean_interval
@@ -12,12 +13,14 @@ from benchmark.stats.paired import Comparison, adjust, compare_ratio, holm, mcne
 from benchmark.stats.proportions import paired_difference, wilson
 from benchmark.stats.ranks import rank_intervals
 from benchmark.stats.ratios import ratio_score
+from benchmark.stats.sequences import confidence_sequence
 
 __all__ = [
     "Comparison",
     "adjust",
     "bootstrap_ratio",
     "compare_ratio",
+    "confidence_sequence",
     "holm",
     "mcnemar_exact",
     "mean_interval",

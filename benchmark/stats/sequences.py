@@ -1,0 +1,148 @@
+"""Confidence sequences: intervals of a proportion that hold at every n at once, so that sampling may stop at will.
+
+A Wilson interval holds at an n that was fixed beforehand. Whoever looks after every chunk and stops once the interval
+is narrow needs intervals (low_n, high_n) with P(truth in all of them) >= level: these. They depend on counts alone.
+
+Of a source of independent draws: the beta-binomial mixture. With q ~ Beta(1/2, 1/2), the ratio of the mixture's
+likelihood of the draws so far to their likelihood under the true p is a martingale of mean 1; by Ville's inequality
+it ever reaches 1/alpha with a probability of at most alpha; the p at which it has not are the interval (Robbins 1970,
+Annals of Mathematical Statistics 41:1397; Howard, Ramdas, McAuliffe and Sekhon 2021, Annals of Statistics 49:1055).
+
+Of a finite set that is drawn in random order without replacement: the prior-posterior ratio (Waudby-Smith and Ramdas
+2020, NeurIPS 33), with the beta-binomial prior that the same mixture gives on the number of successes in the set.
+Narrower, and exact once the whole set was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import lgamma, log
+from typing import Any, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Within = Callable[[Floats], NDArray[np.bool_]]
+
+PRIOR = 0.5  # both parameters of the mixing beta distribution (Jeffreys): near the least regret at every p
+HALVINGS = 60  # an interval of length 1 is then shorter than the spacing of floats near 0.01
+
+_lgamma = np.vectorize(lgamma, otypes=[float])
+
+
+@overload
+def confidence_sequence(
+    successes: int, n: int, level: float = 0.95, size: int | None = None
+) -> tuple[float, float]: ...
+
+
+@overload
+def confidence_sequence(
+    successes: NDArray[Any], n: NDArray[Any], level: float = 0.95, size: int | None = None
+) -> tuple[Floats, Floats]: ...
+
+
+def confidence_sequence(
+    successes: int | NDArray[Any],
+    n: int | NDArray[Any],
+    level: float = 0.95,
+    size: int | None = None,
+) -> tuple[float, float] | tuple[Floats, Floats]:
+    """(low, high) after `successes` of `n` draws, each [...] in [0, 1]; n = 0 gives (0, 1).
+
+    With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping.
+    size None: draws are independent, the truth is the source's p. size N: draws are those of a set of N, in an
+    order that was random and not chosen by their outcomes, without replacement; the truth is the proportion in
+    the set, and at n = N both bounds are it. Intervals of one path are not nested: their running intersection
+    would hold as well, and is not taken here. Compute it from (successes, n) at any time, never from a part that
+    was selected by outcome.
+    ValueError: level outside (0, 1), counts that are not whole or not 0 <= successes <= n (<= size).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    k, m = np.broadcast_arrays(_whole(successes), _whole(n))
+    if (k < 0).any() or (k > m).any() or (size is not None and (m > size).any()):
+        most = "" if size is None else f" <= size = {size}"
+        raise ValueError(f"counts need 0 <= successes <= n{most}")
+    bound = -log(1 - level)
+    low, high = _of_source(k, m, bound) if size is None else _of_set(k, m, size, bound)
+    if k.ndim == 0:
+        return float(low), float(high)
+    return low, high
+
+
+def _whole(counts: int | NDArray[Any]) -> Whole:
+    found = np.asarray(counts)
+    if not np.equal(found, np.floor(found)).all():
+        raise ValueError("counts must be whole numbers")
+    return found.astype(np.int64)
+
+
+def _of_source(k: Whole, n: Whole, bound: float) -> tuple[Floats, Floats]:
+    mixture = _log_mixture(k, n)
+
+    def inside(p: Floats) -> NDArray[np.bool_]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            right, wrong = k * np.log(p), (n - k) * np.log1p(-p)
+        likelihood = np.where(k == 0, 0.0, right) + np.where(k == n, 0.0, wrong)
+        return cast(NDArray[np.bool_], mixture - likelihood < bound)
+
+    # The ratio falls up to k/n, where it is at most 1, and rises from there: one crossing on each side.
+    best = k / np.maximum(n, 1)
+    low = _outermost(inside, np.zeros_like(best), best)
+    high = _outermost(inside, np.ones_like(best), best)
+    return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
+
+
+def _outermost(inside: Within, end: Floats, best: Floats) -> Floats:
+    """The crossing between `end` and `best` (inside), from the outer side; `end` where that is inside itself."""
+    outer, inner = end, best
+    for _ in range(HALVINGS):
+        middle = (outer + inner) / 2
+        within = inside(middle)
+        outer, inner = np.where(within, outer, middle), np.where(within, middle, inner)
+    return np.where(inside(end), end, outer)
+
+
+def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats]:
+    """The same over the number of successes in the set, a whole number between k and size - (n - k)."""
+    # Of ordered draws: (mixture of k) / ((in set falling k) (others falling n - k) / (size falling n)).
+    constant = _log_mixture(k, n) + _log_falling(np.full_like(n, size), n)
+
+    def inside(total: Whole) -> NDArray[np.bool_]:
+        likelihood = _log_falling(total, k) + _log_falling(size - total, n - k)
+        return constant - likelihood < bound
+
+    least, most = k, size - (n - k)
+    # The likelihood is log-concave in the total, greatest at k (size + 1) / n, where the ratio is at most 1.
+    best = np.clip(k * (size + 1) // np.maximum(n, 1), least, most)
+    low = _outermost_whole(inside, least, best)
+    high = _outermost_whole(inside, most, best)
+    size = max(size, 1)
+    return np.where(n == 0, 0.0, low / size), np.where(n == 0, 1.0, high / size)
+
+
+def _outermost_whole(
+    inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, best: Whole
+) -> Whole:
+    """The whole number farthest from `best` (inside) towards `end` that is inside."""
+    toward = np.sign(end - best)
+    near, far = np.zeros_like(best), np.abs(end - best)  # steps: inside, not yet known to be
+    while (near < far).any():
+        middle = (near + far + 1) // 2
+        within = inside(best + toward * middle)
+        near, far = np.where(within, middle, near), np.where(within, far, middle - 1)
+    return cast(Whole, best + toward * near)
+
+
+def _log_mixture(k: Whole, n: Whole) -> Floats:
+    """log of the likelihood of k right draws of n in one order, averaged over p ~ Beta(PRIOR, PRIOR)."""
+    numerator = _lgamma(k + PRIOR) + _lgamma(n - k + PRIOR) - _lgamma(n + 2 * PRIOR)
+    return cast(Floats, numerator - 2 * lgamma(PRIOR) + lgamma(2 * PRIOR))
+
+
+def _log_falling(total: Whole, draws: Whole) -> Floats:
+    """log(total (total - 1) ... over `draws` factors), draws <= total."""
+    return cast(Floats, _lgamma(total + 1) - _lgamma(total - draws + 1))
