@@ -37,8 +37,10 @@ class Stimuli:
     space: the decision space that its labels live in ("geirhos16", "imagenet1k", "world16");
     ids: unique image names; items: one content digest per image; labels: columns of str, one value per image
     ("category" always; "shape" and "texture" on cue-conflict sets); decode(i): HWC uint8 RGB;
-    mask(i): HW bool of the decoded image's size, where the set has object masks;
-    whole: how many images the full published set has (n of total is shown where they differ).
+    mask(i): HW bool of the decoded image's size, where the set has object masks; ignored(i): HW bool, the pixels
+    that are neither object nor background (never overlaps the mask), None where every pixel counts;
+    importance(i): HW float32 >= 0, how much people used each pixel, where the set has such maps: only their order
+    has a meaning; whole: how many images the full published set has (n of total is shown where they differ).
     """
 
     name: str
@@ -49,6 +51,8 @@ class Stimuli:
     labels: Mapping[str, Array]
     decode: Callable[[int], NDArray[np.uint8]]
     mask: Callable[[int], NDArray[np.bool_]] | None = None
+    ignored: Callable[[int], NDArray[np.bool_]] | None = None
+    importance: Callable[[int], NDArray[np.float32]] | None = None
     whole: int | None = None
     origin: str = ""
     """Where it came from, in words: "catalogue", "generated", "added", "trial tables"."""
@@ -168,6 +172,12 @@ class View(Protocol):
         """The object mask of any position of `block.stimuli` as the network's input shows it: [h, w] of `images`,
         through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks.
         """
+
+    def ignored(self, position: int) -> NDArray[np.bool_]:
+        """The pixels that are neither object nor background, as `mask`; none where the set names none."""
+
+    def importance(self, position: int) -> NDArray[np.float32]:
+        """The graded human map, as `mask` but bilinear. Raises MissingStimuli where the set has no such maps."""
 
 
 @dataclass(frozen=True)

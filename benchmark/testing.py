@@ -62,7 +62,7 @@ def _run(name: str, check: Callable[[], str]) -> Check:
 
 @dataclass
 class ToyShelf:
-    """A shelf that has a toy set for every role: 32 random images, two per category, with masks."""
+    """A shelf that has a toy set for every role: 32 random images, two per category, with masks and graded maps."""
 
     space: str
     asked: dict[str, Stimuli] = field(default_factory=dict)
@@ -95,6 +95,7 @@ def toy_stimuli(role: str, space: str = "geirhos16", size: int = TOY_SIZE) -> St
         labels={"category": shape, "shape": shape, "texture": texture},
         decode=_toy_image,
         mask=_toy_mask,
+        importance=_toy_importance,
         whole=size,
         origin="toy",
     )
@@ -108,6 +109,10 @@ def _toy_mask(index: int) -> NDArray[np.bool_]:
     mask = np.zeros((TOY_SIDE, TOY_SIDE), dtype=bool)
     mask[8 : 20 + index % 4, 8:24] = True
     return mask
+
+
+def _toy_importance(index: int) -> NDArray[np.float32]:
+    return np.random.default_rng(index).random((TOY_SIDE, TOY_SIDE), dtype=np.float32)
 
 
 class ToyView:
@@ -167,6 +172,14 @@ class ToyView:
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The toy mask of a position."""
         return _toy_mask(position)
+
+    def ignored(self, position: int) -> NDArray[np.bool_]:  # noqa: ARG002 - the contract's signature
+        """Every pixel of a toy counts."""
+        return np.zeros((TOY_SIDE, TOY_SIDE), dtype=bool)
+
+    def importance(self, position: int) -> NDArray[np.float32]:
+        """The toy map of a position."""
+        return _toy_importance(position)
 
 
 def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:

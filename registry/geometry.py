@@ -10,7 +10,7 @@ transform.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Presentation = Literal["whole", "card", "crop224"]
 Pixels = NDArray[np.uint8]
+#: Bytes of an image or a mask, or the numbers of a graded map.
+Plane = TypeVar("Plane", np.uint8, np.float32)
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -31,14 +33,16 @@ _FILTERS = {
 }
 
 
-def _resized(pixels: Pixels, size: tuple[int, int], interpolation: Interpolation) -> Pixels:
+def _resized(
+    pixels: NDArray[Plane], size: tuple[int, int], interpolation: Interpolation
+) -> NDArray[Plane]:
     """Resize [h, w(, c)] to size (width, height); the filter is antialiased, as PIL's always is."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, _FILTERS[interpolation]))
 
 
-def shorter_side(pixels: Pixels, side: int, interpolation: Interpolation) -> Pixels:
+def shorter_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation) -> NDArray[Plane]:
     """Scale so that the shorter side is `side` pixels; the longer one is rounded down."""
     height, width = pixels.shape[:2]
     longer = int(side * max(height, width) / min(height, width))
@@ -46,7 +50,7 @@ def shorter_side(pixels: Pixels, side: int, interpolation: Interpolation) -> Pix
     return _resized(pixels, size, interpolation)
 
 
-def centre_crop(pixels: Pixels, side: int) -> Pixels:
+def centre_crop(pixels: NDArray[Plane], side: int) -> NDArray[Plane]:
     """The square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop
     splits it.
     """
@@ -55,7 +59,9 @@ def centre_crop(pixels: Pixels, side: int) -> Pixels:
     return pixels[top : top + side, left : left + side]
 
 
-def _cropped(pixels: Pixels, resize: int, crop: int, interpolation: Interpolation) -> Pixels:
+def _cropped(
+    pixels: NDArray[Plane], resize: int, crop: int, interpolation: Interpolation
+) -> NDArray[Plane]:
     return centre_crop(shorter_side(pixels, resize, interpolation), crop)
 
 
@@ -84,20 +90,42 @@ def present_mask(
     mask: NDArray[np.bool_], preprocess: Preprocess, presentation: Presentation
 ) -> NDArray[np.bool_]:
     """The mask [h, w] of an image as the network sees it: same geometry, nearest neighbour."""
-    pixels = mask.astype(np.uint8)
-    square = (preprocess.size, preprocess.size)
-    if presentation == "card":
-        pixels = _cropped(pixels, preprocess.resize, preprocess.size, "nearest")
-    elif presentation == "crop224":
-        pixels = _cropped(pixels, 256, 224, "nearest")
-    if preprocess.fixed_size:
-        pixels = _resized(pixels, square, "nearest")
-    return pixels.astype(np.bool_)
+    shown = _followed(mask.astype(np.uint8), preprocess, presentation, "nearest")
+    return shown.astype(np.bool_)
+
+
+def present_map(
+    values: NDArray[np.float32], preprocess: Preprocess, presentation: Presentation
+) -> NDArray[np.float32]:
+    """A graded map [h, w] of an image as the network sees it: same geometry, bilinear whatever the
+    card says, so that no value leaves the map's own range.
+    """
+    return _followed(values.astype(np.float32), preprocess, presentation, "bilinear")
 
 
 def resized_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     """A mask [h, w] at another size (height, width), nearest neighbour."""
     return _resized(mask.astype(np.uint8), (size[1], size[0]), "nearest").astype(np.bool_)
+
+
+def resized_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A graded map [h, w] at another size (height, width), bilinear."""
+    return _resized(values, (size[1], size[0]), "bilinear")
+
+
+def _followed(
+    plane: NDArray[Plane],
+    preprocess: Preprocess,
+    presentation: Presentation,
+    interpolation: Interpolation,
+) -> NDArray[Plane]:
+    """What lies over an image, through the image's resize and crop."""
+    square = (preprocess.size, preprocess.size)
+    if presentation == "card":
+        plane = _cropped(plane, preprocess.resize, preprocess.size, interpolation)
+    elif presentation == "crop224":
+        plane = _cropped(plane, 256, 224, interpolation)
+    return _resized(plane, square, interpolation) if preprocess.fixed_size else plane
 
 
 def fit(batch: Tensor, preprocess: Preprocess) -> Tensor:

@@ -12,7 +12,7 @@ from benchmark.contracts import CHUNK, Array, Block
 from benchmark.engine.tuning import Feed
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.sets import seeds_of
-from registry.geometry import present_mask, resized_mask
+from registry.geometry import present_map, present_mask, resized_map, resized_mask
 from registry.ideal import IdealObserver
 from registry.labels import Grouping, decide
 
@@ -100,13 +100,35 @@ class NetworkView(_Shown):
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
-        stimuli, preprocess = self.block.stimuli, self._feed.model.preprocess
-        if stimuli.mask is None:
-            raise MissingStimuli(f"'{stimuli.name}' has no object masks")
-        fixed = (preprocess.size, preprocess.size)
-        size = fixed if preprocess.fixed_size else tuple(self._pixels.shape[-2:])
-        shown = present_mask(stimuli.mask(position), preprocess, self.block.presentation)
-        return shown if shown.shape == size else resized_mask(shown, (size[0], size[1]))
+        if self.block.stimuli.mask is None:
+            raise MissingStimuli(f"'{self.block.stimuli.name}' has no object masks")
+        return self._flags(self.block.stimuli.mask(position))
+
+    def ignored(self, position: int) -> NDArray[np.bool_]:
+        """The pixels that are neither object nor background, [h, w] of the network's input."""
+        if self.block.stimuli.ignored is None:
+            return np.zeros(self._size, dtype=np.bool_)
+        return self._flags(self.block.stimuli.ignored(position))
+
+    def importance(self, position: int) -> NDArray[np.float32]:
+        """The graded human map of a position of the stimuli, [h, w] of the network's input."""
+        if self.block.stimuli.importance is None:
+            raise MissingStimuli(f"'{self.block.stimuli.name}' has no maps of what people used")
+        values = self.block.stimuli.importance(position)
+        shown = present_map(values, self._feed.model.preprocess, self.block.presentation)
+        return shown if shown.shape == self._size else resized_map(shown, self._size)
+
+    def _flags(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        shown = present_mask(flags, self._feed.model.preprocess, self.block.presentation)
+        return shown if shown.shape == self._size else resized_mask(shown, self._size)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        preprocess = self._feed.model.preprocess
+        if preprocess.fixed_size:
+            return preprocess.size, preprocess.size
+        return int(self._pixels.shape[-2]), int(self._pixels.shape[-1])
 
     def _parts(self) -> Iterator[slice]:
         return (slice(i, i + self.batch) for i in range(0, len(self.index), self.batch))
@@ -162,6 +184,9 @@ class IdealView(_Shown):
     def mask(self, position: int) -> NoReturn:  # noqa: ARG002 - the contract's signature
         """Ideal observers see labels, not pixels."""
         raise ModelFailure("an ideal observer sees no masks: the suite must state what it needs")
+
+    ignored = mask
+    importance = mask
 
     def forward(self, images: torch.Tensor) -> NoReturn:  # noqa: ARG002 - the contract's signature
         """Ideal observers are not networks."""

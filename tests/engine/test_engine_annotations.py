@@ -1,0 +1,114 @@
+"""Ignored pixels and graded maps follow their images as masks do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_nets import Readout
+from engine_toys import HALF, make_stimuli, network
+
+from benchmark.contracts import Block
+from benchmark.engine import tuning
+from benchmark.engine.views import NetworkView
+from benchmark.errors import MissingStimuli
+from registry.geometry import present, present_map, present_mask, resized_map
+from registry.labels import label_space
+from registry.model import LoadedModel
+
+
+def view(preprocess, presentation="card", **changes):
+    labels = label_space("world16")
+    card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
+    model = LoadedModel(card, Readout(3).eval(), "digest", labels)
+    feed = tuning.feed(model, tuning.plain(4), device="cpu")
+    stimuli = replace(make_stimuli(8), **changes)
+    block = Block(stimuli, presentation=presentation, role="toys")
+    pixels = model.prepare([stimuli.decode(i) for i in range(8)], presentation)
+    grouping = labels.groupings["world16"]
+    return NetworkView(feed, block, np.arange(8), pixels, grouping, 0, batch=4)
+
+
+def ramp(height, width):
+    """Brighter to the right and, less so, downwards; with the image that is painted from it."""
+    values = np.add.outer(np.arange(height) / 4, np.arange(width) * 1.0)
+    values = (values / values.max()).astype(np.float32)
+    return values, np.repeat((values * 255).round().astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+@pytest.mark.parametrize("presentation", ["whole", "card", "crop224"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_graded_map_lies_on_its_image(presentation, fixed):
+    values, image = ramp(300, 420)
+    how = HALF.model_copy(update={"size": 64, "resize": 72, "fixed_size": fixed, "interpolation": "bilinear"})  # fmt: skip
+    shown = view(how, presentation, decode=lambda i: image, importance=lambda i: values)
+    found = shown.importance(3)
+    assert found.dtype == np.float32
+    assert found.shape == tuple(shown.images.shape[-2:])
+    seen = shown.images[0].mean(0).numpy()
+    # Whole images are resized by bicubic, the map by bilinear: alike on a ramp, but at its borders.
+    assert np.abs(found - seen)[2:-2, 2:-2].max() < 0.01
+    assert found.min() >= 0
+
+
+def test_ignored_pixels_follow_the_crop():
+    def band(_index):
+        flags = np.zeros((320, 480), dtype=bool)
+        flags[:, 200:280] = True
+        return flags
+
+    how = HALF.model_copy(update={"size": 64, "resize": 64, "fixed_size": True})
+    shown = view(how, "card", ignored=band, mask=lambda i: ~band(i))
+    columns = shown.ignored(0).all(axis=0)
+    assert np.array_equal(np.flatnonzero(columns), np.arange(24, 40))  # 80 of 480 px, at 64 / 320
+    assert not (shown.ignored(0) & shown.mask(0)).any()
+    assert (shown.ignored(0) | shown.mask(0)).all()
+
+
+def test_sets_without_annotations():
+    shown = view(HALF)
+    assert shown.ignored(0).shape == tuple(shown.images.shape[-2:])
+    assert not shown.ignored(0).any()
+    with pytest.raises(MissingStimuli, match="no maps of what people used"):
+        shown.importance(0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(500, 375), (333, 500), (256, 256), (100, 137)])
+@pytest.mark.parametrize("presentation", ["card", "crop224"])
+def test_a_photograph_painted_from_its_mask_stays_on_it(height, width, presentation):
+    """Resize 256, crop 224: the thresholded image is the mask but within the interpolation's border."""
+    random = np.random.default_rng(height)
+    y, x = np.mgrid[:height, :width]
+    mask = np.zeros((height, width), dtype=bool)
+    for _ in range(4):
+        centre = random.random(2) * (height, width)
+        radius = min(height, width) * (0.15 + 0.15 * random.random())
+        mask |= (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+    image = np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    how = HALF.model_copy(update={"size": 224, "resize": 256, "interpolation": "bilinear"})
+    bright = present([image], how, presentation)[0][:, :, 0]
+    shown = present_mask(mask, how, presentation)
+    assert shown.shape == bright.shape == (224, 224)
+    # Pixels that no edge blurs must agree exactly, and a shift by two pixels must break that.
+    sure = (bright == 0) | (bright == 255)
+    assert sure.mean() > 0.85 and 0.05 < shown.mean() < 0.95
+    assert np.array_equal(shown[sure], bright[sure] == 255)
+    assert ((bright > 127) != shown).mean() < 0.01
+    moved = np.roll(shown, 2, axis=1)
+    assert not np.array_equal(moved[sure], bright[sure] == 255)
+
+
+def test_a_map_keeps_its_range_and_its_constant():
+    how = HALF.model_copy(update={"size": 60, "resize": 71, "fixed_size": True})
+    flat = np.full((200, 131), 0.3, dtype=np.float32)
+    np.testing.assert_allclose(present_map(flat, how, "card"), 0.3, rtol=1e-6)
+    noise = np.random.default_rng(0).random((200, 131), dtype=np.float32)
+    shown = present_map(noise, how, "card")
+    assert noise.min() <= shown.min() and shown.max() <= noise.max()
+    torch.testing.assert_close(  # torch's antialiased bilinear is the independent reference
+        torch.from_numpy(resized_map(noise, (50, 60))),
+        torch.nn.functional.interpolate(
+            torch.from_numpy(noise)[None, None], (50, 60), mode="bilinear", antialias=True
+        )[0, 0],
+        atol=2e-3, rtol=0,
+    )  # fmt: skip
