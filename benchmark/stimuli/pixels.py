@@ -3,6 +3,7 @@ processes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,16 @@ def size_of(path: Path, remedy: str) -> tuple[int, int]:
     """Width and height in pixels, from the file's header. Raises StimuliError as `read_rgb`."""
     with _opened(path, remedy) as image:
         return image.size
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """HWC uint8 RGB as a PNG file (whatever its name says), in one move; its folder is made."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
+    Image.fromarray(pixels).save(unfinished, "PNG")
+    unfinished.replace(path)
 
 
 @contextmanager

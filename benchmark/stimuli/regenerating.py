@@ -1,8 +1,6 @@
 """`bench data regenerate`: from the tables of trials and the photographs on this disk to a set on the shelf."""
 
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from benchmark.stimuli.regeneration import (
     regenerate,
     write_set,
 )
+from benchmark.stimuli.settling import Note, is_made, make_folder
 from benchmark.stimuli.trials import read_trials, trial_paths
 
 Report = Callable[[str], None]
@@ -103,29 +102,13 @@ def _photograph(folder: Path, name: str) -> Path | None:
 
 
 def _write(made: Stimuli, target: Path, report: Report) -> None:
-    """Into a folder beside the target that is named by content, then moved; a set that is there is not made again."""
-    if _is_there(made, target):
+    """A set that is there is not made again; one from other photographs gives way."""
+    note = Note(MADE, made.digest)
+    if is_made(target, note):
         report(f"{made.name}: already there")
         return
-    unfinished = target.with_name(f".{target.name}-{made.digest[:16]}")
     report(f"{made.name}: making {len(made)} images")
-    write_set(made, unfinished)
-    (unfinished / MADE).write_text(made.digest)
-    old = target.with_name(f".{target.name}-old-{made.digest[:16]}")
-    with suppress(FileNotFoundError):
-        target.replace(old)
-    try:
-        unfinished.replace(target)
-    except OSError:
-        if not _is_there(made, target):  # another process was first
-            raise
-    for rest in target.parent.glob(f".{target.name}-*"):
-        shutil.rmtree(rest, ignore_errors=True)
-
-
-def _is_there(made: Stimuli, target: Path) -> bool:
-    note = target / MADE
-    return note.is_file() and note.read_text() == made.digest
+    make_folder(target, note, lambda folder: write_set(made, folder), replace=True)
 
 
 def _entry(experiment: str, made: Stimuli, target: Path) -> Entry:

@@ -8,7 +8,6 @@ random draws differ), so it is a set of its own: another digest, and a label col
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +21,7 @@ from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stimuli.digests import set_digest, text_digest
 from benchmark.stimuli.names import WNID, stimulus_id
+from benchmark.stimuli.pixels import write_png
 
 if TYPE_CHECKING:
     from benchmark.contracts import Transform
@@ -109,16 +109,11 @@ def write_set(stimuli: Stimuli, folder: Path) -> None:
 
     Images that are there already are kept, so that an interrupted run goes on. All are PNG, whatever they are called.
     """
-    from PIL import Image
-
     for i, name in enumerate(stimuli.ids):
         path = folder / "images" / name
         if path.exists():
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-        Image.fromarray(stimuli.decode(i)).save(unfinished, "PNG")
-        unfinished.replace(path)
+        write_png(path, stimuli.decode(i))
     columns = list(stimuli.labels)
     rows = zip(stimuli.ids, *(stimuli.labels[name].tolist() for name in columns), strict=True)
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
