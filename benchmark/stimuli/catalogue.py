@@ -7,7 +7,7 @@ folder. An added entry of a built-in name says where that set lies and keeps eve
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import Any, Literal, get_args
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.settings import Settings
 
-Kind = Literal["images", "trials"]
-Layout = Literal["class-folder", "cue-conflict", "session", "labels-csv", "trials"]
+Kind = Literal["images", "trials", "textures"]
+Layout = Literal[
+    "class-folder", "cue-conflict", "session", "labels-csv", "cells", "trials", "textures"
+]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
@@ -30,7 +32,12 @@ class Entry:
     not pinned; member: the set's folder inside the archive's top folder; count: images (or files of
     trials) of the full published set; digest: of the full set as `sets.open_set` computes it; mask:
     the set of silhouettes that mask it; folder: where a user said it lies; aliases: other names
-    that are used for it.
+    that are used for it; source: where a person gets it, an address or words.
+
+    Of a set that lies in cells (CORRUPTION/SEVERITY/class/image): parts: the published corruptions
+    in order; extra: those beyond them that published means leave out; levels: the severities; and
+    `count` is that of each cell. size: px of its square images; classes: how many there are.
+    files: of textures, file name -> SHA-256, in order.
     """
 
     name: str
@@ -50,6 +57,16 @@ class Entry:
     mask: str | None = None
     folder: str | None = None
     aliases: tuple[str, ...] = ()
+    source: str = ""
+    parts: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    size: int | None = None
+    classes: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+_LISTS = ("aliases", "parts", "extra", "levels")
 
 
 def read_catalogue(settings: Settings) -> dict[str, Entry]:
@@ -110,7 +127,7 @@ def write_atomically(target: Path, text: str) -> None:
 
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
-    known = {field.name for field in fields(Entry)} - {"name"}
+    known = {one.name for one in fields(Entry)} - {"name"}
     for key in row:
         if key not in known:
             allowed = ", ".join(sorted(known))
@@ -125,7 +142,8 @@ def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
             f"{source}: '{name}' has layout '{row['layout']}'; "
             f"expected one of {', '.join(LAYOUTS)}."
         )
-    return Entry(name=name, **{**row, "aliases": tuple(row.get("aliases", ()))})
+    lists = {key: tuple(map(str, row[key])) for key in _LISTS if key in row}
+    return Entry(name=name, **{**row, **lists})
 
 
 @cache
@@ -164,7 +182,7 @@ def _parse(text: str, source: Path | str) -> dict[str, Any]:
 
 def _row(entry: Entry) -> dict[str, Any]:
     row = {key: value for key, value in asdict(entry).items() if value and key != "name"}
-    return {**row, "aliases": list(entry.aliases)} if entry.aliases else row
+    return row | {key: list(row[key]) for key in _LISTS if key in row}
 
 
 def _yaml() -> Any:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,15 @@ from benchmark.stimuli.digests import file_digest
 
 Report = Callable[[str], None]
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to get: its name in a mirror, its own address, the digest of its content where that is known."""
+
+    name: str
+    url: str | None
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -37,16 +46,29 @@ def archive_of(entry: Entry, settings: Settings, report: Report) -> Path:
         report(f"{entry.name}: using {target}")
         _record(target, settings, report, expected)
         return target
+    _get_whole(entry, File(target.name, entry.url, expected), target, settings, report)
+    _record(target, settings, report, expected)
+    return target
+
+
+def files_of(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
+    """The entry's single files, into `place`, each checked. Raises StimuliError as `archive_of`."""
+    for name, expected in entry.files.items():
+        file = File(f"{entry.name}/{name}", f"{entry.url}/{name}", expected)
+        _get_whole(entry, file, place / name, settings, report)
+
+
+def _get_whole(entry: Entry, file: File, target: Path, settings: Settings, report: Report) -> None:
+    """Put the file at `target` from the first source that has it whole."""
     failures = []
-    for source in _sources(entry, settings):
+    for source in _sources(file, settings):
         report(f"{entry.name}: getting {source.where}")
-        problem = _get(source, target, expected)
+        problem = _get(source, target, file.sha256)
         if problem is None:
-            _record(target, settings, report, expected)
-            return target
+            return
         report(f"{entry.name}: {problem}")
         failures.append(f"{source.where}: {problem}")
-    raise _not_got(entry, settings, failures)
+    raise _not_got(entry, file.name, settings, failures)
 
 
 def archives(settings: Settings) -> Path:
@@ -62,16 +84,16 @@ def forget(archive: Path, settings: Settings) -> None:
         write_atomically(_record_file(settings), json.dumps(rows, indent=1))
 
 
-def _sources(entry: Entry, settings: Settings) -> Iterator[Source]:
+def _sources(file: File, settings: Settings) -> Iterator[Source]:
     mirror = settings.mirror
     if mirror and "://" in mirror:
-        yield Source(f"{mirror.rstrip('/')}/{entry.archive}")
+        yield Source(f"{mirror.rstrip('/')}/{file.name}")
     elif mirror:
-        path = Path(mirror).expanduser() / str(entry.archive)
+        path = Path(mirror).expanduser() / file.name
         if path.is_file():
             yield Source(str(path), local=True)
-    if entry.url:
-        yield Source(entry.url)
+    if file.url:
+        yield Source(file.url)
 
 
 def _get(source: Source, target: Path, expected: str | None) -> str | None:
@@ -118,13 +140,13 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _not_got(entry: Entry, settings: Settings, failures: list[str]) -> StimuliError:
+def _not_got(entry: Entry, file: str, settings: Settings, failures: Sequence[str]) -> StimuliError:
     tried = "; ".join(failures) or "no source is known"
     mirror = "not set" if settings.mirror is None else f"'{settings.mirror}'"
     return StimuliError(
         f"the stimulus set '{entry.name}' could not be downloaded. Tried {tried}. "
         f"Without a connection: set BENCH_MIRROR ({mirror} now) to a folder or URL that holds "
-        f"{entry.archive}, or to a folder that holds {entry.name}/; or give a copy that you have "
+        f"{file}, or to a folder that holds {entry.name}/; or give a copy that you have "
         f"with `bench data add {entry.name} FOLDER`."
     )
 

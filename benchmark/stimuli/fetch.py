@@ -16,11 +16,12 @@ from benchmark.stimuli.catalogue import (
     find_entry,
     save_entry,
 )
-from benchmark.stimuli.downloads import archive_of, forget
+from benchmark.stimuli.downloads import archive_of, files_of, forget
 from benchmark.stimuli.guess import describe
 from benchmark.stimuli.layouts import scan
-from benchmark.stimuli.places import absent, folder_of, locate, remedy
+from benchmark.stimuli.places import absent, folder_of, inside, locate, remedy
 from benchmark.stimuli.sets import open_folder
+from benchmark.stimuli.textures import read_texture, read_textures, texture_paths
 from benchmark.stimuli.trials import read_trials, trial_paths
 
 __all__ = ["Verification", "add", "fetch", "locate", "verify"]
@@ -82,12 +83,19 @@ def add(
     built_in = find_built_in(name)
     entry = built_in or describe(name, place, role, space, layout)
     entry = replace(entry, folder=str(place))
-    if entry.kind == "images":
-        scan(entry, place)
-    else:
-        trial_paths(place)
+    _check_readable(entry, inside(entry, place))
     save_entry(entry, settings)
     return entry
+
+
+def _check_readable(entry: Entry, place: Path) -> None:
+    """Raise StimuliError where the folder cannot be such a set."""
+    if entry.kind == "images":
+        scan(entry, place)
+    elif entry.kind == "textures":
+        read_textures(entry, place)
+    else:
+        trial_paths(place)
 
 
 def verify(name: str, settings: Settings) -> Verification:
@@ -105,7 +113,22 @@ def verify(name: str, settings: Settings) -> Verification:
         return Verification(
             True, (f"{folder}", f"{rows} trials in {len(trial_paths(folder))} tables")
         )
+    if entry.kind == "textures":
+        return _verify_textures(entry, folder)
     return _verify_images(entry, folder, settings)
+
+
+def _verify_textures(entry: Entry, folder: Path) -> Verification:
+    lines, ok = [f"{folder}"], True
+    for path in texture_paths(entry, folder):
+        try:
+            height, width, _ = read_texture(entry, path).shape
+            known = "as published" if entry.files else "digest not pinned"
+            lines.append(f"{path.name}: {width} x {height} px, {known}")
+        except StimuliError as error:
+            lines.append(str(error))
+            ok = False
+    return Verification(ok, tuple(lines))
 
 
 def _verify_images(entry: Entry, folder: Path, settings: Settings) -> Verification:
@@ -137,9 +160,13 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings) -> Verificati
 def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     if entry.url is None:
         raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
+    place.mkdir()
+    if entry.files:
+        files_of(entry, place, settings, report)
+        _check_fetched(entry, place, settings, report)
+        return
     archive = archive_of(entry, settings, report)
     try:
-        place.mkdir()
         files = unpack(archive, entry.member, place)
         report(f"{entry.name}: unpacked {files} files")
         _check_fetched(entry, place, settings, report)
@@ -152,6 +179,9 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
     """What came must be the whole published set."""
     if entry.kind == "trials":
         report(f"{entry.name}: {len(trial_paths(place))} tables")
+        return
+    if entry.kind == "textures":
+        report(f"{entry.name}: {len(read_textures(entry, place))} textures, as published")
         return
     stimuli = open_folder(entry, place, settings)
     if entry.count is not None and len(stimuli) != entry.count:
@@ -169,7 +199,9 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
 
 
 def _check_copied(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
-    """A mirror may hold a part of a set: that is kept, and said."""
+    """A mirror may hold a part of a set: that is kept, and said. Textures must be the published ones."""
+    if entry.kind == "textures":
+        read_textures(entry, inside(entry, place))
     if entry.kind == "images":
         stimuli = open_folder(entry, place, settings)
         report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")

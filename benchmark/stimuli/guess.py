@@ -37,6 +37,8 @@ def describe(
         raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
     guess = guess_layout(place)
     found = layout or guess.layout
+    if found == "textures":
+        space = "any"
     if space is None and guess.space is None:
         raise StimuliError(
             f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision "
@@ -47,7 +49,7 @@ def describe(
         role=role or name,
         space=space or guess.space or "",
         layout=found,  # type: ignore[arg-type]
-        kind="trials" if found == "trials" else "images",
+        kind=found if found in ("trials", "textures") else "images",  # type: ignore[arg-type]
         title="added by the user",
         folder=str(place),
     )

@@ -168,10 +168,18 @@ def _trials(entry: Entry, _folder: Path) -> Iterator[Item]:
     )
 
 
+def _no_single_set(entry: Entry, folder: Path) -> Iterator[Item]:
+    raise StimuliError(
+        f"{folder}: '{entry.name}' has the layout '{entry.layout}': it is not one set of labelled images."
+    )
+
+
 _SCANNERS: Mapping[str, Callable[[Entry, Path], Iterator[Item]]] = {
     "class-folder": _class_folders,
     "cue-conflict": _cue_conflict,
     "session": _session,
     "labels-csv": _labels_csv,
     "trials": _trials,
+    "cells": _no_single_set,
+    "textures": _no_single_set,
 }

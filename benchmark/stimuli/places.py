@@ -22,7 +22,14 @@ def folder_of(entry: Entry, settings: Settings) -> Path | None:
     places = [root / entry.name for root in roots]
     if entry.folder:
         places.append(Path(entry.folder))
-    return next((place for place in places if place.is_dir()), None)
+    found = next((place for place in places if place.is_dir()), None)
+    return found and inside(entry, found)
+
+
+def inside(entry: Entry, place: Path) -> Path:
+    """The set's folder in one that is laid out as published, else that folder itself."""
+    below = place / entry.member
+    return below if entry.member and below.is_dir() else place
 
 
 def absent(entry: Entry) -> MissingStimuli:
@@ -35,6 +42,8 @@ def absent(entry: Entry) -> MissingStimuli:
 def remedy(entry: Entry) -> str:
     """The command that gets a set, in words."""
     add = f"`bench data add {entry.name} FOLDER`"
+    if entry.url is None and entry.source:
+        return f"{add} (it is to be had from {entry.source})"
     if entry.url is None:
         return f"{add} (its terms do not allow a download)"
     return f"`bench data fetch {entry.name}`, or {add} where you have it"

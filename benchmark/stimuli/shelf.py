@@ -9,6 +9,7 @@ from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
 from benchmark.stimuli.places import absent, folder_of
 from benchmark.stimuli.sets import open_folder, subset
+from benchmark.stimuli.textures import Textures, textures_of
 
 
 class LocalShelf:
@@ -20,6 +21,7 @@ class LocalShelf:
         self._settings = settings
         self._limit = limit
         self._opened: dict[str, Stimuli] = {}
+        self._textures: dict[str, Textures] = {}
 
     @property
     def space(self) -> str:
@@ -35,6 +37,15 @@ class LocalShelf:
             whole = self._drawn(role) or self._stored(role)
             self._opened[role] = whole if self._limit is None else subset(whole, self._limit)
         return self._opened[role]
+
+    def textures(self, role: str) -> Textures:
+        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB; the same in every space.
+
+        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one.
+        """
+        if role not in self._textures:
+            self._textures[role] = textures_of(role, self._settings)
+        return self._textures[role]
 
     def roles(self) -> tuple[str, ...]:
         """The roles that some known set of this space plays, on disk or not."""

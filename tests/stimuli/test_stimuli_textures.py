@@ -1,0 +1,121 @@
+"""Frost textures: found, checked by content, handed over in order; a changed or missing file is named."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli import catalogue
+from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.fetch import add, fetch, locate, verify
+from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.textures import frost_textures
+
+Draw = Callable[..., Path]
+NAMES = ("frost2.png", "frost1.png")  # the published order is the catalogue's, not the alphabet's
+
+
+@pytest.fixture
+def frost(settings: Settings, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> Entry:
+    """Two pictures in the data folder, and a catalogue that knows their digests."""
+    assert settings.data is not None
+    paths = [draw(settings.data / "frost" / name, seed=i, size=9) for i, name in enumerate(NAMES)]
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    entry = Entry("frost", "frost", "any", "textures", kind="textures", files=files,
+                  url="http://127.0.0.1:1/create_c", member="ImageNet-C/create_c")  # fmt: skip
+    monkeypatch.setattr(catalogue, "_built_in", lambda: {"frost": entry})
+    return entry
+
+
+def test_textures_come_in_the_catalogue_s_order_in_every_space(
+    frost: Entry, settings: Settings
+) -> None:
+    assert settings.data is not None
+    shelf = LocalShelf("imagenet1k", settings)
+    found = shelf.textures("frost")
+    for array, name in zip(found, NAMES, strict=True):
+        assert array.dtype == np.uint8 and array.shape == (9, 9, 3)
+        assert np.array_equal(array, np.asarray(Image.open(settings.data / "frost" / name)))
+    assert shelf.textures("frost") is found
+    assert len(LocalShelf("world16", settings).textures("frost")) == 2
+
+
+def test_another_picture_under_the_name_is_refused(
+    frost: Entry, settings: Settings, draw: Draw
+) -> None:
+    assert settings.data is not None
+    path = draw(settings.data / "frost" / "frost2.png", seed=77, size=9)
+    with pytest.raises(StimuliError, match=r"frost2.png: not the published file.*bench data fetch"):
+        frost_textures(settings)
+    checked = verify("frost", settings)
+    assert not checked.ok and "frost1.png: 9 x 9 px, as published" in checked.lines
+    path.unlink()
+    with pytest.raises(StimuliError, match=r"frost2.png: cannot be read"):
+        frost_textures(settings)
+    assert not verify("frost", settings).ok
+
+
+def test_absent_textures_say_how_to_get_them(settings: Settings) -> None:
+    with pytest.raises(MissingStimuli, match=r"bench data fetch frost.*bench data add frost"):
+        LocalShelf("imagenet1k", settings).textures("frost")
+    with pytest.raises(MissingStimuli, match=r"role 'rain'.*--role rain --layout textures"):
+        LocalShelf("imagenet1k", settings).textures("rain")
+
+
+def test_textures_are_fetched_from_a_mirror_folder_and_checked(
+    frost: Entry, settings: Settings, tmp_path: Path, draw: Draw
+) -> None:
+    assert settings.data is not None
+    mirror = tmp_path / "mirror"
+    (settings.data / "frost").rename(settings.data / "hidden")
+    shutil.copytree(settings.data / "hidden", mirror / "frost")
+    mirrored = replace(settings, mirror=str(mirror))
+    assert fetch("frost", mirrored, lambda line: None) == settings.stimuli / "frost"
+    assert len(frost_textures(settings)) == 2
+    shutil.rmtree(settings.stimuli / "frost")
+    draw(mirror / "frost" / "frost2.png", seed=5)
+    with pytest.raises(StimuliError, match="not the published file"):
+        fetch("frost", mirrored, lambda line: None)
+    assert locate("frost", settings) is None
+    with pytest.raises(StimuliError, match=r"create_c/frost2.png: no connection.*holds frost/frost2.png"):
+        fetch("frost", settings, lambda line: None)
+
+
+def test_a_clone_of_the_repository_will_do(
+    frost: Entry, settings: Settings, tmp_path: Path
+) -> None:
+    assert settings.data is not None
+    clone = tmp_path / "robustness" / "ImageNet-C"
+    clone.mkdir(parents=True)
+    (settings.data / "frost").rename(clone / "create_c")
+    add("frost", tmp_path / "robustness", settings)
+    assert locate("frost", settings) == clone / "create_c"
+    assert len(frost_textures(settings)) == 2 and verify("frost", settings).ok
+
+
+def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "rain" / "b.png", seed=1)
+    draw(tmp_path / "rain" / "a.png", seed=2)
+    entry = add("my-rain", tmp_path / "rain", settings, role="rain", layout="textures")
+    assert (entry.kind, entry.space) == ("textures", "any")
+    first, _ = LocalShelf("geirhos16", settings).textures("rain")
+    assert np.array_equal(first, np.asarray(Image.open(tmp_path / "rain" / "a.png")))
+    (tmp_path / "rain" / "a.png").write_bytes(b"no image")
+    with pytest.raises(StimuliError, match=r"a.png: not a complete image"):
+        LocalShelf("geirhos16", settings).textures("rain")
+
+
+def test_the_catalogue_knows_the_published_frost(real: Settings) -> None:
+    shapes = [texture.shape for texture in frost_textures(real)]
+    assert len(shapes) == 6 and all(min(shape[:2]) > 224 for shape in shapes)
+    second, third = frost_textures(real)[1:3]
+    assert np.array_equal(second, third)  # the published pictures 2 and 3 are the same
+    assert verify("frost", real).ok
+    assert next(iter(find_entry("frost", real).files)) == "frost1.png"
