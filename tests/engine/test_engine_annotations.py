@@ -40,7 +40,8 @@ def ramp(height, width):
 @pytest.mark.parametrize("fixed", [True, False])
 def test_a_graded_map_lies_on_its_image(presentation, fixed):
     values, image = ramp(300, 420)
-    how = HALF.model_copy(update={"size": 64, "resize": 72, "fixed_size": fixed, "interpolation": "bilinear"})  # fmt: skip
+    sizes = {"size": 64, "resize": 72, "fixed_size": fixed}
+    how = HALF.model_copy(update={**sizes, "interpolation": "bilinear"})
     shown = view(how, presentation, decode=lambda i: image, importance=lambda i: values)
     found = shown.importance(3)
     assert found.dtype == np.float32
@@ -106,7 +107,7 @@ def test_a_map_keeps_its_range_and_its_constant():
     shown = present_map(noise, how, "card")
     assert noise.min() <= shown.min() and shown.max() <= noise.max()
     torch.testing.assert_close(  # torch's antialiased bilinear is the independent reference
-        torch.from_numpy(resized_map(noise, (50, 60))),
+        torch.from_numpy(resized_map(noise, (50, 60)).copy()),
         torch.nn.functional.interpolate(
             torch.from_numpy(noise)[None, None], (50, 60), mode="bilinear", antialias=True
         )[0, 0],
