@@ -66,11 +66,13 @@ class Transform:
     """A named image transform: `apply(images NCHW float32 in [0,1], seeds uint64 [n]) -> same shape`.
 
     Batched, on the images' device; the result for one image depends on that image and its seed alone.
+    stored: `apply` takes and gives images as they are stored, uint8, and nothing is converted on the way.
     """
 
     name: str
     params: Mapping[str, Any]
     apply: Callable[[torch.Tensor, NDArray[np.uint64]], torch.Tensor]
+    stored: bool = False
 
 
 @dataclass(frozen=True)

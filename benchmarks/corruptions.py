@@ -103,7 +103,9 @@ def by_loop(corrupt: Corrupt, pixels: Pixels, name: str, severity: int) -> torch
 
 def by_batch(transform: Transform, pixels: Pixels) -> torch.Tensor:
     """Ours."""
-    return transform.apply(batch(pixels), np.arange(len(pixels), dtype=np.uint64))
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    out = transform.apply(images, np.arange(len(pixels), dtype=np.uint64))
+    return out.float().div_(255)
 
 
 def cpu(work: Callable[[], object]) -> float:

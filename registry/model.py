@@ -62,15 +62,17 @@ class LoadedModel:
             }
         )
 
-    def prepare(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
-        """Images [h, w, 3] uint8 -> [n, 3, h', w'] float32 in [0,1] on the CPU, by the
-        presentation's geometry.
+    def present(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
+        """Images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
 
         The memory is laid out channels-last, as the pixels were.
         """
         shown = geometry.present(images, self.preprocess, presentation)
-        pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
-        return pixels.to(torch.float32).div_(255)
+        return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
+
+    def prepare(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
+        """As `present`, but float32 in [0,1]."""
+        return self.present(images, presentation).to(torch.float32).div_(255)
 
     def fit(self, batch: Tensor) -> Tensor:
         """Bring a batch [n, 3, h, w] in [0,1] to the network's input (see `geometry.fit`)."""

@@ -165,11 +165,13 @@ class Walk:
         if block.presentation == "whole" and _alike(block, images):
             pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         else:
-            pixels = feed.model.prepare(images, block.presentation)
-        if block.transform is None:
+            pixels = feed.model.present(images, block.presentation)
+        transform = block.transform
+        if transform is None:
             return pixels
+        pixels = pixels.to(self.device)
         seeds = seeds_of(block.stimuli, index, self.seed)
-        return block.transform.apply(unit(pixels.to(self.device)), seeds)
+        return transform.apply(pixels if transform.stored else unit(pixels), seeds)
 
     def _answer(
         self,

@@ -46,6 +46,7 @@ def corruption(
 ) -> Transform:
     """The transform of one corruption at one severity, 1 to 5.
 
+    Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1].
     frost: files of the published textures, frost1 to frost5 or frost6, for the corruption "frost";
     jpeg85: store the result as the published folder does, as a JPEG of quality 85.
     """
@@ -61,13 +62,14 @@ def corruption(
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, f"{name}/{severity}", images.device)
-        out = corrupted(what, levels_of(images), constants, draws)
-        return (_as_jpeg(out, 85) if jpeg85 else out).div_(255)
+        out = corrupted(what, levels_of(images), constants, draws).to(torch.uint8)
+        out = digital.jpeg_compression(out, 85) if jpeg85 else out
+        return out if images.dtype == torch.uint8 else out.float().div_(255)
 
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         return in_parts(images, seeds, what.together, change)
 
-    return Transform(f"{name}/{severity}", params, apply)
+    return Transform(f"{name}/{severity}", params, apply, stored=True)
 
 
 def _params(what: Corruption, severity: int) -> dict[str, Any]:
@@ -78,22 +80,19 @@ def _params(what: Corruption, severity: int) -> dict[str, Any]:
 def corrupted(
     what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Draws
 ) -> torch.Tensor:
-    """Whole levels -> whole levels, float32: clipped and stored by dropping the fraction.
+    """Whole levels -> whole levels, float32 (uint8 where PIL does the work): clipped and stored by dropping the
+    fraction.
 
     Levels given in float64 are worked on in float64.
     """
     extra = (draws,) if what.random else ()
     if what.dtype == torch.uint8:
         stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)
-        return stored.float()
+        return stored
     exact = what.dtype == torch.float64 and levels.device.type != "mps"
     work = (levels.double() if exact else levels).contiguous()
     out: torch.Tensor = what.function(work, *constants, *extra)
     return (out if what.whole else out.clamp_(0, 255).floor_()).float()
-
-
-def _as_jpeg(levels: torch.Tensor, quality: int) -> torch.Tensor:
-    return digital.jpeg_compression(levels.to(torch.uint8), quality).float()
 
 
 def names(family: str = "common") -> tuple[str, ...]:

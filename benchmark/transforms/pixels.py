@@ -16,12 +16,16 @@ def working(images: torch.Tensor) -> torch.Tensor:
 
 
 def grey_levels(images: torch.Tensor) -> torch.Tensor:
-    """Images in [0,1] -> whole numbers 0..255 as float, the file that was decoded."""
+    """Images in [0,1], or uint8 -> whole numbers 0..255 as float, the file that was decoded."""
+    if images.dtype == torch.uint8:
+        return images.float()
     return (images * 255).round_().clamp_(0, 255)
 
 
 def stored_levels(images: torch.Tensor) -> torch.Tensor:
-    """Images in [0,1] -> uint8 levels: the file that was decoded."""
+    """Images in [0,1], or uint8 -> uint8 levels: the file that was decoded."""
+    if images.dtype == torch.uint8:
+        return images
     half = torch.tensor(0.5, device=images.device)
     return torch.add(half, images, alpha=255).clamp_(0, 255).to(torch.uint8)
 

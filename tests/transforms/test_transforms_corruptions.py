@@ -75,6 +75,16 @@ def test_batch_size_and_order_change_nothing(name, textures):
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_stored_images_give_the_same_stored_images(name, textures):
+    change = corruption(name, 3, frost=textures)
+    assert change.stored
+    stored = (IMAGES * 255).round().to(torch.uint8)
+    out = change.apply(stored, seeds(6))
+    assert out.dtype == torch.uint8
+    assert torch.equal(out, (change.apply(IMAGES, seeds(6)) * 255).round().to(torch.uint8))
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_memory_layout_changes_nothing(name, textures):
     apply = corruption(name, 2, frost=textures).apply
     last = IMAGES.contiguous(memory_format=torch.channels_last)
