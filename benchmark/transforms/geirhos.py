@@ -24,7 +24,7 @@ from benchmark.transforms.batches import Seeds, in_parts
 from benchmark.transforms.eidolon import disarray
 from benchmark.transforms.fourier import equalise, scramble
 from benchmark.transforms.opponent import false_colour, power_law
-from benchmark.transforms.pixels import luminance, rounded, truncated, working
+from benchmark.transforms.pixels import luminance, rounded, stored_levels, truncated, working
 from benchmark.transforms.streams import Draws, Streams
 
 VERSION = 1  # raised whenever any pixel of any condition changes
@@ -85,13 +85,16 @@ def degradation(
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, f"{experiment}/{name}", images.device)
         out = what.degrade(working(images), what.conditions[name], draws, chosen)
-        return store(out).expand(-1, 3, -1, -1)
+        levels = store(out).expand(-1, 3, -1, -1)
+        return stored_levels(levels) if images.dtype == torch.uint8 else levels
 
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         _check(what, images, chosen)
         return in_parts(images, seeds, what.together, change).contiguous()
 
-    return Transform(f"{experiment}/{name}", _params(what, name, chosen, quantise), apply)
+    return Transform(
+        f"{experiment}/{name}", _params(what, name, chosen, quantise), apply, stored=True
+    )
 
 
 def spelled(experiment: str, condition: str) -> str:

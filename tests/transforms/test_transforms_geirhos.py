@@ -279,3 +279,14 @@ def test_conditions_are_those_of_the_published_trials():
         with next(iter(sorted((folder / name).glob("*.csv")))).open() as file:
             published = {row["condition"] for row in csv.DictReader(file)}
         assert published == set(experiment.conditions), name
+
+
+@pytest.mark.parametrize("experiment", sorted(GEIRHOS))
+def test_stored_images_give_the_same_stored_images(experiment):
+    change = degradation(experiment, list(GEIRHOS[experiment].conditions)[-1])
+    assert change.stored
+    stored = (IMAGES * 255).round().to(torch.uint8)
+    out = change.apply(stored, seeds(len(stored)))
+    assert out.dtype == torch.uint8
+    whole = change.apply(stored.float() / 255, seeds(len(stored)))
+    assert torch.equal(out, (whole * 255).round().to(torch.uint8))
