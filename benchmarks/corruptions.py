@@ -5,7 +5,7 @@ decoded uint8 pixels and ends at the float batch in [0, 1] that a network takes.
 larger is faster.
 
     python benchmarks/corruptions.py --data FOLDER [--imaug FOLDER] [--count 8] [--rounds 3]
-    python benchmarks/corruptions.py --data FOLDER --imaug FOLDER --accuracy 500
+    python benchmarks/corruptions.py --data FOLDER --imaug FOLDER --accuracy 500 [--severity 3]
 
 --data has imagenet-sample/ and frost/. --imaug is a folder made with `pip install --no-deps --target FOLDER
 imagecorruptions-imaug numba llvmlite`; it stays apart since both packages call themselves `imagecorruptions`.
@@ -155,8 +155,10 @@ def report(table: dict[str, dict[str, float]]) -> None:
     print(f"{'15 x 5, sum':20s}", *(f"{sum(table[s][n] for n in common):24.1f}" for s in table))
 
 
-def accuracy(pixels: Pixels, truth: list[str], other: Corrupt, frost: Sequence[Path]) -> None:
-    """Top-1 of EfficientNet-Lite0 on our images and on the other package's, severity 3, same photographs."""
+def accuracy(
+    pixels: Pixels, truth: list[str], other: Corrupt, frost: Sequence[Path], severity: int
+) -> None:
+    """Top-1 of EfficientNet-Lite0 on our images and on the other package's, same photographs."""
     from registry.cards import builtin_cards
     from registry.load import load_model
 
@@ -169,10 +171,10 @@ def accuracy(pixels: Pixels, truth: list[str], other: Corrupt, frost: Sequence[P
         return np.asarray(classes[np.concatenate(parts)] == np.asarray(truth))
 
     print(f"clean: {right(batch(pixels)).mean():.3f}")
-    print("severity 3: ours, theirs, right only on ours, right only on theirs, two-sided McNemar p")
+    print(f"severity {severity}: ours, theirs, right only on ours, right only on theirs, two-sided McNemar p")
     for name in names("all"):
-        ours = right(by_batch(corruption(name, 3, frost=frost), pixels))
-        theirs = right(by_loop(other, pixels, name, 3))
+        ours = right(by_batch(corruption(name, severity, frost=frost), pixels))
+        theirs = right(by_loop(other, pixels, name, severity))
         gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
         p = _mcnemar(gained, lost)
         print(
@@ -195,6 +197,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accuracy", type=int, metavar="IMAGES")
+    parser.add_argument("--severity", type=int, default=3)
     options = parser.parse_args()
     if options.data is None:
         parser.error("--data FOLDER, or BENCH_TEST_DATA, with imagenet-sample/ and frost/")
@@ -208,7 +211,8 @@ def main() -> None:
         files = sorted(sample.glob("*/*.JPEG"))
         step = max(1, len(files) // options.accuracy)
         truth = [file.parent.name for file in files[::step][: options.accuracy]]
-        accuracy(pixels, truth, fastest(options.imaug) if options.imaug else classic(), frost)
+        other = fastest(options.imaug) if options.imaug else classic()
+        accuracy(pixels, truth, other, frost, options.severity)
         return
     others = {CLASSIC: classic()} | ({FASTEST: fastest(options.imaug)} if options.imaug else {})
     report(measure(photographs(sample, options.count), others, frost, options.rounds))
