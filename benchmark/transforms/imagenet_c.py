@@ -41,13 +41,14 @@ SIZE = 224  # px that the constants were published for
 def corruption(
     name: str,
     severity: int,
-    frost: Sequence[Path | str] | None = None,
+    frost: Sequence[Path | str | weather.Texture] | None = None,
     jpeg85: bool = False,
 ) -> Transform:
     """The transform of one corruption at one severity, 1 to 5.
 
     Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1].
-    frost: files of the published textures, frost1 to frost5 or frost6, for the corruption "frost";
+    frost: files of the published textures, frost1 to frost5 or frost6, or the pictures themselves (HWC uint8 RGB),
+    for the corruption "frost";
     jpeg85: store the result as the published folder does, as a JPEG of quality 85.
     """
     what = _known(name, severity)
@@ -104,24 +105,28 @@ def names(family: str = "common") -> tuple[str, ...]:
     return tuple(n for n, c in CORRUPTIONS.items() if c.family == family)
 
 
-def load_textures(files: Sequence[Path | str]) -> list[weather.Texture]:
-    """The textures, decoded. Only the first five count, as in the published code."""
+def load_textures(files: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
+    """The textures, decoded where they are files. Only the first five count, as in the published code."""
     if len(files) < weather.FROST_USED:
         raise StimuliError(
             f"the corruption 'frost' needs {weather.FROST_USED} texture files (frost1.png to "
             f"frost5.jpg of the ImageNet-C repository); {len(files)} were given"
         )
-    out = []
-    for file in files[: weather.FROST_USED]:
-        with Image.open(file) as image:
-            out.append(np.asarray(image.convert("RGB")))
-    return out
+    return [_decoded(file) for file in files[: weather.FROST_USED]]
+
+
+def _decoded(file: Path | str | weather.Texture) -> weather.Texture:
+    if isinstance(file, np.ndarray):
+        return file
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _digest(texture: weather.Texture) -> str:
     from hashlib import sha256
 
-    return sha256(texture.tobytes()).hexdigest()[:16]
+    shape = ",".join(map(str, texture.shape))  # 2 x 8 and 4 x 4 px have the same bytes
+    return sha256(shape.encode() + texture.tobytes()).hexdigest()[:16]
 
 
 def _known(name: str, severity: int) -> Corruption:

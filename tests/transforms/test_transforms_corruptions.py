@@ -236,6 +236,17 @@ def test_published_textures_load_and_the_sixth_is_never_used():
     assert np.array_equal(loaded[1], loaded[2])  # two of the published pictures are one
 
 
+def test_textures_are_files_or_pictures_and_part_of_the_identity():
+    files = sorted(data_folder("frost").glob("frost*.*"))
+    by_file = corruption("frost", 2, frost=files)
+    by_picture = corruption("frost", 2, frost=load_textures(files))
+    assert by_file.params == by_picture.params
+    assert torch.equal(by_file.apply(IMAGES, seeds(6)), by_picture.apply(IMAGES, seeds(6)))
+    flat = [np.zeros((300, 200, 3), np.uint8)] * 5
+    tall = [picture.transpose(1, 0, 2) for picture in flat]
+    assert corruption("frost", 2, frost=flat).params != corruption("frost", 2, frost=tall).params
+
+
 SAMPLED = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "fog", "glass_blur")
 
 
