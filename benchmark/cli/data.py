@@ -7,11 +7,15 @@ from pathlib import Path
 import click
 
 from benchmark.cli.printing import wide_console
+from benchmark.cli.stylize import stylize
 
 
 @click.group()
 def data() -> None:
-    """List, fetch, add and verify stimulus sets."""
+    """List, fetch, add, make and verify stimulus sets."""
+
+
+data.add_command(stylize)
 
 
 @data.command("list")

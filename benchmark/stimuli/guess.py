@@ -28,11 +28,7 @@ def describe(
     name: str, place: Path, role: str | None, space: str | None, layout: str | None
 ) -> Entry:
     """The entry of a folder; what is not given is told from its names. Raises StimuliError."""
-    if not _NAME.fullmatch(name) or name.startswith(RESERVED):
-        raise StimuliError(
-            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', "
-            f"not starting with '{RESERVED}'."
-        )
+    check_name(name)
     if layout is not None and layout not in LAYOUTS:
         raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
     guess = guess_layout(place)
@@ -53,6 +49,15 @@ def describe(
         title="added by the user",
         folder=str(place),
     )
+
+
+def check_name(name: str) -> None:
+    """Raise StimuliError where `name` cannot name a set of the user's."""
+    if not _NAME.fullmatch(name) or name.startswith(RESERVED):
+        raise StimuliError(
+            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', "
+            f"not starting with '{RESERVED}'."
+        )
 
 
 def guess_layout(folder: Path) -> Guess:

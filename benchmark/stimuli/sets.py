@@ -14,6 +14,7 @@ from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
 from benchmark.stimuli.generated import generated_set, is_generated
 from benchmark.stimuli.layouts import Item, images_below, scan
+from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.names import read_pair
 from benchmark.stimuli.pixels import FileImages, FileMasks, Picked
 from benchmark.stimuli.places import absent, folder_of, remedy
@@ -43,6 +44,9 @@ def open_folder(entry: Entry, folder: Path, settings: Settings) -> Stimuli:
     paths = tuple(item.path for item in found)
     items = file_digests(paths, folder, settings)
     labels = _columns(found)
+    made = read_manifest(folder)
+    if made is not None:  # the manifest is part of the set's identity
+        labels["made"] = np.full(len(found), made.label)
     images = FileImages(paths, remedy(entry))
     return Stimuli(
         name=entry.name,
@@ -53,8 +57,8 @@ def open_folder(entry: Entry, folder: Path, settings: Settings) -> Stimuli:
         labels=labels,
         decode=images,
         mask=_masks(entry, images, settings),
-        whole=entry.count or len(ids),
-        origin="catalogue" if entry.count else "added",
+        whole=made.whole if made else entry.count or len(ids),
+        origin=made.origin if made else "catalogue" if entry.count else "added",
     )
 
 
