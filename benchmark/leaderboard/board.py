@@ -181,6 +181,8 @@ class _Maker:
             known = self.sets.get(digest)
             if known is not None and is_partial(known):
                 notes.append(f"partial set: {known.n} of the {known.whole} images of {known.name}")
+            if known is not None and known.painted:
+                notes.append(f"{known.name} is not a published set: {known.painted}")
         if self.metric.direction == "none":
             notes.append(
                 f"{self.metric.title} has no better or worse: ordered by value, not ranked"

@@ -143,6 +143,11 @@ class StimuliNote:
     whole: int | None
     origin: str
 
+    @property
+    def painted(self) -> str:
+        """How this program made the images from the user's own pictures; "" where it did not."""
+        return self.origin if self.origin.startswith("stylised: ") else ""
+
 
 @dataclass(frozen=True)
 class StimuliRecord:

@@ -183,7 +183,9 @@ def collections(connection: sa.Connection, notes: Mapping[str, StimuliNote]) -> 
             n = sum(part.n for part in parts)
             whole = sum(part.whole or part.n for part in parts)
             digest = collection_digest(text)
-            found.append(StimuliNote(digest, name, parts[0].space, n, whole, "collection"))
+            painted = "; ".join(sorted({part.painted for part in parts} - {""}))
+            origin = painted or "collection"
+            found.append(StimuliNote(digest, name, parts[0].space, n, whole, origin))
     return found
 
 

