@@ -338,18 +338,22 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     return made
 
 
-def import_trials(path: Path, *, db: str | None = None) -> ImportReport:
-    """Bring in trials of people or of published networks, and score them."""
+def import_trials(
+    path: Path, *, training: Sequence[str] = (), db: str | None = None
+) -> ImportReport:
+    """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"."""
     from benchmark.engine.environment import environment
     from benchmark.engine.importing import import_trials as read_in
     from benchmark.engine.scoring import Scorer
+    from benchmark.stimuli.recipes import stated_recipes
     from benchmark.store import open_store
 
+    recipes = stated_recipes(training)
     settings = read_settings(db)
     with open_store(settings.db) as store:
         number = store.begin_run(f"bench import trials {path}", environment("none", 1))
         try:
-            report = read_in(path, store, number)
+            report = read_in(path, store, number, recipes)
         except BenchError as error:
             store.end_run(number, "failed", str(error))
             raise

@@ -50,16 +50,23 @@ def import_group() -> None:
 
 @import_group.command("trials")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--training",
+    multiple=True,
+    metavar="OBSERVER=RECIPE",
+    help="What a published network was trained on (repeatable): 'my-net=noise(uniform)'.",
+)
 @db_option
-def import_trials(path: Path, db: str | None) -> int:
+def import_trials(path: Path, training: tuple[str, ...], db: str | None) -> int:
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape.
 
     Columns: subj, session, trial, rt, object_response, category, condition, imagename. A malformed file is named
-    with its row, and nothing of it is imported.
+    with its row, and nothing of it is imported. Recipes of published networks also come from a file training.yaml
+    in the folder (OBSERVER: [RECIPE, ...]) and from the names of Geirhos et al. 2018; a second import may add them.
     """
     from benchmark import api
 
-    report = api.import_trials(path, db=db)
+    report = api.import_trials(path, training=training, db=db)
     for experiment, observers in report.observers.items():
         click.echo(f"{experiment}: {len(observers)} observers")
     click.echo(f"{report.trials} trials imported, {report.known} observations were already there")

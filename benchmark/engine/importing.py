@@ -8,8 +8,10 @@ import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Stimuli
 from benchmark.engine.scoring import IMPORTED
+from benchmark.errors import TrialsError, unknown_name
 from benchmark.keys import digest
 from benchmark.stimuli.names import stimulus_id
+from benchmark.stimuli.recipes import Recipes, named_recipe, recipes_beside
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_stimuli
 from benchmark.store import Chunk, Observation, Store
 
@@ -36,10 +38,19 @@ class ImportReport:
     known: int = 0
 
 
-def import_trials(path: Path, store: Store, run: int) -> ImportReport:
-    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError."""
+def import_trials(
+    path: Path, store: Store, run: int, training: Recipes | None = None
+) -> ImportReport:
+    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
+
+    training: recipes of published networks by their name in the tables or here. They go before training.yaml
+    beside the tables, that before the recipe that is stored, and that before what a name states.
+    """
     report = ImportReport()
     files = read_trials(path)
+    beside, stated = recipes_beside(path), training or {}
+    _check_recipes({**beside, **stated} if path.is_dir() else stated, files)
+    _put_observers(files, store, {**beside, **stated})
     for experiment in dict.fromkeys(file.experiment for file in files):
         mine = [_with_conditions(file) for file in files if file.experiment == experiment]
         for same_images in _by_images(mine):
@@ -66,9 +77,38 @@ def _import(files: Sequence[TrialFile], store: Store, run: int, report: ImportRe
         if store.complete(key):
             report.known += 1
             continue
-        row = store.put_observer(Observer(observer, mine[0].kind, digest([mine[0].kind, observer])))
+        row = next(known.id for known in store.observers() if known.name == observer)
         _put(store, run, row, stimuli, key, columns)
         report.trials += len(stimuli)
+
+
+def _check_recipes(stated: Recipes, files: Sequence[TrialFile]) -> None:
+    networks = {name for file in files if file.kind != "human" for name in _names(file)}
+    people = {file.observer for file in files if file.kind == "human"}
+    for name in stated:
+        if name in people:
+            raise TrialsError(f"training of '{name}': people have no training recipe.")
+        if name not in networks:
+            raise unknown_name(
+                "observer in these tables", name, networks, "Its training was stated."
+            )
+
+
+def _names(file: TrialFile) -> tuple[str, str]:
+    """What an observer is called in the tables, and here."""
+    return file.observer, observer_name(file)
+
+
+def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) -> None:
+    """Every observer under its name, with the recipe on its card."""
+    cards = {row.name: row.card for row in store.observers()}
+    for name, file in {observer_name(file): file for file in files}.items():
+        card = dict(cards.get(name, {}))
+        told = next((stated[one] for one in _names(file) if one in stated), None)
+        recipe = told or card.get("training") or named_recipe(file.observer)
+        if recipe:
+            card["training"] = list(recipe)
+        store.put_observer(Observer(name, file.kind, digest([file.kind, name]), card))
 
 
 def _with_conditions(file: TrialFile) -> TrialFile:

@@ -28,7 +28,15 @@ SINGLE_CONDITION = frozenset(
     }
 )
 NUMERIC = frozenset(
-    {"high-pass", "low-pass", "phase-scrambling", "power-equalisation", "rotation", "uniform-noise"}
+    {
+        "high-pass",
+        "low-pass",
+        "phase-scrambling",
+        "power-equalisation",
+        "rotation",
+        "salt-and-pepper",
+        "uniform-noise",
+    }
 )
 WNID = re.compile(r"n\d{8}")
 #: number, experiment, observer, condition, category, context: the parts of a prefix.

@@ -1,0 +1,96 @@
+"""Recipes of imported networks: on their cards, from whom, and kept."""
+
+import csv
+
+import pytest
+
+from benchmark import api
+from benchmark.errors import TrialsError, UnknownName
+from benchmark.settings import read_settings
+
+NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
+
+
+def write(folder, observer, experiment="noise-png", answer="cat"):
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{experiment}-experiment_{observer}_session-1.csv").open(
+        "w", newline=""
+    ) as file:
+        table = csv.writer(file)
+        table.writerow(NAMES)
+        for i in range(4):
+            table.writerow([observer, 1, i + 1, "NaN", answer, "cat", "0.35", f"n{i:08d}_1.png"])
+
+
+def recipes(db):
+    with api.reading(read_settings(db)) as store:
+        return {row.name: row.card.get("training") for row in store.observers()}
+
+
+@pytest.fixture
+def tables(tmp_path):
+    folder = tmp_path / "tables"
+    for name in ("mine", "sixteen21--salt-and-pepper-noise-multiple", "subject-01"):
+        write(folder, name)
+    return folder
+
+
+@pytest.fixture
+def db(tmp_path):
+    return str(tmp_path / "results.db")
+
+
+def test_names_statements_and_a_file(tables, db):
+    api.import_trials(tables, db=db)
+    named = "sixteen21--salt-and-pepper-noise-multiple (published)"
+    known = recipes(db)
+    assert known["mine (published)"] is None
+    assert known["subject-01"] is None
+    assert known[named] == ["noise(salt-and-pepper)"]
+
+    (tables / "training.yaml").write_text("mine: standard\n")
+    api.import_trials(tables, db=db)  # known trials: only the card is new
+    assert recipes(db)["mine (published)"] == ["standard"]
+
+    api.import_trials(tables, training=["mine=noise(uniform)", f"{named}=contrast"], db=db)
+    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+    assert recipes(db)[named] == ["contrast"]
+
+
+def test_a_recipe_stays_where_nothing_new_is_said(tables, db):
+    api.import_trials(tables, training=["mine=noise(uniform)"], db=db)
+    report = api.import_trials(tables, db=db)
+    assert (report.trials, report.known) == (0, 3)
+    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+    write(tables, "mine", "contrast-png", "dog")  # a second experiment of the same network
+    api.import_trials(tables, db=db)
+    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+
+
+def test_a_recipe_reaches_the_trials(tables, db):
+    api.import_trials(tables, training=["mine=noise(uniform)"], db=db)
+    rows = api.show("mine (published)", db=db)
+    assert {row.training for row in rows} == {("noise(uniform)",)}
+
+
+def test_mistakes(tables, db):
+    with pytest.raises(UnknownName, match="mime"):
+        api.import_trials(tables, training=["mime=standard"], db=db)
+    with pytest.raises(TrialsError, match="people have no"):
+        api.import_trials(tables, training=["subject-01=standard"], db=db)
+    (tables / "training.yaml").write_text("other: standard\n")
+    with pytest.raises(UnknownName, match="other"):
+        api.import_trials(tables, db=db)
+    one = tables / "noise-png-experiment_mine_session-1.csv"
+    assert (
+        api.import_trials(one, db=db).trials == 4
+    )  # the file speaks of tables that are not asked for
+
+
+def test_on_the_command_line(tables, db, bench):
+    ended = bench("import", "trials", tables, "--training", "mine=noise(uniform)", "--db", db)
+    assert ended.code == 0, ended.err
+    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+    ended = bench("import", "trials", tables, "--training", "mine", "--db", db)
+    assert ended.code == 1
+    assert len(ended.errors) == 1 and "OBSERVER=RECIPE" in ended.err
