@@ -8,7 +8,7 @@ from typing import NamedTuple
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import LAYOUTS, Entry, Layout
 from benchmark.stimuli.generated import PREFIX as RESERVED
-from benchmark.stimuli.layouts import images_below
+from benchmark.stimuli.items import images_below
 from benchmark.stimuli.names import GEIRHOS16, PREFIX, WNID, read_pair
 
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree

@@ -6,35 +6,20 @@ session        0001_cop_dnn_c05_knife_10_name.png anywhere below: condition and 
 labels-csv     images/ and labels.csv with columns image, category and any other label columns
 """
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.items import Item, check_category, images_below
+from benchmark.stimuli.labelled import labelled_images
 from benchmark.stimuli.names import (
-    GEIRHOS16,
     PREFIX,
-    WNID,
     canonical_condition,
     image_id,
     read_pair,
     stimulus_id,
 )
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
-#: Spaces whose labels are the sixteen categories.
-SIXTEEN = frozenset({"geirhos16", "world16"})
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image file: its unique name, its path, its labels by column."""
-
-    id: str
-    path: Path
-    labels: Mapping[str, str]
 
 
 def scan(entry: Entry, folder: Path) -> list[Item]:
@@ -52,27 +37,6 @@ def scan(entry: Entry, folder: Path) -> list[Item]:
         )
     _check_unique(items)
     return items
-
-
-def images_below(folder: Path) -> Iterator[Path]:
-    """Image files of a folder tree in sorted order; hidden files and folders are left out."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from images_below(path)
-        elif path.suffix.lower() in SUFFIXES:
-            yield path
-
-
-def check_category(category: str, space: str, where: object) -> None:
-    """Raise StimuliError where `category` is not one of the space's."""
-    if space in SIXTEEN and category not in GEIRHOS16:
-        raise StimuliError(
-            f"{where}: '{category}' is not one of the 16 categories ({', '.join(GEIRHOS16)})."
-        )
-    if space == "imagenet1k" and not WNID.fullmatch(category):
-        raise StimuliError(f"{where}: '{category}' is not a WordNet id such as n01440764.")
 
 
 def _class_folders(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -116,40 +80,6 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
         yield Item(stimulus_id(condition, image_id(path.name)), path, labels)
 
 
-def _labels_csv(entry: Entry, folder: Path) -> Iterator[Item]:
-    table = folder / "labels.csv"
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _check_header(reader.fieldnames or (), table)
-            for row in reader:
-                yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StimuliError(f"{table}: cannot be read ({error}).") from error
-
-
-def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], where: str) -> Item:
-    columns = [column for column in row if column is not None]
-    labels = {column: value for column in columns if (value := row[column]) is not None}
-    if len(columns) != len(row) or len(labels) != len(row):
-        raise StimuliError(f"{where}: expected {len(columns)} fields, as the header has.")
-    name = labels.pop("image")
-    root = (folder / "images").resolve()
-    path = (root / name).resolve()
-    if root not in path.parents or not path.is_file():
-        raise StimuliError(f"{where}: there is no image 'images/{name}'.")
-    check_category(labels["category"], entry.space, where)
-    return Item(name, path, labels)
-
-
-def _check_header(columns: Iterable[str], table: Path) -> None:
-    for column in ("image", "category"):
-        if column not in columns:
-            raise StimuliError(
-                f"{table}: no column '{column}'; it has: {', '.join(columns) or 'none'}."
-            )
-
-
 def _check_unique(items: list[Item]) -> None:
     seen: dict[str, Path] = {}
     for item in items:
@@ -178,7 +108,7 @@ _SCANNERS: Mapping[str, Callable[[Entry, Path], Iterator[Item]]] = {
     "class-folder": _class_folders,
     "cue-conflict": _cue_conflict,
     "session": _session,
-    "labels-csv": _labels_csv,
+    "labels-csv": labelled_images,
     "trials": _trials,
     "cells": _no_single_set,
     "textures": _no_single_set,

@@ -13,7 +13,8 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.layouts import Item, images_below, scan
+from benchmark.stimuli.items import Item, images_below
+from benchmark.stimuli.layouts import scan
 from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.names import read_pair
 from benchmark.stimuli.pixels import FileImages, FileMasks, Picked

@@ -17,7 +17,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.digests import file_digests
 from benchmark.stimuli.guess import check_name, describe, guess_layout
-from benchmark.stimuli.layouts import check_category, images_below
+from benchmark.stimuli.items import check_category, images_below
 from benchmark.stimuli.manifests import MANIFEST
 from benchmark.stimuli.pixels import read_rgb, size_of, write_png
 from benchmark.stimuli.settling import Note, is_made, make_folder

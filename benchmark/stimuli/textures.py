@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, read_catalogue
-from benchmark.stimuli.layouts import images_below
+from benchmark.stimuli.items import images_below
 from benchmark.stimuli.places import absent, folder_of, remedy
 
 Textures = tuple[NDArray[np.uint8], ...]
