@@ -6,12 +6,13 @@ folder. An added entry of a built-in name says where that set lies and keeps eve
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.settings import Settings
@@ -115,10 +116,17 @@ def added_file(settings: Settings) -> Path:
 
 def write_atomically(target: Path, text: str) -> None:
     """Write `text` beside `target`, then move it there."""
+    with replacing(target) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file beside `target` to write to; it takes the target's place when all went well."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            yield file
         Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

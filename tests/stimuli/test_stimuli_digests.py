@@ -1,0 +1,143 @@
+"""Digests of sets and of files: against plain formulas, and what is remembered of a folder."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli import digests
+from benchmark.stimuli.compact import Below, Digests, InClasses
+from benchmark.stimuli.digests import file_digests, set_digest
+
+LONG_AGO = (1_000_000_000, 1_000_000_000)
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Callable[..., Path]:
+    """fill(name=text, ...): files changed long ago, in one folder."""
+
+    def make(**texts: str) -> Path:
+        folder = tmp_path / "set"
+        folder.mkdir(exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+            os.utime(folder / name, LONG_AGO)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were read."""
+    seen: list[str] = []
+    read = digests.file_digest
+
+    def note(path: Path | str) -> str:
+        seen.append(Path(path).name)
+        return read(path)
+
+    monkeypatch.setattr(digests, "file_digest", note)
+    return seen
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@given(st.lists(st.text(max_size=5), max_size=9), st.integers(1, 4), st.integers(0, 2))
+def test_the_digest_of_a_set_is_that_of_its_json_text(
+    ids: list[str], block: int, columns: int
+) -> None:
+    items = [sha(text) for text in ids]
+    labels = {name: np.array(ids, dtype=str) for name in ("texture", "category")[:columns]}
+    table = {"ids": ids, "items": items,
+             "labels": {name: labels[name].tolist() for name in sorted(labels)}}  # fmt: skip
+    expected = sha(json.dumps(table, separators=(",", ":")))
+    whole, digests._BLOCK = digests._BLOCK, block
+    try:
+        assert set_digest(ids, items, labels) == expected
+    finally:
+        digests._BLOCK = whole
+
+
+def test_only_new_and_changed_files_are_read(
+    settings: Settings, fill: Callable[..., Path], reads: list[str]
+) -> None:
+    folder = fill(b="one", a="two")
+    assert list(file_digests(["b", "a"], folder, settings)) == [sha("one"), sha("two")]
+    fill(c="three", aa_a_longer_name="four")
+    names = ["c", "b", "aa_a_longer_name", "a"]
+    expected = [sha(text) for text in ("three", "one", "four", "two")]
+    assert file_digests(names, folder, settings) == expected
+    assert reads == ["b", "a", "c", "aa_a_longer_name"]
+    assert file_digests([folder / name for name in names], folder, settings) == expected
+    (folder / "b").write_text("longer")
+    os.utime(folder / "b", LONG_AGO)
+    assert file_digests(["a", "b"], folder, settings) == [sha("two"), sha("longer")]
+    assert reads[4:] == ["b"]
+    assert list(file_digests([], folder, settings)) == []
+
+
+def test_what_an_interrupted_run_has_read_is_kept(
+    settings: Settings, fill: Callable[..., Path], reads: list[str]
+) -> None:
+    folder = fill(a="one", b="two")
+    with pytest.raises(StimuliError, match=r"missing: cannot be read"):
+        file_digests(["a", "missing"], folder, settings)
+    (folder / "c").mkdir()
+    with pytest.raises(StimuliError, match=r"c: cannot be read"):
+        file_digests(["a", "b", "c"], folder, settings)
+    reads.clear()
+    assert file_digests(["a", "b"], folder, settings) == [sha("one"), sha("two")]
+    assert not reads
+
+
+def test_digests_are_kept_now_and_then(
+    settings: Settings, fill: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fill(**{f"f{i}": str(i) for i in range(7)})
+    monkeypatch.setattr(digests, "KEPT_TOGETHER", 3)
+    sizes = []
+    keep = digests._keep
+
+    def note(place: Path, known: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+        rows = keep(place, known, fresh)
+        sizes.append(len(np.load(place)))
+        return rows
+
+    monkeypatch.setattr(digests, "_keep", note)
+    names = [f"f{i}" for i in (6, 1, 4, 0, 2, 5, 3)]
+    found = file_digests(names, folder, settings)
+    assert sizes == [3, 6, 7] and found == [sha(name[1:]) for name in names]
+
+
+def test_a_memory_that_cannot_be_written_costs_nothing_but_time(
+    settings: Settings, fill: Callable[..., Path]
+) -> None:
+    folder = fill(a="one")
+    settings.home.mkdir()
+    (settings.home / "digests").write_text("a file, not a folder")
+    assert file_digests(["a"], folder, settings) == [sha("one")]
+
+
+def test_compact_columns_are_sequences() -> None:
+    rows = np.arange(64, dtype=np.uint8).reshape(2, 32)
+    column = Digests(rows)
+    plain = (bytes(range(32)).hex(), bytes(range(32, 64)).hex())
+    assert tuple(column) == plain and column == plain and column != plain[:1]
+    assert column[-1] == plain[1] and column[::-1] == plain[::-1] and column[1:] == plain[1:]
+    assert plain[0] in column and column != ("x", "y") and column != "xy"
+    with pytest.raises(IndexError):
+        column[2]
+    files = InClasses(("a.png", "b.png"), np.array(["cat", "dog"]))
+    assert list(files) == ["cat/a.png", "dog/b.png"]
+    assert list(Below(Path("root"), files)) == [Path("root/cat/a.png"), Path("root/dog/b.png")]
