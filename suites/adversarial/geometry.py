@@ -14,6 +14,7 @@ from torch import Tensor
 from suites.adversarial.config import NormName
 
 TINY = 1e-12
+Draw = Callable[[torch.Size, torch.Generator], Tensor]
 SPARSITY = 0.01  # share of the entries that one L1 step moves
 
 
@@ -24,7 +25,7 @@ class Geometry:
 
     direction: Callable[[Tensor], Tensor]
     project: Callable[[Tensor, Tensor], Tensor]
-    draw: Callable[[torch.Size, torch.Generator], Tensor]
+    draw: Draw
     size: Callable[[Tensor], Tensor]
 
 
@@ -50,11 +51,14 @@ def move(
 
 def random_start(ball: Geometry, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
     """A point of the ball around each image, uniform before the box is cut; each from its own seed."""
-    draws = [
-        ball.draw(origin.shape[1:], torch.Generator().manual_seed(seed % 2**63)) for seed in seeds
-    ]
-    delta = torch.stack(draws).to(origin) * wide(epsilon)
+    delta = seeded(ball.draw, origin, seeds) * wide(epsilon)
     return (origin + ball.project(delta, epsilon)).clamp(0.0, 1.0)
+
+
+def seeded(draw: Draw, like: Tensor, seeds: list[int]) -> Tensor:
+    """One draw per image of `like`, each from a generator of its own: no batch and no device changes it."""
+    made = [draw(like.shape[1:], torch.Generator().manual_seed(seed % 2**63)) for seed in seeds]
+    return torch.stack(made).to(like)
 
 
 def wide(values: Tensor) -> Tensor:
@@ -80,7 +84,7 @@ def linf_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def linf_size(delta: Tensor) -> Tensor:
     """Largest absolute entry."""
-    return delta.abs().flatten(1).amax(dim=1)
+    return delta.abs().amax(dim=(1, 2, 3))
 
 
 def l2_direction(gradient: Tensor) -> Tensor:
@@ -107,7 +111,7 @@ def l2_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def l2_size(delta: Tensor) -> Tensor:
     """Euclidean length."""
-    length: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+    length: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3))
     return length
 
 
@@ -148,4 +152,4 @@ def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def l1_size(delta: Tensor) -> Tensor:
     """Sum of absolute entries."""
-    return delta.flatten(1).abs().sum(dim=1)
+    return delta.abs().sum(dim=(1, 2, 3))

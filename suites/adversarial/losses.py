@@ -3,6 +3,8 @@
 z: logits [n, c]; y: true class [n]; t: target class [n], -1 where the attack is untargeted.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,10 +38,16 @@ def dlr(z: Tensor, y: Tensor, t: Tensor) -> Tensor:
     return margin(z, y, t) / (torch.where(t < 0, plain, aimed) + 1e-12)
 
 
+def loss_named(name: LossName) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A loss by its name: (z, y, t) -> [n]."""
+    found = {"ce": cross_entropy, "margin": margin, "dlr": dlr}
+    return found[name]
+
+
 def attack_loss(z: Tensor, y: Tensor, t: Tensor, kind: Tensor) -> Tensor:
     """The loss of each image's own kind [n] (positions in `KINDS`); only kinds that occur are computed."""
-    functions = (cross_entropy, margin, dlr)
-    present = sorted(set(kind.tolist()))
+    functions = [loss_named(name) for name in KINDS]
+    present: list[int] = sorted(set(kind.tolist()))
     if len(present) == 1:
         return functions[present[0]](z, y, t)
     total = torch.zeros_like(z[:, 0])
