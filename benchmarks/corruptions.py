@@ -171,7 +171,9 @@ def accuracy(
         return np.asarray(classes[np.concatenate(parts)] == np.asarray(truth))
 
     print(f"clean: {right(batch(pixels)).mean():.3f}")
-    print(f"severity {severity}: ours, theirs, right only on ours, right only on theirs, two-sided McNemar p")
+    print(
+        f"severity {severity}: ours, theirs, right only on ours, right only on theirs, two-sided McNemar p"
+    )
     for name in names("all"):
         ours = right(by_batch(corruption(name, severity, frost=frost), pixels))
         theirs = right(by_loop(other, pixels, name, severity))
