@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from benchmark.engine.running import RunReport, RunReporter
     from benchmark.leaderboard import Board
     from benchmark.stats import Comparison
+    from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow, StimuliNote, Store
     from registry.cards import ModelCard
     from registry.checks import Check
@@ -46,7 +47,8 @@ DEFAULT_MODELS = "bundled"
 @dataclass(frozen=True)
 class RunRequest:
     """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
-    precision_target: sample each condition only until its interval is at most +-so wide, where a suite can.
+    precision_target: sample each condition only until its interval is at most +-so wide, where a suite can;
+    stimuli: names of stimulus sets that play their roles before all others.
     """
 
     models: str = DEFAULT_MODELS
@@ -58,6 +60,7 @@ class RunRequest:
     compile: bool = False
     seed: int = 0
     precision_target: float | None = None
+    stimuli: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,29 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     if request.limit is not None and request.limit < 1:
         raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
     cards = choose_cards(request.models, settings)
-    return Prepared(plan_tasks(cards, suites, settings, request.limit), settings, request, shelf)
+    wanted = wanted_sets(request.stimuli, settings)
+    tasks = plan_tasks(cards, suites, settings, request.limit, [entry.name for entry in wanted])
+    shown = {block.stimuli.name for task in tasks for block in task.plan.blocks}
+    for entry in wanted:
+        if entry.name not in shown:
+            raise BenchError(
+                f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
+                "of these suites to any of these models."
+            )
+    return Prepared(tasks, settings, request, shelf)
+
+
+def wanted_sets(names: str, settings: Settings) -> list[Entry]:
+    """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli where one is not here."""
+    from benchmark.stimuli.catalogue import find_entry
+    from benchmark.stimuli.places import absent, folder_of
+
+    parts = [part.strip() for part in names.split(",")]
+    entries = [find_entry(part, settings) for part in parts if part]
+    for entry in entries:
+        if folder_of(entry, settings) is None:
+            raise absent(entry)
+    return entries
 
 
 def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:

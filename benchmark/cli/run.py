@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set."
 )
+@click.option(
+    "--stimuli", default="", metavar="SET", help="Sets that play their role before all others."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"])
@@ -60,6 +63,7 @@ def run(
     models: tuple[str, ...],
     suite: str,
     limit: int | None,
+    stimuli: str,
     device: str,
     precision: str,
     batch_size: str,
@@ -89,6 +93,7 @@ def run(
         compile=compile_model,
         seed=seed,
         precision_target=precision_target,
+        stimuli=stimuli,
     )
     prepared = api.prepare(request, read_settings(db))
     _broken(prepared)

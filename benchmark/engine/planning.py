@@ -1,6 +1,6 @@
 """Cards x suites -> tasks: what each observer is shown, or why a suite does not apply to it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmark.contracts import Plan, Shelf, Suite
@@ -28,18 +28,25 @@ class Task:
 
 
 def plan_tasks(
-    cards: Iterable[ModelCard], suites: Sequence[Suite], settings: Settings, limit: int | None
+    cards: Iterable[ModelCard],
+    suites: Sequence[Suite],
+    settings: Settings,
+    limit: int | None,
+    wanted: Collection[str] = (),
 ) -> list[Task]:
-    """Every card under every suite. Plans of one suite and space are made once and shared by all cards."""
-    plans = _Plans(settings, limit)
+    """Every card under every suite. Plans of one suite and space are made once and shared by all cards.
+
+    wanted: names of stimulus sets that play their roles before all others.
+    """
+    plans = _Plans(settings, limit, wanted)
     return [task for card in cards for suite in suites for task in _tasks(card, suite, plans)]
 
 
 class _Plans:
     """Plans by suite and space: opening a set reads every file's digest, so it happens once per run."""
 
-    def __init__(self, settings: Settings, limit: int | None) -> None:
-        self._settings, self._limit = settings, limit
+    def __init__(self, settings: Settings, limit: int | None, wanted: Collection[str]) -> None:
+        self._settings, self._limit, self._wanted = settings, limit, wanted
         self._shelves: dict[str, Shelf] = {}
         self._plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
 
@@ -54,7 +61,9 @@ class _Plans:
         return found
 
     def _make(self, suite: Suite, space: str) -> Plan | MissingStimuli:
-        shelf = self._shelves.setdefault(space, LocalShelf(space, self._settings, self._limit))
+        if space not in self._shelves:
+            self._shelves[space] = LocalShelf(space, self._settings, self._limit, self._wanted)
+        shelf = self._shelves[space]
         try:
             return suite.plan(suite.config, shelf)
         except MissingStimuli as missing:

@@ -1,6 +1,6 @@
 """The shelf of one decision space: the set on this disk (or drawn) that plays a role."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from benchmark.contracts import Stimuli
 from benchmark.errors import MissingStimuli
@@ -14,12 +14,19 @@ from benchmark.stimuli.textures import Textures, textures_of
 
 class LocalShelf:
     """The stimulus sets of a decision space. Sets are opened once; `limit` cuts each to so many
-    images."""
+    images; the sets called `wanted` play their roles before all others."""
 
-    def __init__(self, space: str, settings: Settings, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        space: str,
+        settings: Settings,
+        limit: int | None = None,
+        wanted: Collection[str] = (),
+    ) -> None:
         self._space = space
         self._settings = settings
         self._limit = limit
+        self._wanted = frozenset(wanted)
         self._opened: dict[str, Stimuli] = {}
         self._textures: dict[str, Textures] = {}
 
@@ -29,7 +36,7 @@ class LocalShelf:
         return self._space
 
     def find(self, role: str) -> Stimuli:
-        """The set for a role. Built-in sets come before added ones of the same role.
+        """The set for a role. Wanted sets come first, then built-in ones, then added ones.
 
         Raises MissingStimuli with the remedy, StimuliError where the set on disk cannot be used.
         """
@@ -59,6 +66,7 @@ class LocalShelf:
 
     def _stored(self, role: str) -> Stimuli:
         candidates = [entry for entry in self._entries() if entry.role == role]
+        candidates.sort(key=lambda entry: entry.name not in self._wanted)
         for entry in candidates:
             folder = folder_of(entry, self._settings)
             if folder is not None:
