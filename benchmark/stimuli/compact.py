@@ -52,6 +52,13 @@ class Digests(_Column[str]):
         return bytes(self.rows[index]).hex()
 
 
+def pick_digests(items: Sequence[str], index: Sequence[int]) -> Sequence[str]:
+    """The digests at `index`, as compact as they were."""
+    if isinstance(items, Digests):
+        return Digests(items.rows[np.asarray(index, dtype=np.int64)])
+    return tuple(items[i] for i in index)
+
+
 @dataclass(frozen=True, eq=False)
 class InClasses(_Column[str]):
     """Paths below a folder of classes, "CATEGORY/NAME". categories: [n] str."""

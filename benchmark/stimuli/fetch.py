@@ -18,7 +18,7 @@ from benchmark.stimuli.catalogue import (
 )
 from benchmark.stimuli.downloads import archive_of, files_of, forget
 from benchmark.stimuli.guess import describe
-from benchmark.stimuli.layouts import scan
+from benchmark.stimuli.listings import list_folder
 from benchmark.stimuli.places import absent, folder_of, inside, locate, remedy
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_texture, read_textures, texture_paths
@@ -91,7 +91,7 @@ def add(
 def _check_readable(entry: Entry, place: Path) -> None:
     """Raise StimuliError where the folder cannot be such a set."""
     if entry.kind == "images":
-        scan(entry, place)
+        list_folder(entry, place)
     elif entry.kind == "textures":
         read_textures(entry, place)
     else:

@@ -1,9 +1,10 @@
 """From a folder to its images and their labels. One function per layout; nothing is decoded here.
 
-class-folder   CATEGORY/name.png (WordNet ids as categories for ImageNet)
 cue-conflict   CATEGORY/cat7-elephant1.png: shape is the folder, texture the name's second half
 session        0001_cop_dnn_c05_knife_10_name.png anywhere below: condition and category from it
 labels-csv     images/ and labels.csv with columns image, category and any other label columns
+
+The layouts of large sets, class folders (alone or in cells CORRUPTION/SEVERITY), are in `listings` and `cells`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,11 +38,6 @@ def scan(entry: Entry, folder: Path) -> list[Item]:
         )
     _check_unique(items)
     return items
-
-
-def _class_folders(entry: Entry, folder: Path) -> Iterator[Item]:
-    for path in _in_classes(entry, folder):
-        yield Item(path.name, path, {"category": path.parent.name})
 
 
 def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -105,7 +101,6 @@ def _no_single_set(entry: Entry, folder: Path) -> Iterator[Item]:
 
 
 _SCANNERS: Mapping[str, Callable[[Entry, Path], Iterator[Item]]] = {
-    "class-folder": _class_folders,
     "cue-conflict": _cue_conflict,
     "session": _session,
     "labels-csv": labelled_images,

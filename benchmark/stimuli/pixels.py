@@ -4,7 +4,7 @@ processes."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ class FileImages:
     """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the
     remedy."""
 
-    paths: tuple[Path, ...]
+    paths: Sequence[Path]
     remedy: str
 
     def __call__(self, index: int) -> NDArray[np.uint8]:

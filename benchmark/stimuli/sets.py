@@ -7,14 +7,15 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Stimuli
+from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
+from benchmark.stimuli.compact import pick_digests
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.items import Item, images_below
-from benchmark.stimuli.layouts import scan
+from benchmark.stimuli.items import images_below
+from benchmark.stimuli.listings import Listing, evenly, list_folder
 from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.names import read_pair
 from benchmark.stimuli.pixels import FileImages, FileMasks, Picked
@@ -38,27 +39,42 @@ def open_set(name: str, settings: Settings) -> Stimuli:
     return open_folder(entry, folder, settings)
 
 
-def open_folder(entry: Entry, folder: Path, settings: Settings) -> Stimuli:
-    """The set of an entry, read from `folder`. Raises StimuliError."""
-    found = scan(entry, folder)
-    ids = tuple(item.id for item in found)
-    paths = tuple(item.path for item in found)
-    items = file_digests(paths, folder, settings)
-    labels = _columns(found)
-    made = read_manifest(folder)
+def open_folder(
+    entry: Entry, folder: Path, settings: Settings, limit: int | None = None
+) -> Stimuli:
+    """The set of an entry, read from `folder`; with `limit` what `subset` leaves of it, no other file being read.
+
+    Raises StimuliError.
+    """
+    listing = list_folder(entry, folder)
+    n = len(listing)
+    part = listing if limit is None or limit >= n else listing.pick(evenly(n, limit))
+    return open_listing(entry, part, settings, n)
+
+
+def open_listing(
+    entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None
+) -> Stimuli:
+    """The images of a listing as a set of an entry, called `name`; n: how many the folder has.
+
+    Raises StimuliError.
+    """
+    items = file_digests(listing.files, listing.folder, settings)
+    labels = dict(listing.labels)
+    made = read_manifest(listing.folder)
     if made is not None:  # the manifest is part of the set's identity
-        labels["made"] = np.full(len(found), made.label)
-    images = FileImages(paths, remedy(entry))
+        labels["made"] = np.full(len(listing), made.label)
+    images = FileImages(listing.paths, remedy(entry))
     return Stimuli(
-        name=entry.name,
-        digest=set_digest(ids, items, labels),
+        name=name or entry.name,
+        digest=set_digest(listing.ids, items, labels),
         space=entry.space,
-        ids=ids,
+        ids=listing.ids,
         items=items,
         labels=labels,
         decode=images,
         mask=_masks(entry, images, settings),
-        whole=made.whole if made else entry.count or len(ids),
+        whole=made.whole if made else entry.count or n,
         origin=made.origin if made else "catalogue" if entry.count else "added",
     )
 
@@ -71,9 +87,7 @@ def subset(stimuli: Stimuli, limit: int) -> Stimuli:
     if limit < 1:
         raise StimuliError(f"cannot take {limit} stimuli of '{stimuli.name}': expected 1 or more.")
     n = len(stimuli)
-    if limit >= n:
-        return stimuli
-    return _pick(stimuli, [i * n // limit for i in range(limit)])
+    return stimuli if limit >= n else _pick(stimuli, evenly(n, limit))
 
 
 def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
@@ -102,10 +116,10 @@ def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> ND
     return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
 
 
-def _pick(stimuli: Stimuli, index: list[int]) -> Stimuli:
+def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     ids = tuple(stimuli.ids[i] for i in index)
-    items = tuple(stimuli.items[i] for i in index)
-    labels = {name: column[index] for name, column in stimuli.labels.items()}
+    items = pick_digests(stimuli.items, index)
+    labels = {name: column[list(index)] for name, column in stimuli.labels.items()}
     chosen = tuple(index)
     return replace(
         stimuli,
@@ -117,12 +131,6 @@ def _pick(stimuli: Stimuli, index: list[int]) -> Stimuli:
         mask=None if stimuli.mask is None else Picked(stimuli.mask, chosen),
         whole=stimuli.whole or len(stimuli),
     )
-
-
-def _columns(items: Sequence[Item]) -> dict[str, Array]:
-    """Label columns in order of first mention; "" where an image lacks one."""
-    names = dict.fromkeys(name for item in items for name in item.labels)
-    return {name: np.array([item.labels.get(name, "") for item in items]) for name in names}
 
 
 def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
