@@ -108,8 +108,8 @@ def conflicting(
     pairings = []
     for shape, texture in cells:
         wanted = quotas.get((shape, texture))
-        pairs = _pairs(mine[shape], theirs[texture], uses, seed)
-        chosen = list(pairs) if wanted is None else list(islice(pairs, wanted))
+        pairs = _pairs(mine[shape], theirs[texture], wanted, uses, seed)
+        chosen = list(islice(pairs, wanted))
         if wanted is not None and len(chosen) < wanted:
             raise StimuliError(
                 f"{wanted} images of shape '{shape}' with texture '{texture}' are asked for; "
@@ -159,10 +159,11 @@ def manifest(
 def _pairs(
     shapes: Sequence[Picture],
     textures: Sequence[Picture],
+    wanted: int | None,
     uses: Mapping[tuple[str, Path], int],
     seed: int,
 ) -> Iterator[tuple[Picture, Picture]]:
-    """Every pair once, the least used exemplars first."""
+    """Every pair once, such that the first `wanted` use least what was used most."""
 
     def order(part: str, ones: Sequence[Picture], other: str) -> list[Picture]:
         def key(one: Picture) -> tuple[int, int, str]:
@@ -173,7 +174,7 @@ def _pairs(
 
     first = order("shape", shapes, textures[0].category)
     second = order("texture", textures, shapes[0].category)
-    for content, style in _diagonals(first, second):
+    for content, style in _diagonals(first, second, wanted or 0):
         if content.digest != style.digest:
             yield content, style
 
@@ -197,15 +198,17 @@ def _quotas(
     return {cell: each + (cell in lucky) for cell in cells}
 
 
-def _diagonals(first: Sequence[T], second: Sequence[T]) -> Iterator[tuple[T, T]]:
-    """Every pair once, such that each beginning uses all of either side about equally often.
+def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iterator[tuple[T, T]]:
+    """Every pair once, such that each beginning uses all of either side equally often, or nearly so; of `wanted` pairs,
+    what is used once more than the rest are the first ones of either side.
 
-    Step i pairs number i mod n with i + i div lcm(n, m) mod m: by the Chinese remainder theorem n m steps give n m
-    pairs.
+    Step i pairs number i mod n with (i - i div l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps
+    give n m pairs. The shift is counted from the round of l steps in which `wanted` lies.
     """
     n, m = len(first), len(second)
+    around = lcm(n, m)
     for i in range(n * m):
-        yield first[i % n], second[(i + i // lcm(n, m)) % m]
+        yield first[i % n], second[(i + wanted // around - i // around) % m]
 
 
 def _exemplars(pictures: Sequence[Picture], part: str) -> dict[tuple[str, Path], str]:
