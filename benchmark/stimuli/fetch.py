@@ -16,9 +16,10 @@ from benchmark.stimuli.catalogue import (
     find_entry,
     save_entry,
 )
+from benchmark.stimuli.cells import find_cells
 from benchmark.stimuli.downloads import archive_of, files_of, forget
 from benchmark.stimuli.guess import describe
-from benchmark.stimuli.listings import list_folder
+from benchmark.stimuli.listings import list_classes, list_folder
 from benchmark.stimuli.places import absent, folder_of, inside, locate, remedy
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_texture, read_textures, texture_paths
@@ -90,7 +91,9 @@ def add(
 
 def _check_readable(entry: Entry, place: Path) -> None:
     """Raise StimuliError where the folder cannot be such a set."""
-    if entry.kind == "images":
+    if entry.layout == "cells":
+        list_classes(entry, find_cells(entry, place)[0].folder)
+    elif entry.kind == "images":
         list_folder(entry, place)
     elif entry.kind == "textures":
         read_textures(entry, place)

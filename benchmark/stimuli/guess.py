@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import LAYOUTS, Entry, Layout
+from benchmark.stimuli.cells import SEVERITY
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.items import images_below
 from benchmark.stimuli.names import GEIRHOS16, PREFIX, WNID, read_pair
@@ -72,7 +73,14 @@ def guess_layout(folder: Path) -> Guess:
         raise StimuliError(f"{folder}: neither images nor tables of trials below this folder.")
     if all(PREFIX.match(path.name) for path in images):
         return Guess("session", "geirhos16")
-    return _by_folders(images)
+    found = _by_folders(images)
+    in_cells = all(_in_cell(path.relative_to(folder)) for path in images)
+    return Guess("cells", found.space) if in_cells else found
+
+
+def _in_cell(image: Path) -> bool:
+    """Whether an image lies in CORRUPTION/SEVERITY/class."""
+    return len(image.parts) > 3 and bool(SEVERITY.fullmatch(image.parts[-3]))
 
 
 def _by_folders(images: list[Path]) -> Guess:

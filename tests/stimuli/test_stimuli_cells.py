@@ -1,0 +1,190 @@
+"""Sets in cells: found with and without groups, in the published order, the same images in each under a limit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli import digests
+from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.cells import find_cells, open_cells
+from benchmark.stimuli.fetch import add
+from benchmark.stimuli.sets import subset
+from benchmark.stimuli.shelf import LocalShelf
+
+Draw = Callable[..., Path]
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def tree(settings: Settings, draw: Draw) -> Tree:
+    """tree(*cells): imagenet-c in the data folder, six images in three classes per cell, pixels of their own."""
+
+    def make(*cells: str, images: int = 6, root: Path | None = None) -> Path:
+        assert settings.data is not None
+        folder = root or settings.data / "imagenet-c"
+        for cell in cells:
+            for i in range(images):
+                name = f"n0000000{i % 3}/ILSVRC2012_val_0000000{i}.png"
+                draw(folder / cell / name, seed=crc32(f"{cell} {i}".encode()))
+        return folder
+
+    return make
+
+
+def test_cells_come_in_the_published_order_with_or_without_groups(
+    tree: Tree, settings: Settings, tmp_path: Path
+) -> None:
+    grouped = tree("noise/shot_noise/2", "noise/gaussian_noise/10", "noise/gaussian_noise/2", "blur/zoom_blur/1",
+                   "extra/saturate/1", "extra/aaa_of_ones_own/0.5")  # fmt: skip
+    expected = ["gaussian_noise/2", "gaussian_noise/10", "shot_noise/2", "zoom_blur/1", "saturate/1",
+                "aaa_of_ones_own/0.5"]  # fmt: skip
+    parts = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    assert list(parts) == expected and len(parts) == 6
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for corruption in (grouped / "noise", grouped / "blur", grouped / "extra"):
+        for place in corruption.iterdir():
+            place.rename(flat / place.name)
+    assert [cell.name for cell in find_cells(find_entry("imagenet-c", settings), flat)] == expected
+    deeper = tmp_path / "deeper" / "imagenet-c" / "all"
+    deeper.parent.mkdir(parents=True)
+    flat.rename(deeper)
+    assert len(find_cells(find_entry("imagenet-c", settings), tmp_path / "deeper")) == 6
+
+
+def test_each_cell_is_a_set_of_its_own(tree: Tree, settings: Settings) -> None:
+    folder = tree("fog/1", "fog/2")
+    parts = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    first, second = parts["fog/1"], parts["fog/2"]
+    assert (first.name, first.space, first.whole) == ("imagenet-c fog/1", "imagenet1k", 50000)
+    assert first.digest != second.digest and first.ids is second.ids
+    assert first.labels["category"] is second.labels["category"]
+    assert parts["fog/1"] is first
+    from PIL import Image
+
+    for stimuli, cell in ((first, "fog/1"), (second, "fog/2")):
+        for i, (name, category) in enumerate(
+            zip(stimuli.ids, stimuli.labels["category"], strict=True)
+        ):
+            assert np.array_equal(
+                stimuli.decode(i), np.asarray(Image.open(folder / cell / category / name))
+            )
+    with pytest.raises(KeyError):
+        parts["fog/3"]
+
+
+def test_a_cell_is_digested_when_it_is_asked_for(
+    tree: Tree, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree("fog/1", "fog/2")
+    seen: list[str] = []
+    read = digests.file_digest
+    monkeypatch.setattr(
+        digests, "file_digest", lambda path: (seen.append(str(path)), read(path))[1]
+    )
+    parts = LocalShelf("imagenet1k", settings, limit=2).parts("imagenet-c")
+    assert not seen
+    chosen = parts["fog/2"].ids
+    assert len(seen) == 2 and all("fog/2" in path for path in seen)
+    assert chosen == subset(LocalShelf("imagenet1k", settings).parts("imagenet-c")["fog/2"], 2).ids
+
+
+def test_a_limit_shows_the_same_images_in_every_cell(
+    tree: Tree, settings: Settings, draw: Draw
+) -> None:
+    folder = tree("fog/1", "fog/2", "snow/1")
+    next((folder / "fog" / "2").rglob("*00000003.png")).unlink()
+    draw(folder / "snow" / "1" / "n00000001" / "ILSVRC2012_val_00000009.png")
+    next((folder / "snow" / "1").rglob("*00000001.png")).rename(
+        folder / "snow" / "1" / "n00000002" / "ILSVRC2012_val_00000001.png"
+    )  # the same name in another class is another image
+    whole = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    assert {name: len(part) for name, part in whole.items()} == {
+        "snow/1": 7,
+        "fog/1": 6,
+        "fog/2": 5,
+    }
+    for limit, expected in ((2, (0, 2)), (4, (0, 4, 2, 5)), (99, (0, 4, 2, 5))):
+        parts = LocalShelf("imagenet1k", settings, limit=limit).parts("imagenet-c")
+        names = {part.ids for part in parts.values()}
+        assert names == {tuple(f"ILSVRC2012_val_0000000{i}.png" for i in expected)}
+        for name, part in parts.items():
+            at = [whole[name].ids.index(one) for one in part.ids]
+            assert part.items == [whole[name].items[i] for i in at]
+            assert all(
+                np.array_equal(part.decode(k), whole[name].decode(i)) for k, i in enumerate(at)
+            )
+
+
+def test_cells_without_a_common_image_cannot_be_limited(
+    tree: Tree, settings: Settings, draw: Draw
+) -> None:
+    folder = tree("fog/1")
+    draw(folder / "fog" / "2" / "n00000001" / "another.png")
+    assert len(LocalShelf("imagenet1k", settings).parts("imagenet-c")) == 2
+    with pytest.raises(StimuliError, match="no image in common"):
+        LocalShelf("imagenet1k", settings, limit=1).parts("imagenet-c")
+
+
+def test_a_cell_in_two_places_is_refused(tree: Tree, settings: Settings) -> None:
+    tree("fog/1", "weather/fog/1")
+    with pytest.raises(StimuliError, match=r"both the cell 'fog/1'.*Remove one"):
+        LocalShelf("imagenet1k", settings).parts("imagenet-c")
+
+
+def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) -> None:
+    shelf = LocalShelf("imagenet1k", settings)
+    with pytest.raises(MissingStimuli, match=r"bench data add imagenet-c FOLDER.*zenodo"):
+        shelf.parts("imagenet-c")
+    with pytest.raises(MissingStimuli, match=r"in cells plays the role 'smog'.*--layout cells"):
+        shelf.parts("smog")
+    with pytest.raises(MissingStimuli, match="in cells plays the role 'natural'"):
+        shelf.parts("natural")
+    with pytest.raises(MissingStimuli, match="in the space 'geirhos16'"):
+        LocalShelf("geirhos16", settings).parts("imagenet-c")
+    (tmp_path / "none" / "fog").mkdir(parents=True)
+    with pytest.raises(StimuliError, match="no cells of 'imagenet-c'"):
+        add("imagenet-c", tmp_path / "none", settings)
+
+
+def test_folders_of_one_s_own_are_known_as_cells(
+    tree: Tree, settings: Settings, tmp_path: Path
+) -> None:
+    tree("smoke/1", "group/dust/3", root=tmp_path / "mine")
+    entry = add("my-c", tmp_path / "mine", settings, role="imagenet-c")
+    assert (entry.layout, entry.space) == ("cells", "imagenet1k")
+    parts = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    assert list(parts) == ["dust/3", "smoke/1"] and parts["dust/3"].name == "my-c dust/3"
+    assert (parts["dust/3"].whole, parts["dust/3"].origin) == (6, "added")
+    tree("fog/1")
+    assert list(LocalShelf("imagenet1k", settings).parts("imagenet-c")) == ["fog/1"]
+    wanted = LocalShelf("imagenet1k", settings, wanted=["my-c"])
+    assert list(wanted.parts("imagenet-c")) == ["dust/3", "smoke/1"]
+
+
+def test_a_bad_class_in_a_cell_is_named(tree: Tree, settings: Settings, draw: Draw) -> None:
+    folder = tree("fog/1")
+    draw(folder / "fog" / "1" / "goldfish" / "a.png")
+    with pytest.raises(StimuliError, match=r"goldfish.*not a WordNet id"):
+        open_cells(find_entry("imagenet-c", settings), folder, settings)
+    (folder / "fog" / "2").mkdir()
+    with pytest.raises(StimuliError, match=r"fog/2: no images"):
+        open_cells(replace(find_entry("imagenet-c", settings), space="any"), folder, settings)
+
+
+def test_the_published_cells_are_named(settings: Settings) -> None:
+    from benchmark.transforms.imagenet_c import names
+
+    entry: Entry = find_entry("imagenet-c", settings)
+    assert entry.parts == names("common") and entry.parts + entry.extra == names("all")
+    assert entry.levels == ("1", "2", "3", "4", "5")
+    assert [len(find_entry(n, settings).parts) for n in ("imagenet-c-bar", "imagenet-3dcc")] == [
+        10,
+        12,
+    ]
