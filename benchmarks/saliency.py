@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
-from benchmark.contracts import Block, Plan, Trials
+from benchmark.contracts import CHUNK, Block, Plan, Trials
 from benchmark.engine.tuning import Feed, Tuning, feed
-from benchmark.engine.views import BatchView
+from benchmark.engine.views import NetworkView
 from benchmark.settings import read_settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.shelf import LocalShelf
@@ -28,7 +29,7 @@ from registry.model import LoadedModel
 from suites.saliency import SUITE
 from suites.saliency.gradients import input_gradients
 from suites.saliency.metrics import excess
-from suites.saliency.protocol import SHOWN, Config
+from suites.saliency.protocol import Config, has_board
 from suites.saliency.targets import membership, target_rows
 from suites.saliency.untrained import untrained
 
@@ -36,6 +37,7 @@ RECIPES = ("standard", "adversarial", "stylised")
 SEEDS = (0, 1, 2)
 LITES = ("efficientnet-lite0",)
 BATCH = 16
+COSTED = 64  # images whose cost is measured
 REPEATS = 5
 
 
@@ -52,21 +54,26 @@ def fed(model: LoadedModel) -> Feed:
     return feed(model, Tuning(BATCH, channels_last=True), device="cpu")
 
 
-def batches(model: LoadedModel, block: Block) -> Iterator[BatchView]:
-    """The block as views of `BATCH` images, decoded as they are wanted."""
+def views(model: LoadedModel, block: Block) -> Iterator[NetworkView]:
+    """The block in chunks, decoded as they are wanted."""
     inlet = fed(model)
+    for start in range(0, len(block.stimuli), CHUNK):
+        index = np.arange(start, min(start + CHUNK, len(block.stimuli)))
+        yield view_of(model, inlet, block, index)
+
+
+def view_of(model: LoadedModel, inlet: Feed, block: Block, index: np.ndarray) -> NetworkView:
+    """Some images of a block."""
+    images = model.prepare([block.stimuli.decode(int(i)) for i in index], block.presentation)
     grouping = model.labels.groupings[block.stimuli.space]
-    for start in range(0, len(block.stimuli), BATCH):
-        index = np.arange(start, min(start + BATCH, len(block.stimuli)))
-        images = model.prepare([block.stimuli.decode(int(i)) for i in index], block.presentation)
-        yield BatchView(inlet, block, index, images, grouping, seed=0)
+    return NetworkView(inlet, block, index, images, grouping, seed=0, batch=BATCH)
 
 
 def trials(model: LoadedModel, plan: Plan, config: Config | None = None) -> Trials:
     """What the suite keeps of a network on a plan."""
     parts = []
     for block in plan.blocks:
-        for view in batches(model, block):
+        for view in views(model, block):
             columns = SUITE.observe(config or SUITE.config, view)
             ids = np.asarray([block.stimuli.ids[i] for i in view.index])
             n = len(ids)
@@ -171,41 +178,42 @@ def cost(models: list[str]) -> None:
 
 
 def _ratio(name: str, model: LoadedModel, block: Block) -> None:
-    index = np.arange(min(BATCH, len(block.stimuli)))
-    images = model.prepare([block.stimuli.decode(int(i)) for i in index], block.presentation)
-    grouping = model.labels.groupings[block.stimuli.space]
+    """The suite on a few batches over the passes that it needs: an answer, a gradient per target, SmoothGrad."""
+    index = np.arange(min(COSTED, len(block.stimuli)))
     inlet = fed(model)
-
-    def view() -> BatchView:
-        return BatchView(inlet, block, index, images, grouping, seed=0)
-
-    first = view()
-    rows = target_rows(membership(first), first.categories, first.labels["category"])
+    first = view_of(model, inlet, block, index)
+    table = membership(first.outputs, first.logits.shape[1])
+    rows = target_rows(table, first.categories, first.labels["category"])
     targets = 1 + (block.role == "cue-conflict")
-    draws = SUITE.config.draws if block.role == next(iter(SHOWN[block.stimuli.space])) else 0
+    draws = SUITE.config.draws if has_board(block) else 0
+    parts = [slice(start, start + BATCH) for start in range(0, len(index), BATCH)]
+
+    def one() -> None:
+        for at in parts:
+            input_gradients(inlet.run, first.images[at], [rows[at]])
 
     def passes() -> None:
-        inlet.run(images)
-        input_gradients(inlet.run, images, [rows] * targets)
-        for _ in range(draws):
-            input_gradients(inlet.run, images, [rows])
+        for at in parts:
+            inlet.run(first.images[at])
+            input_gradients(inlet.run, first.images[at], [rows[at]] * targets)
+            for _ in range(draws):
+                input_gradients(inlet.run, first.images[at], [rows[at]])
 
-    needed = fastest(passes)
-    one = fastest(lambda: input_gradients(inlet.run, images, [rows]))
-    suite = fastest(lambda: SUITE.observe(SUITE.config, view()))
+    views = [view_of(model, inlet, block, index) for _ in range(REPEATS)]
+    single, needed = fastest([one] * REPEATS), fastest([passes] * REPEATS)
+    suite = fastest([partial(SUITE.observe, SUITE.config, view) for view in views])
     print(
-        f"{name}, {block.role}: one pass {1e3 * one / len(index):.2f} ms an image; suite {suite / one:.2f} passes, "
-        f"needs {needed / one:.2f}: {suite / needed:.3f} x"
+        f"{name}, {block.role}: one pass {1e3 * single / len(index):.2f} ms an image; suite {suite / single:.2f} "
+        f"passes, needs {needed / single:.2f}: {suite / needed:.3f} x"
     )
 
 
-def fastest(work: object) -> float:
+def fastest(calls: Sequence[Callable[[], object]]) -> float:
     """Processor seconds of the fastest of a few calls."""
-    assert callable(work)
     times = []
-    for _ in range(REPEATS):
+    for call in calls:
         start = time.process_time()
-        work()
+        call()
         times.append(time.process_time() - start)
     return min(times)
 

@@ -4,18 +4,20 @@ Definition, numbers and limits: docs/suites/saliency.md.
 """
 
 from benchmark.contracts import Suite
-from suites.saliency.metrics import METRICS
-from suites.saliency.protocol import Config, observe, plan
+from suites.saliency.added import ADDED
+from suites.saliency.metrics import METRICS, added_metrics
+from suites.saliency.protocol import SHOWN, Config, observe, plan
 from suites.saliency.scoring import score
 
 SUITE = Suite(
     name="saliency",
-    version=1,
+    version=2,
     summary="Does the input gradient fall on the object, more than its place in the image explains?",
     needs="gradients",
-    metrics=METRICS,
+    metrics=(*METRICS, *added_metrics(ADDED)),
     plan=plan,
     observe=observe,
     score=score,
-    config=Config(),
+    config=Config(added=ADDED.signatures),
+    spaces=tuple(SHOWN),
 )

@@ -17,7 +17,7 @@ from benchmark.contracts import Array, Stimuli
 from registry.labels import Grouping
 from registry.model import LoadedModel
 from suites.saliency.gradients import input_gradients
-from suites.saliency.targets import outputs_of, target_rows
+from suites.saliency.targets import membership, target_rows
 from suites.saliency.untrained import untrained
 
 Pixels = NDArray[np.uint8]
@@ -108,7 +108,7 @@ def _gradients(
     model: LoadedModel, grouping: Grouping, images: Sequence[Pixels], names: Array
 ) -> Iterator[tuple[Array, float]]:
     """Gradient and category's probability (summed over its outputs), one image at a time."""
-    table = outputs_of(grouping, len(model.labels.classes))
+    table = membership(grouping.indices, len(model.labels.classes))
     for image, name in zip(images, names, strict=True):
         pixels = model.fit(model.prepare([image], "whole"))
         rows = target_rows(table, grouping.categories, np.asarray([name]))

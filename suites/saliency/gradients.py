@@ -10,8 +10,10 @@ from torch import Tensor
 from benchmark.errors import ModelFailure
 
 Forward = Callable[[Tensor], Tensor]
+#: (logits [n, k], inside [n, k] bool) -> [n] what is differentiated.
+Target = Callable[[Tensor, Tensor], Tensor]
 #: Images per backward pass: larger batches are slower on a CPU, and need memory for every layer.
-CPU_CHUNK, GPU_CHUNK = 16, 64
+CPU_PART, GPU_PART = 16, 64
 
 
 def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
@@ -27,8 +29,10 @@ def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
     return members - wide.masked_fill(inside, nothing).logsumexp(dim=1)
 
 
-def input_gradients(forward: Forward, images: Tensor, targets: Sequence[Tensor]) -> list[Tensor]:
-    """One gradient [n, 3, h, w] float32 per target [n, k] bool (see `log_odds`), by one forward pass.
+def input_gradients(
+    forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target = log_odds
+) -> list[Tensor]:
+    """One gradient [n, 3, h, w] float32 of `score` per target [n, k] bool, by one forward pass.
 
     images: [n, 3, h, w] in [0,1]. Works where the caller has switched gradients off; RuntimeError in inference
     mode, which cannot be left; ModelFailure where no gradient reaches the pixels.
@@ -38,12 +42,18 @@ def input_gradients(forward: Forward, images: Tensor, targets: Sequence[Tensor])
             "input gradients cannot be taken inside torch.inference_mode(): call outside it "
             "(torch.no_grad() is fine)."
         )
-    size = CPU_CHUNK if images.device.type == "cpu" else GPU_CHUNK
+    size = part_size(images.device)
     parts = []
     for start in range(0, len(images), size):
         part = slice(start, start + size)
-        parts.append(_gradients(forward, images[part], [target[part] for target in targets]))
+        wanted = [target[part] for target in targets]
+        parts.append(_gradients(forward, images[part], wanted, score))
     return [torch.cat(found) for found in zip(*parts, strict=True)]
+
+
+def part_size(device: torch.device) -> int:
+    """At most how many images take their gradient at once."""
+    return CPU_PART if device.type == "cpu" else GPU_PART
 
 
 def smooth_gradient(
@@ -65,17 +75,19 @@ def noise_of(
     return np.stack(each, axis=1) * np.float32(sigma)
 
 
-def _gradients(forward: Forward, images: Tensor, targets: Sequence[Tensor]) -> list[Tensor]:
+def _gradients(
+    forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target
+) -> list[Tensor]:
     with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
         pixels = images.detach().clone().float().requires_grad_()
         logits = forward(pixels)
         if not logits.requires_grad:
             raise ModelFailure("its logits carry no gradient: the network is not differentiable")
-        scores = [log_odds(logits, target).sum() for target in targets]
+        scores = [score(logits, target).sum() for target in targets]
         found = []
-        for place, score in enumerate(scores, 1):
+        for place, total in enumerate(scores, 1):
             keep = place < len(scores)
-            (one,) = torch.autograd.grad(score, pixels, retain_graph=keep, allow_unused=True)
+            (one,) = torch.autograd.grad(total, pixels, retain_graph=keep, allow_unused=True)
             if one is None:
                 raise ModelFailure("its logits do not depend on the pixels: no gradient")
             found.append(one.detach())

@@ -1,7 +1,8 @@
 """Where a map lies, against an object's mask: pure functions that give one value per image.
 
-maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object. Computed in float64. An image
-has no value (NaN) where its map is zero or not finite everywhere, or where its mask is empty or full.
+maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object; valid: [n, h, w] bool, false
+where a pixel is neither object nor ground and so counts for nothing (None: every pixel counts). Computed in float64.
+An image has no value (NaN) where its map is zero or not finite everywhere, or where its mask is empty or full.
 """
 
 import numpy as np
@@ -22,91 +23,120 @@ def defined(maps: Array) -> Flags:
     return np.asarray(np.isfinite(flat).all(axis=1) & (flat > 0).any(axis=1))
 
 
-def scorable(maps: Array, masks: Flags) -> Flags:
-    """[n] bool: a defined map and a mask that is neither empty nor full."""
-    inside = masks.reshape(len(masks), -1)
-    return np.asarray(defined(maps) & inside.any(axis=1) & ~inside.all(axis=1))
-
-
-def average_ranks(maps: Array) -> Floats:
-    """[n, h * w] ranks from 1 upwards, ties sharing their mean rank; NaN where the map is undefined."""
+def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
+    """[n, h * w] ranks from 1 upwards among the valid pixels, ties sharing their mean rank, 0 on the others; NaN
+    where the map is undefined."""
     flat = maps.reshape(len(maps), -1)
     ranks = np.full(flat.shape, np.nan)
     for row in np.flatnonzero(defined(maps)):
-        ranks[row] = _ranks(flat[row])
+        if valid is None:
+            ranks[row] = _ranks(flat[row])
+        else:
+            among = valid[row].ravel()
+            ranks[row] = 0.0
+            ranks[row, among] = _ranks(flat[row, among])
     return ranks
 
 
-def auc_of_ranks(ranks: Floats, masks: Flags) -> Floats:
+def auc_of_ranks(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:
     """[n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
 
-    ranks: [n, p] from `average_ranks`; masks: [k, p]. A map's AUC is the chance that a random object pixel gets
-    more than a random ground pixel, ties counting half: (sum of object ranks - m (m + 1) / 2) / (m (p - m)).
+    ranks: [n, p] from `average_ranks`; masks: [k, p]; valid: [n, p]. A map's AUC is the chance that a random object
+    pixel gets more than a random ground pixel, ties counting half: (sum of object ranks - m (m + 1) / 2) /
+    (m (p - m)), m the object's valid pixels and p all valid ones.
     """
-    sums = np.empty((len(ranks), len(masks)))
+    sums, sizes = np.empty((2, len(ranks), len(masks)))
+    counted = None if valid is None else valid.astype(np.float64)
     for start in range(0, len(masks), _MASKS_AT_ONCE):
         part = slice(start, start + _MASKS_AT_ONCE)
-        sums[:, part] = ranks @ masks[part].T.astype(np.float64)
-    return _area(sums, masks.sum(axis=1), ranks.shape[1])
+        columns = masks[part].T.astype(np.float64)
+        sums[:, part] = ranks @ columns
+        sizes[:, part] = masks[part].sum(axis=1) if counted is None else counted @ columns
+    return _area(sums, sizes, _pixels(ranks, valid)[:, None])
 
 
-def auc_of_own(ranks: Floats, masks: Flags) -> Floats:
-    """[n] the AUC of each map against the mask in the same row; ranks and masks [n, p]."""
+def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:
+    """[n] the AUC of each map against the mask in the same row; ranks, masks and valid [n, p]."""
     sums = np.einsum("np,np->n", ranks, masks.astype(np.float64))
-    return _area(sums, masks.sum(axis=1), ranks.shape[1])
+    inside = masks if valid is None else masks & valid
+    return _area(sums, inside.sum(axis=1), _pixels(ranks, valid))
 
 
-def object_auc(maps: Array, masks: Flags) -> Floats:
+def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] AUC of each map against its own mask; chance 0.5, whatever the object's size."""
-    return auc_of_own(average_ranks(maps), masks.reshape(len(masks), -1))
+    flat = None if valid is None else valid.reshape(len(maps), -1)
+    return auc_of_own(average_ranks(maps, valid), masks.reshape(len(masks), -1), flat)
 
 
-def mean_auc_of_others(ranks: Floats, own: Array, pool: Flags, categories: Array) -> Floats:
+def mean_auc_of_others(
+    ranks: Floats, own: Array, pool: Flags, categories: Array, valid: Flags | None = None
+) -> Floats:
     """[n] mean AUC of each map against the masks of other categories: what its place alone is worth.
 
-    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]. NaN where the pool
-    has no other category.
+    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, p]. NaN
+    where the pool has no other category.
     """
-    areas = auc_of_ranks(ranks, pool)
+    areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
     total = np.where(other, areas, 0.0).sum(axis=1)
     return _ratio(total, other.sum(axis=1))
 
 
-def mass_share(maps: Array, masks: Flags) -> Floats:
+def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] share of the map's mass that lies on the object; chance is the object's area share."""
+    maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1).astype(np.float64), masks.reshape(len(masks), -1)
-    good = scorable(maps, masks)
     share = _ratio(np.where(inside, flat, 0.0).sum(axis=1), flat.sum(axis=1))
-    return np.where(good, share, np.nan)
+    return np.where(_scorable(maps, masks, valid), share, np.nan)
 
 
-def area_share(masks: Flags) -> Floats:
-    """[n] share of the image that is object."""
-    return np.asarray(masks.mean(axis=(1, 2), dtype=np.float64))
+def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
+    """[n] share of the valid pixels that is object; 0 where there is none."""
+    if valid is None:
+        return np.asarray(masks.mean(axis=(1, 2), dtype=np.float64))
+    inside, whole = (masks & valid).sum(axis=(1, 2)), valid.sum(axis=(1, 2))
+    return np.asarray(inside / np.maximum(whole, 1))
 
 
-def mass_ratio(maps: Array, masks: Flags) -> Floats:
+def mass_ratio(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] mass share over area share: 1 by chance, at most 1 / area."""
-    return _ratio(mass_share(maps, masks), area_share(masks))
+    return _ratio(mass_share(maps, masks, valid), area_share(masks, valid))
 
 
-def skill(maps: Array, masks: Flags) -> Floats:
+def skill(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] (mass - area) / (1 - area): 0 by chance, 1 with all mass on the object."""
-    area = area_share(masks)
-    return _ratio(mass_share(maps, masks) - area, 1 - area)
+    area = area_share(masks, valid)
+    return _ratio(mass_share(maps, masks, valid) - area, 1 - area)
 
 
-def rank_accuracy(maps: Array, masks: Flags) -> Floats:
+def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] share of the m strongest pixels that are object, m the object's size (Arras et al. 2022).
 
     Of pixels tied at the m-th place, the share that belongs to the object counts.
     """
+    maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
     found = np.full(len(maps), np.nan)
-    for row in np.flatnonzero(scorable(maps, masks)):
-        found[row] = _top_share(flat[row], inside[row])
+    for row in np.flatnonzero(_scorable(maps, masks, valid)):
+        among = slice(None) if valid is None else valid[row].ravel()
+        found[row] = _top_share(flat[row, among], inside[row, among])
     return found
+
+
+def _valid(values: Array, valid: Flags | None) -> Array:
+    """Nothing where a pixel does not count."""
+    return values if valid is None else np.where(valid, values, np.zeros((), values.dtype))
+
+
+def _scorable(maps: Array, masks: Flags, valid: Flags | None) -> Flags:
+    """[n] bool: a defined map and a mask that is neither empty nor full."""
+    area = area_share(masks, valid)
+    return np.asarray(defined(maps) & (area > 0) & (area < 1))
+
+
+def _pixels(ranks: Floats, valid: Flags | None) -> Array:
+    """[n] how many pixels count."""
+    return np.full(len(ranks), ranks.shape[1]) if valid is None else valid.sum(axis=1)
 
 
 def _ranks(values: Array) -> Floats:
@@ -127,9 +157,9 @@ def _top_share(values: Array, inside: Flags) -> float:
     return float(((inside & above).sum() + drawn) / size)
 
 
-def _area(sums: Floats, sizes: Array, pixels: int) -> Floats:
+def _area(sums: Floats, sizes: Array, pixels: Array) -> Floats:
     m = sizes.astype(np.float64)
-    return _ratio(sums - m * (m + 1) / 2, np.broadcast_to(m * (pixels - m), sums.shape))
+    return _ratio(sums - m * (m + 1) / 2, m * (pixels - m))
 
 
 def _ratio(num: Floats, den: Array) -> Floats:

@@ -1,25 +1,16 @@
-"""Object masks at the size of the gradient, and the pool of masks that a map is held against."""
+"""Object masks as the network's input shows them, and the pool of masks that a map is held against."""
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Stimuli
+from benchmark.contracts import Array, Stimuli, View
 from suites.saliency.localisation import Flags, area_share
 
 #: An object this small or large says little of where a map lies: left out of the scores and of the pool.
 SMALLEST, LARGEST = 0.01, 0.95
-
-
-@dataclass(frozen=True)
-class Masked:
-    """Stimuli whose masks are wanted at a size (height, width). Equal where the digests are."""
-
-    digest: str
-    size: tuple[int, int]
-    stimuli: Stimuli = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -30,28 +21,53 @@ class Pool:
     categories: Array
 
 
-def masked(stimuli: Stimuli, size: tuple[int, int]) -> Masked:
-    """The masks of a set at the network's input size."""
-    return Masked(stimuli.digest, size, stimuli)
+@dataclass(frozen=True)
+class Kept:
+    """mask(i) of a set, each drawn or read once and kept packed, one bit a pixel: every network asks for them."""
+
+    source: Callable[[int], NDArray[np.bool_]]
+    _packed: dict[int, tuple[tuple[int, ...], NDArray[np.uint8]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def __call__(self, index: int) -> NDArray[np.bool_]:
+        """HW bool."""
+        if index not in self._packed:
+            mask = self.source(index)
+            self._packed[index] = mask.shape, np.packbits(mask)
+        shape, bits = self._packed[index]
+        return np.unpackbits(bits, count=shape[0] * shape[1]).view(np.bool_).reshape(shape)
 
 
-def own_masks(source: Masked, index: NDArray[np.int64]) -> Flags:
-    """[n, h, w] masks of the stimuli at `index`; empty (so never scored) where the set has none."""
-    if source.stimuli.mask is None:
-        return np.zeros((len(index), *source.size), dtype=bool)
-    return np.stack([_mask(source, int(i)) for i in index])
+def kept(stimuli: Stimuli) -> Stimuli:
+    """The same set, whose masks are made once."""
+    mask, ignored = (one and Kept(one) for one in (stimuli.mask, stimuli.ignored))
+    return replace(stimuli, mask=mask, ignored=ignored)
 
 
-@lru_cache(maxsize=8)
-def pool_of(source: Masked, size: int) -> Pool:
-    """At most `size` masks of the set, evenly spaced over its order: the same for every batch and observer."""
-    count = min(size, len(source.stimuli)) if source.stimuli.mask else 0
-    index = np.arange(count, dtype=np.int64) * len(source.stimuli) // max(count, 1)
-    shown = own_masks(source, index) if count else np.zeros((0, *source.size), dtype=bool)
+def own_masks(view: View) -> Flags:
+    """[n, h, w] masks of the view's stimuli; empty (so never scored) where the set has none."""
+    return _shown(view, view.index)
+
+
+def valid_pixels(view: View) -> Flags | None:
+    """[n, h, w]: pixels that are object or ground, not left open by whoever drew the masks; None where all are."""
+    if view.block.stimuli.ignored is None:
+        return None
+    open_ = np.stack([view.ignored(int(i)) for i in view.index])
+    return ~open_ if bool(open_.any()) else None
+
+
+def pool_of(view: View, size: int) -> Pool:
+    """At most `size` masks of the set, evenly spaced over its order: the same for every chunk."""
+    stimuli = view.block.stimuli
+    count = min(size, len(stimuli)) if stimuli.mask else 0
+    index = np.arange(count, dtype=np.int64) * len(stimuli) // max(count, 1)
+    shown = _shown(view, index)
     area = area_share(shown)
     fair = (area >= SMALLEST) & (area <= LARGEST)
-    flat = shown[fair].reshape(int(fair.sum()), source.size[0] * source.size[1])
-    return Pool(flat, objects(source.stimuli)[index[fair]])
+    flat = shown[fair].reshape(int(fair.sum()), shown.shape[1] * shown.shape[2])
+    return Pool(flat, objects(stimuli)[index[fair]])
 
 
 def objects(stimuli: Stimuli) -> Array:
@@ -61,17 +77,10 @@ def objects(stimuli: Stimuli) -> Array:
     return np.where(shape == "", category, shape)
 
 
-def nearest(mask: Flags, size: tuple[int, int]) -> Flags:
-    """A mask [h, w] at another size (height, width), nearest neighbour, pixel centres aligned."""
-    rows, columns = (_places(old, new) for old, new in zip(mask.shape, size, strict=True))
-    return np.asarray(mask[rows[:, None], columns[None, :]])
-
-
-@lru_cache(maxsize=512)
-def _mask(source: Masked, index: int) -> Flags:
-    assert source.stimuli.mask is not None
-    return nearest(source.stimuli.mask(index), source.size)
-
-
-def _places(old: int, new: int) -> NDArray[np.int64]:
-    return ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+def _shown(view: View, index: NDArray[np.int64]) -> Flags:
+    """[n, h, w] at the network's input."""
+    found: Flags = np.zeros((len(index), *view.images.shape[2:]), dtype=bool)
+    if view.block.stimuli.mask is not None:
+        for row, position in enumerate(index):
+            found[row] = view.mask(int(position))
+    return found

@@ -7,22 +7,29 @@ An image counts where its value is defined and its object covers between 1 % and
 import numpy as np
 
 from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
+from suites.saliency.added import Added, columns_of
 from suites.saliency.masks import LARGEST, SMALLEST
+from suites.saliency.protocol import BOARDS, CLICKED, CONFLICT, NATURAL
 
-CONFLICT = "cue-conflict"
-#: The set that the board shows: natural images where there are some, else the conflict images.
-MAIN = ("natural", CONFLICT)
+#: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
+CEILING = 0.65753
+
+
+def board_roles(trials: Trials) -> tuple[str, ...]:
+    """The roles that have a board: the built-in world's natural images, else every one of them that is there."""
+    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    found = tuple(role for role in BOARDS if role in present)
+    return found[:1] if NATURAL in found else found
 
 
 def main_role(trials: Trials) -> str:
-    """The role that the main metrics are measured on: "" where there is none."""
-    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
-    return next((role for role in MAIN if role in present), "")
+    """The role that a pair of observers is compared on by the main metrics: "" where there is none."""
+    return next(iter(board_roles(trials)), "")
 
 
 def excess(trials: Trials, name: str) -> Array:
     """[n] AUC of a map against the own mask minus its mean against masks of other categories."""
-    own, other = trials[f"{name}_auc"].astype(float), trials[f"{name}_auc_other"].astype(float)
+    own, other = (trials[column].astype(float) for column in columns_of(name))
     return np.asarray(own - other)
 
 
@@ -68,6 +75,10 @@ def _excess(trials: Trials) -> tuple[Array, Array]:
 
 def _contrast(trials: Trials) -> tuple[Array, Array]:
     return counted(contrast(trials), trials, masked=True)
+
+
+def _clicked(trials: Trials) -> tuple[Array, Array]:
+    return counted(trials["clickme"].astype(float) / CEILING, trials, masked=False)
 
 
 def _on_object(
@@ -166,6 +177,15 @@ METRICS = (
         chance=0.0,
         ratio=_contrast,
     ),
+    Metric(
+        "clickme_alignment",
+        "ClickMe",
+        "rank correlation of the class logit's |input gradient| with what people clicked on, as a share of how well "
+        "people agree",
+        role=CLICKED,
+        chance=0.0,
+        ratio=_clicked,
+    ),
     _spilled(0, "texture on it alone"),
     _spilled(1, "texture all over"),
     _plain(
@@ -183,3 +203,42 @@ METRICS = (
         "none",
     ),
 )
+
+
+def added_metrics(added: Added) -> tuple[Metric, ...]:
+    """The metrics of other packages: two of each map, one of each measure, one without a value of each broken one."""
+    found: list[Metric] = []
+    for name, one in added.maps.items():
+        excess_text = (
+            f"{one.definition}: AUC on the object minus that on objects of other categories"
+        )
+        found += [
+            Metric(
+                f"{name}_object_auc_excess",
+                one.title,
+                excess_text,
+                chance=0.0,
+                ratio=mean_excess(name),
+            ),
+            Metric(
+                f"{name}_object_auc",
+                f"{one.title} AUC",
+                f"{one.definition}: AUC on the object",
+                chance=0.5,
+                shown=False,
+                ratio=mean_of(columns_of(name)[0], masked=True),
+            ),
+        ]
+    for name, measure in added.measures.items():
+        found.append(
+            Metric(
+                name,
+                measure.title,
+                f"{measure.definition}, of |input gradient|",
+                measure.direction,
+                chance=measure.chance,
+                ratio=mean_of(name, masked=True),
+            )
+        )
+    found += [Metric(name, name, reason) for name, reason in added.broken.items()]
+    return tuple(found)

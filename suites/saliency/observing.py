@@ -1,6 +1,10 @@
-"""What is kept of each gradient. Imported when a network is shown something, for it needs torch."""
+"""What is kept of each gradient. Imported when a network is shown something, for it needs torch.
 
-from collections.abc import Mapping
+A view is a whole chunk. Gradients are taken and measured a few images at a time: what has to be in memory at once
+does not grow with the chunk, nor with the copies of SmoothGrad.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,111 +13,146 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, View
-from suites.saliency.gradients import input_gradients, noise_of, smooth_gradient
-from suites.saliency.localisation import (
-    Flags,
-    Floats,
-    area_share,
-    auc_of_own,
-    average_ranks,
-    mass_ratio,
-    mean_auc_of_others,
-    rank_accuracy,
-    skill,
-)
-from suites.saliency.masks import Pool, masked, objects, own_masks, pool_of
-from suites.saliency.metrics import MAIN
-from suites.saliency.protocol import SHOWN, Config
-from suites.saliency.references import reference_maps
+from benchmark.errors import PluginError
+from suites.saliency.added import ADDED, columns_of
+from suites.saliency.clickme import alignment, human_map, logit, strongest
+from suites.saliency.gradients import input_gradients, noise_of, part_size, smooth_gradient
+from suites.saliency.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
+from suites.saliency.protocol import CLICKED, CONFLICT, Config, has_board, has_references
+from suites.saliency.references import reference_columns
+from suites.saliency.scene import Scene, scene_of
 from suites.saliency.targets import membership, target_rows
 from suites.saliency.texture import centred_cosine, gini, grad_centroid, log_norm, saliency
 
 
 def observe(config: Config, view: View) -> Mapping[str, Array]:
-    """The answer [n] and, per image, every metric of the gradient; on the main sets, of the reference maps too."""
-    images = view.images
-    table = membership(view)
-    shape = objects(view.block.stimuli)[view.index]
-    textures = np.asarray(view.labels.get("texture", shape))
-    textures = np.where(textures == "", shape, textures)
-    targets = [target_rows(table, view.categories, shape)]
-    if view.block.role == "cue-conflict" and bool((textures != shape).any()):
-        targets.append(target_rows(table, view.categories, textures))
-    found = [_array(part) for part in input_gradients(view.forward, images, targets)]
-    place = _place(config, view, images)
+    """The answer [n] and, per image, every metric of the gradient; on the main sets, of the reference maps too.
+
+    On images with maps of people's clicks: how far the gradient agrees with them.
+    """
+    if view.block.role == CLICKED:
+        return {"response": view.responses, "clickme": _clicked(view)}
+    scene = scene_of(view, config.pool)
+    parts = [dict(_columns(config, part)) for part in _parts(view, scene)]
+    referred = has_references(view.block)
     return {
         "response": view.responses,
-        "area": area_share(place.masks),
-        **_vanilla(_array(images), found[0], place),
-        **_textured(found[1] if len(found) > 1 else None, shape != textures, place),
-        **_smooth(config, view, targets[0], place),
-        **(_references(_array(images), view, place) if view.block.role in MAIN else {}),
+        "area": area_share(scene.masks, scene.valid),
+        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        **(reference_columns(_array(view.images), scene) if referred else {}),
     }
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where the objects of a batch are: own masks [n, h, w], their categories [n], the pool."""
+class _Part:
+    """A few images of a view. targets: [n, classes] bool of the object's category, then of the texture's where the
+    cues of some image disagree."""
 
-    masks: Flags
-    own: Array
-    pool: Pool
-
-
-def _areas(place: _Place, maps: Array, name: str) -> dict[str, Floats]:
-    """AUC of maps [n, h, w] against the own mask, and its mean against masks of other categories."""
-    ranks = average_ranks(maps)
-    others = mean_auc_of_others(ranks, place.own, place.pool.masks, place.pool.categories)
-    flat = place.masks.reshape(len(place.masks), -1)
-    return {f"{name}_auc": auc_of_own(ranks, flat), f"{name}_auc_other": others}
+    view: View
+    scene: Scene
+    images: Tensor
+    targets: Sequence[Tensor]
+    seeds: NDArray[np.uint64]
 
 
-def _place(config: Config, view: View, images: Tensor) -> _Place:
-    source = masked(view.block.stimuli, (images.shape[2], images.shape[3]))
-    own = objects(view.block.stimuli)[view.index]
-    return _Place(own_masks(source, view.index), own, pool_of(source, config.pool))
+def _parts(view: View, scene: Scene) -> Iterator[_Part]:
+    table = _table(view)
+    conflict = view.block.role == CONFLICT and bool(scene.conflict.any())
+    for at in _slices(view):
+        here = scene.cut(at)
+        wanted = (here.shape, here.texture) if conflict else (here.shape,)
+        targets = [target_rows(table, view.categories, names) for names in wanted]
+        yield _Part(view, here, view.images[at], targets, view.seeds[at])
 
 
-def _vanilla(images: Array, gradients: Array, place: _Place) -> dict[str, Floats]:
-    maps = saliency(gradients)
-    return {
-        **_areas(place, maps, "grad"),
-        "mass_ratio": mass_ratio(maps, place.masks),
-        "skill": skill(maps, place.masks),
-        "rank_accuracy": rank_accuracy(maps, place.masks),
-        "centroid": grad_centroid(gradients),
-        "gini": gini(maps),
-        "centred_cosine": centred_cosine(images, gradients),
-        "log_norm": log_norm(gradients),
-    }
+def _clicked(view: View) -> Floats:
+    """[n] correlation with people's maps, by the published processing (see `clickme`)."""
+    stimuli, images = view.block.stimuli, view.images
+    if stimuli.importance is None:
+        return np.full(len(view.index), np.nan)
+    table, found = _table(view), []
+    for at in _slices(view):
+        target = target_rows(table, view.categories, view.labels["category"][at])
+        (gradient,) = input_gradients(view.forward, images[at], [target], logit)
+        human = [human_map(stimuli.importance(int(i)), gradient.shape[2:]) for i in view.index[at]]
+        found.append(alignment(strongest(_array(gradient)), np.stack(human)))
+    return np.concatenate(found)
 
 
-def _textured(gradients: Array | None, conflict: Flags, place: _Place) -> dict[str, Floats]:
+def _table(view: View) -> Tensor:
+    return membership(view.outputs, view.logits.shape[1]).to(view.images.device)
+
+
+def _slices(view: View) -> Iterator[slice]:
+    size = min(view.batch, part_size(view.images.device))
+    return (slice(start, start + size) for start in range(0, len(view.index), size))
+
+
+def _columns(config: Config, part: _Part) -> Iterator[tuple[str, Array]]:
+    """Name and values [n] of everything that the network decides."""
+    found = input_gradients(part.view.forward, part.images, part.targets)
+    gradient, *texture = map(_array, found)
+    maps, scene = saliency(gradient), part.scene
+    yield from scene.areas(maps, "grad").items()
+    yield "mass_ratio", mass_ratio(maps, scene.masks, scene.valid)
+    yield "skill", skill(maps, scene.masks, scene.valid)
+    yield "rank_accuracy", rank_accuracy(maps, scene.masks, scene.valid)
+    yield "centroid", grad_centroid(gradient)
+    yield "gini", gini(maps)
+    yield "centred_cosine", centred_cosine(_array(part.images), gradient)
+    yield "log_norm", log_norm(gradient)
+    yield from _textured(texture, part.scene).items()
+    yield from _smooth(config, part).items()
+    yield from _added(config, part, maps)
+
+
+def _textured(gradients: Sequence[Array], scene: Scene) -> dict[str, Floats]:
     """The same areas with the texture's category as target, on images whose cues disagree."""
-    nothing = np.full(len(conflict), np.nan)
-    if gradients is None:
-        return {"texture_auc": nothing, "texture_auc_other": nothing}
-    areas = _areas(place, saliency(gradients), "texture")
-    return {name: np.where(conflict, values, np.nan) for name, values in areas.items()}
+    if not gradients:
+        return _nothing(len(scene.shape), "texture")
+    areas = scene.areas(saliency(gradients[0]), "texture")
+    return {name: np.where(scene.conflict, values, np.nan) for name, values in areas.items()}
 
 
-def _smooth(config: Config, view: View, target: Tensor, place: _Place) -> dict[str, Floats]:
-    nothing = np.full(len(view.index), np.nan)
-    if not config.draws or view.block.role != next(iter(SHOWN[view.block.stimuli.space])):
-        return {"smooth_auc": nothing, "smooth_auc_other": nothing}
-    images = view.images
-    shape = tuple(images.shape[1:])
-    noise = noise_of(view.seeds, shape, config.draws, config.sigma)
-    added = [torch.from_numpy(part).to(images.device) for part in noise]
-    gradients = smooth_gradient(view.forward, images, target, added)
-    return _areas(place, saliency(_array(gradients)), "smooth")
+def _smooth(config: Config, part: _Part) -> dict[str, Floats]:
+    if not config.draws or not has_board(part.view.block):
+        return _nothing(len(part.seeds), "smooth")
+    shape = tuple(part.images.shape[1:])
+    noise = noise_of(part.seeds, shape, config.draws, config.sigma)
+    added = (torch.from_numpy(one).to(part.images.device) for one in noise)
+    gradient = smooth_gradient(part.view.forward, part.images, part.targets[0], list(added))
+    return part.scene.areas(saliency(_array(gradient)), "smooth")
 
 
-def _references(images: Array, view: View, place: _Place) -> dict[str, Floats]:
-    items = [view.block.stimuli.items[int(i)] for i in view.index]
-    found: dict[str, Floats] = {}
-    for name, maps in reference_maps(images, items).items():
-        found |= _areas(place, maps, name)
+def _nothing(count: int, name: str) -> dict[str, Floats]:
+    return {column: np.full(count, np.nan) for column in columns_of(name)}
+
+
+def _added(config: Config, part: _Part, maps: Array) -> Iterator[tuple[str, Array]]:
+    """Columns of other packages' maps and measures."""
+    for name, _ in config.added:
+        try:
+            yield from _foreign(name, part, maps).items()
+        except Exception as error:
+            if "out of memory" in str(error).lower():  # the engine answers with smaller batches
+                raise
+            raise PluginError(
+                f"the saliency map or measure '{name}' failed: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _foreign(name: str, part: _Part, maps: Array) -> dict[str, Floats]:
+    if name in ADDED.measures:
+        return {name: _fitting(ADDED.measures[name].measure(maps, part.scene.masks), (len(maps),))}
+    made = ADDED.maps[name].make(part.view.forward, part.images, part.targets[0], part.seeds)
+    values = _array(made) if isinstance(made, Tensor) else made
+    return part.scene.areas(_fitting(values, maps.shape), name)
+
+
+def _fitting(values: Array, shape: tuple[int, ...]) -> Floats:
+    found = np.asarray(values, dtype=np.float64)
+    if found.shape != shape:
+        raise ValueError(f"expected values of shape {shape}, got {found.shape}")
     return found
 
 

@@ -8,17 +8,30 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.names import read_pair
-from suites.saliency.metrics import CONFLICT, METRICS, main_role, mean_excess, mean_of
-from suites.saliency.protocol import Config
+from suites.saliency.added import ADDED
+from suites.saliency.metrics import (
+    METRICS,
+    added_metrics,
+    board_roles,
+    mean_excess,
+    mean_of,
+)
+from suites.saliency.protocol import CLICKED, CONFLICT, MASKED, Config
 from suites.saliency.references import REFERENCES
 
+_ADDED = added_metrics(ADDED)
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _HELD = ("object_auc_excess", "object_auc")
 NO_MASKS = "the stimuli have no object masks"
 
 
+def reference(name: str) -> str:
+    """The condition of a reference map's scores."""
+    return f"reference: {name}"
+
+
 def score(_config: Config, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer, on its main stimuli and, where there are others, on the conflict images."""
+    """Scores of one observer, on each of its sets that has a board, and beside them on the others."""
     return list(_scores(trials))
 
 
@@ -30,29 +43,54 @@ def reference_metric(metric: Metric, name: str) -> Metric:
 
 
 def _scores(trials: Trials) -> Iterator[Score]:
-    main = main_role(trials)
-    shown = trials.of(main) if main else trials
+    boards = board_roles(trials)
+    for role in boards:
+        yield from _on_board(trials.of(role), role)
+    if not boards:
+        why = trials.missing.get(MASKED, "no trials")
+        yield from (Score(metric.name, None, why) for metric in METRICS if not metric.role)
     for metric in METRICS:
-        part = trials.of(metric.role) if metric.role and len(trials) else shown
-        if len(part) or not len(trials):
-            yield _measured(metric, part, metric.role or main)
-    if main:
-        yield from _beside(shown, main, "")
-        conflict = trials.of(CONFLICT)
-        if len(conflict):
-            yield from _answered(conflict)
-        if len(conflict) and main != CONFLICT:
-            for name in _HELD:
-                yield _measured(_BY_NAME[name], conflict, CONFLICT, "conflict images")
-            yield from _beside(conflict, CONFLICT, "conflict images, ")
+        if metric.role:
+            yield from _of_role(metric, trials)
+    conflict = _part(trials, CONFLICT)
+    if len(conflict):
+        yield from _answered(conflict)
+    if len(conflict) and CONFLICT not in boards:
+        for name in _HELD:
+            yield _measured(_BY_NAME[name], conflict, CONFLICT, "conflict images")
+        yield from _beside(conflict, CONFLICT, "conflict images, ")
+
+
+def _on_board(trials: Trials, role: str) -> Iterator[Score]:
+    """The main metrics and those of other packages on one set, and what reference maps get on it."""
+    main = [metric for metric in METRICS if not metric.role]
+    for metric in (*main, *_ADDED):
+        if metric.ratio is None:
+            yield Score(metric.name, None, metric.definition, n=len(trials), role=role)
+        else:
+            yield _measured(metric, trials, role)
+    yield from _beside(trials, role, "")
+
+
+def _of_role(metric: Metric, trials: Trials) -> Iterator[Score]:
+    """A metric that has its own set: where that is not here, the reason stands for it if the user can change it."""
+    part = _part(trials, metric.role)
+    if len(part):
+        yield _measured(metric, part, metric.role)
+    elif metric.role in trials.missing:
+        yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
+
+
+def _part(trials: Trials, role: str) -> Trials:
+    return trials.of(role) if len(trials) else trials
 
 
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
     """What the reference maps get on the same images."""
     for name in _HELD:
-        for reference in REFERENCES:
-            metric = reference_metric(_BY_NAME[name], reference)
-            yield _measured(metric, trials, role, f"{where}reference: {reference}")
+        for map_name in REFERENCES:
+            metric = reference_metric(_BY_NAME[name], map_name)
+            yield _measured(metric, trials, role, where + reference(map_name))
 
 
 def _answered(trials: Trials) -> Iterator[Score]:
@@ -87,7 +125,7 @@ def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") ->
     found = ratio_score(metric, clustered, condition=condition)
     if clustered is not trials:
         found = replace(found, method=found.method.replace("by stimulus", "by silhouette"))
-    if found.value is None and len(trials) and _no_masks(trials):
+    if found.value is None and role != CLICKED and len(trials) and _no_masks(trials):
         found = replace(found, reason=NO_MASKS)
     return replace(found, role=role)
 

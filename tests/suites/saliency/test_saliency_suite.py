@@ -7,16 +7,18 @@ import pytest
 import torch
 
 from benchmark.contracts import Block, Trials
-from benchmark.errors import ModelFailure
+from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stats import compare_ratio
 from benchmark.testing import CATEGORIES, ToyShelf, ToyView, check_suite, toy_stimuli, toy_trials
 from registry.labels import label_space
 from suites.saliency import SUITE
-from suites.saliency.masks import masked, nearest, own_masks, pool_of
+from suites.saliency.localisation import mass_ratio
+from suites.saliency.masks import kept, own_masks, pool_of
 from suites.saliency.protocol import Config, plan
 from suites.saliency.references import REFERENCES
 from suites.saliency.scoring import NO_MASKS
 from suites.saliency.targets import membership, target_rows
+from suites.saliency.texture import grad_centroid, saliency
 
 
 def scores(trials):
@@ -24,8 +26,13 @@ def scores(trials):
 
 
 @pytest.fixture(scope="module")
-def toy():
+def everything():
     return toy_trials(SUITE, ToyShelf("geirhos16"))
+
+
+@pytest.fixture(scope="module")
+def toy(everything):
+    return everything.of("cue-conflict")
 
 
 def with_columns(trials, **columns):
@@ -38,9 +45,9 @@ def test_the_contract_is_kept():
 
 
 @pytest.mark.parametrize("parts", [4, 8, 32])
-def test_batches_of_8_4_and_1_agree(parts, toy):
+def test_batches_of_8_4_and_1_agree(parts, everything):
     other = toy_trials(SUITE, ToyShelf("geirhos16"), parts)
-    for name, values in toy.columns.items():
+    for name, values in everything.columns.items():
         if values.dtype.kind == "f":
             np.testing.assert_allclose(other[name], values, atol=1e-5, equal_nan=True)
         else:
@@ -149,7 +156,32 @@ def test_plans():
     assert [block.role for block in world.blocks] == roles
     assert all(block.presentation == "whole" for block in world.blocks)
     published = plan(Config(), ToyShelf("geirhos16"))
-    assert [block.role for block in published.blocks] == ["cue-conflict"]
+    shown = [(block.role, block.presentation) for block in published.blocks]
+    assert shown == [("cue-conflict", "whole"), ("natural-masked", "card")]
+    photographs = plan(Config(), ToyShelf("imagenet1k"))
+    shown = [(block.role, block.presentation) for block in photographs.blocks]
+    assert shown == [("natural-masked", "card"), ("clickme", "whole")]
+
+
+class Lacking(ToyShelf):
+    """A shelf on which some roles are missing."""
+
+    def __init__(self, space, *roles):
+        super().__init__(space)
+        self.roles = roles
+
+    def find(self, role):
+        if role in self.roles:
+            raise MissingStimuli(f"no {role} here")
+        return super().find(role)
+
+
+def test_sets_that_are_not_here_are_named_and_the_others_shown():
+    found = plan(Config(), Lacking("geirhos16", "natural-masked"))
+    assert [block.role for block in found.blocks] == ["cue-conflict"]
+    assert found.missing == {"natural-masked": "no natural-masked here"}
+    with pytest.raises(MissingStimuli, match="no clickme here"):
+        plan(Config(), Lacking("imagenet1k", "natural-masked", "clickme"))
 
 
 def test_the_world_plan_is_balanced():
@@ -181,7 +213,9 @@ def test_without_smoothing_there_is_no_smoothed_score():
 class ManyOutputs(ToyView):
     """A view of a network with ImageNet's outputs."""
 
-    grouping = label_space("imagenet1k").groupings["geirhos16"]
+    def __init__(self, block, index):
+        super().__init__(block, index)
+        self.outputs = label_space("imagenet1k").groupings["geirhos16"].indices
 
     def forward(self, images):
         pooled = torch.nn.functional.avg_pool2d(images.double(), 8).flatten(1)
@@ -193,26 +227,26 @@ class ManyOutputs(ToyView):
     def probabilities(self):
         from registry.labels import decide
 
-        return decide(self.logits, self.grouping).numpy()
+        return decide(self.logits, label_space("imagenet1k").groupings["geirhos16"]).numpy()
 
 
-def test_the_outputs_of_a_category_are_found():
-    view = ManyOutputs(Block(toy_stimuli("cue-conflict")), np.arange(4))
-    table = membership(view)
-    dog = table[CATEGORIES.index("dog")]
-    assert table.shape == (16, 1000)
-    assert tuple(torch.nonzero(dog)[:, 0].tolist()) == view.grouping.indices[10]
-    assert SUITE.observe(SUITE.config, view)["grad_auc"].shape == (4,)
+def test_a_category_of_many_outputs_has_the_gradient_of_its_probability():
+    """By float64 and by hand: the direction of the summed probability's logarithm."""
+    view = ManyOutputs(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(4))
+    found = SUITE.observe(SUITE.config, view)
+    images = view.images.double().requires_grad_()
+    share = view.forward(images).double().softmax(1)
+    rows = [list(view.outputs[CATEGORIES.index(name)]) for name in view.labels["shape"]]
+    total = sum(share[i, row].sum().log() for i, row in enumerate(rows))
+    (gradient,) = torch.autograd.grad(total, images)
+    np.testing.assert_allclose(found["centroid"], grad_centroid(gradient.numpy()), rtol=1e-4)
+    maps, masks = saliency(gradient.numpy()), np.stack([view.mask(i) for i in range(4)])
+    np.testing.assert_allclose(found["mass_ratio"], mass_ratio(maps, masks), rtol=1e-4)
 
 
-def test_outputs_that_no_label_space_explains_are_a_failure():
-    class Wrong(ToyView):
-        @property
-        def probabilities(self):
-            return np.eye(16, dtype=np.float32)[self.index % 16]
-
-    with pytest.raises(ModelFailure, match="outputs"):
-        membership(Wrong(Block(toy_stimuli("cue-conflict")), np.arange(4)))
+def test_outputs_of_a_category():
+    table = membership(((0, 2), (3,)), 4)
+    assert table.tolist() == [[True, False, True, False], [False, False, False, True]]
 
 
 def test_a_label_outside_the_categories_is_a_failure():
@@ -220,30 +254,38 @@ def test_a_label_outside_the_categories_is_a_failure():
         target_rows(torch.eye(2, dtype=torch.bool), ("cat", "dog"), np.array(["zebra"]))
 
 
-def test_masks_follow_the_size_of_the_input():
-    mask = np.zeros((4, 4), dtype=bool)
-    mask[1, 2] = True
-    double = nearest(mask, (8, 8))
-    assert double.sum() == 4
-    assert double[2:4, 4:6].all()
-    np.testing.assert_array_equal(nearest(double, (4, 4)), mask)
-    np.testing.assert_array_equal(nearest(mask, (4, 4)), mask)
+class Useless(ToyView):
+    """Masks of which the first four are full or empty."""
 
-
-def test_nearest_is_what_the_registry_does_to_masks():
-    from PIL import Image
-
-    mask = np.random.default_rng(0).random((13, 20)) < 0.5
-    image = Image.fromarray(mask.astype(np.uint8)).resize((31, 9), Image.Resampling.NEAREST)
-    np.testing.assert_array_equal(nearest(mask, (9, 31)), np.asarray(image) > 0)
+    def mask(self, position):
+        full = np.full((32, 32), position % 2 == 0)
+        return full if position < 4 else np.eye(32, dtype=bool)
 
 
 def test_the_pool_leaves_out_useless_masks():
-    def mask(index):
-        return np.full((32, 32), index % 2 == 0) if index < 4 else np.eye(32, dtype=bool)
-
-    stimuli = replace(toy_stimuli("cue-conflict"), mask=mask, digest="useless")
-    pool = pool_of(masked(stimuli, (32, 32)), 160)
+    view = Useless(Block(toy_stimuli("cue-conflict")), np.arange(3))
+    pool = pool_of(view, 160)
     assert pool.masks.shape == (28, 32 * 32)
     assert len(pool.categories) == 28
-    assert own_masks(masked(stimuli, (32, 32)), np.arange(3)).shape == (3, 32, 32)
+    assert own_masks(view).shape == (3, 32, 32)
+
+
+def test_a_small_pool_is_evenly_spaced():
+    view = ToyView(Block(toy_stimuli("cue-conflict")), np.arange(3))
+    assert pool_of(view, 4).categories.tolist() == [CATEGORIES[i % 16] for i in (0, 8, 16, 24)]
+
+
+def test_masks_are_made_once_and_come_back_as_they_were():
+    asked = []
+
+    def mask(index):
+        asked.append(index)
+        return np.random.default_rng(index).random((5, 7)) < 0.5
+
+    stimuli = kept(replace(toy_stimuli("cue-conflict"), mask=mask))
+    for index in (3, 5, 3):
+        found = stimuli.mask(index)
+        assert found.dtype == bool
+        np.testing.assert_array_equal(found, np.random.default_rng(index).random((5, 7)) < 0.5)
+    assert asked == [3, 5]
+    assert stimuli.ignored is None

@@ -1,0 +1,109 @@
+"""Maps and measures of other packages, found through the entry-point group `bench.saliency`.
+
+An entry point names a `Map` or a `Measure`; its own name is the metric's. This module is imported where a
+leaderboard is read, so a package that offers one must not import torch at module level.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from inspect import isfunction
+from typing import Any
+
+from benchmark.contracts import Array, Direction
+from benchmark.errors import PluginError
+from benchmark.keys import code_digest
+
+GROUP = "bench.saliency"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Map:
+    """A way to make a map. make(forward, images, targets, seeds) -> [n, h, w], finite and >= 0, array or tensor.
+
+    forward: [n, 3, h, w] tensor in [0,1] -> logits [n, classes], differentiable; images: a few at a time; targets:
+    [n, classes] bool, the outputs of each image's category; seeds: [n] uint64, an image's own, for whatever is drawn.
+    A map that is zero or not finite is excluded and counted, as the suite's own is.
+    """
+
+    title: str
+    definition: str
+    make: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number per image of the suite's map. measure(maps [n, h, w], masks [n, h, w] bool) -> [n], NaN: undefined."""
+
+    title: str
+    definition: str
+    measure: Callable[[Array, Array], Array]
+    direction: Direction = "higher"
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class Added:
+    """What other packages add, by name. broken: name -> why it cannot be used."""
+
+    maps: Mapping[str, Map]
+    measures: Mapping[str, Measure]
+    broken: Mapping[str, str]
+
+    @property
+    def signatures(self) -> tuple[tuple[str, str], ...]:
+        """(name, digest of its code) of each: they decide what is stored of an image."""
+        made = {name: one.make for name, one in self.maps.items()}
+        measured = {name: one.measure for name, one in self.measures.items()}
+        return tuple(
+            (name, code_digest(code)) for name, code in sorted({**made, **measured}.items())
+        )
+
+
+def read_added(entries: Iterable[EntryPoint]) -> Added:
+    """Load every entry point. One that cannot be used is named with the reason and stops nobody."""
+    maps: dict[str, Map] = {}
+    measures: dict[str, Measure] = {}
+    broken: dict[str, str] = {}
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        try:
+            found = _load(entry)
+        except Exception as error:  # noqa: BLE001 - the boundary of a plugin: recorded by name
+            broken[entry.name] = f"{entry.value} cannot be used: {type(error).__name__}: {error}"
+            continue
+        if isinstance(found, Map):
+            maps[entry.name] = found
+        else:
+            measures[entry.name] = found
+    return Added(maps, measures, broken)
+
+
+def columns_of(name: str) -> tuple[str, str]:
+    """The columns of an added map: AUC against the own mask, and its mean against masks of other categories."""
+    return f"{name}_auc", f"{name}_auc_other"
+
+
+def names(added: Added) -> Iterator[str]:
+    """Every name, broken ones too."""
+    yield from (*added.maps, *added.measures, *added.broken)
+
+
+def _load(entry: EntryPoint) -> Map | Measure:
+    if not _NAME.fullmatch(entry.name):
+        raise PluginError(f"'{entry.name}': expected small letters, digits and _")
+    found = entry.load()
+    if not isinstance(found, (Map, Measure)):
+        raise PluginError(
+            f"expected a Map or a Measure of suites.saliency.added, got {type(found).__name__}"
+        )
+    function = found.make if isinstance(found, Map) else found.measure
+    if not isfunction(function):
+        raise PluginError("expected a plain function: its code is part of what a number depends on")
+    return found
+
+
+ADDED = read_added(entry_points(group=GROUP))
