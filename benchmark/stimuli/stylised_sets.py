@@ -36,6 +36,8 @@ Report = Callable[[str], None]
 Pixels = NDArray[np.uint8]
 ROUND = 256  # images between two reports
 MEND = "mend or remove it"
+#: Decision space -> the role of the published stylised set.
+_ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 
 
 class Painter(Protocol):
@@ -201,7 +203,8 @@ def _check_name(name: str, target: Path, settings: Settings) -> None:
 
 
 def _entry(order: Order, space: str, target: Path) -> Entry:
-    role = order.role or ("cue-conflict" if order.sample is not None else order.name)
-    layout = "class-folder" if order.sample is None else "cue-conflict"
-    entry = describe(order.name, target, role, space, layout)
+    role, layout = "cue-conflict", "cue-conflict"
+    if order.sample is None:
+        role, layout = _ROLES.get(space, order.name), "class-folder"
+    entry = describe(order.name, target, order.role or role, space, layout)
     return replace(entry, title=f"{order.kind}, made from the user's own pictures")

@@ -70,19 +70,19 @@ def textured(
     """Every content with one style, chosen by the seed and the content's digest among the styles' digests.
 
     So neither names, nor order, nor other contents change the choice. Raises StimuliError where two contents would
-    get one name.
+    of a class get one name.
     """
     ordered = sorted(styles, key=lambda one: (one.digest, str(one.path)))
     pairings, seen = [], dict[str, Path]()
     for content in sorted(contents, key=lambda one: (one.category, one.path.name)):
-        name = f"{content.path.stem}.png"
-        if name in seen:
+        place = f"{content.category}/{content.path.stem}.png"
+        if place in seen:
             raise StimuliError(
-                f"{content.path} and {seen[name]} would both become '{name}': image names must be unique."
+                f"{content.path} and {seen[place]} would both become '{place}': rename one."
             )
-        seen[name] = content.path
+        seen[place] = content.path
         style = ordered[_number(seed, content.digest) % len(ordered)]
-        pairings.append(Pairing(f"{content.category}/{name}", content, style))
+        pairings.append(Pairing(place, content, style))
     return pairings
 
 

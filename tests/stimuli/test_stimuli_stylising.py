@@ -71,10 +71,10 @@ def test_styles_are_drawn_about_equally_often_and_differ_between_seeds():
 
 
 def test_stylised_images_keep_class_and_name():
-    made = textured([picture("/c/dog/b.JPEG", "dog"), picture("/c/cat/a.tif", "cat")], PAINTINGS)
-    assert [pair.place for pair in made] == ["cat/a.png", "dog/b.png"]
-    twins = [picture("/c/dog/a.JPEG", "dog"), picture("/c/cat/a.tif", "cat")]
-    with pytest.raises(StimuliError, match=r"both become 'a\.png'"):
+    made = textured([picture("/c/dog/b.JPEG", "dog"), picture("/c/cat/b.tif", "cat")], PAINTINGS)
+    assert [pair.place for pair in made] == ["cat/b.png", "dog/b.png"]
+    twins = [picture("/c/cat/a.JPEG", "cat"), picture("/c/cat/a.tif", "cat")]
+    with pytest.raises(StimuliError, match=r"both become 'cat/a\.png'"):
         textured(twins, PAINTINGS)
 
 

