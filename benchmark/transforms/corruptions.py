@@ -147,7 +147,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             random=True,
         ),
         "brightness": Corruption(
-            "digital", digital.brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)
+            "weather", digital.brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)
         ),
         "contrast": Corruption(
             "digital",

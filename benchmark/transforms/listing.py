@@ -1,0 +1,201 @@
+"""Lists of corruptions as data: what a sweep can show, ours and a third party's, read without torch.
+
+A list is a YAML file: `defaults`, fields that every entry starts with, and `corruptions`, name -> fields (class
+`Entry`). A third party ships one as `corruptions.yaml` inside a package that it names under the entry-point group
+`bench.corruptions`; its function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from benchmark.contracts import Transform
+from benchmark.errors import PluginError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+GROUP = "bench.corruptions"
+FILE = "corruptions.yaml"
+#: Lists that the package brings: name -> file beside this module.
+OWN = {"imagenet-c": "imagenet_c.yaml", "human": "human.yaml"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One corruption of a list.
+
+    name, level: together a condition, "fog/3"; family: what it is averaged with; levels: from the mildest, numbers or
+    texts; unit: of the level; plain: levels that change nothing (they belong to the experiment, and no average counts
+    them); ordered: whether neighbouring levels are more alike than others; citation: where it was published;
+    version: raised whenever any pixel changes.
+    function: "package.module:name" of f(images, level, seeds) -> images; or
+    transform: "package.module:name" of f(name, level, **options) -> Transform, which may take `options`.
+    """
+
+    name: str
+    family: str
+    levels: tuple[Any, ...]
+    unit: str
+    citation: str
+    function: str = ""
+    transform: str = ""
+    options: tuple[str, ...] = ()
+    plain: tuple[Any, ...] = ()
+    ordered: bool = True
+    version: int = 1
+
+    def condition(self, level: Any) -> str:
+        """How trials name it: "fog/3", "uniform-noise/0.1"."""
+        return f"{self.name}/{level}"
+
+    @property
+    def impaired(self) -> tuple[Any, ...]:
+        """The levels that change the image."""
+        return tuple(level for level in self.levels if level not in self.plain)
+
+
+Entries = Mapping[str, Entry]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A third party's function at one level, as a `Transform.apply`; what it returns is checked."""
+
+    func: Callable[
+        [torch.Tensor, Any, NDArray[np.uint64]], torch.Tensor
+    ]  # where the code's digest looks for it
+    level: Any
+    condition: str
+
+    def __call__(self, images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
+        """NCHW float32 in [0,1] -> the same."""
+        out = self.func(images, self.level, seeds)
+        if out.shape != images.shape or not out.is_floating_point():
+            raise PluginError(
+                f"corruption '{self.condition}' gave {list(out.shape)} of {out.dtype} for images "
+                f"{list(images.shape)}: expected the same shape, floating point in [0, 1]."
+            )
+        if len(out) and not (float(out.amin()) >= 0 and float(out.amax()) <= 1):
+            raise PluginError(f"corruption '{self.condition}' gave values outside [0, 1] or NaN.")
+        return out.float()
+
+
+def transform(entry: Entry, level: Any, **options: Any) -> Transform:
+    """The transform of an entry at one of its levels; options beyond those that it takes are left out.
+
+    Raises PluginError where its function cannot be imported.
+    """
+    if entry.transform:
+        mine = {name: value for name, value in options.items() if name in entry.options}
+        made: Transform = _imported(entry, entry.transform)(entry.name, level, **mine)
+        return made
+    params = {"level": level, "unit": entry.unit, "function": entry.function}
+    applied = Applied(_imported(entry, entry.function), level, entry.condition(level))
+    return Transform(entry.condition(level), {**params, "version": entry.version}, applied)
+
+
+@cache
+def own_list(name: str) -> Entries:
+    """A list of the package's own: "imagenet-c" or "human" (the experiments of Geirhos et al. 2018)."""
+    text = files("benchmark.transforms").joinpath(OWN[name]).read_text(encoding="utf-8")
+    return parse(text, OWN[name])
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """Third-party corruptions by name; broken: package or corruption -> why it cannot be used."""
+
+    entries: Entries
+    broken: Mapping[str, str]
+
+
+def plugin_names() -> tuple[str, ...]:
+    """The packages that ship corruptions, without reading any of them."""
+    return tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
+
+
+def plugins() -> Plugins:
+    """What third parties ship. A list that cannot be read is named with its error and stops no other."""
+    entries: dict[str, Entry] = {}
+    broken: dict[str, str] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            found = _shipped(point)
+        except Exception as error:  # noqa: BLE001 - the boundary of a plugin: recorded by name
+            broken[point.name] = f"{point.value}: {error}"
+            continue
+        for name, entry in found.items():
+            if name in entries:
+                broken[f"{point.name} {name}"] = f"another package ships a corruption '{name}'"
+            else:
+                entries[name] = entry
+    return Plugins(entries, broken)
+
+
+def _shipped(point: EntryPoint) -> Entries:
+    place = files(point.module).joinpath(FILE)
+    return parse(place.read_text(encoding="utf-8"), f"{point.module}/{FILE}")
+
+
+def parse(text: str, where: str) -> Entries:
+    """A list's entries by name, in its order. Raises PluginError: file, entry, what was expected."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PluginError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    named = data.get("corruptions") if isinstance(data, dict) else None
+    if not isinstance(named, dict) or not named:
+        raise PluginError(f"{where}: expected `corruptions:`, a mapping of name to fields.")
+    defaults = data.get("defaults") or {}
+    return {
+        str(name): _entry(str(name), {**defaults, **(own or {})}, where)
+        for name, own in named.items()
+    }
+
+
+def _entry(name: str, given: Mapping[str, Any], where: str) -> Entry:
+    def wrong(what: str) -> PluginError:
+        return PluginError(f"{where}, corruption '{name}': {what}.")
+
+    known = [field.name for field in fields(Entry) if field.name != "name"]
+    if unknown := sorted(given.keys() - set(known)):
+        raise wrong(f"no field '{unknown[0]}'; fields are {', '.join(known)}")
+    for needed in ("family", "levels", "unit", "citation"):
+        if needed not in given:
+            raise wrong(f"field '{needed}' is missing")
+    if "/" in name or not name:
+        raise wrong("a name has no '/'")
+    if bool(given.get("function")) == bool(given.get("transform")):
+        raise wrong("expected `function` or `transform`, one of them, as 'package.module:name'")
+    levels = given["levels"]
+    if (
+        not isinstance(levels, list)
+        or not levels
+        or len({str(one) for one in levels}) < len(levels)
+    ):
+        raise wrong("`levels` is a list of one or more different levels")
+    lists = {key: tuple(given[key]) for key in ("levels", "options", "plain") if key in given}
+    return Entry(**{**given, "name": name, **lists})
+
+
+def _imported(entry: Entry, path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
+    if not callable(found):
+        raise PluginError(f"corruption '{entry.name}': {path} is no function")
+    function: Callable[..., Any] = found
+    return function

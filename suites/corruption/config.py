@@ -1,0 +1,39 @@
+"""Protocols of the suite as data; every field is part of what an answer depends on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ListName = Literal["imagenet-c", "human", "plugins"]
+#: The card whose errors on the same images can stand in for the published ones.
+ALEXNET = "alexnet"
+
+
+@dataclass(frozen=True)
+class Config:
+    """A sweep made on the fly.
+
+    source: the list that corruptions come from; corruptions: their names or families, or "common" (the 15 of
+    ImageNet-C), "extra" (its other 4), "all"; severities: levels to show, as the list spells them (none: every level
+    that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does; quantise:
+    how the human experiments' images are stored, "round" or "truncate"; images: at most so many, evenly spaced over
+    the set (None: all); references: observers whose errors on the same images normalise beside the published ones;
+    half_width: stop a condition once its interval is at most +-so wide (None: show every image).
+    """
+
+    source: ListName = "imagenet-c"
+    corruptions: tuple[str, ...] = ("common",)
+    severities: tuple[str, ...] = ()
+    jpeg85: bool = False
+    quantise: Literal["round", "truncate"] = "round"
+    images: int | None = None
+    references: tuple[str, ...] = (ALEXNET,)
+    half_width: float | None = None
+
+
+@dataclass(frozen=True)
+class Folders:
+    """A sweep that lies on disk as `corruption/severity/class/image`: role of its parts, images, references."""
+
+    role: str
+    images: int | None = None
+    references: tuple[str, ...] = (ALEXNET,)

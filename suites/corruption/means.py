@@ -1,0 +1,76 @@
+"""Shares of right answers per cell, of the data and of resamples of the images: every measure is a function of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.stats.bootstrap import chunk_sizes
+from suites.corruption.table import Table
+
+Floats = NDArray[np.float64]
+RESAMPLES = 1000
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Means:
+    """b versions of the shares of a table (1: the data itself; else resamples). NaN where nothing was shown.
+
+    right, top5, right16: [b, c + 1], clean first; same: [b, pairs], answers that neighbouring levels share.
+    """
+
+    right: Floats
+    top5: Floats
+    right16: Floats
+    same: Floats
+
+
+def means(table: Table) -> Means:
+    """The shares of the data."""
+    values, counts = _matrices(table)
+    return _split(
+        table, values.sum(axis=0, dtype=float)[None], counts.sum(axis=0, dtype=float)[None]
+    )
+
+
+def resampled(table: Table, resamples: int = RESAMPLES, seed: int = SEED) -> Means:
+    """Shares of resamples: images drawn with replacement, each with all its cells (Efron 1979).
+
+    Two tables of as many images give the same draws: an observer and its reference are resampled together where their
+    tables are of the same images.
+    """
+    n = len(table.images)
+    rng = np.random.default_rng(seed)
+    values, counts = _matrices(table)
+    complete = bool((counts == 1).all())
+    parts = []
+    for size in chunk_sizes(resamples, n):
+        drawn = rng.integers(0, n, size=(size, n))
+        offset = n * np.arange(size)[:, None]
+        weights = np.bincount((drawn + offset).ravel(), minlength=size * n).reshape(size, n)
+        weights = weights.astype(np.float32)  # counts: exact below 2**24
+        seen = np.full((size, counts.shape[1]), n) if complete else weights @ counts
+        parts.append((weights @ values, seen))
+    hits, seen = (np.concatenate(part).astype(float) for part in zip(*parts, strict=True))
+    return _split(table, hits, seen)
+
+
+def _matrices(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Per image: hits, and what they are hits of; columns right, top5, right16, same."""
+    milder, stronger = ([pair[side] for pair in table.pairs] for side in (0, 1))
+    both = table.shown[:, milder] & table.shown[:, stronger]
+    same = both & (table.answers[:, milder] == table.answers[:, stronger])
+    hits = (table.right, table.top5, table.right16, same)
+    counts = (table.shown, table.shown, table.shown16, both)
+    return np.hstack(hits).astype(np.float32), np.hstack(counts).astype(np.float32)
+
+
+def _split(table: Table, hits: Floats, seen: Floats) -> Means:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.where(seen > 0, hits / seen, np.nan)
+    width = len(table.cells) + 1
+    right, top5, right16, same = np.split(shares, [width, 2 * width, 3 * width], axis=1)
+    return Means(right, top5, right16, same)
