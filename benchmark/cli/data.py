@@ -62,13 +62,14 @@ def fetch(names: tuple[str, ...]) -> int:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--role", help="What suites know it as (a catalogue name brings its own).")
 @click.option("--space", help="Label space of its categories: geirhos16, imagenet1k, ...")
-@click.option("--layout", help="class-folder, session, labels-csv.")
+@click.option("--layout", help="How the folder is laid out: class-folder, masks, coco, ...")
 def add(name: str, folder: Path, role: str | None, space: str | None, layout: str | None) -> int:
     """Use a folder that is already on this disk."""
     from benchmark.settings import read_settings
     from benchmark.stimuli.fetch import add as note
 
-    entry = note(name, folder, read_settings(), role=role, space=space, layout=layout)
+    settings = read_settings()
+    entry = note(name, folder, settings, role=role, space=space, layout=layout, report=click.echo)
     click.echo(f"added '{entry.name}' from {folder}")
     return 0
 

@@ -19,8 +19,9 @@ from benchmark.settings import Settings
 
 Kind = Literal["images", "trials", "textures"]
 Layout = Literal[
-    "class-folder", "cue-conflict", "session", "labels-csv", "cells", "trials", "textures"
-]
+    "class-folder", "cue-conflict", "session", "labels-csv", "cells", "trials", "textures",
+    "masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme",
+]  # fmt: skip
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 

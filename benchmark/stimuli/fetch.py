@@ -2,13 +2,18 @@
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from benchmark.contracts import Stimuli
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
+from benchmark.stimuli.annotated import is_annotated, survey
 from benchmark.stimuli.archives import unpack
 from benchmark.stimuli.catalogue import (
     Entry,
@@ -72,11 +77,13 @@ def add(
     role: str | None = None,
     space: str | None = None,
     layout: str | None = None,
+    report: Report = lambda _line: None,
 ) -> Entry:
     """Remember a folder as a set. A catalogue name keeps its own role, space and layout.
 
     What is not given is told from the folder: layout from its names, space from its categories,
-    role from the name. Raises StimuliError where the folder cannot be read as such a set.
+    role from the layout or the name. report: told which images are left out, a line a reason.
+    Raises StimuliError where the folder cannot be read as such a set.
     """
     place = Path(folder).expanduser().resolve()
     if not place.is_dir():
@@ -84,15 +91,18 @@ def add(
     built_in = find_built_in(name)
     entry = built_in or describe(name, place, role, space, layout)
     entry = replace(entry, folder=str(place))
-    _check_readable(entry, inside(entry, place))
+    _check_readable(entry, inside(entry, place), report)
     save_entry(entry, settings)
     return entry
 
 
-def _check_readable(entry: Entry, place: Path) -> None:
+def _check_readable(entry: Entry, place: Path, report: Report) -> None:
     """Raise StimuliError where the folder cannot be such a set."""
     if entry.layout == "cells":
         list_classes(entry, find_cells(entry, place)[0].folder)
+    elif is_annotated(entry):
+        for line in survey(entry, place).lines:
+            report(line)
     elif entry.kind == "images":
         list_folder(entry, place)
     elif entry.kind == "textures":
@@ -136,12 +146,11 @@ def _verify_textures(entry: Entry, folder: Path) -> Verification:
 
 def _verify_images(entry: Entry, folder: Path, settings: Settings) -> Verification:
     stimuli = open_folder(entry, folder, settings)
-    broken = []
+    broken, masks = [], Counter[str]()
     for i in range(len(stimuli)):
         try:
             stimuli.decode(i)
-            if stimuli.mask is not None:
-                stimuli.mask(i)
+            masks.update(_annotations(stimuli, i))
         except StimuliError as error:
             broken.append(str(error))
     whole, n = stimuli.whole or len(stimuli), len(stimuli)
@@ -151,6 +160,9 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings) -> Verificati
     if n == whole and entry.digest is not None:
         lines.append("NOT the published images" if other else "exactly the published images")
     lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
+    lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(masks.items())]
+    if is_annotated(entry):
+        lines += survey(entry, folder).lines
     lines.extend(broken)
     too_many = n > whole
     if too_many:
@@ -158,6 +170,19 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings) -> Verificati
             f"more images than were published ({whole}): remove what does not belong there"
         )
     return Verification(not broken and not other and not too_many, tuple(lines))
+
+
+def _annotations(stimuli: Stimuli, index: int) -> list[str]:
+    """Read all that is drawn over an image, and say what cannot be scored. Raises StimuliError."""
+    found = []
+    if stimuli.ignored is not None:
+        stimuli.ignored(index)
+    if stimuli.mask is not None:
+        mask = stimuli.mask(index)
+        found += ["are empty"] * (not mask.any()) + ["are full"] * bool(mask.all())
+    if stimuli.importance is not None and np.ptp(stimuli.importance(index)) == 0:
+        found.append("graded maps are flat")
+    return found
 
 
 def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> None:

@@ -10,6 +10,8 @@ from benchmark.stimuli.catalogue import LAYOUTS, Entry, Layout
 from benchmark.stimuli.cells import SEVERITY
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.items import images_below
+from benchmark.stimuli.masked import READERS
+from benchmark.stimuli.masked.telling import role_of, tell
 from benchmark.stimuli.names import GEIRHOS16, PREFIX, WNID, read_pair
 
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
@@ -43,7 +45,7 @@ def describe(
         )
     return Entry(
         name=name,
-        role=role or name,
+        role=role or (role_of(found) if found in READERS else name),
         space=space or guess.space or "",
         layout=found,  # type: ignore[arg-type]
         kind=found if found in ("trials", "textures") else "images",  # type: ignore[arg-type]
@@ -64,6 +66,9 @@ def check_name(name: str) -> None:
 def guess_layout(folder: Path) -> Guess:
     """Layout and space of a folder. Raises StimuliError where it holds neither images nor
     tables."""
+    told = tell(folder)
+    if told is not None:
+        return Guess(*told)
     if (folder / "labels.csv").is_file():
         return Guess("labels-csv", None)
     images = list(islice(images_below(folder), LOOKED_AT))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,13 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image of the folder that the set does not show, and why: images of one reason are
-    counted together.
+    """An image that the set does not show, and why: images of one reason are counted together.
+
+    absent: it is of the set, but its file is not in the folder.
     """
 
     reason: str
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,15 @@ def check_category(category: str, space: str, where: object) -> None:
         )
     if space == "imagenet1k" and not WNID.fullmatch(category):
         raise StimuliError(f"{where}: '{category}' is not a WordNet id such as n01440764.")
+
+
+def check_unique(items: Iterable[Item]) -> None:
+    """Raise StimuliError where two images have one name."""
+    seen: dict[str, Path] = {}
+    for item in items:
+        if item.id in seen:
+            raise StimuliError(
+                f"{item.path} and {seen[item.id]} are both called '{item.id}': "
+                "image names must be unique."
+            )
+        seen[item.id] = item.path

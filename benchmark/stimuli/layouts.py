@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.items import Item, check_category, images_below
+from benchmark.stimuli.items import Item, check_category, check_unique, images_below
 from benchmark.stimuli.labelled import labelled_images
 from benchmark.stimuli.names import (
     PREFIX,
@@ -36,7 +36,7 @@ def scan(entry: Entry, folder: Path) -> list[Item]:
         raise StimuliError(
             f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'."
         )
-    _check_unique(items)
+    check_unique(items)
     return items
 
 
@@ -74,17 +74,6 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
         condition = canonical_condition(entry.name, prefix["condition"])
         labels = {"category": prefix["category"], "condition": condition}
         yield Item(stimulus_id(condition, image_id(path.name)), path, labels)
-
-
-def _check_unique(items: list[Item]) -> None:
-    seen: dict[str, Path] = {}
-    for item in items:
-        if item.id in seen:
-            raise StimuliError(
-                f"{item.path} and {seen[item.id]} are both called '{item.id}': "
-                "image names must be unique."
-            )
-        seen[item.id] = item.path
 
 
 def _trials(entry: Entry, _folder: Path) -> Iterator[Item]:

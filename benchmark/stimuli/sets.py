@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
+from benchmark.stimuli.annotated import is_annotated, open_annotated
 from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
 from benchmark.stimuli.compact import pick_digests
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
@@ -46,6 +47,8 @@ def open_folder(
 
     Raises StimuliError.
     """
+    if is_annotated(entry):
+        return open_annotated(entry, folder, settings, limit)
     listing = list_folder(entry, folder)
     n = len(listing)
     part = listing if limit is None or limit >= n else listing.pick(evenly(n, limit))
@@ -129,6 +132,8 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
         labels=labels,
         decode=Picked(stimuli.decode, chosen),
         mask=None if stimuli.mask is None else Picked(stimuli.mask, chosen),
+        ignored=None if stimuli.ignored is None else Picked(stimuli.ignored, chosen),
+        importance=None if stimuli.importance is None else Picked(stimuli.importance, chosen),
         whole=stimuli.whole or len(stimuli),
     )
 

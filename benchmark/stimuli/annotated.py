@@ -1,0 +1,155 @@
+"""Sets whose images carry masks or graded maps: read from their folder, counted, opened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Stimuli
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry, find_built_in
+from benchmark.stimuli.digests import file_digests, set_digest, text_digest
+from benchmark.stimuli.items import Annotation, Item, LeftOut, Size, check_unique
+from benchmark.stimuli.listings import evenly
+from benchmark.stimuli.masked import READERS
+from benchmark.stimuli.pixels import FileImages, size_of
+from benchmark.stimuli.places import remedy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies in a folder. items: by category, then name; left_out: reason -> images that the set
+    does not show; absent: how many of these are of the set, but not in the folder.
+    """
+
+    items: tuple[Item, ...]
+    left_out: Mapping[str, int]
+    absent: int
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was left out, a line each."""
+        return tuple(f"left out: {n} images ({why})" for why, n in sorted(self.left_out.items()))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """decode(i): HWC uint8 from an image file, or from where an annotation says that it lies."""
+
+    files: FileImages
+    sources: tuple[Callable[[], NDArray[np.uint8]] | None, ...]
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """HWC uint8."""
+        source = self.sources[index]
+        return self.files(index) if source is None else source()
+
+    def size(self, index: int) -> Size:
+        """Height and width; of a file only the header is read."""
+        source = self.sources[index]
+        if source is not None:
+            height, width = source().shape[:2]
+            return height, width
+        width, height = size_of(self.files.paths[index], self.files.remedy)
+        return height, width
+
+
+@dataclass(frozen=True)
+class Over(Generic[T]):
+    """f(i): what the annotation of the i-th image says at that image's size."""
+
+    pictures: Pictures
+    says: tuple[Callable[[Size], T], ...]
+
+    def __call__(self, index: int) -> T:
+        """The mask or map of an image."""
+        return self.says[index](self.pictures.size(index))
+
+
+def is_annotated(entry: Entry) -> bool:
+    """Whether a set's layout is one of those read here."""
+    return entry.layout in READERS
+
+
+def survey(entry: Entry, folder: Path) -> Survey:
+    """Read a folder's layout; no image is decoded. Raises StimuliError (file, what was expected)."""
+    found: list[Item] = []
+    left: list[LeftOut] = []
+    for one in READERS[entry.layout](entry, folder):
+        if isinstance(one, LeftOut):
+            left.append(one)
+        else:
+            found.append(one)
+    counts = Counter(one.reason for one in left)
+    found.sort(key=lambda item: (item.labels["category"], item.id))
+    seen = Survey(tuple(found), counts, sum(one.absent for one in left))
+    if not found:
+        raise StimuliError(
+            f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'"
+            + "".join(f"; {line}" for line in seen.lines)
+            + "."
+        )
+    check_unique(found)
+    return seen
+
+
+def open_annotated(
+    entry: Entry, folder: Path, settings: Settings, limit: int | None = None
+) -> Stimuli:
+    """The set of an entry, read from `folder`; with `limit` so many images, evenly over the order.
+
+    An item's digest covers its image and what is drawn over it. Raises StimuliError.
+    """
+    seen = survey(entry, folder)
+    n = len(seen.items)
+    items = [seen.items[i] for i in (range(n) if limit is None else evenly(n, limit))]
+    drawn = [item.annotation or Annotation() for item in items]
+    ids = tuple(item.id for item in items)
+    digests = _digests(items, drawn, folder, settings)
+    columns = dict.fromkeys(name for item in items for name in item.labels)
+    labels = {c: np.array([item.labels.get(c, "") for item in items]) for c in columns}
+    files = FileImages(tuple(item.path for item in items), remedy(entry))
+    pictures = Pictures(files, tuple(one.pixels for one in drawn))
+    return Stimuli(
+        name=entry.name,
+        digest=set_digest(ids, digests, labels),
+        space=entry.space,
+        ids=ids,
+        items=digests,
+        labels=labels,
+        decode=pictures,
+        mask=_over(pictures, [one.mask for one in drawn]),
+        ignored=_over(pictures, [one.ignored for one in drawn]),
+        importance=_over(pictures, [one.importance for one in drawn]),
+        whole=entry.count or n + seen.absent,
+        origin="catalogue" if find_built_in(entry.name) else "added",
+    )
+
+
+def _over(pictures: Pictures, says: Sequence[Callable[[Size], T] | None]) -> Over[T] | None:
+    """What all images have, or None."""
+    known = tuple(one for one in says if one is not None)
+    return Over(pictures, known) if len(known) == len(says) else None
+
+
+def _digests(
+    items: Sequence[Item], drawn: Sequence[Annotation], folder: Path, settings: Settings
+) -> tuple[str, ...]:
+    """One a stimulus, of its image file, the files that annotate it, and the rest in words."""
+    needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
+    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
+    known = dict(zip(files, file_digests(files, folder, settings), strict=True))
+    texts = (
+        "\n".join([*(known[path] for path in paths), one.text])
+        for paths, one in zip(needed, drawn, strict=True)
+    )
+    return tuple(text_digest(text) for text in texts)

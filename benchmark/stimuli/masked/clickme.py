@@ -1,0 +1,177 @@
+"""ClickMe: graded maps of the parts of an image that people used (Linsley et al. 2019).
+
+Read in any of three forms:
+folder      images/, heatmaps/ (.npy, or a grey .png or .jpg) and labels.csv, category a WordNet id
+npz         *.npz anywhere below, one an image: image (HWC, 0 to 255), heatmap (HW), label (0 to 999)
+tfrecords   *.tfrecords anywhere below: features image, heatmap, label; the first two JPEG or PNG
+            files (Fel et al. 2022), or float32 values of square images as the lab first gave them
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.items import Annotation, Item, Size
+from benchmark.stimuli.labelled import labelled_images
+from benchmark.stimuli.masked.planes import fitting, plane_of, read_plane
+from benchmark.stimuli.masked.records import Span, bytes_at, records_of
+from registry.labels import label_space
+
+Map = NDArray[np.float32]
+SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")
+_PICTURES = (b"\xff\xd8", b"\x89PNG")
+
+
+def read(entry: Entry, folder: Path) -> Iterator[Item]:
+    """The images of the form that lies in the folder. Raises StimuliError."""
+    if (folder / "labels.csv").is_file():
+        yield from _in_folder(entry, folder)
+        return
+    shards = sorted(folder.rglob("*.tfrecord*"))
+    for path in shards:
+        yield from _in_records(path, folder)
+    if not shards:
+        yield from (_in_archive(path, folder) for path in sorted(folder.rglob("*.npz")))
+
+
+@dataclass(frozen=True)
+class FileMap:
+    """importance(size): a map in a file of its own."""
+
+    path: Path
+
+    def __call__(self, size: Size) -> Map:
+        """HW float32 >= 0. Raises StimuliError."""
+        if self.path.suffix == ".npy":
+            return _graded(_array(self.path, None), size, str(self.path))
+        return _graded(read_plane(self.path), size, str(self.path))
+
+
+@dataclass(frozen=True)
+class Archived:
+    """An image and its map in one npz file."""
+
+    path: Path
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """HWC uint8."""
+        return _rgb(_array(self.path, "image"), str(self.path))
+
+    def importance(self, size: Size) -> Map:
+        """HW float32 >= 0."""
+        return _graded(_array(self.path, "heatmap"), size, str(self.path))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An image and its map in a TFRecord file."""
+
+    path: Path
+    number: int
+    image: Span
+    heatmap: Span
+
+    @property
+    def where(self) -> str:
+        """File and record, for errors."""
+        return f"{self.path}, record {self.number}"
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """HWC uint8."""
+        return _rgb(self._plane(self.image, 3), self.where)
+
+    def importance(self, size: Size) -> Map:
+        """HW float32 >= 0."""
+        return _graded(self._plane(self.heatmap, 1), size, self.where)
+
+    def _plane(self, span: Span, channels: int) -> NDArray[Any]:
+        data = bytes_at(self.path, span)
+        if data.startswith(_PICTURES):
+            return plane_of(data, self.where)
+        side = isqrt(len(data) // (4 * channels))
+        if not side or len(data) != 4 * channels * side * side:
+            raise StimuliError(
+                f"{self.where}: {len(data)} bytes that are neither JPEG, PNG nor the float32 values "
+                f"of a square image of {channels} channels."
+            )
+        return np.frombuffer(data, dtype="<f4").reshape(side, side, channels)
+
+
+def _in_folder(entry: Entry, folder: Path) -> Iterator[Item]:
+    for item in labelled_images(entry, folder):
+        start = folder / "heatmaps" / item.id
+        found = [path for s in SUFFIXES if (path := start.with_suffix(s)).is_file()]
+        if not found:
+            raise StimuliError(
+                f"{start.with_suffix('.npy')}: there is no such map, but labels.csv names the "
+                f"image '{item.id}'. Expected one of {', '.join(SUFFIXES)}."
+            )
+        drawn = Annotation(importance=FileMap(found[0]), files=(found[0],))
+        yield replace(item, annotation=drawn)
+
+
+def _in_archive(path: Path, folder: Path) -> Item:
+    kept = Archived(path)
+    drawn = Annotation(importance=kept.importance, pixels=kept.pixels)
+    category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
+    return Item(path.relative_to(folder).as_posix(), path, {"category": category}, drawn)
+
+
+def _in_records(path: Path, folder: Path) -> Iterator[Item]:
+    name = path.relative_to(folder).as_posix()
+    for number, record in enumerate(records_of(path)):
+        missing = {"image", "heatmap"} - set(record.values) or {"label"} - set(record.numbers)
+        if missing:
+            raise StimuliError(f"{path}, record {number}: no feature '{min(missing)}'.")
+        kept = Recorded(path, number, record.values["image"], record.values["heatmap"])
+        drawn = Annotation(importance=kept.importance, pixels=kept.pixels, text=f"record {number}")
+        category = _wnid(record.numbers["label"], kept.where)
+        yield Item(f"{name}/{number:06d}", path, {"category": category}, drawn)
+
+
+def _array(path: Path, name: str | None) -> NDArray[Any]:
+    """An array of an npz file, or that of an npy file. Nothing in it is run."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if name is None:
+            return np.asarray(loaded)
+        with loaded:
+            return np.asarray(loaded[name])
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        wanted = f"with '{name}'" if name else "of numbers"
+        raise StimuliError(f"{path}: not a whole NumPy file {wanted} ({error}).") from error
+
+
+def _wnid(label: int, where: str) -> str:
+    classes = label_space("imagenet1k").classes
+    if not 0 <= label < len(classes):
+        raise StimuliError(f"{where}: label {label}; expected an output of ImageNet-1k, 0 to 999.")
+    return classes[label]
+
+
+def _rgb(values: NDArray[Any], where: str) -> NDArray[np.uint8]:
+    """HWC uint8 of values 0 to 255."""
+    if values.ndim != 3 or values.shape[2] != 3:
+        raise StimuliError(f"{where}: an image of shape {values.shape}; expected three channels.")
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+
+
+def _graded(values: NDArray[Any], size: Size, where: str) -> Map:
+    """HW float32; of a map of several channels their mean."""
+    if values.dtype.kind not in "uifb":
+        raise StimuliError(f"{where}: a map of {values.dtype}; expected numbers.")
+    flat = values.mean(axis=2) if values.ndim == 3 else values
+    plane: Map = fitting(flat, size, where).astype(np.float32)
+    if not np.isfinite(plane).all() or plane.min(initial=0) < 0:
+        raise StimuliError(f"{where}: a map with NaN, infinite or negative values; expected >= 0.")
+    return plane

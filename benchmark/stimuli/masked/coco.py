@@ -1,0 +1,165 @@
+"""COCO: annotations/instances_SPLIT.json and the images of that split."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
+from benchmark.stimuli.masked.main_object import main_object
+from benchmark.stimuli.masked.outlines import Segmentation, area_of, flags_of
+
+#: The file that is read where there are several.
+PREFERRED = "instances_val2017.json"
+_START = "instances_"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One annotation: its category's name, its outline, whether it is a crowd drawn as one."""
+
+    category: str
+    outline: Segmentation
+    crowd: bool
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """size -> HW bool: the union of outlines, less that of others. where: file and image, for errors;
+    size: height and width as the file states them.
+    """
+
+    outlines: tuple[Segmentation, ...]
+    less: tuple[Segmentation, ...]
+    size: Size
+    where: str
+
+    def __call__(self, size: Size) -> Flags:
+        """HW bool. Raises StimuliError."""
+        if size != self.size:
+            raise StimuliError(
+                f"{self.where}: stated as {self.size[1]} x {self.size[0]} pixels, but the file has "
+                f"{size[1]} x {size[0]}. Expected the image as published."
+            )
+        return self._union(self.outlines) & ~self._union(self.less)
+
+    def _union(self, outlines: Sequence[Segmentation]) -> Flags:
+        mask = np.zeros(self.size, dtype=bool)
+        for outline in outlines:
+            try:
+                mask |= flags_of(outline, self.size)
+            except ValueError as error:
+                raise StimuliError(f"{self.where}: {error}.") from error
+        return mask
+
+
+def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
+    """The images whose main object is of the sixteen categories; all of them are COCO categories.
+
+    The mask is every object of the main category; crowds of it that are drawn as one are ignored,
+    where no single object lies over them. Raises StimuliError.
+    """
+    path = instances_of(folder)
+    table = _loaded(path)
+    places = _image_folders(folder, path.stem.removeprefix(_START))
+    things = _things(table, path)
+    for row in table["images"]:
+        name, number, size = _image(row, path)
+        there = things.get(number, ())
+        category = _main(there, f"{path}, image {number}")
+        if isinstance(category, LeftOut):
+            yield category
+            continue
+        image = next((place / name for place in places if (place / name).is_file()), None)
+        if image is None:
+            yield LeftOut("the image itself is not in the folder", absent=True)
+            continue
+        own = [thing for thing in there if thing.category == category]
+        yield Item(name, image, {"category": category}, _annotation(own, size, f"{path}, {name}"))
+
+
+def instances_of(folder: Path) -> Path:
+    """The file of annotations: instances_val2017.json, or the only one. Raises StimuliError."""
+    found = sorted((folder / "annotations").glob(f"{_START}*.json"))
+    if not found:
+        raise StimuliError(f"{folder}: expected annotations/{PREFERRED} of COCO.")
+    preferred = [path for path in found if path.name == PREFERRED]
+    if len(found) > 1 and not preferred:
+        names = ", ".join(path.name for path in found)
+        raise StimuliError(f"{folder}: several files of annotations ({names}). Keep one of them.")
+    return (preferred or found)[0]
+
+
+def _annotation(own: Sequence[Thing], size: Size, where: str) -> Annotation:
+    single = tuple(thing.outline for thing in own if not thing.crowd)
+    crowds = tuple(thing.outline for thing in own if thing.crowd)
+    return Annotation(
+        mask=Drawn(single, (), size, where),
+        ignored=Drawn(crowds, single, size, where),
+        text=json.dumps([single, crowds], sort_keys=True),
+    )
+
+
+def _main(things: Sequence[Thing], where: str) -> str | LeftOut:
+    areas: dict[str, float] = defaultdict(float)
+    for thing in things:
+        try:
+            areas[thing.category] += area_of(thing.outline)
+        except ValueError as error:
+            raise StimuliError(f"{where}: {error}.") from error
+    return main_object(areas)
+
+
+def _loaded(path: Path) -> Row:
+    try:
+        table = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StimuliError(f"{path}: not valid JSON ({error}).") from error
+    for key in ("images", "annotations", "categories"):
+        rows = table.get(key) if isinstance(table, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise StimuliError(f"{path}: expected a list '{key}', as COCO's instances have.")
+    return dict(table)
+
+
+def _things(table: Row, path: Path) -> Mapping[int, list[Thing]]:
+    """Image number -> what is drawn in it."""
+    names = {row.get("id"): row.get("name") for row in table["categories"]}
+    things: dict[int, list[Thing]] = defaultdict(list)
+    for place, row in enumerate(table["annotations"]):
+        outline, category = row.get("segmentation"), names.get(row.get("category_id"))
+        if not isinstance(category, str) or not isinstance(row.get("image_id"), int):
+            raise StimuliError(
+                f"{path}: annotation {place} needs 'image_id' and a known 'category_id'."
+            )
+        if not isinstance(outline, list | dict):
+            raise StimuliError(f"{path}: annotation {place} has no 'segmentation'.")
+        things[row["image_id"]].append(Thing(category, outline, bool(row.get("iscrowd"))))
+    return things
+
+
+def _image(row: Row, path: Path) -> tuple[str, int, Size]:
+    """File name, number, height and width of an image."""
+    name, sides = row.get("file_name"), (row.get("height"), row.get("width"))
+    height, width = sides
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise StimuliError(f"{path}: an image's 'file_name' is {name!r}; expected a name.")
+    if not isinstance(row.get("id"), int):
+        raise StimuliError(f"{path}: the image {name} has no 'id'.")
+    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+        raise StimuliError(f"{path}: the image {name} has no 'height' and 'width'.")
+    return name, row["id"], (height, width)
+
+
+def _image_folders(folder: Path, split: str) -> tuple[Path, ...]:
+    """Where the images of a split may lie."""
+    return (folder / split, folder / "images" / split, folder / "images")

@@ -1,0 +1,62 @@
+"""Which of these layouts a folder has, told from the names in it."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import suppress
+from pathlib import Path
+
+from benchmark.stimuli.catalogue import Layout
+from benchmark.stimuli.masked import imagenet_s, voc
+from benchmark.stimuli.masked.boxes import PACKED
+from benchmark.stimuli.names import GEIRHOS16, WNID
+
+
+def role_of(layout: str) -> str:
+    """What suites know a set of such a layout as, where the user does not say."""
+    return "clickme" if layout == "clickme" else "natural-masked"
+
+
+def tell(folder: Path) -> tuple[Layout, str | None] | None:
+    """The layout and, where the folder tells it, the decision space of its labels; else None."""
+    if (folder / "labels.csv").is_file():
+        return _beside_a_table(folder)
+    if imagenet_s.roots_of(folder):
+        return "imagenet-s", "imagenet1k"
+    if voc.roots_of(folder):
+        return "voc", "geirhos16"
+    if any((folder / "annotations").glob("instances_*.json")):
+        return "coco", "geirhos16"
+    if _has_boxes(folder):
+        return "imagenet-boxes", "imagenet1k"
+    if any(True for end in ("*.tfrecord*", "*.npz") for _ in folder.rglob(end)):
+        return "clickme", "imagenet1k"
+    return None
+
+
+def _beside_a_table(folder: Path) -> tuple[Layout, str | None] | None:
+    if (folder / "heatmaps").is_dir():
+        return "clickme", _space(folder / "labels.csv")
+    if (folder / "masks").is_dir():
+        return "masks", _space(folder / "labels.csv")
+    return None
+
+
+def _space(table: Path) -> str | None:
+    """The decision space of a table's categories, where all of them are of one."""
+    with (
+        suppress(OSError, ValueError, csv.Error),
+        table.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        names = {row.get("category") or "" for row in csv.DictReader(file)}
+        if names and names <= set(GEIRHOS16):
+            return "geirhos16"
+        if names and all(WNID.fullmatch(name) for name in names):
+            return "imagenet1k"
+    return None
+
+
+def _has_boxes(folder: Path) -> bool:
+    roots = (folder, folder / "ILSVRC")
+    packed = any(all((root / place).is_dir() for place in PACKED) for root in roots)
+    return packed or any((folder / "Annotations").rglob("*.xml"))

@@ -1,0 +1,121 @@
+"""PASCAL VOC: JPEGImages/, SegmentationClass/ (palette PNG) and ImageSets/Segmentation/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
+from benchmark.stimuli.masked.main_object import main_object
+from benchmark.stimuli.masked.planes import fitting, read_plane
+
+VOID = 255  # outlines, and objects that were too hard to draw
+#: The values 1 to 20 of a class image, in the order of the development kit; those of the sixteen
+#: under their names there.
+CLASSES = (
+    "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)  # fmt: skip
+#: The list that is read: the first of these that is there.
+LISTS = ("trainval.txt", "val.txt", "train.txt")
+
+
+def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
+    """The images of the segmentation list whose main object is of the sixteen categories.
+
+    The mask is every pixel of the main category, void pixels are ignored. Raises StimuliError.
+    """
+    root = root_of(folder)
+    for stem in _listed(root):
+        path = root / "SegmentationClass" / f"{stem}.png"
+        category = main_object(_areas(path))
+        if isinstance(category, LeftOut):
+            yield category
+        elif not (image := root / "JPEGImages" / f"{stem}.jpg").is_file():
+            yield LeftOut("the image itself is not in the folder", absent=True)
+        else:
+            value = CLASSES.index(category) + 1
+            drawn = Annotation(
+                mask=OfValue(path, value), ignored=OfValue(path, VOID), files=(path,)
+            )
+            yield Item(image.name, image, {"category": category}, drawn)
+
+
+@dataclass(frozen=True)
+class OfValue:
+    """size -> HW bool: where a class image has a value."""
+
+    path: Path
+    value: int
+
+    def __call__(self, size: Size) -> Flags:
+        """HW bool. Raises StimuliError."""
+        return np.asarray(fitting(_indices(self.path), size, self.path) == self.value)
+
+
+def root_of(folder: Path) -> Path:
+    """The folder that holds JPEGImages: `folder` or one at most two levels below (VOCdevkit/VOC2012).
+
+    Raises StimuliError where there is none, or several.
+    """
+    found = roots_of(folder)
+    if len(found) > 1:
+        years = ", ".join(place.name for place in found)
+        raise StimuliError(f"{folder}: several editions ({years}). Name one of these folders.")
+    if not found:
+        raise StimuliError(
+            f"{folder}: expected the folders JPEGImages and SegmentationClass of VOC."
+        )
+    return found[0]
+
+
+def roots_of(folder: Path) -> list[Path]:
+    """The folders that hold JPEGImages: `folder` itself, else those one below it, else two."""
+    for pattern in ("JPEGImages", "*/JPEGImages", "*/*/JPEGImages"):
+        if found := sorted(place.parent for place in folder.glob(pattern) if place.is_dir()):
+            return found
+    return []
+
+
+def _listed(root: Path) -> list[str]:
+    """Stems of the images with class images; without a list, all that there are."""
+    lists = [root / "ImageSets" / "Segmentation" / name for name in LISTS]
+    for place in lists:
+        if place.is_file():
+            return place.read_text(encoding="utf-8").split()
+    drawn = root / "SegmentationClass"
+    if not drawn.is_dir():
+        raise StimuliError(
+            f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png."
+        )
+    return sorted(path.stem for path in drawn.glob("*.png"))
+
+
+def _areas(path: Path) -> dict[str, float]:
+    if not path.is_file():
+        raise StimuliError(f"{path}: there is no such class image, but ImageSets names it.")
+    counts = np.bincount(_indices(path).ravel(), minlength=VOID + 1)
+    unknown = np.flatnonzero(counts[len(CLASSES) + 1 : VOID])
+    if len(unknown):
+        raise StimuliError(
+            f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class; "
+            f"expected 0 to {len(CLASSES)} and {VOID}."
+        )
+    return {name: float(counts[i]) for i, name in enumerate(CLASSES, start=1)}
+
+
+def _indices(path: Path) -> NDArray[np.uint8]:
+    plane = read_plane(path)
+    if plane.ndim != 2 or plane.dtype != np.uint8:
+        raise StimuliError(
+            f"{path}: a colour image. Expected the palette image as published, whose values are "
+            "class numbers."
+        )
+    return np.asarray(plane, dtype=np.uint8)
