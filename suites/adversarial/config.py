@@ -63,12 +63,11 @@ class Apgd:
 
 @dataclass(frozen=True)
 class Square:
-    """Square attack (Andriushchenko et al. 2020): at most `queries` forward passes and no gradient. one_in: tried on
-    one image in so many, chosen by the images' seeds; last: at the largest epsilon only; norms: where it is tried."""
+    """Square attack (Andriushchenko et al. 2020): at most `queries` forward passes and no gradient. share: of the image
+    that the first squares cover; norms: where it is tried."""
 
     queries: int = 5000
-    one_in: int = 1
-    last: bool = False
+    share: float = 0.8
     norms: tuple[NormName, ...] = ("linf", "l2")
 
     @property

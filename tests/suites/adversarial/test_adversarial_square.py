@@ -1,0 +1,129 @@
+"""The Square attack: patterns and schedule as published, strength, feasibility, one stream per image."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.errors import BenchError
+from suites.adversarial.config import Square, Stage
+from suites.adversarial.geometry import geometry
+from suites.adversarial.pool import Problem, attack
+from suites.adversarial.programs import single
+from suites.adversarial.square import bump, l2_redraw, pattern, share_at, square
+
+EPSILON = {"linf": 16 / 255, "l2": 3.0}
+
+
+@pytest.fixture(scope="module")
+def problem(world):
+    network = world("world-standard-0", 16)
+    pixels, run = network.pixels.contiguous(), network.feed.model.forward
+    with torch.no_grad():
+        right = run(pixels).argmax(1) == network.labels
+    y = network.labels[right]
+    seeds = np.arange(len(y), dtype=np.uint64)
+    return Problem(run, pixels[right], y, seeds, y[:, None], batch=16)
+
+
+def bounds(problem, norm):
+    return torch.full((len(problem.images),), EPSILON[norm])
+
+
+def test_shares_follow_the_published_schedule():
+    theirs = pytest.importorskip("pyautoattack.square").SquareAttack(None, eps=1.0, n_queries=300)
+    for query in range(300):
+        assert share_at(query, 300, 0.8) == theirs.p_selection(query)
+    assert [share_at(query, 10_000, 0.8) for query in (10, 11, 8001)] == [0.8, 0.4, 0.8 / 512]
+
+
+@pytest.mark.parametrize("size", [(1, 3), (2, 5), (3, 4), (5, 5), (6, 13), (16, 33)])
+def test_bumps_are_the_published_pattern(size):
+    theirs = pytest.importorskip("pyautoattack.square").SquareAttack(
+        None, norm="L2", eps=1.0, device="cpu"
+    )
+    mine = bump(*size)
+    assert torch.allclose(mine / mine.norm(), theirs.eta_rectangles(*size), atol=1e-6)
+
+
+def test_patterns_have_length_one_and_two_halves():
+    lying = standing = 0
+    for seed in range(20):
+        drawn = pattern(7, torch.Generator().manual_seed(seed))
+        assert abs(float(drawn.norm()) - 1) < 1e-6
+        flat = bool((drawn[:3] > 0).all() and (drawn[3:] < 0).all())
+        upright = bool((drawn[:, :3] > 0).all() and (drawn[:, 3:] < 0).all())
+        assert flat != upright
+        lying, standing = lying + flat, standing + upright
+    assert lying and standing
+
+
+def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():
+    generator = torch.Generator().manual_seed(0)
+    delta = torch.randn(3, 20, 20, generator=generator)
+    delta = delta * (0.5 / delta.norm())
+    drawn = l2_redraw(delta, 0.5, 5, generator)
+    assert abs(float(drawn.norm()) - 0.5) < 1e-5
+    scale = (drawn / delta).flatten()
+    common = scale[torch.isclose(scale, scale.median(), rtol=1e-3)]
+    assert len(common) >= 3 * (400 - 50)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_points_are_feasible_and_verdicts_true(problem, norm):
+    shown = []
+
+    def forward(x):
+        shown.append(x.clone())
+        return problem.forward(x)
+
+    seen = Problem(
+        forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=16
+    )
+    found = square(seen, norm, bounds(problem, norm), Square(40))
+    size = geometry(norm).size(shown[0] - problem.images)
+    assert (size <= EPSILON[norm] + 1e-6).all()
+    assert all(x.min() >= 0 and x.max() <= 1 for x in shown)
+    assert sum(map(len, shown)) == found.forwards.sum() and (found.passes == 0).all()
+    assert (found.forwards[~found.broken] == 40).all()
+    assert (found.size[found.broken] <= EPSILON[norm] + 1e-6).all()
+
+
+def test_strength_is_that_of_the_authors_code(problem):
+    theirs = pytest.importorskip("pyautoattack.square").SquareAttack(
+        problem.forward, norm="Linf", n_queries=60, eps=EPSILON["linf"], device="cpu"
+    )
+    points = theirs.perturb(problem.images, problem.labels)
+    with torch.no_grad():
+        broken = (problem.forward(points).argmax(1) != problem.labels).sum()
+    mine = square(problem, "linf", bounds(problem, "linf"), Square(60)).broken.sum()
+    assert 4 <= mine < len(problem.images) and abs(int(mine) - int(broken)) <= 4
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_neither_batch_nor_company_changes_what_is_drawn(problem, norm):
+    small = Problem(
+        problem.forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=5
+    )
+    one, two = (square(p, norm, bounds(problem, norm), Square(25)) for p in (problem, small))
+    assert np.array_equal(one.broken, two.broken)
+    assert np.allclose(one.margin, two.margin, atol=1e-3)
+
+
+def test_it_breaks_what_masked_gradients_leave(problem):
+    masked = Problem(
+        lambda x: problem.forward((x * 15).round() / 15),
+        problem.images,
+        problem.labels,
+        problem.seeds,
+        problem.targets,
+        batch=16,
+    )
+    far = torch.full((len(problem.images),), 32 / 255)
+    pool = attack(masked, geometry("linf"), single(Stage("ce", 10, "clean"), 32 / 255))
+    assert (pool.broken < 0).all()
+    assert square(masked, "linf", far, Square(50)).broken.mean() > 0.5
+
+
+def test_no_l1(problem):
+    with pytest.raises(BenchError, match="not defined here in l1"):
+        square(problem, "l1", bounds(problem, "l2"), Square(5))
