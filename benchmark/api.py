@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReport, RunReporter
     from benchmark.leaderboard import Board
+    from benchmark.leaderboard.claims import Claim
+    from benchmark.leaderboard.transfer import Matrix
     from benchmark.stats import Comparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow, StimuliNote, Store
@@ -200,6 +202,39 @@ def rank(
                 rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
                 found += boards(rows, one, sets, by=by)
     return found
+
+
+def transfer(
+    suite: str | None = None,
+    *,
+    conditions: str = "default",
+    by_model: bool = False,
+    models: str | None = None,
+    claims: Sequence[tuple[str, str]] = (),
+    db: str | None = None,
+) -> list[tuple[Matrix, list[Claim]]]:
+    """Transfer matrices, trained on the row and tested on the column: the published experiments, then every suite.
+
+    conditions: "default", "levels", "mean", "half" or patterns, separated by commas; by_model: a row per observer;
+    claims: (recipe, condition) pairs to be judged (none: every noise against every other).
+    """
+    from benchmark.leaderboard.answered import degrades, pools
+    from benchmark.leaderboard.claims import judged
+    from benchmark.leaderboard.transfer import matrix
+
+    ways = [part.strip() for part in conditions.split(",") if part.strip()]
+    shelf = find_suites()
+    with reading(read_settings(db)) as store:
+        chosen = [one for one in _suites(store, suite, shelf) if degrades(one)]
+        if suite and not chosen:
+            raise BenchError(
+                f"suite '{suite}' shows no degraded images that a matrix could be made of."
+            )
+        judge = next((one for one in shelf.suites.values() if one.seen is not None), None)
+        found = pools(store, chosen, judge)
+    kept = [pool.only(models.split(",")) if models else pool for pool in found]
+    made = [one for pool in kept if (one := matrix(pool, ways, by_model=by_model)).columns]
+    return judged(made, claims)
 
 
 def _suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:

@@ -17,6 +17,10 @@ COMMANDS = {
         "benchmark.cli.consistency:consistency",
         "Error consistency (kappa) of two observers, or of all.",
     ),
+    "transfer": (
+        "benchmark.cli.transfer:transfer",
+        "Trained on the row, tested on the column: does robustness carry over?",
+    ),
     "gallery": (
         "benchmark.cli.gallery:gallery",
         "Input gradients of several models side by side, as a PNG.",

@@ -1,0 +1,404 @@
+"""The transfer matrix: published proportions in, published numbers out; groups, columns, intervals, claims."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from published_matrix import PEOPLE, ROWS, N, write_matrix, write_trials
+
+from benchmark import api
+from benchmark.contracts import Trials
+from benchmark.errors import UnknownName
+from benchmark.leaderboard.answered import Answered, Pool, spelled
+from benchmark.leaderboard.claims import named_claim, noise_claims
+from benchmark.leaderboard.conditions import PAPER, choose, family_of
+from benchmark.leaderboard.transfer import find_row, matrix
+from benchmark.leaderboard.transfer_text import claim_text, export_transfer, render_transfer
+from benchmark.stats import wilson
+from benchmark.stimuli.recipes import named_recipe
+
+SANDP, UNIFORM = "noise(salt-and-pepper)", "noise(uniform)"
+
+
+def answered(name, cells, training=(), kind="network", n=200, seen=(), shift=0):
+    """An observer with `n` trials per condition, cells: condition -> accuracy; right answers begin at `shift`."""
+    parts = {"condition": [], "stimulus": [], "right": [], "seen": []}
+    for condition, accuracy in cells.items():
+        right = np.roll(np.arange(n) < round(accuracy * n), shift)
+        parts["condition"] += [condition] * n
+        parts["stimulus"] += [f"i{k}" for k in range(n)]
+        parts["right"] += right.tolist()
+        parts["seen"] += [condition in seen] * n
+    columns = {key: np.array(values) for key, values in parts.items()}
+    columns["role"] = np.full(len(columns["right"]), "")
+    return Answered(name, kind, tuple(training), Trials(columns, training=tuple(training)))
+
+
+def pool(*members, space="geirhos16", categories=16):
+    return Pool("a pool", space, categories, tuple(members))
+
+
+def row(made, title):
+    return next(one for one in made.rows if one.title == title)
+
+
+def values(made, title):
+    return [cell.value for cell in row(made, title).cells]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The whole published matrix, imported."""
+    folder = tmp_path_factory.mktemp("matrix")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(folder))
+        write_matrix(folder / "tables")
+        db = str(folder / "matrix.db")
+        api.import_trials(folder / "tables", db=db)
+    return db
+
+
+def test_the_published_matrix_comes_out(published):
+    ((made, _),) = api.transfer(db=published)
+    assert [column.conditions for column in made.columns] == [(name,) for name in PAPER]
+    assert made.chance == 1 / 16
+    assert values(made, "people (mean of 2)") == [
+        None if value is None else pytest.approx(value) for value in PEOPLE
+    ]
+    for observer, expected in ROWS.items():
+        assert values(made, ", ".join(named_recipe(observer))) == pytest.approx(list(expected))
+    assert len(made.rows) == len(ROWS) + 1
+    assert made.rows[0].kind == "people"
+    assert made.rows[1].training == ("colour",)
+    cell = row(made, SANDP).cells[-1]
+    assert (cell.low, cell.high) == wilson(102, N)
+    assert cell.n == N
+
+
+def test_the_claim_of_the_paper(published):
+    """Salt-and-pepper against uniform noise, one command: .794 on itself, .102 there, .062 the other way round."""
+    ((_, claims),) = api.transfer(db=published, claims=[("salt-and-pepper", "uniform-noise")])
+    (claim,) = claims
+    assert (claim.own.value, claim.other.value, claim.base.value) == pytest.approx(
+        (0.794, 0.102, 0.062)
+    )
+    assert claim.against == "colour"
+    assert claim.paired
+    assert claim.gain.value == pytest.approx(0.04)
+    assert claim.share.value == pytest.approx(0.04 / (0.794 - 0.061))
+    assert claim.verdict == "does not transfer"
+    (back,) = api.transfer(db=published, claims=[(UNIFORM, "salt-and-pepper/0.20")])[0][1]
+    assert (back.own.value, back.other.value, back.verdict) == (
+        pytest.approx(0.803),
+        pytest.approx(0.062),
+        "does not transfer",
+    )
+
+
+def test_both_noises_and_all_but_one(published):
+    ((_, claims),) = api.transfer(db=published)
+    told = {(claim.trained, claim.test): claim for claim in claims}
+    assert (SANDP, "uniform-noise 0.35") in told
+    assert (UNIFORM, "salt-and-pepper 0.2") in told
+    both = ", ".join((SANDP, UNIFORM, "epochs(200)"))
+    assert both not in {claim.trained for claim in claims}  # trained on both: nothing is left
+    left_out = next(c for c in claims if c.trained.startswith("colour,") and UNIFORM in c.trained)
+    assert left_out.test == "salt-and-pepper 0.2"
+    assert left_out.own_titles == ("uniform-noise 0.35",)
+    assert left_out.own.value == pytest.approx(0.715)
+    assert left_out.verdict == "does not transfer"
+
+
+def test_cells_of_the_training_are_marked(published):
+    ((made, _),) = api.transfer(db=published)
+    seen = {
+        (one.title, column.title)
+        for one in made.rows
+        for column, cell in zip(made.columns, one.cells, strict=True)
+        if cell.seen
+    }
+    for recipe, column in {
+        (SANDP, "salt-and-pepper 0.2"), (UNIFORM, "uniform-noise 0.35"), ("greyscale", "grey"),
+        ("contrast", "contrast c05"), ("low-pass", "low-pass 7"), ("rotation", "rotation 90"),
+        ("high-pass", "high-pass 0.7"), ("phase-scrambling", "phase-scrambling 90"),
+    }:  # fmt: skip
+        assert [test for name, test in seen if name == recipe] == [column]
+
+
+def test_the_command(published, bench):
+    ended = bench("transfer", "--db", published)
+    assert ended.code == 0, ended.err
+    for text in ("0.794", "0.102", "0.062", "0.803", "chance 0.0625", "does not transfer"):
+        assert text in ended.out
+    table = list(
+        csv.DictReader(io.StringIO(bench("transfer", "--db", published, "--format", "csv").out))
+    )
+    found = {(r["trained_on"], r["conditions"]): r["value"] for r in table}
+    assert float(found[SANDP, "salt-and-pepper/0.2"]) == pytest.approx(0.794)
+    assert found["people (mean of 2)", "salt-and-pepper/0.2"] == ""
+    (told,) = json.loads(bench("transfer", "--db", published, "--format", "json").out)
+    assert told["chance"] == 1 / 16
+    assert len(told["rows"]) == len(ROWS) + 1
+    assert told["claims"][0]["verdict"] == "does not transfer"
+    text = bench("transfer", "--db", published, "--format", "markdown").out
+    assert "| noise(salt-and-pepper) |" in text
+    assert "0.794\\*" in text
+    one = bench("transfer", "--db", published, "--claim", SANDP, "uniform-noise")
+    assert one.out.count("does not transfer") == 1
+
+
+def test_rows_by_observer(published, bench):
+    out = bench("transfer", "--by-model", "--db", published, "--model", "*salt*,*uniform*").out
+    assert "sixteen21--salt" in out
+    assert "sixteen07" not in out
+    assert "people" in out
+
+
+def test_mistakes_on_the_command_line(published, bench):
+    for words in (
+        ("--claim", "salt-and-peper", "uniform-noise"),
+        ("--claim", "salt-and-pepper", "uniform"),
+        ("--claim", "salt-and-pepper", "salt-and-pepper"),
+        ("--claim", "people (mean of 2)", "uniform-noise"),
+        ("--conditions", "fog/*"),
+        ("--suite", "saliency"),
+    ):
+        ended = bench("transfer", "--db", published, *words)
+        assert ended.code in (1, 2)
+        assert len(ended.errors) == 1, ended.err
+
+
+def test_nothing_yet(tmp_path, bench):
+    write_trials(tmp_path / "cue" / "edge_mine_session-1.csv", "mine", {"0": 0.5})
+    db = tmp_path / "results.db"
+    api.import_trials(tmp_path / "cue", db=str(db))  # edges: no degradation
+    ended = bench("transfer", "--db", db)
+    assert ended.code == 0
+    assert "bench run --suite corruption" in ended.err
+
+
+def test_seeds_of_a_recipe_are_averaged():
+    made = matrix(
+        pool(
+            answered("a", {"fog/1": 0.5}, ["standard"]),
+            answered("b", {"fog/1": 0.7}, ["standard"]),
+            answered("c", {"fog/1": 0.6}, ["standard"], shift=50),
+        )
+    )
+    (one,) = made.rows
+    (cell,) = one.cells
+    assert (one.title, one.observers) == ("standard", ("a", "b", "c"))
+    assert cell.value == pytest.approx(0.6)
+    assert cell.n == 600
+    half = 4.302653 * 0.1 / np.sqrt(3)  # t over three observers, wider than over images
+    assert (cell.low, cell.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
+    assert "3 observers" in cell.method
+
+
+def test_equal_seeds_still_have_an_interval_over_images():
+    made = matrix(pool(*(answered(name, {"fog/1": 0.5}, ["standard"]) for name in "ab")))
+    cell = made.rows[0].cells[0]
+    assert cell.low < 0.46 and cell.high > 0.54
+
+
+def test_people_are_a_mean_over_persons():
+    people = [
+        answered(f"subject-{k}", {"contrast/c05": a}, kind="human")
+        for k, a in enumerate((0.4, 0.5, 0.6))
+    ]
+    made = matrix(pool(*people, answered("net", {"contrast/c05": 0.3})))
+    cell = made.rows[0].cells[0]
+    assert made.rows[0].title == "people (mean of 3)"
+    assert cell.value == pytest.approx(0.5)
+    assert cell.method == "t over 3 people"
+    assert (cell.low, cell.high) == pytest.approx((0.5 - 0.24841, 0.5 + 0.24841), abs=1e-4)
+
+
+def test_recipe_tags_in_any_order_are_one_recipe():
+    made = matrix(
+        pool(
+            answered("a", {"fog/1": 0.5}, ["standard", "stylised"]),
+            answered("b", {"fog/1": 0.7}, ["stylised", "standard"]),
+            answered("c", {"fog/1": 0.7}, ["stylised"]),
+            answered("d", {"fog/1": 0.7}),
+        )
+    )
+    assert [one.title for one in made.rows] == ["stylised", "standard, stylised", "d"]
+    by_model = matrix(
+        pool(
+            answered("a", {"fog/1": 0.5}, ["standard"]), answered("b", {"fog/1": 1.0}, ["standard"])
+        ),
+        by_model=True,
+    )
+    assert [one.title for one in by_model.rows] == ["a", "b"]
+
+
+def titles(columns):
+    return [column.title for column in columns]
+
+
+def test_columns():
+    people = answered(
+        "subject-01",
+        {
+            "eidolonI/2-10-10": 0.9,
+            "eidolonI/8-10-10": 0.52,
+            "eidolonI/64-10-10": 0.1,
+            "contrast/c01": 0.5,
+        },
+        kind="human",
+    )
+    net = answered(
+        "net",
+        {
+            "clean": 0.9,
+            **{f"gaussian_noise/{s}": 0.5 for s in (1, 2, 3)},
+            "contrast/c100": 0.9, "contrast/c05": 0.5, "contrast/c01": 0.1,
+            "eidolonI/8-10-10": 0.3, "eidolonI/2-10-10": 0.8, "uniform-noise/0.1": 0.8, "uniform-noise/0": 0.9,
+        },
+    )  # fmt: skip
+    both = pool(people, net)
+    assert titles(choose(both, ["default"])) == [
+        "undistorted", "contrast c05", "uniform-noise (1 levels)".replace(" (1 levels)", " 0.1"),
+        "eidolonI 8-10-10", "gaussian_noise (3 levels)",
+    ]  # fmt: skip
+    assert titles(choose(both, ["half"])) == ["contrast c01", "eidolonI 8-10-10"]
+    assert "contrast (2 levels)" in titles(choose(both, ["mean"]))
+    assert len(choose(both, ["levels"])) == 12
+    assert titles(choose(both, ["contrast/*", "gaussian_noise/2", "contrast/c05"])) == [
+        "contrast c05", "contrast c100", "contrast c01", "gaussian_noise 2",
+    ]  # fmt: skip
+    with pytest.raises(UnknownName, match="gausian_noise"):
+        choose(both, ["gausian_noise/2"])
+    shown = matrix(both)  # contrast/c01 of people alone and what nobody was shown make no column
+    assert "eidolonI 64-10-10" not in titles(shown.columns)
+
+
+def test_small_images_have_levels_of_their_own():
+    net = answered("net", {"uniform-noise/0.35": 0.5, "uniform-noise/0.1": 0.7})
+    assert titles(choose(pool(net), ["default"])) == ["uniform-noise 0.35"]
+    assert titles(choose(pool(net, space="world16"), ["default"])) == ["uniform-noise (2 levels)"]
+
+
+def test_an_average_over_levels_needs_them_all_and_draws_images():
+    made = matrix(
+        pool(
+            answered("a", {"fog/1": 0.9, "fog/2": 0.5, "clean": 1.0}),
+            answered("b", {"fog/1": 0.9, "clean": 1.0}),
+        )
+    )
+    first, second = (row(made, name).cells[1] for name in "ab")
+    assert first.value == pytest.approx(0.7)
+    assert "by stimulus" in first.method  # one image stands in both levels
+    assert (second.value, second.reason) == (None, "not measured")
+
+
+NOISES = {"uniform-noise/0.35": 0.0, "salt-and-pepper/0.2": 0.0}
+
+
+def claim_of(own, other, base_own=0.1, base_other=0.1, **options):
+    trained = answered(
+        "net",
+        {"uniform-noise/0.35": own, "salt-and-pepper/0.2": other},
+        [UNIFORM],
+        seen=("uniform-noise/0.35",),
+        **options,
+    )
+    plain = answered(
+        "plain", {"uniform-noise/0.35": base_own, "salt-and-pepper/0.2": base_other}, ["standard"]
+    )
+    (claim,) = noise_claims(matrix(pool(trained, plain)))
+    return claim
+
+
+def test_verdicts():
+    assert claim_of(0.8, 0.12).verdict == "does not transfer"
+    assert claim_of(0.8, 0.75).verdict == "transfers"
+    assert claim_of(0.8, 0.45).verdict == "not told"
+    nothing = claim_of(0.1, 0.5)
+    assert (nothing.share, nothing.verdict) == (None, "not told")
+    assert "nothing gained" in claim_text(nothing)
+    worse = claim_of(0.8, 0.02)
+    assert worse.share.value < 0 and worse.verdict == "does not transfer"
+
+
+def test_a_difference_is_paired_on_the_same_images_only():
+    same = claim_of(0.8, 0.5)
+    other = claim_of(0.8, 0.5, n=150)
+    assert same.paired and not other.paired
+    assert "same images" in claim_text(same) and "other images" in claim_text(other)
+    assert same.gain.high - same.gain.low < other.gain.high - other.gain.low
+    assert same.gain.value == pytest.approx(0.4) == pytest.approx(other.gain.value)
+
+
+def test_without_a_plain_row_chance_is_the_base():
+    trained = answered("net", dict.fromkeys(NOISES, 0.5), [UNIFORM], seen=("uniform-noise/0.35",))
+    (claim,) = noise_claims(matrix(pool(trained)))
+    assert (claim.against, claim.base.value) == ("chance", 1 / 16)
+    assert claim.verdict == "transfers"
+    assert "chance" in claim_text(claim)
+
+
+def test_several_observers_are_paired_by_image():
+    members = [
+        answered(name, {"uniform-noise/0.35": 0.9, "salt-and-pepper/0.2": 0.5}, [UNIFORM],
+                 seen=("uniform-noise/0.35",), shift=k)
+        for k, name in enumerate("ab")
+    ]  # fmt: skip
+    plain = [answered(name, dict.fromkeys(NOISES, 0.1), ["standard"]) for name in "cd"]
+    (claim,) = noise_claims(matrix(pool(*members, *plain)))
+    assert claim.paired
+    assert claim.gain.value == pytest.approx(0.4)
+    assert claim.gain.low < 0.4 < claim.gain.high
+    equal = [
+        answered(name, dict.fromkeys(NOISES, 0.1), [UNIFORM], seen=("uniform-noise/0.35",))
+        for name in "ab"
+    ]
+    (flat,) = noise_claims(matrix(pool(*equal, *plain)))
+    assert flat.gain.low < 0 < flat.gain.high  # no difference seen is not no difference
+
+
+def test_a_claim_needs_an_unseen_condition_and_a_distortion():
+    made = matrix(
+        pool(
+            answered("net", dict.fromkeys(NOISES, 0.5), [UNIFORM], seen=("uniform-noise/0.35",)),
+            answered("plain", dict.fromkeys(NOISES, 0.5), ["standard"]),
+        )
+    )
+    assert named_claim(made, UNIFORM, "uniform-noise") is None
+    assert named_claim(made, "standard", "uniform-noise") is None
+    assert named_claim(made, "net", "salt-and-pepper 0.2") is not None
+    assert find_row(made.rows, "uniform-noise") is find_row(made.rows, UNIFORM)
+    with pytest.raises(UnknownName):
+        named_claim(made, "augmix", "uniform-noise")
+
+
+def test_wide_matrices_go_on_below():
+    from benchmark.leaderboard.render import text
+
+    cells = {f"fog/{k}": 0.5 for k in range(9)}
+    made = matrix(pool(answered("net", cells)), ["levels"])
+    for width in (60, 100, 160):
+        shown = text(render_transfer([(made, [])], width), width)
+        assert max(map(len, shown.splitlines())) <= width
+        assert shown.count("0.500") == 9
+        assert "…" not in shown
+
+
+def test_names_cannot_break_a_table():
+    made = matrix(pool(answered("a|b\x1b[31m\n", {"fog/1": 0.5})))
+    text = export_transfer([(made, [])], "markdown")
+    assert "\x1b" not in text and "a\\|b" in text
+    with pytest.raises(UnknownName):
+        export_transfer([(made, [])], "latex")
+
+
+def test_families_and_spellings():
+    assert family_of("uniform-noise") == family_of("gaussian_noise") == "noise"
+    assert family_of("nothing") == ""
+    assert spelled("uniform-noise/0.10") == "uniform-noise/0.1"
+    assert spelled("contrast/c05") == "contrast/c05"
+    assert spelled("fog/3") == "fog/3"
+    assert spelled("clean") == "clean"
