@@ -79,9 +79,9 @@ def stylize(
     run goes on where it stopped.
     """
     from benchmark.settings import read_settings
+    from benchmark.stimuli.conflicts import Sample
     from benchmark.stimuli.stylisation_network import load_network
     from benchmark.stimuli.stylised_sets import Order, make_stylised
-    from benchmark.stimuli.stylising import Sample
 
     _check(cue_conflict, per_pair, count, same_category, space)
     sample = Sample(per_pair, count, same_category) if cue_conflict else None

