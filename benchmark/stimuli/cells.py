@@ -7,7 +7,7 @@ names and labels, so all of ImageNet-C (95 cells of 50,000 images) is held in 32
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -114,12 +114,23 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     return Cells(entry, settings, listings, whole)
 
 
-def list_cells(entry: Entry, cells: Sequence[Cell]) -> dict[str, Listing]:
-    """What lies in each cell; those with the same names in the same classes share one copy of them."""
+def list_cells(
+    entry: Entry, cells: Sequence[Cell], failed: Callable[[Cell, StimuliError], None] | None = None
+) -> dict[str, Listing]:
+    """What lies in each cell; those with the same names in the same classes share one copy of them.
+
+    failed: told of a cell that cannot be listed, which is then left out; without it that is raised.
+    """
     distinct: list[Listing] = []
     listings = {}
     for cell in cells:
-        listing = list_classes(entry, cell.folder)
+        try:
+            listing = list_classes(entry, cell.folder)
+        except StimuliError as error:
+            if failed is None:
+                raise
+            failed(cell, error)
+            continue
         twin = next((other for other in distinct if _alike(other, listing)), None)
         if twin is None:
             distinct.append(listing)

@@ -1,16 +1,12 @@
-"""Getting sets onto this disk: download, a folder of the user's, and a check of what lies there."""
+"""Getting sets onto this disk: download, or a folder of the user's."""
 
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from benchmark.contracts import Stimuli
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.annotated import is_annotated, survey
@@ -25,22 +21,14 @@ from benchmark.stimuli.cells import find_cells
 from benchmark.stimuli.downloads import archive_of, files_of, forget
 from benchmark.stimuli.guess import describe
 from benchmark.stimuli.listings import list_classes, list_folder
-from benchmark.stimuli.places import absent, folder_of, inside, locate, remedy
+from benchmark.stimuli.places import folder_of, inside, locate, remedy
 from benchmark.stimuli.sets import open_folder
-from benchmark.stimuli.textures import read_texture, read_textures, texture_paths
-from benchmark.stimuli.trials import read_trials, trial_paths
+from benchmark.stimuli.textures import read_textures
+from benchmark.stimuli.trials import trial_paths
 
-__all__ = ["Verification", "add", "fetch", "locate", "verify"]
+__all__ = ["add", "fetch", "locate"]
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Whether a set can be used as published, and what was looked at, a line each."""
-
-    ok: bool
-    lines: tuple[str, ...]
 
 
 def fetch(name: str, settings: Settings, report: Report) -> Path:
@@ -111,80 +99,6 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
         trial_paths(place)
 
 
-def verify(name: str, settings: Settings) -> Verification:
-    """Read every file of a set: are the images whole, how many of the published ones are there, are
-    they the published ones where that is known. A part of a set is all right, and said. Raises
-    MissingStimuli.
-    """
-    entry = find_entry(name, settings)
-    folder = folder_of(entry, settings)
-    if folder is None:
-        raise absent(entry)
-    if entry.kind == "trials":
-        files = read_trials(folder)
-        rows = sum(len(file) for file in files)
-        return Verification(
-            True, (f"{folder}", f"{rows} trials in {len(trial_paths(folder))} tables")
-        )
-    if entry.kind == "textures":
-        return _verify_textures(entry, folder)
-    return _verify_images(entry, folder, settings)
-
-
-def _verify_textures(entry: Entry, folder: Path) -> Verification:
-    lines, ok = [f"{folder}"], True
-    for path in texture_paths(entry, folder):
-        try:
-            height, width, _ = read_texture(entry, path).shape
-            known = "as published" if entry.files else "digest not pinned"
-            lines.append(f"{path.name}: {width} x {height} px, {known}")
-        except StimuliError as error:
-            lines.append(str(error))
-            ok = False
-    return Verification(ok, tuple(lines))
-
-
-def _verify_images(entry: Entry, folder: Path, settings: Settings) -> Verification:
-    stimuli = open_folder(entry, folder, settings)
-    broken, masks = [], Counter[str]()
-    for i in range(len(stimuli)):
-        try:
-            stimuli.decode(i)
-            masks.update(_annotations(stimuli, i))
-        except StimuliError as error:
-            broken.append(str(error))
-    whole, n = stimuli.whole or len(stimuli), len(stimuli)
-    lines = [f"{folder}", f"{n} of {whole} images" + ("" if n == whole else ": a part of the set")]
-    lines.append(f"digest {stimuli.digest}")
-    other = n == whole and entry.digest is not None and stimuli.digest != entry.digest
-    if n == whole and entry.digest is not None:
-        lines.append("NOT the published images" if other else "exactly the published images")
-    lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
-    lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(masks.items())]
-    if is_annotated(entry):
-        lines += survey(entry, folder).lines
-    lines.extend(broken)
-    too_many = n > whole
-    if too_many:
-        lines.append(
-            f"more images than were published ({whole}): remove what does not belong there"
-        )
-    return Verification(not broken and not other and not too_many, tuple(lines))
-
-
-def _annotations(stimuli: Stimuli, index: int) -> list[str]:
-    """Read all that is drawn over an image, and say what cannot be scored. Raises StimuliError."""
-    found = []
-    if stimuli.ignored is not None:
-        stimuli.ignored(index)
-    if stimuli.mask is not None:
-        mask = stimuli.mask(index)
-        found += ["are empty"] * (not mask.any()) + ["are full"] * bool(mask.all())
-    if stimuli.importance is not None and np.ptp(stimuli.importance(index)) == 0:
-        found.append("graded maps are flat")
-    return found
-
-
 def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     if entry.url is None:
         raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
@@ -228,10 +142,10 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
 
 def _check_copied(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """A mirror may hold a part of a set: that is kept, and said. Textures must be the published ones."""
-    if entry.kind == "textures":
-        read_textures(entry, inside(entry, place))
-    if entry.kind == "images":
-        stimuli = open_folder(entry, place, settings)
+    if entry.kind == "textures" or entry.layout == "cells":
+        _check_readable(entry, inside(entry, place), report)
+    elif entry.kind == "images":
+        stimuli = open_folder(entry, inside(entry, place), settings)
         report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
 
 

@@ -6,7 +6,7 @@ Nothing is decoded or digested here, so a part can be chosen before any file is 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,15 +98,18 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
 def class_files(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Each class folder below `folder` in sorted order with the names of its images in sorted order."""
     for category in subfolders(folder):
-        with os.scandir(folder / category) as places:
-            yield category, sorted(place.name for place in places if _is_image(place))
+        yield category, _names(folder / category, _is_image)
 
 
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in a folder, sorted, hidden ones left out. Raises StimuliError where it cannot be read."""
+    return _names(folder, lambda place: not place.name.startswith(".") and place.is_dir())
+
+
+def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
     try:
         with os.scandir(folder) as places:
-            return sorted(p.name for p in places if not p.name.startswith(".") and p.is_dir())
+            return sorted(place.name for place in places if wanted(place))
     except OSError as error:
         raise StimuliError(f"{folder}: cannot be read ({error.strerror or error}).") from error
 

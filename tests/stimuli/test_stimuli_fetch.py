@@ -16,8 +16,9 @@ from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.downloads import archives
-from benchmark.stimuli.fetch import add, fetch, locate, verify
+from benchmark.stimuli.fetch import add, fetch, locate
 from benchmark.stimuli.sets import open_set
+from benchmark.stimuli.verifying import verify
 
 Draw = Callable[..., Path]
 silent: Callable[[str], None] = lambda line: None  # noqa: E731

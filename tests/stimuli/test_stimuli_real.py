@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from benchmark.settings import Settings
-from benchmark.stimuli.fetch import locate, verify
+from benchmark.stimuli.fetch import locate
 from benchmark.stimuli.sets import open_set
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_stimuli
+from benchmark.stimuli.verifying import verify
 
 #: Published (Geirhos et al. 2019, 2021): shape and texture answers on the 1200 conflict trials.
 SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)

@@ -14,9 +14,10 @@ from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry
-from benchmark.stimuli.fetch import add, fetch, locate, verify
+from benchmark.stimuli.fetch import add, fetch, locate
 from benchmark.stimuli.shelf import LocalShelf
 from benchmark.stimuli.textures import frost_textures
+from benchmark.stimuli.verifying import verify
 
 Draw = Callable[..., Path]
 NAMES = ("frost2.png", "frost1.png")  # the published order is the catalogue's, not the alphabet's
