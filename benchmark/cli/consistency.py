@@ -225,8 +225,9 @@ def _matrix_table(role: str, who: Mapping[str, Trials]) -> Table:
 def _made_again(answered: Iterable[Mapping[str, Trials]]) -> str:
     """A warning where somebody saw images made again from their sources: same names, other pixels."""
     columns = [one.columns.get("made") for who in answered for one in who.values()]
-    some = any(made is not None and (made != "").any() for made in columns)
-    return "; some observers saw regenerated images, not the published files" if some else ""
+    ways = {text.split()[0] for made in columns if made is not None for text in set(made) - {""}}
+    saw = " and ".join(sorted(ways))  # "regenerated", "stylised"
+    return f"; some observers saw {saw} images, not the published files" if saw else ""
 
 
 def _kappa(value: float, n: int) -> str:
