@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
 from benchmark.contracts import CHUNK, Block, Plan, Trials
+from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Feed, Tuning, feed
 from benchmark.engine.views import NetworkView
 from benchmark.settings import read_settings
@@ -37,8 +37,8 @@ RECIPES = ("standard", "adversarial", "stylised")
 SEEDS = (0, 1, 2)
 LITES = ("efficientnet-lite0",)
 BATCH = 16
-COSTED = 64  # images whose cost is measured
 REPEATS = 5
+SMALL = 64  # pixels; a larger network's default run takes minutes
 
 
 def loaded(name: str) -> LoadedModel:
@@ -161,25 +161,25 @@ def conflict(models: list[str]) -> None:
         scored(name, trials(loaded(name), plan))
 
 
-def cost(models: list[str]) -> None:
-    """Processor time of the suite over that of the passes it needs, and of a whole default run."""
+def cost(models: list[str], images: int) -> None:
+    """Processor time of the suite over that of the passes it needs; of a small network's whole default run, too."""
     for name in models or ["world-standard-0"]:
         model = loaded(name)
         space = next(space for space in SUITE.spaces if space in model.labels.groupings)
         plan = plan_for(space)
-        trials(model, plan)  # warms up: masks are drawn once per process
-        start = time.process_time()
-        trials(model, plan)
-        whole = time.process_time() - start
         for block in plan.blocks:
-            _ratio(name, model, block)
-        images = sum(len(block.stimuli) for block in plan.blocks)
-        print(f"{name}: default run {whole:.2f} s processor time, {images} images")
+            _ratio(name, model, block, images)
+        if model.preprocess.size <= SMALL:
+            start = time.process_time()
+            trials(model, plan)  # masks and images of the built-in world were drawn above
+            spent = time.process_time() - start
+            count = sum(len(block.stimuli) for block in plan.blocks)
+            print(f"{name}: default run {spent:.2f} s processor time, {count} images")
 
 
-def _ratio(name: str, model: LoadedModel, block: Block) -> None:
+def _ratio(name: str, model: LoadedModel, block: Block, images: int) -> None:
     """The suite on a few batches over the passes that it needs: an answer, a gradient per target, SmoothGrad."""
-    index = np.arange(min(COSTED, len(block.stimuli)))
+    index = np.arange(min(images, len(block.stimuli)))
     inlet = fed(model)
     first = view_of(model, inlet, block, index)
     table = membership(first.outputs, first.logits.shape[1])
@@ -199,23 +199,24 @@ def _ratio(name: str, model: LoadedModel, block: Block) -> None:
             for _ in range(draws):
                 input_gradients(inlet.run, first.images[at], [rows[at]])
 
-    views = [view_of(model, inlet, block, index) for _ in range(REPEATS)]
-    single, needed = fastest([one] * REPEATS), fastest([passes] * REPEATS)
-    suite = fastest([partial(SUITE.observe, SUITE.config, view) for view in views])
+    fresh = iter([view_of(model, inlet, block, index) for _ in range(REPEATS)])
+    single, needed, suite = fastest(one, passes, lambda: SUITE.observe(SUITE.config, next(fresh)))
     print(
         f"{name}, {block.role}: one pass {1e3 * single / len(index):.2f} ms an image; suite {suite / single:.2f} "
         f"passes, needs {needed / single:.2f}: {suite / needed:.3f} x"
     )
 
 
-def fastest(calls: Sequence[Callable[[], object]]) -> float:
-    """Processor seconds of the fastest of a few calls."""
-    times = []
-    for call in calls:
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times)
+def fastest(*calls: Callable[[], object]) -> list[float]:
+    """Processor seconds of each call, the fastest of a few rounds in which they take turns."""
+    rounds = [[_seconds(call) for call in calls] for _ in range(REPEATS)]
+    return [min(times) for times in zip(*rounds, strict=True)]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -223,9 +224,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("what", choices=("cost", "world", "conflict"))
     parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--images", type=int, default=64, help="images whose cost is measured")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    {"cost": cost, "world": world, "conflict": conflict}[given.what](given.model)
+    keep_pages()  # as every run does
+    if given.what == "cost":
+        cost(given.model, given.images)
+    else:
+        {"world": world, "conflict": conflict}[given.what](given.model)
 
 
 if __name__ == "__main__":

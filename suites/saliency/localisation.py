@@ -51,7 +51,9 @@ def auc_of_ranks(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Flo
         part = slice(start, start + _MASKS_AT_ONCE)
         columns = masks[part].T.astype(np.float64)
         sums[:, part] = ranks @ columns
-        sizes[:, part] = masks[part].sum(axis=1) if counted is None else counted @ columns
+        sizes[:, part] = (
+            np.count_nonzero(masks[part], axis=1) if counted is None else counted @ columns
+        )
     return _area(sums, sizes, _pixels(ranks, valid)[:, None])
 
 
@@ -59,7 +61,7 @@ def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Float
     """[n] the AUC of each map against the mask in the same row; ranks, masks and valid [n, p]."""
     sums = np.einsum("np,np->n", ranks, masks.astype(np.float64))
     inside = masks if valid is None else masks & valid
-    return _area(sums, inside.sum(axis=1), _pixels(ranks, valid))
+    return _area(sums, np.count_nonzero(inside, axis=1), _pixels(ranks, valid))
 
 
 def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
@@ -92,9 +94,10 @@ def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 
 def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] share of the valid pixels that is object; 0 where there is none."""
-    if valid is None:
-        return np.asarray(masks.mean(axis=(1, 2), dtype=np.float64))
-    inside, whole = (masks & valid).sum(axis=(1, 2)), valid.sum(axis=(1, 2))
+    inside = np.count_nonzero(_valid(masks, valid), axis=(1, 2))
+    whole = (
+        masks.shape[1] * masks.shape[2] if valid is None else np.count_nonzero(valid, axis=(1, 2))
+    )
     return np.asarray(inside / np.maximum(whole, 1))
 
 
@@ -136,7 +139,7 @@ def _scorable(maps: Array, masks: Flags, valid: Flags | None) -> Flags:
 
 def _pixels(ranks: Floats, valid: Flags | None) -> Array:
     """[n] how many pixels count."""
-    return np.full(len(ranks), ranks.shape[1]) if valid is None else valid.sum(axis=1)
+    return np.full(len(ranks), ranks.shape[1]) if valid is None else np.count_nonzero(valid, axis=1)
 
 
 def _ranks(values: Array) -> Floats:

@@ -4,6 +4,7 @@ gradients: [n, channels, h, w], signed, with respect to pixels in [0,1].
 """
 
 import numpy as np
+from scipy.fft import rfft2
 
 from benchmark.contracts import Array
 from suites.saliency.localisation import Floats, defined
@@ -22,15 +23,18 @@ def grad_centroid(gradients: Array) -> Floats:
 
     Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P).
     """
-    wide = gradients.astype(np.float64)
-    centred = wide - wide.mean(axis=(2, 3), keepdims=True)
-    height, width = gradients.shape[2:]
-    power = (np.abs(np.fft.rfft2(centred)) ** 2).sum(axis=1) * _mirrored(width)
-    rho = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    total = power.sum(axis=(1, 2))
-    energy = (wide**2).sum(axis=(1, 2, 3)) * height * width
-    good = np.isfinite(total) & (total > _CONSTANT * energy)
-    return _where(good, (power * rho).sum(axis=(1, 2)), total)
+    flat = gradients.reshape(*gradients.shape[:2], -1).astype(np.float64)
+    energy = _squares(flat)
+    flat -= flat.mean(axis=2, keepdims=True)
+    around = _squares(flat)
+    good = np.isfinite(energy) & (around > _CONSTANT * energy)
+    scale = np.sqrt(np.where(good, around, np.inf))
+    unit = (flat / scale[:, None, None]).astype(np.float32).reshape(gradients.shape)
+    spectrum = rfft2(np.where(good[:, None, None, None], unit, 0))  # half the numbers of float64
+    power = (spectrum.real**2 + spectrum.imag**2).sum(axis=1, dtype=np.float64)
+    weighted = power * _mirrored(gradients.shape[3])
+    moments = np.einsum("nhw,hw->n", weighted, _frequencies(*gradients.shape[2:]))
+    return _where(good, moments, weighted.sum(axis=(1, 2)))
 
 
 def gini(maps: Array) -> Floats:
@@ -49,19 +53,35 @@ def centred_cosine(images: Array, gradients: Array) -> Floats:
 
     |<x - mean_c, g>| / (|x - mean_c| |g|): centring takes out brightness, which untrained networks respond to.
     """
-    x, g = images.astype(np.float64), gradients.astype(np.float64)
-    x = (x - x.mean(axis=(2, 3), keepdims=True)).reshape(len(x), -1)
-    g = g.reshape(len(g), -1)
-    lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(g, axis=1)
+    shape = (*images.shape[:2], -1)
+    x, g = images.reshape(shape).astype(np.float64), gradients.reshape(shape).astype(np.float64)
+    x -= x.mean(axis=2, keepdims=True)
+    lengths = np.sqrt(_squares(x)) * np.sqrt(_squares(g))
     good = np.isfinite(lengths) & (lengths > 0)
-    return _where(good, np.abs(np.einsum("np,np->n", x, g)), lengths)
+    return _where(good, np.abs(_products(x, g)), lengths)
 
 
 def log_norm(gradients: Array) -> Floats:
     """[n] log10 of the gradient's Euclidean length. Not comparable between networks: a diagnostic."""
-    lengths = np.linalg.norm(gradients.reshape(len(gradients), -1).astype(np.float64), axis=1)
+    lengths = np.sqrt(_squares(gradients.astype(np.float64)))
     good = np.isfinite(lengths) & (lengths > 0)
     return np.where(good, np.log10(np.where(good, lengths, 1.0)), np.nan)
+
+
+def _squares(values: Floats) -> Floats:
+    """[n] sums of squares."""
+    return _products(values, values)
+
+
+def _products(a: Floats, b: Floats) -> Floats:
+    """[n] scalar products."""
+    count = len(a)
+    return np.asarray(np.einsum("np,np->n", a.reshape(count, -1), b.reshape(count, -1)))
+
+
+def _frequencies(height: int, width: int) -> Floats:
+    """[height, width // 2 + 1] radial frequencies of a half spectrum."""
+    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
 
 
 def _mirrored(width: int) -> Floats:
