@@ -1,0 +1,193 @@
+"""Tiny folders in the published layouts of sets with masks and maps, made by code."""
+
+import csv
+import io
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+WNIDS = (
+    "n01443537",
+    "n01491361",
+    "n01531178",
+)  # goldfish, tiger shark, goldfinch: 1, 3, 11 of 1000
+
+
+def save(path: Path, pixels: np.ndarray, mode: str | None = None) -> Path:
+    """An image file; `mode` "P" keeps the values as palette indices."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(pixels)
+    if mode == "P":
+        image = image.convert("P") if image.mode != "L" else image
+        image.putpalette([v for i in range(256) for v in (i, 255 - i, (7 * i) % 256)])
+    image.save(path)
+    return path
+
+
+def photo(seed: int, height: int = 12, width: int = 16) -> np.ndarray:
+    """HWC random pixels."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def box(top: int, bottom: int, left: int, right: int, height: int = 12, width: int = 16):
+    """HW bool of a rectangle."""
+    flags = np.zeros((height, width), dtype=bool)
+    flags[top:bottom, left:right] = True
+    return flags
+
+
+def write_labels(folder: Path, rows: list[dict[str, str]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def masks_folder(folder: Path) -> Path:
+    """Layout masks: three images of two categories."""
+    rows = []
+    for i, (name, category) in enumerate(
+        (("b.jpg", "dog"), ("a.png", "dog"), ("sub/c.png", "cat"))
+    ):
+        save(folder / "images" / name, photo(i))
+        drawn = (box(i, i + 4, 2, 9) * (i + 1)).astype(np.uint8)
+        save((folder / "masks" / name).with_suffix(".png"), drawn)
+        rows.append({"image": name, "category": category, "view": str(i)})
+    write_labels(folder, rows)
+    return folder
+
+
+def imagenet_s_mask(path: Path, values: np.ndarray) -> Path:
+    """red + 256 * green = class."""
+    channels = (values % 256, values // 256, np.zeros_like(values))
+    return save(path, np.stack(channels, axis=2).astype(np.uint8))
+
+
+def imagenet_s_folder(folder: Path, edition: int = 919, numbers=(2, 4, 12)) -> Path:
+    """ImageNetS919/{validation,validation-segmentation}: one image a class.
+
+    numbers: what the masks of WNIDS say their classes are.
+    """
+    root = folder / f"ImageNetS{edition}"
+    for i, (wnid, number) in enumerate(zip(WNIDS, numbers, strict=True)):
+        name = f"ILSVRC2012_val_{i:08d}"
+        save(root / "validation" / wnid / f"{name}.JPEG", photo(i))
+        values = np.zeros((12, 16), dtype=np.int64)
+        values[2:6, 3:9] = number
+        values[6:8, 3:9] = 1000
+        values[0, 0] = 5  # another object
+        imagenet_s_mask(root / "validation-segmentation" / wnid / f"{name}.png", values)
+    return folder
+
+
+def loc_xml(wnid: str, boxes, size=(16, 12), others=()) -> str:
+    """An annotation of ImageNet's localisation task. boxes: (xmin, ymin, xmax, ymax)."""
+    things = [(wnid, b) for b in boxes] + list(others)
+    objects = "".join(
+        f"<object><name>{name}</name><pose>Unspecified</pose><truncated>0</truncated>"
+        f"<difficult>0</difficult><bndbox><xmin>{b[0]}</xmin><ymin>{b[1]}</ymin>"
+        f"<xmax>{b[2]}</xmax><ymax>{b[3]}</ymax></bndbox></object>"
+        for name, b in things
+    )
+    return (
+        "<annotation>\n\t<folder>val</folder><filename>ILSVRC2012_val_00000001</filename>"
+        "<source><database>ILSVRC_2012</database></source>"
+        f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+        f"<segmented>0</segmented>{objects}</annotation>\n"
+    )
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def boxes_folder(folder: Path) -> Path:
+    """Class folders of images beside Annotations/val."""
+    for i, wnid in enumerate(WNIDS):
+        name = f"ILSVRC2012_val_{i:08d}"
+        save(folder / "val" / wnid / f"{name}.JPEG", photo(i))
+        write(folder / "Annotations" / "val" / f"{name}.xml", loc_xml(wnid, [(3, 2, 8, 5 + i)]))
+    return folder
+
+
+def voc_folder(folder: Path, drawn: dict[str, np.ndarray]) -> Path:
+    """VOCdevkit/VOC2012 with class images `drawn` (stem -> HW uint8)."""
+    root = folder / "VOCdevkit" / "VOC2012"
+    for i, (stem, values) in enumerate(drawn.items()):
+        save(root / "JPEGImages" / f"{stem}.jpg", photo(i, *values.shape))
+        save(root / "SegmentationClass" / f"{stem}.png", values.astype(np.uint8), "P")
+    save(root / "JPEGImages" / "2008_000001.jpg", photo(99))  # of the detection task alone
+    write(root / "ImageSets" / "Segmentation" / "val.txt", "\n".join(drawn) + "\n")
+    return folder
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:
+    """A COCO polygon."""
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+COCO_NAMES = {1: "person", 3: "car", 5: "airplane", 16: "bird", 17: "cat", 18: "dog"}
+
+
+def coco_folder(folder: Path, images: list[tuple[str, list[dict]]], size=(12, 16)) -> Path:
+    """annotations/instances_val2017.json and val2017/. images: (file name, annotations)."""
+    table = {
+        "info": {"year": 2017},
+        "licenses": [],
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": k, "name": v, "supercategory": "x"} for k, v in COCO_NAMES.items()],
+    }
+    for i, (name, rows) in enumerate(images):
+        save(folder / "val2017" / name, photo(i, *size))
+        table["images"].append(
+            {"id": i + 7, "file_name": name, "height": size[0], "width": size[1]}
+        )
+        for row in rows:
+            full = {"id": len(table["annotations"]), "image_id": i + 7, "iscrowd": 0, **row}
+            table["annotations"].append(full)
+    write(folder / "annotations" / "instances_val2017.json", json.dumps(table))
+    return folder
+
+
+def varint(value: int) -> bytes:
+    value &= (1 << 64) - 1
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number: int, payload: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def example(packed: bool = True, **features: bytes | int) -> bytes:
+    """A tf.train.Example, as TensorFlow writes it (numbers packed) or as older writers do."""
+    entries = b""
+    for name, value in features.items():
+        if isinstance(value, bytes):
+            feature = field(1, field(1, value))
+        else:
+            number = field(1, varint(value)) if packed else varint(1 << 3) + varint(value)
+            feature = field(3, number)
+        entries += field(1, field(1, name.encode()) + field(2, feature))
+    return field(1, entries)
+
+
+def records(payloads: list[bytes]) -> bytes:
+    """A TFRecord file; the check sums are not looked at."""
+    return b"".join(struct.pack("<QI", len(p), 0) + p + struct.pack("<I", 0) for p in payloads)
+
+
+def encoded(pixels: np.ndarray, form: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, form, **({"quality": 95} if form == "JPEG" else {}))
+    return out.getvalue()

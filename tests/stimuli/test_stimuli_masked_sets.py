@@ -1,0 +1,347 @@
+"""Sets with masks from a folder, ImageNet-S and boxes; how all of them are told, added and verified."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from masked_fixtures import (
+    WNIDS,
+    box,
+    boxes_folder,
+    imagenet_s_folder,
+    imagenet_s_mask,
+    loc_xml,
+    masks_folder,
+    photo,
+    save,
+    write,
+    write_labels,
+)
+from PIL import Image
+
+from benchmark.contracts import Stimuli
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.fetch import add
+from benchmark.stimuli.masked.imagenet_s import values_of
+from benchmark.stimuli.masked.markup import read_markup
+from benchmark.stimuli.sets import open_set, restrict, subset
+from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.verifying import verify
+from registry.cards import Preprocess
+from registry.geometry import present, present_mask
+from registry.labels import label_space
+
+
+def opened(name: str, folder: Path, settings: Settings, **how: str) -> Stimuli:
+    add(name, folder, settings, **how)
+    return open_set(name, settings)
+
+
+# The generic folder.
+
+
+def test_a_folder_of_masks_is_read_in_order(tmp_path: Path, settings: Settings) -> None:
+    stimuli = opened("mine", masks_folder(tmp_path / "mine"), settings)
+    assert stimuli.ids == ("sub/c.png", "a.png", "b.jpg")
+    assert stimuli.labels["category"].tolist() == ["cat", "dog", "dog"]
+    assert stimuli.labels["view"].tolist() == ["2", "1", "0"]
+    assert stimuli.space == "geirhos16" and stimuli.origin == "added" and stimuli.whole == 3
+    for i, start in enumerate((2, 1, 0)):
+        mask = stimuli.mask(i)
+        assert mask.dtype == np.bool_ and np.array_equal(mask, box(start, start + 4, 2, 9))
+    assert stimuli.ignored is None and stimuli.importance is None
+    assert np.array_equal(stimuli.decode(1), photo(1))
+
+
+def test_what_counts_as_drawn_in_a_mask(tmp_path: Path, settings: Settings) -> None:
+    folder, drawn = masks_folder(tmp_path / "mine"), box(3, 7, 4, 10)
+    path = folder / "masks" / "a.png"
+    colour = np.zeros((12, 16, 4), np.uint8)
+    colour[drawn, 2] = 1  # one channel by one step
+    colour[:, :, 3] = 255  # opaque everywhere, which says nothing
+    forms = {
+        "bits": Image.fromarray(drawn),
+        "grey": Image.fromarray(drawn.astype(np.uint8)),
+        "16 bits": Image.fromarray(drawn.astype(np.uint16) * 256),
+        "colour": Image.fromarray(colour),
+        "grey and opacity": Image.merge(
+            "LA", [Image.fromarray(drawn.astype(np.uint8)), Image.new("L", (16, 12), 255)]
+        ),
+    }
+    palette = Image.fromarray(drawn.astype(np.uint8))
+    palette.putpalette([255, 255, 255, 0, 0, 0])  # index 0 is white
+    forms["palette"] = palette
+    for name, image in forms.items():
+        image.save(path)
+        assert np.array_equal(opened("mine", folder, settings).mask(1), drawn), name
+
+
+def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path: Path, settings: Settings) -> None:
+    folder = masks_folder(tmp_path / "mine")
+    save(folder / "masks" / "a.png", np.ones((12, 17), np.uint8))
+    stimuli = opened("mine", folder, settings)
+    with pytest.raises(StimuliError, match=r"a\.png: 17 x 12 pixels.*16 x 12"):
+        stimuli.mask(1)
+    (folder / "masks" / "a.png").write_bytes(b"\x89PNG no")
+    with pytest.raises(StimuliError, match=r"a\.png: not a complete image"):
+        stimuli.mask(1)
+    (folder / "masks" / "a.png").unlink()
+    with pytest.raises(StimuliError, match=r"a\.png: there is no such mask.*'a\.png'") as error:
+        open_set("mine", settings)
+    assert "\n" not in str(error.value)
+
+
+def test_categories_of_no_space_need_one_and_unknown_ones_are_refused(
+    tmp_path: Path, settings: Settings
+) -> None:
+    folder = masks_folder(tmp_path / "mine")
+    rows = [{"image": "a.png", "category": "zebra"}, {"image": "b.jpg", "category": "dog"}]
+    write_labels(folder, rows)
+    with pytest.raises(StimuliError, match="--space NAME"):
+        add("mine", folder, settings)
+    with pytest.raises(StimuliError, match=r"row 2: 'zebra' is not one of the 16"):
+        add("mine", folder, settings, space="geirhos16")
+    write_labels(folder, [{"image": "a.png", "category": WNIDS[0]}])
+    entry = add("mine", folder, settings)
+    assert (entry.layout, entry.space, entry.role) == ("masks", "imagenet1k", "natural-masked")
+
+
+def test_digests_follow_masks_and_images_and_are_kept_by_parts(
+    tmp_path: Path, settings: Settings
+) -> None:
+    folder = masks_folder(tmp_path / "mine")
+    before = opened("mine", folder, settings)
+    again = open_set("mine", settings)
+    assert (again.digest, list(again.items)) == (before.digest, list(before.items))
+    save(folder / "masks" / "a.png", np.ones((12, 16), np.uint8))
+    after = open_set("mine", settings)
+    assert [a == b for a, b in zip(before.items, after.items, strict=True)] == [True, False, True]
+    assert after.digest != before.digest
+    part = restrict(after, ["b.jpg", "a.png"])
+    assert part.mask(1).all() and not part.mask(0).all()
+    shelf = LocalShelf("geirhos16", settings, limit=2)
+    assert shelf.find("natural-masked").digest == subset(after, 2).digest
+    assert shelf.find("natural-masked").whole == 3
+    copy = pickle.loads(pickle.dumps(after))
+    assert np.array_equal(copy.mask(0), after.mask(0))
+
+
+def test_empty_and_full_masks_are_kept_and_said(tmp_path: Path, settings: Settings) -> None:
+    folder = masks_folder(tmp_path / "mine")
+    save(folder / "masks" / "a.png", np.zeros((12, 16), np.uint8))
+    save(folder / "masks" / "b.png", np.ones((12, 16), np.uint8))
+    stimuli = opened("mine", folder, settings)
+    assert len(stimuli) == 3 and not stimuli.mask(1).any() and stimuli.mask(2).all()
+    found = verify("mine", settings)
+    assert found.ok and "object masks: yes" in found.lines
+    assert "of these 1 are empty: no score counts them" in found.lines
+    assert "of these 1 are full: no score counts them" in found.lines
+
+
+def test_photograph_and_mask_stay_aligned_through_the_card(
+    tmp_path: Path, settings: Settings
+) -> None:
+    """Painted from its mask, stored as files, shown as a card shows it: the bright pixels are the mask."""
+    y, x = np.mgrid[:333, :500]
+    mask = ((y - 150) ** 2 / 90**2 + (x - 270) ** 2 / 140**2 < 1) | (
+        (abs(y - 270) < 20) & (x > 350)
+    )
+    folder = tmp_path / "mine"
+    save(folder / "images" / "a.png", np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, 2))
+    save(folder / "masks" / "a.png", mask.astype(np.uint8))
+    write_labels(folder, [{"image": "a.png", "category": "cat"}])
+    stimuli = opened("mine", folder, settings)
+    card = Preprocess(size=224, resize=256, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1))
+    bright = present([stimuli.decode(0)], card, "card")[0][:, :, 0]
+    shown = present_mask(stimuli.mask(0), card, "card")
+    sure = (bright == 0) | (bright == 255)
+    assert sure.mean() > 0.95 and 0.2 < shown.mean() < 0.6
+    assert np.array_equal(shown[sure], bright[sure] == 255)
+    for shift in ((0, 2), (2, 0)):
+        moved = np.roll(shown, shift, (0, 1))
+        assert not np.array_equal(moved[sure], bright[sure] == 255)
+
+
+# ImageNet-S.
+
+
+def test_the_numbers_of_imagenet_s() -> None:
+    """Against the lists that its authors publish: sizes, the first classes, the merged ones left out."""
+    classes = label_space("imagenet1k").classes
+    for edition in (919, 300, 50):
+        values = values_of(edition)
+        assert list(values.values()) == list(range(1, edition + 1))
+        assert list(values) == sorted(values) and set(values) <= set(classes)
+    assert set(values_of(50)) <= set(values_of(300)) <= set(values_of(919))
+    assert {w: values_of(50)[w] for w in WNIDS} == dict(zip(WNIDS, (1, 2, 3), strict=True))
+    assert {w: values_of(300)[w] for w in WNIDS} == dict(zip(WNIDS, (2, 3, 7), strict=True))
+    assert {w: values_of(919)[w] for w in WNIDS} == dict(zip(WNIDS, (2, 4, 12), strict=True))
+    assert values_of(919)["n15075141"] == 919  # toilet tissue, the last of ImageNet
+    merged = {"n04356056", "n04493381", "n03642806", "n04008634", "n03887697"}
+    assert not merged & set(values_of(919))
+
+
+@pytest.mark.parametrize(
+    ("edition", "numbers"), [(919, (2, 4, 12)), (300, (2, 3, 7)), (50, (1, 2, 3))]
+)
+def test_imagenet_s_masks_by_class_with_ignored_pixels(
+    edition: int, numbers: tuple[int, ...], tmp_path: Path, settings: Settings
+) -> None:
+    folder = imagenet_s_folder(tmp_path / "s", edition, numbers)
+    stimuli = opened("mine", folder, settings)
+    assert stimuli.space == "imagenet1k"
+    assert stimuli.labels["category"].tolist() == list(WNIDS)
+    for i in range(3):
+        assert np.array_equal(stimuli.mask(i), box(2, 6, 3, 9))
+        assert np.array_equal(stimuli.ignored(i), box(6, 8, 3, 9))
+    part = restrict(stimuli, stimuli.ids[1:])
+    assert np.array_equal(part.ignored(0), box(6, 8, 3, 9))
+
+
+def test_green_counts_256(tmp_path: Path, settings: Settings) -> None:
+    wnid, number = "n15075141", 919
+    root = tmp_path / "ImageNetS919"
+    save(root / "validation" / wnid / "a.JPEG", photo(0))
+    values = np.where(box(2, 6, 3, 9), number, 0)
+    values[0, :] = number - 768  # the same red
+    mask = imagenet_s_mask(root / "validation-segmentation" / wnid / "a.png", values)
+    assert np.asarray(Image.open(mask))[2, 3].tolist() == [151, 3, 0]
+    assert np.array_equal(opened("mine", root, settings).mask(0), box(2, 6, 3, 9))
+
+
+def test_catalogue_names_tell_the_edition_of_a_renamed_folder(
+    tmp_path: Path, settings: Settings
+) -> None:
+    folder = imagenet_s_folder(tmp_path, 50, (1, 2, 3)) / "ImageNetS50"
+    renamed = folder.rename(tmp_path / "somewhere")
+    stimuli = opened("imagenet-s50", renamed, settings)
+    assert stimuli.mask(2).any() and stimuli.origin == "catalogue" and stimuli.whole == 752
+    with pytest.raises(StimuliError, match="3 classes: which edition"):
+        add("mine", renamed, settings)
+    assert settings.data is not None
+    target = settings.data / "imagenet-s"
+    imagenet_s_folder(target)
+    assert open_set("imagenet-s", settings).whole == 12419
+    shelf = LocalShelf("imagenet1k", settings)
+    assert shelf.find("natural-masked").name == "imagenet-s"
+
+
+def test_what_is_wrong_with_imagenet_s_is_said(tmp_path: Path, settings: Settings) -> None:
+    folder = imagenet_s_folder(tmp_path / "s")
+    root, wnid = folder / "ImageNetS919", WNIDS[0]
+    mask = root / "validation-segmentation" / wnid / "ILSVRC2012_val_00000000.png"
+    stimuli = opened("mine", folder, settings)
+    imagenet_s_mask(mask, np.full((12, 16), 930))
+    with pytest.raises(StimuliError, match=r"class 930; ImageNet-S 919 has 1 to 919"):
+        stimuli.mask(0)
+    save(mask, np.zeros((12, 16), np.uint8))
+    with pytest.raises(StimuliError, match="a grey image"):
+        stimuli.mask(0)
+    imagenet_s_mask(mask, np.zeros((13, 16), np.int64))
+    with pytest.raises(StimuliError, match=r"16 x 13 pixels.*16 x 12"):
+        stimuli.mask(0)
+    mask.unlink()
+    with pytest.raises(StimuliError, match=r"no such mask.*ILSVRC2012_val_00000000"):
+        open_set("mine", settings)
+    shutil.rmtree(root / "validation" / wnid)
+    save(root / "validation" / "n04356056" / "a.JPEG", photo(1))  # merged: no class of its own
+    with pytest.raises(StimuliError, match="no class of ImageNet-S 919"):
+        open_set("mine", settings)
+    imagenet_s_folder(folder, 50)
+    with pytest.raises(StimuliError, match=r"several editions \(ImageNetS50, ImageNetS919\)"):
+        open_set("mine", settings)
+
+
+# Boxes.
+
+
+def test_boxes_of_the_class_make_the_mask(tmp_path: Path, settings: Settings) -> None:
+    folder = boxes_folder(tmp_path / "boxes")
+    two = loc_xml(WNIDS[1], [(1, 1, 2, 3), (15, 10, 16, 12)], others=[(WNIDS[0], (4, 4, 9, 9))])
+    write(folder / "Annotations" / "val" / "ILSVRC2012_val_00000001.xml", two)
+    stimuli = opened("mine", folder, settings)
+    assert stimuli.space == "imagenet1k" and stimuli.ignored is None
+    # Counted from 1, the last pixel included: columns 3 to 8 are 2:8 here.
+    assert np.array_equal(stimuli.mask(0), box(1, 5, 2, 8))
+    assert np.array_equal(stimuli.mask(1), box(0, 3, 0, 2) | box(9, 12, 14, 16))
+
+
+def test_boxes_are_scaled_and_cut_to_the_image(tmp_path: Path, settings: Settings) -> None:
+    folder = boxes_folder(tmp_path / "boxes")
+    markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
+    stimuli = opened("mine", folder, settings)
+    write(markup, loc_xml(WNIDS[0], [(9, 5, 32, 12)], size=(64, 48)))  # four times the image
+    assert np.array_equal(stimuli.mask(0), box(1, 3, 2, 8))
+    write(markup, loc_xml(WNIDS[0], [(0, -3, 400, 4)]))
+    assert np.array_equal(stimuli.mask(0), box(0, 4, 0, 16))
+    write(markup, loc_xml(WNIDS[0], [(3, 2, 8, 5)], size=(0, 0)))  # says no size
+    assert np.array_equal(stimuli.mask(0), box(1, 5, 2, 8))
+    write(markup, loc_xml(WNIDS[2], [(3, 2, 8, 5)]))  # no box of the class
+    assert not stimuli.mask(0).any()
+    write(markup, loc_xml(WNIDS[0], [(20, 20, 30, 30)]))  # outside
+    assert not stimuli.mask(0).any()
+
+
+def test_boxes_as_packed_take_the_class_from_the_file(tmp_path: Path, settings: Settings) -> None:
+    root = tmp_path / "ILSVRC"
+    for i, wnid in enumerate(WNIDS):
+        name = f"ILSVRC2012_val_{i:08d}"
+        save(root / "Data" / "CLS-LOC" / "val" / f"{name}.JPEG", photo(i))
+        write(
+            root / "Annotations" / "CLS-LOC" / "val" / f"{name}.xml", loc_xml(wnid, [(3, 2, 8, 5)])
+        )
+    save(root / "Data" / "CLS-LOC" / "val" / "unboxed.JPEG", photo(9))
+    save(root / "Data" / "CLS-LOC" / "train" / WNIDS[0] / "other.JPEG", photo(9))
+    both = loc_xml(WNIDS[0], [(1, 1, 2, 2)], others=[(WNIDS[1], (4, 4, 9, 9))])
+    save(root / "Data" / "CLS-LOC" / "val" / "both.JPEG", photo(8))
+    write(root / "Annotations" / "CLS-LOC" / "val" / "both.xml", both)
+    told: list[str] = []
+    add("mine", tmp_path, settings, report=told.append)
+    stimuli = open_set("mine", settings)
+    assert stimuli.labels["category"].tolist() == list(WNIDS)
+    assert np.array_equal(stimuli.mask(2), box(1, 5, 2, 8))
+    assert told == [
+        "left out: 1 images (boxes of several classes, and no class folder)",
+        "left out: 1 images (no boxes)",
+    ]
+    assert [line for line in verify("mine", settings).lines if line.startswith("left out")] == told
+
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]>
+<annotation><object><name>&y;</name></object></annotation>"""
+OUTSIDE = """<!DOCTYPE a [<!ENTITY f SYSTEM "file:///etc/passwd">]><annotation>&f;</annotation>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "has a DOCTYPE"),
+        (OUTSIDE, "has a DOCTYPE"),
+        (BOMB.encode("utf-16"), "has a DOCTYPE"),
+        ("<annotation>&unknown;</annotation>", "not valid XML"),
+        ("<annotation><object>", "not valid XML"),
+        ("", "not valid XML"),
+        ("<a>" + " " * 1_000_001 + "</a>", "bytes; expected at most 1000000"),
+    ],
+)
+def test_markup_is_not_trusted(text: str | bytes, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.xml", text)
+    with pytest.raises(StimuliError, match=message) as error:
+        read_markup(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_markup_without_numbers_or_ids_is_named(tmp_path: Path, settings: Settings) -> None:
+    folder = boxes_folder(tmp_path / "boxes")
+    markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
+    stimuli = opened("mine", folder, settings)
+    write(markup, loc_xml(WNIDS[0], [("a", 2, 8, 5)]))
+    with pytest.raises(StimuliError, match=r"00000000\.xml: a box without numbers"):
+        stimuli.mask(0)
+    save(folder / "flat" / "x.JPEG", photo(1))
+    write(folder / "Annotations" / "x.xml", loc_xml("fish", [(1, 1, 2, 2)]))
+    with pytest.raises(StimuliError, match=r"x\.xml: 'fish' is not a WordNet id"):
+        open_set("mine", settings)
