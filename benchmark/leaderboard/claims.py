@@ -1,8 +1,8 @@
 """Does training against one distortion help against another? Read from a transfer matrix, with intervals.
 
 Of a row trained on T, tested on C: its gain on C over a row without any distortion in its training, as a share of
-what it gained on T itself. Most of the gain carries over (share above one half): "transfers"; less: "does not
-transfer"; the interval of the share includes one half: "not told".
+what training on C itself gains there (where no row did: of what the row gained on T). More than one half of it:
+"transfers"; less: "does not transfer"; the interval of the share includes one half: "not told".
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Claim:
 
     trained: title of the row; own_titles: the columns that it was trained on; own: their mean accuracy; test: title of
     the column; other: accuracy there; against: what it is held against, a row's title or "chance"; base: that row's
-    accuracy on `test`; gain: other - base; gain_own: the same on its own columns; share: gain / gain_own (None:
-    `reason` says why); paired: whether gain is over the same images; verdict: in words.
+    accuracy on `test`; gain: other - base; paired: whether over the same images; most: what there was to gain, by the
+    row `by` that trained on `test` ("": no row did, the row's own gain on what it trained on); share: gain / most
+    (None: `reason` says why); verdict: in words.
     """
 
     trained: str
@@ -50,9 +51,10 @@ class Claim:
     against: str
     base: Interval
     gain: Interval
-    gain_own: Interval
-    share: Interval | None
     paired: bool
+    most: Interval
+    by: str
+    share: Interval | None
     verdict: str
     reason: str = ""
 
@@ -105,35 +107,49 @@ def named_claim(made: Matrix, trained: str, test: str) -> Claim | None:
 
 
 def _claim(made: Matrix, row: Trained, column: Condition) -> Claim | None:
-    other = made.cell(row, column)
-    mine = [c for c in made.columns if made.cell(row, c).seen and _bounds(made.cell(row, c))]
-    alike = [c for c in mine if family_of(c.degradation) == family_of(column.degradation)]
-    own = alike or mine
-    bounds = _bounds(other)
-    if other.seen or bounds is None or not own:
+    cell = made.cell(row, column)
+    other, own = _bounds(cell), _own(made, row, column)
+    if cell.seen or other is None or not own:
         return None
     base = _baseline(made, row, (column, *own))
-    before, before_own = (_mean(made, base, columns) for columns in ((column,), own))
-    after_own = _mean(made, row, own)
-    gain_own = _apart(after_own, before_own)
+    before = _mean(made, base, (column,))
     paired = base is not None and _common(row, base, column) is not None
-    gain = _gain(row, base, column) if base and paired else _apart(bounds, before)
-    share = _share(gain, gain_own)
+    gain = _gain(row, base, column) if base and paired else _apart(other, before)
+    expert = _expert(made, column)
+    if expert is not None:
+        most = _apart(_mean(made, expert, (column,)), before)
+    else:
+        most = _apart(_mean(made, row, own), _mean(made, base, own))
+    share = _share(gain, most)
     return Claim(
         row.title,
         tuple(c.title for c in own),
-        after_own,
+        _mean(made, row, own),
         column.title,
-        bounds,
+        other,
         base.title if base else "chance",
         before,
         gain,
-        gain_own,
-        share,
         paired,
+        most,
+        expert.title if expert else "",
+        share,
         _verdict(share),
-        "" if share else "nothing gained on its own distortion that the interval tells from zero",
+        "" if share else "training on it gains nothing there that its interval tells from zero",
     )
+
+
+def _own(made: Matrix, row: Trained, column: Condition) -> list[Condition]:
+    """The columns that a row was trained on; those of the tested column's family where there are such."""
+    mine = [c for c in made.columns if made.cell(row, c).seen and _bounds(made.cell(row, c))]
+    family = family_of(column.degradation)
+    return [c for c in mine if family_of(c.degradation) == family] or mine
+
+
+def _expert(made: Matrix, column: Condition) -> Trained | None:
+    """The row that trained on the column and on least else."""
+    rows = [row for row in made.rows if (cell := made.cell(row, column)).seen and _bounds(cell)]
+    return min(rows, key=lambda row: len(row.training), default=None)
 
 
 def _baseline(made: Matrix, row: Trained, columns: Sequence[Condition]) -> Trained | None:
@@ -207,12 +223,12 @@ def _by_image(row: Trained, column: Condition) -> dict[tuple[str, str], float]:
     return {key: float(np.mean(right)) for key, right in found.items()}
 
 
-def _share(gain: Interval, own: Interval) -> Interval | None:
-    """gain / own, between the ratios of their outermost bounds; None where own may be zero."""
-    if own.low <= 0:
+def _share(gain: Interval, most: Interval) -> Interval | None:
+    """gain / most, between the ratios of their outermost bounds; None where `most` may be zero."""
+    if most.low <= 0:
         return None
-    ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (own.low, own.high)]
-    return Interval(gain.value / own.value, min(ratios), max(ratios))
+    ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (most.low, most.high)]
+    return Interval(gain.value / most.value, min(ratios), max(ratios))
 
 
 def _verdict(share: Interval | None) -> str:

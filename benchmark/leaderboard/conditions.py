@@ -26,6 +26,7 @@ PAPER = (
 )
 TITLES = {"colour/cr": "colour", "colour/bw": "grey"}
 CLEAN = ("", "clean")
+LISTS = ("human", "imagenet-c")
 WAYS = ("default", "levels", "mean", "half")
 #: Space whose degradations share names, not sizes, with those of the paper.
 SMALL = "world16"
@@ -42,7 +43,7 @@ class Condition:
     def title(self) -> str:
         """In words: "grey", "uniform-noise 0.35", "gaussian_noise (5 levels)"."""
         if not self.degradation:
-            return "undistorted"
+            return "clean"
         if len(self.conditions) > 1:
             return f"{self.degradation} ({len(self.conditions)} levels)"
         return TITLES.get(self.conditions[0], self.conditions[0].replace("/", " "))
@@ -66,7 +67,7 @@ def degradation_of(condition: str) -> str:
 
 def family_of(degradation: str) -> str:
     """What the published lists group it with ("noise"); "" where they do not know it."""
-    for name in ("human", "imagenet-c"):
+    for name in LISTS:
         entry = own_list(name).get(degradation)
         if entry is not None:
             return entry.family
@@ -83,19 +84,37 @@ def find_column(columns: Sequence[Condition], name: str) -> Condition:
 
 
 def _present(pool: Pool) -> dict[str, list[str]]:
-    """Degradation -> its conditions, in the order of the published lists, then by name."""
+    """Degradation -> its conditions, in the order of the paper, then of the published lists, then by name."""
     names = {c for one in pool.answered for c in np.unique(one.trials["condition"]).tolist()}
-    order = dict.fromkeys((*PAPER, *_listed()))
-    known = {condition: at for at, condition in enumerate(order)}
+    listed = [
+        (entry, level)
+        for name in LISTS
+        for entry in own_list(name).values()
+        for level in entry.levels
+    ]
+    levels = _places(spelled(entry.condition(level)) for entry, level in listed)
+    kinds = _places(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed)))
+
+    def key(condition: str) -> tuple[int, str, int, float, str]:
+        kind, level = degradation_of(condition), condition.rpartition("/")[2]
+        known = levels.get(condition, len(levels))
+        return kinds.get(kind, len(kinds)), kind, known, _number(level), condition
+
     found: dict[str, list[str]] = {}
-    for name in sorted(names, key=lambda c: (c not in CLEAN, known.get(c, len(known)), c)):
+    for name in sorted(names, key=key):
         found.setdefault(degradation_of(name), []).append(name)
     return found
 
 
-def _listed() -> list[str]:
-    entries = [e for name in ("human", "imagenet-c") for e in own_list(name).values()]
-    return [spelled(entry.condition(level)) for entry in entries for level in entry.levels]
+def _places(names: Iterable[str]) -> dict[str, int]:
+    return {name: at for at, name in enumerate(dict.fromkeys(names))}
+
+
+def _number(level: str) -> float:
+    try:
+        return float(level)
+    except ValueError:
+        return 0.0
 
 
 def _columns(way: str, pool: Pool, present: Mapping[str, list[str]]) -> Iterable[Condition]:

@@ -53,19 +53,26 @@ def notes(made: Matrix, claims: Sequence[Claim]) -> list[str]:
         lines.append("Rows below the recipes: observers whose cards state none, by name.")
     if claims:
         lines.append(
-            f"Share: gain over the row without distortions, of the gain on its own; above {MOST:g} it transfers."
+            "Share: gain over the row without distortions, of what training on the tested condition itself gains "
+            f"(without such a row: of the gain on its own); above {MOST:g} it transfers."
         )
     return [*lines, *map(claim_text, claims)]
 
 
 def claim_text(claim: Claim) -> str:
     """A claim in one line."""
-    own = f"{_told(claim.own)} on {' and '.join(claim.own_titles)}"
+    own = f"{_told(claim.own)} on {_own(claim)}"
     how = "same images" if claim.paired else "other images"
     gain = f"{claim.against} {_told(claim.base)}, difference {_told(claim.gain)}"
     gain += f", {how}" if claim.against != "chance" else ""
     share = f"share {_told(claim.share, 2)}" if claim.share else claim.reason
-    return f"{claim.trained}: {own}; {_told(claim.other)} on {claim.test} ({gain}); {share}: {claim.verdict}"
+    other = f"{_told(claim.other)} on {claim.test} ({gain})"
+    return f"{claim.trained}: {own}; {other}; {share}: {claim.verdict}"
+
+
+def _own(claim: Claim) -> str:
+    titles = claim.own_titles
+    return " and ".join(titles) if len(titles) < 3 else f"{titles[0]} and {len(titles) - 1} more"
 
 
 def export_transfer(told: Sequence[Told], form: str) -> str:
@@ -93,7 +100,10 @@ def _table(made: Matrix, shown: range) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("trained on", width=NAME_WIDTH - GAP, overflow="fold")
     for at in shown:
-        head = [*wrap(printable(made.columns[at].title), CELL_WIDTH), _sizes(made, at)]
+        head = [
+            *wrap(printable(made.columns[at].title).replace("_", " "), CELL_WIDTH),
+            _sizes(made, at),
+        ]
         table.add_column(Text("\n".join(head)), justify="right", width=CELL_WIDTH)
     for row in made.rows:
         cells = [Text(_stacked(row.cells[at])) for at in shown]

@@ -87,7 +87,8 @@ def test_the_claim_of_the_paper(published):
     assert claim.against == "colour"
     assert claim.paired
     assert claim.gain.value == pytest.approx(0.04)
-    assert claim.share.value == pytest.approx(0.04 / (0.794 - 0.061))
+    assert claim.by == UNIFORM  # what training on uniform noise gains is what there was to gain
+    assert claim.share.value == pytest.approx(0.04 / (0.803 - 0.062))
     assert claim.verdict == "does not transfer"
     (back,) = api.transfer(db=published, claims=[(UNIFORM, "salt-and-pepper/0.20")])[0][1]
     assert (back.own.value, back.other.value, back.verdict) == (
@@ -261,14 +262,14 @@ def test_columns():
     )  # fmt: skip
     both = pool(people, net)
     assert titles(choose(both, ["default"])) == [
-        "undistorted", "contrast c05", "uniform-noise (1 levels)".replace(" (1 levels)", " 0.1"),
+        "clean", "contrast c05", "uniform-noise 0.1",
         "eidolonI 8-10-10", "gaussian_noise (3 levels)",
     ]  # fmt: skip
     assert titles(choose(both, ["half"])) == ["contrast c01", "eidolonI 8-10-10"]
     assert "contrast (2 levels)" in titles(choose(both, ["mean"]))
     assert len(choose(both, ["levels"])) == 12
     assert titles(choose(both, ["contrast/*", "gaussian_noise/2", "contrast/c05"])) == [
-        "contrast c05", "contrast c100", "contrast c01", "gaussian_noise 2",
+        "contrast c100", "contrast c05", "contrast c01", "gaussian_noise 2",
     ]  # fmt: skip
     with pytest.raises(UnknownName, match="gausian_noise"):
         choose(both, ["gausian_noise/2"])
@@ -319,9 +320,32 @@ def test_verdicts():
     assert claim_of(0.8, 0.45).verdict == "not told"
     nothing = claim_of(0.1, 0.5)
     assert (nothing.share, nothing.verdict) == (None, "not told")
-    assert "nothing gained" in claim_text(nothing)
+    assert "gains nothing" in claim_text(nothing)
     worse = claim_of(0.8, 0.02)
     assert worse.share.value < 0 and worse.verdict == "does not transfer"
+
+
+def test_what_there_was_to_gain_is_what_the_expert_gains():
+    """Full transfer stays full transfer where the tested noise is the easier one."""
+    plain = answered("plain", {"uniform-noise/0.35": 0.6, "salt-and-pepper/0.2": 0.1}, ["standard"])
+    hard = answered(
+        "hard",
+        {"uniform-noise/0.35": 0.9, "salt-and-pepper/0.2": 0.9},
+        [SANDP],
+        seen=("salt-and-pepper/0.2",),
+    )
+    easy = answered(
+        "easy",
+        {"uniform-noise/0.35": 0.9, "salt-and-pepper/0.2": 0.2},
+        [UNIFORM],
+        seen=("uniform-noise/0.35",),
+    )
+    told = {claim.trained: claim for claim in noise_claims(matrix(pool(plain, hard, easy)))}
+    assert (told[SANDP].share.value, told[SANDP].by) == (pytest.approx(1.0), UNIFORM)
+    assert told[SANDP].verdict == "transfers"
+    assert told[UNIFORM].share.value == pytest.approx(0.1 / 0.8)
+    alone = noise_claims(matrix(pool(plain, hard)))[0]
+    assert (alone.share.value, alone.by) == (pytest.approx(0.3 / 0.8), "")
 
 
 def test_a_difference_is_paired_on_the_same_images_only():
