@@ -170,6 +170,7 @@ def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
 @pytest.mark.parametrize("width", [80, 140])
 def test_comparisons_show_numbers_and_verdicts(width):
     first = Comparison("bias", "", 0.22, 0.81, -0.59, -0.62, -0.54, 1e-5, n=320, method="M1")
+    first = replace(first, only_a=2)
     second = Comparison("edges", "", 0.4, 0.45, -0.05, -0.1, 0.01, 0.3, n=160, method="M2")
     none = Comparison(
         "error", reason="no trial in common", verdict="not compared: no trial in common"
@@ -179,15 +180,24 @@ def test_comparisons_show_numbers_and_verdicts(width):
     flat = " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= width
     assert "a: AlexNet b: net" in flat
-    assert "shape bias 0.2200 0.8100 -0.5900 [-0.620, -0.540] <0.0001 320" in flat
-    assert "0.3000 160" in flat
-    assert "b is higher" in flat
-    assert "not separable at n=160" in flat
-    assert "no trial in common" in flat
+    assert "shape bias 0.2200 0.8100 -0.5900 [-0.620, -0.540] <0.0001 320 b *1 edges" in flat
+    assert "0.3000 160 *2 error" in flat
+    assert "*1 2 trials are not common *2 not separable at n=160" in flat
+    assert "*3 not compared: no trial in common" in flat
     assert "Method: M1 Method: M2" in flat
     assert "(Holm)" in flat
     raw = text(render_comparison([first], "a", "b", width), width)
     assert "Holm" not in raw
+
+
+def test_a_comparison_of_many_metrics_keeps_a_line_each_on_80_columns():
+    rows = [
+        Comparison(f"metric {i}", "", 0.22, -0.81, -0.5912, -0.625, -0.544, 1e-5, n=48, method="M")
+        for i in range(9)
+    ]
+    titles = {row.metric: f"bias, plain ground {i}" for i, row in enumerate(rows)}
+    lines = text(render_comparison(adjust(rows), "x", "y", 80, titles), 80).splitlines()
+    assert sum(line.endswith(" b") and line.startswith("bias, plain ground") for line in lines) == 9
 
 
 def test_numbers_in_words():
