@@ -1,0 +1,277 @@
+"""VOC and COCO: which images count, what their masks are, what is said of broken files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from masked_fixtures import box, coco_folder, photo, rectangle, save, voc_folder, write
+
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.fetch import add
+from benchmark.stimuli.items import LeftOut
+from benchmark.stimuli.masked.main_object import main_object
+from benchmark.stimuli.names import GEIRHOS16
+from benchmark.stimuli.sets import open_set
+from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.verifying import verify
+
+RIVAL = "left out: 1 images (a second category is more than half as large as the largest)"
+OTHER = "left out: 1 images (the largest object is of none of the 16 categories)"
+NOTHING = "left out: 1 images (no object)"
+
+
+def test_the_main_object() -> None:
+    assert main_object({"dog": 10.0}) == "dog"
+    assert main_object({"dog": 10.0, "person": 5.0}) == "dog"
+    assert main_object({"dog": 10.0, "person": 5.1}) == LeftOut(RIVAL[20:-1])
+    assert main_object({"dog": 10.0, "cat": 10.0}) == LeftOut(RIVAL[20:-1])
+    assert main_object({"dog": 4.0, "person": 10.0}) == LeftOut(OTHER[20:-1])
+    assert main_object({}) == main_object({"dog": 0.0}) == LeftOut("no object")
+
+
+@given(
+    st.dictionaries(st.sampled_from([*GEIRHOS16, "person", "sofa"]), st.floats(0.1, 1e6)),
+    st.floats(0.1, 10),
+    st.randoms(),
+)
+def test_the_main_object_depends_on_neither_order_nor_scale(areas, scale, random) -> None:
+    items = list(areas.items())
+    random.shuffle(items)
+    scaled = main_object({name: area * scale for name, area in items})
+    found = main_object(areas)
+    sizes = sorted(areas.values(), reverse=True)
+    if len(sizes) < 2 or abs(sizes[1] / sizes[0] - 0.5) > 1e-9:  # not on the border
+        assert scaled == found
+    if isinstance(found, str):
+        assert found in GEIRHOS16 and areas[found] == max(areas.values())
+
+
+# VOC. Values: 1 aeroplane, 3 bird, 8 cat, 12 dog, 15 person, 255 void.
+
+
+def scene(*drawn: tuple[np.ndarray, int]) -> np.ndarray:
+    values = np.zeros((12, 16), dtype=np.uint8)
+    for flags, value in drawn:
+        values[flags] = value
+    return values
+
+
+def voc(folder: Path) -> Path:
+    void = box(1, 7, 2, 10) & ~box(2, 6, 3, 9)
+    return voc_folder(
+        folder,
+        {
+            "2007_000033": scene((void, 255), (box(2, 6, 3, 9), 1)),
+            "2007_000042": scene((box(0, 8, 0, 8), 12), (box(9, 12, 0, 8), 15)),
+            "2007_000061": scene((box(0, 4, 0, 8), 12), (box(5, 9, 0, 8), 8)),
+            "2007_000123": scene((box(0, 4, 0, 8), 15), (box(5, 7, 0, 2), 8)),
+            "2007_000129": scene((box(0, 4, 0, 8), 255)),
+            "2009_000001": scene((box(0, 4, 0, 8), 3), (box(6, 12, 0, 8), 3)),
+        },
+    )
+
+
+def test_voc_images_of_one_main_object(tmp_path: Path, settings: Settings) -> None:
+    told: list[str] = []
+    entry = add("mine", voc(tmp_path), settings, report=told.append)
+    assert (entry.layout, entry.space, entry.role) == ("voc", "geirhos16", "natural-masked")
+    assert told == [RIVAL, NOTHING, OTHER]
+    stimuli = open_set("mine", settings)
+    assert stimuli.ids == ("2007_000033.jpg", "2009_000001.jpg", "2007_000042.jpg")
+    assert stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
+    assert np.array_equal(stimuli.mask(0), box(2, 6, 3, 9))
+    assert np.array_equal(stimuli.ignored(0), box(1, 7, 2, 10) & ~box(2, 6, 3, 9))
+    assert np.array_equal(stimuli.mask(1), box(0, 4, 0, 8) | box(6, 12, 0, 8))  # both birds
+    assert np.array_equal(stimuli.mask(2), box(0, 8, 0, 8))  # the person is background
+    assert not stimuli.ignored(2).any()
+    checked = verify("mine", settings)
+    assert checked.ok and [line for line in checked.lines if line.startswith("left")] == told
+
+
+def test_voc_reads_the_longest_list_and_says_what_is_absent(
+    tmp_path: Path, settings: Settings
+) -> None:
+    root = voc(tmp_path) / "VOCdevkit" / "VOC2012"
+    lists = root / "ImageSets" / "Segmentation"
+    write(lists / "val.txt", "2007_000033\n")
+    add("mine", root, settings)
+    assert len(open_set("mine", settings)) == 1
+    write(lists / "trainval.txt", "2007_000033\n2009_000001\n")
+    assert len(open_set("mine", settings)) == 2
+    (root / "JPEGImages" / "2009_000001.jpg").unlink()
+    part = open_set("mine", settings)
+    assert len(part) == 1 and part.whole == 2
+    write(lists / "trainval.txt", "2007_000033\n2009_000009\n")
+    with pytest.raises(StimuliError, match=r"2009_000009\.png: there is no such class image"):
+        open_set("mine", settings)
+    for place in lists.iterdir():
+        place.unlink()
+    assert len(open_set("mine", settings)) == 2
+
+
+def test_what_is_wrong_with_voc_is_said(tmp_path: Path, settings: Settings) -> None:
+    root = voc(tmp_path) / "VOCdevkit" / "VOC2012"
+    add("mine", tmp_path, settings)
+    path = root / "SegmentationClass" / "2007_000033.png"
+    save(path, scene((box(0, 4, 0, 8), 21)), "P")
+    with pytest.raises(StimuliError, match=r"000033\.png: the value 21 is no class"):
+        open_set("mine", settings)
+    save(path, photo(1))
+    with pytest.raises(StimuliError, match=r"000033\.png: a colour image"):
+        open_set("mine", settings)
+    save(path, np.ones((5, 5), np.uint8), "P")
+    with pytest.raises(StimuliError, match=r"5 x 5 pixels.*16 x 12"):
+        open_set("mine", settings).mask(0)
+    (tmp_path / "VOCdevkit" / "VOC2007" / "JPEGImages").mkdir(parents=True)
+    with pytest.raises(StimuliError, match=r"several editions \(VOC2007, VOC2012\)"):
+        open_set("mine", settings)
+
+
+# COCO. Categories: 1 person, 5 airplane, 16 bird, 17 cat, 18 dog.
+
+
+def runs(flags: np.ndarray) -> dict:
+    flat = flags.ravel(order="F")
+    ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    lengths = np.diff([0, *ends, len(flat)]).tolist()
+    counts = [0, *lengths] if flat[0] else lengths
+    return {"size": list(flags.shape), "counts": counts}
+
+
+def thing(category: int, *outlines: list[float], crowd: dict | None = None) -> dict:
+    if crowd is not None:
+        return {"category_id": category, "segmentation": crowd, "iscrowd": 1}
+    return {"category_id": category, "segmentation": [list(one) for one in outlines]}
+
+
+def coco(folder: Path) -> Path:
+    birds = thing(16, crowd=runs(box(0, 4, 0, 8)))
+    return coco_folder(
+        folder,
+        [
+            ("000000000139.jpg", [thing(18, rectangle(2, 1, 9, 7)), thing(1, rectangle(0, 8, 4, 12))]),
+            ("000000000285.jpg", [thing(17, rectangle(0, 0, 4, 4)), thing(18, rectangle(5, 5, 9, 9))]),
+            ("000000000632.jpg", [thing(1, rectangle(0, 0, 9, 9)), thing(18, rectangle(10, 0, 12, 2))]),
+            ("000000000724.jpg", []),
+            ("000000000776.jpg", [birds, thing(16, rectangle(6, 2, 12, 8))]),
+            ("000000000785.jpg", [thing(5, rectangle(0, 0, 3, 3), rectangle(8, 8, 12, 12))]),
+        ],
+    )  # fmt: skip
+
+
+def test_coco_images_of_one_main_object(tmp_path: Path, settings: Settings) -> None:
+    told: list[str] = []
+    entry = add("mine", coco(tmp_path), settings, report=told.append)
+    assert (entry.layout, entry.space, entry.role) == ("coco", "geirhos16", "natural-masked")
+    assert told == [RIVAL, NOTHING, OTHER]
+    stimuli = open_set("mine", settings)
+    assert stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
+    plane, birds, dog = range(3)
+    assert np.array_equal(stimuli.mask(plane), box(0, 3, 0, 3) | box(8, 12, 8, 12))
+    assert not stimuli.ignored(plane).any()
+    assert np.array_equal(stimuli.mask(birds), box(2, 8, 6, 12))
+    assert np.array_equal(stimuli.ignored(birds), box(0, 4, 0, 8) & ~box(2, 8, 6, 12))
+    assert np.array_equal(stimuli.mask(dog), box(1, 7, 2, 9))
+    for i in range(3):
+        assert not (stimuli.mask(i) & stimuli.ignored(i)).any()
+
+
+def test_coco_counts_images_that_are_not_here_and_follows_the_outlines(
+    tmp_path: Path, settings: Settings
+) -> None:
+    folder = coco(tmp_path)
+    add("coco-objects", folder, settings)
+    before = open_set("coco-objects", settings)
+    assert before.origin == "catalogue" and before.whole == len(before) == 3
+    (folder / "val2017").rename(folder / "images")  # another place where images may lie
+    assert open_set("coco-objects", settings).digest == before.digest
+    (folder / "images" / "000000000139.jpg").unlink()
+    part = open_set("coco-objects", settings)
+    assert len(part) == 2 and part.whole == 3
+    table = folder / "annotations" / "instances_val2017.json"
+    rows = json.loads(table.read_text())
+    plane = next(row for row in rows["annotations"] if row["category_id"] == 5)
+    plane["segmentation"][0][0] = 1
+    table.write_text(json.dumps(rows))
+    after = open_set("coco-objects", settings)
+    assert [a == b for a, b in zip(part.items, after.items, strict=True)] == [False, True]
+
+
+def test_catalogue_order_decides_which_set_plays_the_role(
+    tmp_path: Path, settings: Settings
+) -> None:
+    add("voc-objects", voc(tmp_path / "voc"), settings)
+    assert LocalShelf("geirhos16", settings).find("natural-masked").name == "voc-objects"
+    add("coco-objects", coco(tmp_path / "coco"), settings)
+    assert LocalShelf("geirhos16", settings).find("natural-masked").name == "coco-objects"
+
+
+def spoiled(table: dict, change: str) -> object:
+    first, image = table["annotations"][0], table["images"][0]
+    if change == "list":
+        return [table]
+    if change == "no categories":
+        del table["categories"]
+    if change == "unknown category":
+        first["category_id"] = 77
+    if change == "no outline":
+        del first["segmentation"]
+    if change == "two corners":
+        first["segmentation"] = [[1, 2, 3, 4]]
+    if change == "no height":
+        del image["height"]
+    if change == "a path":
+        image["file_name"] = "../../etc/passwd"
+    return table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("list", "expected a list 'images'"),
+        ("no categories", "expected a list 'categories'"),
+        ("unknown category", "annotation 0 needs 'image_id' and a known 'category_id'"),
+        ("no outline", "annotation 0 has no 'segmentation'"),
+        ("two corners", "image 7: a polygon needs x and y of three corners"),
+        ("no height", r"000000000139\.jpg has no 'height' and 'width'"),
+        ("a path", "'file_name' is '../../etc/passwd'"),
+    ],
+)
+def test_what_is_wrong_with_coco_is_said(
+    change: str, message: str, tmp_path: Path, settings: Settings
+) -> None:
+    table = coco(tmp_path) / "annotations" / "instances_val2017.json"
+    table.write_text(json.dumps(spoiled(json.loads(table.read_text()), change)))
+    with pytest.raises(StimuliError, match=message) as error:
+        add("mine", tmp_path, settings)
+    assert str(table) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{", "", '{"images": [}', "[" * 100_000, "\xff"])
+def test_json_that_is_none_is_said(text: str, tmp_path: Path, settings: Settings) -> None:
+    table = coco(tmp_path) / "annotations" / "instances_val2017.json"
+    table.write_bytes(text.encode("latin-1"))
+    with pytest.raises(StimuliError, match="not valid JSON"):
+        add("mine", tmp_path, settings)
+
+
+def test_an_image_of_another_size_is_said(tmp_path: Path, settings: Settings) -> None:
+    folder = coco(tmp_path)
+    save(folder / "val2017" / "000000000785.jpg", photo(1, 10, 10))
+    add("mine", folder, settings)
+    stimuli = open_set("mine", settings)
+    with pytest.raises(StimuliError, match=r"000785\.jpg: stated as 16 x 12.*10 x 10"):
+        stimuli.mask(0)
+
+
+def test_one_file_of_annotations_is_chosen(tmp_path: Path, settings: Settings) -> None:
+    notes = coco(tmp_path) / "annotations"
+    write(notes / "instances_train2017.json", "{}")
+    add("mine", tmp_path, settings)  # val2017 it is
+    (notes / "instances_val2017.json").rename(notes / "instances_other.json")
+    with pytest.raises(StimuliError, match="several files of annotations"):
+        open_set("mine", settings)
