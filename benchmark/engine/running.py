@@ -226,23 +226,16 @@ class _Run:
         return True
 
     def _jobs(self, loaded: Loaded, task: Task) -> Iterator[Job]:
-        for block in task.plan.blocks:
-            key = observation_key(loaded.identity, block, task.suite, self.options.policy)
+        planned = zip(task.plan.blocks, self._observations(loaded, task), strict=True)
+        for block, observation in planned:
+            key = observation.key
             there = self.store.chunks(key)
             chunks = frozenset(range(chunk_count(block.stimuli))) - there
             if chunks and not self.store.complete(key):
                 if not there:
-                    self._put(loaded, task, key)
+                    self.store.put_stimuli(block.stimuli)
+                    self.store.put_observation(self.run, observation)
                 yield Job(loaded.resident, task.suite, task.space, block, key, chunks)
-
-    def _put(self, loaded: Loaded, task: Task, key: str) -> None:
-        for observation in self._observations(loaded, task):
-            if observation.key == key:
-                stimuli = next(
-                    b.stimuli for b in task.plan.blocks if b.stimuli.digest == observation.stimuli
-                )
-                self.store.put_stimuli(stimuli)
-                self.store.put_observation(self.run, observation)
 
     def _observations(self, loaded: Loaded, task: Task) -> list[Observation]:
         policy = self.options.policy

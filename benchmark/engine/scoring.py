@@ -141,30 +141,41 @@ class Scorer:
         self.store.put_scores(self.run, target, list(named.values()))
 
     def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
-        """Who an observer is compared with: people; in the built-in world, ideal observers. Never itself."""
+        """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
+        the built-in world ideal observers. Never itself.
+        """
         if self.suite.compare is None:
             return {}
-        if space == PUBLISHED_SPACE:
+        named = getattr(self.suite.config, "references", None)
+        if named is not None:
+            found = self._named_answers(sets, tuple(named))
+        elif space == PUBLISHED_SPACE:
             found = {n: one for n, one in self._imported_answers(sets).items() if one.human}
         else:
-            found = self._ideal_answers(sets)
+            ideal = [row.name for row in self.store.observers() if row.kind == "ideal"]
+            found = self._run_answers(sets, ideal)
         return {other: one for other, one in found.items() if other != name}
 
-    def _ideal_answers(self, sets: Sets) -> dict[str, Answers]:
+    def _named_answers(self, sets: Sets, names: tuple[str, ...]) -> dict[str, Answers]:
+        key = digest([sets, names])
+        if key not in self._answers:
+            self._answers[key] = self._run_answers(sets, names)
+        return self._answers[key]
+
+    def _run_answers(self, sets: Sets, names: Sequence[str]) -> dict[str, Answers]:
+        """What observers that were run answered of these sets: those that answered all of them."""
         wanted = set(sets.items())
         found: dict[str, Answers] = {}
-        for row in self.store.observers():
-            if row.kind == "ideal":
-                # Oldest first: of a set that it answered several times (another seed), the newest counts.
-                keys = {
-                    (o.role, o.stimuli): o.key
-                    for o in self.store.observations(observer=row.name, suite=self.suite.name)
-                    if (o.role, o.stimuli) in wanted and self.store.complete(o.key)
-                }
-                if len(keys) == len(wanted):
-                    found[row.name] = Answers(
-                        self.store.trials(tuple(keys.values())), tuple(keys.values())
-                    )
+        for name in names:
+            # Oldest first: what was answered several times (another seed) counts by its newest answers.
+            keys = {
+                (o.role, o.stimuli, o.condition): o.key
+                for o in self.store.observations(observer=name, suite=self.suite.name)
+                if (o.role, o.stimuli) in wanted and self.store.complete(o.key)
+            }
+            if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
+                trials = self.store.trials(tuple(keys.values()))
+                found[name] = Answers(trials, tuple(keys.values()))
         return found
 
     def _imported_answers(self, sets: Sets) -> dict[str, Answers]:

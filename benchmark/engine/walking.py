@@ -71,6 +71,14 @@ class Reporter(Protocol):
 
 
 @dataclass
+class _Decoded:
+    """A chunk's images, and their pixels once they are presented, where every network is shown the same."""
+
+    images: Images = field(default_factory=list)
+    pixels: torch.Tensor | None = None
+
+
+@dataclass
 class Walk:
     """One run's walk over blocks. `decoded` counts images, so that tests can see that sharing works."""
 
@@ -106,17 +114,17 @@ class Walk:
             jobs = [job for job in jobs if not self._over(job)]
             if not jobs:
                 break
-            images: Images = []
+            ready = _Decoded()
             if chunk in wanted and any(map(_sees_pixels, jobs)):
                 try:
-                    images = next(decoded)
+                    ready.images = next(decoded)
                 except Exception as error:  # noqa: BLE001 - the boundary of one set's images
                     _fail([job for job in jobs if _sees_pixels(job)], error)
-            self.decoded += len(images)
+            self.decoded += len(ready.images)
             for block_jobs in blocks:
-                self._show_chunk([job for job in block_jobs if chunk in job.chunks], chunk, images)
+                self._show_chunk([job for job in block_jobs if chunk in job.chunks], chunk, ready)
 
-    def _show_chunk(self, jobs: Sequence[Job], chunk: int, images: Images) -> None:
+    def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> None:
         index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
         shared: torch.Tensor | None = None
         rows: list[Chunk] = []
@@ -127,8 +135,8 @@ class Walk:
             try:
                 pixels = shared
                 if pixels is None and isinstance(resident.observer, Feed):
-                    pixels = self._pixels(block, resident.observer, index, images)
-                    shared = pixels if _alike(block, images) else None
+                    pixels = self._pixels(block, resident.observer, index, ready)
+                    shared = pixels if _alike(block, ready.images) else None
                 made = self._answer(same_observer, chunk, index, pixels)
             except Exception as error:  # noqa: BLE001 - the boundary of one observer's work
                 _fail(same_observer, error)
@@ -159,19 +167,28 @@ class Walk:
             job.fail(error)
 
     def _pixels(
-        self, block: Block, feed: Feed, index: NDArray[np.int64], images: Images
+        self, block: Block, feed: Feed, index: NDArray[np.int64], ready: _Decoded
     ) -> torch.Tensor:
         """The images of a chunk as a network is shown them, transformed."""
-        if block.presentation == "whole" and _alike(block, images):
+        transform = block.transform
+        if transform is None:
+            return self._presented(block, feed, ready)
+        pixels = self._presented(block, feed, ready).to(self.device)
+        seeds = seeds_of(block.stimuli, index, self.seed)
+        return transform.apply(pixels if transform.stored else unit(pixels), seeds)
+
+    def _presented(self, block: Block, feed: Feed, ready: _Decoded) -> torch.Tensor:
+        """Resized and cropped: once for all blocks of the chunk where it is alike for every network."""
+        if ready.pixels is not None:
+            return ready.pixels
+        images, alike = ready.images, _alike(block, ready.images)
+        if block.presentation == "whole" and alike:
             pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         else:
             pixels = feed.model.present(images, block.presentation)
-        transform = block.transform
-        if transform is None:
-            return pixels
-        pixels = pixels.to(self.device)
-        seeds = seeds_of(block.stimuli, index, self.seed)
-        return transform.apply(pixels if transform.stored else unit(pixels), seeds)
+        if alike:
+            ready.pixels = pixels = pixels.to(self.device)
+        return pixels
 
     def _answer(
         self,

@@ -1,5 +1,7 @@
 """Runs: what is shared, what is equal, what is resumed."""
 
+from dataclasses import dataclass
+
 import engine_toys as toys
 import numpy as np
 import pytest
@@ -15,6 +17,14 @@ from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.sets import seeds_of, subset
 from benchmark.store import open_store
 from registry.load import load_model
+from registry.model import LoadedModel
+
+
+@dataclass(frozen=True)
+class Named:
+    """A configuration that names whom its observers are compared with."""
+
+    references: tuple[str, ...]
 
 
 def plain_answers(card, stimuli, tmp_path, side=32):
@@ -310,6 +320,45 @@ def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboa
     leaderboard.run(cards, [suite])
     leaderboard.run(cards, [suite], seed=1)
     assert leaderboard.scores("net")["peers", "toys", ""] == 1.0
+
+
+def answered(_config, _trials, peers):
+    """How many trials each reference has."""
+    return [Score(name, float(len(trials)), role="toys") for name, trials in peers.items()]
+
+
+def test_a_configuration_names_its_references(leaderboard):
+    """Networks too; with all their conditions; never the observer itself, nor who was not run."""
+    stimuli = toys.make_stimuli(20)
+    darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
+    blocks = (Block(stimuli, role="toys"), Block(stimuli, "dark", darker, role="toys"))
+    config = Named(references=("net", "other", "never-run"))
+    suite = toy_suite(blocks, compare=answered, config=config)
+    leaderboard.run([network("net", "Readout"), network("other", "Normed"), ideal()], [suite])
+    scores = {name: leaderboard.scores(name) for name in ("net", "other", "reader")}
+    found = {name: {m for m, _, _ in values} - {"accuracy"} for name, values in scores.items()}
+    assert found == {"net": {"other"}, "other": {"net"}, "reader": {"net", "other"}}
+    assert scores["reader"]["net", "toys", ""] == 40
+
+
+def test_a_sweep_presents_each_chunk_once(leaderboard, monkeypatch):
+    """Resizing and cropping cost as much as a corruption: one batch serves all conditions and all networks."""
+    calls = []
+    present = LoadedModel.present
+    monkeypatch.setattr(LoadedModel, "present", lambda *args: calls.append(1) or present(*args))
+    stimuli = toys.make_stimuli(20)
+    darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
+    blocks = tuple(
+        Block(stimuli, name, change, "crop224", "toys")
+        for name, change in (("", None), ("dark", darker), ("again", darker), ("more", darker))
+    )
+    cards = [network("net", "Readout"), network("other", "Readout", seed=1)]
+    leaderboard.run(cards, [toy_suite(blocks)])
+    assert len(calls) == 1
+    trials = leaderboard.trials("net")
+    by = {c: trials["probability"][trials["condition"] == c] for c in ("", "dark", "again", "more")}
+    assert np.array_equal(by["dark"], by["again"]) and np.array_equal(by["dark"], by["more"])
+    assert not np.allclose(by[""], by["dark"])
 
 
 def test_two_names_of_one_network_are_both_scored_again(leaderboard):
