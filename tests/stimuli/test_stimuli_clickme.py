@@ -1,0 +1,282 @@
+"""Graded human maps: the folder, the npz files and the TFRecords; what is said of broken ones."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from masked_fixtures import (
+    WNIDS,
+    encoded,
+    example,
+    photo,
+    records,
+    save,
+    write,
+    write_labels,
+)
+
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.fetch import add
+from benchmark.stimuli.masked.records import bytes_at, records_of
+from benchmark.stimuli.sets import open_set, restrict
+from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.verifying import verify
+from registry.labels import label_space
+
+SIDE = 12
+LABELS = (1, 3, 11)
+
+
+def human(seed: int) -> np.ndarray:
+    return np.random.default_rng(100 + seed).random((SIDE, SIDE), dtype=np.float32)
+
+
+def folder_form(folder: Path) -> Path:
+    """images/, heatmaps/ as .npy, .png and float64 with a channel axis, labels.csv."""
+    rows = []
+    for i, wnid in enumerate(WNIDS):
+        save(folder / "images" / f"{i}.png", photo(i, SIDE, SIDE))
+        rows.append({"image": f"{i}.png", "category": wnid})
+    (folder / "heatmaps").mkdir()
+    np.save(folder / "heatmaps" / "0.npy", human(0))
+    save(folder / "heatmaps" / "1.png", (human(1) * 255).astype(np.uint8))
+    np.save(folder / "heatmaps" / "2.npy", human(2).astype(np.float64)[:, :, None])
+    write_labels(folder, rows)
+    return folder
+
+
+def npz_form(folder: Path) -> Path:
+    """clickme_val/0.npz ...: image, heatmap, clicks, label, as the lab's own conversion writes them."""
+    (folder / "clickme_val").mkdir(parents=True)
+    for i, label in enumerate(LABELS):
+        kept = {"image": photo(i, SIDE, SIDE).astype(np.float32), "heatmap": human(i)}
+        np.savez(folder / "clickme_val" / f"{i}.npz", clicks=30, label=label, **kept)
+    return folder
+
+
+def coded_records(folder: Path) -> Path:
+    """val/val-0.tfrecords with PNG in it (a JPEG would not keep the pixels)."""
+    payloads = [
+        example(
+            packed=i != 1,
+            image=encoded(photo(i, SIDE, SIDE)),
+            heatmap=encoded((human(i) * 255).astype(np.uint8)),
+            label=label,
+        )
+        for i, label in enumerate(LABELS)
+    ]
+    write(folder / "val" / "val-0.tfrecords", records(payloads[:2]))
+    write(folder / "val" / "val-1.tfrecords", records(payloads[2:]))
+    return folder
+
+
+def raw_records(folder: Path) -> Path:
+    """clickme_val.tfrecords: float32 values, and features that nobody reads."""
+    payloads = [
+        example(
+            click_count=30,
+            file_path=b"/somewhere/n01443537_1.JPEG",
+            heatmap=human(i).tobytes(),
+            image=photo(i, SIDE, SIDE).astype("<f4").tobytes(),
+            label=label,
+        )
+        for i, label in enumerate(LABELS)
+    ]
+    write(folder / "clickme_val.tfrecords", records(payloads))
+    return folder
+
+
+def coarse(values: np.ndarray) -> np.ndarray:
+    """A map that went through bytes."""
+    return (values * 255).astype(np.uint8).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "expected"),
+    [
+        (folder_form, ("0.png", "1.png", "2.png"), (human(0), coarse(human(1)), human(2))),
+        (
+            npz_form,
+            ("clickme_val/0.npz", "clickme_val/1.npz", "clickme_val/2.npz"),
+            (human(0), human(1), human(2)),
+        ),
+        (
+            coded_records,
+            (
+                "val/val-0.tfrecords/000000",
+                "val/val-0.tfrecords/000001",
+                "val/val-1.tfrecords/000000",
+            ),
+            (coarse(human(0)), coarse(human(1)), coarse(human(2))),
+        ),
+        (
+            raw_records,
+            tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)),
+            (human(0), human(1), human(2)),
+        ),
+    ],
+)
+def test_every_form_gives_images_labels_and_maps(
+    make, names, expected, tmp_path: Path, settings: Settings
+) -> None:
+    entry = add("mine", make(tmp_path / "maps"), settings)
+    assert (entry.layout, entry.space, entry.role) == ("clickme", "imagenet1k", "clickme")
+    stimuli = open_set("mine", settings)
+    assert stimuli.ids == names
+    assert stimuli.labels["category"].tolist() == list(WNIDS)
+    assert stimuli.mask is None and stimuli.ignored is None
+    copy = pickle.loads(pickle.dumps(stimuli))
+    for i in range(3):
+        assert np.array_equal(copy.decode(i), photo(i, SIDE, SIDE))
+        assert stimuli.decode(i).dtype == np.uint8
+        found = copy.importance(i)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected[i])
+    part = restrict(stimuli, names[1:])
+    np.testing.assert_array_equal(part.importance(0), expected[1])
+    assert len(set(stimuli.items)) == 3
+    assert verify("mine", settings).ok
+    shelf = LocalShelf("imagenet1k", settings, limit=2)
+    assert len(shelf.find("clickme")) == 2
+
+
+def test_digests_follow_the_maps(tmp_path: Path, settings: Settings) -> None:
+    folder = folder_form(tmp_path / "maps")
+    add("clickme", folder, settings)
+    before = open_set("clickme", settings)
+    assert before.origin == "catalogue"
+    np.save(folder / "heatmaps" / "2.npy", human(9))
+    after = open_set("clickme", settings)
+    assert [a == b for a, b in zip(before.items, after.items, strict=True)] == [True, True, False]
+
+
+def test_a_flat_map_is_kept_and_said(tmp_path: Path, settings: Settings) -> None:
+    folder = folder_form(tmp_path / "maps")
+    np.save(folder / "heatmaps" / "0.npy", np.zeros((SIDE, SIDE)))
+    add("mine", folder, settings)
+    assert not open_set("mine", settings).importance(0).any()
+    assert "of these 1 graded maps are flat: no score counts them" in verify("mine", settings).lines
+
+
+def bad(value: float) -> np.ndarray:
+    values = human(0)
+    values[3, 3] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (bad(float("nan")), "NaN, infinite or negative"),
+        (bad(float("inf")), "NaN, infinite or negative"),
+        (bad(-0.1), "NaN, infinite or negative"),
+        (np.ones((SIDE, SIDE + 1)), "13 x 12 pixels, but the image that it belongs to has 12 x 12"),
+        (np.full((SIDE, SIDE), "a"), "a map of <U1; expected numbers"),
+        (np.ones(SIDE), "12 pixels"),
+    ],
+)
+def test_maps_that_are_none_are_refused(
+    values: np.ndarray, message: str, tmp_path: Path, settings: Settings
+) -> None:
+    folder = folder_form(tmp_path / "maps")
+    np.save(folder / "heatmaps" / "0.npy", values)
+    add("mine", folder, settings)
+    with pytest.raises(StimuliError, match=message) as error:
+        open_set("mine", settings).importance(0)
+    assert "0.npy" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_nothing_in_a_file_of_numbers_is_run(tmp_path: Path, settings: Settings) -> None:
+    folder = folder_form(tmp_path / "maps")
+    np.save(folder / "heatmaps" / "0.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    add("mine", folder, settings)
+    with pytest.raises(StimuliError, match=r"0\.npy: not a whole NumPy file"):
+        open_set("mine", settings).importance(0)
+
+
+def test_missing_maps_and_unknown_labels_are_named(tmp_path: Path, settings: Settings) -> None:
+    folder = folder_form(tmp_path / "maps")
+    (folder / "heatmaps" / "2.npy").unlink()
+    with pytest.raises(StimuliError, match=r"2\.npy: there is no such map.*'2\.png'"):
+        add("mine", folder, settings)
+    other = npz_form(tmp_path / "npz")
+    np.savez(other / "clickme_val" / "1.npz", image=photo(0), heatmap=human(0), label=1000)
+    with pytest.raises(StimuliError, match=r"1\.npz: label 1000; expected"):
+        add("mine", other, settings)
+    np.savez(other / "clickme_val" / "1.npz", image=photo(0), heatmap=human(0))
+    with pytest.raises(StimuliError, match=r"1\.npz: not a whole NumPy file with 'label'"):
+        add("mine", other, settings)
+    write(other / "clickme_val" / "1.npz", b"PK\x03\x04 no")
+    with pytest.raises(StimuliError, match=r"1\.npz: not a whole NumPy file with 'label'"):
+        add("mine", other, settings)
+    third = tmp_path / "records"
+    write(third / "val-0.tfrecords", records([example(image=b"x", label=4)]))
+    with pytest.raises(StimuliError, match="record 0: no feature 'heatmap'"):
+        add("mine", third, settings)
+    write(third / "val-0.tfrecords", records([example(image=b"xyz", heatmap=b"x", label=4)]))
+    add("mine", third, settings)
+    with pytest.raises(StimuliError, match="record 0: 3 bytes that are neither"):
+        open_set("mine", settings).decode(0)
+
+
+# TFRecords.
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=300), st.integers(-(2**63), 2**63 - 1), st.booleans()),
+        max_size=4,
+    )
+)
+def test_records_give_back_what_was_written(tmp_path_factory, rows) -> None:
+    payloads = [example(packed, image=data, label=number) for data, number, packed in rows]
+    path = tmp_path_factory.mktemp("records") / "a.tfrecords"
+    write(path, records(payloads))
+    if not rows:
+        with pytest.raises(StimuliError, match="not a whole TFRecord file"):
+            records_of(path)
+        return
+    found = records_of(path)
+    assert [one.numbers["label"] for one in found] == [number for _, number, _ in rows]
+    assert [bytes_at(path, one.values["image"]) for one in found] == [data for data, _, _ in rows]
+
+
+@given(cut=st.integers(1, 400), flips=st.lists(st.integers(0, 400), max_size=3))
+def test_damaged_records_never_break_out(tmp_path_factory, cut: int, flips: list[int]) -> None:
+    """Whatever was cut or changed: an answer, or one line that names the file."""
+    data = bytearray(records([example(image=b"a" * 150, label=7), example(image=b"b", label=8)]))
+    for place in flips:
+        data[place % len(data)] ^= 255
+    path = write(tmp_path_factory.mktemp("records") / "a.tfrecords", bytes(data[:cut]))
+    try:
+        records_of(path)
+    except StimuliError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
+
+
+def test_a_record_file_cut_short_is_named(tmp_path: Path) -> None:
+    data = records([example(image=b"abc", label=1)])
+    path = write(tmp_path / "a.tfrecords", data[:-1])
+    with pytest.raises(StimuliError, match=r"a\.tfrecords: not a whole TFRecord.*cut short"):
+        records_of(path)
+    write(path, data)
+    span = records_of(path)[0].values["image"]
+    assert bytes_at(path, span) == b"abc"
+    write(path, data[:20])
+    with pytest.raises(StimuliError, match="shorter than it was"):
+        bytes_at(path, span)
+
+
+def test_an_example_as_tensorflow_wrote_it() -> None:
+    """A serialized example by hand from the format's description: {"label": int64 [3]}."""
+    expected = bytes.fromhex("0a100a0e0a056c6162656c12051a030a0103")
+    assert example(label=3) == expected
+
+
+def test_labels_are_outputs_of_imagenet() -> None:
+    classes = label_space("imagenet1k").classes
+    assert tuple(classes[label] for label in LABELS) == WNIDS
