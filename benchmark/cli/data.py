@@ -12,6 +12,7 @@ from benchmark.cli.printing import wide_console
 from benchmark.cli.stylize import stylize
 
 if TYPE_CHECKING:
+    from benchmark.stimuli.catalogue import Entry
     from benchmark.stimuli.inspecting import Row
 
 
@@ -42,7 +43,7 @@ def list_sets() -> int:
             name,
             "yes" if there else "no",
             entry.kind,
-            str(entry.count or ""),
+            _count(entry),
             entry.license,
             entry.title,
         )
@@ -50,15 +51,26 @@ def list_sets() -> int:
     return 0
 
 
+def _count(entry: Entry) -> str:
+    """The images of the full set; of a set in cells, of how many cells how many each."""
+    cells = len((*entry.parts, *entry.extra)) * len(entry.levels)
+    return f"{cells} x {entry.count}" if cells else str(entry.count or "")
+
+
 @data.command()
 @click.argument("names", nargs=-1, required=True)
-def fetch(names: tuple[str, ...]) -> int:
+@click.option(
+    "--only",
+    multiple=True,
+    help="Of a set in several archives, the one to get: noise, blur, ... (can be repeated).",
+)
+def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
     """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them."""
     from benchmark.settings import read_settings
     from benchmark.stimuli.fetch import fetch as get
 
     for name in names:
-        click.echo(get(name, read_settings(), lambda text: click.echo(text, err=True)))
+        click.echo(get(name, read_settings(), lambda text: click.echo(text, err=True), only))
     return 0
 
 

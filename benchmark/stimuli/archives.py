@@ -1,5 +1,6 @@
 """Unpacking a downloaded archive, which may be damaged or hostile."""
 
+import errno
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -17,18 +18,21 @@ class Bounds:
     files: int = 500_000
 
 
-def unpack(archive: Path, member: str, target: Path, bounds: Bounds | None = None) -> int:
-    """Unpack the folder `member` below the archive's top folder into `target`; returns the number
-    of files.
+def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | None = None) -> int:
+    """Unpack the folder `member` below the archive's top folder into `target`, or with None all that
+    the archive holds, under its own names; returns the number of files.
 
     Only plain files and folders are made, inside `target` alone. Raises StimuliError on paths that
     lead out, links or devices in that folder, an absent folder, more than `bounds`, or a damaged
-    archive.
+    archive; OSError where the disk is full.
     """
+    wanted = None if member is None else PurePosixPath(member)
     try:
         with tarfile.open(archive) as tar:
-            count = _unpack(tar, PurePosixPath(member), target, bounds or Bounds(), archive)
+            count = _unpack(tar, wanted, target, bounds or Bounds(), archive)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         raise StimuliError(
             f"{archive}: cannot be unpacked ({error}). It is damaged or cut short."
         ) from error
@@ -38,7 +42,7 @@ def unpack(archive: Path, member: str, target: Path, bounds: Bounds | None = Non
 
 
 def _unpack(
-    tar: tarfile.TarFile, member: PurePosixPath, target: Path, bounds: Bounds, archive: Path
+    tar: tarfile.TarFile, member: PurePosixPath | None, target: Path, bounds: Bounds, archive: Path
 ) -> int:
     size = count = 0
     for info, path in _wanted(tar, member, archive):
@@ -53,7 +57,7 @@ def _unpack(
 
 
 def _wanted(
-    tar: tarfile.TarFile, member: PurePosixPath, archive: Path
+    tar: tarfile.TarFile, member: PurePosixPath | None, archive: Path
 ) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
     """Files below the wanted folder, with their paths inside it."""
     for info in tar:
@@ -62,9 +66,9 @@ def _wanted(
             raise StimuliError(
                 f"{archive}: the entry '{info.name}' leads out of the archive; refused."
             )
-        inside = PurePosixPath(*path.parts[1:])
-        if info.isdir() or len(path.parts) < 2 or not inside.is_relative_to(member):
+        inside = path if member is None else PurePosixPath(*path.parts[1:])
+        if info.isdir() or not inside.parts or not inside.is_relative_to(member or ""):
             continue
         if not info.isreg():
             raise StimuliError(f"{archive}: the entry '{info.name}' is no plain file; refused.")
-        yield info, inside.relative_to(member)
+        yield info, inside.relative_to(member or "")

@@ -39,7 +39,8 @@ class Entry:
     Of a set that lies in cells (CORRUPTION/SEVERITY/class/image): parts: the published corruptions
     in order; extra: those beyond them that published means leave out; levels: the severities; and
     `count` is that of each cell. size: px of its square images; classes: how many there are.
-    files: of textures, file name -> SHA-256, in order.
+    files: of textures, file name -> SHA-256, in order. archives: of a set in several archives, file
+    name -> address; none is pinned.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Entry:
     size: int | None = None
     classes: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    archives: Mapping[str, str] = field(default_factory=dict)
 
 
 _LISTS = ("aliases", "parts", "extra", "levels")

@@ -22,7 +22,7 @@ from benchmark.stimuli.listings import Listing, evenly, list_classes, positions,
 from benchmark.stimuli.sets import open_listing
 
 SEVERITY = re.compile(r"\d+(\.\d+)?")
-GROUPS = 2  # folders of groups ("noise", "blur") that may lie above a corruption's
+GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
 
 
 class Cell(NamedTuple):

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,27 +25,32 @@ from benchmark.stimuli.places import folder_of, inside, locate, remedy
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths
+from benchmark.stimuli.volumes import fetch_volumes, volumes
 
 __all__ = ["add", "fetch", "locate"]
 
 Report = Callable[[str], None]
 
 
-def fetch(name: str, settings: Settings, report: Report) -> Path:
+def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
     """The folder of a set, downloaded where it is not on this disk yet.
 
     A mirror (folder or URL) is tried first. The set is checked before it takes its place, in one
-    move. report: told each step, a line each. Raises UnknownName, MissingStimuli where terms forbid
+    move. report: told each step, a line each; only: of a set in several archives, the names of
+    those to get ("noise"). Raises UnknownName, MissingStimuli where terms forbid
     a download, and StimuliError with every source that was tried.
     """
     entry = find_entry(name, settings)
+    wanted = volumes(entry, only)
     here = folder_of(entry, settings)
-    if here is not None:
+    target = settings.stimuli / entry.name
+    if here is not None and (here != target or not wanted):
         report(f"{entry.name}: already at {here}")
         return here
-    target = settings.stimuli / entry.name
     with _staging(settings) as staging:
         source = _mirrored(entry, settings)
+        if wanted and source is None:
+            return fetch_volumes(entry, settings, staging, report, wanted)
         if source is not None:
             report(f"{entry.name}: copying {source}")
             shutil.copytree(source, staging / entry.name)

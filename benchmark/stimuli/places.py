@@ -42,8 +42,9 @@ def absent(entry: Entry) -> MissingStimuli:
 def remedy(entry: Entry) -> str:
     """The command that gets a set, in words."""
     add = f"`bench data add {entry.name} FOLDER`"
-    if entry.url is None and entry.source:
+    fetchable = entry.url is not None or entry.archives
+    if not fetchable and entry.source:
         return f"{add} (it is to be had from {entry.source})"
-    if entry.url is None:
+    if not fetchable:
         return f"{add} (its terms do not allow a download)"
     return f"`bench data fetch {entry.name}`, or {add} where you have it"

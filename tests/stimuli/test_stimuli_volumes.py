@@ -1,0 +1,110 @@
+"""Sets in several archives: each is unpacked once, kept whatever happens to the others, and must stay the same."""
+
+import errno
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import MissingStimuli, StimuliError, UnknownName
+from benchmark.settings import Settings
+from benchmark.stimuli import archives, catalogue
+from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
+from benchmark.stimuli.fetch import fetch, locate
+from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.volumes import volumes
+
+Draw = Callable[..., Path]
+ARCHIVES = {"noise.tar": "http://127.0.0.1:1/noise.tar", "blur.tar.gz": "http://127.0.0.1:1/blur.tar.gz"}  # fmt: skip
+
+
+@pytest.fixture
+def mirror(settings: Settings, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two archives, one with the group's folder in it and one without, in a folder that serves as the mirror."""
+    entry = Entry("small-c", "small-c", "imagenet1k", "cells", parts=("hiss", "haze"),
+                  levels=("1",), archives=ARCHIVES)  # fmt: skip
+    monkeypatch.setattr(catalogue, "_built_in", lambda: {"small-c": entry})
+    place = tmp_path / "mirror"
+    place.mkdir()
+    for archive, top in (("noise.tar", "noise/hiss"), ("blur.tar.gz", "haze")):
+        draw(tmp_path / "made" / top / "1" / "n01440764" / "a.png", seed=len(top))
+        with tarfile.open(place / archive, "w") as tar:
+            tar.add(tmp_path / "made" / top, arcname=top)
+    return place
+
+
+def test_every_archive_is_unpacked_once(mirror: Path, settings: Settings) -> None:
+    mirrored = replace(settings, mirror=str(mirror))
+    lines: list[str] = []
+    place = fetch("small-c", mirrored, lines.append, ["noise"])
+    assert place == settings.stimuli / "small-c"
+    assert list(LocalShelf("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
+    (mirror / "noise.tar").unlink()
+    fetch("small-c", mirrored, lines.append)
+    assert "small-c: noise is already there" in lines
+    assert list(LocalShelf("imagenet1k", settings).parts("small-c")) == ["hiss/1", "haze/1"]
+    assert not list((settings.home / "archives").glob("*.tar*"))  # they would double the space
+    assert not [path for path in settings.stimuli.iterdir() if path.name.startswith(".")]
+
+
+def test_a_failure_keeps_what_is_there(mirror: Path, settings: Settings) -> None:
+    (mirror / "blur.tar.gz").write_bytes(b"no archive")
+    mirrored = replace(settings, mirror=str(mirror))
+    with pytest.raises(StimuliError, match="cannot be unpacked"):
+        fetch("small-c", mirrored, lambda line: None)
+    assert list(LocalShelf("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
+    assert not list((settings.home / "archives").glob("*.tar*"))
+    (mirror / "blur.tar.gz").unlink()
+    with pytest.raises(StimuliError, match=r"127.0.0.1:1/blur.tar.gz: no connection.*blur.tar.gz"):
+        fetch("small-c", mirrored, lambda line: None)
+
+
+def test_another_archive_of_the_name_is_refused(mirror: Path, settings: Settings) -> None:
+    mirrored = replace(settings, mirror=str(mirror))
+    place = fetch("small-c", mirrored, lambda line: None, ["noise"])
+    (place / "noise").rename(place / "gone")
+    with (mirror / "noise.tar").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(StimuliError, match=r"could not be downloaded.*wrong content"):
+        fetch("small-c", mirrored, lambda line: None, ["noise"])
+
+
+def test_a_full_disk_is_no_damaged_archive(
+    mirror: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives, "_unpack", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch("small-c", replace(settings, mirror=str(mirror)), lambda line: None, ["noise"])
+    assert (
+        settings.home / "archives" / "noise.tar"
+    ).is_file()  # twenty gigabytes need not come again
+    assert locate("small-c", settings) is None
+
+
+def test_unknown_parts_are_answered_with_close_ones(mirror: Path, settings: Settings) -> None:
+    with pytest.raises(UnknownName, match=r"no part of 'small-c' is called 'nose'.*mean: noise"):
+        fetch("small-c", settings, lambda line: None, ["nose"])
+    with pytest.raises(MissingStimuli, match="bench data fetch small-c"):
+        LocalShelf("imagenet1k", settings).parts("small-c")
+
+
+def test_the_catalogue_s_archives_cover_the_corruptions(settings: Settings) -> None:
+    assert volumes(find_entry("imagenet-c", settings)) == (
+        "noise",
+        "blur",
+        "weather",
+        "digital",
+        "extra",
+    )
+    assert (
+        volumes(find_entry("imagenet-3dcc", settings))
+        == find_entry("imagenet-3dcc", settings).parts
+    )
+    for entry in read_catalogue(settings).values():
+        for name, url in entry.archives.items():
+            assert url.startswith("https://") and url.endswith(f"/{name}")
