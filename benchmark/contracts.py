@@ -170,6 +170,9 @@ class View(Protocol):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The network on other images (attacks, gradients): NCHW in [0,1] -> float32 logits."""
 
+    def plain(self, images: torch.Tensor) -> torch.Tensor:
+        """As `forward`, without gradient, by the network as it was loaded: float32, nothing folded or compiled."""
+
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of any position of `block.stimuli` as the network's input shows it: [h, w] of `images`,
         through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks.
@@ -209,6 +212,10 @@ class Trials:
     def of(self, role: str) -> Trials:
         """The trials of one role."""
         return self.where(np.asarray(self["role"] == role, dtype=bool))
+
+
+#: A flag that begins so says that the number may not mean what it says: `bench rank --flagged-last` heeds it.
+DISTRUST = "trust: "
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,10 @@ class ToyView:
         """The toy map of a position."""
         return _toy_importance(position)
 
+    def plain(self, images: torch.Tensor) -> torch.Tensor:
+        """The same readout: the toy has one precision."""
+        return self.forward(images).detach()
+
 
 def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
     """The toy observer's trials under a suite, each block shown in `parts` batches."""

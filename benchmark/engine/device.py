@@ -65,6 +65,19 @@ def numerics(policy: Policy) -> Iterator[None]:
         torch.set_num_threads(before[2])
 
 
+@contextlib.contextmanager
+def full_precision(kind: str) -> Iterator[None]:
+    """float32 throughout on a kind of device ("cpu", "cuda"), whatever the run's precision."""
+    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matrices.allow_tf32, convolutions.allow_tf32
+    matrices.allow_tf32 = convolutions.allow_tf32 = False
+    try:
+        with torch.autocast(kind, enabled=False):
+            yield
+    finally:
+        matrices.allow_tf32, convolutions.allow_tf32 = before
+
+
 def _autocast(policy: Policy) -> contextlib.AbstractContextManager[object]:
     if policy.precision != "bf16":
         return contextlib.nullcontext()

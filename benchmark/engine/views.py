@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block
+from benchmark.engine.device import full_precision
 from benchmark.engine.tuning import Feed
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.sets import seeds_of
@@ -97,6 +98,11 @@ class NetworkView(_Shown):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The tuned network on other images; differentiable."""
         return self._feed.run(images)
+
+    def plain(self, images: torch.Tensor) -> torch.Tensor:
+        """The network as it was loaded, in float32, on one batch; no gradient."""
+        with torch.no_grad(), full_precision(images.device.type):
+            return self._feed.model.forward(images.contiguous())
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
@@ -193,6 +199,8 @@ class IdealView(_Shown):
         raise ModelFailure(
             "an ideal observer has no forward pass: the suite must state that it needs gradients"
         )
+
+    plain = forward
 
 
 def unit(pixels: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.pool import Problem, checked, gradient_of, wrong
+from suites.adversarial.pool import Problem, checked, fallen, gradient_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDA
             shifted = (problem.images[rows] + epsilon * sign[rows]).clamp(0.0, 1.0)
             with torch.no_grad():
                 z = checked(problem.forward(shifted), "logits")
-            broken[rows.cpu().numpy(), column] = wrong(z, problem.labels[rows]).cpu().numpy()
+            broken[rows.cpu().numpy(), column] = fallen(problem, rows, shifted, z).cpu().numpy()
     return broken
 
 

@@ -12,7 +12,7 @@ from suites.adversarial.config import Library, NormName
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import Geometry, geometry
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.pool import Problem, checked, wrong
+from suites.adversarial.pool import Problem, checked, fallen
 
 ADAPTERS = {"autoattack": autoattack, "foolbox": foolbox_attacks}
 
@@ -60,7 +60,7 @@ def _judge(
         point = (origin + delta).clamp(0.0, 1.0)
         with torch.no_grad():
             z = checked(problem.forward(point), "logits")
-        none, fell = torch.full_like(y, -1), wrong(z, y).cpu().numpy()
+        none, fell = torch.full_like(y, -1), fallen(problem, rows, point, z).cpu().numpy()
         size = ball.size(point - origin).cpu().numpy()
         found.broken[rows] = fell
         found.size[rows] = np.where(fell, size, np.nan)

@@ -29,7 +29,11 @@ LAST, CLEAN, RANDOM = range(len(STARTS))
 class Problem:
     """What is attacked. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the most likely
     wrong classes in order; seeds: one number per image; first: the gradient of the cross entropy at the images, where
-    it is known already (the first step of every stage that starts there then costs nothing)."""
+    it is known already (the first step of every stage that starts there then costs nothing).
+
+    plain: the network as it was loaded, in float32. A wrong answer of `forward` whose margin is not above `sure`
+    counts only if `plain` answers wrongly too: folding, layout and precision move the last bits.
+    """
 
     forward: Forward
     images: Tensor
@@ -38,6 +42,8 @@ class Problem:
     targets: Tensor
     first: Tensor | None = None
     batch: int = 32
+    plain: Forward | None = None
+    sure: float = 0.0
 
 
 @dataclass
@@ -47,7 +53,8 @@ class Pool:
     point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step;
     standing: not broken and not finished; broken: the step whose point was misclassified (-1: none); size: norm of
     that perturbation (NaN: none); loss, margin: cross entropy and margin of the newest judged point; passes,
-    forwards: gradient and plain passes; steps: the program's columns as tensors.
+    forwards: gradient and plain passes; refused: wrong answers that full precision did not confirm; steps: the
+    program's columns as tensors.
     """
 
     point: Tensor
@@ -60,13 +67,14 @@ class Pool:
     margin: NDArray[np.float64]
     passes: Rows
     forwards: Rows
+    refused: Rows
     steps: dict[str, Tensor] = field(default_factory=dict)
 
 
 def attack(problem: Problem, ball: Geometry, program: Program) -> Pool:
     """Run a program on every image of a problem. Raises ModelFailure on logits or gradients that are not finite."""
     pool = _opened(problem, program)
-    _place(pool, problem, ball, np.arange(len(pool.at)))
+    _place(pool, problem, ball, np.flatnonzero(pool.standing))
     while pool.standing.any():
         rows, only_judge = _next(pool, len(program), problem.batch)
         if only_judge:
@@ -96,7 +104,19 @@ def gradient_of(loss: Tensor, point: Tensor) -> Tensor:
 
 def taken(images: Tensor, rows: Rows) -> Tensor:
     """images[rows], in their memory layout: whole images are copied at twice the speed of indexing."""
-    return torch.cat([images[row : row + 1] for row in rows.tolist()])
+    whole = [images[row : row + 1] for row in rows.tolist()]
+    return torch.cat(whole) if whole else images[:0]
+
+
+def fallen(problem: Problem, rows: Tensor | Rows, point: Tensor, z: Tensor) -> Tensor:
+    """[n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong, in full precision too."""
+    y = problem.labels[rows]
+    fell = wrong(z, y)
+    if problem.plain is not None and bool(fell.any()):
+        close = fell & (margin(z, y, torch.full_like(y, -1)) <= problem.sure)
+        if bool(close.any()):
+            fell[close] = wrong(checked(problem.plain(point[close]), "logits"), y[close])
+    return fell
 
 
 def wrong(z: Tensor, y: Tensor) -> Tensor:
@@ -124,6 +144,7 @@ def _opened(problem: Problem, program: Program) -> Pool:
         margin=np.full(n, np.nan),
         passes=np.zeros(n, dtype=np.int64),
         forwards=np.zeros(n, dtype=np.int64),
+        refused=np.zeros(n, dtype=np.int64),
         steps=columns,
     )
 
@@ -150,8 +171,9 @@ def _climb(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     z = checked(problem.forward(point), "logits")
     way = gradient_of(attack_loss(z, y, target, pool.steps["kind"][steps]), point)
     pool.passes[rows] += 1
-    _judge(pool, problem, ball, rows, z.detach())
-    _step(pool, problem, ball, rows, point.detach(), way)
+    still = point.detach()
+    _judge(pool, problem, ball, rows, still, z.detach())
+    _step(pool, problem, ball, rows, still, way)
     left = rows[pool.standing[rows]]
     pool.at[left] += 1
     pool.fresh[left] = False
@@ -176,21 +198,26 @@ def _step(
 
 def _finish(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     """Judge the last points of stages; those that hold begin the next stage or are done."""
+    point = taken(pool.point, rows)
     with torch.no_grad():
-        z = checked(problem.forward(taken(pool.point, rows)), "logits")
+        z = checked(problem.forward(point), "logits")
     pool.forwards[rows] += 1
-    _judge(pool, problem, ball, rows, z)
+    _judge(pool, problem, ball, rows, point, z)
     pool.standing[rows] &= pool.at[rows] < len(pool.steps["size"])
     _place(pool, problem, ball, rows[pool.standing[rows]])
 
 
-def _judge(pool: Pool, problem: Problem, ball: Geometry, rows: Rows, z: Tensor) -> None:
+def _judge(
+    pool: Pool, problem: Problem, ball: Geometry, rows: Rows, point: Tensor, z: Tensor
+) -> None:
     """Record margins, and what is broken: by the step that reached the point, or by the start that placed it."""
     y = problem.labels[rows]
     none = torch.full_like(y, -1)
     pool.loss[rows] = cross_entropy(z, y, none).cpu().numpy()
     pool.margin[rows] = margin(z, y, none).cpu().numpy()
-    fell = rows[wrong(z, y).cpu().numpy()]
+    down = fallen(problem, rows, point, z).cpu().numpy()
+    pool.refused[rows] += wrong(z, y).cpu().numpy() & ~down
+    fell = rows[down]
     if len(fell):
         delta = taken(pool.point, fell) - taken(problem.images, fell)
         pool.size[fell] = ball.size(delta).cpu().numpy()

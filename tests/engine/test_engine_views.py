@@ -10,6 +10,7 @@ from engine_toys import CLASSES, HALF, make_stimuli, network
 
 from benchmark.contracts import Block
 from benchmark.engine import tuning
+from benchmark.engine.device import make_policy, numerics
 from benchmark.engine.views import NetworkView
 from benchmark.errors import MissingStimuli
 from registry.labels import label_space
@@ -50,6 +51,19 @@ def test_outputs_answer_for_categories():
     columns = torch.softmax(shown.logits.double(), 1).numpy()
     means = np.stack([columns[:, list(part)].mean(axis=1) for part in shown.outputs], axis=1)
     np.testing.assert_allclose(means, shown.probabilities, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_plain_path_is_full_precision_whatever_the_run(precision):
+    shown, exact = view(8), view(8)
+    expected = exact.forward(exact.images).detach()
+    with numerics(make_policy("cpu", precision)):
+        plain, fast = shown.plain(shown.images), shown.forward(shown.images).detach()
+        again = shown.forward(shown.images).detach()
+    torch.testing.assert_close(plain, expected, rtol=0, atol=1e-6)
+    assert not plain.requires_grad
+    assert torch.equal(fast, again)
+    assert (float((fast - expected).abs().max()) > 1e-4) == (precision == "bf16")
 
 
 def half_mask(_index):
