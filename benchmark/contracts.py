@@ -292,6 +292,9 @@ class Suite:
     compare_pair: Callable[[Trials, Trials, Mapping[str, Trials]], Sequence[Any]] | None = None
     """Paired tests of two observers against the same references (benchmark.stats.Comparison), where a metric is
     no ratio of sums: (a, b, name -> trials of each reference)."""
+    references: Mapping[str, str] = field(default_factory=dict)
+    """Condition -> name: scores under it are no observer's own but what an edge map, a blob or noise gets on the same
+    stimuli. They depend on the stimuli alone; boards show them as rows under the ranking."""
     passes: float = 1.0
     """Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run."""
     variants: Mapping[str, Suite] = field(default_factory=dict)
