@@ -169,8 +169,8 @@ def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_comparisons_show_numbers_and_verdicts(width):
-    first = Comparison("bias", "", 0.22, 0.81, -0.59, -0.62, -0.54, 1e-5, n=320, method="M1")
-    first = replace(first, only_a=2)
+    numbers = ("", 0.22, 0.81, -0.59, -0.62, -0.54, 1e-5)
+    first = Comparison("bias", *numbers, n=320, method="M1", only_a=2)
     second = Comparison("edges", "", 0.4, 0.45, -0.05, -0.1, 0.01, 0.3, n=160, method="M2")
     none = Comparison(
         "error", reason="no trial in common", verdict="not compared: no trial in common"
@@ -226,7 +226,7 @@ def test_many_columns_are_named_in_part(sets, score):
     metrics = tuple(
         Metric(f"m{i}", f"title{i}", "", role="cue", headline=i == 0) for i in range(30)
     )
-    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics)
+    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics, references={})
     rows = [score("net", 60, 220, metric=f"m{i}") for i in range(30)]
     shown = drawn(boards(rows, suite, sets)[0], 100)
     assert "title3" in shown
