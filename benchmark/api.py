@@ -180,12 +180,20 @@ def rank(
     by: str | None = None,
     db: str | None = None,
     models: str | None = None,
+    unseen_only: bool = False,
 ) -> list[Board]:
-    """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed."""
+    """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
+
+    by: a metric, or a suite (its headline); unseen_only: without the conditions that any of a board's observers was
+    trained on, for suites that know them.
+    """
     from benchmark.leaderboard import boards
+    from benchmark.leaderboard.unseen import hinted, unseen_boards
 
     settings = read_settings(db)
     shelf = find_suites()
+    if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
+        suite, by = by, None
     found: list[Board] = []
     with reading(settings) as store:
         chosen = _suites(store, suite, shelf)
@@ -193,14 +201,19 @@ def rank(
             raise unknown_name(
                 "metric",
                 by,
-                {m.name for s in chosen for m in s.metrics},
+                {*shelf.suites, *(m.name for s in chosen for m in s.metrics)},
                 "`bench suites show NAME`.",
             )
+        if unseen_only and suite is None:
+            chosen = [one for one in chosen if one.seen is not None]
         sets = _notes(store)
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
                 rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
-                found += boards(rows, one, sets, by=by)
+                if unseen_only:
+                    found += unseen_boards(store, one, rows, sets, by)
+                else:
+                    found += map(hinted, boards(rows, one, sets, by=by))
     return found
 
 

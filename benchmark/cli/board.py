@@ -10,7 +10,12 @@ from benchmark.cli.printing import wide_console
 
 @click.command()
 @suite_option
-@click.option("--by", metavar="METRIC", help="Rank by this metric instead of the suite's headline.")
+@click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
+@click.option(
+    "--unseen-only",
+    is_flag=True,
+    help="Without the conditions that any of the observers was trained on.",
+)
 @click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
 @click.option(
     "--all",
@@ -20,13 +25,19 @@ from benchmark.cli.printing import wide_console
 )
 @db_option
 def rank(
-    suite: str | None, by: str | None, models: str | None, everything: bool, db: str | None
+    suite: str | None,
+    by: str | None,
+    unseen_only: bool,
+    models: str | None,
+    everything: bool,
+    db: str | None,
 ) -> int:
     """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
 
     One table per stimulus set: rows of different stimuli are never ranked together.
     """
-    shown = print_boards(suite, by=by, models=models, db=db, limit=None if everything else 50)
+    limit = None if everything else 50
+    shown = print_boards(suite, by=by, models=models, db=db, limit=limit, unseen_only=unseen_only)
     if not shown:
         click.echo("no scores yet: `bench run` makes them.", err=True)
     return 0
@@ -39,12 +50,13 @@ def print_boards(
     models: str | None = None,
     db: str | None = None,
     limit: int | None = 50,
+    unseen_only: bool = False,
 ) -> int:
     """Print every board of a suite; returns how many there were."""
     from benchmark import api
     from benchmark.leaderboard.render import render_boards
 
-    found = api.rank(suite, by=by, models=models, db=db)
+    found = api.rank(suite, by=by, models=models, db=db, unseen_only=unseen_only)
     console = wide_console()
     ranked = [board for board in found if board.rows]
     if limit is not None and ranked:

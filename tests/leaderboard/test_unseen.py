@@ -1,0 +1,92 @@
+"""--unseen-only: every row on the cells that no observer of the board was trained on; nothing stored changes."""
+
+import pytest
+
+from benchmark import api
+from benchmark.errors import BenchError, UnknownName
+
+PLAIN, UNIFORM, SANDP = "world-standard-0", "world-uniform-noise-0", "world-salt-and-pepper-0"
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    """Three networks of the world on eight images under every corruption."""
+    folder = tmp_path_factory.mktemp("unseen")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(folder))
+        name = str(folder / "results.db")
+        models = ",".join((PLAIN, UNIFORM, SANDP))
+        assert api.run(db=name, models=models, suites="corruption", limit=8).exit_code == 0
+    return name
+
+
+def by_hand(db, observer, without):
+    """Mean over the cells that are left, and the trials in them, from the trials themselves."""
+    frame = api.trials(observer, "corruption", db=db)
+    kept = frame[
+        ~frame["condition"].str.partition("/")[0].isin(without) & (frame["condition"] != "clean")
+    ]
+    right = kept["response"] == kept["category"]
+    return right.groupby(kept["condition"]).mean().mean(), len(kept)
+
+
+def test_all_rows_stand_on_the_same_cells(db):
+    (board,) = api.rank(by="corruption", unseen_only=True, db=db)
+    rows = {row.observer: row.cells[board.by] for row in board.rows}
+    assert set(rows) == {PLAIN, UNIFORM, SANDP}
+    for name, cell in rows.items():
+        value, n = by_hand(db, name, ("uniform-noise", "salt-and-pepper"))
+        assert (cell.value, cell.n) == (pytest.approx(value), n)
+        assert not any("seen" in flag for flag in cell.flags)
+    assert "without" in board.title
+    told = next(note for note in board.notes if note.startswith("left out"))
+    assert "uniform-noise (4 levels)" in told and "salt-and-pepper (4 levels)" in told
+
+
+def test_only_the_shown_observers_decide(db):
+    (board,) = api.rank("corruption", unseen_only=True, models=f"{PLAIN},{UNIFORM}", db=db)
+    value, n = by_hand(db, UNIFORM, ("uniform-noise",))
+    cell = next(row for row in board.rows if row.observer == UNIFORM).cells[board.by]
+    assert (cell.value, cell.n) == (pytest.approx(value), n)
+    (plain,) = api.rank("corruption", unseen_only=True, models=PLAIN, db=db)
+    (stored,) = api.rank("corruption", models=PLAIN, db=db)
+    assert plain.rows[0].cells[plain.by].value == stored.rows[0].cells[stored.by].value
+    assert "no observer here" in plain.notes[-1]
+
+
+def test_the_stored_board_stays_and_says_how(db):
+    before = api.rank("corruption", db=db)
+    api.rank("corruption", unseen_only=True, db=db)
+    after = api.rank("corruption", db=db)
+    assert before == after
+    (board,) = after
+    flags = {row.observer: row.cells[board.by].flags for row in board.rows}
+    assert flags[PLAIN] == ()
+    assert any("seen" in flag for flag in flags[UNIFORM])
+    assert "--unseen-only" in board.notes[-1]
+    (plain,) = api.rank("corruption", models=PLAIN, db=db)
+    assert not any("--unseen-only" in note for note in plain.notes)
+
+
+def test_by_takes_a_suite(db):
+    assert api.rank(by="corruption", db=db) == api.rank("corruption", db=db)
+    assert api.rank("corruption", by="corruption", db=db) == api.rank("corruption", db=db)
+    (board,) = api.rank("corruption", by="noise_accuracy", unseen_only=True, db=db)
+    assert board.by == "noise_accuracy"
+    with pytest.raises(UnknownName, match="corruptio"):
+        api.rank(by="corruptio", db=db)
+
+
+def test_a_suite_must_know_what_was_seen(db, bench):
+    with pytest.raises(BenchError, match="saliency"):
+        api.rank("saliency", unseen_only=True, db=db)
+    ended = bench("rank", "--suite", "saliency", "--unseen-only", "--db", db)
+    assert ended.code == 1 and len(ended.errors) == 1
+    assert len(api.rank(unseen_only=True, db=db)) == 1  # of all suites, those that know
+
+
+def test_the_command(db, bench):
+    ended = bench("rank", "--by", "corruption", "--unseen-only", "--db", db)
+    assert ended.code == 0
+    assert "without salt-and-pepper, uniform-noise" in ended.out
+    assert UNIFORM in ended.out
