@@ -75,11 +75,6 @@ class Over(Generic[T]):
         return self.says[index](self.pictures.size(index))
 
 
-def is_annotated(entry: Entry) -> bool:
-    """Whether a set's layout is one of those read here."""
-    return entry.layout in READERS
-
-
 def survey(entry: Entry, folder: Path) -> Survey:
     """Read a folder's layout; no image is decoded. Raises StimuliError (file, what was expected)."""
     found: list[Item] = []

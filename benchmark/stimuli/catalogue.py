@@ -22,6 +22,8 @@ Layout = Literal[
     "class-folder", "cue-conflict", "session", "labels-csv", "cells", "trials", "textures",
     "masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme",
 ]  # fmt: skip
+#: Layouts with something drawn over each image, read by `benchmark.stimuli.masked`.
+ANNOTATED = frozenset({"masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme"})
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
@@ -67,7 +69,13 @@ class Entry:
     size: int | None = None
     classes: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+
     archives: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def annotated(self) -> bool:
+        """Whether masks or graded maps lie beside its images."""
+        return self.layout in ANNOTATED
 
 
 _LISTS = ("aliases", "parts", "extra", "levels")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.annotated import is_annotated, survey
+from benchmark.stimuli.annotated import survey
 from benchmark.stimuli.archives import unpack
 from benchmark.stimuli.catalogue import (
     Entry,
@@ -93,7 +93,7 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
     """Raise StimuliError where the folder cannot be such a set."""
     if entry.layout == "cells":
         list_classes(entry, find_cells(entry, place)[0].folder)
-    elif is_annotated(entry):
+    elif entry.annotated:
         for line in survey(entry, place).lines:
             report(line)
     elif entry.kind == "images":

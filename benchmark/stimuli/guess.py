@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import LAYOUTS, Entry, Layout
+from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS, Entry, Layout
 from benchmark.stimuli.cells import SEVERITY
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.items import images_below
-from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.masked.telling import role_of, tell
 from benchmark.stimuli.names import GEIRHOS16, PREFIX, WNID, read_pair
 
@@ -45,7 +44,7 @@ def describe(
         )
     return Entry(
         name=name,
-        role=role or (role_of(found) if found in READERS else name),
+        role=role or (role_of(found) if found in ANNOTATED else name),
         space=space or guess.space or "",
         layout=found,  # type: ignore[arg-type]
         kind=found if found in ("trials", "textures") else "images",  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.annotated import is_annotated, open_annotated
 from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
 from benchmark.stimuli.compact import pick_digests
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
@@ -47,7 +46,10 @@ def open_folder(
 
     Raises StimuliError.
     """
-    if is_annotated(entry):
+    if entry.annotated:
+        # Readers of XML, JSON and archives: 20 ms that reading a leaderboard does without.
+        from benchmark.stimuli.annotated import open_annotated
+
         return open_annotated(entry, folder, settings, limit)
     listing = list_folder(entry, folder)
     n = len(listing)

@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.annotated import is_annotated, survey
+from benchmark.stimuli.annotated import survey
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.inspecting import (
     SAMPLE,
@@ -88,7 +88,7 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
     lines, wrong = _identity(entry, stimuli)
     lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
     lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(odd.items())]
-    if is_annotated(entry):
+    if entry.annotated:
         lines += survey(entry, folder).lines
     problems = [*shortened(broken), *wrong]
     return Verification(not problems, (f"{folder}", *lines, *problems))

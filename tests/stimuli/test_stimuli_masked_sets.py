@@ -24,7 +24,9 @@ from PIL import Image
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS
 from benchmark.stimuli.fetch import add
+from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.masked.imagenet_s import values_of
 from benchmark.stimuli.masked.markup import read_markup
 from benchmark.stimuli.sets import open_set, restrict, subset
@@ -345,3 +347,7 @@ def test_markup_without_numbers_or_ids_is_named(tmp_path: Path, settings: Settin
     write(folder / "Annotations" / "x.xml", loc_xml("fish", [(1, 1, 2, 2)]))
     with pytest.raises(StimuliError, match=r"x\.xml: 'fish' is not a WordNet id"):
         open_set("mine", settings)
+
+
+def test_every_layout_with_annotations_has_its_reader() -> None:
+    assert set(READERS) == ANNOTATED <= set(LAYOUTS)
