@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -147,12 +148,18 @@ def _print_report(report: RunReport, seconds: float) -> None:
     click.echo(f"{counts} in {seconds:.0f} s", err=True)
     for name, reason in report.failed.items():
         click.echo(f"failed: {name}: {reason}", err=True)
+    for line in _not_applicable(report.skipped):
+        click.echo(line, err=True)
+
+
+def _not_applicable(skipped: Mapping[str, str]) -> Iterator[str]:
+    """A line per reason, with the first of those that it keeps out. skipped: "MODEL under SUITE" -> reason."""
     reasons: dict[str, list[str]] = {}
-    for name, reason in report.skipped.items():
+    for name, reason in skipped.items():
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         more = f" (and {len(names) - 3} more)" if len(names) > 3 else ""
-        click.echo(f"not applicable: {', '.join(names[:3])}{more}: {reason}", err=True)
+        yield f"not applicable: {', '.join(names[:3])}{more}: {reason}"
 
 
 def _print_ranking(prepared: Prepared) -> None:
@@ -175,7 +182,8 @@ def _print_plan(prepared: Prepared) -> None:
         )
     total = 0.0
     device = choose_device(prepared.request.device)
-    for row in estimates(prepared.tasks, prepared.settings, device):
+    planned = [task for task in prepared.tasks if task.plan.blocks]
+    for row in estimates(planned, prepared.settings, device):
         table.add_row(row.model, row.suite, row.space, str(row.trials), row.cached, row.note)
         total += row.seconds
     console = wide_console()
@@ -183,3 +191,6 @@ def _print_plan(prepared: Prepared) -> None:
     console.print(
         f"about {total:.0f} s of computing for the rows whose speed is known", highlight=False
     )
+    rest = [task for task in prepared.tasks if not task.plan.blocks]
+    for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):
+        click.echo(line)

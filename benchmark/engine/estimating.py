@@ -26,7 +26,7 @@ class Estimate:
 
 
 def estimates(tasks: Sequence[Task], settings: Settings, device: str) -> Iterator[Estimate]:
-    """One line per task. Speeds are those that tuning measured on this device."""
+    """One line per task that applies. Speeds are those that tuning measured on this device."""
     store = _store(settings)
     try:
         for task in tasks:
@@ -44,8 +44,6 @@ def _store(settings: Settings) -> Store | None:
 
 def _estimate(task: Task, settings: Settings, store: Store | None, device: str) -> Estimate:
     names = (task.card.name, task.suite.name, task.space)
-    if not task.plan.blocks:
-        return Estimate(*names, 0, "", f"not applicable: {task.reason}", 0.0)
     there = availability(task.card, settings.weights)
     cached = _cached(task, store) if store else 0
     owed = task.trials - cached

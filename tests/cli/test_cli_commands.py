@@ -35,6 +35,14 @@ def test_a_dry_run_writes_nothing(bench, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "nothing"))
+    ended = bench("run", "-m", "efficientnet-lite*", "-s", "cue-conflict", "--dry-run")
+    lines = [line for line in ended.out.splitlines() if "not applicable" in line]
+    assert len(lines) == 1 and lines[0].count("under cue-conflict") == 3
+    assert "bench data fetch cue-conflict" in lines[0]
+
+
 def test_a_dry_run_knows_what_is_stored(bench, board):
     words = ("-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run")
     assert "stored" in bench("run", *words, "--db", board).out
