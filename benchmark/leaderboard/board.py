@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from benchmark.contracts import Metric
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.index import Index, build
-from benchmark.leaderboard.model import Board, Cell, Column, Row, SuiteLike, describe, is_partial
-from benchmark.leaderboard.references import reference_rows
+from benchmark.leaderboard.model import (
+    Board,
+    Cell,
+    Column,
+    Row,
+    SuiteLike,
+    cell_of,
+    describe,
+    is_partial,
+)
+from benchmark.leaderboard.references import UNTRAINED, reference_rows, rows_beside
 from benchmark.stats.proportions import normal_quantile
 from benchmark.stats.ranks import rank_intervals
 
@@ -38,12 +46,13 @@ def boards(
 ) -> list[Board]:
     """The ranked tables of one suite's newest version, the one with most observers first.
 
-    rows: stored scores (other suites', single conditions' and outdated ones are passed over);
+    rows: stored scores (other suites', single conditions' and outdated ones are passed over; those of
+    the suite's reference conditions make rows of their own);
     sets: digest -> stimulus set; by: the metric that ranks (None: the headline; UnknownName where
     the suite has no such metric); rank_people: rank people among the networks. No rows: no tables.
     """
     metric = _ranking_metric(suite, by)
-    spaces, version, stale = build(rows, suite.name)
+    spaces, version, stale = build(rows, suite.name, suite.references)
     made = []
     for space, index in sorted(spaces.items()):
         notes = _version_notes(suite, version, stale.get(space, 0))
@@ -105,11 +114,12 @@ class _Maker:
         digests = self.index.role_digests(self.columns, self.members, sizes)
         digests[self.metric.role] = self.digest
         rows = self._rows(digests)
-        aside = () if rank_people else REFERENCE_KINDS
+        ranked = [row for row in rows if not _is_reference(row, rank_people)]
+        aside = [row for row in rows if _is_reference(row, rank_people)]
         told = [m for m in self.columns if m is self.metric or _has_value(rows, m)]
         silent = [f"{m.title}: nobody has a value here" for m in self.columns if m not in told]
         columns = tuple(Column(m.name, m.title, m.direction, m.chance, m.role) for m in told)
-        held = self._in_order([row for row in rows if row.kind in aside])
+        beside = rows_beside(self.index, self.suite.references, columns, digests)
         return Board(
             suite=self.suite.name,
             version=version,
@@ -117,8 +127,8 @@ class _Maker:
             title=f"{self.suite.name} (version {version}), {space}",
             sets={role: describe(found, self.sets) for role, found in digests.items() if found},
             columns=columns,
-            rows=self._ranked([row for row in rows if row.kind not in aside]),
-            references=reference_rows(held, columns),
+            rows=self._ranked(ranked),
+            references=reference_rows(self._in_order(aside), columns, beside),
             notes=(*notes, *self._notes(digests), *silent),
             by=self.metric.name,
             digest=self.digest,
@@ -133,7 +143,7 @@ class _Maker:
             scores = found.get(digests[metric.role], {})
             for name in self.members:
                 score = scores.get(name)
-                cells[name][metric.name] = _cell(score) if score else self._missing(found, name)
+                cells[name][metric.name] = cell_of(score) if score else self._missing(found, name)
         rows = []
         for name in self.members:
             known = self.index.observers[name]
@@ -190,12 +200,9 @@ class _Maker:
         return notes
 
 
-def _cell(score: ScoreRow) -> Cell:
-    """A stored score as a cell. A value that is not finite is no value."""
-    if score.value is None or not isfinite(score.value):
-        reason = score.reason or ("no value" if score.value is None else "not a finite number")
-        return Cell(None, None, None, score.n, score.flags, reason, score)
-    return Cell(score.value, score.low, score.high, score.n, score.flags, "", score)
+def _is_reference(row: Row, rank_people: bool) -> bool:
+    """Whether an observer is held against the ranked ones."""
+    return UNTRAINED in row.training or (row.kind in REFERENCE_KINDS and not rank_people)
 
 
 def _standard_error(cell: Cell) -> float | None:

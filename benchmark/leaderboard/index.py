@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,13 +19,23 @@ Scores: TypeAlias = "dict[str, dict[str, ScoreRow]]"  # digest -> observer -> sc
 class Index:
     """The current scores of one suite version in one decision space, without single conditions.
 
-    metrics: metric -> digest -> observer -> score; observers: name -> the newest score of that observer.
+    metrics: metric -> digest -> observer -> score; observers: name -> the newest score of that observer;
+    references: condition -> (metric, digest) -> the newest score of what is no observer and is measured beside one.
     """
 
     metrics: dict[str, Scores] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
     observers: dict[str, ScoreRow] = field(default_factory=dict)
+    references: dict[str, dict[tuple[str, str], ScoreRow]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+
+    def refer(self, row: ScoreRow) -> None:
+        """Takes in a score of what is no observer. It depends on the stimuli alone, so any observer's will do."""
+        known = self.references[row.condition].get((row.metric, row.stimuli))
+        if known is None or _newer(row, known):
+            self.references[row.condition][row.metric, row.stimuli] = row
 
     def add(self, row: ScoreRow) -> None:
         """Takes a score in, unless a newer one of the same kind is there."""
@@ -74,8 +84,13 @@ def _newer(row: ScoreRow, known: ScoreRow) -> bool:
     return (known.created, known.set_id) < (row.created, row.set_id)
 
 
-def build(rows: Iterable[ScoreRow], suite: str) -> tuple[dict[str, Index], int, Mapping[str, int]]:
-    """(space -> index, newest version, space -> observers that only have older versions)."""
+def build(
+    rows: Iterable[ScoreRow], suite: str, references: Collection[str] = ()
+) -> tuple[dict[str, Index], int, Mapping[str, int]]:
+    """(space -> index, newest version, space -> observers that only have older versions).
+
+    references: conditions whose scores are no observer's own.
+    """
     mine = [row for row in rows if row.suite == suite]
     newest = max((row.version for row in mine), default=0)
     spaces: dict[str, Index] = defaultdict(Index)
@@ -85,6 +100,8 @@ def build(rows: Iterable[ScoreRow], suite: str) -> tuple[dict[str, Index], int, 
             old[row.space].add(row.observer)
         elif not row.condition:
             spaces[row.space].add(row)
+        elif row.condition in references:
+            spaces[row.space].refer(row)
     stale = {
         space: len(names - (spaces[space].observers.keys() if space in spaces else set()))
         for space, names in old.items()

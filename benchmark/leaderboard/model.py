@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from benchmark.contracts import Direction, Metric
@@ -27,6 +28,10 @@ class SuiteLike(Protocol):
     def metrics(self) -> tuple[Metric, ...]:
         """All metrics, in the order of their columns; one of them is the headline."""
 
+    @property
+    def references(self) -> Mapping[str, str]:
+        """Conditions whose scores are no observer's own, and the name of their row."""
+
 
 class Cell(NamedTuple):
     """One number of a table. value None: `reason` says why. source: the stored score behind it.
@@ -48,7 +53,8 @@ class Row:
     """One observer. rank None: not ranked; `note` says why, or where the numbers come from.
 
     rank_low, rank_high: the ranks that the data do not rule out. kind: the observer's, or "group"
-    (a mean over people) or "chance". cells: by metric name, one for every column of the board.
+    (a mean over people), "reference" (no observer) or "chance". cells: by metric name, one for every
+    column of the board.
     """
 
     rank: int | None
@@ -78,8 +84,8 @@ class Board:
 
     sets: role -> description of its stimuli; by: the metric that ranks, always the first column;
     digest: its stimuli; rows: ranked ones in order, then those without a value; references: means
-    over groups of people, then people and ideal observers, then chance; partial: roles with a part
-    of their set.
+    over groups of people, then people, ideal observers and untrained networks, then what the suite
+    measures beside observers, then chance; partial: roles with a part of their set.
     """
 
     suite: str
@@ -95,6 +101,14 @@ class Board:
     digest: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Role -> digest of the stimuli behind its columns."""
+
+
+def cell_of(score: ScoreRow) -> Cell:
+    """A stored score as a cell. A value that is not finite is no value."""
+    if score.value is None or not isfinite(score.value):
+        reason = score.reason or ("no value" if score.value is None else "not a finite number")
+        return Cell(None, None, None, score.n, score.flags, reason, score)
+    return Cell(score.value, score.low, score.high, score.n, score.flags, "", score)
 
 
 def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:

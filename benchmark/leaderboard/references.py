@@ -1,23 +1,48 @@
-"""Rows to hold the ranked ones against: the mean over people, people, ideal observers, chance."""
+"""Rows to hold the ranked ones against: the mean over people, people, ideal observers, untrained networks, what a
+suite measures beside its observers, chance."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from benchmark.leaderboard.model import Cell, Column, Row
+from benchmark.leaderboard.index import Index
+from benchmark.leaderboard.model import Cell, Column, Row, cell_of
 from benchmark.stats import mean_interval
 
 #: Most trials over fewest, among people whose mean is shown.
 ALIKE = 1.5
 
 
-def reference_rows(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
-    """`rows` (people, ideal observers) with group rows before and chance after them."""
+#: A network with this recipe tag was never trained: it is held against the others, not ranked among them.
+UNTRAINED = "untrained"
+
+
+def reference_rows(
+    rows: Sequence[Row], columns: Sequence[Column], beside: Sequence[Row] = ()
+) -> tuple[Row, ...]:
+    """`rows` (people, ideal observers, untrained networks) with group rows before, `beside` and chance after them."""
     people = [row for row in rows if row.kind == "human"]
     group = (
         [people_row(people, columns)] if len(people) > 1 and _comparable(people, columns) else []
     )
-    return (*group, *rows, *chance_row(columns))
+    return (*group, *rows, *beside, *chance_row(columns))
+
+
+def rows_beside(
+    index: Index, names: Mapping[str, str], columns: Sequence[Column], digests: Mapping[str, str]
+) -> list[Row]:
+    """One row for each condition that is no observer's own (condition -> name), on the board's stimuli.
+
+    digests: role -> stimuli. A condition that was not measured on any of them has no row.
+    """
+    rows = []
+    for condition, name in names.items():
+        scores = index.references.get(condition, {})
+        found = {c.metric: scores.get((c.metric, digests[c.role])) for c in columns}
+        if any(score is not None for score in found.values()):
+            cells = {metric: cell_of(score) if score else Cell() for metric, score in found.items()}
+            rows.append(Row(None, None, None, name, "reference", (), cells))
+    return rows
 
 
 def _comparable(people: Sequence[Row], columns: Sequence[Column]) -> bool:

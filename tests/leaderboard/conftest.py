@@ -23,6 +23,7 @@ def suite():
             Metric("edges", "edges", "", "higher", "edges", chance=1 / 16),
             Metric("error", "error rate", "", "lower", "cue"),
         ),
+        references={"reference: middle": "the middle"},
     )
 
 

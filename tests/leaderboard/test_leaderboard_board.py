@@ -252,7 +252,7 @@ def test_a_value_without_an_interval_is_ranked_with_an_open_one(suite, sets, sco
 
 
 def test_a_suite_without_a_headline_is_a_mistake(suite, sets):
-    bare = SimpleNamespace(name="bare", version=1, metrics=(Metric("x", "x", ""),))
+    bare = SimpleNamespace(name="bare", version=1, metrics=(Metric("x", "x", ""),), references={})
     with pytest.raises(ValueError, match="'bare' has no headline"):
         boards([], bare, sets)
 
@@ -277,7 +277,7 @@ def test_an_unknown_set_is_called_by_its_digest(suite, score):
 
 def test_a_thousand_models_with_thirty_scores_are_quick(sets, score):
     metrics = tuple(Metric(f"m{i}", f"m{i}", "", role="cue", headline=i == 0) for i in range(30))
-    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics)
+    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics, references={})
     values = np.random.default_rng(0).random((1000, 30))
     start = score("", 1, 2)
     rows = [
@@ -292,3 +292,37 @@ def test_a_thousand_models_with_thirty_scores_are_quick(sets, score):
         took.append(time.process_time() - begin)
     assert len(board.rows) == 1000
     assert min(took) < 0.1
+
+
+def test_what_is_no_observer_has_a_row_of_its_own_on_the_same_stimuli(suite, sets, score):
+    beside = {"condition": "reference: middle"}
+    rows = [
+        score("a", 60, 220),
+        score("b", 90, 220),
+        score("a", 110, 220, **beside),
+        score("b", 110, 220, **beside, created="2026-01-03T00:00:00Z"),
+        score("a", 44, 220, **beside, stimuli=FULL),
+        score("a", 55, 220, condition="another condition"),
+    ]
+    (board,) = boards(rows, suite, sets)
+    assert [row.observer for row in board.rows] == ["b", "a"]
+    middle, chance = board.references
+    assert (middle.observer, middle.kind, middle.rank) == ("the middle", "reference", None)
+    assert middle.cells["bias"].value == 0.5
+    assert middle.cells["bias"].source.observer == "b"
+    assert middle.cells["bias"].low < 0.5 < middle.cells["bias"].high
+    assert chance.kind == "chance"
+
+
+def test_what_was_not_measured_on_the_stimuli_has_no_row(suite, sets, score):
+    rows = [score("a", 60, 220), score("a", 44, 220, condition="reference: middle", stimuli=FULL)]
+    (board,) = boards(rows, suite, sets)
+    assert [row.kind for row in board.references] == ["chance"]
+
+
+def test_an_untrained_network_is_held_against_the_others(suite, sets, score):
+    rows = [score("a", 60, 220), score("b", 110, 220, training=("untrained",))]
+    for rank_people in (False, True):
+        (board,) = boards(rows, suite, sets, rank_people=rank_people)
+        assert ranks(board) == [(1, 1, 1, "a")]
+        assert [row.observer for row in board.references] == ["b", "chance"]
