@@ -7,7 +7,8 @@ from benchmark.contracts import Suite
 from suites.saliency.added import ADDED
 from suites.saliency.metrics import METRICS, added_metrics
 from suites.saliency.protocol import SHOWN, Config, observe, plan
-from suites.saliency.scoring import score
+from suites.saliency.references import REFERENCES
+from suites.saliency.scoring import reference, score
 
 SUITE = Suite(
     name="saliency",
@@ -20,4 +21,6 @@ SUITE = Suite(
     score=score,
     config=Config(added=ADDED.signatures),
     spaces=tuple(SHOWN),
+    references={reference(name): title for name, title in REFERENCES.items()},
+    passes=18.0,  # a backward counts two: answer 1, gradient 3, texture 2, four noisy copies 12
 )

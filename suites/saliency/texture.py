@@ -81,7 +81,7 @@ def _products(a: Floats, b: Floats) -> Floats:
 
 def _frequencies(height: int, width: int) -> Floats:
     """[height, width // 2 + 1] radial frequencies of a half spectrum."""
-    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]))
 
 
 def _mirrored(width: int) -> Floats:
