@@ -210,6 +210,7 @@ def rank(
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
                 rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
+                rows = [*rows, *_beside(store, one, rows)]
                 if unseen_only:
                     found += unseen_boards(store, one, rows, sets, by)
                 else:
@@ -261,6 +262,15 @@ def known_suites(*, db: str | None = None) -> list[Suite]:
     """The plain suites and every variant that has scores in the leaderboard."""
     with reading(read_settings(db)) as store:
         return _suites(store, None, find_suites())
+
+
+def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+    """Scores of what is no observer, from one observer per stimulus set: they are the same for all."""
+    if not suite.references:
+        return ()
+    names = {(row.space, row.stimuli): row.observer for row in rows}
+    conditions, observers = tuple(suite.references), set(names.values())
+    return store.latest_scores(suite=suite.name, conditions=conditions, observers=observers)
 
 
 def _matching(rows: Sequence[ScoreRow], pattern: str | None) -> Sequence[ScoreRow]:
@@ -342,11 +352,11 @@ def _compare_under(store: Store, suite: Suite, a: str, b: str) -> list[Compariso
     mine, theirs = (observer_trials(store, suite, name, like) for name in (a, b))
     if mine is None or theirs is None:
         return []
-    found = [
-        compare_ratio(metric, mine.of(metric.role), theirs.of(metric.role))
-        for metric in suite.metrics
-        if metric.ratio is not None and len(mine.of(metric.role)) and len(theirs.of(metric.role))
-    ]
+    found = []
+    for metric in suite.metrics:
+        first, second = (t.of(metric.role) if metric.role else t for t in (mine, theirs))
+        if metric.ratio is not None and len(first) and len(second):
+            found.append(compare_ratio(metric, first, second))
     if suite.compare_pair is not None and like:
         people = Scorer(store, 0, suite).references(PUBLISHED_SPACE, like, a, b)
         found += suite.compare_pair(mine, theirs, people)
@@ -397,25 +407,35 @@ def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
-    from benchmark.engine.environment import environment
     from benchmark.engine.scoring import Scorer
     from benchmark.store import open_store
 
     settings = read_settings(db)
     with reading(settings) as store:  # a missing leaderboard is an error, not a new one
         suites = _suites(store, suite, find_suites())
-    with open_store(settings.db) as store:
-        number = store.begin_run("bench rescore", environment("none", 1))
-        made = sum(Scorer(store, number, one).again() for one in suites)
-        store.end_run(number, "done")
-    return made
+    with open_store(settings.db) as store, _recorded(store, "bench rescore") as number:
+        return sum(Scorer(store, number, one).again() for one in suites)
+
+
+@contextmanager
+def _recorded(store: Store, command: str) -> Iterator[int]:
+    """A run without models: its number. It ends whatever happens, with the error that ended it."""
+    from benchmark.engine.environment import environment
+
+    number = store.begin_run(command, environment("none", 1))
+    try:
+        yield number
+    except BaseException as error:
+        status = "failed" if isinstance(error, Exception) else "interrupted"
+        store.end_run(number, status, str(error) or type(error).__name__)
+        raise
+    store.end_run(number, "done")
 
 
 def import_trials(
     path: Path, *, training: Sequence[str] = (), db: str | None = None
 ) -> ImportReport:
     """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"."""
-    from benchmark.engine.environment import environment
     from benchmark.engine.importing import import_trials as read_in
     from benchmark.engine.scoring import Scorer
     from benchmark.stimuli.recipes import stated_recipes
@@ -423,17 +443,12 @@ def import_trials(
 
     recipes = stated_recipes(training)
     settings = read_settings(db)
-    with open_store(settings.db) as store:
-        number = store.begin_run(f"bench import trials {path}", environment("none", 1))
-        try:
-            report = read_in(path, store, number, recipes)
-        except BenchError as error:
-            store.end_run(number, "failed", str(error))
-            raise
+    command = f"bench import trials {path}"
+    with open_store(settings.db) as store, _recorded(store, command) as number:
+        report = read_in(path, store, number, recipes)
         for suite in find_suites().suites.values():
             if suite.experiments:
                 Scorer(store, number, suite).imported()
-        store.end_run(number, "done")
     return report
 
 

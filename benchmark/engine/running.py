@@ -13,7 +13,7 @@ from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
 from benchmark.engine.planning import Task
-from benchmark.engine.scoring import Scorer
+from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
 from benchmark.engine.walking import (
     Job,
     Reporter,
@@ -136,7 +136,18 @@ class _Run:
         for answered in waiting:
             self._finish(answered, scorers[answered.task.suite.name])
         for scorer in scorers.values():
+            self._others(scorer)
+
+    def _others(self, scorer: Scorer) -> None:
+        """Scores of imported observers on what was shown; an error there takes nothing from the run's own."""
+        try:
             scorer.imported()
+        except Exception as error:  # noqa: BLE001 - the boundary of one scoring: recorded
+            name, suite = "imported observers", scorer.suite.name
+            reason = f"scoring failed: {failure_line(error)}"
+            self.report.counts["failed"] += 1
+            self.report.failed[f"{name} under {suite}"] = reason
+            self.store.put_outcome(self.run, None, name, suite, PUBLISHED_SPACE, "failed", reason)
 
     def _group(self, group: Sequence[Loaded], walk: Walk) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
