@@ -207,3 +207,44 @@ def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
     report = leaderboard.run([network("net", "Readout")], [needy, toy_suite(toys.make_stimuli(8))])
     assert report.counts == {"not applicable": 1, "done": 1}
     assert "no gradient" in report.skipped["net under needy"]
+
+
+def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(
+    leaderboard, monkeypatch
+):
+    from benchmark.engine.scoring import Scorer
+
+    def breaks(_self):
+        raise ZeroDivisionError("a table of nobody")
+
+    monkeypatch.setattr(Scorer, "imported", breaks)
+    report = leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(8))])
+    assert leaderboard.scores("reader") and report.counts == {"done": 1, "failed": 1}
+    assert report.exit_code == 3
+    reason = "scoring failed: ZeroDivisionError: a table of nobody"
+    assert report.failed == {"imported observers under toy": reason}
+    (row,) = leaderboard.outcomes(observer="imported observers")
+    assert (row.suite, row.status, row.reason) == ("toy", "failed", reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no"), "failed"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_a_rescoring_that_breaks_off_has_an_end(leaderboard, monkeypatch, error, status):
+    from benchmark import api
+    from benchmark.engine.scoring import Scorer
+    from benchmark.store import schema
+
+    leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(8))])
+
+    def breaks(_self):
+        raise error
+
+    monkeypatch.setattr(Scorer, "again", breaks)
+    with pytest.raises(type(error)):
+        api.rescore("cue-conflict", db=leaderboard.settings.db)
+    monkeypatch.undo()
+    assert api.rescore("cue-conflict", db=leaderboard.settings.db) == 0
+    with sa.create_engine(f"sqlite:///{leaderboard.settings.db}").connect() as connection:
+        ends = connection.execute(sa.select(schema.RUN_ENDS.c.status, schema.RUN_ENDS.c.note)).all()
+    assert ends[1:] == [(status, str(error) or type(error).__name__), ("done", "")]
