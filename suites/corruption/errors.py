@@ -9,7 +9,6 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from suites.corruption.cells import Cell
@@ -38,6 +37,8 @@ class Reference:
 @cache
 def alexnet() -> Reference:
     """The published errors of AlexNet on the 15 common corruptions."""
+    import yaml
+
     text = files("suites.corruption").joinpath("alexnet.yaml").read_text(encoding="utf-8")
     data = yaml.safe_load(text)
     errors = {

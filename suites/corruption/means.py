@@ -30,10 +30,8 @@ class Means:
 
 def means(table: Table) -> Means:
     """The shares of the data."""
-    values, counts = _matrices(table)
-    return _split(
-        table, values.sum(axis=0, dtype=float)[None], counts.sum(axis=0, dtype=float)[None]
-    )
+    hits, seen = (part.sum(axis=0, dtype=float)[None] for part in _matrices(table))
+    return _split(table, _shares(np.asarray(hits), np.asarray(seen)))
 
 
 def resampled(table: Table, resamples: int = RESAMPLES, seed: int = SEED) -> Means:
@@ -45,17 +43,19 @@ def resampled(table: Table, resamples: int = RESAMPLES, seed: int = SEED) -> Mea
     n = len(table.images)
     rng = np.random.default_rng(seed)
     values, counts = _matrices(table)
-    complete = bool((counts == 1).all())
+    uneven = np.flatnonzero(
+        (counts != counts[0]).any(axis=0)
+    )  # others: so many draws, whichever they are
     parts = []
     for size in chunk_sizes(resamples, n):
         drawn = rng.integers(0, n, size=(size, n))
         offset = n * np.arange(size)[:, None]
         weights = np.bincount((drawn + offset).ravel(), minlength=size * n).reshape(size, n)
         weights = weights.astype(np.float32)  # counts: exact below 2**24
-        seen = np.full((size, counts.shape[1]), n) if complete else weights @ counts
-        parts.append((weights @ values, seen))
-    hits, seen = (np.concatenate(part).astype(float) for part in zip(*parts, strict=True))
-    return _split(table, hits, seen)
+        seen = np.tile(n * counts[0].astype(float), (size, 1))
+        seen[:, uneven] = weights @ counts[:, uneven]
+        parts.append(_shares(np.asarray(weights @ values, dtype=float), seen))
+    return _split(table, np.concatenate(parts))
 
 
 def _matrices(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -68,9 +68,12 @@ def _matrices(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.hstack(hits).astype(np.float32), np.hstack(counts).astype(np.float32)
 
 
-def _split(table: Table, hits: Floats, seen: Floats) -> Means:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares = np.where(seen > 0, hits / seen, np.nan)
+def _shares(hits: Floats, seen: Floats) -> Floats:
+    shares: Floats = np.divide(hits, seen, out=np.full(hits.shape, np.nan), where=seen > 0)
+    return shares
+
+
+def _split(table: Table, shares: Floats) -> Means:
     width = len(table.cells) + 1
     right, top5, right16, same = np.split(shares, [width, 2 * width, 3 * width], axis=1)
     return Means(right, top5, right16, same)

@@ -115,9 +115,13 @@ def _mce(
 
 def _mean(values: Floats) -> Floats:
     """[b] means of rows; NaN where there is nothing, or a cell has no image."""
-    return values.mean(axis=1) if values.shape[1] else np.full(len(values), np.nan)
+    if not values.shape[1]:
+        return np.full(len(values), np.nan)
+    mean: Floats = values.mean(axis=1)
+    return mean
 
 
 def _over_clean(m: Means, at: Sequence[int]) -> Floats:
     mean, clean = _mean(m.right[:, at]), m.right[:, 0]
-    return np.divide(mean, clean, out=np.full(len(mean), np.nan), where=clean > 0)
+    share: Floats = np.divide(mean, clean, out=np.full(len(mean), np.nan), where=clean > 0)
+    return share

@@ -31,16 +31,16 @@ def impaired(table: Table, _: Trials) -> Flags:
 def unseen(table: Table, trials: Trials) -> Flags:
     """Of these, cells that the observer's recipe did not train on."""
     known = seen_conditions(trials.training, [cell.condition for cell in table.cells])
-    mine = np.array([cell.condition not in known for cell in table.cells], dtype=bool)
-    return impaired(table, trials) & mine
+    mine = [cell.condition not in known for cell in table.cells]
+    return np.logical_and(impaired(table, trials), mine)
 
 
 def of_family(family: str) -> Select:
     """Of these, cells of one family."""
 
     def select(table: Table, trials: Trials) -> Flags:
-        mine = np.array([cell.family == family for cell in table.cells], dtype=bool)
-        return impaired(table, trials) & mine
+        mine = [cell.family == family for cell in table.cells]
+        return np.logical_and(impaired(table, trials), mine)
 
     return select
 

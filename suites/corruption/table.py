@@ -103,7 +103,8 @@ def _optional(trials: Trials, name: str, blank: int) -> Whole:
     """A column of whole numbers, `blank` where it is missing."""
     if name not in trials.columns:
         return np.full(len(trials), blank, dtype=np.int64)
-    return np.nan_to_num(trials[name].astype(float), nan=blank).astype(np.int64)
+    filled: Whole = np.nan_to_num(trials[name].astype(float), nan=blank).astype(np.int64)
+    return filled
 
 
 def _runs(values: Array) -> Whole:
@@ -115,7 +116,7 @@ def _runs(values: Array) -> Whole:
 
 
 def _coded(images: Array, starts: Whole) -> tuple[Array, Whole]:
-    """Sorted unique names, and the position of each among them. Blocks that repeat the first one are not looked up."""
+    """Sorted unique names, and the position of each among them. Blocks that repeat the first one need no look-up."""
     first = images[: starts[1]] if len(starts) > 1 else images
     codes: dict[str, int] = {}
     parts: list[Whole] = []
