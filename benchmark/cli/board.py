@@ -9,6 +9,7 @@ from benchmark.cli.printing import wide_console
 
 
 @click.command()
+@click.argument("name", metavar="[SUITE]", required=False)
 @suite_option
 @click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
 @click.option(
@@ -25,6 +26,7 @@ from benchmark.cli.printing import wide_console
 )
 @db_option
 def rank(
+    name: str | None,
     suite: str | None,
     by: str | None,
     unseen_only: bool,
@@ -36,7 +38,9 @@ def rank(
 
     One table per stimulus set: rows of different stimuli are never ranked together.
     """
-    limit = None if everything else 50
+    if name and suite and name != suite:
+        raise click.UsageError(f"the suite is given twice: '{name}' and --suite '{suite}'.")
+    suite, limit = suite or name, None if everything else 50
     shown = print_boards(suite, by=by, models=models, db=db, limit=limit, unseen_only=unseen_only)
     if not shown:
         click.echo("no scores yet: `bench run` makes them.", err=True)

@@ -59,6 +59,15 @@ def test_rank_orders_by_the_headline_or_another_metric(bench, board):
     assert "world-stylised-0" in only.out and "world-standard-0" not in only.out
 
 
+def test_rank_takes_the_suite_with_or_without_the_option(bench, board):
+    plain = bench("rank", "-s", "cue-conflict", "--db", board)
+    assert bench("rank", "cue-conflict", "--db", board).out == plain.out != ""
+    assert bench("rank", "cue-conflict", "-s", "cue-conflict", "--db", board).out == plain.out
+    twice = bench("rank", "cue-conflict", "-s", "saliency", "--db", board)
+    assert twice.code == 2 and "given twice" in twice.err
+    assert "cue-conflict" in bench("rank", "cue-conflct", "--db", board).err
+
+
 def test_show_and_compare(bench, board):
     shown = bench("show", "world-standard-0", "--db", board)
     assert shown.code == 0 and "shape bias" in shown.out
