@@ -87,6 +87,7 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
         tick()
     lines, wrong = _identity(entry, stimuli)
     lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
+    lines += ["maps of what people used: yes"] if stimuli.importance else []
     lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(odd.items())]
     if entry.annotated:
         lines += survey(entry, folder).lines

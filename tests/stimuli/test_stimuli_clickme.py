@@ -139,7 +139,8 @@ def test_every_form_gives_images_labels_and_maps(
     part = restrict(stimuli, names[1:])
     np.testing.assert_array_equal(part.importance(0), expected[1])
     assert len(set(stimuli.items)) == 3
-    assert verify("mine", settings).ok
+    checked = verify("mine", settings)
+    assert checked.ok and "maps of what people used: yes" in checked.lines
     shelf = LocalShelf("imagenet1k", settings, limit=2)
     assert len(shelf.find("clickme")) == 2
 

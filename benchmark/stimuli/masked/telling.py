@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.stimuli.catalogue import Layout
+from benchmark.stimuli.items import images_below
 from benchmark.stimuli.masked import imagenet_s, voc
 from benchmark.stimuli.masked.boxes import PACKED
 from benchmark.stimuli.names import GEIRHOS16, WNID
@@ -29,7 +30,8 @@ def tell(folder: Path) -> tuple[Layout, str | None] | None:
         return "coco", "geirhos16"
     if _has_boxes(folder):
         return "imagenet-boxes", "imagenet1k"
-    if any(True for end in ("*.tfrecord*", "*.npz") for _ in folder.rglob(end)):
+    # Only where there are no image files: a tree of a million images is not walked for archives.
+    if next(images_below(folder), None) is None and _has_archives(folder):
         return "clickme", "imagenet1k"
     return None
 
@@ -60,3 +62,7 @@ def _has_boxes(folder: Path) -> bool:
     roots = (folder, folder / "ILSVRC")
     packed = any(all((root / place).is_dir() for place in PACKED) for root in roots)
     return packed or any((folder / "Annotations").rglob("*.xml"))
+
+
+def _has_archives(folder: Path) -> bool:
+    return any(True for end in ("*.tfrecord*", "*.npz") for _ in folder.rglob(end))

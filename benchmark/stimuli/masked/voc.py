@@ -61,7 +61,7 @@ class OfValue:
 
 
 def root_of(folder: Path) -> Path:
-    """The folder that holds JPEGImages: `folder` or one at most two levels below (VOCdevkit/VOC2012).
+    """The folder that holds JPEGImages: `folder`, or one below it or below VOCdevkit (VOC2012).
 
     Raises StimuliError where there is none, or several.
     """
@@ -77,8 +77,8 @@ def root_of(folder: Path) -> Path:
 
 
 def roots_of(folder: Path) -> list[Path]:
-    """The folders that hold JPEGImages: `folder` itself, else those one below it, else two."""
-    for pattern in ("JPEGImages", "*/JPEGImages", "*/*/JPEGImages"):
+    """The folders that hold JPEGImages: `folder` itself, else those in it, else in its VOCdevkit."""
+    for pattern in ("JPEGImages", "*/JPEGImages", "VOCdevkit/*/JPEGImages"):
         if found := sorted(place.parent for place in folder.glob(pattern) if place.is_dir()):
             return found
     return []
