@@ -3,21 +3,62 @@
 Definitions, attacks, trust report and deviations: docs/suites/adversarial.md.
 """
 
+from dataclasses import replace
+
 from benchmark.contracts import Suite
-from suites.adversarial.config import QUICK
-from suites.adversarial.metrics import METRICS
+from suites.adversarial.config import (
+    BISECT,
+    QUICK,
+    ROBUSTBENCH,
+    STANDARD,
+    STRONG,
+    TRANSFER,
+    Config,
+)
+from suites.adversarial.metrics import metrics_of
 from suites.adversarial.protocol import observe, plan
 from suites.adversarial.scoring import score
+from suites.adversarial.variants import AUTOATTACK, Variants, borrowed
 
-SUITE = Suite(
+PLAIN = Suite(
     name="adversarial",
-    version=1,
+    version=2,
     summary="Robust accuracy against the size of the perturbation, with a report on whether to trust it",
     needs="gradients",
-    metrics=METRICS,
+    metrics=metrics_of(QUICK),
     plan=plan,
     observe=observe,
     score=score,
     config=QUICK,
-    spaces=("imagenet1k", "world16"),
+    spaces=("imagenet1k", "geirhos16", "world16"),
+    passes=90.0,
 )
+
+
+def variant(name: str, config: Config, summary: str, passes: float) -> Suite:
+    """The suite under another configuration, as "adversarial:NAME". passes: forward passes an image may cost."""
+    return replace(
+        PLAIN,
+        name=f"adversarial:{name}",
+        config=config,
+        metrics=metrics_of(config),
+        summary=summary,
+        passes=passes,
+    )
+
+
+LISTED = {
+    "standard": variant(
+        "standard", STANDARD, "PGD-40 anew at every epsilon, restarted, then margins", 2000
+    ),
+    "strong": variant("strong", STRONG, "APGD, untargeted and targeted, and Square", 15000),
+    "robustbench": variant(
+        "robustbench", ROBUSTBENCH, "Linf 4/255 and 8/255 on RobustBench's images", 6000
+    ),
+    "autoattack": borrowed(
+        PLAIN, "autoattack", "AutoAttack standard, as its authors' package runs it", AUTOATTACK
+    ),
+    "bisect": variant("bisect", BISECT, "The smallest perturbation by bisection", 400),
+    "transfer": variant("transfer", TRANSFER, "With perturbations made on other networks", 300),
+}
+SUITE = replace(PLAIN, variants=Variants(LISTED, PLAIN))

@@ -14,7 +14,7 @@ from suites.adversarial.config import Apgd, NormName
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import Geometry, geometry
 from suites.adversarial.losses import cross_entropy, loss_named, margin
-from suites.adversarial.pool import Problem, checked, gradient_of, wrong
+from suites.adversarial.pool import Problem, checked, fallen, gradient_of
 from suites.adversarial.sparse import sparse_rules
 
 SEED = 1_000_003  # starts other than those of PGD's stages
@@ -101,7 +101,7 @@ def _pass(problem: Problem, climb: Climb, recipe: Apgd) -> tuple[Tensor, Tensor,
 def _judged(problem: Problem, ball: Geometry, climb: Climb, z: Tensor, found: Found) -> Tensor:
     """Note where the images stand; [b] bool: broken here."""
     y = problem.labels[climb.row]
-    none, fell = torch.full_like(y, -1), wrong(z, y)
+    none, fell = torch.full_like(y, -1), fallen(problem, climb.row, climb.point, z)
     at = climb.row.cpu().numpy()
     found.passes[at] += 1
     found.loss[at] = cross_entropy(z, y, none).cpu().numpy()

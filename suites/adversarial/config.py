@@ -4,7 +4,7 @@ Epsilon is in [0,1] pixel units of the network's own input crop, whatever its re
 a smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 NormName = Literal["linf", "l2", "l1"]
@@ -95,39 +95,85 @@ Attack = Apgd | Square | Library
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Perturbations that were made on other networks: momentum FGSM (Dong et al. 2018), all its steps taken. networks:
+    names of cards; those that cannot answer in the space or have no weights on disk are left out, and so is a network
+    that answers as the attacked one does."""
+
+    networks: tuple[str, ...]
+    steps: int = 10
+
+
+@dataclass(frozen=True)
 class Config:
     """One protocol. stages: PGD along the whole sweep; attacks: what is tried on the images that are still standing,
-    at every epsilon in turn; images: at most so many, evenly spaced over the set (None: all); far_steps: steps of each
-    stage at the threat's `far` epsilon."""
+    at every epsilon in turn; check: tried on what stands at the threat's far epsilon; far_steps: steps of each stage
+    there; bisect: rounds of halving between the smallest epsilon that broke an image and the largest that did not;
+    transfer: judged beside the attacks; images: at most so many, evenly spaced over the set (None: all); listed: the
+    images are RobustBench's, where that list is there."""
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]
     attacks: tuple[Attack, ...] = ()
-    images: int | None = 192
+    check: Square | None = None
     far_steps: int = 10
+    bisect: int = 0
+    transfer: Transfer | None = None
+    images: int | None = None
+    listed: bool = False
+
+    def threat(self, norm: NormName) -> Threat | None:
+        """The threat of a norm, if it is attacked."""
+        return next((one for one in self.threats if one.norm == norm), None)
 
 
-LINF = Threat(
-    "linf", tuple(e / 255 for e in (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)), 32 / 255, 255.0, "/255"
-)
+def linf(*steps: float, far: float = 32.0) -> Threat:
+    """Linf epsilons in grey levels of 255."""
+    return Threat("linf", tuple(step / 255 for step in steps), far / 255, 255.0, "/255")
+
+
+LINF = linf(0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 L2 = Threat("l2", (0.25, 0.5, 1.0, 2.0, 3.0))
-#: RobustBench's ImageNet and CIFAR-10 settings.
-ROBUSTBENCH_IMAGENET = Threat("linf", (4 / 255,), 32 / 255, 255.0, "/255")
-ROBUSTBENCH_CIFAR = Threat("linf", (8 / 255,), 32 / 255, 255.0, "/255")
+#: The budget of RobustBench's table for ImageNet.
+ROBUSTBENCH_IMAGENET = linf(4.0)
 
 #: Each epsilon goes on from where the one before ended, so the steps add up along the sweep.
-QUICK = Config((LINF, L2), (Stage("ce", 2), Stage("margin", 3)))
+QUICK = Config(
+    (LINF, L2),
+    (Stage("ce", 2), Stage("margin", 3)),
+    check=Square(100, norms=("linf",)),
+    images=128,
+)
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
 STANDARD = Config(
     (LINF, L2),
     (Stage("ce", 40, "clean"), Stage("ce", 40, "random"), Stage("margin", 20, "clean")),
-    images=None,
+    check=Square(500, norms=("linf",)),
     far_steps=20,
 )
-#: As STANDARD, with margins towards the nine most likely wrong classes.
+#: Short PGD for what falls easily, then APGD, untargeted and towards the nine most likely wrong classes, and Square.
 STRONG = Config(
     (LINF, L2),
-    (*STANDARD.stages, Stage("dlr", 40, "random"), Stage("margin", 20, "clean", targets=9)),
-    images=None,
+    (Stage("ce", 10, "clean"), Stage("margin", 10, "clean")),
+    (Apgd("ce"), Apgd("dlr", targets=9), Square(1000)),
+    check=Square(500, norms=("linf",)),
     far_steps=20,
+)
+#: RobustBench's budgets on its images: Linf 4/255 (ImageNet) and 8/255 (CIFAR).
+ROBUSTBENCH = Config(
+    (linf(4.0, 8.0),),
+    STRONG.stages,
+    (Apgd("ce"), Apgd("dlr", targets=9), Square(5000)),
+    check=Square(500, norms=("linf",)),
+    far_steps=20,
+    images=5000,
+    listed=True,
+)
+BISECT = replace(QUICK, bisect=4)
+TRANSFER = replace(
+    QUICK,
+    threats=(linf(1.0, 2.0, 4.0, 8.0),),
+    transfer=Transfer(
+        ("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1")
+    ),
 )

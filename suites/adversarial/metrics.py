@@ -1,15 +1,50 @@
-"""The metrics as data. Each but the median is a ratio of sums over images, so intervals and paired tests (McNemar for
+"""The metrics as data. Each but the medians is a ratio of sums over images, so intervals and paired tests (McNemar for
 what is right or wrong per image) derive from one definition. N is every image shown, never the clean-correct ones.
 """
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
-from suites.adversarial.config import L2, LINF, Threat
-from suites.adversarial.protocol import ROLE
+from suites.adversarial.config import Config, NormName, Threat
 
+ROLE = "natural"
+#: Keys of `Plan.missing`: nothing but training images is there; RobustBench's list is not.
+HELD_OUT = "natural (held out)"
+LISTED = "natural (RobustBench's list)"
 CLOSE = 1 + 1e-6  # stored epsilons come back as they went, but 4/255 may be computed in two ways
 REFERENCE = 4 / 255
+#: What a loss that saturates, and FGSM, which uses the same one, are called in the column `by`.
+SATURATING = ("fgsm", "ce", "ce-targeted", "apgd-ce", "apgd-ce-targeted")
+#: Budgets with a metric of their own, beside the headline's: name, norm, epsilon, title.
+BUDGETS: tuple[tuple[str, NormName, float, str], ...] = (
+    ("robust_linf_1", "linf", 1 / 255, "linf 1/255"),
+    ("robust_linf_8", "linf", 8 / 255, "linf 8/255"),
+    ("robust_l2_1", "l2", 1.0, "l2 1"),
+)
+
+
+def metrics_of(config: Config) -> tuple[Metric, ...]:
+    """The metrics that a configuration can give. The headline is robust_accuracy, at the reference budget of its first
+    threat."""
+    return (
+        *_budgets(config),
+        _metric(
+            "clean_accuracy", "clean", "right answers without attack, on the same images", _clean
+        ),
+        *(metric for threat in config.threats for metric in _of_threat(threat)),
+        *_of_linf(config),
+        _metric(
+            "gradient_passes",
+            "passes",
+            "gradient passes (forward and backward of one image) that the attacks needed, per image shown",
+            _passes,
+            direction="none",
+            shown=False,
+        ),
+    )
 
 
 def robust_at(norm: str, epsilon: float) -> Ratio:
@@ -21,11 +56,22 @@ def robust_at(norm: str, epsilon: float) -> Ratio:
     return ratio
 
 
-def fgsm_at(column: int) -> Ratio:
-    """Images that FGSM at the epsilon of that column did not break, over all images."""
+def stands(column: str, index: int) -> Ratio:
+    """Images that are not broken according to a column [n, epsilons], over all images."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
-        return ~trials["fgsm_broken"][:, column].astype(bool), np.ones(len(trials), dtype=bool)
+        return ~trials[column][:, index].astype(bool), np.ones(len(trials), dtype=bool)
+
+    return ratio
+
+
+def beyond_ce(norm: str, epsilon: float) -> Ratio:
+    """Images that fall within `epsilon`, and there to no attack on the cross entropy, over all images."""
+
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        there = np.isclose(trials[f"{norm}_epsilon"], epsilon)
+        other = ~np.isin(trials[f"{norm}_by"], SATURATING)
+        return there & other, np.ones(len(trials), dtype=bool)
 
     return ratio
 
@@ -44,6 +90,81 @@ def area(threat: Threat) -> Ratio:
     return ratio
 
 
+def reference(threat: Threat) -> float:
+    """The budget that single numbers of a threat stand for: 4/255 in Linf, 1.0 in L2, else the one in the middle."""
+    wanted = {"linf": REFERENCE, "l2": 1.0}.get(threat.norm, 0.0)
+    middle = threat.epsilons[len(threat.epsilons) // 2]
+    return next((one for one in threat.epsilons if np.isclose(one, wanted)), middle)
+
+
+def _budgets(config: Config) -> Iterator[Metric]:
+    first = config.threats[0]
+    label = first.label(reference(first))
+    yield _metric(
+        "robust_accuracy",
+        "robust",
+        f"images that no attack breaks within {label} (other budgets as conditions)",
+        robust_at(first.norm, reference(first)),
+        headline=True,
+    )
+    for name, norm, epsilon, title in BUDGETS:
+        threat = config.threat(norm)
+        if threat is None or not np.isclose(threat.epsilons, epsilon).any():
+            continue
+        if threat is first and np.isclose(epsilon, reference(first)):
+            continue
+        text = f"images that no attack breaks within {threat.label(epsilon)}"
+        shown = epsilon <= reference(threat) * CLOSE or len(threat.epsilons) == 2
+        yield _metric(name, title, text, robust_at(norm, epsilon), shown=shown)
+
+
+def _of_threat(threat: Threat) -> Iterator[Metric]:
+    norm, unit = threat.norm, f" in 1{threat.unit}" if threat.unit else ""
+    if len(threat.epsilons) > 2:
+        yield _metric(
+            f"auc_{norm}",
+            f"{norm} area",
+            f"area under robust accuracy over log2 epsilon, {norm}",
+            area(threat),
+        )
+    yield _metric(
+        f"median_{norm}",
+        f"median {norm}",
+        f"median over clean-correct images of the smallest {norm} perturbation found{unit} (an upper bound)",
+        shown=False,
+    )
+    yield _metric(
+        f"beyond_ce_{norm}",
+        f"beyond CE {norm}",
+        "images that a margin, a DLR or a search breaks and no attack on the cross entropy, at the reference budget",
+        beyond_ce(norm, reference(threat)),
+        direction="none",
+        shown=False,
+    )
+
+
+def _of_linf(config: Config) -> Iterator[Metric]:
+    threat = config.threat("linf")
+    if threat is None:
+        return
+    at = int(np.argmin(np.abs(np.array(threat.epsilons) - reference(threat))))
+    label = threat.label(threat.epsilons[at])
+    yield _metric(
+        "fgsm_accuracy",
+        "FGSM",
+        f"images that one sign step of {label} does not break; each epsilon on its own",
+        stands("fgsm_broken", at),
+        shown=False,
+    )
+    if config.transfer is not None:
+        yield _metric(
+            "transfer_accuracy",
+            "transfer",
+            f"images that no perturbation of {label} made on another network breaks; each epsilon on its own",
+            stands("transfer_broken", at),
+        )
+
+
 def _clean(trials: Trials) -> tuple[Array, Array]:
     return trials["clean_correct"].astype(bool), np.ones(len(trials), dtype=bool)
 
@@ -52,53 +173,5 @@ def _passes(trials: Trials) -> tuple[Array, Array]:
     return trials["passes"], np.ones(len(trials), dtype=bool)
 
 
-def _metric(name: str, title: str, text: str, ratio: Ratio | None = None, **more: bool) -> Metric:
-    return Metric(name, title, text, "higher", ROLE, ratio=ratio, **more)
-
-
-METRICS = (
-    _metric(
-        "robust_accuracy",
-        "robust",
-        "images that no attack breaks within linf 4/255 (other budgets as conditions)",
-        robust_at("linf", REFERENCE),
-        headline=True,
-    ),
-    _metric("clean_accuracy", "clean", "right answers without attack, on the same images", _clean),
-    _metric(
-        "robust_linf_1", "linf 1/255", "as robust, within linf 1/255", robust_at("linf", 1 / 255)
-    ),
-    _metric("robust_l2_1", "l2 1", "as robust, within l2 1.0", robust_at("l2", 1.0)),
-    _metric(
-        "fgsm_accuracy",
-        "FGSM",
-        "images that one sign step of linf 4/255 does not break; each epsilon on its own",
-        fgsm_at(LINF.epsilons.index(REFERENCE)),
-        shown=False,
-    ),
-    _metric(
-        "auc_linf", "linf area", "area under robust accuracy over log2 epsilon, linf", area(LINF)
-    ),
-    _metric("auc_l2", "l2 area", "area under robust accuracy over log2 epsilon, l2", area(L2)),
-    _metric(
-        "median_linf",
-        "median linf",
-        "median over clean-correct images of the smallest linf perturbation found, in 1/255 (an upper bound)",
-        shown=False,
-    ),
-    _metric(
-        "median_l2",
-        "median l2",
-        "median over clean-correct images of the smallest l2 perturbation found (an upper bound)",
-        shown=False,
-    ),
-    Metric(
-        "gradient_passes",
-        "passes",
-        "gradient passes (forward and backward of one image) that the attacks needed, per image shown",
-        "none",
-        ROLE,
-        shown=False,
-        ratio=_passes,
-    ),
-)
+def _metric(name: str, title: str, text: str, ratio: Ratio | None = None, **more: Any) -> Metric:
+    return Metric(name, title, text, role=ROLE, ratio=ratio, **more)

@@ -8,73 +8,56 @@ import numpy as np
 
 from benchmark.contracts import Metric, Ratio, Score, Trials
 from benchmark.stats import ratio_score
-from suites.adversarial.config import Config, NormName, Threat
-from suites.adversarial.metrics import METRICS, REFERENCE, area, fgsm_at, robust_at
-from suites.adversarial.protocol import HELD_OUT, ROLE
+from suites.adversarial.config import Config, Threat
+from suites.adversarial.metrics import (
+    HELD_OUT,
+    LISTED,
+    ROLE,
+    beyond_ce,
+    metrics_of,
+    robust_at,
+    stands,
+)
 from suites.adversarial.trust import flags
 
 Z95 = 1.959963984540054
+COLUMNS = {"fgsm_accuracy": "fgsm_broken", "transfer_accuracy": "transfer_broken"}
+REMARKS = {HELD_OUT: "training images", LISTED: "evenly spaced images, not RobustBench's list"}
 
 
 def score(config: Config, trials: Trials) -> Sequence[Score]:
-    """Scores of one observer. A budget that was not attacked gives a score without value."""
+    """Scores of one observer; every flag of the trust report stands on each of them."""
+    metrics = {metric.name: metric for metric in metrics_of(config)}
     if not len(trials):
-        return [Score(m.name, None, "no trials", role=ROLE) for m in METRICS]
-    found = flags(config, trials)
-    if HELD_OUT in trials.missing:
-        found = ("training images", *found)
-    return [replace(one, flags=(*one.flags, *found)) for one in _scores(config, trials)]
+        return [Score(name, None, "no trials", role=ROLE) for name in metrics]
+    remarks = tuple(text for key, text in REMARKS.items() if key in trials.missing)
+    found = (*remarks, *flags(config, trials))
+    return [replace(one, flags=(*one.flags, *found)) for one in _scores(config, metrics, trials)]
 
 
-def _scores(config: Config, trials: Trials) -> Iterator[Score]:
-    threats = {threat.norm: threat for threat in config.threats}
-    for name in ("clean_accuracy", "gradient_passes"):
-        yield ratio_score(metric_named(name), trials)
-    yield from _headlines(threats, trials)
+def _scores(config: Config, metrics: dict[str, Metric], trials: Trials) -> Iterator[Score]:
+    for metric in metrics.values():
+        if metric.ratio is not None:
+            yield ratio_score(metric, trials)
     for threat in config.threats:
-        yield from _conditions("robust_accuracy", threat, trials)
-    for norm in ("linf", "l2"):
-        yield from _summaries(norm, threats.get(norm), trials)
-    if "linf" in threats:
-        yield from _fast(threats["linf"], trials)
+        yield median_score(threat, trials)
+        for epsilon in threat.epsilons:
+            at = threat.label(epsilon)
+            robust = _with(metrics["robust_accuracy"], robust_at(threat.norm, epsilon))
+            other = _with(metrics[f"beyond_ce_{threat.norm}"], beyond_ce(threat.norm, epsilon))
+            yield ratio_score(robust, trials, condition=at)
+            yield ratio_score(other, trials, condition=at)
+    linf = config.threat("linf")
+    for name, column in COLUMNS.items():
+        if linf is not None and name in metrics:
+            yield from _by_epsilon(metrics[name], column, linf, trials)
 
 
-def _headlines(threats: dict[NormName, Threat], trials: Trials) -> Iterator[Score]:
-    budgets: tuple[tuple[str, NormName, float], ...] = (
-        ("robust_accuracy", "linf", REFERENCE),
-        ("robust_linf_1", "linf", 1 / 255),
-        ("robust_l2_1", "l2", 1.0),
-    )
-    for name, norm, epsilon in budgets:
-        tried = threats[norm].epsilons if norm in threats else ()
-        if np.isclose(tried, epsilon).any():
-            yield ratio_score(metric_named(name), trials)
-        else:
-            yield Score(name, None, f"not attacked at {norm} {epsilon:.4g}", role=ROLE)
-
-
-def _conditions(name: str, threat: Threat, trials: Trials) -> Iterator[Score]:
-    for epsilon in threat.epsilons:
-        metric = _with(metric_named(name), robust_at(threat.norm, epsilon))
-        yield ratio_score(metric, trials, condition=threat.label(epsilon))
-
-
-def _fast(threat: Threat, trials: Trials) -> Iterator[Score]:
-    metric = metric_named("fgsm_accuracy")
-    for column, epsilon in enumerate(threat.epsilons):
-        one = ratio_score(_with(metric, fgsm_at(column)), trials, condition=threat.label(epsilon))
-        yield one
-        if np.isclose(epsilon, REFERENCE):
-            yield replace(one, condition="")
-
-
-def _summaries(norm: NormName, threat: Threat | None, trials: Trials) -> Iterator[Score]:
-    if threat is None:
-        for name in (f"auc_{norm}", f"median_{norm}"):
-            yield Score(name, None, f"not attacked in {norm}", role=ROLE)
-        return
-    yield ratio_score(_with(metric_named(f"auc_{norm}"), area(threat)), trials)
-    yield median_score(threat, trials)
+def _by_epsilon(metric: Metric, column: str, threat: Threat, trials: Trials) -> Iterator[Score]:
+    """What an attack does at each epsilon on its own, from a column [n, epsilons]."""
+    for index, epsilon in enumerate(threat.epsilons):
+        one = _with(metric, stands(column, index))
+        yield ratio_score(one, trials, condition=threat.label(epsilon))
 
 
 def median_score(threat: Threat, trials: Trials) -> Score:
@@ -97,11 +80,6 @@ def median_score(threat: Threat, trials: Trials) -> Score:
     if not np.isfinite(high):
         return replace(start, value=value, flags=("no upper bound of the interval",))
     return replace(start, value=value, low=float(low), high=float(high), method="order statistics")
-
-
-def metric_named(name: str) -> Metric:
-    """A metric of this suite."""
-    return next(metric for metric in METRICS if metric.name == name)
 
 
 def _with(metric: Metric, ratio: Ratio) -> Metric:

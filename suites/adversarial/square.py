@@ -18,7 +18,7 @@ from suites.adversarial.config import NormName, Square
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import TINY, geometry
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.pool import Problem, checked, wrong
+from suites.adversarial.pool import Problem, checked, fallen
 
 #: Of 10,000 queries, after how many the share of the image in a square is halved.
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -39,7 +39,7 @@ class Search:
 def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) -> Found:
     """Attack every image of a problem within epsilon [n], one for each, by at most `recipe.queries` forward passes."""
     found, rows = nothing(len(problem.images)), torch.arange(len(problem.images))
-    for part in rows.split(problem.batch):
+    for part in torch.split(rows, problem.batch):
         _search(problem, norm, epsilon, recipe, part.to(problem.images.device), found)
     return found
 
@@ -80,7 +80,7 @@ def _search(
             point = _placed(problem, rows, redrawn)
         z = _answers(problem, rows, point, found)
         y = problem.labels[rows]
-        fell, value = wrong(z, y), margin(z, y, torch.full_like(y, -1))
+        fell, value = fallen(problem, rows, point, z), margin(z, y, torch.full_like(y, -1))
         if bool(fell.any()):
             at = rows[fell].cpu().numpy()
             found.broken[at] = True
@@ -149,7 +149,7 @@ def l2_start(epsilon: float, generator: torch.Generator, shape: torch.Size) -> T
         for left in range(edge, width - side + 1, side):
             tile = signs(channels, 1, generator)[..., None] * pattern(side, generator)
             delta[:, top : top + side, left : left + side] = tile
-    return delta * (epsilon / delta.norm().clamp_min(TINY))
+    return of_length(delta, epsilon)
 
 
 def l2_side(share: float, height: int, width: int) -> int:
@@ -171,7 +171,13 @@ def l2_redraw(delta: Tensor, epsilon: float, side: int, generator: torch.Generat
     drawn = delta.clone()
     drawn[there] = 0.0
     drawn[here] = new
-    return drawn * (epsilon / drawn.norm().clamp_min(TINY))
+    return of_length(drawn, epsilon)
+
+
+def of_length(delta: Tensor, length: float) -> Tensor:
+    """`delta` at an L2 norm of `length`; zero stays zero."""
+    made: Tensor = delta * (length / delta.norm().clamp_min(TINY))
+    return made
 
 
 def unit(delta: Tensor) -> Tensor:
@@ -183,8 +189,7 @@ def pattern(side: int, generator: torch.Generator) -> Tensor:
     """[side, side] of length 1: a bump up beside a bump down, lying or standing."""
     upper = side // 2
     halves = (bump(upper, side), -bump(side - upper, side))
-    drawn = torch.cat(halves)
-    drawn = drawn / drawn.norm().clamp_min(TINY)
+    drawn = of_length(torch.cat(halves), 1.0)
     return drawn.T if bool(torch.rand(1, generator=generator) > 0.5) else drawn
 
 

@@ -10,23 +10,32 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Trials
-from suites.adversarial.config import Config
+from benchmark.contracts import DISTRUST, Array, Trials
+from benchmark.stats.paired import mcnemar_exact
+from suites.adversarial.config import Config, Threat
 
 ZERO_GRADIENT = 0.05
+VANISHING = 1e-10  # L2 norm of the gradient of the cross entropy
 SATURATED = 0.05
 REPEAT = 1e-4  # distance of unit-length logits (the rule of AutoAttack's check)
 FAST_WINS = 0.05
+BLIND_WINS = 0.01
 FALLING = 0.10
 FAR = 0.02
 FEW = 8  # images below which a share says nothing
-NO_GAIN = 0.25
+READ_BETTER, CERTAIN = (
+    0.10,
+    0.0025,
+)  # gain in accuracy, and the p above which it is chance (four readings are tried)
+BLIND = ("square", "transfer")  # attacks that see no gradient of the network
+READINGS = ("normalised once more", "normalised once less", "from [-1, 1]", "from 0 ... 255")
 
 
 def flags(config: Config, trials: Trials) -> tuple[str, ...]:
-    """The flags of one observer; none where nothing was attacked."""
+    """The flags of one observer, each beginning with `DISTRUST`; none where nothing was attacked."""
     attacked = trials.where(trials["clean_correct"].astype(bool))
-    return tuple(_found(config, attacked)) if len(attacked) else ()
+    found = [*preprocessing(trials), *(_found(config, attacked) if len(attacked) else ())]
+    return tuple(f"{DISTRUST}{text}" for text in found)
 
 
 def _found(config: Config, c: Trials) -> Iterator[str]:
@@ -34,17 +43,35 @@ def _found(config: Config, c: Trials) -> Iterator[str]:
     yield from outputs(c)
     for threat in config.threats:
         if threat.norm == "linf":
-            yield from iterating(c, threat.epsilons)
-        yield from climbing(c, threat.norm)
-        if threat.far:
-            yield from bottom(c, threat.norm, threat.label(threat.far))
+            yield from iterating(c, threat)
+        yield from blind(c, threat)
+        if config.stages:
+            yield from climbing(c, threat.norm)
+        if config.stages and threat.far:
+            yield from bottom(c, threat)
+
+
+def preprocessing(trials: Trials) -> Iterator[str]:
+    """Images that the network answers better when their normalisation is done once more or undone."""
+    some = trials.where(trials["asked"].astype(bool))
+    if not len(some):
+        return
+    shown, otherwise = some["clean_correct"].astype(bool), some["otherwise"].astype(bool)
+    for name, right in zip(READINGS, otherwise.T, strict=True):
+        gained, lost = int((right & ~shown).sum()), int((shown & ~right).sum())
+        better = (gained - lost) / len(some)
+        if better > READ_BETTER and mcnemar_exact(gained, lost) < CERTAIN:
+            yield f"preprocessing: {share(shown):.0%} right as shown, {share(right):.0%} {name}"
 
 
 def gradients(c: Trials) -> Iterator[str]:
-    """Gradients that are zero, or a cross entropy that is exactly zero in float32."""
+    """Gradients that are zero or next to it, or a cross entropy that is exactly zero in float32."""
     zero, flat = share(c["gradient_norm"] == 0), share(c["loss"] == 0)
+    faint = share((c["gradient_norm"] > 0) & (c["gradient_norm"] < VANISHING))
     if zero > ZERO_GRADIENT:
         yield f"zero gradient: {zero:.0%} of images"
+    if faint > ZERO_GRADIENT:
+        yield f"vanishing gradient: {faint:.0%} of images"
     if flat > SATURATED:
         yield f"saturated: cross entropy is 0 on {flat:.0%} of images"
 
@@ -58,30 +85,45 @@ def outputs(c: Trials) -> Iterator[str]:
         yield f"random: two passes of one image differ ({moved:.0%} of images)"
 
 
-def iterating(c: Trials, epsilons: tuple[float, ...]) -> Iterator[str]:
+def iterating(c: Trials, threat: Threat) -> Iterator[str]:
     """One step that does what many cannot; many steps that do no more than one."""
     ahead = share(c["linf_by"] == "fgsm")
     if ahead > FAST_WINS:
         yield f"FGSM beats PGD on {ahead:.0%} of images"
     held = np.asarray(~c["fgsm_broken"].astype(bool).any(axis=1))
-    gained = held & (c["linf_epsilon"] <= max(epsilons))
-    if share(held) > NO_GAIN and held.sum() >= FEW and not gained.any():
+    gained = held & white_box(c, threat) & (c["linf_epsilon"] <= max(threat.epsilons) * (1 + 1e-6))
+    if held.sum() >= FEW and not gained.any():
         yield "more steps are not stronger than one"
+
+
+def blind(c: Trials, threat: Threat) -> Iterator[str]:
+    """Attacks without gradients that break what attacks with gradients leave standing."""
+    for name in BLIND:
+        ahead = c[f"{threat.norm}_by"] == name
+        if ahead.sum() > 1 and share(ahead) > BLIND_WINS:
+            yield f"black box beats white box: {name} on {share(ahead):.0%} of images ({threat.norm})"
 
 
 def climbing(c: Trials, norm: str) -> Iterator[str]:
     """An attack that ends where the answer is safer than where it began, on images that it did not break."""
-    held = np.isinf(c[f"{norm}_epsilon"]) | (c[f"{norm}_by"] == "fgsm")
+    held = np.isinf(c[f"{norm}_epsilon"]) | np.isin(c[f"{norm}_by"], ("fgsm", *BLIND))
     fell = held & (c[f"{norm}_margin"] <= c["margin"])
     if held.sum() >= FEW and fell.sum() / held.sum() > FALLING:
         yield f"{norm}: the loss does not rise on {fell.sum() / held.sum():.0%} of unbroken images"
 
 
-def bottom(c: Trials, norm: str, label: str) -> Iterator[str]:
-    """Accuracy that stays above zero at an epsilon that leaves nothing of the image's class."""
-    left = share(np.isinf(c[f"{norm}_epsilon"]))
+def bottom(c: Trials, threat: Threat) -> Iterator[str]:
+    """Accuracy that gradients leave above zero at an epsilon that leaves nothing of the image's class."""
+    beyond = c[f"{threat.norm}_epsilon"] > max(threat.epsilons) * (1 + 1e-6)
+    left = share(beyond & ~white_box(c, threat))
     if left > FAR:
-        yield f"{left:.0%} of images are still right at {label}"
+        yield f"{left:.0%} of images are still right at {threat.label(threat.far)}"
+
+
+def white_box(c: Trials, threat: Threat) -> NDArray[np.bool_]:
+    """[n]: broken by an attack with gradients."""
+    by = c[f"{threat.norm}_by"]
+    return np.asarray((by != "") & ~np.isin(by, BLIND))
 
 
 def share(which: Array | NDArray[np.bool_]) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from benchmark.contracts import Metric, Plan, Shelf, Suite
+from benchmark.contracts import Plan, Shelf, Suite
 from suites.adversarial.config import (
     L2,
     LINF,
@@ -13,6 +13,7 @@ from suites.adversarial.config import (
     NormName,
     Threat,
 )
+from suites.adversarial.metrics import metrics_of
 from suites.adversarial.protocol import plan
 
 FOOLBOX = "foolbox-"
@@ -64,15 +65,13 @@ def alone(attack: str) -> Config:
 
 
 def borrowed(plain: Suite, name: str, summary: str, config: Config) -> Suite:
-    """A suite around attacks of optional packages; in L2 the budget 1.0 ranks."""
-    (norm,) = {threat.norm for threat in config.threats}
-    first = "robust_l2_1" if norm == "l2" else plain.headline.name
+    """A suite around attacks of optional packages."""
     return replace(
         plain,
         name=f"{plain.name}:{name}",
         summary=summary,
         config=config,
-        metrics=tuple(_ranked(metric, first) for metric in plain.metrics),
+        metrics=metrics_of(config),
         plan=plan_borrowed,
         variants={},
     )
@@ -86,7 +85,3 @@ def plan_borrowed(config: Config, shelf: Shelf) -> Plan:
         if isinstance(recipe, Library):
             check(recipe)
     return plan(config, shelf)
-
-
-def _ranked(metric: Metric, first: str) -> Metric:
-    return replace(metric, headline=metric.name == first)

@@ -26,6 +26,17 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+class Masked:
+    """A loaded model whose forward pass is another one."""
+
+    def __init__(self, model, run):
+        self._model = model
+        self.forward = run
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
 @dataclass(frozen=True)
 class World:
     """Images of the world with a network on them, shown in batches."""
@@ -35,7 +46,8 @@ class World:
     pixels: torch.Tensor
 
     def views(self, batch, run=None):
-        shown = Feed(self.feed.model, self.feed.tuning, run or self.feed.run)
+        model = self.feed.model if run is None else Masked(self.feed.model, run)
+        shown = Feed(model, self.feed.tuning, run or self.feed.run)
         grouping = self.feed.model.labels.groupings["world16"]
         block = Block(self.stimuli, presentation="card", role="natural")
         for index in torch.arange(len(self.pixels)).split(batch):

@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from benchmark.contracts import DISTRUST
 from suites.adversarial import SUITE
 from suites.adversarial.trust import flags
 
 
 def found(network, run=None):
-    return flags(SUITE.config, network.trials(run=run))
+    said = flags(SUITE.config, network.trials(run=run))
+    assert all(flag.startswith(DISTRUST) for flag in said)
+    return tuple(flag.removeprefix(DISTRUST) for flag in said)
 
 
 @pytest.fixture(scope="module")
@@ -94,4 +97,4 @@ def test_one_step_that_beats_many(small):
 
 def test_flags_stand_on_every_score(small):
     scores = SUITE.score(SUITE.config, small.trials(run=lambda x: small.feed.run(x).softmax(1)))
-    assert all("outputs are probabilities, not logits" in score.flags for score in scores)
+    assert all("trust: outputs are probabilities, not logits" in score.flags for score in scores)

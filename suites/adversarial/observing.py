@@ -1,0 +1,153 @@
+"""What is kept of each image: the image at rest, every attack on it, and what the trust report asks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.contracts import Array, View
+from suites.adversarial.cascade import NAME, Curve, curve, merged
+from suites.adversarial.categories import per_category
+from suites.adversarial.config import Apgd, Config
+from suites.adversarial.fast import Slope, fgsm, slope
+from suites.adversarial.pool import Problem, likely_wrong
+from suites.adversarial.probes import asked, otherwise, readings
+from suites.adversarial.surrogates import Space, transferred
+
+Answers = Callable[[Tensor], Tensor]
+#: A wrong answer counts only if the network as it was loaded confirms it, where its margin is below so many times the
+#: largest difference of their logits on so many images.
+AMBIGUOUS = 10.0
+FEW = 8
+
+
+def observed(config: Config, view: View) -> Mapping[str, Array]:
+    """The columns that `protocol.observe` documents."""
+    columns = _blank(config, view)
+    _ask_otherwise(view, columns)
+    rows = np.flatnonzero(columns["clean_correct"])
+    if len(rows):
+        for name, values in _attacked(config, view, rows).items():
+            columns[name][rows] = values
+    return columns
+
+
+def _blank(config: Config, view: View) -> dict[str, Array]:
+    """The columns of images that are not attacked."""
+    n = len(view.index)
+    right = np.asarray(view.responses == view.labels["category"], dtype=bool)
+    columns: dict[str, Array] = {"response": np.asarray(view.responses), "clean_correct": right}
+    for name in ("loss", "margin", "gradient_norm", "repeat_difference"):
+        columns[name] = np.full(n, np.nan)
+    columns |= {name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")}
+    columns["probabilities"] = np.zeros(n, dtype=bool)
+    columns["asked"] = asked(view.seeds)
+    columns["otherwise"] = np.zeros((n, len(readings())), dtype=bool)
+    columns["fgsm_broken"] = np.ones((n, len(_fast_epsilons(config))), dtype=bool)
+    if config.transfer is not None:
+        columns["transfer_broken"] = columns["fgsm_broken"].copy()
+    for threat in config.threats:
+        columns[f"{threat.norm}_epsilon"] = np.zeros(n)
+        columns[f"{threat.norm}_by"] = np.full(n, "", dtype=NAME)
+        columns[f"{threat.norm}_held"] = np.zeros(n)
+        for name in ("size", "loss", "margin"):
+            columns[f"{threat.norm}_{name}"] = np.full(n, np.nan)
+    return columns
+
+
+def _ask_otherwise(view: View, columns: dict[str, Array]) -> None:
+    rows = np.flatnonzero(columns["asked"])
+    if len(rows):
+        (forward, _), labels = _answers(view), _labels(view, rows)
+        with torch.no_grad():
+            columns["otherwise"][rows] = otherwise(forward, view.images[rows], labels, view.batch)
+        columns["forwards"][rows] += len(readings())
+
+
+def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, Array]:
+    """The columns of the images at `rows`."""
+    problem = _problem(view, rows)
+    rest = slope(problem)
+    problem = replace(problem, first=rest.gradient, targets=_targets(config, rest, problem))
+    columns = _at_rest(view, rows, rest)
+    epsilons = _fast_epsilons(config)
+    columns["fgsm_broken"] = broken = fgsm(problem, rest.gradient, epsilons)
+    passes = np.ones(len(rows), dtype=np.int64)
+    forwards = len(epsilons) + len(readings()) * asked(problem.seeds).astype(np.int64)
+    curves = {
+        threat.norm: curve(problem, threat, config, broken if threat.norm == "linf" else None)
+        for threat in config.threats
+    }
+    if config.transfer is not None:
+        space = Space(view.block.stimuli.space, view.categories)
+        made, cost = transferred(problem, config.transfer, space, epsilons, rest.z)
+        columns["transfer_broken"] = made
+        curves["linf"] = merged(curves["linf"], made, epsilons, "transfer")
+        forwards = forwards + cost
+    columns["passes"] = passes + sum(one.passes for one in curves.values())
+    columns["forwards"] = forwards + sum(one.forwards for one in curves.values())
+    for norm, found in curves.items():
+        columns |= {f"{norm}_{name}": values for name, values in _kept(found).items()}
+    return columns
+
+
+def _kept(found: Curve) -> dict[str, Array]:
+    names = ("epsilon", "by", "size", "held", "loss", "margin")
+    return {name: getattr(found, name) for name in names}
+
+
+def _problem(view: View, rows: NDArray[np.int64]) -> Problem:
+    """The images at `rows`, and forward passes with one logit per category."""
+    images = view.images[rows].clone()  # also out of inference mode
+    labels = _labels(view, rows)
+    forward, plain = _answers(view)
+    some = images[:FEW]
+    with torch.no_grad():
+        sure = AMBIGUOUS * float((forward(some) - plain(some)).abs().amax())
+    seeds, targets = view.seeds[rows], labels[:, None]
+    return Problem(
+        forward, images, labels, seeds, targets, batch=view.batch, plain=plain, sure=sure
+    )
+
+
+def _answers(view: View) -> tuple[Answers, Answers]:
+    """The tuned network and the network as it was loaded: images -> logits [n, categories]."""
+    pick = per_category(view.outputs)
+    return lambda images: pick(view.forward(images)), lambda images: pick(view.plain(images))
+
+
+def _labels(view: View, rows: NDArray[np.int64]) -> Tensor:
+    """[n]: the true categories' positions, on the images' device."""
+    place = {name: i for i, name in enumerate(view.categories)}
+    truth = [place[name] for name in view.labels["category"][rows].tolist()]
+    return torch.tensor(truth, device=view.images.device)
+
+
+def _targets(config: Config, rest: Slope, problem: Problem) -> Tensor:
+    steps = [stage.targets for stage in config.stages]
+    others = [one.targets for one in config.attacks if isinstance(one, Apgd)]
+    return likely_wrong(rest.z, problem.labels, max([*steps, *others, 0]))
+
+
+def _fast_epsilons(config: Config) -> tuple[float, ...]:
+    threat = config.threat("linf")
+    return threat.epsilons if threat else ()
+
+
+def _at_rest(view: View, rows: NDArray[np.int64], rest: Slope) -> dict[str, Array]:
+    """What the trust report needs to know of the unattacked images."""
+    raw = view.logits[rows].double()
+    z, other = rest.z.double(), per_category(view.outputs)(view.logits[rows]).double()
+    gap = z / z.norm(dim=1, keepdim=True) - other / other.norm(dim=1, keepdim=True)
+    shares = (raw.amin(dim=1) > -1e-5) & ((raw.sum(dim=1) - 1).abs() < 1e-5)
+    found = {
+        "loss": rest.loss,
+        "margin": rest.margin,
+        "gradient_norm": rest.gradient.double().flatten(1).norm(dim=1),
+        "repeat_difference": gap.norm(dim=1),
+        "probabilities": shares,
+    }
+    return {name: values.cpu().numpy() for name, values in found.items()}

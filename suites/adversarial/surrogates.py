@@ -1,0 +1,134 @@
+"""Perturbations made on other networks. What breaks an image without having seen its network needs no gradient of it,
+so masked gradients do not stop it (Papernot et al. 2017).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.errors import BenchError
+from benchmark.settings import read_settings
+from registry.cards import ModelCard, read_cards
+from registry.labels import label_space
+from registry.load import availability, load_model
+from suites.adversarial.categories import per_category
+from suites.adversarial.config import Transfer
+from suites.adversarial.geometry import wide
+from suites.adversarial.losses import cross_entropy
+from suites.adversarial.pool import Problem, checked, fallen, gradient_of
+
+SAME = 1e-3  # relative distance of logits below which two networks are one
+KEPT = 1.0  # of the gradients before, in each step (the decay of momentum FGSM)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Another network. forward: images at the attacked network's input [n, c, h, w] -> logits [n, categories]."""
+
+    name: str
+    forward: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A decision space and its categories, in the attacked network's order."""
+
+    name: str
+    categories: tuple[str, ...]
+
+
+def transferred(
+    problem: Problem, transfer: Transfer, space: Space, epsilons: tuple[float, ...], z: Tensor
+) -> tuple[NDArray[np.bool_], int]:
+    """[n, epsilons]: broken by what was made on some other network within that Linf epsilon; and the forward passes of
+    the attacked network that each image cost. z: its logits [n, categories] at the images.
+
+    Raises BenchError where no network of `transfer` is another one with weights on disk.
+    """
+    others = [
+        one
+        for one in surrogates(transfer.networks, space, str(problem.images.device))
+        if not _alike(one.forward, problem, z)
+    ]
+    if not others:
+        raise BenchError(
+            f"no other network to make perturbations on: of {', '.join(transfer.networks)} none answers in "
+            f"'{space.name}', has its weights on disk and differs from the attacked one"
+        )
+    broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
+    for rows in torch.split(torch.arange(len(problem.images)), problem.batch):
+        for one in others:
+            for column, epsilon in enumerate(epsilons):
+                broken[rows.numpy(), column] |= _judged(problem, one, rows, epsilon, transfer.steps)
+    return broken, 2 * len(others) * len(epsilons)
+
+
+@lru_cache(maxsize=4)
+def surrogates(names: tuple[str, ...], space: Space, device: str) -> tuple[Surrogate, ...]:
+    """The networks of those names that answer in a space and have weights on disk, loaded once per process."""
+    settings = read_settings()
+    cards = read_cards(settings.cards)
+    usable = [
+        cards[name]
+        for name in names
+        if name in cards
+        and space.name in label_space(cards[name].labels).groupings
+        and availability(cards[name], settings.weights).on_disk
+    ]
+    return tuple(_loaded(card, space, device) for card in usable)
+
+
+def crafted(
+    forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, epsilon: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Points within Linf epsilon of the images that raise another network's cross entropy: after one whole step
+    (FGSM), and after `steps` steps of epsilon / steps along the signs of the summed gradients."""
+    bound = torch.full((len(images),), epsilon, device=images.device)
+    low, high = (images - wide(bound)).clamp_min(0.0), (images + wide(bound)).clamp_max(1.0)
+    gathered, point, fast = torch.zeros_like(images), images, images
+    for number in range(steps):
+        way = _slope(forward, point, labels)
+        gathered = KEPT * gathered + way / wide(way.abs().flatten(1).sum(dim=1)).clamp_min(1e-12)
+        if number == 0:
+            fast = (images + epsilon * way.sign()).clamp(0.0, 1.0)
+        point = (point + epsilon / steps * gathered.sign()).clamp(low, high)
+    return fast, point
+
+
+def _judged(
+    problem: Problem, other: Surrogate, rows: Tensor, epsilon: float, steps: int
+) -> NDArray[np.bool_]:
+    images, labels = problem.images[rows], problem.labels[rows]
+    broken = torch.zeros_like(labels, dtype=torch.bool)
+    for point in crafted(other.forward, images, labels, epsilon, steps):
+        with torch.no_grad():
+            z = checked(problem.forward(point), "logits")
+        broken |= fallen(problem, rows, point, z)
+    return broken.cpu().numpy()
+
+
+def _slope(forward: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor) -> Tensor:
+    at = point.detach().clone().requires_grad_()
+    return gradient_of(cross_entropy(forward(at), labels, torch.full_like(labels, -1)), at)
+
+
+def _alike(forward: Callable[[Tensor], Tensor], problem: Problem, z: Tensor) -> bool:
+    """Whether a network gives the attacked one's logits: it is that network, by whatever name."""
+    some = slice(0, min(8, len(z)))
+    with torch.no_grad():
+        apart = (forward(problem.images[some]) - z[some]).abs().amax()
+    return bool(apart <= SAME * z[some].abs().amax())
+
+
+def _loaded(card: ModelCard, space: Space, device: str) -> Surrogate:
+    settings = read_settings()
+    model = load_model(card, weights_folder=settings.weights, mirror=settings.mirror, device=device)
+    grouping = model.labels.grouping(space.name)
+    outputs = dict(zip(grouping.categories, grouping.indices, strict=True))
+    answers = per_category(tuple(outputs[name] for name in space.categories))
+    return Surrogate(card.name, lambda x: answers(model.forward(model.fit(x))))
