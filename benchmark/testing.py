@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Plan, Score, Stimuli, Suite, Trials
 from benchmark.keys import digest
+from benchmark.tables import stacked
 
 if TYPE_CHECKING:
     import torch
@@ -190,11 +191,7 @@ def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
     """The toy observer's trials under a suite, each block shown in `parts` batches."""
     plan = suite.plan(suite.config, shelf)
     tables = [_table(suite, block, parts) for block in plan.blocks]
-    names = sorted({name for table in tables for name in table})
-    return Trials(
-        {name: np.concatenate([_column(t, name, tables) for t in tables]) for name in names},
-        plan.missing,
-    )
+    return Trials(stacked(tables), plan.missing)
 
 
 def _table(suite: Suite, block: Block, parts: int) -> dict[str, Array]:
@@ -209,14 +206,6 @@ def _table(suite: Suite, block: Block, parts: int) -> dict[str, Array]:
         **{name: np.asarray(values) for name, values in block.stimuli.labels.items()},
         **observed,
     }
-
-
-def _column(table: Mapping[str, Array], name: str, tables: Sequence[Mapping[str, Array]]) -> Array:
-    if name in table:
-        return table[name]
-    like = next(t[name] for t in tables if name in t)
-    blank = "" if like.dtype.kind == "U" else np.nan
-    return np.full((len(table["stimulus"]), *like.shape[1:]), blank)
 
 
 def _metrics(suite: Suite) -> str:

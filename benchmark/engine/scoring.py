@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.keys import digest, score_code
 from benchmark.stats import bootstrap_ratio
 from benchmark.store import Observation, ScoreSet, Store, StoredObservation
+from benchmark.tables import stacked
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"
@@ -243,7 +243,7 @@ def restricted(store: Store, found: Found, sets: Sets) -> Trials | None:
         for role, stimuli in sorted(sets.items())
         if role in found and (part := _covering(store, found[role], role, stimuli)) is not None
     ]
-    return _stacked(parts) if parts else None
+    return Trials(stacked([part.columns for part in parts])) if parts else None
 
 
 def _covering(store: Store, observation: Observation, role: str, stimuli: str) -> Trials | None:
@@ -253,21 +253,6 @@ def _covering(store: Store, observation: Observation, role: str, stimuli: str) -
         return None
     kept = trials.where(np.isin(trials["stimulus"], wanted))
     return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
-
-
-def _stacked(parts: Sequence[Trials]) -> Trials:
-    """Tables below one another; a text column that a part lacks is "" there (numbers: NaN)."""
-    names = dict.fromkeys(name for part in parts for name in part.columns)
-    return Trials(
-        {name: np.concatenate([_column(part, name, parts) for part in parts]) for name in names}
-    )
-
-
-def _column(part: Trials, name: str, parts: Sequence[Trials]) -> NDArray[np.generic]:
-    if name in part.columns:
-        return part[name]
-    like = next(other[name] for other in parts if name in other.columns)
-    return np.full((len(part), *like.shape[1:]), "" if like.dtype.kind == "U" else np.nan)
 
 
 def _roles(trials: Trials) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from benchmark.store.codec import decode
 from benchmark.store.read import stimuli
 from benchmark.store.rows import StimuliRecord
 from benchmark.store.sql import batches
+from benchmark.tables import stacked
 
 Columns = dict[str, Array]
 Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encoded columns
@@ -91,27 +91,10 @@ def _labelled(
 
 
 def _union(parts: Sequence[Columns]) -> Columns:
-    """The parts below one another; where a part lacks a column: "" (text) or NaN (numbers)."""
-    names = dict.fromkeys(name for part in parts for name in part)
-    sizes = [len(next(iter(part.values()))) for part in parts]
-    return {
-        name: _stack(name, [part.get(name) for part in parts], sizes) for name in names
-    }  # fmt: skip
-
-
-def _stack(name: str, values: Sequence[Array | None], sizes: Sequence[int]) -> Array:
-    there = [one for one in values if one is not None]
-    shapes = {one.shape[1:] for one in there}
-    if len(shapes) != 1 or len({one.dtype.kind == "U" for one in there}) != 1:
-        seen = sorted({f"{one.dtype.kind}{list(one.shape[1:])}" for one in there})
-        raise StoreError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
-    empty: Any = "" if there[0].dtype.kind == "U" else np.nan
-    shape = there[0].shape[1:]
-    filled = [
-        np.full((size, *shape), empty) if one is None else one
-        for one, size in zip(values, sizes, strict=True)
-    ]
-    return np.concatenate(filled)
+    try:
+        return stacked(parts)
+    except ValueError as error:
+        raise StoreError(str(error)) from error
 
 
 def _nothing() -> Columns:
