@@ -99,6 +99,14 @@ def test_a_photograph_painted_from_its_mask_stays_on_it(height, width, presentat
     assert not np.array_equal(moved[sure], bright[sure] == 255)
 
 
+def test_masks_are_resized_by_their_nearest_pixel():
+    """512 x 768 to a shorter side of 256: every second pixel, then the middle 224."""
+    mask = np.random.default_rng(0).random((512, 768)) < 0.5
+    how = HALF.model_copy(update={"size": 224, "resize": 256})
+    half = mask[1::2, 1::2]
+    assert np.array_equal(present_mask(mask, how, "card"), half[16:240, 80:304])
+
+
 def test_a_map_keeps_its_range_and_its_constant():
     how = HALF.model_copy(update={"size": 60, "resize": 71, "fixed_size": True})
     flat = np.full((200, 131), 0.3, dtype=np.float32)

@@ -78,7 +78,7 @@ def imagenet_s_folder(folder: Path, edition: int = 919, numbers=(2, 4, 12)) -> P
         save(root / "validation" / wnid / f"{name}.JPEG", photo(i))
         values = np.zeros((12, 16), dtype=np.int64)
         values[2:6, 3:9] = number
-        values[6:8, 3:9] = 1000
+        values[6:8, 3 : 9 - i] = 1000
         values[0, 0] = 5  # another object
         imagenet_s_mask(root / "validation-segmentation" / wnid / f"{name}.png", values)
     return folder

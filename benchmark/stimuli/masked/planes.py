@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from benchmark.errors import StimuliError
 from benchmark.stimuli.items import Flags, Size
 
-#: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits.
+#: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits. Others,
+#: with opacity above all, become colour: opacity says nothing of an object.
 _KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
-#: Modes with opacity, which says nothing of an object, and what is left without it.
-_OPAQUE = {"RGBA": "RGB", "LA": "L", "PA": "P", "RGBX": "RGB"}
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,7 @@ def plane_of(source: Path | bytes, where: str) -> NDArray[Any]:
 
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            mode = _OPAQUE.get(image.mode, image.mode)
-            plane = image if mode == image.mode else image.convert(mode)
-            return np.array(plane if mode in _KEPT else plane.convert("RGB"))
+            return np.array(image if image.mode in _KEPT else image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise StimuliError(
             f"{where}: not a complete image ({error}). Expected a whole PNG file."
