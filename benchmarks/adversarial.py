@@ -1,15 +1,24 @@
-"""What attacks cost here: against the bare passes, against foolbox, and the whole curve against the naive sweep.
+"""What attacks cost here: against the bare passes, against the libraries, and the whole curve against the naive sweep.
 
 Process CPU time of one thread, the variants alternating in one process, medians over rounds. Prints RATIO lines.
 
     python benchmarks/adversarial.py --images-folder IMAGENET_SAMPLE          # EfficientNet-Lite 0
     python benchmarks/adversarial.py --model world-standard-0 --images 64     # built-in world
+    python benchmarks/adversarial.py --images-folder IMAGENET_SAMPLE --images 100 --only batches
+
+torchattacks pins packages that we need newer. Where BENCH_TORCHATTACKS names a folder made by
+`pip install --no-deps --target FOLDER torchattacks`, it takes part; else it is left out, and that is said.
 """
 
 import argparse
+import copy
+import importlib
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import foolbox
@@ -24,23 +33,37 @@ from benchmark.stimuli.sets import subset
 from registry.cards import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
-from suites.adversarial.config import LINF, Config, Stage, Threat
+from suites.adversarial.config import LINF, QUICK, Config, Stage, Threat
 from suites.adversarial.geometry import geometry
 from suites.adversarial.pool import Pool, Problem, attack
 from suites.adversarial.programs import Program, single, sweep
 
 BALL = geometry("linf")
+USERS_BATCH = 25
+Attack = Callable[[torch.Tensor, torch.Tensor], np.ndarray]
 
 
 class Module(torch.nn.Module):
-    """A forward function as a module."""
+    """A forward function as a module. own: a module whose parameters are counted as its own."""
 
-    def __init__(self, run: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(
+        self, run: Callable[[torch.Tensor], torch.Tensor], own: torch.nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.run = run
+        self.own = own
+        self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.run(x)
+
+
+def as_a_user_has_it(model: LoadedModel) -> Module:
+    """The network as a user hands it to a library: nothing folded, parameters that ask for gradients."""
+    module = copy.deepcopy(model.module).to(memory_format=torch.contiguous_format)
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+    return Module(lambda x: module(model.normalise(x)), module)
 
 
 def world_images(model: LoadedModel, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,9 +86,8 @@ def labels_of(model: LoadedModel, names: list[str]) -> torch.Tensor:
     return torch.tensor([model.labels.classes.index(name) for name in names])
 
 
-def problem(args: argparse.Namespace) -> Problem:
+def problem(args: argparse.Namespace, model: LoadedModel) -> Problem:
     """The clean-correct images of a tuned model."""
-    model = load_model(builtin_cards()[args.model], weights_folder=Path("weights"))
     if args.images_folder:
         pixels, labels = folder_images(model, args.images_folder, args.images)
     else:
@@ -89,12 +111,50 @@ def bare(work: Problem, passes: int) -> None:
         torch.autograd.grad(loss, x)
 
 
-def peer(work: Problem, epsilon: float, steps: int) -> np.ndarray:
-    """foolbox's PGD in batches on the same tuned network; broken [n]."""
-    network = foolbox.PyTorchModel(Module(work.forward).eval(), bounds=(0, 1), device="cpu")
+def foolbox_pgd(network: torch.nn.Module, epsilon: float, steps: int) -> Attack:
+    """foolbox's PGD without random start; broken [n]."""
+    wrapped = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
     pgd = foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps, random_start=False)
-    pairs = zip(work.images.split(work.batch), work.labels.split(work.batch), strict=True)
-    return np.concatenate([pgd(network, x, y, epsilons=[epsilon])[2][0].numpy() for x, y in pairs])
+    return lambda x, y: pgd(wrapped, x, y, epsilons=[epsilon])[2][0].numpy()
+
+
+def torchattacks_pgd(network: torch.nn.Module, epsilon: float, steps: int) -> Attack:
+    """torchattacks' PGD without random start; broken [n]. It returns images, which are judged afterwards."""
+    torchattacks = importlib.import_module("torchattacks")
+    pgd = torchattacks.PGD(network, epsilon, 2.5 * epsilon / steps, steps, random_start=False)
+
+    def run(x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+        point = pgd(x, y)
+        with torch.no_grad():
+            return (network(point).argmax(1) != y).numpy()
+
+    return run
+
+
+def peers(work: Problem, model: LoadedModel, epsilon: float) -> dict[str, tuple[Attack, int]]:
+    """Other implementations with their batch size: on the network as a user has it, and on the one tuned here."""
+    makers = {"foolbox": foolbox_pgd}
+    folder = os.environ.get("BENCH_TORCHATTACKS", "")
+    if Path(folder, "torchattacks").is_dir():
+        sys.path.append(folder)
+        makers["torchattacks"] = torchattacks_pgd
+    else:
+        print("torchattacks left out: BENCH_TORCHATTACKS names no folder that holds it")
+    users, tuned = as_a_user_has_it(model), Module(work.forward, model.module)
+    return {
+        f"{name} ({where})": (make(network, epsilon, 10), batch)
+        for name, make in makers.items()
+        for where, network, batch in (
+            ("as a user has it", users, USERS_BATCH),
+            ("on the network tuned here", tuned, work.batch),
+        )
+    }
+
+
+def in_batches(work: Problem, attack_: Attack, batch: int) -> np.ndarray:
+    """A library's verdicts [n]."""
+    parts = zip(work.images.split(batch), work.labels.split(batch), strict=True)
+    return np.concatenate([attack_(x.contiguous(), y) for x, y in parts])
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -103,25 +163,29 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def speed(work: Problem, epsilon: float, rounds: int) -> None:
+def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> None:
     """PGD-10 at one epsilon."""
     steps = single(Stage("ce", 10, "clean"), epsilon)
-    passes = int(attack(work, BALL, steps).passes.sum())
+    pool = attack(work, BALL, steps)
+    passes, n = int(pool.passes.sum()), len(work.images)
+    print(f"PGD-10 at {epsilon * 255:g}/255, {n} images: {passes} passes of {10 * n}")
     variants: dict[str, Callable[[], object]] = {
         "here": lambda: attack(work, BALL, steps),
-        "bare": lambda: bare(work, passes),
-        "foolbox": lambda: peer(work, epsilon, 10),
+        "bare passes": lambda: bare(work, passes),
     }
+    for name, (other, batch) in peers(work, model, epsilon).items():
+        variants[name] = lambda other=other, batch=batch: in_batches(work, other, batch)
+        apart = int((in_batches(work, other, batch) != (pool.broken >= 0)).sum())
+        print(f"verdicts of {name} that differ: {apart} of {n}")
     taken: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, variant in variants.items():
             taken[name].append(seconds(variant))
-    n = len(work.images)
-    print(f"PGD-10 at {epsilon * 255:g}/255, {n} images: {passes} passes of {10 * n}")
-    for other in ("bare", "foolbox"):
-        ratios = [a / b for a, b in zip(taken["here"], taken[other], strict=True)]
+    for name in list(variants)[1:]:
+        ratios = [a / b for a, b in zip(taken["here"], taken[name], strict=True)]
         spread = f"{min(ratios):.3f} ... {max(ratios):.3f}"
-        print(f"RATIO here/{other} {statistics.median(ratios):.3f} ({spread}, {rounds} rounds)")
+        middle = statistics.median(ratios)
+        print(f"RATIO here/{name} {middle:.3f} = 1/{1 / middle:.2f} ({spread}, {rounds} rounds)")
 
 
 def naive(work: Problem, threat: Threat, stage: Stage) -> tuple[np.ndarray, int]:
@@ -134,38 +198,72 @@ def naive(work: Problem, threat: Threat, stage: Stage) -> tuple[np.ndarray, int]
 
 
 def found(pool: Pool, steps: Program) -> np.ndarray:
+    """The smallest epsilon that breaks each image."""
     return np.where(pool.broken >= 0, steps.epsilon[pool.broken], np.inf)
 
 
-def curve(work: Problem) -> None:
-    """Six epsilons with PGD-40, chained from small to large."""
+def curve(work: Problem, images: int) -> None:
+    """Six epsilons with PGD-40, chained from small to large. images: clean-correct or not: the naive sweep attacks
+    them all."""
     threat, stage = Threat("linf", LINF.epsilons), Stage("ce", 40, "clean")
     steps = sweep(threat, Config((threat,), (stage,)))
     pool = attack(work, BALL, steps)
     alone, budget = naive(work, threat, stage)
-    weaker = (found(pool, steps) > alone).mean()
-    passes, plain = int(pool.passes.sum()), int(pool.forwards.sum())
-    print(f"PGD-40 at six epsilons: {passes} passes and {plain} forwards of {budget} passes")
-    print(f"RATIO passes here/naive {passes / budget:.3f}")
-    print(f"RATIO images that the naive sweep breaks sooner {weaker:.3f}")
+    sooner = int((found(pool, steps) > alone).sum())
+    later = int((found(pool, steps) < alone).sum())
+    passes, plain, n = int(pool.passes.sum()), int(pool.forwards.sum()), len(work.images)
+    everything = budget * images // n
+    print(f"PGD-40 at six epsilons, {n} images: {passes} passes, {plain} forwards; naive {budget}")
+    for name, smallest in (("here", found(pool, steps)), ("naive", alone)):
+        left = [int((smallest > epsilon).sum()) for epsilon in threat.epsilons]
+        print(f"standing ({name}): {' '.join(map(str, left))}")
+    print(f"RATIO passes here/naive on the clean-correct images {passes / budget:.3f}")
+    print(f"RATIO passes here/naive on all {images} images {passes / everything:.3f}")
+    print(
+        f"images that the naive sweep breaks at a smaller epsilon: {sooner} of {n}; here: {later}"
+    )
+
+
+def batches(work: Problem, sizes: tuple[int, ...] = (1, 7, 32)) -> None:
+    """Verdicts of the default sweeps in batches of several sizes, the images in another order each time."""
+    random = np.random.default_rng(0)
+    for threat in QUICK.threats:
+        steps = sweep(threat, QUICK)
+        verdicts = []
+        for size in sizes:
+            order = random.permutation(len(work.images))
+            shuffled = replace(
+                work, images=work.images[order], labels=work.labels[order], batch=size
+            )
+            there = found(attack(shuffled, geometry(threat.norm), steps), steps)
+            verdicts.append(there[np.argsort(order)])
+        tries = len(work.images) * len(threat.epsilons)
+        grid = np.array(threat.epsilons)
+        for size, other in zip(sizes[1:], verdicts[1:], strict=True):
+            apart = ((verdicts[0][:, None] > grid) != (other[:, None] > grid)).sum()
+            print(f"{threat.norm}: batches of {sizes[0]} and {size}: {apart} of {tries} apart")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="efficientnet-lite0")
     parser.add_argument("--images-folder", type=Path, help="one folder per WordNet id")
-    parser.add_argument("--images", type=int, default=25)
+    parser.add_argument("--images", type=int, default=28)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--epsilon", type=float, default=1.0, help="in 1/255")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-curve", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=["speed", "curve", "batches"])
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_pages()
-    work = problem(args)
-    speed(work, args.epsilon / 255, args.rounds)
-    if not args.no_curve:
-        curve(work)
+    model = load_model(builtin_cards()[args.model], weights_folder=Path("weights"))
+    work = problem(args, model)
+    if args.only in (None, "speed"):
+        speed(work, model, args.epsilon / 255, args.rounds)
+    if args.only in (None, "curve"):
+        curve(work, args.images)
+    if args.only in (None, "batches"):
+        batches(work)
 
 
 if __name__ == "__main__":
