@@ -12,6 +12,7 @@ from suites.corruption.cells import FAMILIES, Cell
 from suites.corruption.errors import Reference, alexnet, corruption_errors, lacking, mean_of
 from suites.corruption.means import Means
 from suites.corruption.sweep import Sweep
+from suites.corruption.table import Flags
 
 Floats = NDArray[np.float64]
 
@@ -22,12 +23,13 @@ Of = Callable[[Means], Floats]
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a sweep. cells: what it is made of; proportion: whether it is a share of images (then 0 and 1 have
-    a Wilson interval); flags: beyond those of its cells.
+    """One number of a sweep. cells: what it is made of; counts: [images, k] bool, the answers that count;
+    proportion: whether it is a share of them (then 0 and 1 have a Wilson interval); flags: beyond those of its cells.
     """
 
     metric: str
     cells: Sequence[Cell]
+    counts: Flags
     condition: str = ""
     proportion: bool = False
     flags: tuple[str, ...] = ()
@@ -35,17 +37,25 @@ class Measure:
 
 def measures(sweep: Sweep) -> Iterator[tuple[Measure, Of]]:
     """All measures that the trials allow, each with how it follows from the shares."""
-    cells, at = sweep.cells, sweep.columns(sweep.cells)
+    table, cells, at = sweep.table, sweep.cells, sweep.columns(sweep.cells)
+    shown, shown16 = table.shown[:, at], table.shown16
     yield from _accuracies(sweep)
-    if sweep.table.pairs:
-        yield Measure("flip_consistency", cells, proportion=True), lambda m: _mean(m.same)
-    yield Measure("top5_accuracy", cells, proportion=True), lambda m: _mean(m.top5[:, at])
-    yield Measure("mean_error", cells), lambda m: 100 * (1 - _mean(m.right[:, at]))
-    if sweep.table.clean:
-        yield Measure("relative_robustness", cells), lambda m: _over_clean(m, at)
-    if sweep.table.shown16.any():
-        yield Measure("accuracy16", cells, proportion=True), lambda m: _mean(m.right16[:, at])
-        yield Measure("clean_accuracy16", (), proportion=True), lambda m: m.right16[:, 0]
+    if table.pairs:
+        milder, stronger = (list(side) for side in zip(*table.pairs, strict=True))
+        both = table.shown[:, milder] & table.shown[:, stronger]
+        yield Measure("flip_consistency", cells, both, proportion=True), lambda m: _mean(m.same)
+    yield Measure("top5_accuracy", cells, shown, proportion=True), lambda m: _mean(m.top5[:, at])
+    yield Measure("mean_error", cells, shown), lambda m: 100 * (1 - _mean(m.right[:, at]))
+    if table.clean:
+        yield Measure("relative_robustness", cells, shown), lambda m: _over_clean(m, at)
+    if shown16[:, at].any():
+        corrupted = Measure("accuracy16", cells, shown16[:, at], proportion=True)
+        yield corrupted, lambda m: _mean(m.right16[:, at])
+    if shown16[:, 0].any():
+        yield (
+            Measure("clean_accuracy16", (), shown16[:, :1], proportion=True),
+            lambda m: m.right16[:, 0],
+        )
     yield from _published(sweep)
 
 
@@ -73,7 +83,8 @@ def _accuracy(
     flags: tuple[str, ...] = (),
 ) -> tuple[Measure, Of]:
     at = sweep.columns(cells)
-    return Measure(metric, cells, condition, True, flags), lambda m: _mean(m.right[:, at])
+    measure = Measure(metric, cells, sweep.table.shown[:, at], condition, True, flags)
+    return measure, lambda m: _mean(m.right[:, at])
 
 
 def _published(sweep: Sweep) -> Iterator[tuple[Measure, Of]]:
@@ -85,11 +96,24 @@ def _published(sweep: Sweep) -> Iterator[tuple[Measure, Of]]:
     metric = "mce_partial" if gone else "mce"
     for corruption in dict.fromkeys(cell.corruption for cell in cells):
         mine = [cell for cell in cells if cell.corruption == corruption]
-        yield Measure(metric, mine, corruption), _mce(sweep, mine, reference)
+        yield error(sweep, metric, mine, corruption), _mce(sweep, mine, reference)
     flags = tuple(f"without {what}" for what in gone if what not in sweep.absent)
-    yield Measure(metric, cells, flags=flags), _mce(sweep, cells, reference)
+    yield error(sweep, metric, cells, flags=flags), _mce(sweep, cells, reference)
     if sweep.table.clean and not gone:
-        yield Measure("relative_mce", cells), _mce(sweep, cells, reference, relative=True)
+        relative = error(sweep, "relative_mce", cells)
+        yield relative, _mce(sweep, cells, reference, relative=True)
+
+
+def error(
+    sweep: Sweep,
+    metric: str,
+    cells: Sequence[Cell],
+    condition: str = "",
+    flags: tuple[str, ...] = (),
+) -> Measure:
+    """A measure that is made of the errors of some cells, and is no share."""
+    shown = sweep.table.shown[:, sweep.columns(cells)]
+    return Measure(metric, cells, shown, condition, flags=flags)
 
 
 def normalised(sweep: Sweep) -> list[Cell]:

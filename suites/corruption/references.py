@@ -11,7 +11,7 @@ from suites.corruption.cells import Cell
 from suites.corruption.config import Config, Folders
 from suites.corruption.errors import Floats, alexnet, corruption_errors, lacking, mean_of
 from suites.corruption.means import Means, means, resampled
-from suites.corruption.measures import Measure, normalised
+from suites.corruption.measures import error, normalised
 from suites.corruption.scoring import role_of, scored
 from suites.corruption.sweep import Sweep
 from suites.corruption.table import Table, tabulate
@@ -47,7 +47,7 @@ def _compared(sweep: Sweep, theirs: Table, name: str) -> Iterator[Score]:
             continue
         of = _ratio(sweep, theirs, cells, relative=relative)
         exact, drawn = (of(mine, other) for mine, other in both)
-        yield scored(sweep, Measure(metric, cells, flags=flags), float(exact[0]), drawn)
+        yield scored(sweep, error(sweep, metric, cells, flags=flags), float(exact[0]), drawn)
 
 
 def _ratio(

@@ -102,13 +102,12 @@ def _measured(sweep: Sweep) -> Iterator[Score]:
 
 def scored(sweep: Sweep, measure: Measure, value: float, draws: Floats | None) -> Score:
     """A measure's score: value, and the percentile interval of its resamples that have a value."""
-    table, at = sweep.table, sweep.columns(measure.cells) or [0]
     flags = (*sweep.of_mean(measure.cells), *measure.flags)
     one = Score(
         measure.metric,
         value,
         level=LEVEL,
-        n=int(table.n[at].sum()),
+        n=int(measure.counts.sum()),
         condition=measure.condition,
         role=sweep.role,
         flags=flags,
@@ -116,7 +115,7 @@ def scored(sweep: Sweep, measure: Measure, value: float, draws: Floats | None) -
     if np.isnan(value):
         return replace(one, value=None, reason=_why(measure))
     if measure.proportion and value in (0.0, 1.0):  # resampling sees no spread
-        images = int(table.shown[:, at].any(axis=1).sum())
+        images = int(measure.counts.any(axis=1).sum())
         low, high = wilson(images if value else 0, images, LEVEL)
         return replace(one, low=low, high=high, method="wilson (by image)")
     if draws is None or np.isnan(draws).all():
