@@ -7,16 +7,18 @@ import click
 from benchmark.cli.options import db_option, suite_option
 from benchmark.cli.printing import wide_console
 
+unseen_option = click.option(
+    "--unseen-only",
+    is_flag=True,
+    help="Without the conditions that any of the observers was trained on.",
+)
+
 
 @click.command()
 @click.argument("name", metavar="[SUITE]", required=False)
 @suite_option
 @click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
-@click.option(
-    "--unseen-only",
-    is_flag=True,
-    help="Without the conditions that any of the observers was trained on.",
-)
+@unseen_option
 @click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
 @click.option(
     "--all",
@@ -106,7 +108,8 @@ def compare(a: str, b: str, suite: str | None, db: str | None) -> int:
 
 @click.command()
 @suite_option
-@click.option("--by", metavar="METRIC", help="Rank by this metric.")
+@click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
+@unseen_option
 @click.option(
     "--format", "form", type=click.Choice(["csv", "json", "markdown", "latex"]), default="csv"
 )
@@ -117,14 +120,21 @@ def compare(a: str, b: str, suite: str | None, db: str | None) -> int:
     help="File to write (default: standard output).",
 )
 @db_option
-def export(suite: str | None, by: str | None, form: str, output: str | None, db: str | None) -> int:
+def export(
+    suite: str | None,
+    by: str | None,
+    unseen_only: bool,
+    form: str,
+    output: str | None,
+    db: str | None,
+) -> int:
     """The ranked tables at full precision (csv, json) or as printed (markdown, latex)."""
     from pathlib import Path
 
     from benchmark import api
     from benchmark.leaderboard import export_boards
 
-    text = export_boards(api.rank(suite, by=by, db=db), form)
+    text = export_boards(api.rank(suite, by=by, unseen_only=unseen_only, db=db), form)
     if output:
         Path(output).write_text(text)
     else:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -426,3 +428,25 @@ def test_families_and_spellings():
     assert spelled("contrast/c05") == "contrast/c05"
     assert spelled("fog/3") == "fog/3"
     assert spelled("clean") == "clean"
+
+
+@pytest.mark.skipif("BENCH_TEST_DATA" not in os.environ, reason="BENCH_TEST_DATA is not set")
+def test_real_trials(tmp_path):
+    """ResNet-50 and people on uniform noise, counted from the tables alone."""
+    data, db = Path(os.environ["BENCH_TEST_DATA"]), str(tmp_path / "real.db")
+    folders = {"published-decisions/noise": ["resnet50=standard"], "human-trials/uniform-noise": ()}
+    shares = {}
+    for folder, training in folders.items():
+        api.import_trials(data / folder, training=training, db=db)
+        for path in sorted((data / folder).rglob("*.csv")):
+            with path.open() as file:
+                rows = [r for r in csv.DictReader(file) if float(r["condition"]) == 0.35]
+            right = [row["object_response"] == row["category"] for row in rows]
+            shares.setdefault(rows[0]["subj"], []).extend(right)
+    ((made, _),) = api.transfer(db=db)
+    told = {one.title: one.cells[0] for one in made.rows}
+    assert told["standard"].value == pytest.approx(np.mean(shares["resnet50"]))
+    assert told["standard"].n == len(shares["resnet50"])
+    people = [np.mean(right) for name, right in shares.items() if name.startswith("subject-")]
+    assert len(people) > 1
+    assert told[f"people (mean of {len(people)})"].value == pytest.approx(np.mean(people))

@@ -1,4 +1,9 @@
-"""--unseen-only: every row on the cells that no observer of the board was trained on; nothing stored changes."""
+"""What was seen in training, on a run of the built-in world: `bench rank --unseen-only` and `bench transfer`.
+
+--unseen-only: every row on the cells that no observer of the board was trained on; nothing stored changes.
+"""
+
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +95,37 @@ def test_the_command(db, bench):
     assert ended.code == 0
     assert "without salt-and-pepper, uniform-noise" in ended.out
     assert UNIFORM in ended.out
+
+
+def test_a_run_as_a_transfer_matrix(db):
+    ((made, claims),) = api.transfer(db=db)
+    assert "corruption" in made.title and made.space == "world16"
+    assert [row.title for row in made.rows] == [
+        "standard",
+        "noise(salt-and-pepper)",
+        "noise(uniform)",
+    ]
+    frame = api.trials(SANDP, "corruption", db=db)
+    right = frame["response"] == frame["category"]
+    columns = {column.degradation: column for column in made.columns}
+    assert made.columns[0].title == "clean"
+    for name in ("uniform-noise", "salt-and-pepper", "fog"):
+        cell = made.cell(made.rows[1], columns[name])
+        mine = frame["condition"].str.startswith(f"{name}/")
+        assert (cell.value, cell.n) == (pytest.approx(right[mine].mean()), mine.sum())
+        assert cell.seen is (name == "salt-and-pepper")
+    assert ("noise(salt-and-pepper)", "uniform-noise (4 levels)") in {
+        (c.trained, c.test) for c in claims
+    }
+    assert all(claim.paired for claim in claims)
+
+
+def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
+    copy = tmp_path / "two.db"
+    copy.write_bytes(Path(db).read_bytes())
+    api.run(db=str(copy), models="world-standard-1", suites="corruption", limit=4)
+    found = api.transfer(db=str(copy))
+    assert [made.rows[0].observers for made, _ in found] == [(PLAIN,), ("world-standard-1",)]
+    assert len({made.title for made, _ in found}) == 2
+    with pytest.raises(BenchError, match="within"):
+        api.transfer("corruption:within-0.1", db=str(copy))
