@@ -14,6 +14,7 @@ from suites.saliency.localisation import (
     mean_auc_of_others,
 )
 from suites.saliency.masks import Pool, objects, own_masks, pool_of, valid_pixels
+from suites.saliency.threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,9 @@ class Scene:
         ranks = average_ranks(maps, self.valid)
         flat, pool, count = self.masks.reshape(len(self.masks), -1), self.pool, len(self.masks)
         valid = None if self.valid is None else self.valid.reshape(count, -1)
-        return {
-            own: auc_of_own(ranks, flat, valid),
-            other: mean_auc_of_others(ranks, self.shape, pool.masks, pool.categories, valid),
-        }
+        with one_blas_thread():
+            others = mean_auc_of_others(ranks, self.shape, pool.masks, pool.categories, valid)
+        return {own: auc_of_own(ranks, flat, valid), other: others}
 
 
 def scene_of(view: View, pool: int) -> Scene:

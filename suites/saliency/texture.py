@@ -45,7 +45,9 @@ def gini(maps: Array) -> Floats:
     ordered = np.sort(maps.reshape(len(maps), -1).astype(np.float64), axis=1)
     pixels = ordered.shape[1]
     weights = 2 * np.arange(1, pixels + 1) - pixels - 1
-    return _where(defined(maps), ordered @ weights, pixels * ordered.sum(axis=1))
+    return _where(
+        defined(maps), np.einsum("np,p->n", ordered, weights), pixels * ordered.sum(axis=1)
+    )
 
 
 def centred_cosine(images: Array, gradients: Array) -> Floats:

@@ -1,0 +1,24 @@
+"""One thread for numpy's matrix products: here they are small, and on a busy machine threads that wait for one
+another cost a hundred times the product. torch keeps the threads that it was given.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Within it, BLAS uses the calling thread alone."""
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    import scipy.linalg  # noqa: F401  # its BLAS is seen only once it is loaded
+
+    return ThreadpoolController()
