@@ -134,6 +134,19 @@ def class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
     return problems
 
 
+def repeats(items: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """A line on images of one folder that are the same files byte for byte, where there are any."""
+    first: dict[str, int] = {}
+    twice = [
+        (ids[first[item]], ids[i]) for i, item in enumerate(items) if first.setdefault(item, i) != i
+    ]
+    if not twice:
+        return []
+    return [
+        f"{len(twice)} images are copies of others ({some([' = '.join(two) for two in twice])})"
+    ]
+
+
 def some(names: Sequence[str], shown: int = 3) -> str:
     """A few of many names."""
     more = len(names) - shown

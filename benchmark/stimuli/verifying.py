@@ -19,6 +19,7 @@ from benchmark.stimuli.inspecting import (
     class_problems,
     empty_files,
     look_at,
+    repeats,
     shortened,
     size_problems,
     size_words,
@@ -123,6 +124,7 @@ def _verify_classes(
     classes = set(listing.labels["category"].tolist())
     expected = f" of {entry.classes}" if entry.classes else ""
     lines.append(f"{len(classes)}{expected} classes; {size_words(looked.sizes)} px")
+    lines += repeats(part.items, part.ids)
     if not whole:
         lines.append(f"{len(index)} images were read, evenly spaced; --full reads every one")
     problems = [

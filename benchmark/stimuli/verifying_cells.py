@@ -20,6 +20,7 @@ from benchmark.stimuli.inspecting import (
     class_problems,
     empty_files,
     look_at,
+    repeats,
     shortened,
     size_problems,
     size_words,
@@ -40,6 +41,7 @@ class Found:
     sizes: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    notes: list[str] = field(default_factory=list)
 
 
 def verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Verification:
@@ -66,7 +68,7 @@ def verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) -
     if usual is not None:
         problems += class_problems(entry, set(usual.labels["category"].tolist()))
         problems += _too_many(entry, usual)
-    lines = [f"{folder}", *_summary(entry, cells, usual, found)]
+    lines = [f"{folder}", *_summary(entry, cells, usual, found), *shortened(found.notes)]
     return Verification(not problems, (*lines, *problems), tuple(_rows(cells, found)))
 
 
@@ -119,7 +121,9 @@ def _read_cell(
     looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
     found.sizes[name] = looked.sizes
     found.problems[name] += [*shortened(looked.unreadable), *size_problems(entry, looked)]
-    found.digests[name] = open_listing(entry, listing.pick(index), settings, len(listing)).digest
+    stimuli = open_listing(entry, listing.pick(index), settings, len(listing))
+    found.digests[name] = stimuli.digest
+    found.notes += [f"{name}: {line}" for line in repeats(stimuli.items, stimuli.ids)]
 
 
 def _twins(digests: Mapping[str, str]) -> list[list[str]]:

@@ -140,7 +140,9 @@ def test_a_cell_in_two_places_is_refused(tree: Tree, settings: Settings) -> None
 
 def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) -> None:
     shelf = LocalShelf("imagenet1k", settings)
-    with pytest.raises(MissingStimuli, match=r"bench data fetch imagenet-c.*data add imagenet-c FOLDER"):
+    with pytest.raises(
+        MissingStimuli, match=r"bench data fetch imagenet-c.*data add imagenet-c FOLDER"
+    ):
         shelf.parts("imagenet-c")
     with pytest.raises(MissingStimuli, match=r"in cells plays the role 'smog'.*--layout cells"):
         shelf.parts("smog")

@@ -85,7 +85,9 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(
     with pytest.raises(StimuliError, match="not the published file"):
         fetch("frost", mirrored, lambda line: None)
     assert locate("frost", settings) is None
-    with pytest.raises(StimuliError, match=r"create_c/frost2.png: no connection.*holds frost/frost2.png"):
+    with pytest.raises(
+        StimuliError, match=r"create_c/frost2.png: no connection.*holds frost/frost2.png"
+    ):
         fetch("frost", settings, lambda line: None)
 
 

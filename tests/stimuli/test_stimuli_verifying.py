@@ -179,6 +179,17 @@ def test_what_a_user_put_there_is_said(tree: Path, settings: Settings, draw: Dra
     assert found.ok and "not of the published set: smog/7" in found.lines
 
 
+def test_copies_within_a_folder_are_said(tree: Path, settings: Settings) -> None:
+    shutil.copy(tree / "fog/1/n01440764/val_0.png", tree / "fog/1/n01443537/val_1.png")
+    found = verify("small-c", settings)
+    assert found.ok  # ImageNet itself has such pairs
+    assert "fog/1: 1 images are copies of others (val_0.png = val_1.png)" in found.lines
+    (tree / "fog" / "1").rename(tree.with_name("natural"))
+    assert (
+        "1 images are copies of others (val_0.png = val_1.png)" in verify("natural", settings).lines
+    )
+
+
 def test_a_sample_of_a_large_set_is_read(
     tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
