@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.contracts import Observer, Score, Stimuli, Suite
-from benchmark.store import ScoreSet, Store, open_store
+from benchmark.keys import digest
+from benchmark.store import Observation, ScoreSet, Store, open_store
 from suites.cue_conflict import SUITE
 
 Seconds = tuple[float, float]  # (CPU, wall)
@@ -46,9 +47,24 @@ def synthetic_leaderboard(path: str | Path, models: int = 1000, scores: int = 30
             tags = [TRAINING[number % len(TRAINING)]]
             name = f"network-{number:04d}"
             observer = store.put_observer(Observer(name, "network", name, {"training": tags}))
-            made = ScoreSet(observer, SUITE.name, SUITE.version, SPACE, "synthetic", digests, ())
+            keys = _observations(store, run, observer, digests)
+            made = ScoreSet(observer, SUITE.name, SUITE.version, SPACE, "synthetic", digests, keys)
             store.put_scores(run, made, _scores(SUITE, scores, draw))
         store.end_run(run, "done")
+
+
+def _observations(
+    store: Store, run: int, observer: int, digests: dict[str, str]
+) -> tuple[str, ...]:
+    """One observation per role, as a run leaves them, without answers; their keys."""
+    policy = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
+    details = {"policy": policy, "missing": {}}
+    keys = []
+    for role, stimuli in digests.items():
+        keys.append(digest([observer, role]))
+        names = (SUITE.name, SUITE.version, SPACE, stimuli, role, "", "whole", "")
+        store.put_observation(run, Observation(keys[-1], observer, *names, 16, details))
+    return tuple(keys)
 
 
 def _stimuli(store: Store, suite: Suite) -> dict[str, str]:

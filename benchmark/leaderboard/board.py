@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -136,7 +137,8 @@ class _Maker:
         )
 
     def _rows(self, digests: Mapping[str, str]) -> list[Row]:
-        """One unranked row per member."""
+        """One unranked row per member; who was run otherwise than most is marked at the metric that ranks."""
+        head = self.metric.name
         cells: dict[str, dict[str, Cell]] = {name: {} for name in self.members}
         for metric in self.columns:
             found = self.index.metrics.get(metric.name, {})
@@ -144,9 +146,19 @@ class _Maker:
             for name in self.members:
                 score = scores.get(name)
                 cells[name][metric.name] = cell_of(score) if score else self._missing(found, name)
+        odd = unlike_most(
+            {
+                name: cell.source.policy
+                for name in self.members
+                if (cell := cells[name][head]).source
+            }
+        )
         rows = []
         for name in self.members:
             known = self.index.observers[name]
+            if name in odd:
+                cell = cells[name][head]
+                cells[name][head] = cell._replace(flags=(*cell.flags, odd[name]))
             note = "published decisions, not run here" if known.kind == "published" else ""
             row = Row(None, None, None, name, known.kind, tuple(known.training), cells[name], note)
             rows.append(row)
@@ -203,6 +215,23 @@ class _Maker:
 def _is_reference(row: Row, rank_people: bool) -> bool:
     """Whether an observer is held against the ranked ones."""
     return UNTRAINED in row.training or (row.kind in REFERENCE_KINDS and not rank_people)
+
+
+def unlike_most(policies: Mapping[str, str]) -> dict[str, str]:
+    """Observer -> remark, for those that were run otherwise than most (of equally many, otherwise than fp32, seed 0).
+
+    policies: how each was run, "" where it was not run here: those say nothing.
+    """
+    counts = Counter(policy for policy in policies.values() if policy)
+    if len(counts) < 2:
+        return {}
+    plain = ("fp32, seed 0",)
+    most = min(counts, key=lambda one: (-counts[one], not one.endswith(plain), one))
+    return {
+        name: f"run as {policy}; most here as {most}"
+        for name, policy in policies.items()
+        if policy not in ("", most)
+    }
 
 
 def _standard_error(cell: Cell) -> float | None:

@@ -79,7 +79,8 @@ class ScoreRow:
     """One score with what is needed to show and rank it; score fields as in `contracts.Score`.
 
     training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role);
-    created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`.
+    created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`;
+    policy: how the observer was run ("cpu fp32, seed 0"), "" where its trials were imported.
     """
 
     observer: str
@@ -103,6 +104,7 @@ class ScoreRow:
     flags: tuple[str, ...]
     created: str
     set_id: int
+    policy: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ _OWN = (
     *("metric", "condition", "role", "value", "reason", "low", "high"),
     *("level", "method", "n", "excluded", "flags"),
 )
+_KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def _current_sets(wanted: Wanted) -> sa.Select[Any]:
 def _set_columns(names: Any, training: Any) -> list[Any]:
     table = schema.SCORE_SETS
     own = [table.c[name] for name in ("id", "suite", "version", "space", "created", "stimuli")]
-    return [*own, names.c.name, names.c.kind, training]
+    start = sa.func.substr(table.c.observations, 1, _KEY_ROOM).label("first_key")
+    return [*own, names.c.name, names.c.kind, training, start]
 
 
 def has_scores(connection: sa.Connection, made: ScoreSet) -> bool:
@@ -134,10 +136,40 @@ def _rows(connection: sa.Connection, sets: Sequence[Any], wanted: Wanted) -> lis
         batch = query.where(table.c.score_set.in_(some))
         for row in connection.execute(batch.order_by(table.c.score_set, table.c.position)).all():
             scores.setdefault(row[-1], []).append(row)
-    return [row for one in sets for row in _of_set(one, scores.get(one.id, ()))]
+    policies = _policies(connection, [_first_key(one) for one in sets])
+    return [
+        row
+        for one in sets
+        for row in _of_set(one, scores.get(one.id, ()), policies.get(_first_key(one), ""))
+    ]
 
 
-def _of_set(made: Any, scores: Iterable[Any]) -> Iterable[ScoreRow]:
+def _first_key(made: Any) -> str:
+    """The first observation of a set: the observer's own, from the beginning of a JSON list of texts."""
+    parts = made.first_key.split('"', 2)
+    return parts[1] if len(parts) == 3 else ""
+
+
+def _policies(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
+    """Observation -> how it was run, in words; imported ones are left out."""
+    table = schema.OBSERVATIONS
+    found: dict[str, str] = {}
+    for some in batches(sorted(set(keys) - {""})):
+        query = sa.select(table.c.key, table.c.details).where(table.c.key.in_(some))
+        found |= {row.key: _policy(row.details) for row in connection.execute(query)}
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _policy(details: str) -> str:
+    how = json.loads(details).get("policy")
+    if not how:
+        return ""
+    compiled = " compiled" if how.get("compile") else ""
+    return f"{how.get('device')} {how.get('precision')}{compiled}, seed {how.get('seed')}"
+
+
+def _of_set(made: Any, scores: Iterable[Any], policy: str) -> Iterable[ScoreRow]:
     stimuli, whole = _mapping(made.stimuli), collection_digest(made.stimuli)
     shared = {
         "observer": made.name,
@@ -148,6 +180,7 @@ def _of_set(made: Any, scores: Iterable[Any]) -> Iterable[ScoreRow]:
         "space": made.space,
         "created": made.created,
         "set_id": made.id,
+        "policy": policy,
     }
     for score in scores:
         values = dict(zip(_OWN, score, strict=False))  # the set's id comes last and is left out

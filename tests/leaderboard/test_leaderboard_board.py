@@ -63,6 +63,27 @@ def test_painted_stimuli_are_named_and_never_mixed_with_published_ones(suite, se
     assert note in mine.notes and note not in published.notes
 
 
+def test_rows_that_were_run_otherwise_are_marked(suite, sets, score):
+    plain, half, seeded = "cpu fp32, seed 0", "cuda bf16, seed 0", "cpu fp32, seed 3"
+    how = {"a": plain, "b": half, "c": plain, "d": seeded, "e": ""}
+    rows = [score(name, 60 + i, 220, policy=policy) for i, (name, policy) in enumerate(how.items())]
+    rows += [score("b", 90, 160, metric="edges", role="edges", policy=half)]
+    (board,) = boards(rows, suite, sets)
+    flags = {row.observer: row.cells["bias"].flags for row in board.rows}
+    assert flags == {
+        "a": (),
+        "b": (f"run as {half}; most here as {plain}",),
+        "c": (),
+        "d": (f"run as {seeded}; most here as {plain}",),
+        "e": (),
+    }
+    assert not any(row.cells["edges"].flags for row in board.rows)
+    (board,) = boards(rows[:2], suite, sets)  # one each: the plain way is not the odd one
+    assert [row.observer for row in board.rows if row.cells["bias"].flags] == ["b"]
+    (board,) = boards([rows[1], rows[4]], suite, sets)
+    assert not any(row.cells["bias"].flags for row in board.rows)
+
+
 def test_another_stimulus_set_is_another_board(suite, sets, score):
     rows = [score("a", 60, 220), score("b", 50, 220), score("c", 300, 900, stimuli=FULL)]
     rows.append(score("a", 310, 900, stimuli=FULL))

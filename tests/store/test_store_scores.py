@@ -243,3 +243,22 @@ def test_environments_are_shared(url, made):
             store.begin_run("bench run", environment)
     assert len(_rows(url)["environments"]) == 2
     assert len(_rows(url)["runs"]) == 3
+
+
+def test_rows_say_how_their_observer_was_run(store, made):
+    run, observer = made.world(store)
+    keys = [f"{i:064d}" for i in range(4)]
+    policy = {"device": "cuda", "precision": "bf16", "compile": False, "seed": 3}
+    for key, how in ((keys[0], policy), (keys[1], {**policy, "compile": True}), (keys[2], None)):
+        details = {"policy": how} if how else {}
+        store.put_observation(run, made.observation(key, observer, details=details))
+    for version, some in enumerate(((keys[0], keys[1]), (keys[1],), (keys[2],), (keys[3],), ()), 1):
+        put(store, made, observer, 0.1, version=version, keys=some)
+    assert [row.policy for row in store.history("net", "cue-conflict", "shape_bias")] == [
+        "cuda bf16, seed 3",
+        "cuda bf16 compiled, seed 3",
+        "",
+        "",
+        "",
+    ]
+    assert store.latest_scores()[0].policy == ""
