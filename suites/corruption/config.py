@@ -32,8 +32,12 @@ class Config:
 
 @dataclass(frozen=True)
 class Folders:
-    """A sweep that lies on disk as `corruption/severity/class/image`: role of its parts, images, references."""
+    """A sweep that lies on disk as `corruption/severity/class/image`.
+
+    role: of its parts; corruptions: those of the folders that are shown, by name ("all" of them, or the 15 "common"
+    ones of ImageNet-C); references: as in `Config`.
+    """
 
     role: str
-    images: int | None = None
+    corruptions: tuple[str, ...] = ("all",)
     references: tuple[str, ...] = (ALEXNET,)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Plan, Presentation, Shelf, Stimuli, View
 from benchmark.errors import MissingStimuli, PluginError, unknown_name
-from benchmark.stimuli.sets import subset
+from benchmark.stimuli.sets import restrict, subset
 from benchmark.stimuli.shuffling import shuffled
 from benchmark.transforms.listing import Entries, Entry, own_list, plugins, transform
 from suites.corruption.cells import CLEAN, COMMON, EXTRA, world_list
@@ -47,19 +47,20 @@ def plan(config: Config, shelf: Shelf) -> Plan:
 
 
 def plan_folders(config: Folders, shelf: Shelf) -> Plan:
-    """Every part of a folder set, and the images as they are where the held-out ones are on disk.
+    """The parts of a folder set, and the same images as they are, where the held-out ones are on disk.
 
     Images of 224 px are shown as they are: they were cropped before they were corrupted.
     """
-    parts = shelf.parts(config.role)
-    missing: dict[str, str] = {}
-    shown = {name: _cut(stimuli, config.images) for name, stimuli in parts.items()}
+    parts, missing = shelf.parts(config.role), {}
+    names = [name for name in parts if _wanted(name, config.corruptions)]
+    if not names:
+        raise MissingStimuli(f"'{config.role}' has none of {', '.join(config.corruptions)}")
     blocks = [
-        Block(stimuli, name, presentation=presentation(stimuli), role=name)
-        for name, stimuli in shown.items()
+        Block(parts[name], name, presentation=presentation(parts[name]), role=name)
+        for name in names
     ]
     try:
-        clean = _cut(shelf.find(ROLE), config.images)
+        clean = _those(shelf.find(ROLE), blocks[0].stimuli)
     except MissingStimuli as error:
         missing[ROLE] = str(error)
     else:
@@ -92,6 +93,19 @@ def presentation(stimuli: Stimuli) -> Presentation:
     at = {0, len(stimuli) // 3, 2 * len(stimuli) // 3, len(stimuli) - 1} if len(stimuli) else set()
     ready = all(stimuli.decode(i).shape[:2] == (SIDE, SIDE) for i in at)
     return "whole" if ready else "crop224"
+
+
+def _wanted(part: str, corruptions: tuple[str, ...]) -> bool:
+    corruption, common = part.partition("/")[0], own_list("imagenet-c")
+    known = corruption in common and common[corruption].family != EXTRA
+    return bool({corruption, "all", *([COMMON] if known else [])} & set(corruptions))
+
+
+def _those(clean: Stimuli, corrupted: Stimuli) -> Stimuli:
+    """The clean images whose names a part has, so that both are of the same; all of them where it has none."""
+    wanted = set(corrupted.ids)
+    names = [name for name in clean.ids if name in wanted]
+    return restrict(clean, names) if names else clean
 
 
 def _natural(config: Config, shelf: Shelf, missing: dict[str, str]) -> Stimuli:

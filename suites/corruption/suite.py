@@ -54,7 +54,7 @@ def _generated(name: str, summary: str, config: Config, **changes: object) -> Su
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def _in_folders(role: str, summary: str) -> Suite:
+def _in_folders(role: str, summary: str, corruptions: tuple[str, ...] = ("all",)) -> Suite:
     """A variant whose images lie on disk, corrupted by others."""
     return replace(
         _PLAIN,
@@ -62,7 +62,7 @@ def _in_folders(role: str, summary: str) -> Suite:
         summary=summary,
         metrics=metrics(""),
         plan=plan_folders,
-        config=Folders(role),
+        config=Folders(role, corruptions),
         spaces=IMAGENET,
     )
 
@@ -94,7 +94,11 @@ def _variants() -> dict[str, Suite]:
             "Eidolons I to III of the human experiments, 24 levels: minutes for each hundred images",
             Config(source="human", corruptions=("eidolon",)),
         ),
-        _in_folders("imagenet-c", "The published ImageNet-C files: corruption/severity/class"),
+        _in_folders(
+            "imagenet-c",
+            "The published ImageNet-C files of the 15 common corruptions: corruption/severity/class",
+            ("common",),
+        ),
         _in_folders(
             "imagenet-c-bar",
             "The published ImageNet-C-bar files (Mintun et al. 2021)",
