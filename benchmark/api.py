@@ -113,20 +113,25 @@ def wanted_sets(names: str, settings: Settings) -> list[Entry]:
 
 def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk
-    through the package itself or an installed package, and the ideal observers."""
+    through the package itself or an installed package, the package's own architecture without training, and the
+    ideal observers."""
     from registry.cards import read_cards, select_cards
     from registry.load import availability
 
     cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:
         return select_cards(pattern, cards)
-    offline = ("ideal", "package")
     return [
         card
         for card in cards.values()
-        if (card.source in offline or (card.weights or "").startswith("builtin:"))
-        and availability(card, settings.weights).on_disk
+        if _is_bundled(card) and availability(card, settings.weights).on_disk
     ]
+
+
+def _is_bundled(card: ModelCard) -> bool:
+    weights = card.weights or ""
+    untrained = weights.startswith("random:") and card.arch.startswith("python:registry.")
+    return card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained
 
 
 def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from registry.checkpoints import State
 from registry.errors import CardError, WeightsError, unknown_name
 
+#: Weights "random:SEED": the architecture as it starts training.
+RANDOM = "random:"
 #: What the published weights of these torchvision networks need beside their name.
 _TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": True, "transform_input": True, "init_weights": False},
@@ -115,6 +118,31 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
         return _BUILDERS[kind](name, classes, dict(kwargs or {}))
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"arch '{arch}' could not be built: {error}.") from error
+
+
+def random_seed(weights: str | None) -> int | None:
+    """The seed of "random:SEED"; None for weights of another kind. Raises CardError where it is no
+    whole number.
+    """
+    if weights is None or not weights.startswith(RANDOM):
+        return None
+    text = weights.removeprefix(RANDOM)
+    if not text.isdecimal():
+        raise CardError(f"weights '{weights}': expected {RANDOM}SEED, a whole number such as 0.")
+    return int(text)
+
+
+def build_untrained(
+    arch: str, classes: int, seed: int, kwargs: dict[str, Any] | None = None
+) -> nn.Module:
+    """`build` with random weights from `seed`, as the architecture draws them before training.
+
+    torch's own random state stays as it was. Another version of torch or of the architecture's
+    library may draw others: their digest is part of the model's identity.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(arch, classes, kwargs)
 
 
 def source_code(arch: str) -> str:

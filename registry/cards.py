@@ -84,9 +84,9 @@ class ModelCard(BaseModel):
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "export", "hf_hub:ORG/NAME" or
     an ideal observer's name; weights: a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a
-    torchvision enum name, "pretrained", or nothing; sha256: of the loaded state dict; file_sha256:
-    of the download; labels: a label space's name or the path of a mapping file; training: recipe
-    tags.
+    torchvision enum name, "pretrained", "random:SEED" (the architecture before training), or
+    nothing; sha256: of the loaded state dict; file_sha256: of the download; labels: a label space's
+    name or the path of a mapping file; training: recipe tags.
     """
 
     model_config = _CONFIG

@@ -86,6 +86,8 @@ def availability(card: ModelCard, weights_folder: Path) -> Availability:
     weights = card.weights or ""
     if card.source == "ideal":
         return Availability(True, "needs no weights")
+    if weights.startswith("random:"):
+        return Availability(True, "random weights")
     if weights.startswith("package:"):
         return _package_availability(card)
     if card.source in ("timm", "torchvision", "hub") and not _is_file_reference(weights):
@@ -182,9 +184,12 @@ def _plain_state(card: ModelCard, path: Path) -> State:
 
 def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
     """The network and the digest of its code, where its architecture's name does not say it."""
-    from registry.architectures import source_code
+    from registry.architectures import build_untrained, random_seed, source_code
     from registry.exported import load_exported
 
+    if (seed := random_seed(card.weights)) is not None:
+        module = build_untrained(card.arch, len(labels.classes), seed, card.options.get("kwargs"))
+        return module.eval(), source_code(card.arch)
     if card.source == "export" or card.arch == "export":
         path = _weights_path(card, place)
         return load_exported(path), digest_file(path)

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from pydantic import ValidationError
 
-from registry.architectures import require_known, split_arch
+from registry.architectures import random_seed, require_known, split_arch
 from registry.cards import (
     Interpolation,
     ModelCard,
@@ -25,6 +25,8 @@ from registry.errors import CardError, WeightsError
 from registry.load import load_model
 
 _GUESSABLE = ("timm", "torchvision")
+#: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
+UNTRAINED = "untrained"
 _NEEDED = ("size", "mean", "std")
 
 
@@ -125,7 +127,7 @@ def _preprocess(arch: str, overrides: Overrides) -> Preprocess:
 def _source(arch: str, weights: Path | None) -> Source:
     if arch == "export":
         return "export"
-    if weights is not None:
+    if weights is not None and random_seed(str(weights)) is None:
         return "file"
     kind = split_arch(arch)[0]
     return "timm" if kind == "timm" else "torchvision" if kind == "torchvision" else "python"
@@ -134,9 +136,11 @@ def _source(arch: str, weights: Path | None) -> Source:
 def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
     if request.arch == "export" and request.weights is None:
         raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
-    if request.weights is not None and not request.weights.expanduser().is_file():
-        raise WeightsError(f"checkpoint {request.weights} is not there. Check the path.")
-    weights = str(request.weights.expanduser().resolve()) if request.weights else None
+    weights = None if request.weights is None else str(request.weights)
+    if request.weights is not None and random_seed(weights) is None:
+        if not request.weights.expanduser().is_file():
+            raise WeightsError(f"checkpoint {request.weights} is not there. Check the path.")
+        weights = str(request.weights.expanduser().resolve())
     labels = request.labels
     if Path(labels).suffix in (".yaml", ".yml"):
         labels = str(Path(labels).expanduser().resolve())
@@ -185,13 +189,16 @@ def register(
     passed.
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION" or "export" (weights: a .pt2
-    program); labels: a label space or mapping file ("imagenet1k"); overrides: fields of
-    `Preprocess`; None leaves the architecture's own. Raises CardError (name taken, preprocessing
-    unknown), WeightsError (unreadable, misfit, failing checks), LabelError, UnknownName. Nothing is
-    written unless every check holds.
+    program); weights: a checkpoint, or "random:SEED" for the architecture before training; labels: a
+    label space or mapping file ("imagenet1k"); overrides: fields of `Preprocess`; None leaves the
+    architecture's own. Raises CardError (name taken, preprocessing unknown), WeightsError
+    (unreadable, misfit, failing checks), LabelError, UnknownName. Nothing is written unless every
+    check holds.
     """
     if name in read_cards(cards_folder):
         raise CardError(f"a model called '{name}' is there already. Choose another name.")
+    if random_seed(str(weights)) is not None:
+        training = tuple(dict.fromkeys([UNTRAINED, *training]))
     request = _Request(name, arch, weights, str(labels or "imagenet1k"), tuple(training))
     draft = _draft(request, _preprocess(arch, overrides))
     model = load_model(draft, weights_folder=weights_folder, mirror=mirror)

@@ -113,7 +113,9 @@ def _print_checks(checks: Sequence[Check]) -> int:
     help="timm:resnet50, torchvision:vgg16, python:module:function, export.",
 )
 @click.option(
-    "--weights", metavar="FILE", help=".safetensors, .pt, .pth or an exported .pt2 program."
+    "--weights",
+    metavar="FILE",
+    help=".safetensors, .pt, .pth, an exported .pt2 program, or random:0 (untrained, seed 0).",
 )
 @click.option(
     "--labels",

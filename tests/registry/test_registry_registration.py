@@ -7,7 +7,7 @@ from registry.cards import read_card, read_cards
 from registry.checks import check
 from registry.digests import digest_state
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
-from registry.load import load_model
+from registry.load import availability, load_model
 from registry.registration import default_preprocess, register
 
 
@@ -164,3 +164,34 @@ def test_what_architectures_say_of_their_input():
     assert default_preprocess("timm:tf_efficientnet_lite0")["mean"] == (0.5, 0.5, 0.5)
     assert default_preprocess("timm:test_vit")["fixed_size"]
     assert default_preprocess("python:a:b") == {}
+
+
+def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, folders):
+    made = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        state = torch.random.get_rng_state()
+        made[name], _ = register(
+            name, "timm:test_resnet", f"random:{seed}", labels=nine, training=("own",), **folders
+        )
+        assert torch.equal(torch.random.get_rng_state(), state)
+    assert made["a"].sha256 == made["b"].sha256 != made["c"].sha256
+    assert (made["a"].weights, made["a"].source) == ("random:0", "timm")
+    assert made["a"].training == ("untrained", "own")
+    again = load_model(made["a"], weights_folder=folders["weights_folder"])
+    assert again.digest == made["a"].sha256
+    assert not again.module.training
+    assert availability(made["a"], folders["weights_folder"]).on_disk
+
+
+def test_a_seed_is_a_whole_number(nine, folders):
+    with pytest.raises(CardError, match="random:SEED"):
+        register("a", "timm:test_resnet", "random:x", labels=nine, **folders)
+
+
+@pytest.mark.parametrize("name", ["world-random-0", "random-efficientnet-lite0"])
+def test_untrained_networks_of_the_package_need_nothing(name, tmp_path):
+    card = read_cards(None)[name]
+    model = load_model(card, weights_folder=tmp_path)
+    assert card.training == ("untrained",)
+    side = model.preprocess.size
+    assert model.forward(torch.rand(1, 3, side, side)).isfinite().all()
