@@ -155,8 +155,8 @@ def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
 
 
 def _counted(pairs: _Pairs) -> _Pairs:
-    """The pairs that count for at least one of the two."""
-    keep = (pairs.sums[:, [1, 3]] != 0).any(axis=1)
+    """The pairs that count for at least one of the two, in the numerator (of a ratio of two conditions) or below it."""
+    keep = (pairs.sums != 0).any(axis=1)
     return replace(pairs, sums=pairs.sums[keep], stimulus=pairs.stimulus[keep])
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from benchmark.contracts import Trials
+from benchmark.contracts import Metric, Trials
 from benchmark.stats import Comparison, adjust, compare_ratio, holm
 
 
@@ -82,6 +82,35 @@ def test_trials_that_count_for_neither_are_left_out(make, accuracy):
     a, b = make("s" * 32, names), make("t" * 32, names)
     result = compare_ratio(replace(accuracy, ratio=on_conflict), a, b)
     assert (result.n, result.p, result.difference) == (20, 2 / 2**20, 1.0)
+
+
+def test_a_ratio_of_two_conditions_keeps_the_trials_of_both():
+    """What is left of the clean accuracy: the corrupted trials are in the numerator alone."""
+    rng = np.random.default_rng(3)
+
+    def ratio(trials):
+        clean = trials["condition"] == "clean"
+        return np.where(clean, 0.0, trials["right"] / 2), np.where(clean, trials["right"], 0.0)
+
+    def observer(shares):
+        right = np.concatenate([rng.random(60) < share for share in shares])
+        names = [f"i{n}" for n in range(60)] * 3
+        conditions = np.repeat(["clean", "fog/1", "fog/2"], 60)
+        columns = {"role": np.full(180, "natural"), "condition": conditions}
+        return Trials({**columns, "stimulus": np.array(names), "right": right.astype(float)})
+
+    metric = Metric("left", "left", "corrupted over clean", role="natural", ratio=ratio)
+    a, b = observer((0.9, 0.8, 0.7)), observer((0.9, 0.4, 0.3))
+    result = compare_ratio(metric, a, b)
+    for trials, value in ((a, result.a), (b, result.b)):
+        right, clean = trials["right"], trials["condition"] == "clean"
+        assert value == pytest.approx(right[~clean].sum() / 2 / right[clean].sum())
+    plain = np.array([t["right"].reshape(3, 60) for t in (a, b)])  # observer, condition, image
+    drawn = rng.integers(0, 60, (2000, 60))
+    sums = plain[:, :, drawn].sum(axis=-1)  # observer, condition, resample
+    gaps = np.diff((sums[:, 1] + sums[:, 2]) / 2 / sums[:, 0], axis=0)[0] * -1
+    expected = np.quantile(gaps, [0.025, 0.975])
+    assert (result.low, result.high) == pytest.approx(tuple(expected), abs=0.02)
 
 
 def test_the_permutation_p_agrees_with_scipy(bias, make):
