@@ -4,7 +4,18 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = ("compare", "load_model", "models", "rank", "register", "rescore", "run", "show", "trials")
+_API = (
+    "compare",
+    "load_model",
+    "models",
+    "rank",
+    "register",
+    "rescore",
+    "run",
+    "show",
+    "transfer",
+    "trials",
+)
 __all__ = [*_API, "__version__"]  # noqa: PLE0604
 
 
