@@ -22,11 +22,14 @@ Answers = Callable[[Tensor], Tensor]
 #: largest difference of their logits on so many images.
 AMBIGUOUS = 10.0
 FEW = 8
+#: Logits that differ from full precision by no more than this share of the largest are told from it by rounding alone.
+ROUNDING = 1e-3
 
 
 def observed(config: Config, view: View) -> Mapping[str, Array]:
     """The columns that `protocol.observe` documents."""
     columns = _blank(config, view)
+    columns["exact_correct"] = _right_in_full_precision(view, columns["clean_correct"])
     _ask_otherwise(view, columns)
     rows = np.flatnonzero(columns["clean_correct"])
     if len(rows):
@@ -65,6 +68,20 @@ def _ask_otherwise(view: View, columns: dict[str, Array]) -> None:
         with torch.no_grad():
             columns["otherwise"][rows] = otherwise(forward, view.images[rows], labels, view.batch)
         columns["forwards"][rows] += len(readings())
+
+
+def _right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[n]: answered rightly by the network as it was loaded; asked only where the run's precision moves logits by more
+    than rounding."""
+    forward, plain = _answers(view)
+    some = view.images[:FEW]
+    with torch.no_grad():
+        exact = plain(some)
+        if not (forward(some) - exact).abs().amax() > ROUNDING * exact.abs().amax():
+            return right
+    parts = torch.cat([plain(x).argmax(dim=1) for x in torch.split(view.images, view.batch)])
+    found: NDArray[np.bool_] = (parts == _labels(view, np.arange(len(right)))).cpu().numpy()
+    return found
 
 
 def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, Array]:

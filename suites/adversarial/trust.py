@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
 from benchmark.stats.paired import mcnemar_exact
+from benchmark.stats.proportions import wilson
 from suites.adversarial.config import Config, Threat
 
 ZERO_GRADIENT = 0.05
@@ -34,7 +35,11 @@ READINGS = ("normalised once more", "normalised once less", "from [-1, 1]", "fro
 def flags(config: Config, trials: Trials) -> tuple[str, ...]:
     """The flags of one observer, each beginning with `DISTRUST`; none where nothing was attacked."""
     attacked = trials.where(trials["clean_correct"].astype(bool))
-    found = [*preprocessing(trials), *(_found(config, attacked) if len(attacked) else ())]
+    found = [
+        *preprocessing(trials),
+        *precision(trials),
+        *(_found(config, attacked) if len(attacked) else ()),
+    ]
     return tuple(f"{DISTRUST}{text}" for text in found)
 
 
@@ -62,6 +67,14 @@ def preprocessing(trials: Trials) -> Iterator[str]:
         better = (gained - lost) / len(some)
         if better > READ_BETTER and mcnemar_exact(gained, lost) < CERTAIN:
             yield f"preprocessing: {share(shown):.0%} right as shown, {share(right):.0%} {name}"
+
+
+def precision(trials: Trials) -> Iterator[str]:
+    """Clean accuracy that a run in low precision, or compiled, moves out of its interval in float32."""
+    shown, exact = (trials[name].astype(bool) for name in ("clean_correct", "exact_correct"))
+    low, high = wilson(int(exact.sum()), len(trials))
+    if not low <= share(shown) <= high:
+        yield f"precision: {share(shown):.1%} right as it was run, {share(exact):.1%} in float32"
 
 
 def gradients(c: Trials) -> Iterator[str]:

@@ -1,0 +1,60 @@
+"""Low precision searches; float32 judges, and says so where it would have answered otherwise."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Trials
+from benchmark.engine.device import make_policy, numerics
+from suites.adversarial import SUITE
+from suites.adversarial.trust import flags, precision
+
+
+def answers(shown, exact):
+    return Trials({"clean_correct": np.array(shown), "exact_correct": np.array(exact)})
+
+
+def test_clean_accuracy_may_move_within_its_interval():
+    exact = np.arange(100) < 80
+    assert list(precision(answers(exact, exact))) == []
+    assert list(precision(answers(np.arange(100) < 75, exact))) == []  # Wilson: 71.1 to 86.7 %
+    assert list(precision(answers(np.arange(100) < 70, exact))) == [
+        "precision: 70.0% right as it was run, 80.0% in float32"
+    ]
+    assert len(list(precision(answers(np.arange(100) < 90, exact)))) == 1
+
+
+@pytest.mark.parametrize("name", ["world-standard-0", "world-adversarial-0"])
+def test_bfloat16_moves_robust_accuracy_less_than_its_interval(name, world):
+    network = world(name, 48)
+    exact = network.trials(batch=48)
+    with numerics(make_policy("cpu", "bf16")):
+        low = network.trials(batch=48)
+    assert not np.array_equal(low["margin"], exact["margin"])  # it was another precision
+    assert np.array_equal(exact["clean_correct"], exact["exact_correct"])
+    assert np.array_equal(low["exact_correct"], exact["exact_correct"])
+    assert flags(SUITE.config, low) == ()
+    both = [
+        {(one.metric, one.condition): one for one in SUITE.score(SUITE.config, trials)}
+        for trials in (exact, low)
+    ]
+    compared = 0
+    for key, one in both[0].items():
+        if key[0] == "robust_accuracy" and one.low is not None:
+            assert one.low <= both[1][key].value <= one.high
+            compared += 1
+    assert compared >= 11
+
+
+def test_answers_that_only_low_precision_gives_are_counted(world):
+    """A network whose bfloat16 answers differ on many images is flagged."""
+    network = world("world-standard-0", 24)
+
+    def run(x):
+        z = network.feed.run(x)
+        return z.roll(1, dims=1) if torch.is_autocast_enabled("cpu") else z
+
+    with numerics(make_policy("cpu", "bf16")):
+        low = network.trials(batch=24, run=run)
+    assert low["exact_correct"].mean() > 0.8 > low["clean_correct"].mean()
+    assert any(flag.startswith("trust: precision: ") for flag in flags(SUITE.config, low))
