@@ -30,7 +30,7 @@ PLAIN = Suite(
     observe=observe,
     score=score,
     config=QUICK,
-    spaces=("imagenet1k", "geirhos16", "world16"),
+    spaces=("world16", "imagenet1k", "geirhos16"),
     passes=90.0,
 )
 

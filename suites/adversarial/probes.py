@@ -23,8 +23,10 @@ def readings() -> Mapping[str, Callable[[Tensor], Tensor]]:
     return {
         "normalised once more": lambda x: (x - _row(MEAN, x)) / _row(STD, x),
         "normalised once less": lambda x: x * _row(STD, x) + _row(MEAN, x),
-        "from [-1, 1]": lambda x: 2 * x - 1,
-        "from 0 ... 255": lambda x: 255 * x,
+        "scaled to [-1, 1] once more": lambda x: 2 * x - 1,
+        "scaled to [-1, 1] once less": lambda x: (x + 1) / 2,
+        "scaled to 0 ... 255 once more": lambda x: 255 * x,
+        "scaled to 0 ... 255 once less": lambda x: x / 255,
     }
 
 

@@ -77,10 +77,15 @@ def surrogates(names: tuple[str, ...], space: Space, device: str) -> tuple[Surro
         cards[name]
         for name in names
         if name in cards
-        and space.name in label_space(cards[name].labels).groupings
+        and _answers_in(cards[name], space)
         and availability(cards[name], settings.weights).on_disk
     ]
     return tuple(_loaded(card, space, device) for card in usable)
+
+
+def _answers_in(card: ModelCard, space: Space) -> bool:
+    grouping = label_space(card.labels).groupings.get(space.name)
+    return grouping is not None and set(space.categories) <= set(grouping.categories)
 
 
 def crafted(

@@ -24,12 +24,20 @@ BLIND_WINS = 0.01
 FALLING = 0.10
 FAR = 0.02
 FEW = 8  # images below which a share says nothing
-READ_BETTER, CERTAIN = (
-    0.10,
-    0.0025,
-)  # gain in accuracy, and the p above which it is chance (four readings are tried)
+READ_BETTER = 0.10  # gain in accuracy
+CERTAIN = (
+    0.01  # p of McNemar's test over the number of readings, above which the gain may be chance
+)
 BLIND = ("square", "transfer")  # attacks that see no gradient of the network
-READINGS = ("normalised once more", "normalised once less", "from [-1, 1]", "from 0 ... 255")
+#: The columns of `otherwise`, in the order of `probes.readings`.
+READINGS = (
+    "normalised once more",
+    "normalised once less",
+    "scaled to [-1, 1] once more",
+    "scaled to [-1, 1] once less",
+    "scaled to 0 ... 255 once more",
+    "scaled to 0 ... 255 once less",
+)
 
 
 def flags(config: Config, trials: Trials) -> tuple[str, ...]:
@@ -65,7 +73,7 @@ def preprocessing(trials: Trials) -> Iterator[str]:
     for name, right in zip(READINGS, otherwise.T, strict=True):
         gained, lost = int((right & ~shown).sum()), int((shown & ~right).sum())
         better = (gained - lost) / len(some)
-        if better > READ_BETTER and mcnemar_exact(gained, lost) < CERTAIN:
+        if better > READ_BETTER and mcnemar_exact(gained, lost) < CERTAIN / len(READINGS):
             yield f"preprocessing: {share(shown):.0%} right as shown, {share(right):.0%} {name}"
 
 
