@@ -43,6 +43,11 @@ class Settings:
         return self.home / "decoded"
 
     @property
+    def thumbnails(self) -> Path:
+        """Folder of small pictures for reports: SET/MODEL.png, a strip of the model's gradients."""
+        return self.home / "thumbnails"
+
+    @property
     def tuning(self) -> Path:
         """File of the remembered layout and batch size per model and device."""
         return self.home / "tuning.json"

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmark.contracts import Stimuli
     from registry.cards import ModelCard
 
-#: Entry-point group of renderers: (models, stimuli, count, random=False) -> a PIL image.
+#: Entry-point group of renderers: (models, stimuli, count, random=False, kind="gradient") -> a value with `image`
+#: and `stimuli` (PIL images), `strips` (model name -> PIL image) and `warning` (text).
 GROUP = "bench.galleries"
+GRADIENT = "gradient"
 #: Decision space -> the set that is shown unless another is named.
 SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 
@@ -33,29 +35,53 @@ SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
     "--set", "name", metavar="NAME", help="Stimulus set (default: by the models' labels)."
 )
 @click.option("--count", type=click.IntRange(1), default=8, show_default=True, help="Images.")
+@click.option(
+    "--map",
+    "kind",
+    default=GRADIENT,
+    show_default=True,
+    metavar="MAP",
+    help="gradient, smoothgrad; integrated-gradients, gradient-x-input, grad-cam: pictures, never scores.",
+)
 @click.option("--random", is_flag=True, help="One more row: the first architecture, untrained.")
-def gallery(pattern: str, out: Path, name: str | None, count: int, random: bool) -> int:
+def gallery(pattern: str, out: Path, name: str | None, count: int, kind: str, random: bool) -> int:
     """Signed input gradients as colour, as in Tsipras et al. (2019): clipped at mean +- 3 sigma, nothing smoothed.
 
     One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks.
+    A small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports.
     """
     from benchmark import api
     from benchmark.settings import read_settings
     from benchmark.stimuli.sets import open_set
     from registry.model import LoadedModel
 
-    cards = api.models(pattern)
+    cards, settings = api.models(pattern), read_settings()
     _check(cards)
-    stimuli = open_set(name or _default_set(cards), read_settings())
+    stimuli = open_set(name or _default_set(cards), settings)
     render = _renderer()
     loaded = [api.load_model(card.name) for card in cards]
     networks = [model for model in loaded if isinstance(model, LoadedModel)]
-    picture = render(networks, stimuli, count, random=random)
-    picture.save(out, format="PNG")
-    click.echo(
-        f"{out}: {len(networks)} models on {stimuli.name}, {picture.width} x {picture.height}"
-    )
+    made = render(networks, stimuli, count, random=random, kind=kind)
+    made.image.save(out, format="PNG")
+    size = f"{made.image.width} x {made.image.height}"
+    click.echo(f"{out}: {len(networks)} models on {stimuli.name}, {size}")
+    if kind == GRADIENT:
+        _keep(settings.thumbnails / stimuli.name, made, {m.card.name: m.identity for m in networks})
+    if made.warning:
+        click.echo(f"A picture, not a score: {made.warning}.")
     return 0
+
+
+def _keep(folder: Path, made: Any, identities: Mapping[str, str]) -> None:
+    """NAME.png for each model, with the identity of the model that it shows as text "identity"; _stimuli.png."""
+    from PIL.PngImagePlugin import PngInfo
+
+    folder.mkdir(parents=True, exist_ok=True)
+    made.stimuli.save(folder / "_stimuli.png")
+    for name, strip in made.strips.items():
+        note = PngInfo()
+        note.add_text("identity", identities[name])
+        strip.save(folder / f"{name}.png", pnginfo=note)
 
 
 def _check(cards: Sequence[ModelCard]) -> None:

@@ -5,7 +5,7 @@ A picture, not a score: stimuli are chosen by a rule, never by looks, and nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,13 +16,24 @@ from PIL import Image, ImageDraw
 from benchmark.contracts import Array, Stimuli
 from registry.labels import Grouping
 from registry.model import LoadedModel
-from suites.saliency.gradients import input_gradients
+from suites.saliency.pictures import Picture, picture_named
 from suites.saliency.targets import membership, target_rows
 from suites.saliency.untrained import untrained
 
 Pixels = NDArray[np.uint8]
-TILE, MARGIN, LINE = 224, 6, 14
+TILE, MARGIN, LINE, SMALL = 224, 6, 14, 112
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """image: the figure; stimuli: a strip of what was shown; strips: model name -> a strip of its maps, small, in the
+    stimuli's order; warning: why such a map is no score ("" where it is one)."""
+
+    image: Image.Image
+    stimuli: Image.Image
+    strips: Mapping[str, Image.Image]
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,15 @@ def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
     return tuple(int(np.flatnonzero(categories == name)[0]) for name in wanted)
 
 
+def map_picture(values: Array) -> Pixels:
+    """Signed maps [3, h, w] as colour, maps [h, w] >= 0 as grey: white is their 99th percentile."""
+    if values.ndim == 3:
+        return gradient_picture(values)
+    top = float(np.percentile(values, 99)) if np.isfinite(values).all() else 0.0
+    unit = np.clip(values / top, 0, 1) if top > 0 else np.zeros(values.shape)
+    return np.asarray(np.round(255 * unit), dtype=np.uint8)[..., None].repeat(3, axis=2)
+
+
 def gradient_picture(gradient: Array) -> Pixels:
     """[3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
 
@@ -60,22 +80,29 @@ def gradient_picture(gradient: Array) -> Pixels:
 
 
 def draw(
-    models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False
-) -> Image.Image:
+    models: Sequence[LoadedModel],
+    stimuli: Stimuli,
+    count: int,
+    *,
+    random: bool = False,
+    kind: str = "gradient",
+) -> Gallery:
     """The figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random weights.
 
-    Target of a gradient: log-odds of the image's category; caption: its probability. Raises LabelError where a
-    network cannot answer in the stimuli's decision space, ModelFailure where it has no gradient.
+    Target of a map: log-odds of the image's category; caption: its probability. kind: a name of `PICTURES`. Raises
+    UnknownName for another, LabelError where a network cannot answer in the stimuli's decision space, ModelFailure
+    where it has no such map.
     """
-    index = chosen(stimuli, count)
+    picture, index = picture_named(kind), chosen(stimuli, count)
     names: Array = np.asarray(stimuli.labels["category"])[list(index)]
     images = [stimuli.decode(i) for i in index]
-    rows = [Row("image", tuple(images), tuple(map(str, names)))]
-    rows += [_row(model, stimuli.space, images, names) for model in models]
+    shown = Row("image", tuple(images), tuple(map(str, names)))
+    rows = [_row(model, stimuli.space, images, names, picture) for model in models]
+    strips = {row.name: strip(row.tiles) for row in rows}
     if random:
-        blank = _row(untrained(models[0]), stimuli.space, images, names)
+        blank = _row(untrained(models[0]), stimuli.space, images, names, picture)
         rows.append(replace(blank, name="random weights"))
-    return sheet(rows)
+    return Gallery(sheet([shown, *rows]), strip(shown.tiles), strips, picture.warning)
 
 
 def sheet(rows: Sequence[Row]) -> Image.Image:
@@ -97,25 +124,41 @@ def sheet(rows: Sequence[Row]) -> Image.Image:
     return canvas
 
 
-def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array) -> Row:
+def strip(tiles: Sequence[Pixels]) -> Image.Image:
+    """A row of tiles for a report, small: every second, third, ... pixel, for an average would look smoother."""
+    small = [tile[:: _step(tile), :: _step(tile)] for tile in tiles]
+    height, width = (max(tile.shape[axis] for tile in small) for axis in (0, 1))
+    canvas = Image.new("RGB", (len(small) * width, height), _WHITE)
+    for place, tile in enumerate(small):
+        canvas.paste(Image.fromarray(np.ascontiguousarray(tile)), (place * width, 0))
+    return canvas
+
+
+def _row(
+    model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, picture: Picture
+) -> Row:
     grouping = model.labels.grouping(space)
-    found = list(_gradients(model, grouping, images, names))
-    tiles = tuple(gradient_picture(gradient) for gradient, _ in found)
+    found = list(_maps(model, grouping, images, names, picture))
+    tiles = tuple(map_picture(one) for one, _ in found)
     return Row(model.card.name, tiles, tuple(f"p = {p:.2f}" for _, p in found))
 
 
-def _gradients(
-    model: LoadedModel, grouping: Grouping, images: Sequence[Pixels], names: Array
+def _maps(
+    model: LoadedModel, grouping: Grouping, images: Sequence[Pixels], names: Array, picture: Picture
 ) -> Iterator[tuple[Array, float]]:
-    """Gradient and category's probability (summed over its outputs), one image at a time."""
+    """Map and category's probability (summed over its outputs), one image at a time."""
     table = membership(grouping.indices, len(model.labels.classes))
     for image, name in zip(images, names, strict=True):
         pixels = model.fit(model.prepare([image], "whole"))
         rows = target_rows(table, grouping.categories, np.asarray([name]))
-        (gradient,) = input_gradients(model.forward, pixels, [rows])
+        made = picture.make(model, pixels, rows)
         with torch.no_grad():
             share = model.forward(pixels).double().softmax(1)[rows].sum()
-        yield gradient[0].numpy(), float(share)
+        yield made[0].numpy(), float(share)
+
+
+def _step(tile: Pixels) -> int:
+    return int(-(-max(tile.shape[:2]) // SMALL))
 
 
 def _tile(pixels: Pixels) -> Image.Image:

@@ -8,7 +8,17 @@ from PIL import Image
 
 from benchmark.cli import gallery as command
 from benchmark.testing import toy_stimuli
-from suites.saliency.gallery import LINE, MARGIN, TILE, Row, chosen, gradient_picture, sheet
+from suites.saliency.gallery import (
+    LINE,
+    MARGIN,
+    TILE,
+    Row,
+    chosen,
+    gradient_picture,
+    map_picture,
+    sheet,
+    strip,
+)
 
 
 def test_three_deviations_are_the_whole_range():
@@ -98,3 +108,59 @@ def test_no_renderer_is_a_plain_message(monkeypatch):
     monkeypatch.setattr(command, "entry_points", lambda group: [])
     with pytest.raises(PluginError, match="galleries"):
         command._renderer()
+
+
+@pytest.mark.usefixtures("offered")
+def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    run("--models", "world-standard-0", "--out", str(tmp_path / "a.png"), "--count", "3")
+    folder = tmp_path / "home" / "thumbnails" / "world-natural"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "_stimuli.png",
+        "world-standard-0.png",
+    ]
+    from benchmark import api
+
+    with (
+        Image.open(folder / "world-standard-0.png") as image,
+        Image.open(tmp_path / "a.png") as whole,
+    ):
+        assert image.size == (3 * 64, 64)
+        assert image.text == {"identity": api.load_model("world-standard-0").identity}
+        left = whole.width - 3 * (192 + MARGIN)
+        top = MARGIN + 192 + LINE + MARGIN
+        shown = np.asarray(whole)[top : top + 192 : 3, left : left + 192 : 3]
+        np.testing.assert_array_equal(np.asarray(image)[:, :64], shown)
+
+
+@pytest.mark.usefixtures("offered")
+@pytest.mark.parametrize("kind", ["integrated-gradients", "gradient-x-input", "grad-cam"])
+def test_other_maps_are_pictures_that_say_so(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    out = str(tmp_path / "a.png")
+    assert run("--models", "world-standard-0", "--out", out, "--count", "2", "--map", kind) == 0
+    assert "not a score" in capsys.readouterr().out
+    assert not (tmp_path / "home" / "thumbnails").exists()
+    with Image.open(out) as image:
+        assert len(np.unique(np.asarray(image)[MARGIN + 192 + LINE :])) > 50
+
+
+@pytest.mark.usefixtures("offered")
+def test_a_map_of_another_name_is_a_plain_message(tmp_path):
+    from benchmark.errors import UnknownName
+
+    with pytest.raises(UnknownName, match="integrated-gradients"):
+        run("-m", "world-standard-0", "-o", str(tmp_path / "a.png"), "--map", "integrated-gradient")
+
+
+def test_large_tiles_are_thinned_out_and_not_averaged():
+    tile = np.random.default_rng(0).integers(0, 256, (224, 224, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(np.asarray(strip([tile]))[:, :112], tile[::2, ::2])
+
+
+def test_maps_that_have_no_sign_are_grey():
+    values = np.linspace(0, 1, 100).reshape(10, 10)
+    picture = map_picture(values)
+    assert picture[0, 0].tolist() == [0, 0, 0]
+    assert picture[9, 9].tolist() == [255, 255, 255]
+    assert not map_picture(np.zeros((4, 4))).any()
