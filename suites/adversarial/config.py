@@ -142,7 +142,7 @@ QUICK = Config(
     (LINF, L2),
     (Stage("ce", 2), Stage("margin", 3)),
     check=Square(100, norms=("linf",)),
-    images=160,
+    images=128,
 )
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
 STANDARD = Config(
