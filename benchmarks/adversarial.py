@@ -35,7 +35,8 @@ from registry.load import load_model
 from registry.model import LoadedModel
 from suites.adversarial.config import LINF, QUICK, Config, Stage, Threat
 from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import Pool, Problem, attack
+from suites.adversarial.pool import Pool, attack
+from suites.adversarial.problem import Problem
 from suites.adversarial.programs import Program, single, sweep
 
 BALL = geometry("linf")

@@ -14,7 +14,7 @@ from suites.adversarial.config import Apgd, NormName
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import Geometry, geometry
 from suites.adversarial.losses import cross_entropy, loss_named, margin
-from suites.adversarial.pool import Problem, checked, fallen, gradient_of
+from suites.adversarial.problem import Problem, checked, fallen, gradient_of
 from suites.adversarial.sparse import sparse_rules
 
 SEED = 1_000_003  # starts other than those of PGD's stages

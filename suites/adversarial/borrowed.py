@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import PluginError
-from suites.adversarial.pool import Problem, checked
+from suites.adversarial.problem import Problem, checked
 
 BATCH = 32
 SEED = 0

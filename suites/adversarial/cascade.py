@@ -16,7 +16,8 @@ from suites.adversarial.config import Apgd, Attack, Config, NormName, Square, Th
 from suites.adversarial.found import Found
 from suites.adversarial.geometry import geometry
 from suites.adversarial.libraries import library
-from suites.adversarial.pool import Problem, attack
+from suites.adversarial.pool import attack
+from suites.adversarial.problem import Problem
 from suites.adversarial.programs import sweep
 from suites.adversarial.square import square
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.pool import Problem, checked, fallen, gradient_of
+from suites.adversarial.problem import Problem, checked, fallen, gradient_of
 
 
 @dataclass(frozen=True)

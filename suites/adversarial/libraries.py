@@ -12,7 +12,7 @@ from suites.adversarial.config import Library, NormName
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import Geometry, geometry
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.pool import Problem, checked, fallen
+from suites.adversarial.problem import Problem, checked, fallen
 
 ADAPTERS = {"autoattack": autoattack, "foolbox": foolbox_attacks}
 

@@ -13,8 +13,8 @@ from suites.adversarial.cascade import NAME, Curve, curve, merged
 from suites.adversarial.categories import per_category
 from suites.adversarial.config import Apgd, Config
 from suites.adversarial.fast import Slope, fgsm, slope
-from suites.adversarial.pool import Problem, likely_wrong
 from suites.adversarial.probes import asked, otherwise, readings
+from suites.adversarial.problem import Problem, likely_wrong
 from suites.adversarial.surrogates import Space, transferred
 
 Answers = Callable[[Tensor], Tensor]

@@ -18,7 +18,7 @@ from suites.adversarial.config import NormName, Square
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import TINY, geometry
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.pool import Problem, checked, fallen
+from suites.adversarial.problem import Problem, checked, fallen
 
 #: Of 10,000 queries, after how many the share of the image in a square is halved.
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

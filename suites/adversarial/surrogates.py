@@ -20,7 +20,7 @@ from suites.adversarial.categories import per_category
 from suites.adversarial.config import Transfer
 from suites.adversarial.geometry import wide
 from suites.adversarial.losses import cross_entropy
-from suites.adversarial.pool import Problem, checked, fallen, gradient_of
+from suites.adversarial.problem import Problem, checked, fallen, gradient_of
 
 SAME = 1e-3  # relative distance of logits below which two networks are one
 KEPT = 1.0  # of the gradients before, in each step (the decay of momentum FGSM)

@@ -12,7 +12,7 @@ from suites.adversarial.apgd import apgd
 from suites.adversarial.climbing import dense_rules, windows
 from suites.adversarial.config import Apgd
 from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import Problem, likely_wrong
+from suites.adversarial.problem import Problem, likely_wrong
 from suites.adversarial.sparse import inside, sparse_rules
 
 EPSILON = {"linf": 4 / 255, "l2": 0.5, "l1": 12.0}

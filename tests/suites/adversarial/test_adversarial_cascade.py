@@ -9,7 +9,7 @@ import torch
 from suites.adversarial.cascade import Curve, _tightened, curve, merged
 from suites.adversarial.config import LINF, QUICK, Apgd, Config, Square, Stage, Threat, linf
 from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import Problem, likely_wrong
+from suites.adversarial.problem import Problem, likely_wrong
 
 NEVER = np.inf
 

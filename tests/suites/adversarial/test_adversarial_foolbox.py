@@ -16,7 +16,8 @@ from registry.model import LoadedModel
 from suites.adversarial.config import L2, LINF, Config, Stage
 from suites.adversarial.fast import fgsm, slope
 from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import Problem, attack
+from suites.adversarial.pool import attack
+from suites.adversarial.problem import Problem
 from suites.adversarial.programs import single, sweep
 
 foolbox = pytest.importorskip("foolbox")

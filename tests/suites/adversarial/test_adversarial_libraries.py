@@ -14,7 +14,7 @@ from suites.adversarial.borrowed import installed
 from suites.adversarial.config import Library
 from suites.adversarial.geometry import geometry
 from suites.adversarial.libraries import check, library
-from suites.adversarial.pool import Problem
+from suites.adversarial.problem import Problem
 from suites.adversarial.variants import AUTOATTACK, Variants, alone, borrowed
 
 AUTO = Library("autoattack", "standard")

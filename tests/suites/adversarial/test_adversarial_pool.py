@@ -12,7 +12,8 @@ from benchmark.engine.device import full_precision, make_policy, numerics
 from suites.adversarial.config import Config, Stage, Threat
 from suites.adversarial.fast import fgsm, slope
 from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import Problem, attack, taken
+from suites.adversarial.pool import attack
+from suites.adversarial.problem import Problem, taken
 from suites.adversarial.programs import program, single, sweep
 
 BALL = geometry("linf")

@@ -7,7 +7,8 @@ import torch
 from benchmark.errors import BenchError
 from suites.adversarial.config import Square, Stage
 from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import Problem, attack
+from suites.adversarial.pool import attack
+from suites.adversarial.problem import Problem
 from suites.adversarial.programs import single
 from suites.adversarial.square import bump, l2_redraw, pattern, share_at, square
 
