@@ -172,11 +172,21 @@ def test_variants_of_any_name(monkeypatch):
     assert "foolbox-L2PGD" in variants and "foolbox-" not in variants and "other" not in variants
     fool = variants["foolbox-L2PGD"]
     assert fool.name == "adversarial:foolbox-L2PGD"
-    assert fool.headline.name == "robust_l2_1"
-    assert variants["autoattack"].headline.name == "robust_accuracy"
+    assert "l2 1" in fool.headline.definition
+    assert "linf 4/255" in variants["autoattack"].headline.definition
     monkeypatch.setitem(sys.modules, "foolbox", None)
     with pytest.raises(PluginError, match="foolbox"):
         fool.plan(fool.config, ToyShelf("world16"))
+
+
+def test_a_variant_gives_a_curve_of_its_own(world, foolbox):
+    suite = SUITE.variants["foolbox-L2FastGradientAttack"]
+    trials = world("world-standard-0", 16).trials(config=suite.config)
+    scores = {(one.metric, one.condition): one for one in suite.score(suite.config, trials)}
+    curve = [scores["robust_accuracy", f"l2 {e:g}"].value for e in suite.config.threats[0].epsilons]
+    assert curve == sorted(curve, reverse=True) and curve[0] > curve[-1]
+    assert set(trials["l2_by"]) <= {"", "foolbox:L2FastGradientAttack"}
+    assert not any(flag.startswith("trust: l2") for one in scores.values() for flag in one.flags)
 
 
 @pytest.mark.parametrize(
