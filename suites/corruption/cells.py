@@ -48,7 +48,8 @@ def cells_of(conditions: Iterable[str]) -> tuple[Cell, ...]:
             corruption, _, level = condition.partition("/")
             shown.setdefault(corruption, []).append(level)
     lists = _lists()
-    order = {name: at for at, name in enumerate(name for entries in lists for name in entries)}
+    listed = dict.fromkeys(name for entries in lists for name in entries)
+    order = {name: at for at, name in enumerate(listed)}
     names = sorted(shown, key=lambda name: (order.get(name, len(order)), name))
     return tuple(cell for name in names for cell in _of_one(name, shown[name], lists))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,7 @@ def _published(sweep: Sweep) -> Iterator[tuple[Measure, Of]]:
     for corruption in dict.fromkeys(cell.corruption for cell in cells):
         mine = [cell for cell in cells if cell.corruption == corruption]
         yield error(sweep, metric, mine, corruption), _mce(sweep, mine, reference)
-    flags = tuple(f"without {what}" for what in gone if what not in sweep.absent)
+    flags = without(what for what in gone if what not in sweep.absent)
     yield error(sweep, metric, cells, flags=flags), _mce(sweep, cells, reference)
     if sweep.table.clean and not gone:
         relative = error(sweep, "relative_mce", cells)
@@ -114,6 +114,12 @@ def error(
     """A measure that is made of the errors of some cells, and is no share."""
     shown = sweep.table.shown[:, sweep.columns(cells)]
     return Measure(metric, cells, shown, condition, flags=flags)
+
+
+def without(names: Iterable[str]) -> tuple[str, ...]:
+    """The flag that names what is not in a mean; none where nothing is missing."""
+    listed = ", ".join(names)
+    return (f"without {listed}",) if listed else ()
 
 
 def normalised(sweep: Sweep) -> list[Cell]:

@@ -48,11 +48,13 @@ class Table:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Columns of neighbouring levels of one corruption: (milder, stronger)."""
+        """Columns of neighbouring levels of one corruption that share images: (milder, stronger)."""
         return tuple(
-            (at + 1, at + 2)
-            for at, (cell, after) in enumerate(zip(self.cells, self.cells[1:], strict=False))
-            if cell.corruption == after.corruption and cell.ordered
+            (at, at + 1)
+            for at, (cell, after) in enumerate(zip(self.cells, self.cells[1:], strict=False), 1)
+            if cell.corruption == after.corruption
+            and cell.ordered
+            and (self.shown[:, at] & self.shown[:, at + 1]).any()
         )
 
     @property

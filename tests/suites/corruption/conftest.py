@@ -1,0 +1,6 @@
+"""Trial tables of sweeps, made by hand."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

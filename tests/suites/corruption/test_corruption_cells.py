@@ -1,0 +1,132 @@
+"""Cells told from names; the lists against the tables of the code; what training showed."""
+
+import numpy as np
+import pytest
+from corruption_tables import CELLS, table
+
+from benchmark.transforms.geirhos import GEIRHOS
+from benchmark.transforms.imagenet_c import CORRUPTIONS
+from benchmark.transforms.listing import own_list
+from suites.corruption.cells import cells_of, world_list
+from suites.corruption.training import seen, seen_conditions
+
+
+def test_the_lists_are_those_of_the_code():
+    listed = own_list("imagenet-c")
+    assert list(listed) == list(CORRUPTIONS)
+    assert all(listed[name].family == one.family for name, one in CORRUPTIONS.items())
+    assert all(one.levels == (1, 2, 3, 4, 5) for one in listed.values())
+    human = own_list("human")
+    assert list(human) == list(GEIRHOS)
+    for name, experiment in GEIRHOS.items():
+        assert human[name].levels == tuple(experiment.conditions)
+        assert human[name].unit == experiment.unit
+        first = next(iter(experiment.conditions))
+        assert human[name].plain == ((first,) if "eidolon" not in name else ())
+
+
+def test_brightness_is_weather_and_families_are_3_4_4_4():
+    """As in table 1 of Hendrycks and Dietterich 2019."""
+    families = [entry.family for entry in own_list("imagenet-c").values()]
+    assert families[:15] == ["noise"] * 3 + ["blur"] * 4 + ["weather"] * 4 + ["digital"] * 4
+    assert families[15:] == ["extra"] * 4
+
+
+def test_cells_come_in_the_order_of_their_list_whatever_the_order_given():
+    shuffled = np.random.default_rng(0).permutation(CELLS).tolist()
+    assert [cell.condition for cell in cells_of(shuffled)] == list(CELLS)
+
+
+def test_the_list_that_has_all_levels_is_meant():
+    """ "contrast" is in all three, with levels of its own; so is "uniform-noise" in two."""
+    (digital,) = {c.family for c in cells_of(["contrast/3", "contrast/5"])}
+    assert digital == "digital"
+    human = cells_of(["contrast/c05", "contrast/c100", "contrast/c30"])
+    assert [(c.level, c.plain) for c in human] == [("c100", True), ("c30", False), ("c05", False)]
+    world = cells_of(
+        ["uniform-noise/0.35", "uniform-noise/0.2", "uniform-noise/0.05", "uniform-noise/0.1"]
+    )
+    assert [c.level for c in world] == ["0.05", "0.1", "0.2", "0.35"]
+    assert [c.level for c in cells_of(["low-pass/1.5", "low-pass/1", "low-pass/0.7"])] == [
+        "0.7",
+        "1",
+        "1.5",
+    ]
+
+
+def test_unknown_corruptions_of_folders_are_read_from_their_names():
+    found = cells_of(["sparkles/10", "sparkles/2", "blue_noise_sample/5", "clean"])
+    assert [c.condition for c in found] == ["blue_noise_sample/5", "sparkles/2", "sparkles/10"]
+    assert {c.family for c in found} == {""}
+
+
+def test_every_level_of_the_world_has_a_place():
+    for entry in world_list().values():
+        conditions = [entry.condition(level) for level in entry.levels]
+        assert [c.condition for c in cells_of(conditions)] == conditions
+        assert all(c.family == entry.family for c in cells_of(conditions))
+
+
+SHOWN = (
+    "clean", "salt-and-pepper/0.1", "uniform-noise/0.1", "impulse_noise/1", "gaussian_noise/1", "gaussian_noise/5",
+    "shot_noise/1", "contrast/0.5", "low-pass/1", "colour/bw", "colour/cr", "rotation/90", "fog/1",
+    "phase-scrambling/90", "speckle_noise/2", "stylised/1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (("standard",), ()),
+        (("adversarial(linf,4/255)",), ()),
+        (("augmix", "colour", "deepaugment"), ()),
+        (("noise(salt-and-pepper)",), ("salt-and-pepper/0.1", "impulse_noise/1")),
+        (("noise(uniform)",), ("uniform-noise/0.1",)),
+        (("noise(gaussian)", "standard"), ("gaussian_noise/1", "gaussian_noise/5")),
+        (("noise(gaussian, shot)",), ("gaussian_noise/1", "gaussian_noise/5", "shot_noise/1")),
+        (("greyscale",), ("colour/bw",)),
+        (("contrast",), ("contrast/0.5",)),
+        (("low-pass", "Rotation"), ("low-pass/1", "rotation/90")),
+        (("phase-scrambling",), ("phase-scrambling/90",)),
+        (("stylised",), ("stylised/1",)),
+        (("corruption(fog)",), ("fog/1",)),
+        (("corruption(gaussian_noise/5)",), ("gaussian_noise/5",)),
+        (("corruption(gaussian-noise/5, FOG)",), ("gaussian_noise/5", "fog/1")),
+        (("corruption(weather)",), ("fog/1",)),
+        (
+            ("corruption(common)",),
+            (
+                "impulse_noise/1",
+                "gaussian_noise/1",
+                "gaussian_noise/5",
+                "shot_noise/1",
+                "fog/1",
+                "contrast/0.5",
+            ),
+        ),
+        (("corruption(extra)",), ("speckle_noise/2",)),
+        (("noise(", ")(", ""), ()),
+        ((), ()),
+    ],
+    ids=str,
+)
+def test_tags_name_what_was_seen(tags, expected):
+    assert seen_conditions(tags, SHOWN) == set(expected)
+
+
+def test_all_noise_is_the_family():
+    assert seen_conditions(("noise",), SHOWN) == seen_conditions(("corruption(noise)",), SHOWN)
+    assert "gaussian_noise/1" in seen_conditions(("noise",), SHOWN)
+
+
+def test_unimpaired_levels_are_never_seen_corruptions():
+    assert seen_conditions(
+        ("contrast", "colour"), ("contrast/c100", "contrast/c05", "colour/cr")
+    ) == {"contrast/c05"}
+
+
+def test_trials_are_told_by_their_condition_alone():
+    trials = table({"clean": [1, 0], "uniform-noise/0.10": [1, 0], "fog/1": [0, 0]})
+    assert seen(("noise(uniform)",), trials).tolist() == [False, False, True, True, False, False]
+    none = trials.where(np.zeros(6, dtype=bool))
+    assert seen(("noise(uniform)",), none).shape == (0,)

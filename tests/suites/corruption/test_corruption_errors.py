@@ -1,0 +1,139 @@
+"""Mean corruption error against the published numbers, and by hand."""
+
+import numpy as np
+import pytest
+from corruption_tables import CELLS, COMMON, by_name, hits, published, table
+
+from suites.corruption import SUITE
+from suites.corruption.cells import cells_of
+from suites.corruption.errors import alexnet, corruption_errors, lacking, mean_of
+
+#: Means over severities as another project keeps them (ALEXNET_ERR of google-research/augmix, imagenet.py).
+AUGMIX = {
+    "gaussian_noise": 0.886428, "shot_noise": 0.894468, "impulse_noise": 0.922640, "defocus_blur": 0.819880,
+    "glass_blur": 0.826268, "motion_blur": 0.785948, "zoom_blur": 0.798360, "snow": 0.866816, "frost": 0.826572,
+    "fog": 0.819324, "brightness": 0.564592, "contrast": 0.853204, "elastic_transform": 0.646056,
+    "pixelate": 0.717840, "jpeg_compression": 0.606500,
+}  # fmt: skip
+#: CE of ResNet-50, table 1 of Hendrycks and Dietterich 2019, in the order of the list.
+RESNET50 = (80, 82, 83, 75, 89, 78, 80, 78, 75, 66, 57, 71, 85, 77, 77)
+#: Accuracy over the 75 cells as RobustBench prints it, percent.
+PRINTED = {
+    "Hendrycks2020Many": 51.61,
+    "Geirhos2018_SIN": 37.95,
+    "Geirhos2018_SIN_IN": 44.48,
+    "Erichson2022NoisyMix": 52.25,
+}
+IMAGES = 5000
+
+
+def scored(cells, **more):
+    return by_name(SUITE.score(SUITE.config, table(cells, **more)))
+
+
+def test_the_constants_are_those_of_two_sources():
+    assert alexnet().corruptions == tuple(AUGMIX) == COMMON
+    assert len(alexnet().errors) == 75
+    for name, mean in AUGMIX.items():
+        mine = np.mean([alexnet().errors[f"{name}/{severity}"] for severity in range(1, 6)])
+        assert mine == pytest.approx(mean, abs=1e-6)
+
+
+def test_alexnet_against_itself_is_100():
+    """Its errors are whole numbers of 50,000 images; its mean error is that of the 5,000 of RobustBench, 78.88."""
+    cells = cells_of(CELLS)
+    mine = alexnet().row(cells)
+    assert mean_of(corruption_errors(mine, mine, cells))[0] == 100.0
+    clean = alexnet().clean
+    assert mean_of(corruption_errors(mine - clean, mine - clean, cells))[0] == 100.0
+    assert 100 * mine.mean() == pytest.approx(78.88, abs=0.05)
+
+
+def test_the_mean_of_resnet50s_published_row():
+    """76.7, printed from CE before rounding."""
+    cells = cells_of(CELLS)
+    theirs = alexnet().row(cells)
+    shares = np.repeat(RESNET50, 5) / 100
+    found = corruption_errors(theirs * shares, theirs, cells)
+    assert {name: round(float(ce[0]), 6) for name, ce in found.items()} == dict(
+        zip(COMMON, RESNET50, strict=True)
+    )
+    assert mean_of(found)[0] == pytest.approx(76.7, abs=0.2)
+
+
+@pytest.mark.parametrize("model", published())
+def test_published_accuracies_of_75_cells(model):
+    """The whole way from trials, against plain sums with the other project's constants."""
+    accuracy = published()[model]
+    clean = 0.7672
+    found = scored({"clean": hits(clean, IMAGES)} | {c: hits(accuracy[c], IMAGES) for c in CELLS})
+    error = {name: 1 - np.mean([accuracy[f"{name}/{s}"] for s in range(1, 6)]) for name in COMMON}
+    mce = 100 * np.mean([error[name] / AUGMIX[name] for name in COMMON])
+    relative = 100 * np.mean(
+        [(error[name] - (1 - clean)) / (AUGMIX[name] - 0.435) for name in COMMON]
+    )
+    assert found["mce", ""].value == pytest.approx(mce, abs=0.01)
+    assert found["relative_mce", ""].value == pytest.approx(relative, abs=0.01)
+    assert found["mean_error", ""].value == pytest.approx(100 * np.mean(list(error.values())))
+    for name in COMMON:
+        assert found["mce", name].value == pytest.approx(100 * error[name] / AUGMIX[name], abs=0.01)
+    if model in PRINTED:
+        assert 100 * found["corruption_accuracy", ""].value == pytest.approx(
+            PRINTED[model], abs=0.01
+        )
+
+
+def test_a_ratio_of_sums_and_not_a_mean_of_ratios():
+    """Two severities by hand: errors .2 and .6 against .4 and .6 are 100 x .8 / 1."""
+    cells = cells_of(["fog/1", "fog/2"])
+    found = corruption_errors(np.array([[0.2, 0.6]]), np.array([[0.4, 0.6]]), cells)
+    assert found["fog"][0] == pytest.approx(80.0)
+
+
+def test_constants_follow_names_not_places():
+    """Trials in another order of corruptions: the same mCE."""
+    accuracy = published()["Standard_R50"]
+    forwards = {c: hits(accuracy[c], 500) for c in CELLS}
+    backwards = {c: forwards[c] for c in reversed(CELLS)}
+    assert scored(forwards)["mce", ""].value == scored(backwards)["mce", ""].value
+
+
+def test_a_reference_without_more_errors_than_clean_gives_no_ratio():
+    cells = cells_of(["fog/1"])
+    assert np.isnan(corruption_errors(np.array([[0.5]]), np.array([[0.0]]), cells)["fog"][0])
+
+
+def test_mce_is_printed_for_all_75_cells_only():
+    cells = {c: hits(0.5, 40) for c in CELLS}
+    whole = scored(cells)
+    assert whole["mce", ""].value is not None and ("mce_partial", "") not in whole
+    frostless = {c: h for c, h in cells.items() if not c.startswith("frost")}
+    part = scored(frostless, missing={"frost": "get it by ..."})
+    assert part["mce", ""].value is None and "frost" in part["mce", ""].reason
+    assert part["relative_mce", ""].value is None
+    assert "without frost" in part["mce_partial", ""].flags
+    assert part["mce_partial", ""].value == pytest.approx(
+        np.mean([whole["mce", name].value for name in COMMON if name != "frost"])
+    )
+    assert part["corruption_accuracy", "frost"].reason == "get it by ..."
+    assert part["corruption_accuracy", ""].flags == ("without frost",)
+
+
+def test_what_is_lacking_is_named():
+    reference = alexnet()
+    assert lacking(cells_of(CELLS), reference) == ()
+    odd = [c for c in CELLS if c[-1] in "135"]
+    assert lacking(cells_of(odd), reference) == ("severity 2", "severity 4")
+    one = [c for c in CELLS if c not in ("fog/2", "snow/1", "snow/2", "snow/3", "snow/4", "snow/5")]
+    assert lacking(cells_of(one), reference) == ("snow", "fog/2")
+    assert lacking((), reference) == COMMON
+
+
+def test_extra_corruptions_and_other_classes_are_never_normalised():
+    extra = {f"saturate/{s}": hits(0.5, 20) for s in range(1, 6)}
+    assert not any("mce" in metric for metric, _ in scored({"clean": hits(1, 20), **extra}))
+    both = scored({c: hits(0.5, 40) for c in CELLS} | extra)
+    plain = scored({c: hits(0.5, 40) for c in CELLS})
+    assert both["mce", ""].value == plain["mce", ""].value
+    sixteen = scored({c: hits(0.5, 40) for c in CELLS}, wnids=False)
+    assert not any("mce" in metric for metric, _ in sixteen)

@@ -1,0 +1,274 @@
+"""Scores by hand, at their edges, and against slow loops."""
+
+import numpy as np
+import pytest
+from corruption_tables import CELLS, by_name, hits, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.contracts import Trials
+from benchmark.stats import compare_ratio, wilson
+from suites.corruption import SUITE
+from suites.corruption.table import tabulate
+
+
+def scored(cells, **more):
+    return by_name(SUITE.score(SUITE.config, table(cells, **more)))
+
+
+HAND = {
+    "clean": [1, 1, 1, 0],
+    "fog/1": [1, 1, 0, 0],
+    "fog/2": [1, 0, 0, 0],
+    "gaussian_noise/1": [0, 0, 1, 0],
+    "gaussian_noise/2": [0, 0, 0, 0],
+}
+
+
+def test_every_mean_by_hand():
+    five = {name: [1, 1, 1, 1] if name == "fog/1" else row for name, row in HAND.items()}
+    found = scored(HAND, top5=five)
+    expected = {
+        "clean_accuracy": 3 / 4,
+        "corruption_accuracy": (2 + 1 + 1 + 0) / 16,
+        "relative_robustness": (4 / 16) / (3 / 4),
+        "mean_error": 75.0,
+        "noise_accuracy": 1 / 8,
+        "weather_accuracy": 3 / 8,
+        "unseen_accuracy": 4 / 16,
+        "top5_accuracy": (4 + 1 + 1 + 0) / 16,
+        "clean_top5_accuracy": 3 / 4,
+        "flip_consistency": (3 / 4 + 3 / 4) / 2,
+    }
+    assert {name: found[name, ""].value for name in expected} == pytest.approx(expected)
+    assert found["corruption_accuracy", "fog"].value == 3 / 8
+    assert found["corruption_accuracy", "fog/1"].value == 1 / 2
+    assert found["top5_accuracy", "fog/1"].value == 1.0
+    assert ("blur_accuracy", "") not in found
+    assert found["corruption_accuracy", ""].n == 16 and found["flip_consistency", ""].n == 8
+    assert {score.role for score in found.values()} == {"natural"}
+
+
+def test_cells_have_wilson_intervals():
+    found = scored(HAND)["corruption_accuracy", "fog/1"]
+    assert (found.low, found.high, found.method, found.n) == (*wilson(2, 4), "wilson", 4)
+
+
+def test_wrong_answers_that_agree_are_consistent():
+    """Stability asks for the same answer, right or not."""
+    trials = table({"fog/1": [0, 0], "fog/2": [0, 0]})
+    assert by_name(SUITE.score(SUITE.config, trials))["flip_consistency", ""].value == 1.0
+    answers = trials["response"].copy()
+    answers[3] = "n00000009"
+    other = Trials({**trials.columns, "response": answers})
+    assert by_name(SUITE.score(SUITE.config, other))["flip_consistency", ""].value == 0.5
+
+
+def test_rotations_have_no_neighbours():
+    found = scored({"rotation/90": [1, 0], "rotation/180": [1, 0]})
+    assert ("flip_consistency", "") not in found
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_all_wrong_and_all_right(right):
+    found = scored({name: np.full(20, right) for name in HAND})
+    mean = found["corruption_accuracy", ""]
+    assert mean.value == right and mean.method == "wilson (by image)"
+    assert (mean.low, mean.high) == wilson(20 * right, 20)
+    if right:
+        assert found["relative_robustness", ""].value == 1.0
+    else:
+        assert found["relative_robustness", ""].value is None
+        assert found["relative_robustness", ""].reason == "clean accuracy is 0"
+    assert found["flip_consistency", ""].value == 1.0
+
+
+def test_no_trials_and_no_clean_images():
+    none = table(HAND).where(np.zeros(20, dtype=bool))
+    scores = SUITE.score(SUITE.config, none)
+    assert {score.metric for score in scores} == {metric.name for metric in SUITE.metrics}
+    assert all(score.value is None and score.reason == "no trials" for score in scores)
+    found = scored({name: row for name, row in HAND.items() if name != "clean"})
+    for name in ("clean_accuracy", "clean_top5_accuracy", "relative_robustness"):
+        assert found[name, ""].value is None and "not shown" in found[name, ""].reason
+
+
+def test_one_image_has_no_interval():
+    found = scored({name: row[:1] for name, row in HAND.items()})["corruption_accuracy", ""]
+    assert found.value == 0.5 and found.low is None and "one image: no interval" in found.flags
+
+
+def test_cells_count_alike_whatever_their_images():
+    cells = {"clean": [1, 1, 1, 1], "fog/1": [1, 1, 1, 1], "fog/2": [0, -1, -1, -1]}
+    found = scored(cells)
+    assert found["corruption_accuracy", ""].value == 0.5
+    assert found["corruption_accuracy", ""].n == 5
+    assert found["flip_consistency", ""].value == 0.0 and found["flip_consistency", ""].n == 1
+
+
+def test_seen_cells_are_flagged_and_left_out_of_unseen():
+    found = scored(HAND, training=("noise(gaussian)",))
+    assert found["corruption_accuracy", "gaussian_noise/1"].flags == ("seen in training",)
+    assert found["corruption_accuracy", "fog/1"].flags == ()
+    assert found["corruption_accuracy", ""].flags == ("includes 2 seen cells",)
+    assert found["weather_accuracy", ""].flags == ()
+    assert found["unseen_accuracy", ""].value == 3 / 8
+    assert found["unseen_accuracy", ""].flags == ("without 2 seen cells",)
+    everything = scored(HAND, training=("corruption(common)",))["unseen_accuracy", ""]
+    assert everything.value is None and everything.reason == "every cell was seen in training"
+
+
+def test_training_images_are_flagged_everywhere():
+    missing = {"natural (held out)": "training images shown instead: ..."}
+    found = scored(HAND, missing=missing)
+    assert all("training images" in one.flags for one in found.values() if one.value is not None)
+    assert found["corruption_accuracy", ""].flags == ("training images",)
+
+
+def test_unimpaired_levels_enter_no_mean():
+    cells = {"contrast/c100": [1, 1], "contrast/c50": [1, 0], "contrast/c05": [0, 0]}
+    found = scored(cells, wnids=False)
+    assert found["corruption_accuracy", ""].value == 1 / 4
+    assert ("corruption_accuracy", "contrast/c100") not in found
+
+
+def test_sixteen_way_accuracy_is_of_images_with_a_category():
+    sixteen = {"clean": [1, 0, -1, -1], "fog/1": [1, 1, -1, -1], "fog/2": [0, 0, -1, -1]}
+    rows = {name: [1, 1, 0, 0] for name in sixteen}
+    found = scored(rows, right16=sixteen)
+    assert found["clean_accuracy16", ""].value == 1 / 2 and found["clean_accuracy16", ""].n == 2
+    assert found["accuracy16", ""].value == 1 / 2 and found["accuracy16", ""].n == 4
+    none = scored(rows, right16={name: [-1] * 4 for name in rows})
+    assert not any("16" in metric for metric, _ in none)
+
+
+# --- intervals -------------------------------------------------------------------------------------------------------
+
+
+def correlated(rng, images, conditions):
+    """Some images are easy everywhere: cells are far from independent."""
+    ease = rng.random(images)
+    return {c: (rng.random(images) < ease).astype(int) for c in conditions}
+
+
+def test_intervals_resample_images_as_a_plain_loop_does():
+    rng = np.random.default_rng(1)
+    cells = correlated(rng, 80, ("clean", "fog/1", "fog/2", "snow/1", "gaussian_noise/1"))
+    found = scored(cells)
+    matrix = np.array(list(cells.values()))
+    means, left = [], []
+    for _ in range(4000):
+        drawn = matrix[:, rng.integers(0, 80, 80)].mean(axis=1)
+        means.append(drawn[1:].mean())
+        left.append(drawn[1:].mean() / drawn[0])
+    for name, draws in (("corruption_accuracy", means), ("relative_robustness", left)):
+        low, high = np.quantile(draws, [0.025, 0.975])
+        assert (found[name, ""].low, found[name, ""].high) == pytest.approx((low, high), abs=0.02)
+
+
+def test_intervals_know_that_one_image_stands_in_all_cells():
+    """Were the trials independent, the interval of 75 cells would be far narrower."""
+    rng = np.random.default_rng(2)
+    found = scored(correlated(rng, 200, CELLS))["corruption_accuracy", ""]
+    low, high = wilson(round(found.value * found.n), found.n)
+    assert found.high - found.low > 2 * (high - low)
+
+
+def test_the_interval_of_mce_covers_at_its_level():
+    """200 draws of 60 images from a known source, true mCE* from the source's own shares."""
+    rng = np.random.default_rng(3)
+    conditions = ("fog/1", "fog/3", "snow/2", "glass_blur/5")
+    from suites.corruption.cells import cells_of
+    from suites.corruption.errors import alexnet, corruption_errors, mean_of
+
+    cells = cells_of(conditions)
+    truth = mean_of(corruption_errors(np.full((1, 4), 0.5), alexnet().row(cells), cells))[0]
+    inside = 0
+    for _ in range(200):
+        one = scored(correlated(rng, 60, conditions))["mce_partial", ""]
+        inside += one.low <= truth <= one.high
+    assert 0.90 <= inside / 200 <= 0.99
+
+
+def test_order_of_trials_changes_nothing():
+    rng = np.random.default_rng(4)
+    trials = table(correlated(rng, 30, CELLS[:12]) | {"clean": hits(0.9, 30)})
+    order = rng.permutation(len(trials))
+    mixed = Trials({name: column[order] for name, column in trials.columns.items()})
+    first, second = (by_name(SUITE.score(SUITE.config, t)) for t in (trials, mixed))
+    assert first == second
+
+
+# --- the ratios of paired tests are the scores -----------------------------------------------------------------------
+
+SWEEPS = st.integers(2, 7).flatmap(
+    lambda n: st.fixed_dictionaries(
+        {
+            name: st.lists(st.sampled_from((-1, 0, 1)), min_size=n, max_size=n)
+            for name in (
+                "clean",
+                "fog/1",
+                "fog/2",
+                "fog/3",
+                "snow/1",
+                "gaussian_noise/2",
+                "rotation/90",
+            )
+        }
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SWEEPS)
+def test_ratios_are_the_scores_of_any_sweep(rows):
+    rows = {name: row for name, row in rows.items() if max(row) >= 0}
+    if not rows:
+        return
+    sixteen = {name: [max(0, value) for value in row] for name, row in rows.items()}
+    trials = table(rows, training=("noise(gaussian)",), right16=sixteen)
+    scores = by_name(SUITE.score(SUITE.config, trials))
+    for metric in SUITE.metrics:
+        found = scores.get((metric.name, ""))
+        if metric.ratio is None or metric.name in ("mce", "relative_mce"):
+            continue
+        num, den = (np.asarray(part, dtype=float) for part in metric.ratio(trials))
+        if found is None or found.value is None:
+            assert den.sum() == 0, metric.name
+        else:
+            assert num.sum() / den.sum() == pytest.approx(found.value), metric.name
+
+
+@pytest.mark.parametrize("name", ["mce", "relative_mce"])
+def test_the_ratio_of_mce_is_the_score(name):
+    rng = np.random.default_rng(5)
+    trials = table(correlated(rng, 25, ("clean", *CELLS)))
+    num, den = SUITE.metric(name).ratio(trials)
+    score = by_name(SUITE.score(SUITE.config, trials))[name, ""]
+    assert num.sum() / den.sum() == pytest.approx(score.value)
+    part = trials.where(trials["condition"] != "fog/3")
+    assert SUITE.metric(name).ratio(part)[1].sum() == 0
+
+
+def test_two_observers_are_compared_image_by_image():
+    rng = np.random.default_rng(6)
+    cells = correlated(rng, 60, ("clean", "fog/1", "fog/2", "snow/1"))
+    worse = {name: row * (rng.random(60) < 0.7) for name, row in cells.items()}
+    for name in ("corruption_accuracy", "relative_robustness", "flip_consistency", "mean_error"):
+        found = compare_ratio(SUITE.metric(name), table(cells), table(worse))
+        for trials, value in ((table(cells), found.a), (table(worse), found.b)):
+            score = by_name(SUITE.score(SUITE.config, trials))[name, ""]
+            assert value == pytest.approx(score.value)
+    assert compare_ratio(SUITE.metric("corruption_accuracy"), table(cells), table(worse)).p < 0.05
+
+
+def test_the_table_of_a_sweep():
+    cells = {"clean": [1, 0], "fog/2": [-1, 1], "fog/1": [1, -1], "fog/3": [1, 1]}
+    trials = table(cells, names=["b", "a"])
+    made = tabulate(trials)
+    assert made.images.tolist() == ["a", "b"]
+    assert [cell.condition for cell in made.cells] == ["fog/1", "fog/2", "fog/3"]
+    assert made.shown.tolist() == [[True, False, True, True], [True, True, False, True]]
+    assert made.right.tolist() == [[False, False, True, True], [True, True, False, True]]
+    assert made.pairs == ((2, 3),)  # fog/1 and fog/2 were not shown with the same image
+    assert made.thousand and made.clean
