@@ -196,6 +196,20 @@ METRICS = (
         "none",
     ),
     _plain(
+        "grad_high_frequency",
+        "high frequencies",
+        "high_frequency",
+        "share of the gradient's power above 0.25 cycles per pixel; white noise 0.804",
+        "none",
+    ),
+    _plain(
+        "grad_tv",
+        "total variation",
+        "total_variation",
+        "mean step between neighbouring pixels over the mean of |input gradient|; white noise 2.828",
+        "none",
+    ),
+    _plain(
         "grad_gini",
         "Gini",
         "gini",

@@ -22,7 +22,14 @@ from suites.saliency.protocol import CLICKED, CONFLICT, Config, has_board, has_r
 from suites.saliency.references import reference_columns
 from suites.saliency.scene import Scene, scene_of
 from suites.saliency.targets import membership, target_rows
-from suites.saliency.texture import centred_cosine, gini, grad_centroid, log_norm, saliency
+from suites.saliency.texture import (
+    centred_cosine,
+    frequencies,
+    gini,
+    log_norm,
+    saliency,
+    total_variation,
+)
 
 
 def observe(config: Config, view: View) -> Mapping[str, Array]:
@@ -97,7 +104,8 @@ def _columns(config: Config, part: _Part) -> Iterator[tuple[str, Array]]:
     yield "mass_ratio", mass_ratio(maps, scene.masks, scene.valid)
     yield "skill", skill(maps, scene.masks, scene.valid)
     yield "rank_accuracy", rank_accuracy(maps, scene.masks, scene.valid)
-    yield "centroid", grad_centroid(gradient)
+    yield from zip(("centroid", "high_frequency"), frequencies(gradient), strict=True)
+    yield "total_variation", total_variation(gradient)
     yield "gini", gini(maps)
     yield "centred_cosine", centred_cosine(_array(part.images), gradient)
     yield "log_norm", log_norm(gradient)

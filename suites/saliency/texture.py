@@ -7,10 +7,11 @@ import numpy as np
 from scipy.fft import rfft2
 
 from benchmark.contracts import Array
-from suites.saliency.localisation import Floats, defined
+from suites.saliency.localisation import Flags, Floats, defined
 
 #: A gradient whose energy around its mean is below this share of its energy is constant but for rounding.
 _CONSTANT = 1e-20
+_HIGH = 0.25  # cycles per pixel
 
 
 def saliency(gradients: Array) -> Array:
@@ -23,6 +24,21 @@ def grad_centroid(gradients: Array) -> Floats:
 
     Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P).
     """
+    return frequencies(gradients)[0]
+
+
+def frequencies(gradients: Array) -> tuple[Floats, Floats]:
+    """([n] spectral centroid, [n] share of the power above 0.25 cycles per pixel, white noise 1 - pi / 16 = 0.804)."""
+    power, good = _power(gradients)
+    rho = _radii(*gradients.shape[2:])
+    total = power.sum(axis=(1, 2))
+    found = (np.einsum("nhw,hw->n", power, weights) for weights in (rho, 1.0 * (rho > _HIGH)))
+    centroid, high = (_where(good, moment, total) for moment in found)
+    return centroid, high
+
+
+def _power(gradients: Array) -> tuple[Floats, Flags]:
+    """([n, h, w // 2 + 1] power summed over channels, mirrored columns counted twice; [n] whether there is any)."""
     flat = gradients.reshape(*gradients.shape[:2], -1).astype(np.float64)
     energy = _squares(flat)
     flat -= flat.mean(axis=2, keepdims=True)
@@ -32,9 +48,15 @@ def grad_centroid(gradients: Array) -> Floats:
     unit = (flat / scale[:, None, None]).astype(np.float32).reshape(gradients.shape)
     spectrum = rfft2(np.where(good[:, None, None, None], unit, 0))  # half the numbers of float64
     power = (spectrum.real**2 + spectrum.imag**2).sum(axis=1, dtype=np.float64)
-    weighted = power * _mirrored(gradients.shape[3])
-    moments = np.einsum("nhw,hw->n", weighted, _frequencies(*gradients.shape[2:]))
-    return _where(good, moments, weighted.sum(axis=(1, 2)))
+    return power * _mirrored(gradients.shape[3]), good
+
+
+def total_variation(gradients: Array) -> Floats:
+    """[n] (mean |vertical step| + mean |horizontal step|) / mean |gradient|; white noise 2 sqrt 2 = 2.828."""
+    size = np.abs(gradients).mean(axis=(1, 2, 3), dtype=np.float64)
+    steps = (np.abs(np.diff(gradients, axis=axis)) for axis in (2, 3))
+    varied = sum(step.mean(axis=(1, 2, 3), dtype=np.float64) for step in steps)
+    return _where(np.isfinite(size) & (size > 0), np.asarray(varied), size)
 
 
 def gini(maps: Array) -> Floats:
@@ -81,7 +103,7 @@ def _products(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("np,np->n", a.reshape(count, -1), b.reshape(count, -1)))
 
 
-def _frequencies(height: int, width: int) -> Floats:
+def _radii(height: int, width: int) -> Floats:
     """[height, width // 2 + 1] radial frequencies of a half spectrum."""
     return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]))
 

@@ -163,3 +163,52 @@ def test_a_map_that_is_the_same_for_every_image_has_no_excess():
     others = mean_auc_of_others(ranks, kinds, masks.reshape(240, -1), kinds)
     assert own.mean() > 0.6
     assert abs((own - others).mean()) < 0.01
+
+
+def random_case(seed, n=3, size=9):
+    rng = np.random.default_rng(seed)
+    maps = np.round(rng.random((n, size, size)), 1)
+    valid = rng.random((n, size, size)) < 0.7
+    masks = (rng.random((n, size, size)) < 0.4) & valid
+    return maps, masks, valid
+
+
+def cut(values, valid, row):
+    """The valid pixels of one image, as an image of one row."""
+    return values[row][valid[row]][None, None]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_pixels_that_do_not_count_might_as_well_not_be_there(seed):
+    maps, masks, valid = random_case(seed)
+    for metric in ALL:
+        found = metric(maps, masks, valid)
+        for row in range(len(maps)):
+            alone = metric(cut(maps, valid, row), cut(masks, valid, row))[0]
+            assert found[row] == pytest.approx(alone, abs=1e-12, nan_ok=True)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_other_masks_are_cut_to_the_pixels_that_count(seed):
+    maps, _, valid = random_case(seed)
+    pool = np.random.default_rng(seed + 1).random((40, 81)) < 0.4
+    found = auc_of_ranks(average_ranks(maps, valid), pool, valid.reshape(3, -1))
+    for row, k in ((0, 0), (1, 33), (2, 39)):
+        mask = pool[k].reshape(9, 9)
+        alone = object_auc(cut(maps, valid, row), mask[valid[row]][None, None])[0]
+        assert found[row, k] == pytest.approx(alone, abs=1e-12, nan_ok=True)
+
+
+def test_what_lies_on_pixels_that_do_not_count_changes_nothing():
+    maps, masks, valid = random_case(0)
+    loud = np.where(valid, maps, 1e6)
+    for metric in ALL:
+        np.testing.assert_allclose(metric(loud, masks, valid), metric(maps, masks, valid))
+
+
+def test_no_pixel_that_counts_is_no_value():
+    maps, masks = np.ones((1, 4, 4)), np.eye(4, dtype=bool)[None]
+    for metric in ALL:
+        assert np.isnan(metric(maps, masks, np.zeros((1, 4, 4), dtype=bool))).all()

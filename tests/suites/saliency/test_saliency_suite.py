@@ -163,25 +163,12 @@ def test_plans():
     assert shown == [("natural-masked", "card"), ("clickme", "whole")]
 
 
-class Lacking(ToyShelf):
-    """A shelf on which some roles are missing."""
-
-    def __init__(self, space, *roles):
-        super().__init__(space)
-        self.roles = roles
-
-    def find(self, role):
-        if role in self.roles:
-            raise MissingStimuli(f"no {role} here")
-        return super().find(role)
-
-
-def test_sets_that_are_not_here_are_named_and_the_others_shown():
-    found = plan(Config(), Lacking("geirhos16", "natural-masked"))
+def test_sets_that_are_not_here_are_named_and_the_others_shown(lacking):
+    found = plan(Config(), lacking("geirhos16", "natural-masked"))
     assert [block.role for block in found.blocks] == ["cue-conflict"]
     assert found.missing == {"natural-masked": "no natural-masked here"}
     with pytest.raises(MissingStimuli, match="no clickme here"):
-        plan(Config(), Lacking("imagenet1k", "natural-masked", "clickme"))
+        plan(Config(), lacking("imagenet1k", "natural-masked", "clickme"))
 
 
 def test_the_world_plan_is_balanced():

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from suites.saliency.references import REFERENCES, darkness, reference_maps, sobel
-from suites.saliency.texture import centred_cosine, gini, grad_centroid, log_norm, saliency
+from suites.saliency.texture import (
+    centred_cosine,
+    frequencies,
+    gini,
+    grad_centroid,
+    log_norm,
+    saliency,
+    total_variation,
+)
 
 
 def noise(n=2, size=224, seed=0):
@@ -15,6 +23,24 @@ def test_the_centroid_of_white_noise():
     expected = (np.sqrt(2) + np.arcsinh(1)) / 6
     assert expected == pytest.approx(0.3826, abs=1e-4)
     np.testing.assert_allclose(grad_centroid(noise()), expected, atol=1e-3)
+
+
+def test_high_frequencies_and_steps_of_white_noise():
+    np.testing.assert_allclose(frequencies(noise())[1], 1 - np.pi / 16, atol=2e-3)
+    np.testing.assert_allclose(total_variation(noise()), 2 * np.sqrt(2), atol=5e-3)
+
+
+def test_steps_on_paper():
+    g = np.array([[[[1.0, -1.0], [1.0, 1.0]]]])
+    assert total_variation(g)[0] == pytest.approx((1 + 1) / 1)  # steps 0, 2 down; 2, 0 to the right
+    assert np.isnan(total_variation(np.zeros((1, 3, 4, 4))))[0]
+
+
+@pytest.mark.parametrize(("cycles", "high"), [(2, 0.0), (5, 1.0)])
+def test_a_wave_is_low_or_high(cycles, high):
+    wave = np.cos(2 * np.pi * cycles * np.arange(16) / 16)
+    image = np.broadcast_to(wave[:, None], (1, 3, 16, 16))
+    assert frequencies(image)[1][0] == pytest.approx(high, abs=1e-9)
 
 
 @pytest.mark.parametrize("size", [16, 17])
@@ -66,7 +92,8 @@ def test_the_cosine_ignores_brightness_and_length():
 
 def test_scale_moves_the_length_alone():
     g = noise(1, 16)
-    np.testing.assert_allclose(grad_centroid(1e-12 * g), grad_centroid(g), rtol=1e-9)
+    np.testing.assert_allclose(grad_centroid(1e-12 * g), grad_centroid(g), rtol=1e-6)
+    np.testing.assert_allclose(total_variation(1e-12 * g), total_variation(g), rtol=1e-9)
     np.testing.assert_allclose(gini(saliency(1e-12 * g)), gini(saliency(g)), rtol=1e-9)
     np.testing.assert_allclose(log_norm(1e-12 * g), log_norm(g) - 12, rtol=1e-9)
 

@@ -1,0 +1,126 @@
+"""Agreement with what people clicked on: the published processing, and Spearman against scipy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+
+from benchmark.contracts import Block
+from benchmark.errors import MissingStimuli
+from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
+from suites.saliency import SUITE
+from suites.saliency.clickme import alignment, blur_kernel, human_map, logit, strongest
+from suites.saliency.gradients import input_gradients
+from suites.saliency.metrics import CEILING
+from suites.saliency.protocol import Config, plan
+
+
+def test_the_kernel_is_nearly_a_box_that_moves_by_half_a_pixel():
+    kernel = blur_kernel()
+    assert kernel.shape == (10, 10)
+    assert kernel.sum() == pytest.approx(1, abs=1e-6)
+    assert kernel.min() / kernel.max() == pytest.approx(0.78, abs=0.005)
+    taps = np.arange(10) - 4  # of "same" padding: four before, five after
+    assert kernel.sum(axis=1) @ taps == pytest.approx(0.46, abs=0.005)
+    assert kernel.sum(axis=0) @ taps == pytest.approx(0.54, abs=0.005)
+
+
+def test_an_even_map_gets_dark_corners():
+    even = human_map(np.ones((256, 256)), (224, 224))
+    assert even.shape == (224, 224)
+    assert even[112, 112] == pytest.approx(1, abs=1e-5)
+    assert even.max() == pytest.approx(1, abs=1e-5)
+    corners = [even[y, x] for y in (0, -1) for x in (0, -1)]
+    assert max(corners) == pytest.approx(0.36, abs=0.01)
+
+
+def test_processing_against_another_implementation():
+    stored = np.random.default_rng(0).random((256, 256)).astype(np.float32)
+    small = (stored[1::4] + stored[2::4]) / 2  # bilinear from 256 to 64 without antialiasing
+    small = (small[:, 1::4] + small[:, 2::4]) / 2
+    expected = ndimage.correlate(small, blur_kernel(), mode="constant", origin=-1)
+    np.testing.assert_allclose(human_map(stored, (64, 64)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [4, 10**6])
+def test_spearman_equals_scipy_with_and_without_ties(levels):
+    rng = np.random.default_rng(0)
+    maps = rng.integers(1, levels, (3, 12, 12)).astype(float)
+    human = rng.integers(1, levels, (3, 12, 12)).astype(float)
+    expected = [
+        stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, human, strict=True)
+    ]
+    np.testing.assert_allclose(alignment(maps, human), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0, np.nan])
+def test_a_map_without_an_order_has_no_agreement(bad):
+    good, even = np.random.default_rng(0).random((2, 4, 4)), np.full((2, 4, 4), bad)
+    assert np.isnan(alignment(good, even)).all()
+    assert np.isnan(alignment(even, good)).all()
+
+
+def test_agreement_with_itself_is_one_and_with_its_reverse_minus_one():
+    maps = np.random.default_rng(0).random((2, 6, 6))
+    np.testing.assert_allclose(alignment(maps, maps), 1)
+    np.testing.assert_allclose(alignment(maps, 1 - maps), -1)
+
+
+def test_the_target_is_the_logit_and_the_map_its_strongest_channel():
+    weights = torch.randn(3 * 16, 4, generator=torch.Generator().manual_seed(0))
+    rows = torch.eye(4, dtype=torch.bool)[[2]]
+    images = torch.rand(1, 3, 4, 4)
+    (found,) = input_gradients(lambda x: x.flatten(1) @ weights, images, [rows], logit)
+    expected = weights[:, 2].view(1, 3, 4, 4)
+    torch.testing.assert_close(found, expected)
+    np.testing.assert_allclose(strongest(found.numpy()), expected.abs().amax(1).numpy())
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return toy_trials(SUITE, ToyShelf("imagenet1k")).of("clickme")
+
+
+def test_the_score_is_the_mean_as_a_share_of_the_ceiling(shown):
+    (score,) = [s for s in SUITE.score(SUITE.config, shown) if s.metric == "clickme_alignment"]
+    view = ToyView(Block(toy_stimuli("clickme"), role="clickme"), np.arange(32))
+    rows = torch.eye(16, dtype=torch.bool)[
+        [view.categories.index(c) for c in view.labels["category"]]
+    ]
+    (gradient,) = input_gradients(view.forward, view.images, [rows], logit)
+    human = np.stack([human_map(view.importance(i), (32, 32)) for i in range(32)])
+    expected = alignment(strongest(gradient.numpy()), human).mean() / CEILING
+    assert score.value == pytest.approx(expected, abs=1e-6)
+    assert (score.role, score.n, score.excluded) == ("clickme", 32, 0)
+    assert score.low < score.value < score.high
+
+
+def test_maps_that_nobody_clicked_on_are_left_out_and_counted():
+    def clicks(index):
+        return np.random.default_rng(index).random((32, 32)) * (index != 3)
+
+    stimuli = replace(toy_stimuli("clickme", "imagenet1k"), importance=clicks)
+    trials = toy_trials(SUITE, ToyShelf("imagenet1k", {"clickme": stimuli})).of("clickme")
+    (score,) = [s for s in SUITE.score(SUITE.config, trials) if s.metric == "clickme_alignment"]
+    assert (score.n, score.excluded) == (31, 1)
+
+
+def test_images_are_shown_whole_at_the_published_size():
+    block = plan(Config(), ToyShelf("imagenet1k")).blocks[-1]
+    images = torch.rand(2, 3, 256, 256)
+    found = block.transform.apply(images, np.zeros(2, dtype=np.uint64))
+    assert found.shape == (2, 3, 224, 224)
+    low, high = images.amin(), images.amax()
+    assert bool((found >= low).all() & (found <= high).all())
+
+
+def test_without_the_maps_the_reason_stands_for_the_score(lacking):
+    shelf = lacking("imagenet1k", "clickme")
+    trials = toy_trials(SUITE, shelf)
+    (score,) = [s for s in SUITE.score(SUITE.config, trials) if s.metric == "clickme_alignment"]
+    assert score.value is None
+    assert score.reason == "no clickme here"
+    with pytest.raises(MissingStimuli):
+        shelf.find("clickme")
