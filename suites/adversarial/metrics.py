@@ -34,7 +34,7 @@ def metrics_of(config: Config) -> tuple[Metric, ...]:
         _metric(
             "clean_accuracy", "clean", "right answers without attack, on the same images", _clean
         ),
-        *(metric for threat in config.threats for metric in _of_threat(threat)),
+        *(metric for threat in config.threats for metric in _of_threat(config, threat)),
         *_of_linf(config),
         _metric(
             "gradient_passes",
@@ -118,7 +118,7 @@ def _budgets(config: Config) -> Iterator[Metric]:
         yield _metric(name, title, text, robust_at(norm, epsilon), shown=shown)
 
 
-def _of_threat(threat: Threat) -> Iterator[Metric]:
+def _of_threat(config: Config, threat: Threat) -> Iterator[Metric]:
     norm, unit = threat.norm, f" in 1{threat.unit}" if threat.unit else ""
     if len(threat.epsilons) > 2:
         yield _metric(
@@ -133,14 +133,15 @@ def _of_threat(threat: Threat) -> Iterator[Metric]:
         f"median over clean-correct images of the smallest {norm} perturbation found{unit} (an upper bound)",
         shown=False,
     )
-    yield _metric(
-        f"beyond_ce_{norm}",
-        f"beyond CE {norm}",
-        "images that a margin, a DLR or a search breaks and no attack on the cross entropy, at the reference budget",
-        beyond_ce(norm, reference(threat)),
-        direction="none",
-        shown=False,
-    )
+    if config.stages:
+        yield _metric(
+            f"beyond_ce_{norm}",
+            f"beyond CE {norm}",
+            "images that a margin, a DLR or a search breaks and no cross entropy does, at the reference budget",
+            beyond_ce(norm, reference(threat)),
+            direction="none",
+            shown=False,
+        )
 
 
 def _of_linf(config: Config) -> Iterator[Metric]:

@@ -95,7 +95,10 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
     passes = np.ones(len(rows), dtype=np.int64)
     forwards = len(epsilons) + len(readings()) * asked(problem.seeds).astype(np.int64)
     curves = {
-        threat.norm: curve(problem, threat, config, broken if threat.norm == "linf" else None)
+        # without stages an attack of a package stands alone, as others publish it
+        threat.norm: curve(
+            problem, threat, config, broken if threat.norm == "linf" and config.stages else None
+        )
         for threat in config.threats
     }
     if config.transfer is not None:

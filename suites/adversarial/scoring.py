@@ -44,9 +44,11 @@ def _scores(config: Config, metrics: dict[str, Metric], trials: Trials) -> Itera
         for epsilon in threat.epsilons:
             at = threat.label(epsilon)
             robust = _with(metrics["robust_accuracy"], robust_at(threat.norm, epsilon))
-            other = _with(metrics[f"beyond_ce_{threat.norm}"], beyond_ce(threat.norm, epsilon))
             yield ratio_score(robust, trials, condition=at)
-            yield ratio_score(other, trials, condition=at)
+            if config.stages:
+                other = metrics[f"beyond_ce_{threat.norm}"]
+                more = _with(other, beyond_ce(threat.norm, epsilon))
+                yield ratio_score(more, trials, condition=at)
     linf = config.threat("linf")
     for name, column in COLUMNS.items():
         if linf is not None and name in metrics:

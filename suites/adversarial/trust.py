@@ -55,7 +55,7 @@ def _found(config: Config, c: Trials) -> Iterator[str]:
     yield from gradients(c)
     yield from outputs(c)
     for threat in config.threats:
-        if threat.norm == "linf":
+        if config.stages and threat.norm == "linf":
             yield from iterating(c, threat)
         yield from blind(c, threat)
         if config.stages:

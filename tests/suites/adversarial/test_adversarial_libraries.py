@@ -17,6 +17,7 @@ from suites.adversarial.libraries import check, library
 from suites.adversarial.problem import Problem
 from suites.adversarial.variants import AUTOATTACK, Variants, alone, borrowed
 
+BOUNDS = {"no upper bound of the interval"}
 AUTO = Library("autoattack", "standard")
 FIRST = Library("autoattack", "custom", (("attacks", ("apgd-ce",)),))
 
@@ -186,7 +187,18 @@ def test_a_variant_gives_a_curve_of_its_own(world, foolbox):
     curve = [scores["robust_accuracy", f"l2 {e:g}"].value for e in suite.config.threats[0].epsilons]
     assert curve == sorted(curve, reverse=True) and curve[0] > curve[-1]
     assert set(trials["l2_by"]) <= {"", "foolbox:L2FastGradientAttack"}
-    assert not any(flag.startswith("trust: l2") for one in scores.values() for flag in one.flags)
+    assert {flag for one in scores.values() for flag in one.flags} <= BOUNDS
+
+
+def test_fgsm_does_not_help_an_attack_that_stands_alone(world, foolbox):
+    suite = SUITE.variants["foolbox-LinfAdditiveUniformNoiseAttack"]  # noise: FGSM breaks more
+    trials = world("world-standard-0", 16).trials(config=suite.config)
+    assert (trials["linf_epsilon"] > 1 / 255 * 1.01).mean() > 0.9
+    assert trials["fgsm_broken"][:, 3].mean() > 0.3
+    assert set(trials["linf_by"]) <= {"", "foolbox:LinfAdditiveUniformNoiseAttack"}
+    scores = suite.score(suite.config, trials)
+    assert {flag for one in scores for flag in one.flags} <= BOUNDS
+    assert not any(one.metric.startswith("beyond_ce") for one in scores)
 
 
 @pytest.mark.parametrize(
