@@ -1,0 +1,239 @@
+"""What a sweep shows: blocks, presentations, options, what is missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from corruption_tables import CELLS
+
+from benchmark.contracts import Transform
+from benchmark.errors import MissingStimuli, UnknownName
+from benchmark.stimuli.generated import generated_set
+from benchmark.testing import ToyShelf, toy_stimuli
+from suites.corruption import SUITE
+from suites.corruption.cells import cells_of, world_list
+from suites.corruption.config import Config, Folders
+from suites.corruption.protocol import plan, plan_folders, presentation
+
+
+class Shelf(ToyShelf):
+    """A toy shelf without some roles."""
+
+    def __init__(self, space, *lost):
+        super().__init__(space)
+        self.lost = lost
+
+    def find(self, role):
+        if role in self.lost:
+            raise MissingStimuli(f"'{role}' is not here")
+        return super().find(role)
+
+    def textures(self, role):
+        if role in self.lost:
+            raise MissingStimuli(f"'{role}' is not here: fetch it")
+        return super().textures(role)
+
+
+def conditions(made):
+    return [block.condition for block in made.blocks]
+
+
+def test_the_default_is_15_by_5_and_the_images_as_they_are():
+    made = plan(Config(), Shelf("imagenet1k"))
+    assert conditions(made) == ["clean", *CELLS]
+    assert {block.presentation for block in made.blocks} == {"crop224"}
+    assert {block.role for block in made.blocks} == {"natural"}
+    assert len({block.stimuli.digest for block in made.blocks}) == 1
+    assert made.blocks[0].transform is None and not made.missing
+    assert [block.transform.name for block in made.blocks[1:]] == list(CELLS)
+
+
+def test_without_textures_frost_is_missing_and_the_rest_goes_on():
+    made = plan(Config(), Shelf("imagenet1k", "frost"))
+    assert made.missing == {"frost": "'frost' is not here: fetch it"}
+    assert conditions(made) == ["clean", *(c for c in CELLS if not c.startswith("frost"))]
+
+
+def test_training_images_stand_in_and_are_named():
+    made = plan(Config(), Shelf("imagenet1k", "natural"))
+    assert made.blocks[0].stimuli.name == "toy-natural-training"
+    assert "training images" in made.missing["natural (held out)"]
+    with pytest.raises(MissingStimuli, match="'natural' is not here"):
+        plan(Config(), Shelf("imagenet1k", "natural", "natural-training"))
+    with pytest.raises(MissingStimuli):
+        plan(Config(), Shelf("geirhos16", "natural"))
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (Config(corruptions=("extra",)), {"speckle_noise", "gaussian_blur", "spatter", "saturate"}),
+        (
+            Config(corruptions=("noise", "fog")),
+            {"gaussian_noise", "shot_noise", "impulse_noise", "fog"},
+        ),
+        (Config(corruptions=("weather",)), {"snow", "frost", "fog", "brightness"}),
+    ],
+    ids=str,
+)
+def test_corruptions_by_name_family_and_group(config, expected):
+    made = plan(config, Shelf("imagenet1k"))
+    assert {c.partition("/")[0] for c in conditions(made)} == {*expected, "clean"}
+    assert len(made.blocks) == 1 + 5 * len(expected)
+
+
+def test_all_are_19_and_a_wrong_name_answers_with_close_ones():
+    assert len(plan(Config(corruptions=("all",)), Shelf("imagenet1k")).blocks) == 96
+    with pytest.raises(UnknownName, match="gaussian_noise"):
+        plan(Config(corruptions=("gausian_noise",)), Shelf("imagenet1k"))
+
+
+def test_the_quick_variant():
+    config = SUITE.variants["quick"].config
+    made = plan(config, Shelf("imagenet1k"))
+    assert conditions(made) == ["clean", *(c for c in CELLS if c[-1] in "135")]
+    few = plan(replace(config, images=5), Shelf("imagenet1k"))
+    assert {len(block.stimuli) for block in few.blocks} == {5}
+
+
+def test_jpeg85_is_part_of_each_transform():
+    plain, stored = (plan(Config(jpeg85=on), Shelf("imagenet1k")) for on in (False, True))
+    for one, other in zip(plain.blocks[1:], stored.blocks[1:], strict=True):
+        assert one.transform.params == {**other.transform.params, "jpeg85": False}
+        assert other.transform.params["jpeg85"] is True
+    assert stored.blocks[0].transform is None
+
+
+def test_the_human_experiments_levels_but_not_their_controls():
+    made = plan(SUITE.variants["human"].config, Shelf("geirhos16"))
+    shown = conditions(made)
+    for condition in (
+        "uniform-noise/0.35",
+        "salt-and-pepper/0.2",
+        "contrast/c05",
+        "low-pass/7",
+        "high-pass/0.7",
+    ):
+        assert condition in shown
+    for condition in ("colour/bw", "false-colour/false", "power-equalisation/pow", "rotation/270"):
+        assert condition in shown
+    for condition in (
+        "uniform-noise/0.00",
+        "contrast/c100",
+        "high-pass/inf",
+        "colour/cr",
+        "rotation/0",
+    ):
+        assert condition not in shown
+    assert not any(c.plain for c in cells_of(shown)) and not any("eidolon" in c for c in shown)
+    assert len(plan(SUITE.variants["eidolon"].config, Shelf("geirhos16")).blocks) == 25
+    cut = plan(
+        Config(source="human", corruptions=("contrast",), quantise="truncate"), Shelf("geirhos16")
+    )
+    assert {b.transform.params["quantise"] for b in cut.blocks[1:]} == {"truncate"}
+
+
+def test_the_world_is_shown_whole_at_its_own_size():
+    class World(ToyShelf):
+        def find(self, role):
+            return generated_set(f"world-{role}")
+
+    made = plan(Config(), World("world16"))
+    assert {block.presentation for block in made.blocks} == {"whole"}
+    assert {len(block.stimuli) for block in made.blocks} == {144}
+    listed = [e.condition(level) for e in world_list().values() for level in e.levels]
+    assert conditions(made) == ["clean", *listed]
+    assert len(plan(Config(half_width=0.1), World("world16")).blocks[0].stimuli) == 480
+
+
+def test_a_sequential_sweep_is_in_random_order():
+    made = plan(SUITE.sequential(0.02).config, Shelf("imagenet1k"))
+    first = made.blocks[0].stimuli
+    plain = plan(Config(), Shelf("imagenet1k")).blocks[0].stimuli
+    assert sorted(first.ids) == sorted(plain.ids) and first.ids != plain.ids
+    assert first.digest != plain.digest and "shuffled" in first.name
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+class Disk(Shelf):
+    """Cells of a folder set; every part shows the same 20 images under the names of the clean ones."""
+
+    names = ("fog/5", "gaussian_noise/1", "saturate/1", "sparkles/2")
+
+    def parts(self, role):
+        clean = toy_stimuli("natural", "imagenet1k")
+        wanted = clean.ids[:20]
+        return {
+            name: replace(
+                clean,
+                name=f"{role} {name}",
+                digest=name,
+                ids=wanted,
+                items=tuple(f"{name} {i}" for i in wanted),
+                labels={key: column[:20] for key, column in clean.labels.items()},
+                decode=sized(224),
+            )
+            for name in self.names
+        }
+
+
+def sized(side):
+    return lambda index: np.full((side, side, 3), index, dtype=np.uint8)
+
+
+def test_parts_are_sets_of_their_own_and_the_clean_images_are_the_same_ones():
+    made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k"))
+    assert conditions(made) == ["clean", *Disk.names]
+    assert [block.role for block in made.blocks] == ["natural", *Disk.names]
+    assert all(block.transform is None for block in made.blocks)
+    assert made.blocks[0].stimuli.ids == made.blocks[1].stimuli.ids
+    common = plan_folders(Folders("imagenet-c", ("common",)), Disk("imagenet1k"))
+    assert conditions(common) == ["clean", "fog/5", "gaussian_noise/1"]
+    with pytest.raises(MissingStimuli, match="snow"):
+        plan_folders(Folders("imagenet-c", ("snow",)), Disk("imagenet1k"))
+
+
+def test_without_clean_images_the_folders_are_shown_alone():
+    """Training images would be others than the folders': they do not stand in."""
+    made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k", "natural"))
+    assert conditions(made) == list(Disk.names)
+    assert made.missing == {"natural": "'natural' is not here"}
+
+
+def test_images_of_224_px_are_shown_as_they_are():
+    """A second resize to 256 and crop would show another image."""
+    stimuli = toy_stimuli("natural", "imagenet1k")
+    assert presentation(replace(stimuli, decode=sized(224))) == "whole"
+    assert presentation(replace(stimuli, decode=sized(256))) == "crop224"
+    mixed = replace(stimuli, decode=lambda i: sized(224 + i)(i))
+    assert presentation(mixed) == "crop224"
+    made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k"))
+    assert [b.presentation for b in made.blocks] == ["crop224", *["whole"] * 4]
+
+
+def test_variants_have_their_own_names_and_sources():
+    """Generated and stored images are never in one table: other suite, other boards."""
+    names = [variant.name for variant in SUITE.variants.values()]
+    assert len(set(names)) == len(names)
+    assert all(name == f"corruption:{key}" for key, name in zip(SUITE.variants, names, strict=True))
+    folders = [v for v in SUITE.variants.values() if isinstance(v.config, Folders)]
+    assert [v.config.role for v in folders] == ["imagenet-c", "imagenet-c-bar", "imagenet-3dcc"]
+    for variant in folders:
+        assert {metric.role for metric in variant.metrics} == {""}
+
+
+def test_a_transform_that_cannot_be_made_is_missing_with_its_reason(monkeypatch):
+    from suites.corruption import protocol
+
+    def fails(entry, level, **options):
+        from benchmark.errors import PluginError
+
+        if entry.name == "snow":
+            raise PluginError("snow does not load")
+        return Transform(f"{entry.name}/{level}", {}, lambda images, seeds: images)
+
+    monkeypatch.setattr(protocol, "transform", fails)
+    made = plan(Config(), Shelf("imagenet1k"))
+    assert made.missing == {"snow": "snow does not load"} and len(made.blocks) == 71

@@ -1,0 +1,276 @@
+"""The suite whole: conformance, what is kept of an answer, observers whose scores are known, references, stopping."""
+
+import numpy as np
+import pytest
+import torch
+from corruption_tables import CELLS, by_name, hits, table
+
+from benchmark.api import Prepared, RunRequest, Silent, execute, prepare
+from benchmark.contracts import Block, Trials
+from benchmark.settings import read_settings
+from benchmark.stats.sequences import confidence_sequence
+from benchmark.store import open_store
+from benchmark.testing import CATEGORIES, check_suite, toy_stimuli
+from registry.ideal import IdealObserver
+from registry.labels import decide, label_space
+from suites.corruption import SUITE
+from suites.corruption.config import Config
+from suites.corruption.protocol import observe
+
+EVERY = (SUITE, *SUITE.variants.values(), SUITE.sequential(0.02))
+
+
+@pytest.mark.parametrize("suite", EVERY, ids=lambda suite: suite.name)
+def test_it_keeps_the_contract(suite):
+    failed = [check for check in check_suite(suite) if not check.ok]
+    assert not failed
+
+
+def test_reading_the_board_needs_no_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, suites.corruption; print([m for m in ('torch', 'PIL', 'scipy', 'yaml') if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+# --- observe ---------------------------------------------------------------------------------------------------------
+
+
+class Seen:
+    """A view of given probabilities."""
+
+    def __init__(self, probabilities, labels, categories, space, size=1000):
+        self.probabilities = np.asarray(probabilities, dtype=np.float32)
+        self.categories = tuple(categories)
+        self.labels = {"category": np.asarray(labels)}
+        self.responses = np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+        self.index = np.arange(len(labels))
+        self.block = Block(toy_stimuli("natural", space, size))
+
+
+def logits(n, classes, seed=0):
+    return torch.randn(n, classes, generator=torch.Generator().manual_seed(seed)) * 2
+
+
+def test_top5_and_the_probability_of_the_truth():
+    classes = label_space("imagenet1k").classes
+    rng = np.random.default_rng(0)
+    probabilities = logits(400, 1000).softmax(1).numpy()
+    truth = np.where(
+        rng.random(400) < 0.5, probabilities.argsort(axis=1)[:, -4], rng.integers(0, 1000, 400)
+    )
+    columns = observe(
+        Config(), Seen(probabilities, [classes[i] for i in truth], classes, "imagenet1k")
+    )
+    best = torch.topk(torch.from_numpy(probabilities), 5).indices.numpy()
+    assert columns["top5"].tolist() == [bool(t in row) for t, row in zip(truth, best, strict=True)]
+    np.testing.assert_array_equal(columns["probability"], probabilities[np.arange(400), truth])
+    assert columns["probability"].dtype == np.float32
+    assert 0.4 < columns["top5"].mean() < 0.7
+
+
+def test_the_five_best_of_equal_ones_are_the_first():
+    flat = np.full((16, 16), 1 / 16)
+    found = observe(Config(), Seen(flat, CATEGORIES, CATEGORIES, "geirhos16"))
+    assert found["top5"].tolist() == [True] * 5 + [False] * 11
+    assert "right16" not in found
+
+
+def test_a_label_that_the_observer_does_not_have():
+    found = observe(Config(), Seen(np.eye(16)[:2], ["zebra", "bear"], CATEGORIES, "geirhos16"))
+    assert found["top5"].tolist() == [False, True]
+    assert np.isnan(found["probability"][0]) and found["probability"][1] == 1.0
+
+
+def test_the_answer_among_16_is_the_registrys_decision():
+    space = label_space("imagenet1k")
+    grouping = space.grouping("geirhos16")
+    scores = logits(600, 1000, seed=1)
+    probabilities = scores.double().softmax(1).float().numpy()
+    truth = np.random.default_rng(1).integers(0, 1000, 600)
+    wanted = np.full(1000, -1)
+    for number, group in enumerate(grouping.indices):
+        wanted[list(group)] = number
+    easy = np.flatnonzero(wanted >= 0)
+    truth[:300] = np.random.default_rng(2).choice(easy, 300)
+    scores[np.arange(150), truth[:150]] += 12
+    probabilities = scores.double().softmax(1).float().numpy()
+    found = observe(
+        Config(),
+        Seen(probabilities, [space.classes[i] for i in truth], space.classes, "imagenet1k"),
+    )
+    answer = decide(scores, grouping).argmax(dim=1).numpy()
+    expected = np.where(wanted[truth] < 0, -1, answer == wanted[truth])
+    np.testing.assert_array_equal(found["right16"], expected)
+    assert set(np.unique(expected)) == {-1, 0, 1}
+
+
+def test_how_many_images_a_block_has_is_kept_where_it_may_stop():
+    view = Seen(np.eye(16), CATEGORIES, CATEGORIES, "world16", size=77)
+    assert "of" not in observe(Config(), view)
+    assert observe(Config(half_width=0.1), view)["of"].tolist() == [77] * 16
+
+
+# --- observers whose scores are known --------------------------------------------------------------------------------
+
+
+def ran(tmp_path, models, suites="corruption", **request):
+    """Run into a fresh leaderboard: observer -> scores."""
+    settings = read_settings(str(tmp_path / "r.db"))
+    prepared: Prepared = prepare(RunRequest(models=models, suites=suites, **request), settings)
+    report = execute(prepared, Silent())
+    assert not report.failed
+    (name,) = {task.suite.name for task in prepared.tasks}
+    with open_store(settings.db, write=False) as store:
+        rows = store.latest_scores(suite=name)
+    found = {}
+    for row in rows:
+        found.setdefault(row.observer, {})[row.metric, row.condition] = row
+    return found
+
+
+def test_ideal_observers_score_what_they_must(tmp_path):
+    """A shape reader is always right, a guesser at chance, a noisy one at its p: in every cell alike."""
+    found = ran(tmp_path, "ideal-*", limit=480)
+    shape, constant = found["ideal-shape"], found["ideal-constant"]
+    for metric in (
+        "corruption_accuracy",
+        "clean_accuracy",
+        "relative_robustness",
+        "noise_accuracy",
+        "top5_accuracy",
+    ):
+        assert shape[metric, ""].value == 1.0
+    for name, p in (("ideal-guesser", 1 / 16), ("ideal-noisy", 0.75)):
+        row = found[name]["corruption_accuracy", ""]
+        assert row.low - 0.03 <= p <= row.high + 0.03
+        assert (
+            found[name]["flip_consistency", ""].value == 1.0
+        )  # its chance follows the image, not the cell
+        assert found[name]["relative_robustness", ""].value == pytest.approx(1.0)
+    cells = {
+        row.value
+        for (metric, condition), row in constant.items()
+        if metric == "corruption_accuracy"
+    }
+    assert len(cells) == 1 and 0 < cells.pop() < 0.2
+    assert IdealObserver is not None
+
+
+def test_a_recipe_is_good_at_what_it_was_trained_on_and_flagged_for_it(tmp_path):
+    found = ran(tmp_path, "world-standard-0,world-salt-and-pepper-0", limit=48)
+    noisy, standard = found["world-salt-and-pepper-0"], found["world-standard-0"]
+    cell = "corruption_accuracy", "salt-and-pepper/0.2"
+    assert noisy[cell].value > standard[cell].value + 0.5
+    assert noisy[cell].flags == ("seen in training",) and standard[cell].flags == ()
+    assert noisy["corruption_accuracy", ""].flags == ("includes 4 seen cells",)
+    assert noisy["unseen_accuracy", ""].value < noisy["corruption_accuracy", ""].value
+    assert standard["unseen_accuracy", ""].value == standard["corruption_accuracy", ""].value
+    assert noisy["corruption_accuracy", ""].n == 33 * 48
+
+
+# --- early stopping --------------------------------------------------------------------------------------------------
+
+
+def sequential(right, n, of):
+    trials = table({"fog/1": hits(right, n)})
+    return Trials({**trials.columns, "of": np.full(n, of, dtype=np.int32)})
+
+
+def test_a_condition_is_settled_where_its_sequence_is_narrow():
+    config = Config(half_width=0.05)
+    suite = SUITE.sequential(0.05)
+    assert suite.name == "corruption:within-0.05" and suite.config == config
+    for n in (64, 256, 512, 1024, 2048):
+        low, high = confidence_sequence(n // 2, n, size=5000)
+        expected = (high - low) / 2 <= 0.05
+        assert suite.settled(config, sequential(0.5, n, 5000)) is bool(expected)
+    assert suite.settled(config, sequential(1.0, 256, 5000))
+    assert not suite.settled(config, sequential(0.5, 256, 5000))
+    assert not suite.settled(Config(), sequential(1.0, 256, 5000))
+    assert not suite.settled(config, sequential(1.0, 256, 5000).where(np.zeros(256, dtype=bool)))
+
+
+def test_a_cell_that_stopped_has_the_interval_that_held_at_every_look():
+    config = Config(half_width=0.05)
+    early = by_name(SUITE.score(config, sequential(0.9, 512, 5000)))["corruption_accuracy", "fog/1"]
+    assert (early.low, early.high) == confidence_sequence(round(0.9 * 512), 512, size=5000)
+    assert early.method == "confidence sequence for all 5000 images"
+    assert early.flags == ("stopped early (512 of 5000)",)
+    whole = by_name(SUITE.score(config, sequential(0.9, 512, 512)))["corruption_accuracy", "fog/1"]
+    assert whole.method == "wilson" and whole.flags == ()
+    mean = by_name(SUITE.score(config, sequential(0.9, 512, 5000)))["corruption_accuracy", ""]
+    assert mean.flags == ("1 of 1 cells stopped early",)
+
+
+def test_a_sweep_stops_each_condition_by_itself(tmp_path):
+    found = ran(tmp_path, "world-standard-0", precision_target=0.06)["world-standard-0"]
+    cells = {
+        c: row for (metric, c), row in found.items() if metric == "corruption_accuracy" and "/" in c
+    }
+    stopped = {c for c, row in cells.items() if row.n < 480}
+    assert stopped and stopped != set(cells)
+    for row in cells.values():
+        assert row.n in (256, 480)
+        if row.n == 256:
+            assert (row.high - row.low) / 2 <= 0.06 and row.flags[
+                -1
+            ] == "stopped early (256 of 480)"
+    assert (
+        f"{len(stopped)} of {len(cells)} cells stopped early"
+        in found["corruption_accuracy", ""].flags
+    )
+
+
+# --- a measured reference --------------------------------------------------------------------------------------------
+
+
+def compared(mine, theirs):
+    return by_name(SUITE.compare(Config(), mine, {"alexnet": theirs}))
+
+
+def sweep(rng, share, images=50, drop=()):
+    return {c: (rng.random(images) < share).astype(int) for c in ("clean", *CELLS) if c not in drop}
+
+
+def test_alexnet_against_itself_measured_is_100_without_doubt():
+    rng = np.random.default_rng(0)
+    trials = table(sweep(rng, 0.4) | {"clean": hits(0.8, 50)})
+    for score in compared(trials, trials).values():
+        assert score.value == pytest.approx(100.0)
+        assert score.low == pytest.approx(100.0) and score.high == pytest.approx(100.0)
+        assert score.flags == ("against alexnet",)
+
+
+def test_a_measured_reference_by_hand():
+    rng = np.random.default_rng(1)
+    mine, theirs = sweep(rng, 0.6), sweep(rng, 0.3)
+    mine["clean"], theirs["clean"] = hits(0.9, 50), hits(0.6, 50)
+    found = compared(table(mine), table(theirs))
+    from corruption_tables import COMMON
+
+    def errors(cells, name):
+        return sum(1 - cells[f"{name}/{s}"].mean() for s in range(1, 6))
+
+    plain = np.mean([errors(mine, c) / errors(theirs, c) for c in COMMON])
+    relative = np.mean(
+        [(errors(mine, c) - 5 * 0.1) / (errors(theirs, c) - 5 * 0.4) for c in COMMON]
+    )
+    assert found["mce_measured", ""].value == pytest.approx(100 * plain)
+    assert found["relative_mce_measured", ""].value == pytest.approx(100 * relative)
+    assert found["mce_measured", ""].low < 100 * plain < found["mce_measured", ""].high
+
+
+def test_a_reference_on_other_images_or_cells_is_none():
+    rng = np.random.default_rng(2)
+    mine = table(sweep(rng, 0.6))
+    other = compared(mine, table(sweep(rng, 0.6), names=[f"j{i}" for i in range(50)]))
+    assert other["mce_measured", ""].value is None
+    assert "other images" in other["mce_measured", ""].reason
+    part = compared(mine, table(sweep(rng, 0.6, drop=("fog/3",))))
+    assert part["mce_measured", ""].reason == "alexnet: was not measured under fog/3"
+    assert SUITE.compare(Config(), mine, {}) == []
+    sixteen = table(sweep(rng, 0.6), wnids=False)
+    assert SUITE.compare(Config(), sixteen, {"alexnet": sixteen}) == []
