@@ -4,8 +4,8 @@ Definition, numbers and limits: docs/suites/saliency.md.
 """
 
 from benchmark.contracts import Suite
-from suites.saliency.added import ADDED
-from suites.saliency.metrics import METRICS, added_metrics
+from suites.saliency.added import ADDED, added_metrics
+from suites.saliency.metrics import METRICS
 from suites.saliency.protocol import SHOWN, Config, observe, plan
 from suites.saliency.references import REFERENCES
 from suites.saliency.scoring import reference, score

@@ -7,17 +7,19 @@ leaderboard is read, so a package that offers one must not import torch at modul
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isfunction
 from typing import Any
 
-from benchmark.contracts import Array, Direction
+from benchmark.contracts import Array, Direction, Metric
 from benchmark.errors import PluginError
 from benchmark.keys import code_digest
+from suites.saliency.metrics import METRICS, columns_of, mean_excess, mean_of
 
 GROUP = "bench.saliency"
+_OWN = frozenset(metric.name for metric in METRICS)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -82,19 +84,55 @@ def read_added(entries: Iterable[EntryPoint]) -> Added:
     return Added(maps, measures, broken)
 
 
-def columns_of(name: str) -> tuple[str, str]:
-    """The columns of an added map: AUC against the own mask, and its mean against masks of other categories."""
-    return f"{name}_auc", f"{name}_auc_other"
+def added_metrics(added: Added) -> tuple[Metric, ...]:
+    """The metrics of other packages: two of each map, one of each measure, one without a value of each broken one."""
+    found: list[Metric] = []
+    for name, one in added.maps.items():
+        excess_text = (
+            f"{one.definition}: AUC on the object minus that on objects of other categories"
+        )
+        found += [
+            Metric(
+                f"{name}_object_auc_excess",
+                one.title,
+                excess_text,
+                chance=0.0,
+                ratio=mean_excess(column_of(name)),
+            ),
+            Metric(
+                f"{name}_object_auc",
+                f"{one.title} AUC",
+                f"{one.definition}: AUC on the object",
+                chance=0.5,
+                shown=False,
+                ratio=mean_of(columns_of(column_of(name))[0], masked=True),
+            ),
+        ]
+    for name, measure in added.measures.items():
+        found.append(
+            Metric(
+                name,
+                measure.title,
+                f"{measure.definition}, of |input gradient|",
+                measure.direction,
+                chance=measure.chance,
+                ratio=mean_of(column_of(name), masked=True),
+            )
+        )
+    found += [Metric(name, name, reason) for name, reason in added.broken.items()]
+    return tuple(found)
 
 
-def names(added: Added) -> Iterator[str]:
-    """Every name, broken ones too."""
-    yield from (*added.maps, *added.measures, *added.broken)
+def column_of(name: str) -> str:
+    """Where its values are stored: never a column of the suite's own."""
+    return f"added_{name}"
 
 
 def _load(entry: EntryPoint) -> Map | Measure:
     if not _NAME.fullmatch(entry.name):
-        raise PluginError(f"'{entry.name}': expected small letters, digits and _")
+        raise PluginError("the name: expected small letters, digits and _")
+    if entry.name in _OWN:
+        raise PluginError("the name is that of a metric of the suite")
     found = entry.load()
     if not isinstance(found, (Map, Measure)):
         raise PluginError(

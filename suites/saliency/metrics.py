@@ -7,7 +7,6 @@ An image counts where its value is defined and its object covers between 1 % and
 import numpy as np
 
 from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
-from suites.saliency.added import Added, columns_of
 from suites.saliency.masks import LARGEST, SMALLEST
 from suites.saliency.protocol import BOARDS, CLICKED, CONFLICT, NATURAL
 
@@ -25,6 +24,11 @@ def board_roles(trials: Trials) -> tuple[str, ...]:
 def main_role(trials: Trials) -> str:
     """The role that a pair of observers is compared on by the main metrics: "" where there is none."""
     return next(iter(board_roles(trials)), "")
+
+
+def columns_of(name: str) -> tuple[str, str]:
+    """The columns of a map: AUC against the own mask, and its mean against masks of other categories."""
+    return f"{name}_auc", f"{name}_auc_other"
 
 
 def excess(trials: Trials, name: str) -> Array:
@@ -217,42 +221,3 @@ METRICS = (
         "none",
     ),
 )
-
-
-def added_metrics(added: Added) -> tuple[Metric, ...]:
-    """The metrics of other packages: two of each map, one of each measure, one without a value of each broken one."""
-    found: list[Metric] = []
-    for name, one in added.maps.items():
-        excess_text = (
-            f"{one.definition}: AUC on the object minus that on objects of other categories"
-        )
-        found += [
-            Metric(
-                f"{name}_object_auc_excess",
-                one.title,
-                excess_text,
-                chance=0.0,
-                ratio=mean_excess(name),
-            ),
-            Metric(
-                f"{name}_object_auc",
-                f"{one.title} AUC",
-                f"{one.definition}: AUC on the object",
-                chance=0.5,
-                shown=False,
-                ratio=mean_of(columns_of(name)[0], masked=True),
-            ),
-        ]
-    for name, measure in added.measures.items():
-        found.append(
-            Metric(
-                name,
-                measure.title,
-                f"{measure.definition}, of |input gradient|",
-                measure.direction,
-                chance=measure.chance,
-                ratio=mean_of(name, masked=True),
-            )
-        )
-    found += [Metric(name, name, reason) for name, reason in added.broken.items()]
-    return tuple(found)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from benchmark.contracts import Array, View
 from benchmark.errors import PluginError
-from suites.saliency.added import ADDED, columns_of
+from suites.saliency.added import ADDED, column_of
 from suites.saliency.clickme import alignment, human_map, logit, strongest
 from suites.saliency.gradients import input_gradients, noise_of, part_size, smooth_gradient
 from suites.saliency.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
+from suites.saliency.metrics import columns_of
 from suites.saliency.protocol import CLICKED, CONFLICT, Config, has_board, has_references
 from suites.saliency.references import reference_columns
 from suites.saliency.scene import Scene, scene_of
@@ -151,10 +152,11 @@ def _added(config: Config, part: _Part, maps: Array) -> Iterator[tuple[str, Arra
 
 def _foreign(name: str, part: _Part, maps: Array) -> dict[str, Floats]:
     if name in ADDED.measures:
-        return {name: _fitting(ADDED.measures[name].measure(maps, part.scene.masks), (len(maps),))}
+        values = ADDED.measures[name].measure(maps, part.scene.masks)
+        return {column_of(name): _fitting(values, (len(maps),))}
     made = ADDED.maps[name].make(part.view.forward, part.images, part.targets[0], part.seeds)
     values = _array(made) if isinstance(made, Tensor) else made
-    return part.scene.areas(_fitting(values, maps.shape), name)
+    return part.scene.areas(_fitting(values, maps.shape), column_of(name))
 
 
 def _fitting(values: Array, shape: tuple[int, ...]) -> Floats:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.contracts import Array, View
-from suites.saliency.added import columns_of
 from suites.saliency.localisation import (
     Flags,
     Floats,
@@ -14,6 +13,7 @@ from suites.saliency.localisation import (
     mean_auc_of_others,
 )
 from suites.saliency.masks import Pool, objects, own_masks, pool_of, valid_pixels
+from suites.saliency.metrics import columns_of
 from suites.saliency.threads import one_blas_thread
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.names import read_pair
-from suites.saliency.added import ADDED
+from suites.saliency.added import ADDED, added_metrics
 from suites.saliency.metrics import (
     METRICS,
-    added_metrics,
     board_roles,
     mean_excess,
     mean_of,

@@ -1,0 +1,186 @@
+"""Another package's map and measure: scored by the suite's own rules, named, part of what is stored."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+from benchmark.keys import code_digest
+from suites.saliency.added import GROUP, Map, Measure, added_metrics, column_of, read_added
+from suites.saliency.references import REFERENCES
+
+CODE = '''
+from suites.saliency.added import Map, Measure
+
+
+def ramp(forward, images, targets, seeds):
+    """More to the right; zero on the first image of all."""
+    import torch
+
+    assert len(images) <= 16 and targets.shape == (len(images), forward(images).shape[1])
+    row = torch.linspace(0, 1, images.shape[3])
+    return row.expand(len(images), images.shape[2], -1) * (seeds[:, None, None] % 2 + 1).astype("float32")
+
+
+def on_object(maps, masks):
+    return (maps * masks).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
+
+
+def fails(maps, masks):
+    return maps[0] / "x"
+
+
+def flat(maps, masks):
+    return maps
+
+
+RAMP = Map("ramp", "brightness of the right side", ramp)
+MASS = Measure("mass share", "share of the mass on the object", on_object)
+FAILS = Measure("fails", "fails", fails)
+FLAT = Measure("flat", "not one value an image", flat)
+NOTHING = {}
+'''
+ENTRIES = """[bench.saliency]
+right_ramp = third_saliency:RAMP
+mass_share = third_saliency:MASS
+not_there = third_saliency:MISSING
+"""
+
+
+def site(folder, entries):
+    package, info = folder / "third_saliency.py", folder / "third_saliency-1.0.dist-info"
+    info.mkdir(parents=True)
+    package.write_text(CODE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-saliency\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entries)
+    return folder
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """call(entries, *words): `bench WORDS...` in a process that has such a package."""
+
+    def call(entries, *words):
+        folder = tmp_path / f"site{abs(hash(entries))}"
+        if not folder.exists():
+            site(folder, entries)
+        code = "from benchmark.cli import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *words],
+            env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+
+    return call
+
+
+RUN = ("run", "-m", "world-standard-0", "-s", "saliency", "--limit", "16", "--batch-size", "16")
+
+
+def values(installed):
+    """(metric) -> record of the headline set, of the exported board."""
+    ended = installed(ENTRIES, "export", "-s", "saliency", "--format", "json")
+    (board,) = json.loads(ended.stdout)
+    return board, board["rows"][0]["scores"]
+
+
+def test_they_stand_on_the_board_by_their_names(installed):
+    ended = installed(ENTRIES, *RUN)
+    assert ended.returncode == 0, ended.stderr
+    board, scores = values(installed)
+    titles = {column["metric"]: column["title"] for column in board["columns"]}
+    assert titles["right_ramp_object_auc_excess"] == "ramp"
+    assert titles["mass_share"] == "mass share"
+    assert -1 < scores["right_ramp_object_auc_excess"]["value"] < 1
+    assert 0 < scores["mass_share"]["value"] < 1
+    assert (
+        scores["mass_share"]["low"] < scores["mass_share"]["value"] < scores["mass_share"]["high"]
+    )
+    assert scores["mass_share"]["n"] == 16
+    shown = installed(ENTRIES, "show", "world-standard-0")
+    assert "not_there" in shown.stdout and "MISSING" in shown.stdout.replace("\n", "")
+    checked = installed(ENTRIES, "suites", "check", "saliency")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_suites_own_numbers_do_not_move(installed, tmp_path):
+    installed(ENTRIES, *RUN)
+    _, with_them = values(installed)
+    assert installed("", *RUN, "--db", "bare.db").returncode == 0
+    ended = installed("", "export", "-s", "saliency", "--format", "json", "--db", "bare.db")
+    (board,) = json.loads(ended.stdout)
+    bare = board["rows"][0]["scores"]
+    assert "mass_share" not in bare
+    for name, cell in bare.items():
+        assert with_them[name]["value"] == cell["value"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("FAILS", "TypeError"), ("FLAT", "expected values of shape")]
+)
+def test_one_that_fails_is_named(name, message, installed):
+    ended = installed(f"[bench.saliency]\nmine = third_saliency:{name}\n", *RUN)
+    assert ended.returncode == 1
+    assert "'mine' failed" in ended.stderr and message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def a_map(forward, images, targets, seeds):
+    return np.ones(images.shape[::2])
+
+
+def a_measure(maps, masks):
+    return np.ones(len(maps))
+
+
+MAP, MEASURE = Map("m", "m", a_map), Measure("n", "n", a_measure, "none")
+CALLED = Measure("c", "c", len)
+
+
+def entry(name, value):
+    return EntryPoint(name, f"{__name__}:{value}", GROUP)
+
+
+def test_what_cannot_be_used_is_named_with_the_reason():
+    found = read_added(
+        [
+            entry("ok", "MAP"),
+            entry("Capital", "MAP"),
+            entry("gone", "GONE"),
+            entry("wrong", "ENTRIES"),
+            entry("called", "CALLED"),
+        ]
+    )
+    assert list(found.maps) == ["ok"]
+    assert "small letters" in found.broken["Capital"]
+    assert "AttributeError" in found.broken["gone"]
+    assert "got str" in found.broken["wrong"]
+    assert "plain function" in found.broken["called"]
+    metrics = {metric.name: metric for metric in added_metrics(found)}
+    assert metrics["gone"].ratio is None
+
+
+def test_names_and_code_decide_what_is_stored():
+    found = read_added([entry("b", "MEASURE"), entry("a", "MAP")])
+    assert found.signatures == (("a", code_digest(a_map)), ("b", code_digest(a_measure)))
+    metrics = {metric.name: metric for metric in added_metrics(found)}
+    assert set(metrics) == {"a_object_auc_excess", "a_object_auc", "b"}
+    assert metrics["b"].direction == "none"
+
+
+@pytest.mark.parametrize("taken", ["object_auc", "grad_centroid"])
+def test_a_name_that_the_suite_uses_itself_is_refused(taken):
+    assert "metric of the suite" in read_added([entry(taken, "MEASURE")]).broken[taken]
+
+
+def test_a_column_of_the_suite_is_never_overwritten():
+    """Names of its columns and reference maps are free: what is added is stored apart."""
+    found = read_added([entry("sobel", "MAP"), entry("response", "MEASURE")])
+    assert not found.broken
+    assert column_of("response") not in ("response", *(f"{name}_auc" for name in REFERENCES))
