@@ -1,0 +1,124 @@
+"""Lists of corruptions: what a file may say, what a third party's function may return."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.errors import PluginError
+from benchmark.keys import block_key
+from benchmark.transforms.listing import Applied, Entry, own_list, parse, plugins, transform
+
+GOOD = """
+defaults: {family: noise, unit: share, citation: somebody}
+corruptions:
+  grain: {levels: [0.1, 0.2], function: "transforms_listing_toys:grain"}
+  mist: {family: weather, levels: [low, high], plain: [low], ordered: false, function: "transforms_listing_toys:grain"}
+"""
+
+
+def changed(**fields):
+    """A list of one corruption with some fields changed (None: left out)."""
+    given = {"family": "noise", "unit": "u", "citation": "c", "levels": "[1]", "function": "a.b:c"}
+    given = {name: value for name, value in {**given, **fields}.items() if value is not None}
+    return "corruptions:\n  one: {" + ", ".join(f"{n}: {v}" for n, v in given.items()) + "}"
+
+
+def test_entries_start_with_the_defaults():
+    found = parse(GOOD, "here")
+    assert list(found) == ["grain", "mist"]
+    assert (found["grain"].family, found["mist"].family) == ("noise", "weather")
+    assert found["grain"].condition(0.1) == "grain/0.1"
+    assert found["mist"].impaired == ("high",) and not found["mist"].ordered
+    assert {entry.citation for entry in found.values()} == {"somebody"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("[]", "expected `corruptions:`"),
+        ("corruptions: {}", "expected `corruptions:`"),
+        (changed(colour="red"), "no field 'colour'; fields are family"),
+        (changed(citation=None), "field 'citation' is missing"),
+        (changed(levels="[]"), "`levels` is a list"),
+        (changed(levels="3"), "`levels` is a list"),
+        (changed(levels='[1, "1"]'), "`levels` is a list"),
+        (changed(function=None), "expected `function` or `transform`"),
+        (changed(transform="d.e:f"), "expected `function` or `transform`"),
+        (changed().replace("one", "one/two"), "a name has no '/'"),
+    ],
+)
+def test_a_list_that_cannot_be_used_says_where_and_why(text, message):
+    with pytest.raises(PluginError, match=message.replace("(", r"\(")) as raised:
+        parse(text, "their/corruptions.yaml")
+    assert str(raised.value).startswith("their/corruptions.yaml") and "\n" not in str(raised.value)
+
+
+def entry(**fields):
+    return Entry("grain", "noise", (0.5,), "u", "c", **fields)
+
+
+def test_a_function_becomes_a_transform_of_its_level():
+    made = transform(entry(function="transforms_listing_toys:darken", version=3), 0.5, jpeg85=True)
+    images = torch.rand(4, 3, 8, 8)
+    torch.testing.assert_close(made.apply(images, np.zeros(4, np.uint64)), images * 0.5)
+    assert made.name == "grain/0.5" and made.params["version"] == 3
+    assert made.params["level"] == 0.5 and not made.stored
+
+
+def test_another_functions_code_is_another_transform():
+    """The key holds the code of the function behind the wrapper."""
+    from benchmark.contracts import Block
+    from benchmark.testing import toy_stimuli
+
+    stimuli = toy_stimuli("natural")
+    keys = set()
+    for name in ("darken", "grain"):
+        made = transform(entry(function=f"transforms_listing_toys:{name}"), 0.5)
+        plain = type(made)(made.name, {}, made.apply)  # as if name and parameters were equal
+        keys.add(block_key(Block(stimuli, "grain/0.5", plain)))
+    assert len(keys) == 2
+
+
+def test_options_go_to_those_that_take_them():
+    common = own_list("imagenet-c")
+    assert transform(common["fog"], 3, jpeg85=True, quantise="truncate").params["jpeg85"] is True
+    human = own_list("human")
+    assert (
+        transform(human["contrast"], "c05", jpeg85=True, quantise="truncate").params["quantise"]
+        == "truncate"
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["no.such.module:f", "transforms_listing_toys:nothing", "transforms_listing_toys:WORD", "x"],
+)
+def test_a_function_that_does_not_load_is_named(path):
+    with pytest.raises(PluginError, match="'grain'"):
+        transform(entry(function=path), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda x, level, seeds: x[:, :, :4], "expected the same shape"),
+        (lambda x, level, seeds: (x * 255).to(torch.uint8), "expected the same shape"),
+        (lambda x, level, seeds: x + 1, "outside"),
+        (lambda x, level, seeds: x * float("nan"), "outside"),
+    ],
+)
+def test_what_a_function_returns_is_checked(result, message):
+    with pytest.raises(PluginError, match=message):
+        Applied(result, 1, "grain/1")(torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64))
+
+
+def test_an_empty_batch_passes():
+    out = Applied(lambda x, level, seeds: x, 1, "g")(
+        torch.empty(0, 3, 8, 8), np.zeros(0, np.uint64)
+    )
+    assert out.shape == (0, 3, 8, 8)
+
+
+def test_nothing_is_plugged_in_here():
+    assert not plugins().entries and not plugins().broken
