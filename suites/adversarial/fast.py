@@ -3,6 +3,7 @@
 Each epsilon is judged on its own, as published: FGSM is not monotone in epsilon.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Slope:
 
 def slope(problem: Problem) -> Slope:
     """One gradient pass per image. Raises ModelFailure on logits or gradients that are not finite."""
-    parts = [_slope(problem, rows) for rows in _batches(problem)]
+    parts = [_slope(problem, part) for part in _batches(problem)]
     return Slope(
         torch.cat([part.z for part in parts]),
         torch.cat([part.gradient for part in parts]),
@@ -39,25 +40,24 @@ def slope(problem: Problem) -> Slope:
 def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDArray[np.bool_]:
     """[n, epsilons]: the answer at x + epsilon sign(gradient), cut to the box, is wrong."""
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
-    sign = gradient.sign()
-    for column, epsilon in enumerate(epsilons):
-        for rows in _batches(problem):
-            shifted = (problem.images[rows] + epsilon * sign[rows]).clamp(0.0, 1.0)
+    for part in _batches(problem):
+        images, sign = problem.images[part], gradient[part].sign()
+        for column, epsilon in enumerate(epsilons):
+            shifted = torch.add(images, sign, alpha=epsilon).clamp_(0.0, 1.0)
             with torch.no_grad():
                 z = checked(problem.forward(shifted), "logits")
-            broken[rows.cpu().numpy(), column] = fallen(problem, rows, shifted, z).cpu().numpy()
+            broken[part, column] = fallen(problem, part, shifted, z).cpu().numpy()
     return broken
 
 
-def _batches(problem: Problem) -> tuple[Tensor, ...]:
-    rows = torch.arange(len(problem.images), device=problem.images.device)
-    return torch.split(rows, problem.batch)
+def _batches(problem: Problem) -> Iterator[slice]:
+    return (slice(i, i + problem.batch) for i in range(0, len(problem.images), problem.batch))
 
 
-def _slope(problem: Problem, rows: Tensor) -> Slope:
-    y = problem.labels[rows]
+def _slope(problem: Problem, part: slice) -> Slope:
+    y = problem.labels[part]
     none = torch.full_like(y, -1)
-    point = problem.images[rows].requires_grad_()
+    point = problem.images[part].detach().requires_grad_()
     z = checked(problem.forward(point), "logits")
     loss = cross_entropy(z, y, none)
     gradient = gradient_of(loss, point)

@@ -60,7 +60,7 @@ def taken(images: Tensor, rows: Rows) -> Tensor:
     return torch.cat(whole) if whole else images[:0]
 
 
-def fallen(problem: Problem, rows: Tensor | Rows, point: Tensor, z: Tensor) -> Tensor:
+def fallen(problem: Problem, rows: Tensor | Rows | slice, point: Tensor, z: Tensor) -> Tensor:
     """[n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong, in full precision too."""
     y = problem.labels[rows]
     fell = wrong(z, y)
