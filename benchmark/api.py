@@ -186,13 +186,14 @@ def rank(
     db: str | None = None,
     models: str | None = None,
     unseen_only: bool = False,
+    flagged_last: bool = False,
 ) -> list[Board]:
     """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
 
     by: a metric, or a suite (its headline); unseen_only: without the conditions that any of a board's observers was
-    trained on, for suites that know them.
+    trained on, for suites that know them; flagged_last: scores with a flag of distrust rank below all others.
     """
-    from benchmark.leaderboard import boards
+    from benchmark.leaderboard import boards, ranking
     from benchmark.leaderboard.unseen import hinted, unseen_boards
 
     settings = read_settings(db)
@@ -220,7 +221,7 @@ def rank(
                     found += unseen_boards(store, one, rows, sets, by)
                 else:
                     found += map(hinted, boards(rows, one, sets, by=by))
-    return found
+    return [ranking.flagged_last(board) for board in found] if flagged_last else found
 
 
 def transfer(

@@ -19,6 +19,11 @@ unseen_option = click.option(
 @suite_option
 @click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
 @unseen_option
+@click.option(
+    "--flagged-last",
+    is_flag=True,
+    help="Scores with a flag of distrust ('trust: ...') rank below all others.",
+)
 @click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
 @click.option(
     "--all",
@@ -32,6 +37,7 @@ def rank(
     suite: str | None,
     by: str | None,
     unseen_only: bool,
+    flagged_last: bool,
     models: str | None,
     everything: bool,
     db: str | None,
@@ -43,7 +49,15 @@ def rank(
     if name and suite and name != suite:
         raise click.UsageError(f"the suite is given twice: '{name}' and --suite '{suite}'.")
     suite, limit = suite or name, None if everything else 50
-    shown = print_boards(suite, by=by, models=models, db=db, limit=limit, unseen_only=unseen_only)
+    shown = print_boards(
+        suite,
+        by=by,
+        models=models,
+        db=db,
+        limit=limit,
+        unseen_only=unseen_only,
+        flagged_last=flagged_last,
+    )
     if not shown:
         click.echo("no scores yet: `bench run` makes them.", err=True)
     return 0
@@ -57,12 +71,15 @@ def print_boards(
     db: str | None = None,
     limit: int | None = 50,
     unseen_only: bool = False,
+    flagged_last: bool = False,
 ) -> int:
     """Print every board of a suite; returns how many there were."""
     from benchmark import api
     from benchmark.leaderboard.render import render_boards
 
-    found = api.rank(suite, by=by, models=models, db=db, unseen_only=unseen_only)
+    found = api.rank(
+        suite, by=by, models=models, db=db, unseen_only=unseen_only, flagged_last=flagged_last
+    )
     console = wide_console()
     ranked = [board for board in found if board.rows]
     if limit is not None and ranked:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.contracts import Metric
@@ -25,9 +25,8 @@ from benchmark.leaderboard.model import (
     describe,
     is_partial,
 )
+from benchmark.leaderboard.ranking import with_ranks
 from benchmark.leaderboard.references import UNTRAINED, reference_rows, rows_beside
-from benchmark.stats.proportions import normal_quantile
-from benchmark.stats.ranks import rank_intervals
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow, StimuliNote
@@ -128,7 +127,7 @@ class _Maker:
             title=f"{self.suite.name} (version {version}), {space}",
             sets={role: describe(found, self.sets) for role, found in digests.items() if found},
             columns=columns,
-            rows=self._ranked(ranked),
+            rows=with_ranks(self._in_order(ranked), self.metric.name, self.metric.direction),
             references=reference_rows(self._in_order(aside), columns, beside),
             notes=(*notes, *self._notes(digests), *silent),
             by=self.metric.name,
@@ -182,20 +181,6 @@ class _Maker:
 
         return sorted(rows, key=key)
 
-    def _ranked(self, rows: Sequence[Row]) -> tuple[Row, ...]:
-        """`rows` in order; ranks and their intervals where the metric has a better and a worse."""
-        ordered = self._in_order(rows)
-        heads = [row.cells[self.metric.name] for row in ordered]
-        if self.metric.direction == "none":
-            return tuple(_noted(row, head) for row, head in zip(ordered, heads, strict=True))
-        values, errors = [head.value for head in heads], [_standard_error(head) for head in heads]
-        ranks = rank_intervals(values, errors, self.metric.direction == "higher")
-        triples = zip(*(column.tolist() for column in ranks), strict=True)
-        return tuple(
-            _noted(row, head) if head.value is None else _with_rank(row, triple)
-            for row, head, triple in zip(ordered, heads, triples, strict=True)
-        )
-
     def _notes(self, digests: Mapping[str, str]) -> list[str]:
         """What a reader must know of the stimuli and the order."""
         notes = []
@@ -232,19 +217,3 @@ def unlike_most(policies: Mapping[str, str]) -> dict[str, str]:
         for name, policy in policies.items()
         if policy not in ("", most)
     }
-
-
-def _standard_error(cell: Cell) -> float | None:
-    """Half the interval in units of the normal quantile; None where there is no interval."""
-    if cell.low is None or cell.high is None or cell.source is None:
-        return None
-    return max(0.0, cell.high - cell.low) / (2 * normal_quantile(cell.source.level))
-
-
-def _with_rank(row: Row, ranks: tuple[int, int, int]) -> Row:
-    return Row(*ranks, row.observer, row.kind, row.training, row.cells, row.note)
-
-
-def _noted(row: Row, head: Cell) -> Row:
-    """An unranked row; its note is the reason for the missing value, where one is missing."""
-    return row if head.value is not None else replace(row, note=head.reason)

@@ -1,0 +1,62 @@
+"""`bench rank --flagged-last`: distrust ranks below, each part by itself."""
+
+import pytest
+
+from benchmark.contracts import DISTRUST
+from benchmark.leaderboard.board import boards
+from benchmark.leaderboard.ranking import flagged_last
+
+
+@pytest.fixture
+def board(suite, sets, score):
+    rows = [
+        score("masked", 310, 320, flags=(f"{DISTRUST}zero gradient: 90% of images",)),
+        score("best", 300, 320, flags=("training images",)),
+        score("middle", 200, 320),
+        score("worst", 100, 320),
+        score("also masked", 150, 320, flags=(f"{DISTRUST}random: two passes differ",)),
+        score("missing", flags=(f"{DISTRUST}never mind",)),
+    ]
+    (made,) = boards(rows, suite, sets)
+    return made
+
+
+def test_by_default_a_flag_does_not_change_the_rank(board):
+    assert [row.observer for row in board.rows[:2]] == ["masked", "best"]
+    assert [row.rank for row in board.rows[:5]] == [1, 2, 3, 4, 5]
+
+
+def test_on_request_flagged_rows_rank_below_all_others(board):
+    made = flagged_last(board)
+    names = ["best", "middle", "worst", "masked", "also masked", "missing"]
+    assert [row.observer for row in made.rows] == names
+    assert [row.rank for row in made.rows] == [1, 2, 3, 4, 5, None]
+    assert (made.rows[0].rank_low, made.rows[0].rank_high) == (1, 1)
+    assert (made.rows[3].rank_low, made.rows[3].rank_high) == (4, 4)
+    assert made.notes[-1] == f"2 of 5 rows rank last for a flag '{DISTRUST}...'"
+    assert made.references == board.references
+
+
+def test_flags_that_are_no_distrust_move_nothing(suite, sets, score):
+    rows = [score("a", 10, 320), score("b", 300, 320, flags=("training images",))]
+    (made,) = boards(rows, suite, sets)
+    assert flagged_last(made) is made
+
+
+def test_where_lower_is_better(suite, sets, score):
+    rows = [
+        score("a", 10, 320, metric="error", flags=(f"{DISTRUST}x",)),
+        score("b", 100, 320, metric="error"),
+        score("c", 50, 320, metric="error"),
+    ]
+    (made,) = boards(rows, suite, sets, by="error")
+    assert [row.observer for row in flagged_last(made).rows] == ["c", "b", "a"]
+
+
+def test_all_flagged_keep_their_order(suite, sets, score):
+    rows = [
+        score(name, right, 320, flags=(f"{DISTRUST}x",)) for name, right in (("a", 9), ("b", 99))
+    ]
+    (made,) = boards(rows, suite, sets)
+    ranked = flagged_last(made).rows
+    assert [(row.observer, row.rank) for row in ranked] == [("b", 1), ("a", 2)]
