@@ -175,7 +175,9 @@ class Walk:
             return self._presented(block, feed, ready)
         pixels = self._presented(block, feed, ready).to(self.device)
         seeds = seeds_of(block.stimuli, index, self.seed)
-        return transform.apply(pixels if transform.stored else unit(pixels), seeds)
+        # More threads than the network is fed with would wait for one another on its images, too.
+        with working_threads(feed.tuning.threads):
+            return transform.apply(pixels if transform.stored else unit(pixels), seeds)
 
     def _presented(self, block: Block, feed: Feed, ready: _Decoded) -> torch.Tensor:
         """Resized and cropped: once for all blocks of the chunk where it is alike for every network."""

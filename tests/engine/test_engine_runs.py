@@ -389,3 +389,19 @@ def test_a_tuned_thread_count_holds_for_its_own_network_alone(leaderboard, monke
     leaderboard.run(cards, [toy_suite(toys.make_stimuli(5), observe=observe)], batch=None)
     assert seen == [threads, threads, threads + 1, threads + 2]
     assert torch.get_num_threads() == threads
+
+
+def test_images_are_degraded_with_the_threads_of_a_network_that_sees_them(leaderboard, monkeypatch):
+    """Two threads that wait for one another on 64 px images once cost twenty times the work."""
+    threads = torch.get_num_threads()
+    seen = []
+
+    def darken(images, seeds):
+        seen.append(torch.get_num_threads())
+        return images * 0.5
+
+    monkeypatch.setattr(running.tuning, "tune", lambda *_: Tuning(8, threads=threads + 3))
+    block = Block(toys.make_stimuli(5), "dark", Transform("darker", {}, darken), "whole", "toys")
+    leaderboard.run([network("net", "Readout")], [toy_suite((block,))], batch=None)
+    assert seen == [threads + 3]
+    assert torch.get_num_threads() == threads
