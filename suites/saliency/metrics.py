@@ -31,22 +31,28 @@ def columns_of(name: str) -> tuple[str, str]:
     return f"{name}_auc", f"{name}_auc_other"
 
 
+def stored(trials: Trials, column: str) -> Array:
+    """[n] numbers of a column; NaN where the trials are older than what fills it (another package's measure)."""
+    found = trials.columns.get(column)
+    return np.full(len(trials), np.nan) if found is None else found.astype(float)
+
+
 def excess(trials: Trials, name: str) -> Array:
     """[n] AUC of a map against the own mask minus its mean against masks of other categories."""
-    own, other = (trials[column].astype(float) for column in columns_of(name))
+    own, other = (stored(trials, column) for column in columns_of(name))
     return np.asarray(own - other)
 
 
 def contrast(trials: Trials) -> Array:
     """[n] AUC with the shape as target minus AUC with the texture as target; NaN where the cues agree."""
-    return np.asarray(trials["grad_auc"].astype(float) - trials["texture_auc"].astype(float))
+    return np.asarray(stored(trials, "grad_auc") - stored(trials, "texture_auc"))
 
 
 def counted(values: Array, trials: Trials, *, masked: bool) -> tuple[Array, Array]:
     """(numerator, denominator) of a mean over the images that count."""
     counts = np.isfinite(values)
     if masked:
-        area = trials["area"].astype(float)
+        area = stored(trials, "area")
         counts = counts & (area >= SMALLEST) & (area <= LARGEST)
     return np.where(counts, values, 0.0), counts
 
@@ -55,7 +61,7 @@ def mean_of(column: str, *, masked: bool) -> Ratio:
     """The mean of a column, on the main role alone where a table holds several."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
-        num, den = counted(trials[column].astype(float), trials, masked=masked)
+        num, den = counted(stored(trials, column), trials, masked=masked)
         main = trials["role"] == main_role(trials)
         return np.where(main, num, 0.0), den & main
 
@@ -82,7 +88,7 @@ def _contrast(trials: Trials) -> tuple[Array, Array]:
 
 
 def _clicked(trials: Trials) -> tuple[Array, Array]:
-    return counted(trials["clickme"].astype(float) / CEILING, trials, masked=False)
+    return counted(stored(trials, "clickme") / CEILING, trials, masked=False)
 
 
 def _on_object(

@@ -34,8 +34,8 @@ CLICKME_SIDE = 224
 @dataclass(frozen=True)
 class Config:
     """draws: noisy copies per image for SmoothGrad, on the sets that have a board (0: none); sigma: their noise, of
-    the range [0,1]; pool: how many masks a map is held against (with the published conflict set: each silhouette
-    once); added: (name, digest of the code) of other packages' maps and measures."""
+    the range [0,1]; pool: how many masks a map is held against, evenly spaced over the set; added: (name, digest of
+    the code) of other packages' maps and measures."""
 
     draws: int = 4
     sigma: float = 0.15

@@ -14,6 +14,7 @@ from suites.saliency.metrics import (
     board_roles,
     mean_excess,
     mean_of,
+    stored,
 )
 from suites.saliency.protocol import CLICKED, CONFLICT, MASKED, Config
 from suites.saliency.references import REFERENCES
@@ -130,4 +131,4 @@ def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") ->
 
 
 def _no_masks(trials: Trials) -> bool:
-    return not bool((trials["area"].astype(float) > 0).any())
+    return not bool((stored(trials, "area") > 0).any())

