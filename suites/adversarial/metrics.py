@@ -1,5 +1,6 @@
-"""The metrics as data. Each but the medians is a ratio of sums over images, so intervals and paired tests (McNemar for
-what is right or wrong per image) derive from one definition. N is every image shown, never the clean-correct ones.
+"""The metrics as data. Those that compare networks are ratios of sums over images, so intervals and paired tests
+(McNemar for what is right or wrong per image) derive from one definition; what attacks cost, and which loss it took, is
+nothing that a network is better at, and is not tested. N is every image shown, never the clean-correct ones.
 """
 
 from collections.abc import Iterator
@@ -40,7 +41,6 @@ def metrics_of(config: Config) -> tuple[Metric, ...]:
             "gradient_passes",
             "passes",
             "gradient passes (forward and backward of one image) that the attacks needed, per image shown",
-            _passes,
             direction="none",
             shown=False,
         ),
@@ -138,7 +138,6 @@ def _of_threat(config: Config, threat: Threat) -> Iterator[Metric]:
             f"beyond_ce_{norm}",
             f"beyond CE {norm}",
             "images that a margin, a DLR or a search breaks and no cross entropy does, at the reference budget",
-            beyond_ce(norm, reference(threat)),
             direction="none",
             shown=False,
         )
@@ -170,7 +169,8 @@ def _clean(trials: Trials) -> tuple[Array, Array]:
     return trials["clean_correct"].astype(bool), np.ones(len(trials), dtype=bool)
 
 
-def _passes(trials: Trials) -> tuple[Array, Array]:
+def passes(trials: Trials) -> tuple[Array, Array]:
+    """Gradient passes, per image shown."""
     return trials["passes"], np.ones(len(trials), dtype=bool)
 
 

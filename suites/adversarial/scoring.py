@@ -15,6 +15,8 @@ from suites.adversarial.metrics import (
     ROLE,
     beyond_ce,
     metrics_of,
+    passes,
+    reference,
     robust_at,
     stands,
 )
@@ -39,20 +41,26 @@ def _scores(config: Config, metrics: dict[str, Metric], trials: Trials) -> Itera
     for metric in metrics.values():
         if metric.ratio is not None:
             yield ratio_score(metric, trials)
+    yield ratio_score(_with(metrics["gradient_passes"], passes), trials)
     for threat in config.threats:
         yield median_score(threat, trials)
         for epsilon in threat.epsilons:
-            at = threat.label(epsilon)
             robust = _with(metrics["robust_accuracy"], robust_at(threat.norm, epsilon))
-            yield ratio_score(robust, trials, condition=at)
-            if config.stages:
-                other = metrics[f"beyond_ce_{threat.norm}"]
-                more = _with(other, beyond_ce(threat.norm, epsilon))
-                yield ratio_score(more, trials, condition=at)
+            yield ratio_score(robust, trials, condition=threat.label(epsilon))
+        if config.stages:
+            yield from _beyond(metrics[f"beyond_ce_{threat.norm}"], threat, trials)
     linf = config.threat("linf")
     for name, column in COLUMNS.items():
         if linf is not None and name in metrics:
             yield from _by_epsilon(metrics[name], column, linf, trials)
+
+
+def _beyond(metric: Metric, threat: Threat, trials: Trials) -> Iterator[Score]:
+    """What other losses than the cross entropy added, at the reference budget and at each one."""
+    at = {"": reference(threat), **{threat.label(epsilon): epsilon for epsilon in threat.epsilons}}
+    for condition, epsilon in at.items():
+        one = _with(metric, beyond_ce(threat.norm, epsilon))
+        yield ratio_score(one, trials, condition=condition)
 
 
 def _by_epsilon(metric: Metric, column: str, threat: Threat, trials: Trials) -> Iterator[Score]:
