@@ -2,6 +2,8 @@
 
     python benchmarks/saliency.py cost     [--model NAME ...]   in units of one forward and backward pass
     python benchmarks/saliency.py world                         recipes of the built-in world, over seeds
+    python benchmarks/saliency.py spill                         all natural images of that world, by the texture on
+                                                                their ground
     python benchmarks/saliency.py conflict [--model NAME ...]   published conflict images (BENCH_DATA)
 
 One torch thread; processor time, the best of a few passes where a ratio is formed.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,12 +25,15 @@ from benchmark.engine.tuning import Feed, Tuning, feed
 from benchmark.engine.views import NetworkView
 from benchmark.settings import read_settings
 from benchmark.stats import mean_interval
+from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.world.sets import _NATURAL_SEED, _spill
 from registry.cards import read_cards
 from registry.load import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE
 from suites.saliency.gradients import input_gradients
+from suites.saliency.masks import kept
 from suites.saliency.metrics import excess
 from suites.saliency.protocol import Config, has_board
 from suites.saliency.targets import membership, target_rows
@@ -154,6 +160,37 @@ def _over_seeds(found: dict[tuple[str, int], Trials], recipe: str, role: str, wh
         print(f"{title}, over seeds: {name} {np.mean(numbers):+.3f} [{low:+.3f}, {high:+.3f}] (t)")
 
 
+def spill(_models: list[str]) -> None:
+    """How far adversarial and stylised training move the gradient, by how much texture the ground carries."""
+    stimuli = kept(generated_set("world-natural"))
+    plan = Plan((Block(stimuli, role="natural"),))
+    share = np.array([_spill((_NATURAL_SEED, i)) for i in range(len(stimuli))])
+    found = {
+        (recipe, seed): excess(
+            trials(loaded(f"world-{recipe}-{seed}"), plan, Config(draws=0)), "grad"
+        )
+        for recipe in RECIPES
+        for seed in SEEDS
+    }
+    edges = (0, 0.2, 0.4, 0.6, 0.8, 1, np.inf)
+    for low, high in pairwise(edges):
+        at = (share >= low) & (share < high)
+        base = np.mean([found["standard", s][at].mean() for s in SEEDS])
+        print(f"alpha from {low}, below {high}: {at.sum()} images, standard {base:+.3f}")
+        for recipe in RECIPES[1:]:
+            pairs = [(found[recipe, s][at], found["standard", s][at]) for s in SEEDS]
+            gap = np.mean([(a - b).mean() for a, b in pairs])
+            ds = [cohen(a, b) for a, b in pairs]
+            print(
+                f"  {recipe}: difference {gap:+.3f}, d {np.mean(ds):+.2f} {mean_interval(ds)} (t)"
+            )
+    for seed in SEEDS:
+        gap = found["adversarial", seed] - found["standard", seed]
+        print(
+            f"seed {seed}: correlation of difference and alpha {np.corrcoef(gap, share)[0, 1]:+.2f}"
+        )
+
+
 def conflict(models: list[str]) -> None:
     """The published conflict images with their silhouettes."""
     plan = plan_for("geirhos16")
@@ -222,7 +259,7 @@ def _seconds(call: Callable[[], object]) -> float:
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=("cost", "world", "conflict"))
+    parser.add_argument("what", choices=("cost", "world", "spill", "conflict"))
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--images", type=int, default=64, help="images whose cost is measured")
     given = parser.parse_args()
@@ -231,7 +268,7 @@ def main() -> None:
     if given.what == "cost":
         cost(given.model, given.images)
     else:
-        {"world": world, "conflict": conflict}[given.what](given.model)
+        {"world": world, "spill": spill, "conflict": conflict}[given.what](given.model)
 
 
 if __name__ == "__main__":
