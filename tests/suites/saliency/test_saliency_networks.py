@@ -40,16 +40,19 @@ def block(role, n):
     return Block(subset(generated_set(f"world-{role}"), n), role=role)
 
 
-def seen(model, shown, batch=16, config=QUICK):
-    """Columns of a network on a block, `batch` images at a time."""
+def view_of(model, shown, batch):
+    """The whole block as one chunk, seen `batch` images at a time."""
     inlet = feed(model, Tuning(batch, channels_last=True), device="cpu")
-    grouping = model.labels.groupings["world16"]
-    parts = []
-    for index in np.array_split(np.arange(len(shown.stimuli)), -(-len(shown.stimuli) // batch)):
-        images = model.prepare([shown.stimuli.decode(int(i)) for i in index], "whole")
-        view = NetworkView(inlet, shown, index, images, grouping, 0)
-        parts.append(SUITE.observe(config, view))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    index = np.arange(len(shown.stimuli))
+    images = model.prepare([shown.stimuli.decode(int(i)) for i in index], shown.presentation)
+    return NetworkView(
+        inlet, shown, index, images, model.labels.groupings["world16"], 0, batch=batch
+    )
+
+
+def seen(model, shown, batch=16, config=QUICK):
+    """Columns of a network on a block."""
+    return SUITE.observe(config, view_of(model, shown, batch))
 
 
 def excess(columns):
@@ -125,6 +128,26 @@ def test_batches_of_1_4_and_8_agree_on_a_real_network():
         for name, values in whole.items():
             if values.dtype.kind == "f":
                 np.testing.assert_allclose(part[name], values, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("batch", "most"), [(4, 4), (64, 16)])
+def test_no_pass_holds_more_images_than_fit(batch, most):
+    """Nor do the copies of SmoothGrad: memory does not grow with the chunk or with their number."""
+    view = view_of(network("world-standard-0"), block("natural", 40), batch)
+    sizes = []
+
+    class Watched:
+        def __getattr__(self, name):
+            return getattr(view, name)
+
+        def forward(self, images):
+            sizes.append(len(images))
+            return view.forward(images)
+
+    columns = SUITE.observe(Config(draws=3), Watched())
+    assert max(sizes) == most
+    assert sum(sizes) == 40 * (1 + 3)
+    assert np.isfinite(columns["smooth_auc"]).all()
 
 
 def test_a_loaded_model_is_left_as_it_was_and_no_grad_changes_nothing():
