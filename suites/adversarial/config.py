@@ -36,6 +36,7 @@ class Threat:
 class Stage:
     """`steps` steps of one loss at every epsilon; the step size is `pace` * epsilon / steps (Madry et al. 2018 use
     2.5). targets 0: untargeted; k: once towards each of the k classes that the clean image is most nearly taken for.
+    restarts: how often, each from a start of its own where starts are random.
     """
 
     loss: LossName
@@ -43,6 +44,7 @@ class Stage:
     start: StartName = "last"
     targets: int = 0
     pace: float = 2.5
+    restarts: int = 1
 
 
 @dataclass(frozen=True)

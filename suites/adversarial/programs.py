@@ -6,6 +6,7 @@ at every larger one and needs no further step.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def program(steps: list[Step]) -> Program:
 def _stage(stage: Stage, epsilon: float) -> Iterator[Step]:
     size, kind = stage.pace * epsilon / stage.steps, KINDS.index(stage.loss)
     name = stage.loss + ("-targeted" if stage.targets else "")
-    for target in range(1, stage.targets + 1) if stage.targets else (0,):
-        for number in range(stage.steps):
-            start = STARTS.index(stage.start) if number == 0 else 0
-            yield Step(epsilon, size, kind, start, target, name)
+    targets = range(1, stage.targets + 1) if stage.targets else (0,)
+    for target, _, number in product(targets, range(stage.restarts), range(stage.steps)):
+        start = STARTS.index(stage.start) if number == 0 else 0
+        yield Step(epsilon, size, kind, start, target, name)
