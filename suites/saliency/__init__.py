@@ -12,7 +12,7 @@ from suites.saliency.scoring import reference, score
 
 SUITE = Suite(
     name="saliency",
-    version=2,
+    version=1,
     summary="Does the input gradient fall on the object, more than its place in the image explains?",
     needs="gradients",
     metrics=(*METRICS, *added_metrics(ADDED)),

@@ -136,6 +136,19 @@ def test_the_contrast_is_paired_and_over_conflict_images_alone(toy):
     assert (found.n, found.excluded) == (int(conflict.sum()), int((~conflict).sum()))
 
 
+def test_photographs_and_conflict_images_each_have_a_board(everything):
+    found = scores(everything)
+    for role in ("cue-conflict", "natural-masked"):
+        part = everything.of(role)
+        score = found[role, "object_auc_excess", ""]
+        assert score.value == pytest.approx((part["grad_auc"] - part["grad_auc_other"]).mean())
+        assert found[role, "sg_object_auc_excess", ""].value is not None
+        for name in REFERENCES:
+            assert found[role, "object_auc_excess", f"reference: {name}"].value is not None
+    assert ("natural-masked", "target_contrast", "") not in found
+    assert set(SUITE.references) == {f"reference: {name}" for name in REFERENCES}
+
+
 def test_natural_images_come_first_and_conflict_images_stand_beside_them(toy):
     natural = with_columns(toy, role=np.full(len(toy), "natural"), grad_auc=toy["grad_auc"] + 0.1)
     both = Trials({k: np.concatenate([natural[k], toy[k]]) for k in toy.columns}, toy.missing)

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from suites.saliency.references import REFERENCES, darkness, reference_maps, sobel
+from benchmark.contracts import Block
+from benchmark.testing import ToyView, toy_stimuli
+from suites.saliency import references
+from suites.saliency.references import (
+    REFERENCES,
+    darkness,
+    reference_columns,
+    reference_maps,
+    sobel,
+)
+from suites.saliency.scene import scene_of
 from suites.saliency.texture import (
     centred_cosine,
     frequencies,
@@ -114,3 +124,24 @@ def test_noise_follows_the_image_not_the_batch():
     for name in REFERENCES:
         np.testing.assert_array_equal(both[name][1:2], alone[name])
     assert not np.array_equal(both["noise"][0], both["noise"][1])
+
+
+def test_reference_maps_are_measured_once_for_all_that_see_the_same(monkeypatch):
+    view = ToyView(Block(toy_stimuli("natural")), np.arange(20))
+    images, scene = view.images.numpy(), scene_of(view, 160)
+    first = reference_columns(images, scene)
+    for name, maps in reference_maps(images, list(scene.items)).items():
+        for column, expected in scene.areas(maps, name).items():
+            np.testing.assert_allclose(first[column], expected, atol=1e-12)
+    calls = []
+    measured = references.reference_maps
+    monkeypatch.setattr(
+        references, "reference_maps", lambda *given: calls.append(given) or measured(*given)
+    )
+    again = reference_columns(images.copy(), scene_of(view, 160))
+    assert not calls
+    for column, values in first.items():
+        np.testing.assert_array_equal(again[column], values)
+    other = reference_columns(1 - images, scene)
+    assert calls
+    assert not np.allclose(other["darkness_auc"], first["darkness_auc"])
