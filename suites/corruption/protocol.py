@@ -20,8 +20,8 @@ ROLE = "natural"
 WORLD = "world16"
 #: Key of `Plan.missing` where nothing but training images is there.
 HELD_OUT = "natural (held out)"
-#: Images of the built-in world: nine of each category.
-WORLD_IMAGES = 144
+#: Images of the built-in world: ten of each category.
+WORLD_IMAGES = 160
 SIDE = 224
 BEST = 5
 

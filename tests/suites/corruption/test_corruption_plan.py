@@ -140,7 +140,7 @@ def test_the_world_is_shown_whole_at_its_own_size():
 
     made = plan(Config(), World("world16"))
     assert {block.presentation for block in made.blocks} == {"whole"}
-    assert {len(block.stimuli) for block in made.blocks} == {144}
+    assert {len(block.stimuli) for block in made.blocks} == {160}
     listed = [e.condition(level) for e in world_list().values() for level in e.levels]
     assert conditions(made) == ["clean", *listed]
     assert len(plan(Config(half_width=0.1), World("world16")).blocks[0].stimuli) == 480

@@ -1,0 +1,102 @@
+"""Folders on disk through the whole program: ImageNet-C's layout, and stylised images beside photographs."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.api import RunRequest, Silent, compare, execute, prepare
+from benchmark.settings import read_settings
+from benchmark.store import open_store
+from registry.labels import label_space
+
+WNIDS = label_space("imagenet1k").classes[:4]
+NAMES = [(wnid, f"ILSVRC2012_val_{i:08d}.JPEG") for i, wnid in enumerate(WNIDS * 2)]
+
+
+def write(folder, side, names=NAMES):
+    for number, (wnid, name) in enumerate(names):
+        place = folder / wnid
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((side, side, 3), 10 + number, dtype=np.uint8)
+        Image.fromarray(pixels).save(place / name)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    write(folder / "imagenet-val", 300)
+    for cell in (
+        "noise/gaussian_noise/1",
+        "noise/gaussian_noise/2",
+        "weather/fog/5",
+        "extra/saturate/1",
+    ):
+        write(folder / "imagenet-c" / cell, 224)
+    write(folder / "imagenet-c-bar" / "sparkles" / "3", 224, NAMES[:6])
+    write(folder / "stylized-imagenet" / "val", 224)
+    monkeypatch.setenv("BENCH_DATA", str(folder))
+    return folder
+
+
+def ran(tmp_path, suite, models="ideal-shape,ideal-constant"):
+    settings = read_settings(str(tmp_path / "r.db"))
+    prepared = prepare(RunRequest(models=models, suites=suite), settings)
+    report = execute(prepared, Silent())
+    assert not report.failed and report.counts["done"]
+    with open_store(settings.db, write=False) as store:
+        rows = store.latest_scores(suite=suite, observers=["ideal-shape"])
+    return prepared, {(row.metric, row.condition): row for row in rows}
+
+
+def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
+    prepared, found = ran(tmp_path, "corruption:imagenet-c")
+    blocks = prepared.tasks[0].plan.blocks
+    assert [b.condition for b in blocks] == [
+        "clean",
+        "gaussian_noise/1",
+        "gaussian_noise/2",
+        "fog/5",
+    ]
+    assert [b.presentation for b in blocks] == ["crop224", *["whole"] * 3]
+    assert [b.stimuli.ids for b in blocks] == [blocks[0].stimuli.ids] * 4
+    assert found["corruption_accuracy", ""].value == 1.0
+    assert found["corruption_accuracy", ""].n == 24
+    assert found["relative_robustness", ""].value == 1.0
+    assert found["flip_consistency", ""].n == 8
+    assert found["mce", ""].value is None and "severity 3" in found["mce", ""].reason
+    assert found["mce_partial", ""].value == 0.0
+    assert {row.role for row in found.values()} == {""}
+
+
+def test_two_observers_are_compared_over_all_folders(data, tmp_path):
+    ran(tmp_path, "corruption:imagenet-c")
+    rows = compare(
+        "ideal-shape", "ideal-constant", suite="corruption:imagenet-c", db=str(tmp_path / "r.db")
+    )
+    found = {row.metric: row for row in rows}
+    assert found["corruption_accuracy"].a == 1.0 and found["corruption_accuracy"].b == 0.25
+    assert found["corruption_accuracy"].n == 24
+
+
+def test_other_folders_are_never_normalised(data, tmp_path):
+    prepared, found = ran(tmp_path, "corruption:imagenet-c-bar")
+    blocks = prepared.tasks[0].plan.blocks
+    assert [b.condition for b in blocks] == ["clean", "sparkles/3"]
+    assert len(blocks[0].stimuli) == 6  # the photographs that the folder was made of
+    assert not any("mce" in metric for metric, _ in found)
+    assert found["corruption_accuracy", "sparkles"].value == 1.0
+
+
+def test_top1_and_top5_on_stylised_images_and_photographs(data, tmp_path):
+    prepared, found = ran(tmp_path, "corruption:stylized-imagenet")
+    shown = {b.role: b.presentation for b in prepared.tasks[0].plan.blocks}
+    assert shown == {"stylized-imagenet": "whole", "natural": "crop224"}
+    for metric in ("stylised_accuracy", "stylised_top5", "natural_accuracy", "natural_top5"):
+        assert found[metric, ""].value == 1.0 and found[metric, ""].n == 8
+
+
+def test_without_the_folder_the_remedy_is_named(tmp_path):
+    settings = read_settings(str(tmp_path / "r.db"))
+    prepared = prepare(RunRequest(models="ideal-shape", suites="corruption:imagenet-c"), settings)
+    (task,) = prepared.tasks
+    assert not task.plan.blocks and "bench data" in task.reason
