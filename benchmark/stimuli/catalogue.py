@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, Literal, get_args
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.settings import Settings
 
-Kind = Literal["images", "trials", "textures"]
+Kind = Literal["images", "names", "trials", "textures"]
 Layout = Literal[
-    "class-folder", "cue-conflict", "session", "labels-csv", "cells", "trials", "textures",
+    "class-folder", "cue-conflict", "session", "labels-csv", "cells", "names", "trials", "textures",
     "masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme",
 ]  # fmt: skip
 #: Layouts with something drawn over each image, read by `benchmark.stimuli.masked`.
@@ -41,7 +41,8 @@ class Entry:
     Of a set that lies in cells (CORRUPTION/SEVERITY/class/image): parts: the published corruptions
     in order; extra: those beyond them that published means leave out; levels: the severities; and
     `count` is that of each cell. size: px of its square images; classes: how many there are.
-    files: of textures, file name -> SHA-256, in order. archives: of a set in several archives, file
+    files: of textures and lists of names, file name -> SHA-256, in order. of: of a list of names, the set that has
+    the images. archives: of a set in several archives, file
     name -> address; none is pinned.
     """
 
@@ -69,6 +70,7 @@ class Entry:
     size: int | None = None
     classes: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    of: str = ""
 
     archives: Mapping[str, str] = field(default_factory=dict)
 

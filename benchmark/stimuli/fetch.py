@@ -21,6 +21,7 @@ from benchmark.stimuli.cells import find_cells
 from benchmark.stimuli.downloads import archive_of, files_of, forget
 from benchmark.stimuli.guess import describe
 from benchmark.stimuli.listings import list_classes, list_folder
+from benchmark.stimuli.named import read_names
 from benchmark.stimuli.places import folder_of, inside, locate, remedy
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
@@ -98,6 +99,8 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
             report(line)
     elif entry.kind == "images":
         list_folder(entry, place)
+    elif entry.kind == "names":
+        read_names(entry, place)
     elif entry.kind == "textures":
         read_textures(entry, place)
     else:
@@ -127,6 +130,9 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
     if entry.kind == "trials":
         report(f"{entry.name}: {len(trial_paths(place))} tables")
         return
+    if entry.kind == "names":
+        report(f"{entry.name}: {len(read_names(entry, place))} names of images in {entry.of}")
+        return
     if entry.kind == "textures":
         report(f"{entry.name}: {len(read_textures(entry, place))} textures, as published")
         return
@@ -147,7 +153,7 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
 
 def _check_copied(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """A mirror may hold a part of a set: that is kept, and said. Textures must be the published ones."""
-    if entry.kind == "textures" or entry.layout == "cells":
+    if entry.kind in ("textures", "names") or entry.layout == "cells":
         _check_readable(entry, inside(entry, place), report)
     elif entry.kind == "images":
         stimuli = open_folder(entry, inside(entry, place), settings)

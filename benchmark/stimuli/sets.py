@@ -51,6 +51,10 @@ def open_folder(
         from benchmark.stimuli.annotated import open_annotated
 
         return open_annotated(entry, folder, settings, limit)
+    if entry.kind == "names":
+        from benchmark.stimuli.named import open_named
+
+        return open_named(entry, folder, settings, limit)
     listing = list_folder(entry, folder)
     n = len(listing)
     part = listing if limit is None or limit >= n else listing.pick(evenly(n, limit))

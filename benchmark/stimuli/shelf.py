@@ -101,5 +101,5 @@ class LocalShelf:
 
     def _entries(self) -> Iterator[Entry]:
         for entry in read_catalogue(self._settings).values():
-            if entry.kind == "images" and entry.space == self._space:
+            if entry.kind in ("images", "names") and entry.space == self._space:
                 yield entry
