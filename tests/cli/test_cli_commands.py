@@ -220,3 +220,14 @@ def test_four_processes_write_one_leaderboard(tmp_path):
             for one in (db, alone)
         ]
         assert values[0] == values[1] != {}
+
+
+def test_without_a_model_named_what_needs_nothing_runs():
+    """The world's networks, trained or not, and ideal observers; no other architecture without weights."""
+    from benchmark import api
+    from benchmark.settings import read_settings
+
+    names = {card.name for card in api.choose_cards(api.DEFAULT_MODELS, read_settings())}
+    assert {"world-standard-0", "world-random-0", "ideal-shape"} <= names
+    assert "random-efficientnet-lite0" not in names
+    assert "resnet50" not in names
