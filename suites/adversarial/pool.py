@@ -126,10 +126,15 @@ def _step(
     for part in (slice(i, i + count) for i in range(0, len(rows), count)):
         left = np.flatnonzero(pool.standing[rows[part]])
         if len(left):
-            origin = taken(problem.images, rows[part])
+            origin = _origin(problem.images, rows[part])
             moved = move(ball, origin, point[part], way[part], (epsilon[part], size[part]))
             for place in left.tolist():
                 pool.point[rows[part][place]].copy_(moved[place])
+
+
+def _origin(images: Tensor, rows: Rows) -> Tensor:
+    """The images at `rows`, not to be written to: one alone is not copied."""
+    return images[rows[0] : rows[0] + 1] if len(rows) == 1 else taken(images, rows)
 
 
 def _finish(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
@@ -164,7 +169,7 @@ def _judge(
 def _place(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     """Put images at the start of the stage that their next step opens."""
     starts = pool.steps["start"].numpy()[pool.at[rows]]
-    clean, drawn = rows[starts == CLEAN], rows[starts == RANDOM]
+    clean, drawn = rows[(starts == CLEAN) & (pool.at[rows] > 0)], rows[starts == RANDOM]
     pool.point[clean] = problem.images[clean]
     if len(drawn):
         steps = pool.at[drawn]
