@@ -153,9 +153,10 @@ STANDARD = Config(
     check=Square(500, norms=("linf",)),
     far_steps=20,
 )
-#: Short PGD for what falls easily, then APGD, untargeted and towards the nine most likely wrong classes, and Square.
+#: Short PGD for what falls easily, then APGD, untargeted and towards the nine most likely wrong classes, and Square; at
+#: few budgets, as what stands costs 1,000 passes at each.
 STRONG = Config(
-    (LINF, L2),
+    (linf(1.0, 4.0, 8.0), Threat("l2", (0.5, 1.0, 3.0))),
     (Stage("ce", 10, "clean"), Stage("margin", 10, "clean")),
     (Apgd("ce"), Apgd("dlr", targets=9), Square(1000)),
     check=Square(500, norms=("linf",)),

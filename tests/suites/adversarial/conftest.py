@@ -45,10 +45,10 @@ class World:
     stimuli: object
     pixels: torch.Tensor
 
-    def views(self, batch, run=None):
+    def views(self, batch, run=None, grouping=None):
         model = self.feed.model if run is None else Masked(self.feed.model, run)
         shown = Feed(model, self.feed.tuning, run or self.feed.run)
-        grouping = self.feed.model.labels.groupings["world16"]
+        grouping = grouping or self.feed.model.labels.groupings["world16"]
         block = Block(self.stimuli, presentation="card", role="natural")
         for index in torch.arange(len(self.pixels)).split(batch):
             yield NetworkView(shown, block, index.numpy(), self.pixels[index], grouping, 0)

@@ -3,6 +3,7 @@ import pytest
 
 from benchmark.errors import ModelFailure
 from benchmark.testing import check_suite
+from registry.labels import Grouping
 from suites.adversarial import SUITE
 
 CURVE = [f"linf {e}/255" for e in ("0.25", "0.5", "1", "2", "4", "8")]
@@ -58,3 +59,21 @@ def test_wrong_images_count_as_broken_and_cost_nothing(standard):
     assert wrong.any()
     assert (trials["linf_epsilon"][wrong] == 0).all() and (trials["passes"][wrong] == 0).all()
     assert trials["fgsm_broken"][wrong].all() and np.isnan(trials["loss"][wrong]).all()
+
+
+def test_groups_of_classes_are_attacked_like_single_ones(standard):
+    """Every class twice, with equal outputs: the same network, whose categories are groups of two outputs."""
+    single = standard.trials()
+    pairs = tuple((i, i + 16) for i in range(16))
+    grouping = Grouping("world16", standard.feed.model.labels.classes, pairs)
+
+    def doubled(x):
+        return standard.feed.run(x).repeat(1, 2)
+
+    (view,) = standard.views(32, run=doubled, grouping=grouping)
+    columns = SUITE.observe(SUITE.config, view)
+    assert np.array_equal(columns["response"], single["response"])
+    for norm in ("linf", "l2"):
+        assert (columns[f"{norm}_epsilon"] != single[f"{norm}_epsilon"]).mean() <= 0.04
+    assert np.allclose(columns["margin"], single["margin"], atol=1e-3)
+    assert not columns["probabilities"].any()

@@ -1,11 +1,14 @@
 """Each masked network is caught by the check that is meant for it; honest networks raise none."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 
-from benchmark.contracts import DISTRUST
+from benchmark.contracts import DISTRUST, Trials
 from suites.adversarial import SUITE
-from suites.adversarial.trust import flags
+from suites.adversarial.trust import READINGS, flags
 
 
 def found(network, run=None):
@@ -26,10 +29,43 @@ def test_honest_networks_raise_no_flag(name, world):
     assert found(world(name, 32)) == ()
 
 
-def test_saturated_softmax(small):
+def kinds(said):
+    """The flags without their numbers and without what follows them."""
+    return {re.sub(r"\d+%.*", "", flag.partition(":")[0]).strip() for flag in said}
+
+
+def test_a_saturated_softmax_is_flagged_as_that_and_as_nothing_else(small):
     said = found(small, lambda x: small.feed.run(x) * 1e4)
-    assert any(flag.startswith("saturated: cross entropy is 0") for flag in said)
-    assert any(flag.startswith("zero gradient") for flag in said)
+    assert kinds(said) == {"zero gradient", "saturated"}
+
+
+def test_random_inputs_are_flagged_as_that_and_as_nothing_else(small):
+    noise = torch.Generator().manual_seed(0)
+
+    def run(x):
+        return small.feed.run(x + 0.001 * torch.randn(x.shape, generator=noise))
+
+    assert kinds(found(small, run)) == {"random"}
+
+
+def test_quantised_inputs_are_flagged_by_every_check_of_a_blocked_gradient(small):
+    said = found(small, lambda x: small.feed.run((x * 15).round() / 15))
+    assert "zero gradient: 100% of images" in said
+    assert "more steps are not stronger than one" in said
+    assert "linf: the loss does not rise on 100% of unbroken images" in said
+    assert "100% of images are still right at linf 32/255" in said
+    assert any(flag.startswith("black box beats white box: square on") for flag in said)
+    assert not {"random", "saturated", "outputs are probabilities, not logits"} & kinds(said)
+
+
+def test_probabilities_are_flagged_as_that_and_as_nothing_else(small):
+    assert found(small, lambda x: small.feed.run(x).softmax(1)) == (
+        "outputs are probabilities, not logits",
+    )
+
+
+def test_log_probabilities_are_logits(small):
+    assert found(small, lambda x: small.feed.run(x).log_softmax(1)) == ()
 
 
 def test_a_saturated_network_falls_to_the_margin_all_the_same(small):
@@ -38,33 +74,12 @@ def test_a_saturated_network_falls_to_the_margin_all_the_same(small):
     assert (masked["linf_by"] == "margin").any()
 
 
-def test_random_inputs(small):
-    noise = torch.Generator().manual_seed(0)
-
-    def run(x):
-        return small.feed.run(x + 0.02 * torch.randn(x.shape, generator=noise))
-
-    assert any(flag.startswith("random: two passes") for flag in found(small, run))
-
-
-def test_quantised_inputs(small):
-    said = found(small, lambda x: small.feed.run((x * 15).round() / 15))
-    assert any(flag.startswith("zero gradient: 100%") for flag in said)
-    assert any("still right at linf 32/255" in flag for flag in said)
-    assert "more steps are not stronger than one" in said
-
-
 def test_networks_that_pass_no_gradient_on(small):
     def run(x):
         with torch.no_grad():
             return small.feed.run(x)
 
     assert any(flag.startswith("zero gradient: 100%") for flag in found(small, run))
-
-
-def test_probabilities(small):
-    said = found(small, lambda x: small.feed.run(x).softmax(1))
-    assert "outputs are probabilities, not logits" in said
 
 
 def test_gradients_that_lead_astray(small):
@@ -98,3 +113,73 @@ def test_one_step_that_beats_many(small):
 def test_flags_stand_on_every_score(small):
     scores = SUITE.score(SUITE.config, small.trials(run=lambda x: small.feed.run(x).softmax(1)))
     assert all("trust: outputs are probabilities, not logits" in score.flags for score in scores)
+
+
+def by_hand(n=100, **columns):
+    """Trials of n clean-correct images that fell to cross entropy at 1/255, as nothing needs a flag."""
+    plain = {
+        "clean_correct": np.ones(n, dtype=bool),
+        "asked": np.zeros(n, dtype=bool),
+        "otherwise": np.zeros((n, len(READINGS)), dtype=bool),
+        "loss": np.ones(n),
+        "margin": np.full(n, -1.0),
+        "gradient_norm": np.ones(n),
+        "repeat_difference": np.zeros(n),
+        "probabilities": np.zeros(n, dtype=bool),
+        "exact_correct": np.ones(n, dtype=bool),
+        "fgsm_broken": np.ones((n, 6), dtype=bool),
+        **{f"{norm}_epsilon": np.full(n, 1 / 255) for norm in ("linf", "l2")},
+        **{f"{norm}_by": np.full(n, "ce", dtype="U40") for norm in ("linf", "l2")},
+        **{f"{norm}_margin": np.ones(n) for norm in ("linf", "l2")},
+    }
+    return flags(SUITE.config, Trials({**plain, **columns}))
+
+
+def first(n, value, other):
+    """100 values, the first n of them `value`."""
+    return np.where(np.arange(100) < n, value, other)
+
+
+def test_nothing_to_flag():
+    assert by_hand() == ()
+
+
+@pytest.mark.parametrize(
+    ("columns", "few", "many"),
+    [
+        ({"gradient_norm": (0.0, 1.0)}, 5, 6),
+        ({"gradient_norm": (1e-11, 1.0)}, 5, 6),
+        ({"loss": (0.0, 1.0)}, 5, 6),
+        ({"repeat_difference": (2e-4, 0.0)}, 0, 1),
+        ({"probabilities": (True, False)}, 99, 100),
+        ({"linf_by": ("fgsm", "ce")}, 5, 6),
+        ({"linf_by": ("square", "ce")}, 1, 2),
+        ({"l2_by": ("square", "ce")}, 1, 2),
+        ({"linf_by": ("transfer", "ce")}, 1, 2),
+        ({"linf_by": ("", "ce"), "linf_epsilon": (np.inf, 1 / 255)}, 2, 3),
+        ({"linf_by": ("square", "ce"), "linf_epsilon": (32 / 255, 1 / 255)}, 1, 3),
+        ({"l2_by": ("", "ce"), "l2_epsilon": (np.inf, 0.5), "l2_margin": (-2.0, 1.0)}, 7, 8),
+    ],
+)
+def test_each_threshold(columns, few, many):
+    for count, flagged in ((few, False), (many, True)):
+        made = {name: first(count, *values) for name, values in columns.items()}
+        assert bool(by_hand(**made)) == flagged, count
+
+
+def test_many_steps_that_break_nothing_that_one_leaves():
+    stands = np.repeat(first(8, False, True)[:, None], 6, axis=1)
+    held = {
+        "fgsm_broken": stands,
+        "linf_by": first(8, "ce", "fgsm").astype("U40"),
+        "linf_epsilon": first(8, 32 / 255, 1 / 255),
+    }
+    # FGSM ahead on the rest is another flag
+    assert "trust: more steps are not stronger than one" in by_hand(**held)
+    gained = {**held, "linf_epsilon": first(7, 32 / 255, 1 / 255)}
+    assert "trust: more steps are not stronger than one" not in by_hand(**gained)
+
+
+def test_wrong_images_count_in_no_check():
+    wrong = np.zeros(100, dtype=bool)
+    assert by_hand(clean_correct=wrong, exact_correct=wrong, gradient_norm=np.zeros(100)) == ()
