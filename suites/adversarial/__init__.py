@@ -10,6 +10,7 @@ from suites.adversarial.config import (
     BISECT,
     QUICK,
     ROBUSTBENCH,
+    SPARSE,
     STANDARD,
     STRONG,
     TRANSFER,
@@ -59,6 +60,7 @@ LISTED = {
         PLAIN, "autoattack", "AutoAttack standard, as its authors' package runs it", AUTOATTACK
     ),
     "bisect": variant("bisect", BISECT, "The smallest perturbation by bisection", 400),
+    "l1": variant("l1", SPARSE, "L1 budgets, by sparse steps and APGD", 500),
     "transfer": variant("transfer", TRANSFER, "With perturbations made on other networks", 300),
 }
 SUITE = replace(PLAIN, variants=Variants(LISTED, PLAIN))

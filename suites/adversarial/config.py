@@ -136,6 +136,7 @@ def linf(*steps: float, far: float = 32.0) -> Threat:
 
 LINF = linf(0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 L2 = Threat("l2", (0.25, 0.5, 1.0, 2.0, 3.0))
+L1 = Threat("l1", (3.0, 6.0, 12.0, 30.0, 60.0))
 #: The budget of RobustBench's table for ImageNet.
 ROBUSTBENCH_IMAGENET = linf(4.0)
 
@@ -173,6 +174,8 @@ ROBUSTBENCH = Config(
     listed=True,
 )
 BISECT = replace(QUICK, bisect=4)
+#: PGD's steps in L1 are weak beside APGD's, which find their own sparsity.
+SPARSE = replace(QUICK, threats=(L1,), attacks=(Apgd("margin", 50),))
 TRANSFER = replace(
     QUICK,
     threats=(linf(1.0, 2.0, 4.0, 8.0),),

@@ -91,8 +91,8 @@ def area(threat: Threat) -> Ratio:
 
 
 def reference(threat: Threat) -> float:
-    """The budget that single numbers of a threat stand for: 4/255 in Linf, 1.0 in L2, else the one in the middle."""
-    wanted = {"linf": REFERENCE, "l2": 1.0}.get(threat.norm, 0.0)
+    """The budget that single numbers of a threat stand for: 4/255 in Linf, 1 in L2, 12 in L1, else the middle one."""
+    wanted = {"linf": REFERENCE, "l2": 1.0, "l1": 12.0}[threat.norm]
     middle = threat.epsilons[len(threat.epsilons) // 2]
     return next((one for one in threat.epsilons if np.isclose(one, wanted)), middle)
 

@@ -18,7 +18,7 @@ SHORTEST = 10.0  # steps are never shorter than stride / SHORTEST
 SHORTER = 1.5  # what a step is divided by
 SPARSER = 0.95  # support over the last one, below which the step starts anew
 THINNER = 1.5  # the next steps move the best point's support over this
-HALVINGS = 40
+HALVINGS = 26  # to the last bit of float32
 ROOM = 1 - 1e-6  # of epsilon: what a float32 sum over many entries may be off by
 
 

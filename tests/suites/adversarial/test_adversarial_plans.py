@@ -8,7 +8,7 @@ from benchmark.contracts import Trials
 from benchmark.errors import MissingStimuli
 from benchmark.testing import check_suite, toy_stimuli
 from suites.adversarial import SUITE
-from suites.adversarial.config import BISECT, QUICK, ROBUSTBENCH, STANDARD, STRONG
+from suites.adversarial.config import BISECT, QUICK, ROBUSTBENCH, SPARSE, STANDARD, STRONG
 from suites.adversarial.metrics import HELD_OUT, LISTED
 from suites.adversarial.protocol import plan
 
@@ -104,7 +104,7 @@ def short(config):
     )
 
 
-@pytest.mark.parametrize("config", [STANDARD, STRONG, ROBUSTBENCH, BISECT])
+@pytest.mark.parametrize("config", [STANDARD, STRONG, ROBUSTBENCH, BISECT, SPARSE])
 def test_every_protocol_keeps_the_contract(config):
     name = next(n for n, one in SUITE.variants.items() if one.config == config)
     suite = replace(SUITE.variants[name], config=short(config))
