@@ -74,7 +74,7 @@ def test_training_images_stand_in_and_are_named():
         ),
         (Config(corruptions=("weather",)), {"snow", "frost", "fog", "brightness"}),
     ],
-    ids=str,
+    ids=["extra", "noise and fog", "weather"],
 )
 def test_corruptions_by_name_family_and_group(config, expected):
     made = plan(config, Shelf("imagenet1k"))
