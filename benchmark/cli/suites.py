@@ -40,9 +40,8 @@ def show_suite(name: str) -> int:
         for metric in suite.metrics:
             chance = f", chance {metric.chance:.4g}" if metric.chance is not None else ""
             mark = " (headline)" if metric.headline else ""
-            click.echo(
-                f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}; on {metric.role}]"
-            )
+            role = f"; on {metric.role}" if metric.role else ""
+            click.echo(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]")
         for variant in suite.variants.values():
             click.echo(f"variant {variant.name}: {variant.summary}")
         if suite.sequential is not None:
