@@ -3,7 +3,7 @@ masks.
 
 Presentations: "whole": as it is, resized to the network's input only where it takes no other size;
 "card": the card's own shorter side and centre crop; "crop224": shorter side 256, centre crop 224
-(the published corruption protocol), resized to the network's input afterwards by `fit`, after any
+(the published corruption protocol; "crop224-bicubic": with that filter instead of bilinear), resized to the network's input afterwards by `fit`, after any
 transform.
 """
 
@@ -21,7 +21,7 @@ from registry.cards import Interpolation, Preprocess
 if TYPE_CHECKING:
     from torch import Tensor
 
-Presentation = Literal["whole", "card", "crop224"]
+Presentation = Literal["whole", "card", "crop224", "crop224-bicubic"]
 Pixels = NDArray[np.uint8]
 #: Bytes of an image or a mask, or the numbers of a graded map.
 Plane = TypeVar("Plane", np.uint8, np.float32)
@@ -77,8 +77,9 @@ def present(
     if presentation == "card":
         how = preprocess.interpolation
         return [_cropped(image, preprocess.resize, preprocess.size, how) for image in images]
-    if presentation == "crop224":
-        return [_cropped(image, 256, 224, "bilinear") for image in images]
+    if presentation.startswith("crop224"):
+        filter_: Interpolation = "bicubic" if presentation.endswith("bicubic") else "bilinear"
+        return [_cropped(image, 256, 224, filter_) for image in images]
     square = (preprocess.size, preprocess.size)
     sizes = {image.shape[:2] for image in images}
     if len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square}):
@@ -123,7 +124,7 @@ def _followed(
     square = (preprocess.size, preprocess.size)
     if presentation == "card":
         plane = _cropped(plane, preprocess.resize, preprocess.size, interpolation)
-    elif presentation == "crop224":
+    elif presentation.startswith("crop224"):
         plane = _cropped(plane, 256, 224, interpolation)
     return _resized(plane, square, interpolation) if preprocess.fixed_size else plane
 

@@ -294,7 +294,7 @@ def _sees_pixels(job: Job) -> bool:
 def _alike(block: Block, images: Images) -> bool:
     """Whether every network is shown the same pixels, before its own resize."""
     same = len({image.shape for image in images}) == 1
-    return block.presentation == "crop224" or (block.presentation == "whole" and same)
+    return block.presentation.startswith("crop224") or (block.presentation == "whole" and same)
 
 
 def _observed(job: Job, view: View) -> dict[str, Array]:

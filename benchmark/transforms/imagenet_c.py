@@ -43,17 +43,21 @@ def corruption(
     severity: int,
     frost: Sequence[Path | str | weather.Texture] | None = None,
     jpeg85: bool = False,
+    quantise: str = "truncate",
 ) -> Transform:
     """The transform of one corruption at one severity, 1 to 5.
 
     Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1].
     frost: files of the published textures, frost1 to frost5 or frost6, or the pictures themselves (HWC uint8 RGB),
     for the corruption "frost";
-    jpeg85: store the result as the published folder does, as a JPEG of quality 85.
+    jpeg85: store the result as the published folder does, as a JPEG of quality 85; quantise: drop the fraction of a level
+    ("truncate", as published) or "round".
     """
     what = _known(name, severity)
+    if quantise not in ("truncate", "round"):
+        raise StimuliError(f"quantise must be truncate or round; it was {quantise}")
     constants = what.constants[severity - 1]
-    params = _params(what, severity) | {"jpeg85": jpeg85}
+    params = _params(what, severity) | {"jpeg85": jpeg85, "quantise": quantise}
     if name == "frost":
         textures = load_textures(frost or ())
         constants = (*constants, textures)
@@ -63,7 +67,8 @@ def corruption(
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, f"{name}/{severity}", images.device)
-        out = corrupted(what, levels_of(images), constants, draws).to(torch.uint8)
+        out = corrupted(what, levels_of(images), constants, draws, half=0.5 * (quantise == "round"))
+        out = out.to(torch.uint8)
         out = digital.jpeg_compression(out, 85) if jpeg85 else out
         return out if images.dtype == torch.uint8 else out.float().div_(255)
 
@@ -79,10 +84,14 @@ def _params(what: Corruption, severity: int) -> dict[str, Any]:
 
 
 def corrupted(
-    what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Draws
+    what: Corruption,
+    levels: torch.Tensor,
+    constants: tuple[Any, ...],
+    draws: Draws,
+    half: float = 0.0,
 ) -> torch.Tensor:
     """Whole levels -> whole levels, float32 (uint8 where PIL does the work): clipped and stored by dropping the
-    fraction.
+    fraction; half: what is added before, 0.5 to round.
 
     Levels given in float64 are worked on in float64.
     """
@@ -93,7 +102,7 @@ def corrupted(
     exact = what.dtype == torch.float64 and levels.device.type != "mps"
     work = (levels.double() if exact else levels).contiguous()
     out: torch.Tensor = what.function(work, *constants, *extra)
-    return (out if what.whole else out.clamp_(0, 255).floor_()).float()
+    return (out if what.whole else out.clamp_(0, 255).add_(half).floor_()).float()
 
 
 def names(family: str = "common") -> tuple[str, ...]:

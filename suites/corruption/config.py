@@ -15,7 +15,8 @@ class Config:
     source: the list that corruptions come from; corruptions: their names or families, or "common" (the 15 of
     ImageNet-C), "extra" (its other 4), "all"; severities: levels to show, as the list spells them (none: every level
     that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does; quantise:
-    how the human experiments' images are stored, "round" or "truncate"; images: at most so many, evenly spaced over
+    how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or "round" or
+    "truncate"; resize: the filter to 256 px before the crop; images: at most so many, evenly spaced over
     the set (None: all); references: observers whose errors on the same images normalise beside the published ones;
     half_width: stop a condition once its interval is at most +-so wide (None: show every image).
     """
@@ -24,7 +25,8 @@ class Config:
     corruptions: tuple[str, ...] = ("common",)
     severities: tuple[str, ...] = ()
     jpeg85: bool = False
-    quantise: Literal["round", "truncate"] = "round"
+    quantise: Literal["published", "round", "truncate"] = "published"
+    resize: Literal["bilinear", "bicubic"] = "bilinear"
     images: int | None = None
     references: tuple[str, ...] = (ALEXNET,)
     half_width: float | None = None

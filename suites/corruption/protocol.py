@@ -24,13 +24,14 @@ HELD_OUT = "natural (held out)"
 WORLD_IMAGES = 160
 SIDE = 224
 BEST = 5
+CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-bicubic"}
 
 
 def plan(config: Config, shelf: Shelf) -> Plan:
     """The images as they are, and under every cell of the sweep. What cannot be made is missing, with the reason."""
     missing: dict[str, str] = {}
     stimuli = _natural(config, shelf, missing)
-    how: Presentation = "whole" if shelf.space == WORLD else "crop224"
+    how = "whole" if shelf.space == WORLD else CROPS[config.resize]
     blocks = [Block(stimuli, CLEAN, presentation=how, role=ROLE)]
     for entry in _chosen(config, shelf.space, missing):
         try:
@@ -159,7 +160,9 @@ def _levels(entry: Entry, config: Config) -> list[Any]:
 
 
 def _options(entry: Entry, config: Config, shelf: Shelf) -> dict[str, Any]:
-    options: dict[str, Any] = {"jpeg85": config.jpeg85, "quantise": config.quantise}
+    options: dict[str, Any] = {"jpeg85": config.jpeg85}
+    if config.quantise != "published":
+        options["quantise"] = config.quantise
     if "frost" in entry.options:
         options["frost"] = shelf.textures("frost")
     return options

@@ -80,6 +80,16 @@ def _variants() -> dict[str, Suite]:
             Config(jpeg85=True),
         ),
         _generated(
+            "rounded",
+            "As corruption, levels rounded to 8 bits instead of cut",
+            Config(quantise="round"),
+        ),
+        _generated(
+            "bicubic",
+            "As corruption, images resized with the bicubic filter before they are cropped",
+            Config(resize="bicubic"),
+        ),
+        _generated(
             "extra",
             "The four extra corruptions of ImageNet-C at 5 severities; never normalised",
             Config(corruptions=("extra",)),

@@ -115,6 +115,10 @@ def test_cards_crop_as_torchvision_does(height, width, how):
     peer = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
     expected = np.asarray(peer(Image.fromarray(pixels)))
     assert np.array_equal(present([pixels], preprocess, "crop224")[0], expected)
+    bicubic = transforms.Resize(256, transforms.InterpolationMode.BICUBIC)
+    peer = transforms.Compose([bicubic, transforms.CenterCrop(224)])
+    expected = np.asarray(peer(Image.fromarray(pixels)))
+    assert np.array_equal(present([pixels], preprocess, "crop224-bicubic")[0], expected)
 
 
 def test_fit_only_where_one_size_is_taken():
@@ -132,7 +136,7 @@ def test_fit_only_where_one_size_is_taken():
     assert np.abs(ours[0].permute(1, 2, 0).numpy() * 255 - peer).max() <= 1.01
 
 
-@pytest.mark.parametrize("presentation", ["whole", "card", "crop224"])
+@pytest.mark.parametrize("presentation", ["whole", "card", "crop224", "crop224-bicubic"])
 @pytest.mark.parametrize(
     "preprocess", [ANY, FIXED, Preprocess(size=64, resize=70, fixed_size=True)]
 )

@@ -84,6 +84,18 @@ def test_stored_images_give_the_same_stored_images(name, textures):
     assert torch.equal(out, (change.apply(IMAGES, seeds(6)) * 255).round().to(torch.uint8))
 
 
+@pytest.mark.parametrize("name", ["gaussian_noise", "defocus_blur", "fog"])
+def test_rounding_is_a_switch(name):
+    cut, rounded = (
+        as_bytes(corruption(name, 2, quantise=how).apply(IMAGES, seeds(6))).astype(int)
+        for how in ("truncate", "round")
+    )
+    assert set(np.unique(rounded - cut)) == {0, 1}
+    assert 0.3 < (rounded - cut).mean() < 0.7  # half of all fractions round up
+    with pytest.raises(StimuliError, match="truncate or round"):
+        corruption(name, 2, quantise="floor")
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_memory_layout_changes_nothing(name, textures):
     apply = corruption(name, 2, frost=textures).apply

@@ -104,6 +104,14 @@ def test_jpeg85_is_part_of_each_transform():
     assert stored.blocks[0].transform is None
 
 
+def test_rounding_and_the_resize_filter_are_switches():
+    rounded = plan(SUITE.variants["rounded"].config, Shelf("imagenet1k")).blocks
+    assert {block.transform.params["quantise"] for block in rounded[1:]} == {"round"}
+    bicubic = plan(SUITE.variants["bicubic"].config, Shelf("imagenet1k")).blocks
+    assert {block.presentation for block in bicubic} == {"crop224-bicubic"}
+    assert {block.transform.params["quantise"] for block in bicubic[1:]} == {"truncate"}
+
+
 def test_the_human_experiments_levels_but_not_their_controls():
     made = plan(SUITE.variants["human"].config, Shelf("geirhos16"))
     shown = conditions(made)
