@@ -3,7 +3,8 @@ masks.
 
 Presentations: "whole": as it is, resized to the network's input only where it takes no other size;
 "card": the card's own shorter side and centre crop; "crop224": shorter side 256, centre crop 224
-(the published corruption protocol; "crop224-bicubic": with that filter instead of bilinear), resized to the network's input afterwards by `fit`, after any
+(the published corruption protocol; "crop224-bicubic": with that filter instead of bilinear),
+resized to the network's input afterwards by `fit`, after any
 transform.
 """
 

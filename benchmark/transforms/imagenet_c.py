@@ -50,8 +50,8 @@ def corruption(
     Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1].
     frost: files of the published textures, frost1 to frost5 or frost6, or the pictures themselves (HWC uint8 RGB),
     for the corruption "frost";
-    jpeg85: store the result as the published folder does, as a JPEG of quality 85; quantise: drop the fraction of a level
-    ("truncate", as published) or "round".
+    jpeg85: store the result as the published folder does, as a JPEG of quality 85;
+    quantise: drop the fraction of a level ("truncate", as published) or "round".
     """
     what = _known(name, severity)
     if quantise not in ("truncate", "round"):
