@@ -41,7 +41,9 @@ def show_suite(name: str) -> int:
             chance = f", chance {metric.chance:.4g}" if metric.chance is not None else ""
             mark = " (headline)" if metric.headline else ""
             role = f"; on {metric.role}" if metric.role else ""
-            click.echo(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]")
+            click.echo(
+                f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]"
+            )
         for variant in suite.variants.values():
             click.echo(f"variant {variant.name}: {variant.summary}")
         if suite.sequential is not None:
