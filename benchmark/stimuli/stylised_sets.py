@@ -125,6 +125,7 @@ def _plan(order: Order, space: str, settings: Settings) -> tuple[list[Pairing], 
 
 def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Picture]:
     """Pictures of the class folders in `folder`; without a space all below it, of no category."""
+    folder = folder.expanduser().resolve()  # digests are remembered by whole paths
     if not folder.is_dir():
         raise StimuliError(f"{folder}: not a folder. Expected one with pictures.")
     paths = [path for path in images_below(folder) if space is None or _in_class(path, folder)]

@@ -105,6 +105,14 @@ def test_a_cue_conflict_set_has_the_published_layout(order, settings):
     assert (found.labels["shape"] != found.labels["texture"]).all()
 
 
+def test_folders_may_be_named_from_here(order, settings, tmp_path, monkeypatch):
+    make(order, settings)
+    monkeypatch.chdir(tmp_path)
+    here = replace(order, content=Path("in"), style=Path("paint"), name="here")
+    make(here, settings)
+    assert files(here) == files(order)
+
+
 def test_made_once(order, settings):
     make(order, settings)
     painter = Fake()
