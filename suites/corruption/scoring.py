@@ -114,11 +114,11 @@ def scored(sweep: Sweep, measure: Measure, value: float, draws: Floats | None) -
     )
     if np.isnan(value):
         return replace(one, value=None, reason=_why(measure))
+    images = int(measure.counts.any(axis=1).sum())
     if measure.proportion and value in (0.0, 1.0):  # resampling sees no spread
-        images = int(measure.counts.any(axis=1).sum())
         low, high = wilson(images if value else 0, images, LEVEL)
         return replace(one, low=low, high=high, method="wilson (by image)")
-    if draws is None or np.isnan(draws).all():
+    if draws is None or images < 2 or np.isnan(draws).all():
         return replace(one, flags=(*flags, "one image: no interval"))
     low, high = percentiles(draws, LEVEL)
     return replace(one, low=min(low, value), high=max(high, value), method=METHOD)

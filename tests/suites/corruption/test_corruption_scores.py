@@ -98,6 +98,13 @@ def test_one_image_has_no_interval():
     assert found.value == 0.5 and found.low is None and "one image: no interval" in found.flags
 
 
+def test_one_image_that_counts_has_no_interval():
+    rows = {name: [1, 0, 1, 0] for name in ("clean", "fog/1", "fog/2")}
+    sixteen = {"clean": [1, -1, -1, -1], "fog/1": [1, -1, -1, -1], "fog/2": [0, -1, -1, -1]}
+    found = scored(rows, right16=sixteen)["accuracy16", ""]
+    assert found.value == 0.5 and found.low is None and "one image: no interval" in found.flags
+
+
 def test_cells_count_alike_whatever_their_images():
     cells = {"clean": [1, 1, 1, 1], "fog/1": [1, 1, 1, 1], "fog/2": [0, -1, -1, -1]}
     found = scored(cells)
