@@ -67,6 +67,19 @@ def test_rank_orders_by_the_headline_or_another_metric(bench, board):
     assert "world-stylised-0" in only.out and "world-standard-0" not in only.out
 
 
+def test_rank_puts_flagged_scores_last_on_request(bench, board, monkeypatch):
+    from benchmark.leaderboard import ranking
+
+    words = ("rank", "cue-conflict", "--db", board)
+    plain = bench(*words).out
+    first, last = sorted(("world-standard-0", "world-stylised-0"), key=plain.index)
+    monkeypatch.setattr(ranking, "distrusted", lambda cell: cell.source.observer == first)
+    turned = bench(*words, "--flagged-last").out
+    assert turned.index(last) < turned.index(first)
+    assert "1 of 2 rows rank last for a flag" in turned
+    assert bench(*words).out == plain
+
+
 def test_rank_takes_the_suite_with_or_without_the_option(bench, board):
     plain = bench("rank", "-s", "cue-conflict", "--db", board)
     assert bench("rank", "cue-conflict", "--db", board).out == plain.out != ""
