@@ -1,6 +1,8 @@
 """Attacks of optional packages, judged here: what a package returns is brought into the ball and the box, and counts
 where the network's answer at that point is wrong."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,7 +16,8 @@ from suites.adversarial.geometry import Geometry, geometry
 from suites.adversarial.losses import cross_entropy, margin
 from suites.adversarial.problem import Problem, checked, fallen
 
-ADAPTERS = {"autoattack": autoattack, "foolbox": foolbox_attacks}
+Check = Callable[[Library], None]
+Points = Callable[[Network, Tensor, Tensor, NormName, float, Library], Tensor]
 
 
 def library(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library) -> Found:
@@ -30,7 +33,7 @@ def library(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library) 
         images, labels = problem.images[rows].contiguous(), problem.labels[rows]
         network = Network(problem)
         with own_randomness(images.device):
-            reached = ADAPTERS[recipe.package].points(network, images, labels, norm, bound, recipe)
+            reached = adapter(recipe)[1](network, images, labels, norm, bound, recipe)
         at = rows.cpu().numpy()
         _judge(problem, geometry(norm), at, reached.detach(), bound, found)
         found.passes[at] += _shared(network.passes, len(at))
@@ -40,7 +43,17 @@ def library(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library) 
 
 def check(recipe: Library) -> None:
     """Raises PluginError where the package is not installed or has no such attack."""
-    ADAPTERS[recipe.package].check(recipe)
+    adapter(recipe)[0](recipe)
+
+
+def adapter(recipe: Library) -> tuple[Check, Points]:
+    """How a package is asked whether it has an attack, and for its points; by name, so that both are part of an
+    observation's key."""
+    found = {
+        "autoattack": (autoattack.check, autoattack.points),
+        "foolbox": (foolbox_attacks.check, foolbox_attacks.points),
+    }
+    return found[recipe.package]
 
 
 def _judge(

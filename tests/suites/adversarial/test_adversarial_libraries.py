@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark import keys
 from benchmark.errors import PluginError, UnknownName
 from benchmark.testing import ToyShelf
 from suites.adversarial import SUITE
@@ -213,3 +214,11 @@ def test_an_attack_is_run_in_the_norm_it_is_made_for(attack, norm, foolbox):
     distance = {"linf": foolbox.distances.linf, "l2": foolbox.distances.l2}
     distance["l1"] = foolbox.distances.l1
     assert getattr(foolbox.attacks, attack).distance is distance[norm]
+
+
+@pytest.mark.parametrize("module", ["autoattack", "foolbox_attacks"])
+def test_an_adapters_code_is_part_of_the_key(module):
+    found, seen = set(), set()
+    keys._collect(SUITE.observe, "suites", found, seen)
+    names = {name for name, _ in found}
+    assert {f"suites.adversarial.{module}.{what}" for what in ("points", "check")} <= names
