@@ -147,11 +147,14 @@ def _plain(value: float | None) -> float | None:
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     """Sums of both observers on the trials that both have, sorted by key."""
-    keys, sums = zip(*(_keyed(metric, trials) for trials in (a, b)), strict=True)
-    _, at_a, at_b = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
-    stimulus = np.array([str(key).rsplit("\x1f", 1)[-1] for key in keys[0][at_a]], dtype=str)
-    both = np.concatenate([sums[0][at_a], sums[1][at_b]], axis=1)
-    return _Pairs(both, stimulus, len(keys[0]) - len(at_a), len(keys[1]) - len(at_b))
+    mine = [t.of(metric.role) if metric.role and len(t) else t for t in (a, b)]
+    (keys_a, at_a), (keys_b, at_b) = (_keyed(trials) for trials in mine)
+    common, in_a, in_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
+    sums_a = _sums(metric, mine[0], _places(in_a, len(keys_a))[at_a], len(common))
+    sums_b = _sums(metric, mine[1], _places(in_b, len(keys_b))[at_b], len(common))
+    stimulus = np.array([str(key).rsplit("\x1f", 1)[-1] for key in common], dtype=str)
+    both = np.concatenate([sums_a, sums_b], axis=1)
+    return _Pairs(both, stimulus, len(keys_a) - len(common), len(keys_b) - len(common))
 
 
 def _counted(pairs: _Pairs) -> _Pairs:
@@ -160,15 +163,30 @@ def _counted(pairs: _Pairs) -> _Pairs:
     return replace(pairs, sums=pairs.sums[keep], stimulus=pairs.stimulus[keep])
 
 
-def _keyed(metric: Metric, trials: Trials) -> tuple[Array, Floats]:
-    """Unique keys role/condition/stimulus [k] and the sums of num and den at each [k, 2]."""
-    num, den, stimulus = ratio_arrays(metric, trials)
-    if not len(num):
-        return np.zeros(0, dtype=str), np.zeros((0, 2))
-    mine = trials.of(metric.role) if metric.role else trials
-    parts = zip(mine["role"], mine["condition"], stimulus, strict=True)
+def _keyed(trials: Trials) -> tuple[Array, Array]:
+    """Unique keys role/condition/stimulus [k], and which of them each trial has [n]."""
+    if not len(trials):
+        return np.zeros(0, dtype=str), np.zeros(0, dtype=np.int64)
+    parts = zip(*(trials[name] for name in ("role", "condition", "stimulus")), strict=True)
     names, at = np.unique(["\x1f".join(map(str, part)) for part in parts], return_inverse=True)
-    return names, np.column_stack([np.bincount(at, x, len(names)) for x in (num, den)])
+    return names, at
+
+
+def _places(kept: Array, k: int) -> Array:
+    """[k] position of each key among those kept, -1 for others."""
+    places = np.full(k, -1, dtype=np.int64)
+    places[kept] = np.arange(len(kept))
+    return places
+
+
+def _sums(metric: Metric, trials: Trials, place: Array, k: int) -> Floats:
+    """Sums of num and den at each common key, [k, 2]. place: [n] the trial's key, -1 where it is not common.
+
+    The ratio is given the common trials alone: it may weigh a trial by how many others there are.
+    """
+    common = place >= 0
+    num, den, _ = ratio_arrays(metric, trials.where(common))
+    return np.column_stack([np.bincount(place[common], x, k) for x in (num, den)])
 
 
 def _mcnemar(start: Comparison, pairs: _Pairs) -> Comparison | None:

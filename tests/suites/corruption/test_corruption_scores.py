@@ -269,6 +269,28 @@ def test_two_observers_are_compared_image_by_image():
     assert compare_ratio(SUITE.metric("corruption_accuracy"), table(cells), table(worse)).p < 0.05
 
 
+@pytest.mark.parametrize(
+    "name", ["corruption_accuracy", "relative_robustness", "mce", "relative_mce"]
+)
+def test_observers_that_stopped_at_different_images_are_compared_on_what_both_saw(name):
+    rng = np.random.default_rng(7)
+    conditions = ("clean", *CELLS)
+    mine, theirs = (correlated(rng, 40, conditions).items() for _ in range(2))
+    first = {
+        c: np.where(np.arange(40) < (20 if i % 3 else 40), row, -1)
+        for i, (c, row) in enumerate(mine)
+    }
+    second = {
+        c: np.where(np.arange(40) < (40 if i % 2 else 30), row, -1)
+        for i, (c, row) in enumerate(theirs)
+    }
+    found = compare_ratio(SUITE.metric(name), table(first), table(second))
+    for cells, value in ((first, found.a), (second, found.b)):
+        both = {c: np.where((first[c] < 0) | (second[c] < 0), -1, row) for c, row in cells.items()}
+        score = by_name(SUITE.score(SUITE.config, table(both)))[name, ""]
+        assert value == pytest.approx(score.value)
+
+
 def test_the_table_of_a_sweep():
     cells = {"clean": [1, 0], "fog/2": [-1, 1], "fog/1": [1, -1], "fog/3": [1, 1]}
     trials = table(cells, names=["b", "a"])
