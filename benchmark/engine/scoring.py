@@ -310,6 +310,8 @@ def suite_trials(
     if not mine:
         return None
     chosen = next((made for made in mine if like and dict(made.stimuli) == dict(like)), mine[-1])
-    own = {o.key for o in store.observations(observer=observer, suite=suite.name)}
-    trials = store.trials(tuple(key for key in chosen.keys if key in own))
+    own = {o.key: o for o in store.observations(observer=observer, suite=suite.name)}
+    keys = tuple(key for key in chosen.keys if key in own)
+    missing = own[keys[0]].details.get("missing", {}) if keys else {}
+    trials = store.trials(keys, missing)
     return replace(trials, training=training_of(store, observer))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suites.corruption.cells import FAMILIES, Cell
-from suites.corruption.errors import Reference, alexnet, corruption_errors, lacking, mean_of
+from suites.corruption.errors import Reference, alexnet, corruption_errors, mean_of
 from suites.corruption.means import Means
 from suites.corruption.sweep import Sweep
 from suites.corruption.table import Flags
@@ -92,7 +92,7 @@ def _published(sweep: Sweep) -> Iterator[tuple[Measure, Of]]:
     reference, cells = alexnet(), normalised(sweep)
     if not cells:
         return
-    gone = lacking(sweep.cells, reference)
+    gone = sweep.lacking
     metric = "mce_partial" if gone else "mce"
     for corruption in dict.fromkeys(cell.corruption for cell in cells):
         mine = [cell for cell in cells if cell.corruption == corruption]

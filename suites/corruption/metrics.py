@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Metric, Ratio, Trials
 from suites.corruption.cells import FAMILIES
 from suites.corruption.errors import PERCENT, alexnet, lacking
-from suites.corruption.protocol import ROLE
+from suites.corruption.protocol import ROLE, SIZE_224
 from suites.corruption.table import Table, tabulate
 from suites.corruption.training import seen_conditions
 
@@ -96,7 +96,8 @@ def _mce(*, relative: bool) -> Ratio:
     def ratio(trials: Trials) -> tuple[Array, Array]:
         table, reference = tabulate(trials), alexnet()
         weights = np.zeros(len(table.cells) + 1)
-        if table.thousand and not lacking(table.cells, reference) and (table.clean or not relative):
+        full = table.thousand and not lacking(table.cells, reference)
+        if full and SIZE_224 not in trials.missing and (table.clean or not relative):
             names = reference.corruptions
             for name in names:
                 at = [

@@ -20,6 +20,8 @@ ROLE = "natural"
 WORLD = "world16"
 #: Key of `Plan.missing` where nothing but training images is there.
 HELD_OUT = "natural (held out)"
+#: Key of `Plan.missing` where a folder's images are of another size than the published ones.
+SIZE_224 = "224 px"
 #: Images of the built-in world: ten of each category.
 WORLD_IMAGES = 160
 SIDE = 224
@@ -60,6 +62,9 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
         Block(parts[name], name, presentation=presentation(parts[name]), role=name)
         for name in names
     ]
+    other = [block.role for block in blocks if block.presentation != "whole"]
+    if other:
+        missing[SIZE_224] = f"{len(other)} parts hold images of another size, first {other[0]}"
     try:
         clean = _those(shelf.find(ROLE), blocks[0].stimuli)
     except MissingStimuli as error:

@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from suites.corruption.cells import Cell
 from suites.corruption.config import Config, Folders
-from suites.corruption.errors import Floats, alexnet, corruption_errors, lacking, mean_of
+from suites.corruption.errors import Floats, corruption_errors, mean_of
 from suites.corruption.means import Means, means, resampled
 from suites.corruption.measures import error, normalised, without
 from suites.corruption.scoring import role_of, scored
@@ -39,7 +39,7 @@ def _compared(sweep: Sweep, theirs: Table, name: str) -> Iterator[Score]:
             for metric in (PLAIN, RELATIVE)
         )
         return
-    flags = (f"against {name}", *without(lacking(cells, alexnet())))
+    flags = (f"against {name}", *without(sweep.lacking))
     both = [(means(sweep.table), means(theirs)), (resampled(sweep.table), resampled(theirs))]
     for metric, relative in ((PLAIN, False), (RELATIVE, True)):
         if relative and not (sweep.table.clean and theirs.clean):

@@ -14,7 +14,6 @@ from benchmark.stats.bootstrap import percentiles
 from benchmark.stats.sequences import confidence_sequence
 from suites.corruption.cells import Cell
 from suites.corruption.config import Config, Folders
-from suites.corruption.errors import alexnet, lacking
 from suites.corruption.means import RESAMPLES, means, resampled
 from suites.corruption.measures import Measure, measures, normalised
 from suites.corruption.metrics import ALL
@@ -59,8 +58,10 @@ def _undefined(sweep: Sweep) -> Iterator[Score]:
         for name in ("clean_accuracy", "clean_top5_accuracy", "relative_robustness"):
             yield Score(name, None, sweep.no_clean, role=sweep.role)
     if normalised(sweep):
-        gone = lacking(sweep.cells, alexnet())
-        reason = f"all 15 corruptions x 5 severities are needed; missing: {', '.join(gone)}"
+        gone = sweep.lacking
+        reason = (
+            f"all 15 corruptions x 5 severities at 224 px are needed; missing: {', '.join(gone)}"
+        )
         if gone:
             yield Score("mce", None, reason, role=sweep.role)
         if gone or not sweep.table.clean:

@@ -8,11 +8,13 @@ from functools import cached_property
 
 from benchmark.contracts import Trials
 from suites.corruption.cells import Cell
-from suites.corruption.protocol import HELD_OUT, ROLE
+from suites.corruption.errors import alexnet, lacking
+from suites.corruption.protocol import HELD_OUT, ROLE, SIZE_224
 from suites.corruption.table import Table, tabulate
 from suites.corruption.training import seen_conditions
 
 SEEN = "seen in training"
+_OF_ALL = (HELD_OUT, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,13 @@ class Sweep:
     def absent(self) -> dict[str, str]:
         """Corruptions that were planned and could not be shown, with the reason."""
         missing = self.trials.missing
-        return {name: missing[name] for name in missing if name not in (HELD_OUT, ROLE)}
+        return {name: missing[name] for name in missing if name not in _OF_ALL}
+
+    @cached_property
+    def lacking(self) -> tuple[str, ...]:
+        """What an mCE asks for and this sweep has not: corruptions, severities, the published size."""
+        size = (SIZE_224,) if SIZE_224 in self.trials.missing else ()
+        return (*lacking(self.cells, alexnet()), *size)
 
     @cached_property
     def flags(self) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Folders on disk through the whole program: ImageNet-C's layout, and stylised images beside photographs."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,6 +68,23 @@ def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
     assert found["mce", ""].value is None and "severity 3" in found["mce", ""].reason
     assert found["mce_partial", ""].value == 0.0
     assert {row.role for row in found.values()} == {""}
+
+
+def test_no_mce_of_images_of_another_size(data, tmp_path):
+    """All 75 cells, one of them at 300 px: mCE* says what is wrong with them, and no comparison makes an mCE."""
+    from suites.corruption.errors import alexnet
+
+    shutil.rmtree(data / "imagenet-c")
+    for condition in alexnet().errors:
+        write(data / "imagenet-c" / condition, 300 if condition == "snow/2" else 224)
+    prepared, found = ran(tmp_path, "corruption:imagenet-c")
+    assert "snow/2" in prepared.tasks[0].plan.missing["224 px"]
+    assert found["mce", ""].value is None and "224 px" in found["mce", ""].reason
+    assert found["mce_partial", ""].flags == ("without 224 px",)
+    db = str(tmp_path / "r.db")
+    made = compare("ideal-shape", "ideal-constant", suite="corruption:imagenet-c", db=db)
+    assert "corruption_accuracy" in {one.metric for one in made if one.difference is not None}
+    assert not [one for one in made if one.metric == "mce" and one.difference is not None]
 
 
 def test_two_observers_are_compared_over_all_folders(data, tmp_path):
