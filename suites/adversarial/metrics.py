@@ -131,7 +131,7 @@ def _of_threat(config: Config, threat: Threat) -> Iterator[Metric]:
         f"median_{norm}",
         f"median {norm}",
         f"median over clean-correct images of the smallest {norm} perturbation found{unit} (an upper bound)",
-        shown=False,
+        shown=config.bisect > 0,
     )
     if config.stages:
         yield _metric(
