@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
 from suites.corruption.cells import FAMILIES
-from suites.corruption.errors import PERCENT, alexnet, lacking
-from suites.corruption.protocol import ROLE, SIZE_224
+from suites.corruption.errors import PERCENT, alexnet
+from suites.corruption.protocol import ROLE
+from suites.corruption.sweep import lacks
 from suites.corruption.table import Table, tabulate
 
 Flags = NDArray[np.bool_]
@@ -66,7 +67,7 @@ def _relative_robustness(trials: Trials) -> tuple[Array, Array]:
     chosen = np.concatenate([[False], impaired(table, trials)])
     clean, right = table.column == 0, table.right[table.row, table.column]
     share = _per_cell(table.n, chosen) * table.n[0] / max(1, chosen.sum())
-    return right * share[table.column], right & clean
+    return right * share[table.column], right & clean & chosen.any()
 
 
 def _same_answer(trials: Trials) -> tuple[Array, Array]:
@@ -88,8 +89,8 @@ def _mce(*, relative: bool) -> Ratio:
     def ratio(trials: Trials) -> tuple[Array, Array]:
         table, reference = tabulate(trials), alexnet()
         weights = np.zeros(len(table.cells) + 1)
-        full = table.thousand and not lacking(table.cells, reference)
-        if full and SIZE_224 not in trials.missing and (table.clean or not relative):
+        full = table.thousand and not lacks(trials, table.cells)
+        if full and (table.clean or not relative):
             names = reference.corruptions
             for name in names:
                 at = [

@@ -17,6 +17,12 @@ SEEN = "seen in training"
 _OF_ALL = (HELD_OUT, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
 
 
+def lacks(trials: Trials, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """What an mCE asks for and these cells have not: corruptions, severities, the published size."""
+    size = (SIZE_224,) if SIZE_224 in trials.missing else ()
+    return (*lacking(cells, alexnet()), *size)
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Trials and the role of the scores made of them."""
@@ -47,9 +53,8 @@ class Sweep:
 
     @cached_property
     def lacking(self) -> tuple[str, ...]:
-        """What an mCE asks for and this sweep has not: corruptions, severities, the published size."""
-        size = (SIZE_224,) if SIZE_224 in self.trials.missing else ()
-        return (*lacking(self.cells, alexnet()), *size)
+        """What an mCE asks for and this sweep has not."""
+        return lacks(self.trials, self.cells)
 
     @cached_property
     def flags(self) -> tuple[str, ...]:
