@@ -10,7 +10,7 @@ transform.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -27,6 +27,11 @@ Pixels = NDArray[np.uint8]
 #: Bytes of an image or a mask, or the numbers of a graded map.
 Plane = TypeVar("Plane", np.uint8, np.float32)
 
+#: Presentations that end at 224 px, and the filter to the shorter side of 256 px before the crop.
+CROPS_224: Mapping[Presentation, Interpolation] = {
+    "crop224": "bilinear",
+    "crop224-bicubic": "bicubic",
+}
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -78,9 +83,8 @@ def present(
     if presentation == "card":
         how = preprocess.interpolation
         return [_cropped(image, preprocess.resize, preprocess.size, how) for image in images]
-    if presentation.startswith("crop224"):
-        filter_: Interpolation = "bicubic" if presentation.endswith("bicubic") else "bilinear"
-        return [_cropped(image, 256, 224, filter_) for image in images]
+    if presentation in CROPS_224:
+        return [_cropped(image, 256, 224, CROPS_224[presentation]) for image in images]
     square = (preprocess.size, preprocess.size)
     sizes = {image.shape[:2] for image in images}
     if len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square}):
@@ -125,7 +129,7 @@ def _followed(
     square = (preprocess.size, preprocess.size)
     if presentation == "card":
         plane = _cropped(plane, preprocess.resize, preprocess.size, interpolation)
-    elif presentation.startswith("crop224"):
+    elif presentation in CROPS_224:
         plane = _cropped(plane, 256, 224, interpolation)
     return _resized(plane, square, interpolation) if preprocess.fixed_size else plane
 

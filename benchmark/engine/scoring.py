@@ -49,14 +49,17 @@ class Scorer:
     def observer(self, observations: Sequence[Observation], missing: Mapping[str, str]) -> bool:
         """Score an observer that was run. False where the very same scores are stored already."""
         first, sets = observations[0], {o.role: o.stimuli for o in observations}
-        name = next((row.name for row in self.store.observers() if row.id == first.observer), "")
+        rows = {row.id: row for row in self.store.observers()}
+        row = rows.get(first.observer)
+        name, training = (row.name, row.training) if row else ("", ())
         peers = self._peers(first.space, sets, name)
         keys = tuple(o.key for o in observations)
-        target = self._target(first.observer, first.space, sets, (*keys, *_keys_of(peers)))
+        used = (*keys, *_keys_of(peers))
+        target = self._target(first.observer, first.space, sets, used, training)
         if self.store.has_scores(target):
             return False
-        trials = self.store.trials(keys, missing)
-        self._put(target, replace(trials, training=training_of(self.store, name)), peers)
+        trials = replace(self.store.trials(keys, missing), training=training)
+        self._put(target, trials, peers)
         return True
 
     def imported(self) -> int:
@@ -87,7 +90,7 @@ class Scorer:
             shown = _shown(sets, mine.trials)
             peers = self._peers(PUBLISHED_SPACE, shown, name)
             keys = (*mine.keys, *_keys_of(peers))
-            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys)
+            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, mine.trials.training)
             if not self.store.has_scores(target):
                 self._put(target, mine.trials, peers)
                 made += 1
@@ -102,7 +105,7 @@ class Scorer:
         keys = tuple(key for one in people.values() for key in one.keys)
         roles = set().union(*(_roles(one.trials) for one in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
-        target = self._target(row, PUBLISHED_SPACE, shown, keys)
+        target = self._target(row, PUBLISHED_SPACE, shown, keys, ())
         if self.store.has_scores(target):
             return 0
         trials = {name: one.trials for name, one in people.items()}
@@ -122,11 +125,17 @@ class Scorer:
         found = self._peers(space, sets, "")
         return {name: one.trials for name, one in found.items() if name not in names}
 
-    def _target(self, observer: int, space: str, sets: Sets, keys: tuple[str, ...]) -> ScoreSet:
+    def _target(
+        self,
+        observer: int,
+        space: str,
+        sets: Sets,
+        keys: tuple[str, ...],
+        training: tuple[str, ...],
+    ) -> ScoreSet:
         suite, code = self.suite, self._code
         if suite.seen is not None:  # then scores depend on what the card says of the training, too
-            names = {row.id: row.name for row in self.store.observers()}
-            code = digest([code, training_of(self.store, names.get(observer, ""))])
+            code = digest([code, training])
         return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
 
     def _put(self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers]) -> None:
@@ -148,22 +157,22 @@ class Scorer:
             return {}
         named = getattr(self.suite.config, "references", None)
         if named is not None:
-            found = self._named_answers(sets, tuple(named))
+            found = self._run_answers(sets, tuple(named))
         elif space == PUBLISHED_SPACE:
             found = {n: one for n, one in self._imported_answers(sets).items() if one.human}
         else:
-            ideal = [row.name for row in self.store.observers() if row.kind == "ideal"]
-            found = self._run_answers(sets, ideal)
+            ideal = (row.name for row in self.store.observers() if row.kind == "ideal")
+            found = self._run_answers(sets, tuple(ideal))
         return {other: one for other, one in found.items() if other != name}
 
-    def _named_answers(self, sets: Sets, names: tuple[str, ...]) -> dict[str, Answers]:
+    def _run_answers(self, sets: Sets, names: tuple[str, ...]) -> dict[str, Answers]:
+        """What observers that were run answered of these sets: those that answered all of them. Read once."""
         key = digest([sets, names])
         if key not in self._answers:
-            self._answers[key] = self._run_answers(sets, names)
+            self._answers[key] = self._read_run(sets, names)
         return self._answers[key]
 
-    def _run_answers(self, sets: Sets, names: Sequence[str]) -> dict[str, Answers]:
-        """What observers that were run answered of these sets: those that answered all of them."""
+    def _read_run(self, sets: Sets, names: Sequence[str]) -> dict[str, Answers]:
         wanted = set(sets.items())
         found: dict[str, Answers] = {}
         for name in names:
@@ -269,9 +278,7 @@ def _keys_of(peers: Mapping[str, Answers]) -> tuple[str, ...]:
 
 def training_of(store: Store, name: str) -> tuple[str, ...]:
     """The recipe tags of an observer's card; none for people."""
-    card = next((row.card for row in store.observers() if row.name == name), {})
-    tags = card.get("training") or ()
-    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
+    return next((row.training for row in store.observers() if row.name == name), ())
 
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:

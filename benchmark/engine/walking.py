@@ -19,6 +19,7 @@ from benchmark.errors import BenchError, ModelFailure
 from benchmark.keys import block_key
 from benchmark.stimuli.sets import seeds_of
 from benchmark.store import Chunk, Store
+from registry.geometry import CROPS_224
 from registry.ideal import IdealObserver
 from registry.labels import label_space
 
@@ -294,7 +295,7 @@ def _sees_pixels(job: Job) -> bool:
 def _alike(block: Block, images: Images) -> bool:
     """Whether every network is shown the same pixels, before its own resize."""
     same = len({image.shape for image in images}) == 1
-    return block.presentation.startswith("crop224") or (block.presentation == "whole" and same)
+    return block.presentation in CROPS_224 or (block.presentation == "whole" and same)
 
 
 def _observed(job: Job, view: View) -> dict[str, Array]:

@@ -159,7 +159,7 @@ def _runs(store: Store, suite: Suite) -> Iterator[tuple[str, str, Mapping[str, s
 
 
 def _answered(row: ObserverRow, trials: Trials, judge: Suite | None) -> Answered:
-    training = tags_of(row)
+    training = row.training
     seen = np.zeros(len(trials), dtype=bool)
     if judge is not None and judge.seen is not None and training:
         shown = Trials({**trials.columns, "condition": _each(trials["condition"], _listed)})
@@ -167,12 +167,6 @@ def _answered(row: ObserverRow, trials: Trials, judge: Suite | None) -> Answered
     return Answered(
         row.name, row.kind, training, Trials({**trials.columns, "seen": seen}, training=training)
     )
-
-
-def tags_of(row: ObserverRow) -> tuple[str, ...]:
-    """The recipe tags of an observer's card; () where it states none."""
-    tags = row.card.get("training") or ()
-    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
 
 
 def right(trials: Trials) -> Array:

@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmark.contracts import Score, Suite, Trials
 from benchmark.errors import BenchError
-from benchmark.leaderboard.answered import tags_of
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.conditions import degradation_of
 from benchmark.leaderboard.model import Board
@@ -71,7 +70,7 @@ def hinted(board: Board) -> Board:
 
 
 def _score_sets(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Iterable[_Scored]:
-    training = {row.name: tags_of(row) for row in store.observers()}
+    training = {row.name: row.training for row in store.observers()}
     newest: dict[int, list[ScoreRow]] = defaultdict(list)
     for row in rows:
         newest[row.set_id].append(row)

@@ -42,11 +42,6 @@ def textures_of(role: str, settings: Settings) -> Textures:
     )
 
 
-def frost_textures(settings: Settings) -> Textures:
-    """The six published textures of the corruption "frost"; see `textures_of`."""
-    return textures_of("frost", settings)
-
-
 def read_textures(entry: Entry, folder: Path) -> Textures:
     """Every texture of a set, decoded. Raises StimuliError as `textures_of`."""
     return tuple(read_texture(entry, path) for path in texture_paths(entry, folder))

@@ -122,6 +122,12 @@ class Outcome:
     created: str
 
 
+def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a card says of the training, as tags; a single text is one tag."""
+    tags = card.get("training") or ()
+    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
+
+
 @dataclass(frozen=True)
 class ObserverRow:
     """An observer as stored; card: the model card as plain data, {} for people."""
@@ -132,6 +138,11 @@ class ObserverRow:
     identity: str
     card: Mapping[str, Any]
     created: str
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """The recipe tags of the card; () where it states none."""
+        return recipe_tags(self.card)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from benchmark.contracts import Array, Observer, Score, Stimuli
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
-from benchmark.store.rows import Chunk, Observation, Outcome, ScoreSet
+from benchmark.store.rows import Chunk, Observation, Outcome, ScoreSet, recipe_tags
 from benchmark.store.sql import batches, dump, insert_new, insert_one, now
 
 #: Columns of every trial table that the store itself fills in.
@@ -54,7 +54,7 @@ def put_observer(connection: sa.Connection, observer: Observer) -> int:
     if _registered(connection, observer.name) != (found, card):
         row = {
             "observer": found,
-            "training": dump(_tags(observer.card.get("training"))),
+            "training": dump(recipe_tags(observer.card)),
             "card": card,
             "created": now(),
         }
@@ -73,12 +73,6 @@ def _registered(connection: sa.Connection, name: str) -> tuple[int, str] | None:
         .limit(1)
     ).first()
     return None if row is None else (int(row[0]), str(row[1]))
-
-
-def _tags(training: Any) -> list[str]:
-    if not training:
-        return []
-    return [training] if isinstance(training, str) else [str(tag) for tag in training]
 
 
 def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:

@@ -1,11 +1,5 @@
 """A third party's corruptions: shown, run, ranked on a board of their own; broken lists are named and stop nobody."""
 
-import os
-import subprocess
-import sys
-
-import pytest
-
 WARPS = """
 def swirl(images, level, seeds):
     return images.flip(-1) if level == "full" else images
@@ -47,23 +41,6 @@ def site(folder, **packages):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-warps\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[bench.corruptions]\n{entries}")
     return folder
-
-
-@pytest.fixture
-def bench_with(tmp_path):
-    """`bench WORDS...` in a process that has the packages installed."""
-
-    def call(folder, *words):
-        code = "from benchmark.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *words],
-            env={**os.environ, "PYTHONPATH": str(folder)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-
-    return call
 
 
 def test_without_plugins_there_is_no_such_variant(bench_with, tmp_path):

@@ -1,8 +1,6 @@
 """A third party's package: its suite runs, ranks and is checked; a broken one is named and stops nobody."""
 
-import os
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
@@ -76,20 +74,9 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def plugged(site, tmp_path):
+def plugged(site, bench_with):
     """`bench WORDS...` in a process that has the package installed."""
-
-    def call(*words):
-        code = "from benchmark.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *words],
-            env={**os.environ, "PYTHONPATH": str(site)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-
-    return call
+    return partial(bench_with, site)
 
 
 def test_its_suite_runs_and_ranks_beside_ours(plugged):

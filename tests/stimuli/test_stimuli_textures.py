@@ -16,7 +16,7 @@ from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.fetch import add, fetch, locate
 from benchmark.stimuli.shelf import LocalShelf
-from benchmark.stimuli.textures import frost_textures
+from benchmark.stimuli.textures import textures_of
 from benchmark.stimuli.verifying import verify
 
 Draw = Callable[..., Path]
@@ -54,12 +54,12 @@ def test_another_picture_under_the_name_is_refused(
     assert settings.data is not None
     path = draw(settings.data / "frost" / "frost2.png", seed=77, size=9)
     with pytest.raises(StimuliError, match=r"frost2.png: not the published file.*bench data fetch"):
-        frost_textures(settings)
+        textures_of("frost", settings)
     checked = verify("frost", settings)
     assert not checked.ok and "frost1.png: 9 x 9 px, as published" in checked.lines
     path.unlink()
     with pytest.raises(StimuliError, match=r"frost2.png: cannot be read"):
-        frost_textures(settings)
+        textures_of("frost", settings)
     assert not verify("frost", settings).ok
 
 
@@ -79,7 +79,7 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(
     shutil.copytree(settings.data / "hidden", mirror / "frost")
     mirrored = replace(settings, mirror=str(mirror))
     assert fetch("frost", mirrored, lambda line: None) == settings.stimuli / "frost"
-    assert len(frost_textures(settings)) == 2
+    assert len(textures_of("frost", settings)) == 2
     shutil.rmtree(settings.stimuli / "frost")
     draw(mirror / "frost" / "frost2.png", seed=5)
     with pytest.raises(StimuliError, match="not the published file"):
@@ -100,7 +100,7 @@ def test_a_clone_of_the_repository_will_do(
     (settings.data / "frost").rename(clone / "create_c")
     add("frost", tmp_path / "robustness", settings)
     assert locate("frost", settings) == clone / "create_c"
-    assert len(frost_textures(settings)) == 2 and verify("frost", settings).ok
+    assert len(textures_of("frost", settings)) == 2 and verify("frost", settings).ok
 
 
 def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -> None:
@@ -116,9 +116,9 @@ def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -
 
 
 def test_the_catalogue_knows_the_published_frost(real: Settings) -> None:
-    shapes = [texture.shape for texture in frost_textures(real)]
+    shapes = [texture.shape for texture in textures_of("frost", real)]
     assert len(shapes) == 6 and all(min(shape[:2]) > 224 for shape in shapes)
-    second, third = frost_textures(real)[1:3]
+    second, third = textures_of("frost", real)[1:3]
     assert np.array_equal(second, third)  # the published pictures 2 and 3 are the same
     assert verify("frost", real).ok
     assert next(iter(find_entry("frost", real).files)) == "frost1.png"
