@@ -76,6 +76,17 @@ class Transform:
 
 
 @dataclass(frozen=True)
+class Network:
+    """Another network than the one that is tested. identity: digest of its weights, preprocessing, labels and code;
+    load(device): the network there, a `registry.model.LoadedModel`.
+    """
+
+    name: str
+    identity: str
+    load: Callable[[str], Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Block:
     """Stimuli under one condition. Equal blocks of different suites are decoded and forwarded once."""
 
@@ -85,6 +96,8 @@ class Block:
     presentation: Presentation = "whole"
     role: str = ""
     """What the suite calls this block in its trial table ("cue-conflict", "edges", ...)."""
+    networks: tuple[Network, ...] = ()
+    """The other networks whose answers the suite uses on these images (perturbations made on them)."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,9 @@ class Shelf(Protocol):
 
         Raises MissingStimuli with the remedy.
         """
+
+    def networks(self, names: Sequence[str]) -> tuple[Network, ...]:
+        """The networks of those names that answer in this space and have their weights on this disk, loaded once."""
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
         """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order.

@@ -207,6 +207,7 @@ def _block(block: Block) -> dict[str, Any]:
             "params": transform.params,
             "code": code_digest(_function(transform.apply)),
         },
+        **({"networks": sorted(one.identity for one in block.networks)} if block.networks else {}),
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Block, Plan, Score, Stimuli, Suite, Trials
+from benchmark.contracts import Array, Block, Network, Plan, Score, Stimuli, Suite, Trials
 from benchmark.keys import digest
 from benchmark.tables import stacked
 
@@ -71,6 +71,10 @@ class ToyShelf:
     def find(self, role: str) -> Stimuli:
         """The toy set of a role; the same one every time."""
         return self.asked.setdefault(role, toy_stimuli(role, self.space))
+
+    def networks(self, names: Sequence[str]) -> tuple[Network, ...]:  # noqa: ARG002 - the contract's signature
+        """No other network."""
+        return ()
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
         """Six random pictures of 256 x 256 px; the same ones every time, others for another role."""

@@ -1,14 +1,15 @@
 """The shelf of one decision space: the set on this disk (or drawn) that plays a role."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmark.contracts import Stimuli
+from benchmark.contracts import Network, Stimuli
 from benchmark.errors import MissingStimuli
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.cells import open_cells
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
+from benchmark.stimuli.peers import peers
 from benchmark.stimuli.places import absent, folder_of
 from benchmark.stimuli.sets import open_folder, subset
 from benchmark.stimuli.textures import Textures, textures_of
@@ -66,6 +67,10 @@ class LocalShelf:
         if role not in self._textures:
             self._textures[role] = textures_of(role, self._settings)
         return self._textures[role]
+
+    def networks(self, names: Sequence[str]) -> tuple[Network, ...]:
+        """The networks of those names that answer in this space and have their weights on this disk."""
+        return peers(names, self._space, self._settings)
 
     def roles(self) -> tuple[str, ...]:
         """The roles that some known set of this space plays, on disk or not."""

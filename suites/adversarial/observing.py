@@ -102,7 +102,7 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
         for threat in config.threats
     }
     if config.transfer is not None:
-        space = Space(view.block.stimuli.space, view.categories)
+        space = Space(view.block.stimuli.space, view.categories, view.block.networks)
         made, cost = transferred(problem, config.transfer, space, epsilons, rest.z)
         columns["transfer_broken"] = made
         curves["linf"] = merged(curves["linf"], made, epsilons, "transfer")

@@ -15,7 +15,8 @@ def plan(config: Config, shelf: Shelf) -> Plan:
     stimuli = _natural(config, shelf, missing)
     if config.images is not None:
         stimuli = subset(stimuli, config.images)
-    return Plan((Block(stimuli, presentation="card", role=ROLE),), missing)
+    others = shelf.networks(config.transfer.networks) if config.transfer is not None else ()
+    return Plan((Block(stimuli, presentation="card", role=ROLE, networks=others),), missing)
 
 
 def _natural(config: Config, shelf: Shelf, missing: dict[str, str]) -> Stimuli:

@@ -4,18 +4,14 @@ so masked gradients do not stop it (Papernot et al. 2017).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.contracts import Network
 from benchmark.errors import BenchError
-from benchmark.settings import read_settings
-from registry.cards import ModelCard, read_cards
-from registry.labels import label_space
-from registry.load import availability, load_model
 from suites.adversarial.categories import per_category
 from suites.adversarial.config import Transfer
 from suites.adversarial.geometry import wide
@@ -36,10 +32,11 @@ class Surrogate:
 
 @dataclass(frozen=True)
 class Space:
-    """A decision space and its categories, in the attacked network's order."""
+    """A decision space, its categories in the attacked network's order, and the other networks that answer in it."""
 
     name: str
     categories: tuple[str, ...]
+    networks: tuple[Network, ...]
 
 
 def transferred(
@@ -52,7 +49,7 @@ def transferred(
     """
     others = [
         one
-        for one in surrogates(transfer.networks, space, str(problem.images.device))
+        for one in surrogates(space, str(problem.images.device))
         if not _alike(one.forward, problem, z)
     ]
     if not others:
@@ -68,24 +65,9 @@ def transferred(
     return broken, 2 * len(others) * len(epsilons)
 
 
-@lru_cache(maxsize=4)
-def surrogates(names: tuple[str, ...], space: Space, device: str) -> tuple[Surrogate, ...]:
-    """The networks of those names that answer in a space and have weights on disk, loaded once per process."""
-    settings = read_settings()
-    cards = read_cards(settings.cards)
-    usable = [
-        cards[name]
-        for name in names
-        if name in cards
-        and _answers_in(cards[name], space)
-        and availability(cards[name], settings.weights).on_disk
-    ]
-    return tuple(_loaded(card, space, device) for card in usable)
-
-
-def _answers_in(card: ModelCard, space: Space) -> bool:
-    grouping = label_space(card.labels).groupings.get(space.name)
-    return grouping is not None and set(space.categories) <= set(grouping.categories)
+def surrogates(space: Space, device: str) -> tuple[Surrogate, ...]:
+    """The space's networks on a device, each with one logit per category."""
+    return tuple(_loaded(network, space, device) for network in space.networks)
 
 
 def crafted(
@@ -130,10 +112,9 @@ def _alike(forward: Callable[[Tensor], Tensor], problem: Problem, z: Tensor) -> 
     return bool(apart <= SAME * z[some].abs().amax())
 
 
-def _loaded(card: ModelCard, space: Space, device: str) -> Surrogate:
-    settings = read_settings()
-    model = load_model(card, weights_folder=settings.weights, mirror=settings.mirror, device=device)
+def _loaded(network: Network, space: Space, device: str) -> Surrogate:
+    model = network.load(device)
     grouping = model.labels.grouping(space.name)
     outputs = dict(zip(grouping.categories, grouping.indices, strict=True))
     answers = per_category(tuple(outputs[name] for name in space.categories))
-    return Surrogate(card.name, lambda x: answers(model.forward(model.fit(x))))
+    return Surrogate(network.name, lambda x: answers(model.forward(model.fit(x))))

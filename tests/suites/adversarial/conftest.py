@@ -45,16 +45,16 @@ class World:
     stimuli: object
     pixels: torch.Tensor
 
-    def views(self, batch, run=None, grouping=None):
+    def views(self, batch, run=None, grouping=None, networks=()):
         model = self.feed.model if run is None else Masked(self.feed.model, run)
         shown = Feed(model, self.feed.tuning, run or self.feed.run)
         grouping = grouping or self.feed.model.labels.groupings["world16"]
-        block = Block(self.stimuli, presentation="card", role="natural")
+        block = Block(self.stimuli, presentation="card", role="natural", networks=networks)
         for index in torch.arange(len(self.pixels)).split(batch):
             yield NetworkView(shown, block, index.numpy(), self.pixels[index], grouping, 0)
 
-    def trials(self, config=SUITE.config, batch=32, run=None):
-        parts = [SUITE.observe(config, view) for view in self.views(batch, run)]
+    def trials(self, config=SUITE.config, batch=32, run=None, networks=()):
+        parts = [SUITE.observe(config, view) for view in self.views(batch, run, None, networks)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         n = len(self.pixels)
         columns |= {"role": np.full(n, "natural"), "condition": np.full(n, "")}

@@ -5,23 +5,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
-from benchmark.errors import BenchError
+from benchmark.contracts import Policy
+from benchmark.errors import BenchError, MissingStimuli
+from benchmark.keys import observation_key
+from benchmark.settings import Settings
+from benchmark.stimuli.shelf import LocalShelf
+from registry.cards import ModelCard, Preprocess, write_card
+from registry.tiny import tiny_resnet
 from suites.adversarial import SUITE
 from suites.adversarial.config import TRANSFER, Transfer, linf
 from suites.adversarial.losses import cross_entropy
+from suites.adversarial.protocol import plan
 from suites.adversarial.surrogates import Space, crafted, surrogates
 from suites.adversarial.trust import flags
 
+HALF = Preprocess(size=32, resize=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 OTHERS = Transfer(("world-standard-1", "world-stylised-1"), steps=5)
 CONFIG = replace(TRANSFER, threats=(linf(4.0, 8.0, 16.0, far=0.0),), transfer=OTHERS, check=None)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def nothing_of_ones_own(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    return LocalShelf("world16", Settings(home, "unused.db", None, None))
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +37,19 @@ def target(world):
     return world("world-standard-0", 20)
 
 
-def of(*names):
-    return replace(CONFIG, transfer=replace(OTHERS, networks=names))
+@pytest.fixture(scope="module")
+def trials_of(target, shelf):
+    """The trials where perturbations are made on the networks of those names."""
+
+    def trials_of(*names, run=None):
+        return target.trials(CONFIG, run=run, networks=shelf.networks(names))
+
+    return trials_of
 
 
-def test_points_are_feasible_and_raise_the_loss_of_their_own_network(target):
-    space = Space("world16", target.feed.model.labels.classes)
-    (other,) = surrogates(("world-standard-1",), space, "cpu")
+def test_points_are_feasible_and_raise_the_loss_of_their_own_network(target, shelf):
+    networks = shelf.networks(["world-standard-1"])
+    (other,) = surrogates(Space("world16", target.feed.model.labels.classes, networks), "cpu")
     x, y, none = target.pixels, target.labels, torch.full((20,), -1)
     before = cross_entropy(other.forward(x), y, none)
     for point in crafted(other.forward, x, y, 4 / 255, 5):
@@ -45,8 +59,8 @@ def test_points_are_feasible_and_raise_the_loss_of_their_own_network(target):
             assert (cross_entropy(other.forward(point), y, none) > before).float().mean() > 0.9
 
 
-def test_some_transfer_and_the_curve_is_the_worst_case(target):
-    trials = target.trials(CONFIG)
+def test_some_transfer_and_the_curve_is_the_worst_case(trials_of):
+    trials = trials_of(*OTHERS.networks)
     broken, right = trials["transfer_broken"], trials["clean_correct"]
     assert 0 < broken[right][:, -1].mean() < 1
     for column, epsilon in enumerate((4 / 255, 8 / 255, 16 / 255)):
@@ -59,26 +73,63 @@ def test_some_transfer_and_the_curve_is_the_worst_case(target):
     assert shown[""] == shown["linf 4/255"]
 
 
-def test_the_network_itself_makes_no_perturbations_by_whatever_name(target):
+def test_the_network_itself_makes_no_perturbations_by_whatever_name(trials_of):
     alone, beside = (
-        target.trials(of(*names))["transfer_broken"]
+        trials_of(*names)["transfer_broken"]
         for names in (("world-standard-1",), ("world-standard-0", "world-standard-1"))
     )
     assert np.array_equal(alone, beside)
     with pytest.raises(BenchError, match="no other network"):
-        target.trials(of("world-standard-0"))
+        trials_of("world-standard-0")
 
 
-def test_networks_of_other_spaces_or_without_weights_are_left_out(target):
+def test_networks_of_other_spaces_or_without_weights_are_left_out(trials_of, shelf):
+    assert shelf.networks(["efficientnet-lite0", "no-such-network", "ideal-shape"]) == ()
     with pytest.raises(BenchError, match="none answers in 'world16'"):
-        target.trials(of("efficientnet-lite0", "no-such-network"))
+        trials_of("efficientnet-lite0", "no-such-network")
 
 
-def test_a_mask_that_stops_gradients_does_not_stop_what_others_made(target):
-    masked = target.trials(of("world-standard-0"), run=lambda x: hidden(target, x))
+def own_network(home, weights):
+    """A home with one card, "mine", over the bytes of a file of weights."""
+    (home / "cards").mkdir(parents=True)
+    (home / "mine.safetensors").write_bytes(weights)
+    card = ModelCard(
+        name="mine", source="file", arch="python:registry.tiny:tiny_resnet",
+        weights=str(home / "mine.safetensors"), labels="world16", preprocess=HALF,
+    )  # fmt: skip
+    write_card(card, home / "cards")
+    return LocalShelf("world16", Settings(home, "unused.db", None, None), limit=16)
+
+
+def key(shelf):
+    config = replace(CONFIG, transfer=replace(OTHERS, networks=("mine",)))
+    (block,) = plan(config, shelf).blocks
+    return observation_key("weights", block, replace(SUITE, config=config), Policy())
+
+
+def test_the_key_tells_which_networks_made_perturbations(tmp_path):
+    """What lies on the disk is found when the run is planned: by its weights, not by its name."""
+    torch.manual_seed(1)
+    one, two = (save(tiny_resnet(16).state_dict()) for _ in range(2))
+    none = LocalShelf("world16", Settings(tmp_path, "unused.db", None, None), limit=16)
+    made = [
+        own_network(tmp_path / name, of) for name, of in zip("abc", (one, two, one), strict=True)
+    ]
+    first, second, again = map(key, made)
+    assert first == again
+    assert len({first, second, key(none)}) == 3
+
+
+def test_a_network_that_cannot_be_loaded_is_a_reason_and_no_crash(tmp_path):
+    with pytest.raises(MissingStimuli, match="'mine' is shown the images, too"):
+        own_network(tmp_path, b"nothing").networks(["mine"])
+
+
+def test_a_mask_that_stops_gradients_does_not_stop_what_others_made(target, trials_of):
+    masked = trials_of("world-standard-0", run=lambda x: hidden(target, x))
     said = flags(CONFIG, masked)
     assert any(flag.startswith("trust: black box beats white box: transfer") for flag in said)
-    honest = target.trials(of("world-standard-1"))
+    honest = trials_of("world-standard-1")
     assert not any("transfer" in flag for flag in flags(CONFIG, honest))
 
 
