@@ -257,6 +257,7 @@ class Score:
 
 
 Ratio = Callable[[Trials], tuple[Array, Array]]
+ClustersOf = Callable[[Trials], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,8 @@ class Metric:
     ratio: where value = sum(numerator) / sum(denominator) over the trials of `role`: a function
     Trials -> (numerator [n], denominator [n]). Intervals, paired tests and rescoring derive from it.
     chance: what a uniform guesser gets; shown: whether the suite's default table has a column for it.
+    clusters: what several stimuli share (factor -> level of each trial [n]): intervals are then about other shapes and
+    textures. None: the label columns that end in "_exemplar" (`benchmark.stats.clusters`).
     """
 
     name: str
@@ -277,6 +280,7 @@ class Metric:
     chance: float | None = None
     shown: bool = True
     ratio: Ratio | None = None
+    clusters: ClustersOf | None = None
 
 
 @dataclass(frozen=True)

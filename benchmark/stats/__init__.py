@@ -3,12 +3,19 @@
 proportions   Wilson interval, Tango interval of a paired difference, exact McNemar test
 bootstrap     bootstrap of a ratio of sums over stimuli, t interval of a mean over observers
 ratios        a metric that is a ratio of sums -> `Score` with the interval that fits its data
+clusters      variance and interval where stimuli share shapes, textures or the like
 paired        two observers on the stimuli that both answered -> `Comparison`
-ranks         simultaneous rank intervals
+ranks         rank intervals, each at its level by itself
 sequences     intervals of a proportion that hold at every n at once (sampling that stops early)
 """
 
 from benchmark.stats.bootstrap import bootstrap_ratio, mean_interval
+from benchmark.stats.clusters import (
+    clustered_variance,
+    clustered_wilson,
+    ratio_influence,
+    shared_clusters,
+)
 from benchmark.stats.paired import Comparison, adjust, compare_ratio, holm, mcnemar_exact
 from benchmark.stats.proportions import paired_difference, wilson
 from benchmark.stats.ranks import rank_intervals
@@ -19,6 +26,8 @@ __all__ = [
     "Comparison",
     "adjust",
     "bootstrap_ratio",
+    "clustered_variance",
+    "clustered_wilson",
     "compare_ratio",
     "confidence_sequence",
     "holm",
@@ -26,6 +35,8 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "rank_intervals",
+    "ratio_influence",
     "ratio_score",
+    "shared_clusters",
     "wilson",
 ]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import sqrt
 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
-from benchmark.stats.bootstrap import Floats, bootstrap_ratio
+from benchmark.stats.bootstrap import Floats, bootstrap_ratio, t_quantile
+from benchmark.stats.clusters import (
+    EXEMPLAR,
+    Clusters,
+    clustered_variance,
+    clustered_wilson,
+    ratio_influence,
+    shared_clusters,
+)
 from benchmark.stats.proportions import wilson
 
 RESAMPLES = 2000
@@ -26,7 +35,8 @@ def ratio_score(
 
     n: trials whose denominator is not 0; excluded: the other trials of `trials`, plus `excluded`
     that the caller left out before. No trials, or a denominator of 0: value None with the reason.
-    Interval: Wilson where num and den are 0/1 with num <= den and no stimulus counts twice; else
+    Interval: where stimuli share a shape, a texture or the like (`stats.clusters`): cluster-robust; else
+    Wilson where num and den are 0/1 with num <= den and no stimulus counts twice; else
     bootstrap over stimuli (all trials of one stimulus are drawn together); none from a single
     stimulus (flagged).
     ValueError: the metric has no ratio, or its numerator or denominator is not finite.
@@ -45,6 +55,10 @@ def ratio_score(
     )
     if score.reason:
         return score
+    counts = (num != 0) | (den != 0)
+    clusters = shared_clusters(metric, _mine(metric, trials).where(counts))
+    if clusters:
+        return _clustered(score, num[counts], den[counts], clusters)
     return _with_interval(score, num, den, stimulus)
 
 
@@ -52,7 +66,7 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
     """(numerator, denominator, stimulus), each [n], over the trials of the metric's role."""
     if metric.ratio is None:
         raise ValueError(f"metric '{metric.name}' is not a ratio of sums")
-    mine = trials.of(metric.role) if metric.role and len(trials) else trials
+    mine = _mine(metric, trials)
     if not len(mine):
         return np.zeros(0), np.zeros(0), np.zeros(0, dtype=str)
     num, den = (np.asarray(part, dtype=float) for part in metric.ratio(mine))
@@ -61,6 +75,10 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
     if not (np.isfinite(num).all() and np.isfinite(den).all()):
         raise ValueError(f"metric '{metric.name}': a numerator or denominator is not finite")
     return num, den, mine["stimulus"]
+
+
+def _mine(metric: Metric, trials: Trials) -> Trials:
+    return trials.of(metric.role) if metric.role and len(trials) else trials
 
 
 def indicators(num: Floats, den: Floats) -> bool:
@@ -75,6 +93,20 @@ def _undefined(den: Floats) -> str:
     if den.sum() == 0:
         return f"no trial counts: the denominator is 0 over {len(den)} trials"
     return ""
+
+
+def _clustered(score: Score, num: Floats, den: Floats, clusters: Clusters) -> Score:
+    """`score` with its value and an interval that is about other levels of the factors in `clusters`."""
+    value = float(num.sum() / den.sum())
+    found = clustered_variance(ratio_influence(num, den), list(clusters.values()))
+    sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
+    how = " x ".join(f"{size} {name}s" for name, size in sizes.items())
+    if indicators(num, den):
+        low, high = clustered_wilson(value, found, score.level)
+        return replace(score, value=value, low=low, high=high, method=f"wilson, clustered ({how})")
+    half = t_quantile(score.level, found.df) * sqrt(found.variance)
+    low, high = value - half, value + half
+    return replace(score, value=value, low=low, high=high, method=f"t, clustered ({how})")
 
 
 def _with_interval(score: Score, num: Floats, den: Floats, stimulus: Array) -> Score:

@@ -57,9 +57,11 @@ def _accuracy(trials: Trials) -> tuple[Array, Array]:
     return correct(trials), np.ones(len(trials), dtype=bool)
 
 
-def _bias(name: str, title: str, role: str, what: str, **more: bool) -> Metric:
+def _bias(
+    name: str, title: str, role: str, what: str, *, headline: bool = False, shown: bool = True
+) -> Metric:
     text = f"S / (S + T) on {what}: S answers with the shape category, T with the texture category"
-    return Metric(name, title, text, "higher", role, chance=0.5, ratio=_shape_bias, **more)
+    return Metric(name, title, text, "higher", role, headline, 0.5, shown, _shape_bias)
 
 
 def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True) -> Metric:

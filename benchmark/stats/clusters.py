@@ -1,0 +1,116 @@
+"""Stimuli made of shared parts: variances and intervals that are about other shapes and other textures.
+
+1,200 cue-conflict images are 160 shapes crossed with 48 textures. Answers to images of one shape, or of one texture, go
+together, so that an interval over images is too narrow. Here an image belongs to one cluster of every *factor* (its
+shape, its texture), and variances add up over factors: Cameron, Gelbach & Miller 2011 (J. Business & Economic
+Statistics 29:238), V = V_shape + V_texture - V_shape and texture.
+
+How clusters are declared: a metric names them by `Metric.clusters` (trials -> factor -> level of each trial); a metric
+that does not is clustered by the label columns of its stimuli whose names end in "_exemplar" (`shape_exemplar`,
+`texture_exemplar`), so a set of one's own says so in its labels. How they are used: `shared_clusters(metric, trials)`
+gives the factors that matter; the influence of each trial on an estimate (`ratio_influence`; that of a difference is
+the difference of influences) goes through `clustered_variance`; then value +- `t_quantile(level, df)` sqrt(variance),
+or `clustered_wilson` for a proportion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
+
+import numpy as np
+
+from benchmark.contracts import Array, Metric, Trials
+from benchmark.stats.bootstrap import Floats, t_quantile
+from benchmark.stats.proportions import wilson
+
+EXEMPLAR = "_exemplar"
+Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """A variance and the degrees of freedom of its t quantile: the smallest number of clusters minus one."""
+
+    variance: float
+    df: int
+
+
+def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
+    """The factors of which several stimuli share a level, and that have two levels or more: name -> level [n].
+
+    Trials without a level ("") are a cluster each. Empty where every stimulus stands for itself.
+    """
+    if not len(trials):
+        return {}
+    told = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
+    stimulus = np.asarray(trials["stimulus"])
+    levels = {name: _levels(np.asarray(column), stimulus) for name, column in told.items()}
+    stimuli = len(np.unique(stimulus))
+    return {name: at for name, at in levels.items() if 1 < len(np.unique(at)) < stimuli}
+
+
+def exemplar_columns(trials: Trials) -> dict[str, Array]:
+    """The label columns that name what an image is made of: `shape_exemplar`, `texture_exemplar` or any other."""
+    return {
+        name: values
+        for name, values in trials.columns.items()
+        if name.endswith(EXEMPLAR) and (np.asarray(values) != "").any()
+    }
+
+
+def ratio_influence(num: Floats, den: Floats) -> Floats:
+    """What each trial [n] adds to sum(num) / sum(den), to first order; sums to 0. The denominator must not be 0."""
+    total = den.sum()
+    found: Floats = (num - num.sum() / total * den) / total
+    return found
+
+
+def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Clustered:
+    """Variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n] each).
+
+    The sum over factors less that of their overlaps, each times G / (G - 1) for G clusters. That sum can come out too
+    small, even below 0, where clusters matter little: it is never taken below the variance over single stimuli. Leave
+    out trials that do not count. ValueError: no factor, or one of a single level.
+    """
+    codes = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in clusters]
+    sizes = [int(code.max()) + 1 for code in codes]
+    if min(sizes, default=0) < 2:
+        raise ValueError("clusters need a factor, and two levels of each")
+    total = single = 0.0
+    for order in range(1, len(codes) + 1):
+        for chosen in combinations(codes, order):
+            single = _one_way(influence, np.stack(chosen, axis=1))
+            total += single if order % 2 else -single
+    return Clustered(max(total, single), min(sizes) - 1)
+
+
+def clustered_wilson(value: float, found: Clustered, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a proportion, with the sample size that has this variance and a t quantile: within [0, 1].
+
+    value: in (0, 1). Franco, Little, Louis & Slud 2019 (J. Survey Statistics and Methodology 7:334). At 0 and 1, where
+    no variance is seen, each cluster of the factor with fewest counts as one trial.
+    """
+    if value in (0.0, 1.0) or found.variance <= 0:
+        n = found.df + 1
+        return wilson(round(value * n), n, level)
+    t2 = t_quantile(level, found.df) ** 2
+    n_effective = value * (1 - value) / found.variance
+    centre = (value + t2 / (2 * n_effective)) / (1 + t2 / n_effective)
+    half = sqrt(t2 * (found.variance + t2 / (4 * n_effective**2))) / (1 + t2 / n_effective)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _levels(column: Array, stimulus: Array) -> Array:
+    """[n] text: the level, or the stimulus itself where none is told."""
+    told = column != ""
+    return np.where(told, column, np.char.add("\x1f", stimulus.astype(str)))
+
+
+def _one_way(influence: Floats, codes: Array) -> float:
+    """G / (G - 1) times the sum of squares over G clusters, which are the different rows of `codes` [n, factors]."""
+    at = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
+    sums = np.bincount(at, influence)
+    return float((sums**2).sum()) * len(sums) / (len(sums) - 1)

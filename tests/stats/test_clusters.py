@@ -1,0 +1,143 @@
+"""Variances over crossed clusters: hand-computed, against statsmodels, and where clusters play no part."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
+
+from benchmark.contracts import Trials
+from benchmark.stats import (
+    clustered_variance,
+    clustered_wilson,
+    ratio_influence,
+    ratio_score,
+    shared_clusters,
+)
+
+SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
+
+
+def with_exemplars(trials, shape, texture):
+    return Trials({**trials.columns, SHAPE: np.array(shape), TEXTURE: np.array(texture)})
+
+
+def test_a_variance_by_hand():
+    # Two shapes (rows) x three textures. Sums: shapes 3, -3; textures 1, 2, -3; cells as they are.
+    influence = np.array([[2.0, 1.0, 0.0], [-1.0, 1.0, -3.0]]).ravel()
+    shape, texture = np.repeat(["a", "b"], 3), np.tile(["x", "y", "z"], 2)
+    # shapes: 18 * 2/1 = 36; textures: 14 * 3/2 = 21; cells: 16 * 6/5 = 19.2
+    found = clustered_variance(influence, [shape, texture])
+    assert found.variance == pytest.approx(36 + 21 - 19.2)
+    assert found.df == 1
+    assert clustered_variance(influence, [texture]).variance == pytest.approx(21)
+    assert clustered_variance(influence, [texture]).df == 2
+
+
+def test_trials_of_one_cell_count_together():
+    influence = np.array([1.0, 1.0, -2.0, 1.0, -1.0])
+    shape, texture = np.array(list("aabbb")), np.array(list("xxyxy"))
+    # shapes: (2, -2) -> 8 * 2 = 16; textures (3, -3) -> 18 * 2 = 36; cells (2, -3, 1) -> 14 * 3/2 = 21
+    assert clustered_variance(influence, [shape, texture]).variance == pytest.approx(31)
+
+
+def test_the_variance_is_never_below_that_of_single_stimuli():
+    influence = np.array([1.0, -1.0, -1.0, 1.0])  # every shape and texture sums to 0
+    found = clustered_variance(influence, [np.array(list("aabb")), np.array(list("xyxy"))])
+    assert found.variance == pytest.approx(4 * 4 / 3)
+
+
+def test_a_factor_of_one_level_has_no_variance():
+    with pytest.raises(ValueError, match="two levels"):
+        clustered_variance(np.zeros(3), [np.array(list("abc")), np.array(list("xxx"))])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_variance_of_a_share_is_that_of_a_linear_probability_model(bias, make, seed):
+    rng = np.random.default_rng(seed)
+    shape, texture = (rng.integers(0, n, 400).astype(str) for n in (30, 9))
+    effect = rng.normal(0, 1, 30)[shape.astype(int)] + rng.normal(0, 1, 9)[texture.astype(int)]
+    answers = np.where(
+        rng.random(400) < 0.4, "-", np.where(effect + rng.normal(size=400) > 0, "s", "t")
+    )
+    names = [f"{s}-{t}" for s, t in zip(shape, texture, strict=True)]
+    trials = with_exemplars(make(answers, names), shape, texture)
+    counts = answers != "-"
+    y = (answers == "s")[counts].astype(float)
+    fit = sm.OLS(y, np.ones(len(y))).fit()
+    groups = (shape[counts].astype(int), texture[counts].astype(int))
+    expected = float(cov_cluster_2groups(fit, *groups)[0][0, 0])
+    num, den = bias.ratio(trials)
+    influence = ratio_influence(num[counts].astype(float), den[counts].astype(float))
+    found = clustered_variance(influence, [shape[counts], texture[counts]])
+    assert found.variance == pytest.approx(expected, rel=1e-10)
+    assert found.df == 8
+
+
+def test_the_interval_is_wilson_with_the_sample_size_of_that_variance():
+    found = clustered_variance(np.array([0.02, 0.01, -0.03, 0.0]), [np.array(list("abcd"))])
+    # V = 0.0014 * 4/3; n = .3 * .7 / V = 112.5; t(3) = 3.18245
+    low, high = clustered_wilson(0.3, found)
+    t, n = 3.1824463, 112.5
+    middle = (0.3 * n + t**2 / 2) / (n + t**2)
+    half = t / (n + t**2) * np.sqrt(n * 0.21 + t**2 / 4)
+    assert (low, high) == pytest.approx((middle - half, middle + half), rel=1e-6)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, (0.0, 0.27753)), (1.0, (0.72247, 1.0))])
+def test_without_spread_each_cluster_of_the_smaller_factor_is_one_trial(value, expected):
+    shape, texture = np.arange(20), np.arange(20) % 10
+    found = clustered_variance(np.zeros(20), [shape, texture])
+    assert clustered_wilson(value, found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_score_says_what_its_interval_is_about(bias, make):
+    shape = np.repeat([f"cat{i}" for i in range(12)], 6)
+    texture = np.tile([f"oven{i}" for i in range(6)], 12)
+    answers = ("stts-t" * 6) + ("s" * 36)
+    trials = make(answers, [f"{s}-{t}" for s, t in zip(shape, texture, strict=True)])
+    plain = ratio_score(bias, trials)
+    found = ratio_score(bias, with_exemplars(trials, shape, texture))
+    assert plain.method == "wilson"
+    assert found.method == "wilson, clustered (12 shapes x 6 textures)"
+    assert (found.value, found.n, found.excluded) == (plain.value, plain.n, plain.excluded)
+    assert found.high - found.low > plain.high - plain.low
+
+
+def test_stimuli_that_share_nothing_keep_their_interval(bias, make):
+    trials = make("sstts-")
+    unique = [f"x{i}" for i in range(6)]
+    assert ratio_score(bias, with_exemplars(trials, unique, unique)) == ratio_score(bias, trials)
+    assert ratio_score(bias, with_exemplars(trials, [""] * 6, [""] * 6)) == ratio_score(
+        bias, trials
+    )
+
+
+def test_one_texture_all_over_is_no_factor(bias, make):
+    trials = with_exemplars(make("sstt"), list("aabb"), list("xxxx"))
+    assert list(shared_clusters(bias, trials)) == [SHAPE]
+
+
+def test_a_stimulus_without_a_level_is_a_cluster_of_its_own(bias, make):
+    trials = with_exemplars(make("sstts"), ["a", "a", "", "", "b"], [""] * 5)
+    clusters = shared_clusters(bias, trials)
+    assert list(clusters) == [SHAPE]
+    assert len(np.unique(clusters[SHAPE])) == 4
+
+
+def test_a_metric_may_name_its_clusters(bias, make):
+    trials = make("sstt", ["a1", "a2", "b1", "b2"])
+    named = replace(bias, clusters=lambda t: {"letter": np.array([n[0] for n in t["stimulus"]])})
+    assert shared_clusters(named, trials)["letter"].tolist() == ["a", "a", "b", "b"]
+    assert ratio_score(named, trials).method == "wilson, clustered (2 letters)"
+
+
+def test_a_ratio_that_is_no_proportion_gets_a_t_interval(bias, make):
+    trials = with_exemplars(make("sstt"), list("aabb"), [""] * 4)
+    amount = replace(bias, ratio=lambda t: (np.array([1.0, 2.0, 4.0, 5.0]), np.ones(4)))
+    score = ratio_score(amount, trials)
+    # The two shapes pull the mean of 3 by -3/4 and 3/4; G / (G - 1) = 2; t(1) = 12.706.
+    half = 12.706205 * np.sqrt(2 * 2 * (((1 - 3) + (2 - 3)) / 4) ** 2)
+    assert (score.low, score.high) == pytest.approx((3 - half, 3 + half), rel=1e-6)
+    assert score.method == "t, clustered (2 shapes)"
