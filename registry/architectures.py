@@ -8,7 +8,8 @@ import hashlib
 import importlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +76,24 @@ def _torchvision(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
     return module
 
 
+@contextmanager
+def _its_own_fault(name: str, what: str) -> Iterator[None]:
+    """Somebody's module may fail in any way, and may even end the program: all of it is the card's error."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CardError(
+            f"arch 'python:{name}': {what}: {reason}. Expected python:MODULE:FUNCTION of an "
+            "importable module (is its folder on PYTHONPATH?)."
+        ) from error
+
+
 def factory(name: str) -> Callable[..., Any]:
     """The callable of "MODULE:FUNCTION". Raises CardError where it cannot be imported."""
     module, _, function = name.partition(":")
-    try:
+    with _its_own_fault(name, "its module cannot be imported"):
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CardError(
-            f"arch 'python:{name}': {error}. Expected python:MODULE:FUNCTION of an importable "
-            "module "
-            "(is its folder on PYTHONPATH?)."
-        ) from error
     if not callable(found):
         raise CardError(
             f"arch 'python:{name}': expected a function that returns a torch.nn.Module."
@@ -95,9 +103,10 @@ def factory(name: str) -> Callable[..., Any]:
 
 def _python(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
     build = factory(name)
-    if "num_classes" in inspect.signature(build).parameters:
-        kwargs = {"num_classes": classes, **kwargs}
-    module = build(**kwargs)
+    with _its_own_fault(name, "the function failed"):
+        if "num_classes" in inspect.signature(build).parameters:
+            kwargs = {"num_classes": classes, **kwargs}
+        module = build(**kwargs)
     if not isinstance(module, nn.Module):
         raise CardError(
             f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module."

@@ -22,16 +22,20 @@ from pydantic import (
     model_validator,
 )
 
+from registry.documents import read_document, shown, unprintable
 from registry.errors import CardError, unknown_name
+from registry.options import require_options, require_weights
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Triple = tuple[float, float, float]
 
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_CONFIG = ConfigDict(frozen=True, extra="forbid")
+_CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+#: Longer texts are no names or notes; paths and URLs stay far below.
+_LONGEST = 4000
 
 
 class Preprocess(BaseModel):
@@ -44,8 +48,8 @@ class Preprocess(BaseModel):
 
     model_config = _CONFIG
 
-    size: int = Field(gt=0)
-    resize: int = Field(gt=0)
+    size: int = Field(gt=0, le=4096)
+    resize: int = Field(gt=0, le=8192)
     interpolation: Interpolation = "bilinear"
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
@@ -98,7 +102,7 @@ class ModelCard(BaseModel):
     sha256: str | None = None
     file_sha256: str | None = None
     preprocess: Preprocess | None = None
-    labels: str = "imagenet1k"
+    labels: str = Field(default="imagenet1k", min_length=1)
     training: tuple[str, ...] = ()
     license: str = ""
     paper: str = ""
@@ -121,11 +125,54 @@ class ModelCard(BaseModel):
             raise ValueError("64 lower-case hexadecimal digits")
         return digest
 
+    @field_validator("weights")
+    @classmethod
+    def _usable_weights(cls, weights: str | None) -> str | None:
+        require_weights(weights)
+        return weights
+
+    @field_validator("training")
+    @classmethod
+    def _plain_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        for tag in tags:
+            if set(tag) & set("[]") or not tag.strip():
+                raise ValueError("recipe tags such as stylised or 'noise(uniform)', without [ or ]")
+        return tags
+
+    @model_validator(mode="before")
+    @classmethod
+    def _printable(cls, data: Any) -> Any:
+        """Nothing of a card can move a terminal's cursor, wherever it is printed later."""
+        for text in _texts(data):
+            if (found := unprintable(text.replace("\n", " "))) or len(text) > _LONGEST:
+                wrong = f"the control character {found!r}" if found else f"{len(text)} characters"
+                raise ValueError(f"plain text of at most {_LONGEST} characters, without {wrong}")
+        return data
+
+    @model_validator(mode="after")
+    def _usable_options(self) -> ModelCard:
+        code = self.arch.startswith("python:")
+        require_options(self.options, code=code, ideal=self.source == "ideal")
+        return self
+
     @model_validator(mode="after")
     def _has_preprocess(self) -> ModelCard:
         if self.preprocess is None and self.source != "ideal":
             raise ValueError("preprocess: needed for every source but 'ideal'")
         return self
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text of nested plain data, keys among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 class CardShelf(dict[str, ModelCard]):
@@ -141,13 +188,13 @@ class CardShelf(dict[str, ModelCard]):
 def _explain(path: Path, name: str, error: ValidationError) -> CardError:
     lines = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"]) or "card"
+        field = shown(".".join(str(part) for part in problem["loc"]) or "card")
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"no such field; fields are {', '.join(ModelCard.model_fields)}"
         given = "" if problem["type"] == "missing" else f", found {str(problem['input'])[:60]!r}"
         lines.append(f"field '{field}': expected: {message}{given}")
-    return CardError(f"card '{name}' in {path} cannot be used. {'; '.join(lines)}.")
+    return CardError(f"card '{name}' in {shown(path)} cannot be used. {'; '.join(lines[:10])}.")
 
 
 def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -155,54 +202,65 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     changed = dict(data)
     weights, labels = data.get("weights"), data.get("labels")
     if isinstance(weights, str) and Path(weights).suffix and ":" not in weights:
-        changed["weights"] = str((folder / weights).resolve())
+        changed["weights"] = _resolved(folder, weights)
     if isinstance(labels, str) and labels.endswith((".yaml", ".yml")):
-        changed["labels"] = str((folder / labels).resolve())
+        changed["labels"] = _resolved(folder, labels)
     return changed
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _resolved(folder: Path, place: str) -> str:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CardError(f"card file {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise CardError(f"card file {path} is not valid YAML: {line}.") from error
+        return str((folder / place).resolve())
+    except (OSError, ValueError, RuntimeError):  # a NUL, a ring of links: the card's check says so
+        return place
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """The fields of each card of a file, with the file's defaults. Raises CardError."""
+    data = read_document(path, "card file", CardError)
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(
-            f"card file {path}: expected a mapping of fields (name, source, arch, ...), "
+            f"card file {shown(path)}: expected a mapping of fields (name, source, arch, ...), "
             f"found {type(data).__name__}."
         )
-    return data
-
-
-def _cards_in(path: Path) -> Iterator[ModelCard]:
-    data = _read_yaml(path)
-    entries = data.get("cards", [data])
+    entries, defaults = data.get("cards", [data]), data.get("defaults", {})
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise CardError(f"card file {path}: field 'cards': expected a list of cards.")
-    for entry in entries:
-        fields = _anchored({**data.get("defaults", {}), **entry}, path.parent)
-        try:
-            yield ModelCard.model_validate(fields)
-        except ValidationError as error:
-            raise _explain(path, str(fields.get("name", path.stem)), error) from error
+        raise CardError(f"card file {shown(path)}: field 'cards': expected a list of cards.")
+    if not isinstance(defaults, dict):
+        raise CardError(
+            f"card file {shown(path)}: field 'defaults': expected a mapping of fields that every "
+            f"card of the file inherits, found {type(defaults).__name__}."
+        )
+    return [_anchored({**defaults, **entry}, path.parent) for entry in entries]
+
+
+def _called(path: Path, fields: Mapping[str, Any]) -> str:
+    """What to call a card that may be unusable: its name where that is one, else its file's."""
+    name = fields.get("name")
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else shown(path.stem)
+
+
+def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
+    try:
+        return ModelCard.model_validate(fields)
+    except ValidationError as error:
+        raise _explain(path, _called(path, fields), error) from error
 
 
 def read_card(path: Path) -> ModelCard:
     """Read a file that holds one card. Raises CardError: file, field, what was expected."""
-    cards = list(_cards_in(Path(path)))
-    if len(cards) != 1:
-        raise CardError(f"card file {path}: expected one card, found {len(cards)}.")
-    return cards[0]
+    entries = _entries(Path(path))
+    if len(entries) != 1:
+        raise CardError(f"card file {shown(path)}: expected one card, found {len(entries)}.")
+    return _card(Path(path), entries[0])
 
 
 def builtin_cards() -> dict[str, ModelCard]:
     """The cards that come with the package, by name, in the order of their files."""
     cards: dict[str, ModelCard] = {}
     for path in sorted(BUILTIN_FOLDER.glob("*.yaml")):
-        for card in _cards_in(path):
+        for fields in _entries(path):
+            card = _card(path, fields)
             if card.name in cards:
                 raise CardError(f"card file {path}: two built-in cards are called '{card.name}'.")
             cards[card.name] = card
@@ -212,28 +270,54 @@ def builtin_cards() -> dict[str, ModelCard]:
 def read_cards(user_folder: Path | None) -> CardShelf:
     """Built-in cards and those of `user_folder` (a missing folder holds none).
 
-    A file that cannot be read stands in `broken` under its name and hides no other. Raises
-    CardError where two cards have one name: whichever were taken, results of the other would seem
+    A card or file that cannot be read stands in `broken` under its name and hides no other. Where two
+    cards have one name, neither can be chosen: whichever were taken, results of the other would seem
     to be its own.
     """
     shelf = CardShelf(builtin_cards())
-    cards = dict.fromkeys(shelf, Path("the built-in cards"))
+    places = dict.fromkeys(shelf, "the built-in cards")
     paths = sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else []
     for path in paths:
         try:
-            found = list(_cards_in(path))
+            entries = _entries(path)
         except CardError as error:
-            shelf.broken[path.stem] = error
+            _leave_out(shelf, shown(path.stem), error)
             continue
-        for card in found:
-            if card.name in cards:
-                raise CardError(
-                    f"the model name '{card.name}' is taken twice: by {path} and by "
-                    f"{cards[card.name]}. Rename or remove one of them."
-                )
-            cards[card.name] = path
-            shelf[card.name] = card
+        for fields in entries:
+            _shelve(shelf, places, path, fields)
     return shelf
+
+
+def _shelve(
+    shelf: CardShelf, places: dict[str, str], path: Path, fields: Mapping[str, Any]
+) -> None:
+    """Put one card of a file on the shelf, or its error among the broken ones."""
+    try:
+        card = _card(path, fields)
+    except CardError as error:
+        name = _called(path, fields)
+        _leave_out(shelf, shown(path.stem) if name in shelf else name, error)
+        return
+    if card.name in places:
+        shelf.pop(card.name, None)
+        _leave_out(
+            shelf,
+            card.name,
+            CardError(
+                f"the model name '{card.name}' is taken twice: by {shown(path)} and by "
+                f"{places[card.name]}. Rename or remove one of them."
+            ),
+        )
+    else:
+        places[card.name], shelf[card.name] = shown(path), card
+
+
+def _leave_out(shelf: CardShelf, name: str, error: CardError) -> None:
+    key, count = name, 1
+    while key in shelf.broken:
+        count += 1
+        key = f"{name} ({count})"
+    shelf.broken[key] = error
 
 
 def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -> list[ModelCard]:

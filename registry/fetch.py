@@ -2,28 +2,65 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from registry.digests import digest_file
+from registry.download import download
 from registry.errors import WeightsError
+from registry.options import file_name, is_url
+
+__all__ = ["fetch", "file_name", "first_use", "is_url", "local_path"]
 
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
+#: How a file of weights begins: a zip archive (torch, .pt2), a pickle, HDF5. Safetensors begin with the
+#: length of their header, which is JSON.
+_BEGINNINGS = (
+    b"PK\x03\x04",
+    b"\x80\x02",
+    b"\x80\x03",
+    b"\x80\x04",
+    b"\x80\x05",
+    b"\x89HDF\r\n\x1a\n",
+)
 
 
-def is_url(text: str | None) -> bool:
-    """Whether a card's `weights` is to be downloaded."""
-    return bool(text) and str(text).startswith(("http://", "https://"))
+def local_path(url: str, folder: Path) -> Path:
+    """Where the file of `url` lies in `folder`. Names without a digest carry one of their address:
+    "model.safetensors" is what half of all networks are called.
+    """
+    name = Path(file_name(url))
+    if _MARK.search(name.name):
+        return folder / name
+    address = urlsplit(url)._replace(query="", fragment="").geturl()
+    return folder / f"{name.stem}.{hashlib.sha256(address.encode()).hexdigest()[:8]}{name.suffix}"
 
 
-def file_name(url: str) -> str:
-    """The file's name on disk: the last part of the URL's path."""
-    return unquote(Path(urlsplit(url).path).name)
+def _expected(url: str, path: Path, sha256: str | None) -> str:
+    """The digest, or its beginning, that the file must have: the card's, its name's, or the one that was
+    recorded at first use; "" where none is known.
+    """
+    mark = _MARK.search(file_name(url))
+    return sha256 or (mark.group(1) if mark else "") or _recorded(path)
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _recorded(path: Path) -> str:
+    try:
+        note = json.loads(_note(path).read_text(encoding="utf-8"))
+        return str(note["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _mismatch(path: Path, expected: str, source: str) -> WeightsError | None:
@@ -32,10 +69,22 @@ def _mismatch(path: Path, expected: str, source: str) -> WeightsError | None:
     if got.startswith(expected):
         return None
     return WeightsError(
-        f"SHA-256 of {file_name(source)} from {source}: expected {expected}, got {got}. The file "
-        "was not used. "
-        "The download may be damaged or replaced: try again, another mirror, or check the card's "
-        "file_sha256."
+        f"SHA-256 of {Path(source).name} from {source}: expected {expected}, got {got}. The file "
+        "was not used. The download may be damaged or replaced: try again, another mirror, or check "
+        "the card's file_sha256."
+    )
+
+
+def _no_weights(path: Path, source: str) -> WeightsError | None:
+    """An error where what came is no file of weights at all: an HTML page, most often."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start.startswith(_BEGINNINGS) or start[8:9] == b"{":
+        return None
+    kind = "an HTML page" if start.lstrip()[:1] == b"<" else "something else"
+    return WeightsError(
+        f"{source} answered with {kind}, not with a file of weights: it was not kept. Open the "
+        "address in a browser: does it ask for a login or for terms to be accepted?"
     )
 
 
@@ -47,50 +96,85 @@ def _places(url: str, mirror: str | None) -> Iterator[str]:
 
 
 def _retrieve(place: str, target: Path) -> None:
-    """Bring one file to `target`. Raises OSError (requests' exceptions are among them)."""
-    if not is_url(place):
+    """Bring one file to `target`. Raises OSError."""
+    if is_url(place):
+        download(place, target)
+    else:
         shutil.copyfile(place.removeprefix("file://"), target)
-        return
-    import pooch
-
-    downloader = pooch.HTTPDownloader(progressbar=False, timeout=60)
-    downloader(place, str(target), None)
 
 
 def _attempt(place: str, target: Path, expected: str) -> str:
     """Try one place; the file is put at `target` whole and checked, or not at all. Returns what
     failed.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
+    with _part(target) as part:
+        try:
+            _retrieve(place, part)
+            problem = _mismatch(part, expected, place) if expected else _no_weights(part, place)
+            if problem is None:
+                part.replace(target)
+            return str(problem or "")
+        except (OSError, ValueError) as error:
+            return f"{place}: {type(error).__name__}: {error}"
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[Path]:
+    """A file beside `target` to write to, gone afterwards. It is locked, so that a part without a lock is
+    known to be a dead process's.
+    """
+    _sweep(target)
+    with tempfile.NamedTemporaryFile(
+        prefix=f".{target.name}.", suffix=".part", dir=target.parent, delete=False
+    ) as handle:
+        _lock(handle.fileno())
+        part = Path(handle.name)
+        try:
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove parts of this file that processes which were killed left behind."""
+    for part in target.parent.glob(f".{_literal(target.name)}.*.part"):
+        try:
+            with part.open("rb+") as handle:
+                if _lock(handle.fileno()):
+                    part.unlink(missing_ok=True)
+        except OSError:
+            continue
+
+
+def _literal(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the file is now ours alone. Systems without such locks say no, and nothing is swept."""
     try:
-        _retrieve(place, part)
-        problem = _mismatch(part, expected, place)
-        if problem is None:
-            part.replace(target)
-        return str(problem or "")
-    except OSError as error:
-        return f"{place}: {type(error).__name__}: {error}"
-    finally:
-        part.unlink(missing_ok=True)
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
     """The file of `url` in `folder`, downloaded unless it is there.
 
     sha256: the expected digest; without it, the one that the file's name carries
-    (NAME-0676ba61.pth), if any. Raises WeightsError: nothing reachable (each place with its
-    reason), or another digest.
+    (NAME-0676ba61.pth), else the one that was recorded at first use (`first_use`), if any. Raises
+    WeightsError: nothing reachable (each place with its reason), no file of weights, or another digest.
     """
-    target = folder / file_name(url)
+    target = local_path(url, folder)
+    expected = _expected(url, target, sha256)
     if target.is_file():
-        problem = _mismatch(target, sha256 or "", str(target))
+        problem = _mismatch(target, expected, str(target))
         if problem is None:
             return target
         raise problem
-    mark = _MARK.search(target.name)
-    expected = sha256 or (mark.group(1) if mark else "")
     folder.mkdir(parents=True, exist_ok=True)
     failures = []
     for place in _places(url, mirror):
@@ -99,6 +183,30 @@ def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None 
             return target
         failures.append(failure)
     raise WeightsError(
-        f"weights {target.name} could not be fetched. {' | '.join(failures)} "
+        f"weights {file_name(url)} could not be fetched. {' | '.join(failures)} "
         f"Put the file at {target} yourself, or name a mirror (BENCH_MIRROR: a folder or URL)."
     )
+
+
+@contextmanager
+def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
+    """Keep what is downloaded within the block only if the block succeeds, and record its digest: later
+    uses must find the same content. A file whose digest is known beforehand (`sha256`), or that lay
+    there already, stays whatever happens.
+    """
+    path = local_path(url, folder)
+    there = path.is_file()
+    try:
+        yield
+    except BaseException:
+        if not there and sha256 is None:
+            path.unlink(missing_ok=True)
+        raise
+    if sha256 is None and path.is_file() and not _recorded(path):
+        _record(path, url)
+
+
+def _record(path: Path, url: str) -> None:
+    fresh = _note(path).with_name(f".{path.name}.json.part")
+    fresh.write_text(json.dumps({"url": url, "sha256": digest_file(path)}, indent=1))
+    fresh.replace(_note(path))

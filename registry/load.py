@@ -4,6 +4,8 @@ does.
 
 from __future__ import annotations
 
+import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from registry import caches
 from registry.cards import ModelCard
 from registry.digests import digest_file, digest_state
 from registry.errors import CardError, WeightsError, unknown_name
-from registry.fetch import fetch, file_name, is_url
+from registry.fetch import fetch, file_name, first_use, is_url, local_path
 from registry.ideal import IdealObserver
 from registry.labels import LabelSpace, label_space
 from registry.packages import package_file
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from registry.model import LoadedModel
 
 _BUILTIN = Path(__file__).parent
+_HUB = re.compile(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,18 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
     if weights.startswith("package:"):
         return package_file(weights, _install(card))
     if is_url(weights):
-        return weights_folder / file_name(weights)
-    return Path(weights).expanduser()
+        return local_path(weights, weights_folder)
+    try:
+        return Path(weights).expanduser()
+    except RuntimeError as error:  # ~somebody who has no home here
+        raise WeightsError(f"weights '{weights}' of model '{card.name}': {error}.") from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file system takes
+        return False
 
 
 def _package_availability(card: ModelCard) -> Availability:
@@ -94,8 +107,11 @@ def availability(card: ModelCard, weights_folder: Path) -> Availability:
         return _cached_availability(card)
     if not weights:
         return Availability(True, "comes with its code")
-    path = local_file(card, weights_folder)
-    if path.is_file():
+    try:
+        path = local_file(card, weights_folder)
+    except WeightsError as error:
+        return Availability(False, str(error))
+    if _is_there(path):
         return Availability(True, str(path.name))
     return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
 
@@ -109,7 +125,7 @@ def _weights_path(card: ModelCard, place: Place) -> Path:
         assert card.weights is not None
         return fetch(card.weights, place.weights_folder, card.file_sha256, place.mirror)
     path = local_file(card, place.weights_folder)
-    if card.file_sha256 and path.is_file() and digest_file(path) != card.file_sha256:
+    if card.file_sha256 and _is_there(path) and digest_file(path) != card.file_sha256:
         raise WeightsError(
             f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), "
             f"got {digest_file(path)}. It is not the file that the card describes."
@@ -139,7 +155,14 @@ def _pretrained_timm(card: ModelCard) -> nn.Module:
     """timm's own download, through the Hugging Face cache; the head stays as it was trained."""
     import timm
 
+    from registry.architectures import require_known
+
     name = card.arch.removeprefix("timm:")
+    # timm would also take folders and other sites' names, whose files nobody has looked at.
+    if card.source == "timm":
+        require_known(card.arch)
+    elif not _HUB.fullmatch(name):
+        raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
     kwargs = card.options.get("kwargs", {})
     try:
         module: nn.Module = timm.create_model(
@@ -210,6 +233,13 @@ def _verify(card: ModelCard, digest: str) -> None:
         )
 
 
+def _kept_if_good(card: ModelCard, weights_folder: Path) -> AbstractContextManager[None]:
+    """What a card has downloaded is kept only if it turns out to be the card's network."""
+    if not is_url(card.weights):
+        return nullcontext()
+    return first_use(str(card.weights), weights_folder, card.file_sha256)
+
+
 def load_model(
     card: ModelCard, *, weights_folder: Path, mirror: str | None = None, device: str = "cpu"
 ) -> LoadedModel:
@@ -224,9 +254,10 @@ def load_model(
     if card.source == "ideal":
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no weights.")
     labels = label_space(card.labels)
-    module, code = _module(card, Place(weights_folder, mirror), labels)
-    digest = digest_state(module.state_dict())
-    _verify(card, digest)
+    with _kept_if_good(card, weights_folder):
+        module, code = _module(card, Place(weights_folder, mirror), labels)
+        digest = digest_state(module.state_dict())
+        _verify(card, digest)
     module.requires_grad_(False)
     return LoadedModel(card, module.to(device), digest, labels, code)
 

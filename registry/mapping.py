@@ -15,9 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from registry import labels
+from registry.documents import read_document
 from registry.errors import LabelError
 
 _FIELDS = ("name", "classes", "space", "groups")
@@ -27,13 +26,7 @@ _FORM = (
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LabelError(f"mapping file {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise LabelError(f"mapping file {path} is not valid YAML: {line}.") from error
+    data = read_document(path, "mapping file", LabelError)
     if not isinstance(data, dict) or "classes" not in data:
         raise LabelError(f"mapping file {path}: {_FORM}.")
     strange = sorted(str(key) for key in data if key not in _FIELDS)

@@ -14,7 +14,11 @@ def package_file(reference: str, install: str) -> Path:
     Raises WeightsError where the package or the file is absent; `install` says how to get it.
     """
     package, _, inside = reference.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package)
+    try:
+        # Only top-level names: the parents of others would be imported.
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
             f"weights of package '{package}' are not installed. Get them: {install}."

@@ -11,7 +11,7 @@ import torch
 
 from registry.digests import digest_state
 from registry.errors import WeightsError
-from registry.fetch import fetch
+from registry.fetch import fetch, local_path
 from registry.load import availability, load_model
 
 CONTENT = b"weights" * 1000
@@ -51,7 +51,7 @@ def served(tmp_path):
 def test_a_download_is_checked_and_kept(served, tmp_path):
     _, url = served
     path = fetch(f"{url}/net.pt?token=1", tmp_path / "w", DIGEST)
-    assert path == tmp_path / "w" / "net.pt"
+    assert path == local_path(f"{url}/net.pt", tmp_path / "w")
     assert path.read_bytes() == CONTENT
     assert fetch(f"{url}/net.pt", tmp_path / "w", DIGEST) == path
     assert len(Quiet.asked) == 1
