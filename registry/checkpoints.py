@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from torch import Tensor, nn
 
+from registry.documents import is_file, shown
 from registry.errors import WeightsError
+from registry.normalisation import kind_of
 
 State = dict[str, Tensor]
 #: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what
@@ -27,10 +29,11 @@ WRAPPERS = (
     "state_dict", "model_state_dict", "model", "net", "shadow", "module",
 )  # fmt: skip
 #: Attributes that wrap a network: DataParallel, torch.compile, Lightning, robustness libraries.
-_TOKENS = ("module.", "_orig_mod.", "model.", "net.", "network.", "attacker.", "ema_model.")
-#: Input statistics that robustness libraries keep beside the network: the card states them.
-_STATISTICS = ("normalizer.", "normalize.", "normalise.", "mean", "std", "mu", "sigma")
+#: "1." is the network after a normalisation in a sequence of two.
+_TOKENS = ("module.", "_orig_mod.", "model.", "net.", "network.", "attacker.", "ema_model.", "1.")
 _SHOWN = 5
+#: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
+_LEVELS = 8
 _CONVERT = (
     "Convert it once, where you trust it: "
     "`safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')`, and register that "
@@ -38,50 +41,84 @@ _CONVERT = (
 )
 
 
+def require_honest_size(path: Path) -> None:
+    """Raise WeightsError for a zip archive that unpacks to far more than its size: torch stores tensors
+    as they are, so only a bomb does. Other files pass.
+    """
+    if not is_zipfile(path):
+        return
+    with ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    size = path.stat().st_size
+    if unpacked > 2 * size + 2**20:
+        raise WeightsError(
+            f"checkpoint {path} has {size} bytes and unpacks to {unpacked}: refused. torch stores "
+            "tensors uncompressed; save it again with `torch.save`."
+        )
+
+
 def _unpickle(path: Path) -> Any:
     try:
+        require_honest_size(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters of it is in the error
             return torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n", 1)[0]
+        reason = _first_line(error)
         raise WeightsError(
             f"checkpoint {path} is a pickle that holds more than tensors, and was refused before "
             "any of it ran "
             f"({reason}). {_CONVERT}"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        reason = str(error).strip().split("\n", 1)[0]
+    except Exception as error:
         raise WeightsError(
-            f"checkpoint {path} cannot be read ({reason}): truncated, or no PyTorch checkpoint. "
-            "Expected .safetensors, or .pt/.pth holding a state dict."
+            f"checkpoint {path} cannot be read ({_first_line(error)}): truncated, or no PyTorch "
+            "checkpoint. Expected .safetensors, or .pt/.pth holding a state dict."
         ) from error
 
 
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().split("\n", 1)[0]
+    return shown(text)[:300] or type(error).__name__
+
+
 def _read_safetensors(path: Path) -> State:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return dict(load_file(path))
-    except SafetensorError as error:
+    except Exception as error:
         raise WeightsError(
-            f"checkpoint {path} is no intact safetensors file ({error}). Fetch or save it again."
+            f"checkpoint {path} is no intact safetensors file ({_first_line(error)}). Fetch or save "
+            "it again."
         ) from error
 
 
-def unwrap(content: Any, key: str | None = None) -> State | None:
+def unwrap(content: Any, key: str | None = None, levels: int = _LEVELS) -> State | None:
     """The state dict inside what a checkpoint held, or None. `key`: the wrapper to take."""
-    if isinstance(content, nn.Module) or not isinstance(content, Mapping):
+    if isinstance(content, nn.Module) or not isinstance(content, Mapping) or not levels:
         return None
     if key is not None:
-        return unwrap(content[key]) if key in content else None
+        return unwrap(content[key], None, levels - 1) if key in content else None
     for wrapper in WRAPPERS:
-        inner = unwrap(content.get(wrapper))
+        inner = unwrap(content.get(wrapper), None, levels - 1)
         if inner is not None:
             return inner
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     return tensors or None
+
+
+def _require_dense(path: Path, state: State) -> None:
+    """Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network."""
+    for name, tensor in state.items():
+        odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
+        if odd or tensor.device.type != "cpu":
+            raise WeightsError(
+                f"checkpoint {path}: {shown(name)} is no dense array of real numbers "
+                f"({tensor.dtype}, {tensor.layout}, {tensor.device}). {_CONVERT}"
+            )
 
 
 def read_state(path: Path, key: str | None = None) -> State:
@@ -90,21 +127,22 @@ def read_state(path: Path, key: str | None = None) -> State:
     Raises WeightsError: no such file, unreadable, refused pickle, or nothing inside that is a state
     dict.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise WeightsError(
-            f"checkpoint {path} is not there. Check the path, or register the model again."
+            f"checkpoint {shown(path)} is not there. Check the path, or register the model again."
         )
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
     state = unwrap(content, key)
     if state is None:
         names = ", ".join(map(str, list(content)[:_SHOWN])) if isinstance(content, Mapping) else ""
-        found = f"keys {names}" if names else type(content).__name__
+        found = f"keys {shown(names)[:300]}" if names else type(content).__name__
         wanted = f"'{key}'" if key else ", ".join(WRAPPERS)
         raise WeightsError(
             f"checkpoint {path} holds no state dict: expected tensors by name, directly or under "
             f"{wanted}; "
             f"found {found}. {_CONVERT}"
         )
+    _require_dense(path, state)
     return state
 
 
@@ -139,26 +177,44 @@ def strip_wrappers(state: State, expected: Iterable[str]) -> State:
     best = prefixes[0]
     inside = {k.removeprefix(best): v for k, v in state.items() if k.startswith(best)}
     for name, tensor in state.items():
-        bare = name[len(_prefix_of(name)) :]
-        if not name.startswith(best) and bare not in wanted:
+        if not name.startswith(best) and _bare(name) not in wanted:
             inside[name] = tensor
+    kinds = {kind_of(name) for name, _ in input_statistics(state, wanted)}
+    dropped = ("mean", "std") if {"mean", "std"} <= kinds else ()
     return {
         name: tensor
         for name, tensor in inside.items()
-        if name in wanted or not (name[len(_prefix_of(name)) :].startswith(_STATISTICS))
+        if name in wanted or kind_of(_bare(name)) not in dropped
     }
+
+
+def _bare(name: str) -> str:
+    return name[len(_prefix_of(name)) :]
+
+
+def input_statistics(state: State, expected: Iterable[str]) -> list[tuple[str, Tensor]]:
+    """Means and standard deviations of the input that stand beside the network, which has `expected`
+    keys of its own: (key without wrappers, tensor), every copy.
+    """
+    wanted = set(expected)
+    bare = {name: _bare(name) for name in state}
+    return [
+        (bare[name], tensor)
+        for name, tensor in state.items()
+        if not {name, bare[name]} & wanted and kind_of(bare[name])
+    ]
 
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return shown(", ".join(name[:200] for name in names[:_SHOWN])) + more
 
 
 def _misfit(have: State, want: Mapping[str, Tensor]) -> list[str]:
     missing = [n for n in want if n not in have and not n.endswith("num_batches_tracked")]
     strange = [n for n in have if n not in want]
     shapes = [
-        f"{n} {tuple(have[n].shape)} (network: {tuple(want[n].shape)})"
+        f"{n} {tuple(have[n].shape)!s:.100} (network: {tuple(want[n].shape)})"
         for n in want
         if n in have and have[n].shape != want[n].shape
     ]
@@ -188,4 +244,9 @@ def fit_state(module: nn.Module, state: State, origin: str) -> None:
             f"checkpoint {origin} does not fit the architecture: {'; '.join(problems)}. "
             "Choose the architecture (--arch) and label space (--labels) that it was trained with."
         )
-    module.load_state_dict({**want, **have})
+    try:
+        module.load_state_dict({**want, **have})
+    except (RuntimeError, NotImplementedError) as error:
+        raise WeightsError(
+            f"checkpoint {origin} cannot be copied into the architecture: {_first_line(error)}."
+        ) from error

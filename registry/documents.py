@@ -51,6 +51,14 @@ def shown(text: object) -> str:
     return "".join(c.encode("unicode_escape").decode() if unprintable(c) else c for c in str(text))
 
 
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; a name that no file system takes is just not there."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _levels(text: str) -> None:
     """Raise where the text nests too deeply: what follows is recursive."""
     depth = 0

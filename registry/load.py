@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from registry import caches
 from registry.cards import ModelCard
 from registry.digests import digest_file, digest_state
+from registry.documents import is_file
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.fetch import fetch, file_name, first_use, is_url, local_path
 from registry.ideal import IdealObserver
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from registry.checkpoints import State
     from registry.model import LoadedModel
+    from registry.normalisation import Normalisation
 
 _BUILTIN = Path(__file__).parent
 _HUB = re.compile(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
@@ -62,13 +64,6 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
         return Path(weights).expanduser()
     except RuntimeError as error:  # ~somebody who has no home here
         raise WeightsError(f"weights '{weights}' of model '{card.name}': {error}.") from error
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that no file system takes
-        return False
 
 
 def _package_availability(card: ModelCard) -> Availability:
@@ -111,7 +106,7 @@ def availability(card: ModelCard, weights_folder: Path) -> Availability:
         path = local_file(card, weights_folder)
     except WeightsError as error:
         return Availability(False, str(error))
-    if _is_there(path):
+    if is_file(path):
         return Availability(True, str(path.name))
     return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
 
@@ -125,7 +120,7 @@ def _weights_path(card: ModelCard, place: Place) -> Path:
         assert card.weights is not None
         return fetch(card.weights, place.weights_folder, card.file_sha256, place.mirror)
     path = local_file(card, place.weights_folder)
-    if card.file_sha256 and _is_there(path) and digest_file(path) != card.file_sha256:
+    if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
         raise WeightsError(
             f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), "
             f"got {digest_file(path)}. It is not the file that the card describes."
@@ -180,21 +175,43 @@ def _pretrained_timm(card: ModelCard) -> nn.Module:
 def _with_state(card: ModelCard, place: Place, labels: LabelSpace) -> nn.Module:
     """Build the architecture and fill it from the card's weights."""
     from registry.architectures import build
-    from registry.checkpoints import fit_state
-    from registry.convert import CONVERTERS
+    from registry.checkpoints import fit_state, input_statistics
+    from registry.normalisation import require_agreement, stated_in
 
     module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
     if card.weights is None and card.source == "python":
         return module
-    if card.source == "torchvision" and not _is_file_reference(card.weights or ""):
-        state, origin = _torchvision_state(card, place)
-    else:
-        path = _weights_path(card, place)
-        converter = CONVERTERS.get(str(card.options.get("convert")))
-        origin = str(path)
-        state = converter(path, module) if converter else _plain_state(card, path)
+    state, origin = _state(card, place, module)
+    statistics = input_statistics(state, module.state_dict())
+    require_agreement(stated_in(statistics, origin), card, origin)
     fit_state(module, state, origin)
     return module
+
+
+def stated_normalisation(card: ModelCard, weights_folder: Path) -> Normalisation | None:
+    """The normalisation that the card's checkpoint holds beside the network, if any.
+
+    Raises WeightsError as `load_model`.
+    """
+    from registry.architectures import build
+    from registry.checkpoints import input_statistics
+    from registry.normalisation import stated_in
+
+    labels = label_space(card.labels)
+    module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
+    state, origin = _state(card, Place(weights_folder), module)
+    return stated_in(input_statistics(state, module.state_dict()), origin)
+
+
+def _state(card: ModelCard, place: Place, module: nn.Module) -> tuple[State, str]:
+    """The state dict of the card's weights, and where it came from."""
+    from registry.convert import CONVERTERS
+
+    if card.source == "torchvision" and not _is_file_reference(card.weights or ""):
+        return _torchvision_state(card, place)
+    path = _weights_path(card, place)
+    converter = CONVERTERS.get(str(card.options.get("convert")))
+    return converter(path, module) if converter else _plain_state(card, path), str(path)
 
 
 def _plain_state(card: ModelCard, path: Path) -> State:

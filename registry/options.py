@@ -28,6 +28,8 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _PACKAGE = re.compile(r"package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*")
 _BUILTIN = re.compile(r"builtin:[\w.-]+(/[\w.-]+)*")
 _LONGEST_NAME = 200
+#: Of a number that shapes a network: depth, width, pixels.
+_LARGEST = 4096
 
 
 def is_url(text: str | None) -> bool:
@@ -95,5 +97,5 @@ def _shapes(value: Any) -> bool:
     if isinstance(value, str):
         return bool(_WORD.fullmatch(value))
     if isinstance(value, list):
-        return all(_shapes(inner) for inner in value)
-    return value is None or isinstance(value, bool | int | float)
+        return len(value) <= 64 and all(_shapes(inner) for inner in value)
+    return value is None or (isinstance(value, bool | int | float) and abs(value) <= _LARGEST)

@@ -22,7 +22,8 @@ from registry.cards import (
 )
 from registry.checks import Check, check
 from registry.errors import CardError, WeightsError
-from registry.load import load_model
+from registry.load import load_model, stated_normalisation
+from registry.normalisation import Normalisation, agrees, as_text
 
 _GUESSABLE = ("timm", "torchvision")
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
@@ -102,11 +103,14 @@ def default_preprocess(arch: str) -> dict[str, Any]:
     return _torchvision_defaults(name) if kind == "torchvision" else {}
 
 
-def _preprocess(arch: str, overrides: Overrides) -> Preprocess:
-    given = {key: value for key, value in overrides.items() if value is not None}
+def _given(overrides: Overrides) -> dict[str, Any]:
+    given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
     if "size" in given and "resize" not in given:
         given["resize"] = round(int(str(given["size"])) * 256 / 224)
-    fields = {**default_preprocess(arch), **given}
+    return given
+
+
+def _preprocess(arch: str, fields: dict[str, Any]) -> Preprocess:
     lacking = [field for field in _NEEDED if field not in fields]
     if lacking:
         raise CardError(
@@ -122,6 +126,38 @@ def _preprocess(arch: str, overrides: Overrides) -> Preprocess:
         field = ".".join(map(str, problem["loc"])) or "preprocess"
         message = problem["msg"].removeprefix("Value error, ")
         raise CardError(f"preprocessing field '{field}': expected: {message}.") from error
+
+
+def _from_checkpoint(
+    request: _Request, fields: dict[str, Any], weights_folder: Path
+) -> Normalisation | None:
+    """The normalisation that the checkpoint holds beside the network, where it is a checkpoint."""
+    if _source(request.arch, request.weights) != "file" or "size" not in fields:
+        return None
+    blank = {**fields, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    return stated_normalisation(_draft(request, _preprocess(request.arch, blank)), weights_folder)
+
+
+def _settled(
+    request: _Request, overrides: Overrides, weights_folder: Path
+) -> tuple[Preprocess, Check]:
+    """How the input is made, and which normalisation that takes: what was given, else what the checkpoint
+    holds, else what the architecture's own configuration says.
+    """
+    given, known = _given(overrides), default_preprocess(request.arch)
+    stated = _from_checkpoint(request, {**known, **given}, weights_folder)
+    fields, source = {**known, **given}, "as the architecture's own configuration says"
+    if {"mean", "std", "scale"} & set(given):
+        source = "as given"
+    elif stated is not None and not (
+        "mean" in known and agrees(stated, _preprocess(request.arch, fields))
+    ):
+        fields |= {"mean": stated.mean, "std": stated.std, "scale": stated.scale}
+        source = "as the checkpoint holds it"
+    how = _preprocess(request.arch, fields)
+    if stated is not None and agrees(stated, how):
+        source += f"; the checkpoint's {stated.where} agree"
+    return how, Check("normalisation", True, f"{as_text(how)}, {source}")
 
 
 def _source(arch: str, weights: Path | None) -> Source:
@@ -200,9 +236,10 @@ def register(
     if random_seed(str(weights)) is not None:
         training = tuple(dict.fromkeys([UNTRAINED, *training]))
     request = _Request(name, arch, weights, str(labels or "imagenet1k"), tuple(training))
-    draft = _draft(request, _preprocess(arch, overrides))
+    how, normalisation = _settled(request, overrides, weights_folder)
+    draft = _draft(request, how)
     model = load_model(draft, weights_folder=weights_folder, mirror=mirror)
-    checks = check(model)
+    checks = [normalisation, *check(model)]
     _refuse_failures(name, checks)
     card = draft.model_copy(update={"sha256": model.digest})
     write_card(card, cards_folder)

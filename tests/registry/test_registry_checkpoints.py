@@ -18,8 +18,8 @@ def prefixed(state, prefix):
 
 
 STATISTICS = {
-    "normalizer.new_mean": torch.zeros(3, 1, 1),
-    "normalizer.new_std": torch.ones(3, 1, 1),
+    "normalizer.new_mean": torch.full((3, 1, 1), 0.5),
+    "normalizer.new_std": torch.full((3, 1, 1), 0.5),
 }
 WRAPPERS = {
     "plain": lambda s: s,
@@ -42,9 +42,16 @@ WRAPPERS = {
         )
     },
     "robustness attacker": lambda s: {
-        "model": {**prefixed(s, "module.attacker.model."), "module.attacker.normalize.new_mean": torch.ones(3)}
+        "model": {
+            **prefixed(s, "module.attacker.model."),
+            **prefixed(STATISTICS, "module.attacker."),
+            **prefixed(STATISTICS, "module."),
+        }
     },
-    "robustbench": lambda s: {"state_dict": {**prefixed(s, "model."), "mu": torch.ones(3), "sigma": torch.ones(3)}},
+    "robustbench": lambda s: {
+        "state_dict": {**prefixed(s, "model."), "mu": torch.ones(1, 3, 1, 1) / 2, "sigma": torch.ones(1) / 2}
+    },
+    "in sequence": lambda s: {**prefixed(s, "1."), "0.mean": torch.ones(3) / 2, "0.std": torch.ones(3) / 2},
     "without counters": lambda s: {n: t for n, t in s.items() if "num_batches" not in n},
 }  # fmt: skip
 

@@ -1,0 +1,236 @@
+"""Cards, addresses and factories that mean harm, or are broken in a way that used to stop everything."""
+
+import os
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+
+import pytest
+import torch
+
+from registry.cards import ModelCard, read_cards
+from registry.documents import MOST_BYTES, shown
+from registry.download import Bounds, TooMuch, download
+from registry.errors import CardError, LabelError, WeightsError
+from registry.fetch import fetch, local_path
+from registry.load import availability, load_model
+from registry.mapping import read_mapping
+
+GOOD = "name: mine\nsource: file\narch: timm:resnet18\nweights: net.pt\npreprocess: {size: 224, resize: 256}\n"
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}]\n"
+    for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+BAD = {
+    "defaults without a value": ("defaults:\ncards:\n- name: x\n", "field 'defaults'"),
+    "a date that is none": (GOOD + "paper: 2024-13-45\nyear: 2024-13-45\n", "field 'year'"),
+    "nested deeply": ("a: " + "[" * 5000 + "]" * 5000, "20 levels|not valid YAML"),
+    "nested without end": ("a: " + "[" * 200_000, "20 levels|not valid YAML"),
+    "5,000 digits": (GOOD + "year: " + "9" * 5000, "cannot be used|more than 63 bits"),
+    "hexadecimal": (GOOD + "year: 0x" + "f" * 5000, "more than 63 bits"),
+    "aliases of aliases": (BOMB, "more than 200000 values"),
+    "an alias inside itself": ("a: &a [*a]", "inside what it names"),
+    "an object": ("a: !!python/object/apply:os.mkdir [executed]", "not valid YAML"),
+    "bytes": ("a: !!binary aGVsbG8=", "bytes"),
+    "too large": ("a: " + "x" * (MOST_BYTES + 1), "larger than"),
+    "no text": (b"\xff\xfe\x00\x01", "not valid YAML"),
+    "an escape sequence": (GOOD + 'license: "\\e]0;owned\\a"', r"control character '\\x1b'"),
+    "text that turns around": (GOOD + 'license: "\\u202eabc"', "control character"),
+    "markup": (GOOD + 'training: ["[/]"]', "field 'training'"),
+    "an infinite mean": (GOOD.replace("256}", "256, mean: [.nan, 0, 0]}"), "preprocess.mean"),
+    "a huge input": (GOOD.replace("224", "999999").replace("256", "999999"), "preprocess.size"),
+    "a pickle through timm": (
+        GOOD + "options: {kwargs: {checkpoint_path: evil.pt}}", "may not set 'checkpoint_path'",
+    ),
+    "another loader's settings": (
+        GOOD + "options: {kwargs: {pretrained_cfg_overlay: {file: evil.pt}}}", "may not set",
+    ),
+    "a path as a layer": (GOOD + "options: {kwargs: {act_layer: ../evil}}", "a word"),
+    "a key that is no text": (GOOD + "options: {key: [1]}", r"options\.key"),
+    "an address that climbs": (GOOD.replace("net.pt", "http://a/..%2F..%2Fevil.pt"), "plain file name"),
+    "an address of a parent": (GOOD.replace("net.pt", "http://a/%2e%2e"), "plain file name"),
+    "an address that is none": (GOOD.replace("net.pt", '"http://[::1"'), "field 'weights'"),
+    "a package's parent": (GOOD.replace("net.pt", "package:timm/../../evil.pt"), "stays inside"),
+    "a built-in file's parent": (GOOD.replace("net.pt", "builtin:../../evil.pt"), "stays inside"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_card_is_named_and_left_out(what, tmp_path):
+    text, message = BAD[what]
+    content = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "bad.yaml").write_bytes(content)
+    (tmp_path / "good.yaml").write_text(GOOD.replace("mine", "good"))
+    shelf = read_cards(tmp_path)
+    assert {"good", "resnet50"} <= set(shelf)
+    (error,) = shelf.broken.values()
+    with pytest.raises(CardError, match=message):
+        raise error
+    assert len(str(error)) < 3000
+    assert str(error).isprintable()
+
+
+def test_one_bad_card_of_a_file_leaves_the_others(tmp_path):
+    (tmp_path / "two.yaml").write_text(
+        "defaults: {source: file, arch: 'timm:resnet18', preprocess: {size: 8, resize: 8}}\n"
+        "cards:\n- {name: one}\n- {name: two, colour: red}\n"
+    )
+    shelf = read_cards(tmp_path)
+    assert "one" in shelf
+    assert list(shelf.broken) == ["two"]
+
+
+def test_a_pipe_as_a_card_or_mapping_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "no regular file" in str(read_cards(tmp_path).broken["pipe"])
+    with pytest.raises(LabelError, match="no regular file"):
+        read_mapping(tmp_path / "pipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "weights", ["~nobody-at-all/net.pt", "x" * 300 + ".pt", "package:no_such/net.pt", "a\0b.pt"]
+)
+def test_weights_in_strange_places_are_just_not_there(weights, card, tmp_path):
+    mine = card(None).model_copy(update={"weights": weights})
+    assert not availability(mine, tmp_path).on_disk
+    with pytest.raises(WeightsError):
+        load_model(mine, weights_folder=tmp_path)
+
+
+def test_messages_show_controls_as_escapes():
+    assert shown("a\x1b[2Jb\u202e\n") == "a\\x1b[2Jb\\u202e\\n"
+    assert shown("ä 象 [x]") == "ä 象 [x]"
+
+
+class Server(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_address_stays_in_its_folder(tmp_path):
+    for url in ("http://a/x%2F..%2F..%2Fevil.pt", "http://a/..", "http://a/%00.pt", "http://a/"):
+        with pytest.raises(ValueError, match="plain file name"):
+            local_path(url, tmp_path)
+    assert local_path("http://a/b%20c.pt?x=/../y", tmp_path).parent == tmp_path
+
+
+def test_networks_of_one_file_name_do_not_meet(tmp_path):
+    one, other = (local_path(f"http://hub/{who}/model.safetensors", tmp_path) for who in "ab")
+    assert one != other
+    assert {one.suffix, other.suffix} == {".safetensors"}
+    assert local_path("http://a/net-0676ba61.pth", tmp_path) == tmp_path / "net-0676ba61.pth"
+
+
+def test_a_page_instead_of_weights_is_not_kept(served, tmp_path):
+    folder, url = served
+    (folder / "net.pt").write_text("\n<!DOCTYPE html><title>Log in</title>")
+    with pytest.raises(WeightsError, match="an HTML page"):
+        fetch(f"{url}/net.pt", tmp_path / "w")
+    assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_another_network_is_not_kept_and_the_right_one_is_recorded(served, tiny, card, tmp_path):
+    folder, url = served
+    weights = tmp_path / "w"
+    mine = card(f"{url}/net.pt")
+    torch.save({"other.weight": torch.zeros(3)}, folder / "net.pt")
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_model(mine, weights_folder=weights)
+    assert list(weights.iterdir()) == []
+
+    torch.save(tiny.state_dict(), folder / "net.pt")
+    load_model(mine, weights_folder=weights)
+    path = local_path(f"{url}/net.pt", weights)
+    assert sorted(weights.iterdir()) == sorted([path, path.with_name(path.name + ".json")])
+
+    changed = {name: tensor + 1 for name, tensor in tiny.state_dict().items()}
+    torch.save(changed, path)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        load_model(mine, weights_folder=weights)
+    assert path.is_file()
+
+
+def test_parts_of_a_killed_download_are_swept_and_a_running_ones_are_not(served, tmp_path):
+    folder, url = served
+    torch.save({}, folder / "net.pt")
+    target = local_path(f"{url}/net.pt", tmp_path / "w")
+    target.parent.mkdir()
+    dead, running = (target.with_name(f".{target.name}.{who}.part") for who in ("dead", "alive"))
+    dead.write_bytes(b"half")
+    running.write_bytes(b"half")
+    holder = subprocess.Popen(
+        ["python", "-c", "import fcntl, sys\nf = open(sys.argv[1], 'rb+')\n"
+         "fcntl.flock(f, fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()", str(running)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout.readline() == b"held\n"
+    try:
+        assert fetch(f"{url}/net.pt", tmp_path / "w") == target
+        assert running.is_file()
+        assert not dead.exists()
+    finally:
+        holder.communicate(b"")
+
+
+def test_a_download_is_bounded_in_size_and_time(served, tmp_path):
+    folder, url = served
+    (folder / "net.pt").write_bytes(bytes(3_000_000))
+    with pytest.raises(TooMuch, match="more than 1000 bytes"):
+        download(f"{url}/net.pt", tmp_path / "net.pt", Bounds(bytes=1000))
+    hours = partial(next, count(0, 3600))
+    with pytest.raises(TooMuch, match="not done after"):
+        download(f"{url}/net.pt", tmp_path / "net.pt", Bounds(seconds=1800), hours)
+    minutes = partial(next, count(0, 600))
+    with pytest.raises(TooMuch, match="less than 10000 a second"):
+        download(f"{url}/net.pt", tmp_path / "net.pt", Bounds(), minutes)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def net(:\n", "SyntaxError"),
+        ("import sys\nsys.exit('bye')\n", "SystemExit: bye"),
+        ("1 / 0\n", "ZeroDivisionError"),
+        ("import no_such_module\n", "No module named"),
+        ("def net():\n    raise KeyError('x')\n", "the function failed: KeyError"),
+        ("def net():\n    import sys; sys.exit(3)\n", "the function failed: SystemExit: 3"),
+        ("def net(a, b):\n    pass\n", "the function failed: TypeError"),
+        ("", "has no attribute 'net'"),
+    ],
+)
+def test_a_factory_that_fails_in_any_way_is_one_error(code, message, card, tmp_path, monkeypatch):
+    name = f"broken_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    mine = card(None, source="python", arch=f"python:{name}:net")
+    with pytest.raises(CardError, match=message):
+        load_model(mine, weights_folder=tmp_path)
+
+
+@pytest.mark.parametrize("arch", ["timm:local-dir:/tmp/evil", "timm:hf-hub:a/b"])
+def test_timm_is_asked_for_its_own_architectures_only(arch, card, tmp_path):
+    mine = card(None, source="timm", arch=arch)
+    with pytest.raises(Exception, match="no timm architecture"):
+        load_model(mine, weights_folder=tmp_path)
+    hub = card(None, source="hub", arch="local-dir:/tmp/evil")
+    with pytest.raises(CardError, match="expected hf_hub:ORG/NAME"):
+        load_model(hub, weights_folder=tmp_path)
+
+
+def test_python_factories_take_arguments_of_their_own():
+    fields = {"name": "x", "source": "python", "preprocess": {"size": 8, "resize": 8}}
+    options = {"kwargs": {"anything": "/some/path"}}
+    assert ModelCard(**fields, arch="python:a:b", options=options).options == options

