@@ -4,8 +4,17 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from benchmark.cli import main
+
+# The same examples on every machine, whatever its speed. `pytest --hypothesis-profile=search -m hypothesis` looks
+# for new counterexamples; each that it finds is kept as an @example of its test.
+settings.register_profile(
+    "default", derandomize=True, deadline=None, max_examples=40, database=None
+)
+settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("default")
 
 VARIABLES = ("BENCH_DB", "BENCH_MIRROR", "BENCH_DATA")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
@@ -100,7 +100,6 @@ def test_whole_images_are_resized_only_where_they_must_be():
     assert np.array_equal(mixed[1], resized)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.integers(40, 320), st.integers(40, 320), st.sampled_from(["bilinear", "bicubic", "nearest"])
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -34,7 +34,6 @@ def test_merging_equal_rows_changes_nothing_but_the_draws():
     assert merged == pytest.approx(single, abs=0.006)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=3, max_size=60), st.randoms())
 def test_the_interval_depends_on_the_trials_not_on_their_order(values, random):
     order = list(range(len(values)))

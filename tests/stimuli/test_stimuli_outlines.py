@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -125,6 +125,7 @@ def test_pixels_inside_are_those_of_the_textbook(corners: list[tuple[float, floa
 
 
 @given(st.lists(corner, min_size=3, max_size=7), st.integers(0, 6))
+@example([(0, 0), (0, 6), (11, 11)], 0)  # half of it is the diagonal, there and back
 def test_a_cut_polygon_shares_no_pixel(corners: list[tuple[float, float]], start: int) -> None:
     """A convex polygon cut by a diagonal: two parts that meet and do not overlap."""
     shape = np.array(corners)

@@ -5,7 +5,7 @@ import zlib
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import StoreError
@@ -23,7 +23,6 @@ texts = arrays.arrays(object, shapes, elements=letters, fill=st.nothing())
 columns = st.dictionaries(st.text(max_size=10), st.one_of(numbers, texts), max_size=5)
 
 
-@settings(max_examples=200, deadline=None)
 @given(columns)
 def test_round_trip(given):
     back = decode(encode(given))
@@ -39,7 +38,6 @@ def test_round_trip(given):
             assert back[name].tobytes() == little.tobytes()  # bit for bit: NaN and -0.0 included
 
 
-@settings(max_examples=50, deadline=None)
 @given(columns)
 def test_equal_columns_give_equal_bytes(given):
     copies = {name: np.asfortranarray(values.copy()) for name, values in given.items()}

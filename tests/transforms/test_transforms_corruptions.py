@@ -6,7 +6,7 @@ import numpy as np
 import published_corruptions as published
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
@@ -156,7 +156,6 @@ def photographs_or_synthetic():
 
 
 @given(level=st.integers(0, 255), seed=st.integers(0, 2**64 - 1), severity=st.integers(1, 5))
-@settings(max_examples=25, deadline=None)
 def test_impulse_noise_keeps_the_rest_and_hits_the_stated_share(level, seed, severity):
     flat = torch.full((1, 3, 48, 48), level / 255)
     out = corruption("impulse_noise", severity).apply(flat, np.array([seed], dtype=np.uint64))
@@ -168,7 +167,6 @@ def test_impulse_noise_keeps_the_rest_and_hits_the_stated_share(level, seed, sev
 
 
 @given(grey=st.integers(0, 255), severity=st.integers(1, 5))
-@settings(max_examples=30, deadline=None)
 def test_spatial_corruptions_leave_a_flat_image_flat(grey, severity):
     flat = torch.full((1, 3, 40, 40), grey / 255)
     for name in (
@@ -184,7 +182,6 @@ def test_spatial_corruptions_leave_a_flat_image_flat(grey, severity):
 
 
 @given(severity=st.integers(1, 5), seed=st.integers(0, 2**32))
-@settings(max_examples=15, deadline=None)
 def test_glass_blur_brings_no_new_colours_before_its_second_blur(severity, seed):
     """Pixels are copies of pixels at most passes * chain away; the mean hardly moves."""
     image = as_images(synthetic(1, 64, seed=seed))

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import fft as sfft
 from scipy import ndimage
@@ -116,7 +116,6 @@ def test_uniform_noise_with_given_draws(width):
 
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 2**64 - 1))
-@settings(max_examples=30, deadline=None)
 def test_salt_and_pepper_replaces_that_share_half_white_half_black(share, seed):
     degrade = GEIRHOS["salt-and-pepper"].degrade
     flat = torch.full((1, 3, 64, 64), 128 / 255, dtype=torch.float64)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from transform_samples import seeds
@@ -25,7 +25,6 @@ def test_pinned_so_that_stored_results_stay_valid():
 
 
 @given(seed=ANY_SEED, others=st.lists(ANY_SEED, max_size=4), size=st.integers(1, 50))
-@settings(max_examples=40, deadline=None)
 def test_an_image_s_numbers_do_not_depend_on_its_company(seed, others, size):
     alone = one(seed).uniform(size)
     company = Streams(np.array([*others, seed], dtype=np.uint64), "t", CPU).uniform(size)
@@ -33,7 +32,6 @@ def test_an_image_s_numbers_do_not_depend_on_its_company(seed, others, size):
 
 
 @given(seed=ANY_SEED)
-@settings(max_examples=20, deadline=None)
 def test_every_seed_label_and_call_has_its_own_numbers(seed):
     draws = one(seed)
     first, second = draws.uniform(64), draws.uniform(64)

@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.stimuli.world import (
@@ -64,7 +64,6 @@ def test_pixels_do_not_depend_on_order_or_on_global_random_state() -> None:
 
 
 @given(condition=st.sampled_from(sorted(CONDITIONS)), seed=SEEDS, index=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
 def test_a_stimulus_is_the_same_in_a_longer_set(condition: str, seed: int, index: int) -> None:
     short = training_set(condition, index + 1, seed)
     long = training_set(condition, 100, seed)
@@ -140,7 +139,6 @@ def test_the_mask_is_where_the_figure_is_painted() -> None:
 
 
 @given(family=st.sampled_from(TEXTURES), seed=SEEDS)
-@settings(max_examples=48, deadline=None)
 def test_textures_have_mean_zero_and_vary(family: str, seed: int) -> None:
     field = texture(family, Stream(seed))
     assert field.dtype == np.float32 and np.abs(field).max() <= 1
@@ -187,7 +185,6 @@ def test_rasterising_a_box_counts_cell_centres(
 
 
 @given(x=UNIT, y=UNIT, r=st.floats(0.05, 0.8), tilt=st.floats(0, 1))
-@settings(max_examples=50)
 def test_union_ignores_direction_and_repetition(x: float, y: float, r: float, tilt: float) -> None:
     piece = disc(x, y, r, r / 2, tilt)
     once, twice, gone = Drawing(), Drawing(), Drawing()

@@ -37,8 +37,11 @@ def inside(corners: NDArray[np.float64], size: Size) -> Flags:
     inside by the even-odd rule. Polygons that share an edge share no pixel.
     """
     height, width = size
-    x, y = corners.T
-    x_next, y_next = np.roll(x, -1), np.roll(y, -1)
+    # Each edge runs downwards whichever way its polygon goes round: rounding then puts the crossings of an
+    # edge that two polygons share, or that one runs along twice, on the very same place.
+    ends = np.stack([corners, np.roll(corners, -1, axis=0)])
+    ends = np.where(ends[0, :, 1:] <= ends[1, :, 1:], ends, ends[::-1])
+    (x, y), (x_next, y_next) = ends[0].T, ends[1].T
     centres = np.arange(height) + 0.5
     crossed = (y[None] <= centres[:, None]) != (y_next[None] <= centres[:, None])
     row, edge = np.nonzero(crossed)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchmark.engine.device import full_precision, make_policy, numerics
@@ -65,7 +65,6 @@ stages = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9),
     plan=stages,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from corruption_tables import CELLS, by_name, hits, table
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmark.contracts import Trials
@@ -226,7 +226,6 @@ SWEEPS = st.integers(2, 7).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(SWEEPS)
 @example({"clean": [-1, 1]})
 def test_ratios_are_the_scores_of_any_sweep(rows):

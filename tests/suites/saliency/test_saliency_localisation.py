@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suites.saliency.localisation import (
@@ -37,7 +37,6 @@ def pair_count(values, mask):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
 def test_auc_is_the_share_of_pixel_pairs_ties_counting_half(seed, levels):
     rng = np.random.default_rng(seed)
     values, mask = rng.integers(0, levels + 1, (12, 12)).astype(float), rng.random((12, 12)) < 0.3
@@ -179,7 +178,6 @@ def cut(values, valid, row):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
 def test_pixels_that_do_not_count_might_as_well_not_be_there(seed):
     maps, masks, valid = random_case(seed)
     for metric in ALL:
@@ -190,7 +188,6 @@ def test_pixels_that_do_not_count_might_as_well_not_be_there(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
 def test_other_masks_are_cut_to_the_pixels_that_count(seed):
     maps, _, valid = random_case(seed)
     pool = np.random.default_rng(seed + 1).random((40, 81)) < 0.4
