@@ -1,9 +1,4 @@
-"""The verbs of the command line as functions, for notebooks and scripts.
-
-import benchmark
-benchmark.run(models="tf_efficientnet_lite0", suites="cue-conflict")
-benchmark.rank("cue-conflict")[0].rows
-"""
+"""The verbs behind the command line and the public face (`gestaltbench`)."""
 
 from __future__ import annotations
 
@@ -27,12 +22,13 @@ from benchmark.settings import Settings, read_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.contracts import Suite, Trials
+    from benchmark.contracts import Array, Suite, Trials
     from benchmark.engine.importing import ImportReport
     from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReport, RunReporter
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.claims import Claim
+    from benchmark.leaderboard.consistency import Answered
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.stats import Comparison
     from benchmark.stimuli.catalogue import Entry
@@ -42,6 +38,8 @@ if TYPE_CHECKING:
     from registry.ideal import IdealObserver
     from registry.model import LoadedModel
 
+#: Decision spaces whose categories name the columns of probabilities.
+NAMED_SPACES = ("geirhos16", "world16")
 #: What `bench run` takes without --model: everything that needs no download.
 DEFAULT_MODELS = "bundled"
 
@@ -391,6 +389,27 @@ def observer_trials(
     return suite_trials(store, suite, observer, like)
 
 
+def answered(
+    observers: Sequence[str] = (), *, experiment: str | None = None, db: str | None = None
+) -> Answered:
+    """Trials by experiment and observer (none named: of everybody), of suites whose stimuli people answered too.
+
+    Only experiments that two or more of them answered; experiment: only this one. Raises UnknownName, BenchError.
+    """
+    from benchmark.leaderboard.consistency import shared
+
+    suites = [suite for suite in find_suites().suites.values() if suite.experiments]
+    found: dict[str, dict[str, Trials]] = {}
+    with reading(read_settings(db)) as store:
+        for name in observers or dict.fromkeys(row.name for row in store.observers()):
+            for suite in suites:
+                told = observer_trials(store, suite, name)
+                if told is not None:
+                    for role in dict.fromkeys(told["role"].tolist()):
+                        found.setdefault(role, {}).setdefault(name, told.of(role))
+    return shared(found, experiment)
+
+
 def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
     """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
     import pandas as pd
@@ -403,12 +422,25 @@ def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
 
 
 def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Columns of vectors as one column per element: of probabilities by category, of others by number."""
     for name, values in columns.items():
         if values.ndim == 1:
             yield name, values
         else:
             flat = values.reshape(len(values), -1)
-            yield from ((f"{name}_{i}", flat[:, i]) for i in range(flat.shape[1]))
+            parts = _parts(name, flat.shape[1], columns["category"])
+            yield from ((f"{name}_{part}", flat[:, i]) for i, part in enumerate(parts))
+
+
+def _parts(name: str, count: int, categories: Array) -> Sequence[object]:
+    """Names of a vector's elements: the categories of the decision space that has as many and holds these."""
+    from registry.labels import label_space
+
+    if name == "probability":
+        for space in map(label_space, NAMED_SPACES):
+            if len(space.classes) == count and set(categories) <= set(space.classes):
+                return space.classes
+    return range(count)
 
 
 def rescore(suite: str | None = None, *, db: str | None = None) -> int:

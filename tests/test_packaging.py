@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import benchmark
+import gestaltbench
 import registry
 import suites
 
@@ -21,10 +22,11 @@ NEEDED = (
     "benchmark/store/migrations/versions/0001_first.py",
     "suites/cue_conflict/__init__.py",
     "benchmark/cli/__init__.py",
+    "gestaltbench/py.typed",
 )
 
 
-@pytest.mark.parametrize("package", [benchmark, registry, suites])
+@pytest.mark.parametrize("package", [gestaltbench, benchmark, registry, suites])
 def test_the_packages_are_ours(package):
     """`benchmark` is a common name: another package must not stand in its place."""
     files = [getattr(package, "__file__", None), *getattr(package, "__path__", [])]
@@ -49,7 +51,7 @@ def test_the_wheel_holds_what_runs_need(wheel):
     assert [name for name in NEEDED if name not in names] == []
     on_disk = {
         path.relative_to(ROOT).as_posix()
-        for folder in ("registry", "benchmark", "suites")
+        for folder in ("gestaltbench", "registry", "benchmark", "suites")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".yaml", ".safetensors", ".txt")
     }

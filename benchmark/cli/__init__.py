@@ -7,7 +7,8 @@ from importlib import import_module
 
 import click
 
-#: name -> (module:attribute, help line shown without importing it)
+#: name -> (module:attribute, help line shown without importing it). The gallery draws with a suite's own pictures, so
+#: it stands above the suites.
 COMMANDS = {
     "run": ("benchmark.cli.run:run", "Run suites on models, store every trial, print the ranking."),
     "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
@@ -22,7 +23,7 @@ COMMANDS = {
         "Trained on the row, tested on the column: does robustness carry over?",
     ),
     "gallery": (
-        "benchmark.cli.gallery:gallery",
+        "gestaltbench.gallery_command:gallery",
         "Input gradients of several models side by side, as a PNG.",
     ),
     "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),

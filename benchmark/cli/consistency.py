@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmark.cli.options import db_option
 from benchmark.cli.printing import wide_console
-from benchmark.errors import BenchError, unknown_name
+from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from benchmark.contracts import Trials
+    from benchmark.leaderboard.consistency import Answered
     from benchmark.stats.agreement import Agreement
 
-#: experiment -> observer -> trials
-Answered = Mapping[str, Mapping[str, "Trials"]]
 PLAIN: dict[str, Any] = {"box": None, "pad_edge": False}
 
 
@@ -43,11 +42,13 @@ def consistency(
     With --ranks: networks by human-likeness (mean of their ranks by accuracy difference, observed and error
     consistency) and by OOD accuracy, within each board.
     """
+    from benchmark import api
+
     if ranks:
         return _print_ranks(db)
     if not matrix and len(observers) != 2:
         raise click.UsageError("name two observers, or use --matrix.")
-    answered = _chosen(_read(observers, db), experiment)
+    answered = api.answered(observers, experiment=experiment, db=db)
     tables = (
         [_matrix_table(*one) for one in answered.items()]
         if matrix
@@ -91,52 +92,10 @@ def _print_ranks(db: str | None) -> int:
     return 0
 
 
-def _read(observers: Sequence[str], db: str | None) -> dict[str, dict[str, Trials]]:
-    """Every observer's trials by experiment: of suites whose stimuli people answered, too."""
-    from benchmark import api
-    from benchmark.plugins import find_suites
-    from benchmark.settings import read_settings
-
-    suites = [suite for suite in find_suites().suites.values() if suite.experiments]
-    found: dict[str, dict[str, Trials]] = {}
-    with api.reading(read_settings(db)) as store:
-        for name in observers or dict.fromkeys(row.name for row in store.observers()):
-            for suite in suites:
-                trials = api.observer_trials(store, suite, name)
-                if trials is None:
-                    continue
-                for role in dict.fromkeys(trials["role"].tolist()):
-                    found.setdefault(role, {}).setdefault(name, trials.of(role))
-    return found
-
-
-def _chosen(answered: Answered, experiment: str | None) -> Answered:
-    """The experiments that at least two observers answered, or the one that is asked for."""
-    shared = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
-    if experiment is not None and experiment not in shared:
-        raise unknown_name("experiment of two or more of these observers", experiment, shared)
-    if not shared:
-        raise BenchError(
-            "these observers answered no common experiment. `bench show NAME` lists what each has."
-        )
-    return shared if experiment is None else {experiment: shared[experiment]}
-
-
-def compare_by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
-    """(condition, agreement) for each condition of one experiment, then ("all trials", ...) where there are several."""
-    from benchmark.stats.agreement import agreement, match
-
-    found = match([a, b])
-    conditions = dict.fromkeys(found.condition.tolist())
-    for condition in conditions:
-        right = found.right[found.condition == condition]
-        yield condition, agreement(right[:, 0], right[:, 1])
-    if len(conditions) != 1:
-        yield "all trials", agreement(found.right[:, 0], found.right[:, 1])
-
-
 def _pair_table(observers: Sequence[str], answered: Answered) -> Table:
     from rich.table import Table
+
+    from benchmark.leaderboard.consistency import by_condition
 
     a, b = observers
     title = f"Error consistency of a = {a} and b = {b}"
@@ -157,7 +116,7 @@ def _pair_table(observers: Sequence[str], answered: Answered) -> Table:
         table.add_column(name, justify="right", no_wrap=name not in {"kappa", "both right"})
     apart = []
     for role, who in answered.items():
-        rows = list(compare_by_condition(who[a], who[b]))
+        rows = list(by_condition(who[a], who[b]))
         if all(not found.table.n for _, found in rows):
             apart.append(role)
             continue

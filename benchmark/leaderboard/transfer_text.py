@@ -80,7 +80,7 @@ def export_transfer(told: Sequence[Told], form: str) -> str:
     if form not in FORMATS:
         raise unknown_name("format", form, FORMATS)
     if form == "csv":
-        return _csv([record for made, _ in told for record in _records(made)])
+        return _csv([record for made, _ in told for record in transfer_records(made)])
     if form == "json":
         return json.dumps([_json(*one) for one in told], indent=2, ensure_ascii=False) + "\n"
     return "\n".join(_markdown(*one) for one in told)
@@ -154,7 +154,8 @@ def _markdown(made: Matrix, claims: Sequence[Claim]) -> str:
     return "\n".join([f"### {markdown_text(made.title)}", "", *lines, "", *below]) + "\n"
 
 
-def _records(made: Matrix) -> Iterator[dict[str, Any]]:
+def transfer_records(made: Matrix) -> Iterator[dict[str, Any]]:
+    """One row per cell of a matrix."""
     for row in made.rows:
         for column, cell in zip(made.columns, row.cells, strict=True):
             yield {

@@ -11,12 +11,12 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from benchmark import __version__
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.engine import Database, told
 from benchmark.store.place import no_leaderboard
 from benchmark.store.sql import insert_new
+from benchmark.version import __version__
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making or upgrading the tables

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark import api
-from benchmark.cli.consistency import compare_by_condition, consistency
+from benchmark.cli.consistency import consistency
 from benchmark.errors import BenchError, UnknownName
+from benchmark.leaderboard.consistency import by_condition
 from benchmark.plugins import SuiteShelf
 from suites.human_comparison import SUITE
 
@@ -69,7 +70,7 @@ def test_two_observers(board):
     assert all(text in out for text in ("c10", "c50", "all trials", "kappa", "only a", "["))
     with api.reading(api.read_settings(board)) as store:
         a, b = (api.observer_trials(store, SUITE, name) for name in ("subject-03", "subject-01"))
-    rows = dict(compare_by_condition(a, b))
+    rows = dict(by_condition(a, b))
     assert rows["all trials"].table.n == 40 and rows["c10"].table.n == rows["c50"].table.n == 20
     assert f"{rows['c10'].kappa:.3f}" in out
     assert f"[{rows['c10'].low:.3f}, {rows['c10'].high:.3f}]" in out

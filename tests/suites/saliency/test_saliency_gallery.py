@@ -1,13 +1,11 @@
 """The gradient figure: exact rendering, stimuli by a rule, the command from end to end."""
 
-from importlib.metadata import EntryPoint
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.cli import gallery as command
 from benchmark.testing import toy_stimuli
+from gestaltbench.gallery_command import gallery
 from suites.saliency.gallery import (
     LINE,
     MARGIN,
@@ -62,17 +60,10 @@ def test_a_sheet_has_every_tile_enlarged_by_a_whole_number():
     np.testing.assert_array_equal(shown, small.repeat(3, 0).repeat(3, 1))
 
 
-@pytest.fixture
-def offered(monkeypatch):
-    entry = EntryPoint("gradients", "suites.saliency.gallery:draw", command.GROUP)
-    monkeypatch.setattr(command, "entry_points", lambda group: [entry])
-
-
 def run(*words):
-    return command.gallery.main(list(words), standalone_mode=False)
+    return gallery.main(list(words), standalone_mode=False)
 
 
-@pytest.mark.usefixtures("offered")
 def test_the_command_draws_one_row_a_model(tmp_path):
     out = tmp_path / "figure.png"
     names = "world-standard-0,world-adversarial-0"
@@ -86,7 +77,6 @@ def test_the_command_draws_one_row_a_model(tmp_path):
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
-@pytest.mark.usefixtures("offered")
 def test_an_ideal_observer_has_nothing_to_show(tmp_path):
     from benchmark.errors import BenchError
 
@@ -94,7 +84,6 @@ def test_an_ideal_observer_has_nothing_to_show(tmp_path):
         run("--models", "ideal-shape", "--out", str(tmp_path / "x.png"))
 
 
-@pytest.mark.usefixtures("offered")
 def test_models_without_a_common_space_are_refused(tmp_path):
     from benchmark.errors import BenchError
 
@@ -102,15 +91,6 @@ def test_models_without_a_common_space_are_refused(tmp_path):
         run("--models", "world-standard-0,efficientnet-lite0", "--out", str(tmp_path / "x.png"))
 
 
-def test_no_renderer_is_a_plain_message(monkeypatch):
-    from benchmark.errors import PluginError
-
-    monkeypatch.setattr(command, "entry_points", lambda group: [])
-    with pytest.raises(PluginError, match="galleries"):
-        command._renderer()
-
-
-@pytest.mark.usefixtures("offered")
 def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     run("--models", "world-standard-0", "--out", str(tmp_path / "a.png"), "--count", "3")
@@ -133,7 +113,6 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
         np.testing.assert_array_equal(np.asarray(image)[:, :64], shown)
 
 
-@pytest.mark.usefixtures("offered")
 @pytest.mark.parametrize("kind", ["integrated-gradients", "gradient-x-input", "grad-cam"])
 def test_other_maps_are_pictures_that_say_so(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
@@ -145,7 +124,6 @@ def test_other_maps_are_pictures_that_say_so(kind, tmp_path, monkeypatch, capsys
         assert len(np.unique(np.asarray(image)[MARGIN + 192 + LINE :])) > 50
 
 
-@pytest.mark.usefixtures("offered")
 def test_a_map_of_another_name_is_a_plain_message(tmp_path):
     from benchmark.errors import UnknownName
 

@@ -1,0 +1,53 @@
+"""Does my network see like a person, and does it break like a machine? The public face.
+
+    import gestaltbench as gb
+
+    gb.run(models="tf_efficientnet_lite0", suites="cue-conflict")
+    gb.rank("cue-conflict").frame()
+    gb.compare("tf_efficientnet_lite0", "resnet50")
+
+Every verb of the command `bench` is a function here, with the same names and the same results. Results print
+themselves short, show themselves as tables in a notebook, and give tidy pandas tables by `.frame()`.
+
+Plug-ins import what they need from `gestaltbench.contracts`, `.stats`, `.stimuli`, `.errors` and `.testing`.
+"""
+
+from gestaltbench.own_rooms import claim
+
+claim()
+
+from benchmark.version import __version__  # noqa: E402  # the rooms are claimed before they are used
+from gestaltbench.verbs import (  # noqa: E402
+    compare,
+    consistency,
+    data,
+    export,
+    gallery,
+    models,
+    rank,
+    register,
+    run,
+    show,
+    suites,
+    summary,
+    transfer,
+    trials,
+)
+
+__all__ = [
+    "__version__",
+    "compare",
+    "consistency",
+    "data",
+    "export",
+    "gallery",
+    "models",
+    "rank",
+    "register",
+    "run",
+    "show",
+    "suites",
+    "summary",
+    "transfer",
+    "trials",
+]

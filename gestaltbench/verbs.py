@@ -1,0 +1,354 @@
+"""Every verb of the command `bench` as a typed function.
+
+Names are given as one name, a pattern ("world-*"), a comma list, or a list of any of these. `db`: the leaderboard, a
+file or a database URL (None: BENCH_DB, else results.db in the working folder). A mistake raises a `BenchError` whose
+text is one line for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmark import api
+from benchmark.settings import read_settings
+from gestaltbench.results import Record, Results, counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.contracts import Suite
+    from benchmark.engine.running import RunReporter
+    from benchmark.leaderboard import Board
+    from benchmark.leaderboard.consistency import Pair
+    from benchmark.leaderboard.summary import Summary
+    from benchmark.stats import Comparison
+    from benchmark.stimuli.catalogue import Entry
+    from benchmark.store import ScoreRow
+    from gestaltbench.pictures import Picture
+    from registry.cards import ModelCard
+
+Names = str | Sequence[str]
+Format = Literal["csv", "json", "markdown", "latex"]
+
+
+def run(
+    models: Names = api.DEFAULT_MODELS,
+    suites: Names = "all",
+    *,
+    limit: int | None = None,
+    stimuli: Names = "",
+    device: str = "auto",
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32",
+    batch: int | None = None,
+    compile: bool = False,
+    seed: int = 0,
+    precision_target: float | None = None,
+    db: str | None = None,
+    reporter: RunReporter | None = None,
+) -> Results[Record]:
+    """Run what is missing of suites on models, store every trial and score it; resume what was interrupted.
+
+    models: default, everything that needs no download; limit: stimuli per set; stimuli: sets that play their roles
+    before all others; device: "auto", "cpu", "cuda", "cuda:1", "mps"; batch: images at once (None: tuned); seed: of
+    everything random; precision_target: stop a condition when its interval is at most +-so wide, where a suite can.
+
+    Gives one record per model and suite that failed or does not apply, with the reason, and one with the counts.
+    """
+    request = api.RunRequest(
+        models=_pattern(models),
+        suites=_pattern(suites),
+        limit=limit,
+        device=device,
+        precision=precision,
+        batch=batch,
+        compile=compile,
+        seed=seed,
+        precision_target=precision_target,
+        stimuli=_pattern(stimuli),
+    )
+    prepared = api.prepare(request, read_settings(db))
+    report = api.execute(prepared, reporter or api.Silent(), "gestaltbench.run")
+    records: list[Record] = [
+        {"what": status, "count": n, "reason": ""} for status, n in sorted(report.counts.items())
+    ]
+    for status, found in (("failed", report.failed), ("not applicable", report.skipped)):
+        records += [
+            {"what": f"{status}: {name}", "count": 1, "reason": reason}
+            for name, reason in found.items()
+        ]
+    told = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
+    return Results(f"run: {told or 'nothing to do'}", tuple(records), _itself)
+
+
+def register(
+    name: str,
+    arch: str,
+    weights: str | Path | None = None,
+    *,
+    labels: str | Path | None = None,
+    training: Sequence[str] = (),
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+    interpolation: str | None = None,
+    channels: Literal["rgb", "bgr"] | None = None,
+    scale: float | None = None,
+) -> ModelCard:
+    """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card.
+
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION" or "export"; weights: a .safetensors, .pt, .pth or
+    .pt2 file, or "random:SEED"; labels: a label space or a mapping file; training: recipe tags; the rest: what the
+    network is fed, where the architecture's own is not right (mean and std in units of pixels in [0,1] times scale).
+    """
+    stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
+    stated |= {"interpolation": interpolation, "channels": channels, "scale": scale}
+    stated["labels"] = labels
+    given = {key: value for key, value in stated.items() if value is not None}
+    path = None if weights is None else str(weights)
+    card, _ = api.register(name, arch, path, training=tuple(training), **given)
+    return card
+
+
+def rank(
+    suite: str | None = None,
+    *,
+    by: str | None = None,
+    models: Names | None = None,
+    unseen_only: bool = False,
+    flagged_last: bool = False,
+    db: str | None = None,
+) -> Results[Board]:
+    """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
+
+    by: the metric that ranks (default: the headline); unseen_only: without conditions that any of a board's observers
+    was trained on; flagged_last: numbers that may not mean what they say rank below all others.
+    """
+    from benchmark.leaderboard.export import board_records
+
+    found = api.rank(
+        suite,
+        by=by,
+        models=None if models is None else _pattern(models),
+        unseen_only=unseen_only,
+        flagged_last=flagged_last,
+        db=db,
+    )
+    return Results(counted(len(found), "ranked board"), tuple(found), board_records, _board_lines)
+
+
+def summary(
+    models: Names | None = None, *, flagged_last: bool = False, db: str | None = None
+) -> Results[Summary]:
+    """Models by suites: every suite's headline side by side, one summary per decision space."""
+    from benchmark.leaderboard.summary import summaries
+
+    boards = rank(models=models, flagged_last=flagged_last, db=db)
+    found = summaries(boards)
+    title = f"{counted(len(found), 'summary').replace('summarys', 'summaries')} of models by suites"
+    return Results(title, tuple(found), _summary_records, _summary_lines)
+
+
+def compare(
+    a: str, b: str, *, suite: str | None = None, db: str | None = None
+) -> Results[Comparison]:
+    """Paired tests of two observers on the stimuli that both answered; p is adjusted for their number (Holm)."""
+    from dataclasses import asdict
+
+    found = api.compare(a, b, suite=suite, db=db)
+    title = f"{counted(len(found), 'paired comparison')} of a = {a} and b = {b}"
+    return Results(title, tuple(found), lambda one: [asdict(one)])
+
+
+def show(observer: str, *, db: str | None = None) -> Results[ScoreRow]:
+    """Every current score of one observer, per condition too."""
+    from benchmark.leaderboard.export import score_record
+    from benchmark.leaderboard.model import describe
+
+    rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
+
+    def records(row: ScoreRow) -> Iterator[Record]:
+        yield score_record(row, describe(row.stimuli, sets))
+
+    return Results(f"{counted(len(rows), 'score')} of {observer}", tuple(rows), records)
+
+
+def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
+    """One row per trial: role, condition, stimulus, labels and what the suite kept.
+
+    A vector per trial is spread over columns: probabilities by category ("probability_cat"), others by number.
+    """
+    return api.trials(observer, suite, db=db)
+
+
+def consistency(
+    observers: Sequence[str] = (), *, experiment: str | None = None, db: str | None = None
+) -> Results[Pair]:
+    """Error consistency (kappa) of every pair of these observers (default: of all), per experiment and condition.
+
+    Kappa is 1 where two are right and wrong on the same images, 0 where they agree as often as their accuracies alone
+    would have it, negative where less (Geirhos, Meding & Wichmann 2020).
+    """
+    from benchmark.leaderboard.consistency import pair_record, pairs
+
+    found = tuple(pairs(api.answered(observers, experiment=experiment, db=db)))
+    return Results(f"error consistency of {counted(len(found), 'pair')}", found, pair_record)
+
+
+def transfer(
+    suite: str | None = None,
+    *,
+    conditions: Names = "default",
+    by_model: bool = False,
+    models: Names | None = None,
+    claims: Sequence[tuple[str, str]] = (),
+    db: str | None = None,
+) -> Results[Any]:
+    """Transfer matrices: trained on the row, tested on the column (Geirhos et al. 2018).
+
+    conditions: "default", "levels", "mean", "half" or patterns; by_model: a row per observer; claims: pairs (recipe,
+    condition) to judge. Values: (matrix, its claims).
+    """
+    from benchmark.leaderboard.transfer_text import transfer_records
+
+    found = api.transfer(
+        suite,
+        conditions=_pattern(conditions),
+        by_model=by_model,
+        models=None if models is None else _pattern(models),
+        claims=claims,
+        db=db,
+    )
+    title = f"{counted(len(found), 'transfer matrix').replace('matrixs', 'matrices')}"
+    return Results(title, tuple(found), lambda told: transfer_records(told[0]))
+
+
+def gallery(
+    models: Names,
+    *,
+    stimuli: str | None = None,
+    count: int = 8,
+    map: str = "gradient",
+    random: bool = False,
+) -> Picture:
+    """Input gradients of several models on the same images, one row a model, signed, as colour.
+
+    map: "gradient", "smoothgrad", "integrated-gradients", "gradient-x-input", "grad-cam"; random: one more row, the
+    first architecture without training.
+    """
+    from gestaltbench.pictures import draw
+
+    return draw(_pattern(models), stimuli, count, map, random=random)
+
+
+def export(
+    suite: str | None = None,
+    *,
+    by: str | None = None,
+    unseen_only: bool = False,
+    format: Format = "csv",
+    db: str | None = None,
+) -> str:
+    """The ranked tables as text: at full precision (csv, json) or as people read them (markdown, latex)."""
+    from benchmark.leaderboard import export_boards
+
+    return export_boards(api.rank(suite, by=by, unseen_only=unseen_only, db=db), format)
+
+
+def models(pattern: Names | None = None) -> Results[ModelCard]:
+    """Model cards, built-in and registered."""
+    found = api.models(None if pattern is None else _pattern(pattern))
+    return Results(counted(len(found), "model card"), tuple(found), _card_record)
+
+
+def suites() -> Results[Suite]:
+    """The installed suites, ours and third parties'."""
+    from benchmark.plugins import find_suites
+
+    found = tuple(find_suites().suites.values())
+    return Results(counted(len(found), "suite"), found, _suite_record)
+
+
+def data() -> Results[Entry]:
+    """The stimulus sets that are known: whether they are on this disk, and under which licence."""
+    from benchmark.stimuli.catalogue import read_catalogue
+
+    settings = read_settings()
+    found = tuple(read_catalogue(settings).values())
+    return Results(counted(len(found), "stimulus set"), found, partial(_set_record, settings))
+
+
+def _pattern(names: Names) -> str:
+    return names if isinstance(names, str) else ",".join(names)
+
+
+def _itself(record: Record) -> Iterator[Record]:
+    yield record
+
+
+def _board_lines(board: Board) -> Iterator[Record]:
+    from benchmark.leaderboard.words import estimate, rank_text
+
+    for row in (*board.rows, *board.references):
+        texts = {}
+        for column in board.columns:
+            cell = row.cells[column.metric]
+            texts[column.title] = estimate(cell.value, cell.low, cell.high)
+        yield {"rank": rank_text(row), "observer": row.observer, **texts}
+
+
+def _summary_records(one: Summary) -> Iterator[Record]:
+    for section, lines in (("ranked", one.lines), ("reference", one.references)):
+        for line in lines:
+            head = {"space": one.space, "section": section, "observer": line.observer}
+            head |= {"kind": line.kind, "training": "; ".join(line.training)}
+            for headline, cell, rank in zip(one.headlines, line.cells, line.ranks, strict=True):
+                values = {"value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
+                named = {"suite": headline.suite, "metric": headline.column.metric, "rank": rank}
+                flags = {"flags": "; ".join(cell.flags), "reason": cell.reason}
+                yield {**head, **named, **values, **flags, "set": headline.stimuli}
+
+
+def _summary_lines(one: Summary) -> Iterator[Record]:
+    from benchmark.leaderboard.words import estimate
+
+    for line in (*one.lines, *one.references):
+        texts = {
+            f"{headline.suite}: {headline.column.title}": estimate(cell.value, cell.low, cell.high)
+            for headline, cell in zip(one.headlines, line.cells, strict=True)
+        }
+        yield {"observer": line.observer, "training": ", ".join(line.training), **texts}
+
+
+def _card_record(card: ModelCard) -> Iterator[Record]:
+    plain: Mapping[str, Any] = card.model_dump(mode="json")
+    shown = ("name", "source", "arch", "labels", "training", "weights", "sha256", "license")
+    yield {name: plain.get(name) for name in shown}
+
+
+def _suite_record(suite: Suite) -> Iterator[Record]:
+    yield {
+        "suite": suite.name,
+        "version": suite.version,
+        "headline": suite.headline.name,
+        "needs": suite.needs,
+        "variants": tuple(suite.variants),
+        "summary": suite.summary,
+    }
+
+
+def _set_record(settings: Any, entry: Entry) -> Iterator[Record]:
+    from benchmark.stimuli.fetch import locate
+
+    yield {
+        "set": entry.name,
+        "on_disk": bool(locate(entry.name, settings)),
+        "role": entry.role,
+        "space": entry.space,
+        "count": entry.count,
+        "licence": entry.license,
+        "what": entry.title,
+    }

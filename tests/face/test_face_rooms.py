@@ -1,0 +1,101 @@
+"""`bench` and `import gestaltbench` work whatever else is called benchmark, registry or suites."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FACTORY = """
+import torch
+
+
+def make():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(192, 1000))
+"""
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """A folder with modules of the same names, and a factory beside them."""
+    for name in ("benchmark.py", "registry.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong one')\n")
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    (tmp_path / "my_nets.py").write_text(FACTORY)
+    return tmp_path
+
+
+def run(folder, *words):
+    env = {**os.environ, "PYTHONPATH": str(folder), "BENCH_HOME": str(folder / "home")}
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def start(folder, *words):
+    """`bench WORDS...` as its console script starts it, from a folder that is first on the path."""
+    home = f"import sys; sys.path.append({str(ROOT)!r}); sys.argv = {['bench', *words]!r}; "
+    return run(folder, "-c", home + "from gestaltbench.command import main; main()")
+
+
+def test_the_command_starts_among_strangers(crowded):
+    done = start(crowded, "models", "world-standard-0")
+    assert done.returncode == 0 and "world-standard-0" in done.stdout, done.stderr
+
+
+def test_a_factory_beside_strangers_is_found(crowded):
+    words = ("--arch", "python:my_nets:make", "--weights", "random:0", "--mean", "0,0,0")
+    done = start(
+        crowded, "register", "mine", *words, "--std", "1,1,1", "--size", "32", "--resize", "32"
+    )
+    assert done.returncode == 0 and "registered 'mine'" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_stranger_that_is_imported_already_is_named(crowded):
+    (crowded / "benchmark.py").write_text("")
+    code = f"import benchmark, sys; sys.path.append({str(ROOT)!r}); import gestaltbench"
+    done = run(crowded, "-c", code)
+    assert "another one is imported already" in done.stderr and "benchmark.py" in done.stderr
+
+
+def test_the_path_stays_as_it_was():
+    code = "import sys; before = list(sys.path); import gestaltbench; assert sys.path == before"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+PLUGIN = """
+import gestaltbench as gb
+from gestaltbench.contracts import Block, Metric, Plan, Score, Shelf, Suite, Trials, View
+from gestaltbench.errors import BenchError
+from gestaltbench.stats import ratio_score, wilson
+from gestaltbench.stimuli import subset
+from gestaltbench.testing import check_suite
+
+
+def scores() -> float:
+    frame = gb.rank("cue-conflict", models=["a", "b"]).frame()
+    gb.compare("a", "b").frame()
+    return float(frame["value"].max())
+
+
+def plan(config: None, shelf: Shelf) -> Plan:
+    return Plan((Block(subset(shelf.find("natural"), 10), role="natural"),))
+
+
+wrong: int = gb.summary()
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_of_a_third_party_sees_the_verbs(tmp_path):
+    pytest.importorskip("mypy")
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    env = {**os.environ, "MYPYPATH": str(ROOT)}
+    words = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "plugin.py"]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert len(errors) == 1 and 'has type "Results[Summary]"' in errors[0], done.stdout

@@ -1,0 +1,100 @@
+"""The public face: typed verbs, results that show themselves, tidy tables."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import gestaltbench as gb
+from gestaltbench.results import Results
+
+VERBS = (
+    "compare", "consistency", "data", "export", "gallery", "models", "rank", "register", "run", "show", "suites",
+    "summary", "transfer", "trials",
+)  # fmt: skip
+NETS = ["world-standard-0", "world-stylised-0"]
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    """Two world networks and the ideal observers on a few images of two suites."""
+    folder = tmp_path_factory.mktemp("face")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(folder))
+        path = str(folder / "r.db")
+        made = gb.run([*NETS, "ideal-*"], ["cue-conflict", "human-comparison"], limit=32, db=path)
+    assert made.frame().loc[lambda f: f["what"] == "done", "count"].sum() == 14
+    return path
+
+
+def test_every_verb_is_there_and_says_what_it_takes():
+    assert set(VERBS) <= set(dir(gb)) and set(VERBS) <= set(gb.__all__)
+    for name in VERBS:
+        verb = getattr(gb, name)
+        assert inspect.getdoc(verb)
+        for parameter in inspect.signature(verb).parameters.values():
+            assert parameter.annotation is not inspect.Parameter.empty
+            assert parameter.kind is not inspect.Parameter.VAR_KEYWORD
+
+
+def test_boards_as_a_tidy_table(db):
+    boards = gb.rank("cue-conflict", db=db)
+    frame = boards.frame()
+    board = boards[0]
+    cells = [row.cells for row in (*board.rows, *board.references)]
+    assert len(boards) == 1 and len(frame) == sum(map(len, cells))
+    stylised = frame[(frame.observer == NETS[1]) & (frame.metric == "shape_bias")].iloc[0]
+    assert stylised["rank"] == 1 and stylised.low <= stylised.value <= stylised.high
+    assert repr(boards) == "<1 ranked board; .frame() for the table>"
+    assert "<td>world-stylised-0</td>" in boards._repr_html_()
+
+
+def test_a_summary_has_a_column_per_suite(db):
+    (found,) = gb.summary(db=db)
+    assert [headline.suite for headline in found.headlines] == ["cue-conflict", "human-comparison"]
+    assert [line.observer for line in found.lines if line.kind == "network"] == NETS[::-1]
+    frame = gb.summary(NETS, db=db).frame()
+    assert set(frame.observer[frame.section == "ranked"]) == set(NETS)
+    boards = gb.rank(db=db)
+    for line in found.lines:
+        for headline, cell in zip(found.headlines, line.cells, strict=True):
+            board = next(b for b in boards if b.suite == headline.suite)
+            row = next(r for r in board.rows if r.observer == line.observer)
+            assert cell == row.cells[board.by]
+
+
+def test_trials_name_the_probabilities(db):
+    frame = gb.trials(NETS[0], "cue-conflict", db=db)
+    named = [name for name in frame if name.startswith("probability_")]
+    assert len(named) == 16 and "probability_cat" in named
+    best = frame[named].to_numpy().argmax(axis=1)
+    assert np.array_equal(np.array(named)[best], "probability_" + frame["response"].to_numpy())
+
+
+def test_comparisons_scores_and_consistency(db):
+    assert "difference" in gb.compare(*NETS, db=db).frame()
+    shown = gb.show(NETS[0], db=db).frame()
+    assert {"value", "low", "high", "n", "method", "set"} <= set(shown)
+    pair = gb.consistency(NETS, db=db).frame()
+    counts = pair[["both_right", "only_a", "only_b", "both_wrong"]].sum(axis=1)
+    assert (counts == pair.n).all() and set(pair.a) == {NETS[0]}
+    assert gb.export("cue-conflict", db=db).startswith("ranked_by,section,rank")
+
+
+def test_lists_of_what_is_known():
+    assert set(gb.models(NETS).frame().name) == set(NETS)
+    assert set(gb.models("world-standard-*,ideal-shape").frame().name) >= {NETS[0], "ideal-shape"}
+    assert {"corruption", "saliency"} <= set(gb.suites().frame().suite)
+    assert "cue-conflict" in set(gb.data().frame()["set"])
+
+
+def test_names_are_shown_as_text():
+    hostile = Results("one", ({"name": "<script>alert(1)</script>"},), lambda one: [one])
+    assert "<script>" not in hostile._repr_html_() and "&lt;script&gt;" in hostile._repr_html_()
+
+
+def test_a_gallery_shows_itself(tmp_path):
+    made = gb.gallery(NETS[:1], count=1)
+    made.save(tmp_path / "a.png")
+    assert made._repr_png_() == (tmp_path / "a.png").read_bytes()
+    assert repr(made).startswith("<gallery of world-standard-0 on world-natural, ")
