@@ -4,6 +4,9 @@ proportions   Wilson interval, Tango interval of a paired difference, exact McNe
 bootstrap     bootstrap of a ratio of sums over stimuli, t interval of a mean over observers
 ratios        a metric that is a ratio of sums -> `Score` with the interval that fits its data
 clusters      variance and interval where stimuli share shapes, textures or the like
+differences   tests of a difference with the interval that inverts them
+comparisons   a comparison's outcome, and families of them (Holm)
+student       Student's t with fractional degrees of freedom
 paired        two observers on the stimuli that both answered -> `Comparison`
 ranks         rank intervals, each at its level by itself
 sequences     intervals of a proportion that hold at every n at once (sampling that stops early)
@@ -16,8 +19,9 @@ from benchmark.stats.clusters import (
     ratio_influence,
     shared_clusters,
 )
-from benchmark.stats.paired import Comparison, adjust, compare_ratio, holm, mcnemar_exact
-from benchmark.stats.proportions import paired_difference, wilson
+from benchmark.stats.comparisons import Comparison, adjust, holm
+from benchmark.stats.paired import compare_ratio
+from benchmark.stats.proportions import mcnemar_exact, paired_difference, wilson
 from benchmark.stats.ranks import rank_intervals
 from benchmark.stats.ratios import ratio_score
 from benchmark.stats.sequences import confidence_sequence

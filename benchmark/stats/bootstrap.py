@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import cos, pi, sin, sqrt
+from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.contracts import Array
+from benchmark.stats.student import t_quantile
 
 Floats = NDArray[np.float64]
 CELLS = 2_000_000  # numbers held at once while resampling (16 MB)
@@ -102,25 +103,3 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]
     mean = float(x.mean())
     half = t_quantile(level, len(x) - 1) * float(x.std(ddof=1)) / sqrt(len(x))
     return mean - half, mean + half
-
-
-def t_quantile(level: float, df: int) -> float:
-    """t such that a two-sided t interval at `level` with `df` >= 1 degrees of freedom is +- t."""
-    if not 0 < level < 1 or df < 1:
-        raise ValueError(f"needs 0 < level < 1 and df >= 1, got {level} and {df}")
-    low, high = 0.0, pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        low, high = (angle, high) if _t_central(angle, df) < level else (low, angle)
-    return sqrt(df) * sin(low) / cos(low)
-
-
-def _t_central(angle: float, df: int) -> float:
-    """P(|T| < sqrt(df) tan(angle)) for whole df (Abramowitz & Stegun 26.7.3, 26.7.4)."""
-    c2, odd = cos(angle) ** 2, df % 2
-    term = cos(angle) if odd else 1.0
-    total = term if df > 1 else 0.0
-    for k in range(2 + odd, df - 1, 2):
-        term *= c2 * (k - 1) / k
-        total += term
-    return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total

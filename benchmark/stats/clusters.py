@@ -23,8 +23,9 @@ from math import sqrt
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.stats.bootstrap import Floats, t_quantile
+from benchmark.stats.bootstrap import Floats
 from benchmark.stats.proportions import wilson
+from benchmark.stats.student import t_quantile
 
 EXEMPLAR = "_exemplar"
 Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]

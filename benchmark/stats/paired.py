@@ -2,93 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
+from math import inf
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.stats.bootstrap import (
-    Floats,
-    chunk_sizes,
-    cluster_sums,
-    divide,
-    percentiles,
-    resampled_sums,
-)
-from benchmark.stats.proportions import mcnemar_exact, normal_quantile, paired_difference
+from benchmark.stats.bootstrap import Floats
+from benchmark.stats.clusters import shared_clusters
+from benchmark.stats.comparisons import Comparison, adjust, decided, holm, undecided
+from benchmark.stats.differences import Discordant, Quadratic, Restricted, Test, quadratic
 from benchmark.stats.ratios import indicators, ratio_arrays
 
-__all__ = ["Comparison", "adjust", "compare_ratio", "holm", "mcnemar_exact"]
+__all__ = ["Comparison", "adjust", "compare_ratio", "holm"]
 
-RESAMPLES = 2000
-PERMUTATIONS = 9999
-POWER = 0.8
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One metric, observer a against observer b, on the trials that both have.
-
-    a, b: values on those trials (None: undefined, see `reason`); difference: a - b with its
-    interval at `level`; p: two-sided, for no difference; p_holm: p adjusted across a table
-    (`adjust`), None before; n: common trials that count for at least one of the two; only_a,
-    only_b: trials that the other one lacks; verdict: the outcome in words.
-    """
-
-    metric: str
-    condition: str = ""
-    a: float | None = None
-    b: float | None = None
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    n: int = 0
-    method: str = ""
-    reason: str = ""
-    verdict: str = ""
-    only_a: int = 0
-    only_b: int = 0
-    level: float = 0.95
+#: Fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio.
+FEWEST = 10
+KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Sums per common trial: `sums` [pairs, 4] is num a, den a, num b, den b; stimulus [pairs]."""
+    """Sums per common trial: `sums` [pairs, 4] is num a, den a, num b, den b; keys, stimulus [pairs];
+    factors: label arrays [pairs], one at least: pairs that share a label in any of them are not independent."""
 
     sums: Floats
+    keys: Array
     stimulus: Array
+    factors: tuple[Array, ...]
     only_a: int
     only_b: int
 
 
 def compare_ratio(
-    metric: Metric,
-    a: Trials,
-    b: Trials,
-    *,
-    condition: str = "",
-    resamples: int = RESAMPLES,
-    permutations: int = PERMUTATIONS,
-    seed: int = 0,
-    level: float = 0.95,
+    metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95
 ) -> Comparison:
-    """The paired difference of a ratio metric, over the (role, condition, stimulus) that both
-    answered.
+    """The paired difference of a ratio metric, over the (role, condition, stimulus) that both answered.
 
-    Right/wrong on the same trials, each stimulus once: exact McNemar p and Tango's score
-    interval.
-    Otherwise: percentile bootstrap interval and a permutation p (a and b swapped stimulus by
-    stimulus), both over whole stimuli. Such a p is never below 1 / (permutations + 1). No common
-    trial, or an undefined value: everything is None and `reason` says why. `condition` is a label:
-    filter the trials yourself.
+    Right and wrong on the same trials, each stimulus once: McNemar's score test and Tango's interval. Otherwise a
+    score test over whole stimuli: the variance of the linearised difference is taken under the difference tested, so
+    ratios with different denominators keep their size. No common trial, an undefined value, or fewer than `FEWEST`
+    trials that count for one of the two: no test, and `reason` says why. `condition` is a label: filter the trials
+    yourself.
     """
     if metric.ratio is None:
-        return _undecided(
+        return undecided(
             Comparison(metric.name, condition, reason="the metric has no value per trial")
         )
     pairs = _paired(metric, a, b)
@@ -101,44 +61,18 @@ def compare_ratio(
         level=level,
     )
     if not len(pairs.sums):
-        return _undecided(replace(start, reason="no trial in common"))
+        return undecided(replace(start, reason="no trial in common"))
     num_a, den_a, num_b, den_b = pairs.sums.sum(axis=0)
     value_a, value_b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
     start = replace(start, a=_plain(value_a), b=_plain(value_b))
     if start.a is None or start.b is None:
         who = "a and b" if start.a is None and start.b is None else "a" if start.a is None else "b"
-        return _undecided(replace(start, reason=f"no common trial counts for {who}"))
-    start = replace(start, difference=start.a - start.b)
+        return undecided(replace(start, reason=f"no common trial counts for {who}"))
     pairs = _counted(pairs)
-    start = replace(start, n=len(pairs.sums))
-    tested = _mcnemar(start, pairs) or _resampled(start, pairs, resamples, permutations, seed)
-    return replace(tested, verdict=_verdict(tested))
-
-
-def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons of one table with `p_holm` filled in and verdicts that rest on it."""
-    at = [i for i, item in enumerate(comparisons) if item.p is not None]
-    adjusted = list(comparisons)
-    for i, p in zip(at, holm([comparisons[i].p or 0.0 for i in at]), strict=True):
-        item = replace(comparisons[i], p_holm=float(p))
-        adjusted[i] = replace(item, verdict=_verdict(item))
-    return adjusted
-
-
-def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
-    """Step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics
-    6:65).
-
-    ValueError unless all lie in [0, 1].
-    """
-    p = np.asarray(pvalues, dtype=float)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p values must be a flat list of numbers between 0 and 1")
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1.0, stepped)
-    return adjusted
+    start = replace(
+        start, difference=start.a - start.b, n=len(pairs.sums), discordant=_discordant(pairs)
+    )
+    return _mcnemar(start, pairs) or _scored(start, pairs)
 
 
 def _plain(value: float | None) -> float | None:
@@ -152,15 +86,28 @@ def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     common, in_a, in_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     sums_a = _sums(metric, mine[0], _places(in_a, len(keys_a))[at_a], len(common))
     sums_b = _sums(metric, mine[1], _places(in_b, len(keys_b))[at_b], len(common))
-    stimulus = np.array([str(key).rsplit("\x1f", 1)[-1] for key in common], dtype=str)
+    stimulus = np.array([str(key).rsplit(KEY, 1)[-1] for key in common], dtype=str)
     both = np.concatenate([sums_a, sums_b], axis=1)
-    return _Pairs(both, stimulus, len(keys_a) - len(common), len(keys_b) - len(common))
+    factors = _factors(metric, mine[0], np.searchsorted(keys_a, common), at_a) or (stimulus,)
+    only = len(keys_a) - len(common), len(keys_b) - len(common)
+    return _Pairs(both, common, stimulus, factors, *only)
+
+
+def _factors(metric: Metric, trials: Trials, wanted: Array, at: Array) -> tuple[Array, ...]:
+    """What stimuli share, at each of the keys `wanted`; at: [n] the key of each trial. Empty: nothing."""
+    if not len(wanted):
+        return ()
+    first = np.unique(at, return_index=True)[1][wanted]
+    one_each = replace(trials, columns={name: c[first] for name, c in trials.columns.items()})
+    return tuple(shared_clusters(metric, one_each).values())
 
 
 def _counted(pairs: _Pairs) -> _Pairs:
     """The pairs that count for at least one of the two, in the numerator (of a ratio of two conditions) or below it."""
     keep = (pairs.sums != 0).any(axis=1)
-    return replace(pairs, sums=pairs.sums[keep], stimulus=pairs.stimulus[keep])
+    factors = tuple(labels[keep] for labels in pairs.factors)
+    kept = pairs.sums[keep], pairs.keys[keep], pairs.stimulus[keep], factors
+    return _Pairs(*kept, pairs.only_a, pairs.only_b)
 
 
 def _keyed(trials: Trials) -> tuple[Array, Array]:
@@ -168,7 +115,7 @@ def _keyed(trials: Trials) -> tuple[Array, Array]:
     if not len(trials):
         return np.zeros(0, dtype=str), np.zeros(0, dtype=np.int64)
     parts = zip(*(trials[name] for name in ("role", "condition", "stimulus")), strict=True)
-    names, at = np.unique(["\x1f".join(map(str, part)) for part in parts], return_inverse=True)
+    names, at = np.unique([KEY.join(map(str, part)) for part in parts], return_inverse=True)
     return names, at
 
 
@@ -189,75 +136,86 @@ def _sums(metric: Metric, trials: Trials, place: Array, k: int) -> Floats:
     return np.column_stack([np.bincount(place[common], x, k) for x in (num, den)])
 
 
+def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
+    """How often a alone and b alone scores; None unless every trial is a yes or a no."""
+    num_a, den_a, num_b, den_b = pairs.sums.T
+    if not (indicators(num_a, den_a) and indicators(num_b, den_b)):
+        return None
+    return int((num_a > num_b).sum()), int((num_b > num_a).sum())
+
+
 def _mcnemar(start: Comparison, pairs: _Pairs) -> Comparison | None:
-    """The exact test, where every pair counts for both and no stimulus repeats; else None."""
+    """Where every pair counts for both, all are yes or no, and all are independent; else None."""
     num_a, den_a, num_b, den_b = pairs.sums.T
     whole = (den_a == 1).all() and (den_b == 1).all()
-    binary = indicators(num_a, den_a) and indicators(num_b, den_b)
-    if not (whole and binary) or len(np.unique(pairs.stimulus)) < start.n:
+    alone = len(np.unique(pairs.factors[0])) == start.n
+    if start.discordant is None or not whole or not alone:
         return None
-    only_a, only_b = int((num_a > num_b).sum()), int((num_b > num_a).sum())
-    low, high = paired_difference(only_a, only_b, start.n, start.level)
-    return replace(
-        start,
-        low=low,
-        high=high,
-        p=mcnemar_exact(only_a, only_b),
-        method="exact McNemar test; Tango score interval",
-    )
+    test = Discordant(*start.discordant, start.n)
+    return decided(start, test, "McNemar score test; Tango interval", _data(pairs, num_a - num_b))
 
 
-def _resampled(
-    start: Comparison, pairs: _Pairs, resamples: int, permutations: int, seed: int
-) -> Comparison:
-    """Paired bootstrap interval and permutation p over stimuli; neither from a single stimulus."""
-    sums = cluster_sums(pairs.sums, pairs.stimulus)
-    if len(sums) < 2:
-        return replace(start, reason="one common stimulus: nothing to resample")
-    drawn = resampled_sums(sums, resamples, seed)
-    low, high = percentiles(
-        divide(drawn[:, 0], drawn[:, 1]) - divide(drawn[:, 2], drawn[:, 3]), start.level
-    )
-    method = (
-        f"paired bootstrap ({resamples} resamples, by stimulus); "
-        f"permutation test ({permutations} swaps of a and b, by stimulus)"
-    )
-    return replace(start, low=low, high=high, p=_swap_test(sums, permutations, seed), method=method)
+def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
+    """The score test over clusters; no test where too few trials count."""
+    num_a, den_a, num_b, den_b = pairs.sums.T
+    for who, den in (("a", den_a), ("b", den_b)):
+        if (few := _effective(den, pairs.stimulus)) < FEWEST:
+            reason = f"too few to test: {few:.0f} stimuli count for {who}"
+            return undecided(replace(start, reason=reason))
+    total_a, total_b = den_a.sum(), den_b.sum()
+    share = total_a / (total_a + total_b)
+    under = (num_a.sum() + num_b.sum()) / (total_a + total_b)  # both ratios, if they are equal
+    residual = (num_a - under * den_a) / total_a - (num_b - under * den_b) / total_b
+    slope = -(1 - share) * den_a / total_a - share * den_b / total_b
+    test = _score_test(start, pairs, residual, slope)
+    return decided(start, test, _method(pairs.factors), _data(pairs, residual))
 
 
-def _swap_test(sums: Floats, permutations: int, seed: int) -> float:
-    """Two-sided p of the difference of ratios under random swaps of a and b by stimulus.
-
-    sums: [stimuli, 4]. p = (1 + as extreme) / (1 + permutations) (Phipson & Smyth 2010, SAGMB
-    9:39).
-    Swaps that leave a ratio undefined count as extreme.
-    """
-    rng = np.random.default_rng(seed)
-    kinds, counts = np.unique(sums, axis=0, return_counts=True)
-    total = sums.sum(axis=0)
-    step = kinds[:, [2, 3, 0, 1]] - kinds
-    seen = abs(total[0] / total[1] - total[2] / total[3])
-    extreme = 0
-    for size in chunk_sizes(permutations, len(kinds)):
-        moved = total + rng.binomial(counts, 0.5, size=(size, len(kinds))) @ step
-        gap = np.abs(divide(moved[:, 0], moved[:, 1]) - divide(moved[:, 2], moved[:, 3]))
-        extreme += int((~(gap < seen - 1e-12)).sum())
-    return (1 + extreme) / (1 + permutations)
+def _score_test(start: Comparison, pairs: _Pairs, residual: Floats, slope: Floats) -> Test:
+    """Where all answers to yes or no are alike, no variance is seen: each stimulus, or cluster, is then one answer."""
+    difference = float(start.difference or 0.0)
+    variance = _variance(residual, slope, pairs.factors, difference)
+    alike = variance(difference) <= 1e-12 * variance.square
+    if alike and start.discordant is not None and difference in (-1.0, 0.0, 1.0):
+        n = min(len(np.unique(labels)) for labels in pairs.factors)
+        return Discordant(n * (difference > 0), n * (difference < 0), n)
+    return Restricted(difference, variance, 1.0 if _proportions(pairs.sums) else inf)
 
 
-def _undecided(comparison: Comparison) -> Comparison:
-    return replace(comparison, verdict=f"not compared: {comparison.reason}")
+def _variance(u: Floats, v: Floats, factors: Sequence[Array], difference: float) -> Quadratic:
+    """Cluster-robust; of several factors the sum less overlaps, unless that is no variance: then the largest of one."""
+    found = quadratic(u, v, factors)
+    if found(0.0) > 0 and found(difference) > 0:
+        return found
+    single = (quadratic(u, v, [labels]) for labels in factors)
+    return max(single, key=lambda one: one(0.0))
 
 
-def _verdict(item: Comparison) -> str:
-    """The outcome in words; rests on the adjusted p where there is one."""
-    p = item.p if item.p_holm is None else item.p_holm
-    if p is None or item.difference is None or item.low is None or item.high is None:
-        return f"not compared: {item.reason}"
-    uncommon = item.only_a + item.only_b
-    rest = f"; {uncommon} trials are not common" if uncommon else ""
-    if p < 1 - item.level and item.difference != 0:
-        return f"{'a' if item.difference > 0 else 'b'} is higher{rest}"
-    z = normal_quantile(item.level)
-    detectable = (z + NormalDist().inv_cdf(POWER)) * (item.high - item.low) / (2 * z)
-    return f"not separable at n={item.n} (smallest detectable difference ~ {detectable:.2g}){rest}"
+def _effective(den: Floats, stimulus: Array) -> float:
+    """How many equally weighted stimuli weigh as much as these."""
+    by_stimulus = np.bincount(np.unique(stimulus, return_inverse=True)[1], den)
+    return float(by_stimulus.sum() ** 2 / (by_stimulus**2).sum())
+
+
+def _proportions(sums: Floats) -> bool:
+    """Whether both ratios lie in [0, 1] whatever the trials."""
+    num, den = sums[:, [0, 2]], sums[:, [1, 3]]
+    return bool(((num >= 0) & (num <= den)).all())
+
+
+def _method(factors: Sequence[Array]) -> str:
+    if len(factors) == 1:
+        return "score test, by stimulus"
+    sizes = " x ".join(str(len(np.unique(labels))) for labels in factors)
+    return f"score test, clustered ({sizes})"
+
+
+def _data(pairs: _Pairs, values: Floats) -> str:
+    """A digest of keys and values [pairs] up to sign and scale; of the sums where all values are 0."""
+    top = np.abs(values).max(initial=0.0)
+    plain = values / top if top else pairs.sums.ravel()
+    first = plain[np.flatnonzero(plain)[:1]]
+    signed = np.round(plain * np.sign(first) if len(first) else plain, 9) + 0.0
+    text = hashlib.sha256("\n".join(pairs.keys.tolist()).encode())
+    text.update(signed.tobytes())
+    return text.hexdigest()

@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
-from benchmark.stats.bootstrap import Floats, bootstrap_ratio, t_quantile
+from benchmark.stats.bootstrap import Floats, bootstrap_ratio
 from benchmark.stats.clusters import (
     EXEMPLAR,
     Clusters,
@@ -19,6 +19,7 @@ from benchmark.stats.clusters import (
     shared_clusters,
 )
 from benchmark.stats.proportions import wilson
+from benchmark.stats.student import t_quantile
 
 RESAMPLES = 2000
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
-from benchmark.stats.paired import mcnemar_exact
-from benchmark.stats.proportions import wilson
+from benchmark.stats.proportions import mcnemar_exact, wilson
 from suites.adversarial.config import Config, Threat
 
 ZERO_GRADIENT = 0.05

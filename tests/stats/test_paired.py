@@ -1,17 +1,19 @@
 """Comparisons of two observers: pairing, the choice of test, p values, Holm, verdicts."""
 
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from benchmark.contracts import Metric, Trials
-from benchmark.stats import Comparison, adjust, compare_ratio, holm
+from benchmark.stats import Comparison, adjust, compare_ratio, holm, paired_difference
+from benchmark.stats.comparisons import decided
+from benchmark.stats.differences import Discordant
 
 
 def draw(rng, n, shape, texture):
@@ -25,18 +27,19 @@ def test_accuracies_are_paired_by_mcnemar(accuracy, make):
     table = np.zeros((2, 2), dtype=int)
     for x, y in zip(a, b, strict=True):
         table[int(x != "s"), int(y != "s")] += 1
-    assert result.p == pytest.approx(mcnemar(table, exact=True).pvalue)
+    assert result.p == pytest.approx(mcnemar(table, exact=False, correction=False).pvalue)
+    assert result.discordant == (table[0, 1], table[1, 0])
     assert result.difference == pytest.approx((a.count("s") - b.count("s")) / 320)
     assert (result.a, result.b, result.n) == (a.count("s") / 320, b.count("s") / 320, 320)
     assert result.low < result.difference < result.high
-    assert result.method == "exact McNemar test; Tango score interval"
+    assert result.method == "McNemar score test; Tango interval"
     assert result.verdict == "a is higher"
 
 
 def test_swapping_the_observers_mirrors_the_result(accuracy, bias, make):
     rng = np.random.default_rng(1)
     a, b = make(draw(rng, 200, 0.3, 0.5)), make(draw(rng, 200, 0.5, 0.3))
-    for metric, tolerance in ((accuracy, 1e-9), (bias, 0.02)):
+    for metric, tolerance in ((accuracy, 1e-9), (bias, 1e-9)):
         there, back = compare_ratio(metric, a, b), compare_ratio(metric, b, a)
         assert (there.verdict, back.verdict) == ("b is higher", "a is higher")
         assert there.difference == -back.difference
@@ -68,7 +71,7 @@ def test_conditions_keep_trials_of_one_stimulus_apart(accuracy, make):
     b = make("s" * 30 + "-" * 30, names, conditions=hard_last)
     result = compare_ratio(accuracy, a, b)
     assert (result.n, result.difference) == (60, 0.5)
-    assert result.method.startswith("paired bootstrap")  # a stimulus repeats: no independent pairs
+    assert result.method == "score test, by stimulus"  # a stimulus repeats: no independent pairs
     flipped = make("-" * 30 + "s" * 30, names, conditions=hard_last[::-1])
     assert compare_ratio(accuracy, b, flipped).difference == 0
 
@@ -81,7 +84,11 @@ def test_trials_that_count_for_neither_are_left_out(make, accuracy):
     names = [f"{'conflict' if k < 20 else 'same'}{k}" for k in range(32)]
     a, b = make("s" * 32, names), make("t" * 32, names)
     result = compare_ratio(replace(accuracy, ratio=on_conflict), a, b)
-    assert (result.n, result.p, result.difference) == (20, 2 / 2**20, 1.0)
+    assert (result.n, result.p, result.difference) == (
+        20,
+        pytest.approx(7.744216e-06, rel=1e-6),
+        1.0,
+    )  # z = sqrt(20)
 
 
 def test_a_ratio_of_two_conditions_keeps_the_trials_of_both():
@@ -113,68 +120,119 @@ def test_a_ratio_of_two_conditions_keeps_the_trials_of_both():
     assert (result.low, result.high) == pytest.approx(tuple(expected), abs=0.02)
 
 
-def test_the_permutation_p_agrees_with_scipy(bias, make):
-    rng = np.random.default_rng(3)
-    a, b = draw(rng, 120, 0.45, 0.35), draw(rng, 120, 0.35, 0.45)
-    result = compare_ratio(bias, make(a), make(b), permutations=40_000)
-
-    def statistic(x, y, axis):
-        ratio = [(z == 1).sum(axis) / (z >= 1).sum(axis) for z in (x, y)]
-        return ratio[0] - ratio[1]
-
-    codes = [np.array([{"s": 1, "t": 2, "-": 0}[x] for x in answers]) for answers in (a, b)]
-    reference = stats.permutation_test(
-        codes, statistic, permutation_type="samples", vectorized=True, n_resamples=20_000, rng=rng
+def naive(metric, a, b, delta, factors=("stimulus",)):
+    """z of difference `delta`, by loops: what each trial adds where the ratios are t + delta and t."""
+    (num_a, den_a), (num_b, den_b) = (
+        [list(map(float, x)) for x in metric.ratio(t)] for t in (a, b)
     )
-    assert 0.001 < reference.pvalue < 0.5
-    assert result.p == pytest.approx(reference.pvalue, abs=0.012)
+    total_a, total_b = sum(den_a), sum(den_b)
+    t = (sum(num_a) + sum(num_b) - delta * total_a) / (total_a + total_b)
+    adds = [
+        (x - (t + delta) * dx) / total_a - (y - t * dy) / total_b
+        for x, dx, y, dy in zip(num_a, den_a, num_b, den_b, strict=True)
+    ]
+    names = [a[factor].tolist() for factor in factors]
+    n = len(adds)
+    variance = sum(
+        adds[i] * adds[j]
+        for i in range(n)
+        for j in range(n)
+        if any(labels[i] == labels[j] for labels in names)
+    )
+    gap = sum(num_a) / total_a - sum(num_b) / total_b - delta
+    return gap / variance**0.5
+
+
+def test_ratios_are_tested_by_a_score_test_that_the_interval_inverts(bias, make):
+    rng = np.random.default_rng(3)
+    names = [f"i{k % 40:02d}" for k in range(80)]
+    conditions = ["x"] * 40 + ["y"] * 40
+    a, b = (
+        make(draw(rng, 80, *shares), names, conditions=conditions)
+        for shares in ((0.45, 0.35), (0.15, 0.25))
+    )
+    result = compare_ratio(bias, a, b)
+    z = naive(bias, a, b, 0.0)
+    assert 0.5 < abs(z) < 4
+    assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
+    assert naive(bias, a, b, result.low) == pytest.approx(1.959964, abs=1e-5)
+    assert naive(bias, a, b, result.high) == pytest.approx(-1.959964, abs=1e-5)
+    assert result.method == "score test, by stimulus"
+
+
+def test_stimuli_that_share_exemplars_are_no_independent_pairs(bias, make):
+    rng = np.random.default_rng(8)
+    shapes = np.array([f"cat{k % 12}" for k in range(96)])
+    textures = np.array([f"oven{(k // 12 + k) % 7}" for k in range(96)])
+    taste = rng.random(12)
+    pulled = "".join("s" if rng.random() < taste[k % 12] else "t" for k in range(96))
+    labels = {"shape_exemplar": shapes, "texture_exemplar": textures}
+    a, b = (Trials({**t.columns, **labels}) for t in (make(pulled), make(draw(rng, 96, 0.3, 0.5))))
+    result = compare_ratio(bias, a, b)
+    factors = ("shape_exemplar", "texture_exemplar")
+    z = naive(bias, a, b, 0.0, factors)
+    assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
+    assert naive(bias, a, b, result.low, factors) == pytest.approx(1.959964, abs=1e-5)
+    assert result.method == "score test, clustered (12 x 7)"
+    assert abs(naive(bias, a, b, 0.0)) > 1.3 * abs(z)
 
 
 def test_false_alarms_happen_at_their_rate(bias, accuracy, make):
+    """One of the two answers a third as often by a cue as the other: swapping them would not do."""
     rng = np.random.default_rng(4)
     p = np.array(
         [
-            [compare_ratio(m, a, b, permutations=400, resamples=50).p for m in (bias, accuracy)]
+            [compare_ratio(m, a, b).p for m in (bias, accuracy)]
             for a, b in (
-                (make(draw(rng, 60, 0.4, 0.4)), make(draw(rng, 60, 0.4, 0.4))) for _ in range(300)
+                (make(draw(rng, 120, 0.4, 0.4)), make(draw(rng, 120, 0.13, 0.13)))
+                for _ in range(300)
             )
         ]
     )
-    swapped, exact = (p < 0.05).mean(axis=0)
-    assert 0.02 < swapped < 0.085
-    assert exact < 0.065
+    alarms = (p < 0.05).mean(axis=0)
+    assert 0.02 < alarms[0] < 0.085
+    assert alarms[1] > 0.9  # the accuracies do differ
 
 
-def test_the_paired_bootstrap_covers_at_its_level(bias, make):
+def test_the_interval_covers_at_its_level(bias, make):
     """Correlated observers whose true shape biases are .6 and .5."""
     rng = np.random.default_rng(5)
     hits = 0
-    for seed in range(300):
+    for _ in range(300):
         u = rng.random(150)
         a = "".join(np.select([u < 0.48, u < 0.8], ["s", "t"], "-"))
         b = "".join(np.select([u < 0.4, u < 0.8], ["s", "t"], "-"))
-        result = compare_ratio(bias, make(a), make(b), resamples=400, permutations=10, seed=seed)
+        result = compare_ratio(bias, make(a), make(b))
         hits += result.low <= 0.1 <= result.high
     assert 0.91 < hits / 300 < 0.985
 
 
 def test_equal_observers_are_not_separable(accuracy, bias, make):
-    for metric in (accuracy, bias):
-        same = compare_ratio(metric, make("sstt-" * 10), make("sstt-" * 10))
-        assert (same.difference, same.p) == (0, 1)
-        assert same.verdict.startswith(
-            f"not separable at n={same.n} (smallest detectable difference ~ "
-        )
-
-
-def test_permutation_p_values_at_their_ends(bias, make):
+    right = compare_ratio(accuracy, make("sstt-" * 10), make("sstt-" * 10))
+    assert (right.difference, right.p) == (0, 1)
+    assert right.verdict == "inconclusive at n=50 (+- 0.071)"  # z^2 / (n + z^2): no spread seen
     names, conditions = [f"i{k}" for k in range(40)] * 2, ["x"] * 40 + ["y"] * 40
-    texture, shape, mixed = (make(c * 40, names, conditions=conditions) for c in ("tt", "ss", "st"))
-    apart = compare_ratio(bias, texture, shape, permutations=999)
-    assert (apart.difference, apart.p) == (-1.0, 1 / 1000)
-    same = compare_ratio(bias, mixed, mixed, permutations=999)
-    assert (same.difference, same.p) == (0.0, 1.0)
-    assert same.method.endswith("permutation test (999 swaps of a and b, by stimulus)")
+    twice = make("sstt-" * 16, names, conditions=conditions)
+    shape = compare_ratio(bias, twice, twice)
+    assert (shape.difference, shape.p, shape.n) == (0, 1, 64)
+    assert (shape.low, shape.high) == pytest.approx(paired_difference(0, 0, 32))  # 32 count
+
+
+def test_observers_at_opposite_ends_are_bounded_by_their_stimuli(bias, make):
+    names, conditions = [f"i{k}" for k in range(40)] * 2, ["x"] * 40 + ["y"] * 40
+    texture, shape = (make(c * 40, names, conditions=conditions) for c in ("tt", "ss"))
+    apart = compare_ratio(bias, texture, shape)
+    assert (apart.difference, apart.low) == (-1.0, -1.0)
+    assert apart.p == pytest.approx(2 * NormalDist().cdf(-(40**0.5)))
+    assert apart.high == pytest.approx(paired_difference(0, 40, 40)[1]) != -1
+
+
+def test_too_few_trials_that_count_are_no_test(bias, make):
+    a, b = make("st" * 20), make("-" * 31 + "ststststs")
+    few = compare_ratio(bias, a, b)
+    assert (few.p, few.low, few.b) == (None, None, 5 / 9)
+    assert few.verdict == "not compared: too few to test: 9 stimuli count for b"
+    assert compare_ratio(bias, a, make("-" * 30 + "stststststs"[:10])).p is not None
 
 
 def test_what_cannot_be_compared_says_why(accuracy, bias, make):
@@ -188,7 +246,7 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
         (bias, make("--"), make("--"), "no common trial counts for a and b"),
         (bias, Trials({}), make("st"), "no trial in common"),
         (replace(bias, ratio=None), make("st"), make("st"), "the metric has no value per trial"),
-        (bias, repeated("st"), repeated("ss"), "one common stimulus: nothing to resample"),
+        (bias, repeated("st"), repeated("ss"), "too few to test: 1 stimuli count for a"),
     ]
     for metric, a, b, reason in cases:
         result = compare_ratio(metric, a, b)
@@ -211,31 +269,63 @@ def test_holm_of_nothing_and_of_nonsense():
 
 
 def test_a_table_is_adjusted_and_verdicts_follow():
-    def item(p):
-        return Comparison("m", a=0.5, b=0.4, difference=0.1, low=0.01, high=0.19, p=p, n=320)
+    def item(b, c):
+        test = Discordant(b, c, 320)
+        start = Comparison("m", a=0.5, b=0.4, difference=(b - c) / 320, n=320)
+        return decided(start, test, "M")
 
     missing = Comparison(
         "m", reason="no trial in common", verdict="not compared: no trial in common"
     )
-    table = adjust([item(0.03), missing, item(0.001), item(0.5)])
-    assert [row.p_holm for row in table] == [pytest.approx(0.06), None, pytest.approx(0.003), 0.5]
-    assert table[0].verdict == "not separable at n=320 (smallest detectable difference ~ 0.13)"
+    rows = [item(30, 15), missing, item(40, 12), item(20, 17)]  # p .0253, .0001, .6219
+    table = adjust(rows)
+    assert [row.p_holm for row in table] == [
+        pytest.approx(0.050695, abs=1e-5),
+        None,
+        pytest.approx(0.000312, abs=1e-5),
+        pytest.approx(0.621873, abs=1e-5),
+    ]
+    assert rows[0].verdict == "a is higher" and rows[0].low > 0
+    assert table[0].verdict.startswith("inconclusive at n=320 (+- 0.0")
     assert table[1] == missing
     assert table[2].verdict == "a is higher"
-    assert adjust([item(0.03)])[0].verdict == "a is higher"
+    assert [row.level for row in table] == pytest.approx([0.975, 0.95, 1 - 0.05 / 3, 0.975])
+    assert (table[0].low, table[0].high) == pytest.approx(paired_difference(30, 15, 320, 0.975))
+    assert adjust([rows[0]])[0] == replace(rows[0], p_holm=rows[0].p)
 
 
-def test_the_smallest_detectable_difference_is_found_four_times_in_five(accuracy, make):
-    """The number in the verdict keeps its promise: at that true difference, power is about .8."""
-    rng = np.random.default_rng(6)
-    u = rng.random(320)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=12))
+def test_an_interval_leaves_out_no_difference_exactly_where_the_verdict_does(counts):
+    rows = [
+        decided(Comparison("m", difference=(b - c) / 90, n=90), Discordant(b, c, 90), "M")
+        for b, c in counts
+    ]
+    for row in [*rows, *adjust(rows)]:
+        assert ("higher" in row.verdict) == (not row.low <= 0 <= row.high), row
 
-    def pair(gain):
-        v = rng.random(320)
-        a = np.where(np.where(u < 0.3, v < 0.5 + gain, u < 0.65), "s", "-")
-        b = np.where(np.where(u < 0.3, rng.random(320) < 0.5, u < 0.65), "s", "-")
-        return compare_ratio(accuracy, make("".join(a)), make("".join(b)))
 
-    detectable = float(pair(0.0).verdict.split("~ ")[1].rstrip(")"))
-    found = np.mean([pair(detectable / 0.3).p < 0.05 for _ in range(150)])
-    assert 0.65 < found < 0.95
+def test_seventeen_experiments_can_pass(accuracy, make):
+    """51 hypotheses: a difference of seven standard errors is told, however many rows there are."""
+    clear = compare_ratio(accuracy, make("s" * 60 + "-" * 100), make("s" * 5 + "-" * 155))
+    nothing = compare_ratio(accuracy, make("st" * 80), make("ts" * 80))
+    table = adjust([clear, *[nothing] * 50])
+    assert table[0].verdict == "a is higher" and table[0].p_holm < 1e-9
+    assert not any("higher" in row.verdict for row in table[1:])
+
+
+def test_one_hypothesis_has_one_digest(accuracy, bias, make):
+    rng = np.random.default_rng(9)
+    a, b = make(draw(rng, 80, 0.5, 0.3)), make(draw(rng, 80, 0.4, 0.4))
+
+    def percent_wrong(trials):
+        return 100.0 * (trials["response"] != trials["shape"]), np.ones(len(trials))
+
+    error = replace(accuracy, name="error", ratio=percent_wrong)
+    right, wrong, shape = (compare_ratio(m, a, b) for m in (accuracy, error, bias))
+    assert wrong.p == pytest.approx(right.p) and wrong.difference == pytest.approx(
+        -100 * right.difference
+    )
+    assert right.data == wrong.data != shape.data
+    renamed = {**a.columns, "stimulus": np.char.add("z", a["stimulus"])}
+    others = [Trials({**t.columns, "stimulus": renamed["stimulus"]}) for t in (a, b)]
+    assert compare_ratio(accuracy, *others).data != right.data

@@ -1,0 +1,118 @@
+"""What a comparison of two observers says: value, interval, p, verdict; and families of them (Holm)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from benchmark.stats.bootstrap import Floats
+from benchmark.stats.differences import Test
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric, observer a against observer b, on the trials that both have.
+
+    a, b: values on those trials (None: undefined, see `reason`); difference: a - b with its interval at `level`;
+    p: two-sided, for no difference; p_holm: p adjusted within a family (`adjust`), None before; n: common trials that
+    count for at least one of the two; only_a, only_b: trials that the other one lacks; verdict: the outcome in words;
+    discordant: trials where a alone, and where b alone, scores, for metrics of right and wrong; test: where interval
+    and p come from; data: what was tested, up to sign and scale: equal texts are one hypothesis on the same data.
+    """
+
+    metric: str
+    condition: str = ""
+    a: float | None = None
+    b: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    n: int = 0
+    method: str = ""
+    reason: str = ""
+    verdict: str = ""
+    only_a: int = 0
+    only_b: int = 0
+    level: float = 0.95
+    discordant: tuple[int, int] | None = None
+    test: Test | None = field(default=None, repr=False)
+    data: str = field(default="", repr=False)
+
+
+def decided(start: Comparison, test: Test, method: str, data: str = "") -> Comparison:
+    """`start`, which has a difference, with the p and the interval of `test`, and the verdict."""
+    low, high = test.interval(start.level)
+    done = replace(start, low=low, high=high, p=test.p, method=method, test=test, data=data)
+    return replace(done, verdict=_verdict(done))
+
+
+def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Comparison]:
+    """The comparisons of one family with `p_holm`, and intervals and verdicts that rest on it.
+
+    Each interval is at the level at which Holm's procedure tests its row, 1 - (1 - level) / (rows that are left at
+    its step; those after the first that stands: at that one's), so it leaves out 0 exactly where p_holm < 1 - level,
+    and covers at least `level` on its own.
+    """
+    at = [i for i, item in enumerate(comparisons) if item.p is not None]
+    adjusted = list(comparisons)
+    pvalues = [comparisons[i].p or 0.0 for i in at]
+    steps = _holm_steps(np.array(pvalues), 1 - level)
+    for i, p, step in zip(at, holm(pvalues), steps, strict=True):
+        item = replace(comparisons[i], p_holm=float(p), level=1 - (1 - level) / int(step))
+        if item.test is not None:
+            low, high = item.test.interval(item.level)
+            item = replace(item, low=low, high=high)
+        adjusted[i] = replace(item, verdict=_verdict(item, level))
+    return adjusted
+
+
+def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
+    """Step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics
+    6:65).
+
+    ValueError unless all lie in [0, 1].
+    """
+    p = np.asarray(pvalues, dtype=float)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p values must be a flat list of numbers between 0 and 1")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, stepped)
+    return adjusted
+
+
+def _holm_steps(p: Floats, alpha: float) -> NDArray[np.int64]:
+    """[m] how many hypotheses were left when Holm's procedure tested each; those not reached: when it ended."""
+    order = np.argsort(p, kind="stable")
+    left = np.arange(len(p), 0, -1)
+    stands = np.flatnonzero(p[order] * left >= alpha)
+    if len(stands):
+        left[stands[0] :] = left[stands[0]]
+    steps = np.empty(len(p), dtype=np.int64)
+    steps[order] = left
+    return steps
+
+
+def undecided(comparison: Comparison) -> Comparison:
+    """`comparison`, whose `reason` says why there is no test, with that as its verdict."""
+    return replace(comparison, verdict=f"not compared: {comparison.reason}")
+
+
+def _verdict(item: Comparison, level: float | None = None) -> str:
+    """The outcome in words; rests on the adjusted p where there is one. level: of the family."""
+    p = item.p if item.p_holm is None else item.p_holm
+    if p is None or item.difference is None:
+        return f"not compared: {item.reason}"
+    uncommon = item.only_a + item.only_b
+    rest = f"; {uncommon} trials are not common" if uncommon else ""
+    if p < 1 - (level or item.level) and item.difference != 0:
+        return f"{'a' if item.difference > 0 else 'b'} is higher{rest}"
+    if item.low is None or item.high is None:
+        return f"inconclusive at n={item.n}: nothing differs{rest}"
+    return f"inconclusive at n={item.n} (+- {(item.high - item.low) / 2:.2g}){rest}"
