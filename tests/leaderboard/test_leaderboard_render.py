@@ -182,7 +182,7 @@ def test_comparisons_show_numbers_and_verdicts(width):
     assert "a: AlexNet b: net" in flat
     assert "shape bias 0.2200 0.8100 -0.5900 [-0.620, -0.540] <0.0001 320 b *1 edges" in flat
     assert "0.3000 160 *2 error" in flat
-    assert "*1 2 trials are not common *2 not separable at n=160" in flat
+    assert "*1 2 trials are not common *2 inconclusive at n=160 (+- 0.055)" in flat
     assert "*3 not compared: no trial in common" in flat
     assert "Method: M1 Method: M2" in flat
     assert "(Holm)" in flat

@@ -34,18 +34,18 @@ def test_unpaired_the_difference_is_undecided():
 
 
 @pytest.mark.parametrize(
-    ("both", "p"), [(17, 0.166), (40, 0.121), (60, 0.080), (70, 0.059), (80, 0.039), (100, 0.008)]
+    ("both", "p"), [(17, 0.1469), (40, 0.1048), (60, 0.0668), (70, 0.0482), (80, 0.0310), (100, 0.0060)]
 )
 def test_paired_it_depends_on_the_images_that_only_one_survives(both, p):
     found = compared(both)
     assert (found.a, found.b) == (0.121, 0.143) and found.n == N
-    assert found.p == pytest.approx(p, abs=6e-4)
+    assert found.p == pytest.approx(p, abs=6e-5)
     assert "McNemar" in found.method
     assert (found.low < -0.022 < found.high) and (found.high < 0) == (both >= 70)
 
 
 def test_where_every_image_of_the_weaker_survives_in_the_stronger_too_nothing_is_left_to_chance():
-    assert compared(A).p < 1e-6
+    assert compared(A).p < 1e-5
 
 
 def test_only_what_a_network_can_be_better_at_is_tested():
