@@ -471,22 +471,26 @@ def _recorded(store: Store, command: str) -> Iterator[int]:
 
 
 def import_trials(
-    path: Path, *, training: Sequence[str] = (), db: str | None = None
+    path: Path, *, training: Sequence[str] = (), source: str | None = None, db: str | None = None
 ) -> ImportReport:
-    """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"."""
+    """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"; source: where
+    the tables come from, where their folder does not tell.
+    """
     from benchmark.engine.importing import import_trials as read_in
     from benchmark.engine.scoring import Scorer
     from benchmark.stimuli.recipes import stated_recipes
+    from benchmark.stimuli.sources import check_source
     from benchmark.store import open_store
 
-    recipes = stated_recipes(training)
+    recipes, stated = stated_recipes(training), None if source is None else check_source(source)
     settings = read_settings(db)
     command = f"bench import trials {path}"
     with open_store(settings.db) as store, _recorded(store, command) as number:
-        report = read_in(path, store, number, recipes)
+        report = read_in(path, store, number, recipes, stated)
         for suite in find_suites().suites.values():
             if suite.experiments:
-                Scorer(store, number, suite).imported()
+                scorer = Scorer(store, number, suite)
+                scorer.again() if report.superseded else scorer.imported()
     return report
 
 

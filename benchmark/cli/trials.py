@@ -56,19 +56,30 @@ def import_group() -> None:
     metavar="OBSERVER=RECIPE",
     help="What a published network was trained on (repeatable): 'my-net=noise(uniform)'.",
 )
+@click.option(
+    "--source",
+    metavar="NAME",
+    help="Where the tables come from (default: told by their folder's name).",
+)
 @db_option
-def import_trials(path: Path, training: tuple[str, ...], db: str | None) -> int:
+def import_trials(path: Path, training: tuple[str, ...], source: str | None, db: str | None) -> int:
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape.
 
     Columns: subj, session, trial, rt, object_response, category, condition, imagename. A malformed file is named
     with its row, and nothing of it is imported. Recipes of published networks also come from a file training.yaml
     in the folder (OBSERVER: [RECIPE, ...]) and from the names of Geirhos et al. 2018; a second import may add them.
+
+    An observer is a name of a source, "resnet50 (texture-vs-shape)": networks of one name from two sources are two.
+    Several tables of one observer are joined; where answers differ, a later import takes the earlier one's place.
     """
     from benchmark import api
 
-    report = api.import_trials(path, training=training, db=db)
+    report = api.import_trials(path, training=training, source=source, db=db)
+    click.echo(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
         click.echo(f"{experiment}: {len(observers)} observers")
+    for line in report.notes:
+        click.echo(line)
     click.echo(f"{report.trials} trials imported, {report.known} observations were already there")
     return 0
 

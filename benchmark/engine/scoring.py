@@ -16,7 +16,7 @@ from benchmark.store import Observation, ScoreSet, Store, StoredObservation
 from benchmark.tables import stacked
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
-IMPORTED = "trials"
+IMPORTED = "trials"  # as the store knows it
 PEOPLE, AMONG = "people (pooled)", "people (among themselves)"
 PUBLISHED_SPACE = "geirhos16"
 
@@ -212,11 +212,11 @@ class Scorer:
         kinds = {row.name: row.kind for row in self.store.observers()}
         roles = imported_roles(self.store, self.suite)
         for kind in ("human", "published"):
-            found.append(_commonest([mine for name, mine in roles.items() if kinds[name] == kind]))
+            found.append(commonest([mine for name, mine in roles.items() if kinds[name] == kind]))
         return list({digest(sets): sets for sets in found if sets}.values())
 
 
-def _commonest(answered: Sequence[Found]) -> Sets:
+def commonest(answered: Sequence[Found]) -> Sets:
     """role -> the set that most of these observers answered; every role that any of them answered."""
     votes: dict[str, Counter[str]] = {}
     for found in answered:

@@ -44,13 +44,15 @@ KNOWN = {
 }
 _SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
 _PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
+#: What stands before the experiment in the names of error-consistency (Geirhos et al. 2020).
+_GROUP = re.compile(r"^(?:texture-shape|noise-generalisation)_")
 _FOLDERS = 2  # folders above the file whose names count
 
 
 def name_experiment(text: str) -> str:
     """The experiment's one name for a name in use: "edge-experiment" -> "edges". Unknown names
     stay."""
-    plain = _SUFFIX.sub("", text.strip().lower())
+    plain = _SUFFIX.sub("", _GROUP.sub("", text.strip().lower()))
     return KNOWN.get(plain, plain)
 
 
@@ -61,10 +63,11 @@ def experiment_of(path: Path) -> str:
     A file in the published form NAME_OBSERVER_session-1.csv may name an experiment of its own.
     Raises TrialsError where nothing tells.
     """
-    candidates = [path.stem.partition("_")[0], path.stem]
+    stem = _GROUP.sub("", path.stem.lower())
+    candidates = [stem.partition("_")[0], stem]
     candidates += [folder.name for folder in list(path.absolute().parents)[:_FOLDERS]]
     for text in candidates:
-        plain = _SUFFIX.sub("", text.lower())
+        plain = _SUFFIX.sub("", _GROUP.sub("", text.lower()))
         if plain in KNOWN:
             return KNOWN[plain]
     published = _PUBLISHED.fullmatch(path.stem)

@@ -17,6 +17,7 @@ from benchmark.errors import StimuliError, TrialsError
 from benchmark.stimuli.digests import set_digest, text_digest
 from benchmark.stimuli.experiments import experiment_of, name_experiment, split_eidolon
 from benchmark.stimuli.names import canonical_condition, image_id, read_pair
+from benchmark.stimuli.sources import Named, named, sources_of
 from benchmark.stimuli.tables import Table, load, seconds
 
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text.
@@ -30,7 +31,7 @@ class TrialFile:
     """The trials of one observer in one experiment, from one file, in the file's order.
 
     columns: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition"
-    (canonical), "session", "trial": text [n]; "rt": float seconds [n].
+    (canonical), "session", "trial": text [n]; "rt": float seconds [n]; source: where the file comes from.
     """
 
     path: Path
@@ -38,6 +39,12 @@ class TrialFile:
     observer: str
     kind: Kind
     columns: Mapping[str, Array]
+    source: str = ""
+
+    @property
+    def named(self) -> Named:
+        """Who answered: under which name of which source."""
+        return named(self.source, self.observer, self.experiment, human=self.kind == "human")
 
     def __len__(self) -> int:
         return len(self.columns["stimulus"])
@@ -57,14 +64,18 @@ def trial_paths(path: Path) -> list[Path]:
     return found
 
 
-def read_trials(path: Path, experiment: str | None = None) -> list[TrialFile]:
+def read_trials(
+    path: Path, experiment: str | None = None, source: str | None = None
+) -> list[TrialFile]:
     """The trials of a file, or of all files below a folder; one TrialFile per file, experiment and
     observer.
 
-    experiment: overrides what folder and file names say. Raises TrialsError naming file and row
+    experiment, source: override what folder and file names say. Raises TrialsError naming file and row
     (the header is row 1) and what was expected; then nothing of any file is returned.
     """
-    files = [one for table in trial_paths(path) for one in _read_table(table, experiment)]
+    paths = trial_paths(path)
+    told = dict.fromkeys(paths, source) if source else sources_of(paths, path)
+    files = [one for table in paths for one in _read_table(table, experiment, told[table])]
     _check_across(files)
     return files
 
@@ -111,7 +122,7 @@ class NoImages:
         )
 
 
-def _read_table(path: Path, forced: str | None) -> Iterator[TrialFile]:
+def _read_table(path: Path, forced: str | None, source: str) -> Iterator[TrialFile]:
     """Rows grouped by experiment and observer, each group in the file's order."""
     named = name_experiment(forced) if forced else experiment_of(path)
     table = load(path)
@@ -122,7 +133,8 @@ def _read_table(path: Path, forced: str | None) -> Iterator[TrialFile]:
         groups.setdefault((experiment, observer), []).append(i)
     for (experiment, observer), index in groups.items():
         kind: Kind = "human" if observer.startswith(PEOPLE) else "published"
-        yield TrialFile(path, experiment, observer, kind, _columns(table, experiment, index))
+        columns = _columns(table, experiment, index)
+        yield TrialFile(path, experiment, observer, kind, columns, source)
 
 
 def _columns(table: Table, experiment: str, index: list[int]) -> dict[str, Array]:
@@ -171,20 +183,19 @@ def _check_repeats(table: Table, index: list[int], names: list[str], conditions:
 
 
 def _check_across(files: Sequence[TrialFile]) -> None:
-    """No trial may come from two files of one import."""
-    owner: dict[tuple[str, ...], Path] = {}
+    """An observer of a source answers an image once, or the same again, in whatever session and file."""
+    known: dict[tuple[Named, str, str, str], tuple[str, Path]] = {}
     for file in files:
-        answered = zip(
-            *(file.columns[n].tolist() for n in ("stimulus", "condition", "session")), strict=True
-        )
-        for trial in answered:
-            key = (file.experiment, file.observer, *trial)
-            first = owner.setdefault(key, file.path)
-            if first != file.path:
+        names = ("stimulus", "condition", "response")
+        for image, condition, answer in zip(
+            *(file.columns[n].tolist() for n in names), strict=True
+        ):
+            key = (file.named, file.experiment, image, condition)
+            first, path = known.setdefault(key, (answer, file.path))
+            if first != answer:
                 raise TrialsError(
-                    f"{file.path}: {file.observer} answered '{trial[0]}' of {file.experiment} "
-                    f"(session {trial[2]}) in {first} too; expected one answer. "
-                    "Import the two apart, or one of them."
+                    f"{file.path}: {file.named} answered '{answer}' to '{image}' of {file.experiment}, but "
+                    f"'{first}' in {path}; expected one answer. Import one of them, or give each a `--source`."
                 )
 
 

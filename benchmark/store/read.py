@@ -130,17 +130,31 @@ def complete(connection: sa.Connection, key: str) -> bool:
     return row is not None and int(row[0]) <= int(row[1])
 
 
+def _newest_assertions() -> sa.Subquery:
+    """Observation -> its newest assertion."""
+    table = schema.ASSERTIONS
+    newest = sa.func.max(table.c.id).label("id")
+    return sa.select(table.c.observation, newest).group_by(table.c.observation).subquery()
+
+
 def observations(
     connection: sa.Connection, observer: str | None, suite: str | None
 ) -> list[StoredObservation]:
-    """Observations of current observers; two names of one identity share them."""
+    """Observations of current observers; two names of one identity share them.
+
+    Imported ones come in the order of their newest assertions; one that was never asserted (its import was cut short)
+    is left out.
+    """
+    asserted = _newest_assertions()
     table, owner, names = schema.OBSERVATIONS, schema.OBSERVERS, current()
     query = (
         sa.select(*(table.c[name] for name in (*_OBSERVED, "details")))
         .add_columns(names.c.name.label("observer_name"), names.c.observer)
         .join(owner, owner.c.id == table.c.observer)
         .join(names, sa.and_(names.c.identity == owner.c.identity, names.c.kind == owner.c.kind))
-        .order_by(names.c.name, table.c.id)
+        .join(asserted, asserted.c.observation == table.c.id, isouter=True)
+        .where(sa.or_(table.c.suite != schema.IMPORTED, asserted.c.id.is_not(None)))
+        .order_by(names.c.name, sa.func.coalesce(asserted.c.id, 0), table.c.id)
     )
     if observer is not None:
         query = query.where(names.c.name == observer)

@@ -6,8 +6,9 @@ A change here needs a numbered migration in `migrations/versions` and a higher `
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
-HEAD = "0002"  # the newest migration; tests hold it equal to the migrations folder
+HEAD = "0003"  # the newest migration; tests hold it equal to the migrations folder
 APPLICATION = "gestaltbench"
+IMPORTED = "trials"  # the suite of imported observations
 
 #: Names for every constraint, so that later migrations can address them on both data bases.
 NAMES = {
@@ -163,6 +164,18 @@ SETTLED = Table(
     _text("created"),
 )
 
+#: A row each time imported trials are said to be an observer's: the newest says what counts now, also when a table is
+#: imported again after a faulty one. Observations that were run have none.
+ASSERTIONS = Table(
+    "assertions",
+    METADATA,
+    _id(),
+    _to("observation", "observations.id"),
+    _to("run", "runs.id"),
+    _text("created"),
+    Index(None, "observation"),
+)
+
 #: The long column comes last: SQLite then reads the others without walking through it.
 SCORE_SETS = Table(
     "score_sets",
@@ -199,6 +212,21 @@ SCORES = Table(
     _whole("excluded"),
     _text("flags"),
     sa.PrimaryKeyConstraint("score_set", "position"),
+)
+
+#: Scores of imported trials that no longer count: no board shows them.
+WITHDRAWN = Table(
+    "withdrawn",
+    METADATA,
+    Column(
+        "score_set",
+        Integer,
+        ForeignKey("score_sets.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _to("run", "runs.id"),
+    _text("created"),
 )
 
 OUTCOMES = Table(

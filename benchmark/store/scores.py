@@ -54,10 +54,15 @@ def _current_sets(wanted: Wanted) -> sa.Select[Any]:
     """The score sets of current observers."""
     table, names = schema.SCORE_SETS, current()
     columns = _set_columns(names, names.c.training)
-    query = sa.select(*columns).join(names, names.c.observer == table.c.observer)
+    query = sa.select(*columns).join(names, names.c.observer == table.c.observer).where(_counts())
     if wanted.suite is not None:
         query = query.where(table.c.suite == wanted.suite)
     return query if wanted.space is None else query.where(table.c.space == wanted.space)
+
+
+def _counts() -> sa.ColumnElement[bool]:
+    """Whether a score set was not withdrawn."""
+    return ~sa.exists().where(schema.WITHDRAWN.c.score_set == schema.SCORE_SETS.c.id)
 
 
 def _set_columns(names: Any, training: Any) -> list[Any]:
@@ -73,7 +78,7 @@ def has_scores(connection: sa.Connection, made: ScoreSet) -> bool:
     query = (
         sa.select(table.c.code, table.c.observations, table.c.version)
         .where(table.c.observer == made.observer, table.c.suite == made.suite)
-        .where(table.c.space == made.space, table.c.stimuli == dump(made.stimuli))
+        .where(table.c.space == made.space, table.c.stimuli == dump(made.stimuli), _counts())
         .order_by(table.c.version.desc(), table.c.id.desc())
         .limit(1)
     )
@@ -88,7 +93,7 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     query = (
         sa.select(*(table.c[name] for name in columns))
         .join(names, names.c.observer == table.c.observer)
-        .where(table.c.suite == suite)
+        .where(table.c.suite == suite, _counts())
         .order_by(table.c.version, table.c.id)
     )
     newest: dict[tuple[int, str, str], ScoreSet] = {}

@@ -120,6 +120,16 @@ class Store:
         with self._database.writing() as connection:
             write.put_chunks(connection, run, encoded)
 
+    def assert_trials(
+        self, run: int, keys: Sequence[str], instead_of: Collection[str] = ()
+    ) -> None:
+        """Imported trials count from now on, the last of `keys` before all others of its observer and set.
+
+        instead_of: observations that count no longer: scores that were made of them are shown no longer.
+        """
+        with self._database.writing() as connection:
+            write.assert_trials(connection, run, keys, instead_of)
+
     def settle(self, run: int, key: str, n: int) -> None:
         """The observation asks no further trials: its first `n` were enough."""
         with self._database.writing() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from benchmark.store.sql import batches, dump, insert_new, insert_one, now
 RESERVED = ("role", "stimulus")
 #: A label column "condition" (one set, many conditions) stands for the block's condition; answers may not carry it.
 OBSERVED_RESERVED = (*RESERVED, "condition")
+#: Kinds of observers whose scores are made of imported trials alone.
+IMPORTED = ("human", "published", "group")
 
 
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> int:
@@ -140,6 +142,29 @@ def put_chunks(
         _check_place(chunk, row["n"], n, labels)
         rows.append({**row, "observation": observation, "run": run})
     insert_new(connection, schema.CHUNKS, rows)
+
+
+def assert_trials(
+    connection: sa.Connection, run: int, keys: Sequence[str], instead_of: Collection[str]
+) -> None:
+    """Observations count from now on; scores of imported observers made of others are withdrawn."""
+    known = _observed(connection, set(keys))
+    if lost := [key for key in keys if key not in known]:
+        raise StoreError(f"there is no observation {lost[0]} to assert")
+    rows = [{"observation": known[key][0], "run": run, "created": now()} for key in keys]
+    for row in rows:  # one by one: the order counts
+        insert_one(connection, schema.ASSERTIONS, row)
+    table, owner = schema.SCORE_SETS, schema.OBSERVERS
+    for key in sorted(instead_of):
+        query = (
+            sa.select(table.c.id)
+            .join(owner, owner.c.id == table.c.observer)
+            .where(owner.c.kind.in_(IMPORTED), table.c.observations.contains(dump(key)))
+        )
+        sets = [
+            {"score_set": one, "run": run, "created": now()} for one in connection.scalars(query)
+        ]
+        insert_new(connection, schema.WITHDRAWN, sets)
 
 
 def settle(connection: sa.Connection, run: int, key: str, n: int) -> None:

@@ -42,18 +42,18 @@ def db(tmp_path):
 
 def test_names_statements_and_a_file(tables, db):
     api.import_trials(tables, db=db)
-    named = "sixteen21--salt-and-pepper-noise-multiple (published)"
+    named = "sixteen21--salt-and-pepper-noise-multiple (tables)"
     known = recipes(db)
-    assert known["mine (published)"] is None
-    assert known["subject-01"] is None
+    assert known["mine (tables)"] is None
+    assert known["subject-01 (tables)"] is None
     assert known[named] == ["noise(salt-and-pepper)"]
 
     (tables / "training.yaml").write_text("mine: standard\n")
     api.import_trials(tables, db=db)  # known trials: only the card is new
-    assert recipes(db)["mine (published)"] == ["standard"]
+    assert recipes(db)["mine (tables)"] == ["standard"]
 
     api.import_trials(tables, training=["mine=noise(uniform)", f"{named}=contrast"], db=db)
-    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+    assert recipes(db)["mine (tables)"] == ["noise(uniform)"]
     assert recipes(db)[named] == ["contrast"]
 
 
@@ -61,15 +61,15 @@ def test_a_recipe_stays_where_nothing_new_is_said(tables, db):
     api.import_trials(tables, training=["mine=noise(uniform)"], db=db)
     report = api.import_trials(tables, db=db)
     assert (report.trials, report.known) == (0, 3)
-    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+    assert recipes(db)["mine (tables)"] == ["noise(uniform)"]
     write(tables, "mine", "contrast-png", "dog")  # a second experiment of the same network
     api.import_trials(tables, db=db)
-    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+    assert recipes(db)["mine (tables)"] == ["noise(uniform)"]
 
 
 def test_a_recipe_reaches_the_trials(tables, db):
     api.import_trials(tables, training=["mine=noise(uniform)"], db=db)
-    rows = api.show("mine (published)", db=db)
+    rows = api.show("mine (tables)", db=db)
     assert {row.training for row in rows} == {("noise(uniform)",)}
 
 
@@ -90,7 +90,7 @@ def test_mistakes(tables, db):
 def test_on_the_command_line(tables, db, bench):
     ended = bench("import", "trials", tables, "--training", "mine=noise(uniform)", "--db", db)
     assert ended.code == 0, ended.err
-    assert recipes(db)["mine (published)"] == ["noise(uniform)"]
+    assert recipes(db)["mine (tables)"] == ["noise(uniform)"]
     ended = bench("import", "trials", tables, "--training", "mine", "--db", db)
     assert ended.code == 1
     assert len(ended.errors) == 1 and "OBSERVER=RECIPE" in ended.err

@@ -122,11 +122,23 @@ def test_a_repeated_column_is_named(tmp_path: Path) -> None:
         read_trials(path)
 
 
-def test_one_trial_in_two_files_is_refused(tmp_path: Path) -> None:
+def test_one_answer_in_two_files_is_one_answer(tmp_path: Path) -> None:
     table(tmp_path / "cue-conflict" / "a.csv", *GOOD)
     table(tmp_path / "cue-conflict" / "b.csv", GOOD[1])
-    with pytest.raises(TrialsError, match=r"b.csv: subject-01 answered 'dog1-cat2.png'.*a.csv too"):
+    assert [len(file) for file in read_trials(tmp_path)] == [2, 1]
+
+
+@pytest.mark.parametrize("session", ["1", "2"])
+def test_two_answers_of_one_source_are_refused(tmp_path: Path, session: str) -> None:
+    """Whichever session: what counts would hang on the order of files."""
+    table(tmp_path / "cue-conflict" / "a.csv", *GOOD)
+    other = row(2, "bear", "dog", "dog1-cat2.png").replace(",1,", f",{session},", 1)
+    second = table(tmp_path / "cue-conflict" / "b.csv", other)
+    with pytest.raises(TrialsError, match=r"answered 'bear' to 'dog1-cat2.png'.*'na' in") as error:
         read_trials(tmp_path)
+    assert str(second) in str(error.value) and "a.csv" in str(error.value)
+    apart = [read_trials(second, source="b"), read_trials(second.with_name("a.csv"), source="a")]
+    assert [str(one[0].named) for one in apart] == ["subject-01 (b)", "subject-01 (a)"]
 
 
 def test_no_table_at_all(tmp_path: Path) -> None:

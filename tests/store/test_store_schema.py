@@ -1,6 +1,7 @@
 """The schema: made at once, equal to the sum of its migrations, upgraded, refused where it is
 newer."""
 
+import hashlib
 import shutil
 from contextlib import contextmanager
 
@@ -22,8 +23,8 @@ ADDED = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade():
@@ -41,12 +42,12 @@ def database(url):
     opened.engine.dispose()
 
 
-def migrate(database):
+def migrate(database, to="head"):
     with database.writing() as connection:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def described(connection):
@@ -101,6 +102,55 @@ def test_alembic_sees_a_fresh_leaderboard_as_current(url):
         assert MigrationContext.configure(connection).get_current_revision() == schema.HEAD
 
 
+OLD = """
+INSERT INTO meta VALUES ('application', 'gestaltbench');
+INSERT INTO environments VALUES (1, 'd', '{}', 't');
+INSERT INTO runs VALUES (1, 'bench import trials x', 1, 't');
+INSERT INTO observers VALUES (1, 'subject-01', 'human', 'a', 't'),
+  (2, 'alexnet-caffe (published)', 'published', 'b', 't'),
+  (3, 'resnet50 (published)', 'published', 'c', 't'), (4, 'net', 'network', 'w', 't');
+INSERT INTO registrations VALUES (1, 1, '[]', '{}', 't'), (2, 2, '["standard"]', '{"training":["standard"]}', 't'),
+  (3, 3, '[]', '{}', 't'), (4, 4, '[]', '{}', 't');
+INSERT INTO stimuli VALUES ('s', 'cue-conflict', 'geirhos16', 1, 1, 'trial tables', '[]', 't', x'00');
+INSERT INTO observations VALUES
+  (1, 'k1', 1, 'trials', 1, 'geirhos16', 's', 'cue-conflict', '', 'published', '', 1, 1, 't', '{}'),
+  (2, 'k2', 4, 'cue-conflict', 1, 'geirhos16', 's', 'cue-conflict', '', 'whole', '', 1, 1, 't', '{}'),
+  (3, 'k3', 2, 'trials', 1, 'geirhos16', 's', 'cue-conflict', '', 'published', '', 1, 1, 't', '{}')
+"""
+
+
+def test_imported_observers_of_an_older_leaderboard_get_a_source(url):
+    with database(url) as old:
+        migrate(old, "0002")
+        with old.writing() as connection:
+            for statement in OLD.split(";\n"):
+                connection.execute(sa.text(statement.replace("x'00'", _blob(connection))))
+        prepare(old)
+        with old.reading() as connection:
+            rows = connection.execute(
+                sa.text("SELECT observation FROM assertions ORDER BY id")
+            ).all()
+    assert rows == [(1,), (3,)]
+    with open_store(url) as store:
+        found = {row.name: row for row in store.observers()}
+    assert set(found) == {
+        "subject-01 (model-vs-human)",
+        "alexnet-caffe (texture-vs-shape)",
+        "resnet50 (unknown source)",
+        "net",
+    }
+    person = found["subject-01 (model-vs-human)"]
+    text = b'["human","model-vs-human","subject-01"]'
+    assert person.identity == hashlib.sha256(text).hexdigest()
+    assert person.card == {"named": "subject-01", "source": "model-vs-human"}
+    assert found["alexnet-caffe (texture-vs-shape)"].training == ("standard",)
+    assert found["net"].identity == "w"
+
+
+def _blob(connection):
+    return "x'00'" if connection.dialect.name == "sqlite" else "'\\x00'::bytea"
+
+
 @pytest.fixture
 def newer_program(tmp_path, monkeypatch):
     """A program with one more migration: its folder."""
@@ -108,8 +158,8 @@ def newer_program(tmp_path, monkeypatch):
     def install(more=""):
         folder = tmp_path / "migrations"
         shutil.copytree(MIGRATIONS, folder)
-        (folder / "versions" / "0003_country.py").write_text(ADDED.format(more=more))
-        monkeypatch.setattr(schema, "HEAD", "0003")
+        (folder / "versions" / "0004_country.py").write_text(ADDED.format(more=more))
+        monkeypatch.setattr(schema, "HEAD", "0004")
         return folder
 
     return install
@@ -123,7 +173,7 @@ def test_an_older_leaderboard_is_upgraded(url, made, newer_program):
         prepare(old, newer_program())
         with old.reading() as connection:
             assert connection.scalar(sa.text("SELECT country FROM observers")) == "unknown"
-            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0003"
+            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0004"
     with open_store(url) as store:
         assert len(store.trials(["k1"])) == 10
         with pytest.raises(StoreError, match="refers to nothing stored"):  # references still hold
@@ -140,13 +190,13 @@ def test_an_upgrade_that_fails_changes_nothing(url, made, newer_program):
             prepare(old, newer_program("1 / 0"))
         with old.reading() as connection:
             assert described(connection) == before
-            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0002"
+            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0003"
 
 
 def test_reading_an_older_leaderboard_says_what_to_do(url, newer_program):
     open_store(url).close()
     newer_program()
-    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0002.*`bench rescore`"):
+    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0003.*`bench rescore`"):
         open_store(url, write=False)
 
 

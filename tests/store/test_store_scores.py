@@ -206,6 +206,40 @@ def test_provenance(store, made):
         store.provenance(99)
 
 
+def test_scores_of_withdrawn_trials_are_not_shown(store, made):
+    """Imported ones alone: a network that was run keeps its scores until it is scored again."""
+    run, network = made.world(store)
+    people = [
+        store.put_observer(made.observer(name, name, "human")) for name in ("subject-01 (a)", "b")
+    ]
+    group = store.put_observer(made.observer("people", "group", "group"))
+    for key, owner in (("k1", people[0]), ("k12", people[1]), ("k3", network)):
+        made.answers(store, key, owner)
+        put(store, made, owner, 0.5, keys=(key, "k1") if owner == network else (key,))
+    put(store, made, group, 0.5, keys=("k1", "k12"))
+    store.assert_trials(run, ["k12"], instead_of=["k1"])
+    assert [row.observer for row in store.latest_scores()] == ["b", "net"]
+    assert {one.observer for one in store.score_sets("cue-conflict")} == {network, people[1]}
+    shown = made.score_set(people[0], keys=("k1",))
+    assert not store.has_scores(shown)
+    put(store, made, people[0], 0.7, keys=("k1",))  # the same trials count again
+    assert store.has_scores(shown)
+    assert ("subject-01 (a)", 0.7) in [(row.observer, row.value) for row in store.latest_scores()]
+
+
+def test_imported_trials_come_in_the_order_of_their_assertions(store, made):
+    run, _ = made.world(store)
+    person = store.put_observer(made.observer("subject-01 (a)", "p1", "human"))
+    for key in ("k1", "k2"):
+        made.answers(store, key, person)
+        store.assert_trials(run, [key])
+    assert [one.key for one in store.observations(observer="subject-01 (a)")] == ["k1", "k2"]
+    store.assert_trials(run, ["k1"])
+    assert [one.key for one in store.observations(observer="subject-01 (a)")] == ["k2", "k1"]
+    with pytest.raises(StoreError, match="no observation k9"):
+        store.assert_trials(run, ["k9"])
+
+
 def test_append_only(url, made):
     """Whatever is stored later, rows that were there stay byte for byte."""
     with open_store(url) as store:
@@ -214,6 +248,9 @@ def test_append_only(url, made):
         put(store, made, observer, 0.1)
         store.put_outcome(run, observer, "net", "cue", "geirhos16", "failed", "x")
         store.settle(run, "k1", 10)
+        person = store.put_observer(made.observer("subject-01 (a)", "p1", "human"))
+        put(store, made, person, 0.3, keys=("k1",))
+        store.assert_trials(run, ["k1"], ["k1"])
         before = _rows(url)
         assert all(before[name] for name in METADATA.tables if name != "run_ends")
         store.put_observer(made.observer("net", "weights-1", licence="MIT"))
@@ -223,6 +260,7 @@ def test_append_only(url, made):
         store.settle(run, "k1", 4)
         put(store, made, observer, 0.9)
         store.put_outcome(run, observer, "net", "cue", "geirhos16", "done", "")
+        store.assert_trials(run, ["k1"])
         store.end_run(run, "done")
     after = _rows(url)
     for name, rows in before.items():

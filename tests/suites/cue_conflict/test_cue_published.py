@@ -12,16 +12,16 @@ from suites.cue_conflict.metrics import follows_shape, follows_texture
 
 PEOPLE = (0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589)
 NETWORKS = {
-    "resnet50 (published)": 0.2207,
-    "resnet50-sin (published)": 0.8061,
-    "alexnet-caffe (published)": 0.4294,
+    "resnet50 (texture-vs-shape)": 0.2207,
+    "resnet50-sin (texture-vs-shape)": 0.8061,
+    "alexnet-caffe (texture-vs-shape)": 0.4294,
 }
 COUNTS = {
-    "subject-01": (829, 33),
-    "subject-10": (909, 39),
-    "resnet50 (published)": (162, 572),
-    "resnet50-sin (published)": (586, 141),
-    "alexnet-caffe (published)": (283, 376),
+    "subject-01 (model-vs-human)": (829, 33),
+    "subject-10 (model-vs-human)": (909, 39),
+    "resnet50 (texture-vs-shape)": (162, 572),
+    "resnet50-sin (texture-vs-shape)": (586, 141),
+    "alexnet-caffe (texture-vs-shape)": (283, 376),
 }
 
 
@@ -57,7 +57,7 @@ def bias(db, observer):
 
 
 def test_people_to_four_digits(published):
-    found = [bias(published, f"subject-{number:02d}") for number in range(1, 11)]
+    found = [bias(published, f"subject-{number:02d} (model-vs-human)") for number in range(1, 11)]
     assert [round(value, 4) for value in found] == list(PEOPLE)
     assert round(float(np.mean(found)), 4) == 0.9576
     assert round(bias(published, "people (pooled)"), 4) == 0.9587
@@ -83,10 +83,13 @@ def test_the_first_claim_on_the_board(published):
     """People above SIN above AlexNet above ResNet-50, in one table."""
     (board,) = [
         board for board in api.rank("cue-conflict", db=published)
-        if any(row.observer == "subject-01" for row in (*board.rows, *board.references))
+        if any(row.observer == "subject-01 (model-vs-human)" for row in (*board.rows, *board.references))
     ]  # fmt: skip
     rows = {row.observer: row.cells["shape_bias"].value for row in (*board.rows, *board.references)}
-    order = [rows[name] for name in ("subject-04", *sorted(NETWORKS, key=lambda n: -NETWORKS[n]))]
+    order = [
+        rows[name]
+        for name in ("subject-04 (model-vs-human)", *sorted(NETWORKS, key=lambda n: -NETWORKS[n]))
+    ]
     assert order == sorted(order, reverse=True)
 
 

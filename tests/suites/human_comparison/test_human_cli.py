@@ -65,11 +65,14 @@ def run(board, *words):
 
 
 def test_two_observers(board):
-    out = run(board, "subject-03", "subject-01").output
-    assert "a = subject-03 and b = subject-01" in out
+    out = run(board, "subject-03 (contrast)", "subject-01 (contrast)").output
+    assert "a = subject-03 (contrast) and b = subject-01 (contrast)" in out
     assert all(text in out for text in ("c10", "c50", "all trials", "kappa", "only a", "["))
     with api.reading(api.read_settings(board)) as store:
-        a, b = (api.observer_trials(store, SUITE, name) for name in ("subject-03", "subject-01"))
+        a, b = (
+            api.observer_trials(store, SUITE, name)
+            for name in ("subject-03 (contrast)", "subject-01 (contrast)")
+        )
     rows = dict(by_condition(a, b))
     assert rows["all trials"].table.n == 40 and rows["c10"].table.n == rows["c50"].table.n == 20
     assert f"{rows['c10'].kappa:.3f}" in out
@@ -79,29 +82,34 @@ def test_two_observers(board):
 def test_matrix_of_everybody_and_of_some(board):
     out = run(board, "--matrix").output
     assert (
-        all(name in out for name in ("subject-03", "subject-01", "subject-02"))
+        all(
+            name in out
+            for name in ("subject-03 (contrast)", "subject-01 (contrast)", "subject-02 (contrast)")
+        )
         and "contrast" in out
     )
-    some = run(board, "--matrix", "subject-03", "subject-02", "-e", "contrast").output
-    assert "subject-01" not in some and "subject-02" in some
+    some = run(
+        board, "--matrix", "subject-03 (contrast)", "subject-02 (contrast)", "-e", "contrast"
+    ).output
+    assert "subject-01 (contrast)" not in some and "subject-02 (contrast)" in some
 
 
 def test_mistakes_are_named(board):
-    with pytest.raises(UnknownName, match="subject-01"):
-        run(board, "subject-03", "subject-1")
+    with pytest.raises(UnknownName, match=r"subject-01 \(contrast\)"):
+        run(board, "subject-03 (contrast)", "subject-1")
     with pytest.raises(UnknownName, match="contrast"):
-        run(board, "subject-03", "subject-01", "--experiment", "contrasts")
+        run(board, "subject-03 (contrast)", "subject-01 (contrast)", "--experiment", "contrasts")
     import click
 
     with pytest.raises(click.UsageError, match="two observers"):
-        run(board, "subject-03")
+        run(board, "subject-03 (contrast)")
 
 
 def test_nothing_in_common(board, tmp_path):
     table(tmp_path / "edge", "subject-09", [True] * 8, "edge", ("0",))
     api.import_trials(tmp_path / "edge", db=board)
     with pytest.raises(BenchError, match="no common experiment"):
-        run(board, "subject-03", "subject-09")
+        run(board, "subject-03 (contrast)", "subject-09 (edge)")
 
 
 def test_regenerated_images_are_named(make):

@@ -1,0 +1,110 @@
+"""Where published trials come from: an observer is (source, name). What is known of each source is `sources.yaml`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.errors import TrialsError
+
+#: What may follow a source's name in the name of a folder: the version or the commit of its archive.
+_VERSION = r"(?:-(?:v?\d[\w.]*|[0-9a-f]{7,40}|main|master))?"
+_ALL = "all"
+
+
+class Named(NamedTuple):
+    """Who answered: a source, and a name that is unique there."""
+
+    source: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.source})"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published collection. folders, holds: how it is recognised; names: what its tables call an observer -> what
+    that is; people: experiment (or "all") -> the source whose people these are.
+    """
+
+    folders: tuple[str, ...]
+    holds: tuple[str, ...]
+    names: Mapping[str, str]
+    people: Mapping[str, str]
+
+
+@cache
+def known_sources() -> Mapping[str, Source]:
+    """The published collections by name."""
+    import yaml
+
+    text = (files("benchmark.stimuli") / "sources.yaml").read_text(encoding="utf-8")
+    return {name: _source(row) for name, row in yaml.safe_load(text).items()}
+
+
+def _source(row: Mapping[str, object]) -> Source:
+    names: Mapping[str, Mapping[str, str]] = row.get("names", {})  # type: ignore[assignment]
+    people: Mapping[str, str] = row.get("people", {})  # type: ignore[assignment]
+    folders, holds = (tuple(map(str, row.get(key, ()))) for key in ("folders", "holds"))  # type: ignore[call-overload]
+    return Source(folders, holds, {old: new["name"] for old, new in names.items()}, people)
+
+
+def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
+    """The source of each table below `root` (a folder, or a table itself).
+
+    The nearest folder that is called like a published collection tells; else what one collection alone holds; else
+    the source is called like `root`.
+    """
+    held = {name for name, one in known_sources().items() if _holds(one, paths, root)}
+    rest = held.pop() if len(held) == 1 else _plain(root)
+    return {path: _in_folder(path) or rest for path in paths}
+
+
+def _in_folder(path: Path) -> str | None:
+    for folder in path.resolve().parents:
+        for name, one in known_sources().items():
+            if any(_called(folder.name, known) for known in one.folders):
+                return name
+    return None
+
+
+def _called(folder: str, known: str) -> bool:
+    return re.fullmatch(re.escape(known) + _VERSION, folder, re.IGNORECASE) is not None
+
+
+def _holds(source: Source, paths: Sequence[Path], root: Path) -> bool:
+    places = (path.relative_to(root).parts if path != root else (path.name,) for path in paths)
+    return any(part.startswith(source.holds) for parts in places for part in parts)
+
+
+def _plain(root: Path) -> str:
+    """What a file or folder is called, in printable letters."""
+    place = root.resolve()
+    name = place.name if place.is_dir() else place.stem
+    return "".join(letter if letter.isprintable() else "?" for letter in name) or "tables"
+
+
+def check_source(name: str) -> str:
+    """A source that a user states. Raises TrialsError where it is empty or not printable."""
+    name = name.strip()
+    if not name or not name.isprintable() or set(name) & set("()"):
+        raise TrialsError(
+            f"--source {name!r}: expected a name without brackets, such as 'my-laboratory'."
+        )
+    return name
+
+
+def named(source: str, observer: str, experiment: str, *, human: bool) -> Named:
+    """Who an observer of a table is: under the name that is true of its source, and people under theirs."""
+    known = known_sources().get(source)
+    if known is None:
+        return Named(source, observer)
+    if human:
+        return Named(known.people.get(experiment) or known.people.get(_ALL) or source, observer)
+    return Named(source, known.names.get(observer, observer))

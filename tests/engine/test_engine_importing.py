@@ -1,0 +1,178 @@
+"""Imports one after another: whose answers they are, and which count."""
+
+import csv
+
+import pytest
+
+from benchmark import api
+from benchmark.errors import TrialsError
+from benchmark.settings import read_settings
+
+NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
+SHAPES = ("cat1-dog1.png", "cat2-dog2.png", "cat3-bear1.png", "cat4-bear2.png")
+
+
+def table(path, answers, observer="resnet50", session="1", images=SHAPES):
+    """A cue-conflict table: answers by letter, s(hape: cat) or t(exture)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(NAMES)
+        for i, (letter, image) in enumerate(zip(answers, images, strict=True)):
+            response = "cat" if letter == "s" else image.split("-")[1][:-5]
+            out.writerow([observer, session, i, "NaN", response, "cat", "0", image])
+    return path
+
+
+@pytest.fixture
+def db(tmp_path):
+    return str(tmp_path / "results.db")
+
+
+def biases(db, observer=None):
+    """Shape bias by observer, as every table of the board shows it."""
+    with api.reading(read_settings(db)) as store:
+        rows = store.latest_scores(suite="cue-conflict", metrics=["shape_bias"], conditions=[""])
+    found = {}
+    for row in rows:
+        found.setdefault(row.observer, []).append(row.value)
+    return found if observer is None else found.get(observer, [])
+
+
+def test_the_newest_import_counts_also_when_it_was_there_before(tmp_path, db):
+    good, faulty = (
+        table(tmp_path / "cue-conflict_a.csv", "ssst"),
+        table(tmp_path / "cue-conflict_b.csv", "tttt"),
+    )
+    reports = [api.import_trials(path, source="lab", db=db) for path in (good, faulty, good, good)]
+    assert biases(db) == {"resnet50 (lab)": [0.75]}
+    assert [report.known for report in reports] == [0, 0, 0, 1]
+    assert "count no longer" in reports[1].notes[0]
+    assert len(api.trials("resnet50 (lab)", "cue-conflict", db=db)) == 4
+
+
+def test_a_faulty_table_of_other_images_leaves_no_row(tmp_path, db):
+    good = table(tmp_path / "cue-conflict_a.csv", "ssst")
+    faulty = table(tmp_path / "cue-conflict_b.csv", "ttt", images=(*SHAPES[:2], "cat9-dog9.png"))
+    api.import_trials(good, source="lab", db=db)
+    api.import_trials(faulty, source="lab", db=db)
+    assert biases(db) == {"resnet50 (lab)": [0.0]}
+    api.import_trials(good, source="lab", db=db)
+    assert biases(db) == {"resnet50 (lab)": [0.75]}
+
+
+def test_two_sources_of_one_name_are_two_observers(tmp_path, db):
+    api.import_trials(table(tmp_path / "a" / "cue-conflict_x.csv", "ssst").parent, db=db)
+    api.import_trials(table(tmp_path / "b" / "cue-conflict_x.csv", "sttt").parent, db=db)
+    assert biases(db) == {"resnet50 (a)": [0.75], "resnet50 (b)": [0.25]}
+
+
+def test_two_sources_in_one_import(tmp_path, db):
+    table(
+        tmp_path / "all" / "error-consistency" / "texture-shape_cue-conflict_alexnet.csv",
+        "ssst",
+        "alexnet",
+    )
+    table(tmp_path / "all" / "published-decisions" / "cue-conflict_alexnet.csv", "stst", "alexnet")
+    report = api.import_trials(tmp_path / "all", db=db)
+    assert report.sources == ("error-consistency", "texture-vs-shape")
+    assert biases(db) == {
+        "alexnet (error-consistency)": [0.75],
+        "alexnet-caffe (texture-vs-shape)": [0.5],
+    }
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_person_in_two_files_is_one_person(tmp_path, db, together):
+    folder = tmp_path / "lab"
+    for i, answers in enumerate(("ss", "st")):
+        images = SHAPES[2 * i : 2 * i + 2]
+        table(folder / f"cue-conflict_{i}.csv", answers, "subject-01", str(i + 1), images)
+    table(folder / "cue-conflict_other.csv", "ssss", "subject-02")
+    for path in [folder] if together else sorted(folder.iterdir()):
+        report = api.import_trials(path, source="lab", db=db)
+    found = biases(db)
+    assert found == {
+        "subject-01 (lab)": [0.75],
+        "subject-02 (lab)": [1.0],
+        "people (pooled)": [0.875],
+    }
+    assert report.notes == []
+    for path in sorted(folder.iterdir()):
+        assert api.import_trials(path, source="lab", db=db).trials == 0
+    assert biases(db) == found
+
+
+def test_joined_sessions_are_said(tmp_path, db):
+    first = table(tmp_path / "cue-conflict_a.csv", "ss", "subject-01", images=SHAPES[:2])
+    second = table(tmp_path / "cue-conflict_b.csv", "st", "subject-01", "2", images=SHAPES[2:])
+    api.import_trials(first, source="lab", db=db)
+    (note,) = api.import_trials(second, source="lab", db=db).notes
+    assert note == "subject-01 (lab), cue-conflict: 2 trials join those imported before: 4 in all"
+
+
+def test_a_corrected_session_keeps_the_others(tmp_path, db):
+    first = table(tmp_path / "cue-conflict_a.csv", "ss", "subject-01", images=SHAPES[:2])
+    second = table(tmp_path / "cue-conflict_b.csv", "tt", "subject-01", "2", images=SHAPES[2:])
+    corrected = table(tmp_path / "cue-conflict_c.csv", "st", "subject-01", "2", images=SHAPES[2:])
+    for path in (first, second, corrected):
+        api.import_trials(path, source="lab", db=db)
+    assert biases(db) == {"subject-01 (lab)": [0.75]}
+
+
+def test_a_person_with_part_of_the_images_is_named(tmp_path, db, bench):
+    for i in (1, 2):
+        table(tmp_path / "lab" / f"cue-conflict_{i}.csv", "ssst", f"subject-0{i}")
+    table(tmp_path / "lab" / "cue-conflict_3.csv", "ttt", "subject-03", images=SHAPES[:3])
+    ended = bench("import", "trials", tmp_path / "lab", "--db", db)
+    assert ended.code == 0
+    assert "from lab" in ended.out
+    assert (
+        "cue-conflict: subject-03 (lab) lacks 1 of 4 images that most others answered" in ended.out
+    )
+    assert biases(db, "people (pooled)") == [0.75]
+    assert biases(db, "subject-03 (lab)") == []
+    assert len(api.trials("subject-03 (lab)", "cue-conflict", db=db)) == 3
+
+
+def test_contradictions_within_one_import_name_both_files(tmp_path, db):
+    table(tmp_path / "lab" / "cue-conflict_a.csv", "ssst")
+    table(tmp_path / "lab" / "cue-conflict_b.csv", "ssss", session="2")
+    with pytest.raises(
+        TrialsError, match=r"cue-conflict_b\.csv: resnet50 \(lab\).*cue-conflict_a\.csv"
+    ):
+        api.import_trials(tmp_path / "lab", db=db)
+    with api.reading(read_settings(db)) as store:
+        assert store.observers() == []
+
+
+def test_an_import_that_was_cut_short_does_not_count(tmp_path, db, monkeypatch):
+    from benchmark.store import Store
+
+    good, faulty = (
+        table(tmp_path / "cue-conflict_a.csv", "ssst"),
+        table(tmp_path / "cue-conflict_b.csv", "tttt"),
+    )
+    api.import_trials(good, source="lab", db=db)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "assert_trials", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            api.import_trials(faulty, source="lab", db=db)
+    assert api.import_trials(good, source="lab", db=db).known == 1
+    assert biases(db) == {"resnet50 (lab)": [0.75]}
+
+
+def test_order_of_imports_does_not_matter_where_nothing_contradicts(tmp_path):
+    parts = [
+        table(tmp_path / "x" / f"cue-conflict_{i}.csv", answers, "subject-01", str(i), images)
+        for i, (answers, images) in enumerate(
+            [("ss", SHAPES[:2]), ("st", SHAPES[1:3]), ("ts", SHAPES[2:])]
+        )
+    ]
+    found = []
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0, 1]):
+        db = str(tmp_path / f"{len(found)}.db")
+        for i in order:
+            api.import_trials(parts[i], source="lab", db=db)
+        found.append((biases(db), len(api.trials("subject-01 (lab)", "cue-conflict", db=db))))
+    assert found == [({"subject-01 (lab)": [0.75]}, 4)] * 3
