@@ -19,6 +19,7 @@ from registry.errors import (
 )
 
 __all__ = [
+    "FAILURES",
     "BenchError",
     "CardError",
     "LabelError",
@@ -32,6 +33,10 @@ __all__ = [
     "WeightsError",
     "unknown_name",
 ]
+
+
+#: What somebody else's code may end a piece of work with: its errors, and `sys.exit`. Ctrl-C is the user's own.
+FAILURES = (Exception, SystemExit)
 
 
 class StimuliError(BenchError):

@@ -49,7 +49,7 @@ def make_policy(
 
 @contextlib.contextmanager
 def numerics(policy: Policy) -> Iterator[None]:
-    """Set the precision of matrix products for a run, and put back what was set before."""
+    """Set the precision of matrix products and how networks are compiled, and put back what was set before."""
     before = (
         torch.backends.cuda.matmul.allow_tf32,
         torch.backends.cudnn.allow_tf32,
@@ -58,7 +58,7 @@ def numerics(policy: Policy) -> Iterator[None]:
     tf32 = policy.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     try:
-        with _autocast(policy):
+        with _autocast(policy), _kept_graphs(policy):
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[:2]
@@ -82,6 +82,22 @@ def _autocast(policy: Policy) -> contextlib.AbstractContextManager[object]:
     if policy.precision != "bf16":
         return contextlib.nullcontext()
     return torch.autocast(policy.device, torch.bfloat16)
+
+
+def _kept_graphs(policy: Policy) -> contextlib.AbstractContextManager[object]:
+    """Compiled networks take several backward passes after one forward pass (a gradient of several targets).
+
+    From torch 2.6 on, what is compiled would free its buffers in the first one and refuse `retain_graph`. For the
+    whole run: a backward pass may be compiled as late as it is first taken.
+    """
+    if not policy.compile:
+        return contextlib.nullcontext()
+    from torch._functorch import config
+
+    if not hasattr(config, "donated_buffer"):
+        return contextlib.nullcontext()
+    patched: contextlib.AbstractContextManager[object] = config.patch(donated_buffer=False)
+    return patched
 
 
 def keep_pages() -> None:

@@ -21,6 +21,7 @@ from benchmark.engine.walking import (
     Walk,
     failure_line,
 )
+from benchmark.errors import FAILURES
 from benchmark.keys import observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
@@ -142,7 +143,7 @@ class _Run:
         """Scores of imported observers on what was shown; an error there takes nothing from the run's own."""
         try:
             scorer.imported()
-        except Exception as error:  # noqa: BLE001 - the boundary of one scoring: recorded
+        except FAILURES as error:  # the boundary of one scoring: recorded
             name, suite = "imported observers", scorer.suite.name
             reason = f"scoring failed: {failure_line(error)}"
             self.report.counts["failed"] += 1
@@ -157,7 +158,7 @@ class _Run:
         for loaded in group:
             try:
                 self._tune(loaded.resident, jobs)
-            except Exception as error:  # noqa: BLE001 - the boundary of one model's work
+            except FAILURES as error:  # the boundary of one model's work
                 loaded.resident.failure = failure_line(error)
             owed = sum(_trials(job) for job in jobs if job.resident is loaded.resident)
             self.reporter.expect(loaded.resident.name, owed)
@@ -205,9 +206,9 @@ class _Run:
                 mirror=self.settings.mirror,
                 device=self.options.device,
             )
-        except Exception as error:  # noqa: BLE001 - the boundary of one model's loading: recorded
+        except FAILURES as error:  # the boundary of one model's loading: recorded
             for task in wanted:
-                self._record(None, task, "failed", str(error) or type(error).__name__)
+                self._record(None, task, "failed", failure_line(error))
             return None
         wanted = [task for task in wanted if not self._lacks_gradients(observer, task)]
         if not wanted:
@@ -291,10 +292,9 @@ class _Run:
             return
         try:
             fresh = scorer.observer(answered.observations, task.plan.missing)
-        except Exception as error:  # noqa: BLE001 - the boundary of one scoring: recorded
-            self._record(
-                answered.row, task, "failed", f"scoring failed: {error or type(error).__name__}"
-            )
+        except FAILURES as error:  # the boundary of one scoring: recorded
+            reason = f"scoring failed: {failure_line(error)}"
+            self._record(answered.row, task, "failed", reason)
             return
         self._record(answered.row, task, "done" if fresh or answered.worked else "cached", "")
 

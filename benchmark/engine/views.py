@@ -142,7 +142,8 @@ class NetworkView(_Shown):
     def _input(self, part: slice) -> torch.Tensor:
         """A part of the chunk at the network's input."""
         pixels = unit(self._pixels[part].to(self._device, non_blocking=True))
-        return self._feed.model.fit(pixels)
+        with full_precision(pixels.device.type):
+            return self._feed.model.fit(pixels)
 
     def _plainly(self, row: int) -> NDArray[np.float32]:
         with torch.inference_mode():

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block, Suite, View
 from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
+from benchmark.engine.device import full_precision
 from benchmark.engine.tuning import Feed, working_threads
 from benchmark.engine.views import IdealView, NetworkView, unit
-from benchmark.errors import BenchError, ModelFailure
+from benchmark.errors import FAILURES, BenchError, ModelFailure
 from benchmark.keys import block_key
 from benchmark.stimuli.sets import seeds_of
 from benchmark.store import Chunk, Store
@@ -55,7 +56,7 @@ class Job:
         resident = self.resident
         return bool(resident.failure) or (self.suite.name, self.space) in resident.failures
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """End this observer's work under this suite; its other work goes on."""
         failures = self.resident.failures
         failures.setdefault((self.suite.name, self.space), failure_line(error))
@@ -119,7 +120,7 @@ class Walk:
             if chunk in wanted and any(map(_sees_pixels, jobs)):
                 try:
                     ready.images = next(decoded)
-                except Exception as error:  # noqa: BLE001 - the boundary of one set's images
+                except FAILURES as error:  # the boundary of one set's images
                     _fail([job for job in jobs if _sees_pixels(job)], error)
             self.decoded += len(ready.images)
             for block_jobs in blocks:
@@ -139,7 +140,7 @@ class Walk:
                     pixels = self._pixels(block, resident.observer, index, ready)
                     shared = pixels if _alike(block, ready.images) else None
                 made = self._answer(same_observer, chunk, index, pixels)
-            except Exception as error:  # noqa: BLE001 - the boundary of one observer's work
+            except FAILURES as error:  # the boundary of one observer's work
                 _fail(same_observer, error)
                 continue
             rows += made
@@ -164,7 +165,7 @@ class Walk:
             if rule(job.suite.config, trials):
                 self.store.settle(self.run, job.key, len(trials))
                 self._settled.add(job.key)
-        except Exception as error:  # noqa: BLE001 - the boundary of one suite's rule
+        except FAILURES as error:  # the boundary of one suite's rule
             job.fail(error)
 
     def _pixels(
@@ -176,8 +177,9 @@ class Walk:
             return self._presented(block, feed, ready)
         pixels = self._presented(block, feed, ready).to(self.device)
         seeds = seeds_of(block.stimuli, index, self.seed)
-        # More threads than the network is fed with would wait for one another on its images, too.
-        with working_threads(feed.tuning.threads):
+        # The run's precision is the network's: what it is shown is the same in each. More threads than the network
+        # is fed with would wait for one another on its images, too.
+        with working_threads(feed.tuning.threads), full_precision(pixels.device.type):
             return transform.apply(pixels if transform.stored else unit(pixels), seeds)
 
     def _presented(self, block: Block, feed: Feed, ready: _Decoded) -> torch.Tensor:
@@ -224,7 +226,7 @@ class Walk:
                 if job.space not in views:
                     views[job.space] = self._view(job, index, pixels)
                 answers[job.key] = _observed(job, views[job.space])
-            except Exception as error:
+            except FAILURES as error:
                 if _out_of_memory(error):
                     raise
                 job.fail(error)
@@ -268,7 +270,7 @@ def _threads(resident: Resident) -> int:
     return observer.tuning.threads if isinstance(observer, Feed) else torch.get_num_threads()
 
 
-def _out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
         isinstance(error, torch.OutOfMemoryError)
@@ -277,13 +279,15 @@ def _out_of_memory(error: Exception) -> bool:
     )
 
 
-def failure_line(error: Exception) -> str:
+def failure_line(error: BaseException) -> str:
     """An error as one line: a person's message as it is, a program's with its type."""
+    if isinstance(error, SystemExit):
+        return f"its code called sys.exit({error.code!r})"
     text = " ".join(str(error).split())
     return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-def _fail(jobs: Iterable[Job], error: Exception) -> None:
+def _fail(jobs: Iterable[Job], error: BaseException) -> None:
     for job in jobs:
         job.fail(error)
 

@@ -81,3 +81,16 @@ class Raising(Readout):
 
     def forward(self, x):
         raise ValueError("a mistake\nin the network's own code")
+
+
+class Quitting(Readout):
+    """A network whose code ends the program, or whose user presses Ctrl-C, when `error` says so."""
+
+    def __init__(self, error="SystemExit", early=False, num_classes=16):
+        super().__init__(0, num_classes)
+        self.error = {"SystemExit": SystemExit(3), "KeyboardInterrupt": KeyboardInterrupt()}[error]
+        if early:
+            raise self.error
+
+    def forward(self, x):
+        raise self.error

@@ -108,14 +108,14 @@ class Bench:
     def __init__(self, folder):
         self.settings = read_settings(str(folder / "toy.db"))
 
-    def run(self, cards, suites, batch=8, seed=0, device="cpu"):
-        """Run every card under every suite."""
+    def run(self, cards, suites, batch=8, seed=0, device="cpu", **policy):
+        """Run every card under every suite; policy: fields of `Policy`."""
         tasks = [
             Task(card, suite, "world16", suite.plan(None, None))
             for card in cards
             for suite in suites
         ]
-        options = running.RunOptions(device, Policy(device, seed=seed), batch)
+        options = running.RunOptions(device, Policy(device, seed=seed, **policy), batch)
         with open_store(self.settings.db) as store:
             return running.execute(tasks, store, self.settings, options, Silent())
 

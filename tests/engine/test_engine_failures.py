@@ -120,6 +120,22 @@ def test_an_unreadable_image_fails_what_needs_it_alone(leaderboard):
     assert leaderboard.scores("net", "good")
 
 
+@pytest.mark.parametrize("batch", [8, None])
+@pytest.mark.parametrize("early", [False, True])
+def test_a_network_that_calls_sys_exit_fails_alone(leaderboard, early, batch):
+    cards = [network("quits", "Quitting", early=early), network("net", "Readout"), ideal()]
+    report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))], batch=batch)
+    assert report.exit_code == 3
+    assert report.failed == {"quits under toy": "its code called sys.exit(3)"}
+    assert leaderboard.scores("net") and leaderboard.scores("reader")
+
+
+def test_ctrl_c_is_the_users_and_ends_the_run(leaderboard):
+    cards = [network("net", "Quitting", error="KeyboardInterrupt"), ideal()]
+    with pytest.raises(KeyboardInterrupt):
+        leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))])
+
+
 def mistaken(_config, view):
     """A suite whose observe fails on networks."""
     return {"response": view.responses, "oops": {}["missing"]}

@@ -1,0 +1,93 @@
+"""The run's precision is the network's alone; a compiled network gives what a plain one gives."""
+
+import engine_nets
+import numpy as np
+import pytest
+import torch
+from engine_toys import HALF, Bench, make_stimuli, network, toy_suite
+
+from benchmark.contracts import Block, Policy, Transform
+from benchmark.engine import tuning
+from benchmark.engine.device import numerics
+from benchmark.transforms import degradations
+from benchmark.transforms.imagenet_c import corruption
+from registry.labels import label_space
+from registry.model import LoadedModel
+
+
+def blurred(images, _seeds):
+    return degradations.low_pass(images, 0.7)
+
+
+TRANSFORMS = {
+    "elastic": lambda: corruption("elastic_transform", 5),
+    "low-pass": lambda: Transform("low-pass", {}, blurred),
+}
+
+
+def kept(name, tensor):
+    def observe(_config, view):
+        return {"response": view.responses, name: tensor(view).cpu().numpy()}
+
+    return observe
+
+
+def pixels(folder, precision, transform=None, preprocess=HALF):
+    """What reaches a network in a run of that precision."""
+    (folder / precision).mkdir()
+    bench = Bench(folder / precision)
+    block = Block(make_stimuli(12), presentation="whole", role="toys", transform=transform)
+    suite = toy_suite((block,), observe=kept("pixels", lambda view: view.images.flatten(1)))
+    card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
+    assert not bench.run([card], [suite], precision=precision).failed
+    return bench.trials("net")["pixels"]
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_are_exact_whatever_the_precision(tmp_path, name):
+    full, low = (pixels(tmp_path, p, TRANSFORMS[name]()) for p in ("fp32", "bf16"))
+    np.testing.assert_array_equal(low, full)
+    assert low.min() >= 0 and low.max() <= 1
+
+
+def test_the_resize_to_a_fixed_input_is_exact_whatever_the_precision(tmp_path):
+    how = HALF.model_copy(update={"size": 48, "fixed_size": True})
+    full, low = (pixels(tmp_path, p, preprocess=how) for p in ("fp32", "bf16"))
+    np.testing.assert_array_equal(low, full)
+
+
+def answers(folder, **policy):
+    folder.mkdir()
+    bench = Bench(folder)
+    suite = toy_suite(make_stimuli(12), observe=kept("logits", lambda view: view.logits))
+    assert not bench.run([network("net", "Readout")], [suite], **policy).failed
+    return bench.trials("net")["logits"]
+
+
+def test_bf16_is_the_networks(tmp_path):
+    full, low = answers(tmp_path / "full"), answers(tmp_path / "low", precision="bf16")
+    assert 1e-4 < np.abs(low - full).max() < 0.5
+
+
+@pytest.mark.slow
+def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
+    net = engine_nets.Normed(3).eval().requires_grad_(False)
+    model = LoadedModel(network("net", "Normed"), net, "digest", label_space("world16"))
+    feed = tuning.feed(model, tuning.plain(2), device="cpu", compile_model=True)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def gradients(forward):
+        pixels = images.clone().requires_grad_()
+        logits = forward(pixels)
+        return [
+            torch.autograd.grad(logits[:, at].sum(), pixels, retain_graph=at == 0)[0]
+            for at in (0, 1)
+        ]
+
+    expected = gradients(model.forward)
+    with numerics(Policy(compile=True)):
+        with torch.inference_mode():  # answers first, in another batch size, as suites ask for them
+            feed.run(torch.rand(4, 3, 32, 32))
+        found = gradients(feed.run)
+    for compiled, plain in zip(found, expected, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-6)
