@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.display import masked
 from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.plugins import (
     SuiteShelf,
@@ -343,7 +344,8 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
             found += _compare_under(store, one, a, b)
     if not found:
         raise BenchError(
-            f"'{a}' and '{b}' have no stimuli in common in {settings.db}. `bench show NAME` lists what each has."
+            f"'{a}' and '{b}' have no stimuli in common in {masked(settings.db)}. "
+            "`bench show NAME` lists what each has."
         )
     return adjust(found)
 
@@ -449,10 +451,11 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     from benchmark.store import open_store
 
     settings = read_settings(db)
-    with reading(settings) as store:  # a missing leaderboard is an error, not a new one
+    # A missing leaderboard is an error, not a new one; an older one is brought up to date.
+    with open_store(settings.db, create=False) as store:
         suites = _suites(store, suite, find_suites())
-    with open_store(settings.db) as store, _recorded(store, "bench rescore") as number:
-        return sum(Scorer(store, number, one).again() for one in suites)
+        with _recorded(store, "bench rescore") as number:
+            return sum(Scorer(store, number, one).again() for one in suites)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from benchmark.contracts import Suite
-from benchmark.errors import PluginError, UnknownName, unknown_name
+from benchmark.errors import FAILURES, PluginError, UnknownName, unknown_name
 
 GROUP = "bench.suites"
 #: NAME:within-0.01 samples each condition until its interval is at most +-0.01 wide.
@@ -33,7 +33,7 @@ def find_suites() -> SuiteShelf:
     for name, entry in sorted(suite_entries().items()):
         try:
             suites[name] = _load(entry)
-        except Exception as error:  # noqa: BLE001 - the boundary of a plugin: recorded by name
+        except FAILURES as error:  # the boundary of a plugin: recorded by name
             broken[name] = f"{entry.value} does not load: {type(error).__name__}: {error}"
     return SuiteShelf(suites, broken)
 

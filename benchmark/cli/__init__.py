@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -103,6 +104,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except (
+        SystemExit
+    ) as error:  # of a model or a plug-in: the command line itself never gets here by one
+        _fail(f"somebody's code called sys.exit({error.code!r}): a model's or a plug-in's.", 1)
     except OSError as error:  # a file that cannot be written, a disk that is full
         _fail(str(error), 1)
     sys.exit(code if isinstance(code, int) else 0)
@@ -116,6 +121,8 @@ def _usage(error: click.ClickException) -> str:
     return f"{text}. `{where} --help` explains the options."
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"bench: {message}", err=True)
+def _fail(message: str, code: int) -> NoReturn:
+    from benchmark.cli.printing import say
+
+    say(f"bench: {message}", err=True)
     sys.exit(code)

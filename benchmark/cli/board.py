@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from benchmark.cli.options import db_option, suite_option
-from benchmark.cli.printing import wide_console
+from benchmark.cli.printing import put_out, say, wide_console
 
 unseen_option = click.option(
     "--unseen-only",
@@ -59,7 +59,7 @@ def rank(
         flagged_last=flagged_last,
     )
     if not shown:
-        click.echo("no scores yet: `bench run` makes them.", err=True)
+        say("no scores yet: `bench run` makes them.", err=True)
     return 0
 
 
@@ -102,7 +102,7 @@ def show(observer: str, db: str | None) -> int:
     suites = api.known_suites(db=db)
     console.print(render_show(rows, sets, console.width, suites))
     for line in api.provenance_lines(rows, db=db):
-        click.echo(line)
+        say(line)
     return 0
 
 
@@ -155,5 +155,5 @@ def export(
     if output:
         Path(output).write_text(text)
     else:
-        click.echo(text, nl=not text.endswith("\n"))
+        put_out(text)
     return 0

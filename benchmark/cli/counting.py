@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from benchmark.cli.printing import safe_console
+
 
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
     """`expect(total)` starts the bar and gives what is called after each piece."""
-    from rich.console import Console
-
     from benchmark.cli.progress import Bars
 
-    with Bars(Console(stderr=True)) as bars:
+    with Bars(safe_console(stderr=True)) as bars:
 
         def expect(total: int) -> Callable[[], None]:
             bars.expect(what, total)

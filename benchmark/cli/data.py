@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.printing import wide_console
+from benchmark.cli.printing import say, wide_console
 from benchmark.cli.stylize import stylize
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
     from benchmark.stimuli.fetch import fetch as get
 
     for name in names:
-        click.echo(get(name, read_settings(), lambda text: click.echo(text, err=True), only))
+        say(get(name, read_settings(), lambda text: say(text, err=True), only))
     return 0
 
 
@@ -86,8 +86,8 @@ def add(name: str, folder: Path, role: str | None, space: str | None, layout: st
     from benchmark.stimuli.fetch import add as note
 
     settings = read_settings()
-    entry = note(name, folder, settings, role=role, space=space, layout=layout, report=click.echo)
-    click.echo(f"added '{entry.name}' from {folder}")
+    entry = note(name, folder, settings, role=role, space=space, layout=layout, report=say)
+    say(f"added '{entry.name}' from {folder}")
     return 0
 
 
@@ -120,7 +120,7 @@ def regenerate(experiment: str, source: str, trials: str, output: Path | None) -
 
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
-        make_set(name, settings, click.echo, source=source, trials=trials, output=output)
+        make_set(name, settings, say, source=source, trials=trials, output=output)
     return 0
 
 
@@ -148,8 +148,8 @@ def verify(name: str, sample: int | None, full: bool) -> int:
     if found.table:
         _print_cells(found.table)
     for line in found.lines:
-        click.echo(line)
-    click.echo("usable" if found.ok else "BROKEN: see above")
+        say(line)
+    say("usable" if found.ok else "BROKEN: see above")
     return 0 if found.ok else 1
 
 
@@ -182,5 +182,5 @@ def path(name: str) -> int:
         raise MissingStimuli(
             f"'{name}' is not on this disk. Get it with `bench data fetch {name}`."
         )
-    click.echo(found)
+    say(found)
     return 0

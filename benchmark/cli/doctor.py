@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli.options import db_option
+from benchmark.cli.printing import say
 
 
 @click.command()
@@ -16,7 +17,7 @@ def doctor(db: str | None) -> int:
     """What this installation can do, where it keeps things, and what is missing."""
     lines = list(_lines(db))
     for mark, text in lines:
-        click.echo(f"{mark:<5} {text}")
+        say(f"{mark:<5} {text}")
     return 1 if any(mark == "FAIL" for mark, _ in lines) else 0
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.printing import wide_console
+from benchmark.cli.printing import put_out, say, wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,6 @@ def models() -> None:
 @click.argument("pattern", required=False)
 def list_models(pattern: str | None) -> int:
     """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
-    from rich.markup import escape
     from rich.table import Table
 
     from benchmark import api
@@ -50,7 +49,7 @@ def list_models(pattern: str | None) -> int:
         there = availability(card, settings.weights)
         table.add_row(
             card.name,
-            "yes" if there.on_disk else f"no: {escape(there.note)}",
+            "yes" if there.on_disk else f"no: {there.note}",
             card.labels,
             ", ".join(card.training),
             card.source,
@@ -65,7 +64,7 @@ def _warn_broken() -> None:
     from registry.cards import read_cards
 
     for path, reason in read_cards(read_settings().cards).broken.items():
-        click.echo(f"warning: card {path} is left out: {reason}", err=True)
+        say(f"warning: card {path} is left out: {reason}", err=True)
 
 
 @models.command("show")
@@ -79,7 +78,7 @@ def show_model(name: str) -> int:
 
     card = api.one_card(name, read_settings())
     plain = card.model_dump(mode="json", exclude_none=True)
-    click.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+    put_out(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
     return 0
 
 
@@ -94,14 +93,14 @@ def check_model(name: str, device: str) -> int:
 
     model = api.load_model(name, device=device)
     if isinstance(model, IdealObserver):
-        click.echo("ok    an ideal observer: it answers from labels, there is nothing to load")
+        say("ok    an ideal observer: it answers from labels, there is nothing to load")
         return 0
     return _print_checks(check(model))
 
 
 def _print_checks(checks: Sequence[Check]) -> int:
     for one in checks:
-        click.echo(f"{'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}")
+        say(f"{'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}")
     return 0 if all(one.ok for one in checks) else 1
 
 
@@ -153,7 +152,7 @@ def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
             given[key] = _three(given[key], f"--{key}")
     card, checks = api.register(name, arch, weights, **given)
     code = _print_checks(checks)
-    click.echo(
+    say(
         f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}). Next: bench run --model {card.name}"
     )
     return code

@@ -1,18 +1,38 @@
-"""Printing tables: to a terminal at its width, to a file or pipe wide enough to be read."""
+"""The only way to a terminal. What cards, files, imports and data bases say is text: no markup, no control
+characters, no passwords.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark.display import masked, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+def say(text: object, *, err: bool = False) -> None:
+    """A message on a line of its own (or several lines)."""
+    click.echo(printable_lines(masked(str(text))), err=err)
+
+
+def put_out(text: str) -> None:
+    """A command's data (CSV, YAML, LaTeX, ...) on standard output; in a file they are exact."""
+    click.echo(printable_lines(text), nl=not text.endswith("\n"))
+
+
 def wide_console() -> Console:
     """A console at least as wide as the leaderboard's tables want where nobody looks at a terminal."""
-    from rich.console import Console
-
     from benchmark.leaderboard.render import console_width
 
-    console = Console()
-    return Console(width=console_width(console))
+    return safe_console(width=console_width(safe_console()))
+
+
+def safe_console(**options: Any) -> Console:
+    """rich's console, for which text is never markup, and whose text carries no control characters."""
+    from benchmark.cli.console import SafeConsole
+
+    return SafeConsole(markup=False, emoji=False, highlight=False, **options)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.options import db_option
-from benchmark.cli.printing import wide_console
+from benchmark.cli.printing import safe_console, say, wide_console
+from benchmark.display import masked
 
 if TYPE_CHECKING:
     from benchmark.api import Prepared
@@ -117,18 +118,16 @@ def _batch(text: str) -> int | None:
 
 def _broken(prepared: Prepared) -> None:
     for name, reason in prepared.suites.broken.items():
-        click.echo(f"warning: suite '{name}' is left out: {reason}", err=True)
+        say(f"warning: suite '{name}' is left out: {reason}", err=True)
 
 
 def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
-    from rich.console import Console
-
     from benchmark import api
     from benchmark.cli.progress import Bars
 
-    console = Console(stderr=True)
-    click.echo(f"writing to {prepared.settings.db}", err=True)
-    command = shlex.join(["bench", *sys.argv[1:]])
+    console = safe_console(stderr=True)
+    say(f"writing to {prepared.settings.db}", err=True)
+    command = shlex.join(["bench", *map(masked, sys.argv[1:])])
     started = time.monotonic()
     if quiet or not console.is_terminal:
         report = api.execute(prepared, api.Silent(), command)
@@ -145,11 +144,11 @@ def _print_report(report: RunReport, seconds: float) -> None:
         ", ".join(f"{number} {status}" for status, number in sorted(report.counts.items()))
         or "nothing to do"
     )
-    click.echo(f"{counts} in {seconds:.0f} s", err=True)
+    say(f"{counts} in {seconds:.0f} s", err=True)
     for name, reason in report.failed.items():
-        click.echo(f"failed: {name}: {reason}", err=True)
+        say(f"failed: {name}: {reason}", err=True)
     for line in _not_applicable(report.skipped):
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def _not_applicable(skipped: Mapping[str, str]) -> Iterator[str]:
@@ -175,7 +174,7 @@ def _print_plan(prepared: Prepared) -> None:
     from benchmark.engine.device import choose_device
     from benchmark.engine.estimating import estimates
 
-    table = Table(title=f"plan (leaderboard: {prepared.settings.db})", title_justify="left")
+    table = Table(title=f"plan (leaderboard: {masked(prepared.settings.db)})", title_justify="left")
     for column in ("model", "suite", "space", "trials", "cached", "about"):
         table.add_column(
             column, justify="right" if column in ("trials", "cached", "about") else "left"
@@ -193,4 +192,4 @@ def _print_plan(prepared: Prepared) -> None:
     )
     rest = [task for task in prepared.tasks if not task.plan.blocks]
     for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):
-        click.echo(line)
+        say(line)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from benchmark.cli.printing import say
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -101,7 +103,7 @@ def stylize(
         output=output,
         workers=workers or os.cpu_count() or 1,
     )
-    make_stylised(order, read_settings(), load_network(), click.echo)
+    make_stylised(order, read_settings(), load_network(), say)
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from benchmark.cli.printing import say
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
@@ -22,9 +24,9 @@ def list_suites() -> int:
 
     shelf = find_suites()
     for suite in shelf.suites.values():
-        click.echo(f"{suite.name:<20} v{suite.version}  {suite.summary}")
+        say(f"{suite.name:<20} v{suite.version}  {suite.summary}")
     for name, reason in shelf.broken.items():
-        click.echo(f"{name:<20} BROKEN  {reason}")
+        say(f"{name:<20} BROKEN  {reason}")
     return 1 if shelf.broken else 0
 
 
@@ -35,19 +37,17 @@ def show_suite(name: str) -> int:
     from benchmark.plugins import find_suites, select_suites
 
     for suite in select_suites(name, find_suites()):
-        click.echo(f"{suite.name} v{suite.version}: {suite.summary}")
-        click.echo(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
+        say(f"{suite.name} v{suite.version}: {suite.summary}")
+        say(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
         for metric in suite.metrics:
             chance = f", chance {metric.chance:.4g}" if metric.chance is not None else ""
             mark = " (headline)" if metric.headline else ""
             role = f"; on {metric.role}" if metric.role else ""
-            click.echo(
-                f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]"
-            )
+            say(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]")
         for variant in suite.variants.values():
-            click.echo(f"variant {variant.name}: {variant.summary}")
+            say(f"variant {variant.name}: {variant.summary}")
         if suite.sequential is not None:
-            click.echo("stops early with --precision-target X")
+            say("stops early with --precision-target X")
     return 0
 
 
@@ -62,5 +62,5 @@ def check_suite(name: str) -> int:
     for suite in select_suites(name, find_suites()):
         for check in conformance(suite):
             failed |= not check.ok
-            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+            say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     return 1 if failed else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli.options import db_option, suite_option
-from benchmark.cli.printing import wide_console
+from benchmark.cli.printing import put_out, say, wide_console
 
 
 @click.command()
@@ -58,7 +58,7 @@ def transfer(
         suite, conditions=conditions, by_model=by_model, models=models, claims=claims, db=db
     )
     if not told:
-        click.echo(
+        say(
             "no trials under degradations yet: `bench run --suite corruption` makes them.", err=True
         )
     elif form or output:
@@ -66,7 +66,7 @@ def transfer(
         if output:
             output.write_text(text)
         else:
-            click.echo(text, nl=False)
+            put_out(text)
     else:
         console = wide_console()
         console.print(render_transfer(told, console.width))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.cli.options import db_option, suite_option
+from benchmark.cli.printing import put_out, say
 from benchmark.errors import BenchError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @click.command()
@@ -26,17 +32,24 @@ def trials(observer: str, suite: str, output: str | None, db: str | None) -> int
 
     frame = api.trials(observer, suite, db=db)
     if output is None:
-        click.echo(frame.to_csv(index=False), nl=False)
+        put_out(_csv(frame))
     elif output.endswith(".parquet"):
         _parquet(frame, output)
     else:
-        frame.to_csv(output, index=False)
+        Path(output).write_text(_csv(frame), encoding="utf-8", newline="")
     return 0
 
 
-def _parquet(frame: object, output: str) -> None:
+def _csv(frame: DataFrame) -> str:
+    """The trials as CSV, one line per trial."""
+    text: str = frame.to_csv(index=False)
+    # A carriage return inside a name is quoted only where all texts are.
+    return text if "\r" not in text else frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+
+
+def _parquet(frame: DataFrame, output: str) -> None:
     try:
-        frame.to_parquet(output, index=False)  # type: ignore[attr-defined]
+        frame.to_parquet(output, index=False)
     except ImportError as error:
         raise BenchError(
             "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."
@@ -77,10 +90,15 @@ def import_trials(path: Path, training: tuple[str, ...], source: str | None, db:
     report = api.import_trials(path, training=training, source=source, db=db)
     click.echo(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
+<<<<<<< HEAD
         click.echo(f"{experiment}: {len(observers)} observers")
     for line in report.notes:
         click.echo(line)
     click.echo(f"{report.trials} trials imported, {report.known} observations were already there")
+=======
+        say(f"{experiment}: {len(observers)} observers")
+    say(f"{report.trials} trials imported, {report.known} observations were already there")
+>>>>>>> 882a21a (What reaches a terminal is printable, unmarked and without passwords; bench rescore brings an older leaderboard up to date)
     return 0
 
 
@@ -91,5 +109,5 @@ def rescore(suite: str | None, db: str | None) -> int:
     """Score stored trials again with today's metrics. No model is loaded."""
     from benchmark import api
 
-    click.echo(f"{api.rescore(suite, db=db)} score sets written")
+    say(f"{api.rescore(suite, db=db)} score sets written")
     return 0

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from benchmark.display import printable
 from benchmark.leaderboard.grid import GAP, NAME_LEAST, Field, Grid
 from benchmark.leaderboard.model import Cell, SuiteLike, describe
-from benchmark.leaderboard.words import Footnotes, estimate, number, p_value, printable
+from benchmark.leaderboard.words import Footnotes, estimate, number, p_value
 from benchmark.stats.paired import Comparison
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.markup import (
     latex_board,
@@ -20,7 +21,6 @@ from benchmark.leaderboard.markup import (
     markdown_records,
 )
 from benchmark.leaderboard.model import Board, Cell, Row, describe
-from benchmark.leaderboard.words import printable
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow, StimuliNote

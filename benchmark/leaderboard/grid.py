@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from benchmark.display import printable
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.words import (
     Footnotes,
     estimate,
     number,
     observer_text,
-    printable,
     rank_text,
 )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmark.display import printable
 from benchmark.leaderboard.grid import shown_rows
 from benchmark.leaderboard.model import Board
 from benchmark.leaderboard.words import (
@@ -14,7 +15,6 @@ from benchmark.leaderboard.words import (
     estimate,
     explanation,
     observer_text,
-    printable,
     rank_text,
 )
 

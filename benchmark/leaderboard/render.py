@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from benchmark.display import printable
 from benchmark.leaderboard.detail import Detail, comparison_detail, show_details
 from benchmark.leaderboard.grid import Grid, board_grid
 from benchmark.leaderboard.model import Board, SuiteLike
-from benchmark.leaderboard.words import caption, explanation, printable
+from benchmark.leaderboard.words import caption, explanation
 from benchmark.stats.paired import Comparison
 
 if TYPE_CHECKING:

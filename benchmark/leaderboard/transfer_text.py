@@ -10,11 +10,12 @@ from dataclasses import asdict
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.claims import MOST, Claim, Interval
 from benchmark.leaderboard.markup import markdown_text
 from benchmark.leaderboard.transfer import Matrix, Tested, Trained
-from benchmark.leaderboard.words import NOTHING, number, printable
+from benchmark.leaderboard.words import NOTHING, number
 
 if TYPE_CHECKING:
     from rich.console import Group

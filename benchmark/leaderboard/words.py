@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from benchmark.display import printable
 from benchmark.leaderboard.model import Board, Cell, Row
 
 NOTHING = "-"
@@ -43,13 +44,6 @@ def rank_text(row: Row) -> str:
         return ""
     alone = row.rank_low == row.rank_high
     return f"{row.rank}" if alone else f"{row.rank} ({row.rank_low}-{row.rank_high})"
-
-
-def printable(text: str) -> str:
-    """Text without control characters: a name cannot move a terminal's cursor or break a table."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
 
 
 def caption(board: Board) -> str:

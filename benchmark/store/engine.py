@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from benchmark.display import masked
 from benchmark.errors import StoreError
 from benchmark.store.place import Place, check_file, frozen, network_disk, read_only
 
@@ -49,13 +51,13 @@ class Database:
             yield connection
 
 
-def connect(place: Place, *, write: bool) -> Database:
-    """A data base at a place; nothing is created in it yet.
+def connect(place: Place, *, write: bool, create: bool = True) -> Database:
+    """A data base at a place; nothing is created in it yet. create: whether a missing one will be.
     StoreError where it cannot be opened."""
     if not place.sqlite:
         return Database(place, _postgres(place), write)
     if place.path is not None:
-        check_file(place.path, place.shown, write=write)
+        check_file(place.path, place.shown, write=write, create=create)
     warnings: list[str] = []
     if place.path is not None and write and (kind := network_disk(place.path)):
         warnings.append(_slow(place, f"it lies on a network disk ({kind})"))
@@ -72,7 +74,7 @@ def told(place: Place) -> Iterator[None]:
     except sa.exc.IntegrityError as error:
         raise StoreError(
             f"the leaderboard {place.shown} refused a row that refers to nothing stored: "
-            f"{error.orig}"
+            f"{_told(place, error.orig or error)}"
         ) from error
     except sa.exc.DBAPIError as error:
         raise explain(place, error.orig or error) from error
@@ -84,7 +86,7 @@ def told(place: Place) -> Iterator[None]:
 
 def explain(place: Place, error: BaseException) -> StoreError:
     """The StoreError for a driver's error."""
-    text, shown = " ".join(str(error).split()), place.shown
+    text, shown = _told(place, error), place.shown
     if "readonly database" in text:
         return read_only(shown, "the file or its folder is read-only")
     if "is locked" in text:
@@ -100,6 +102,12 @@ def explain(place: Place, error: BaseException) -> StoreError:
     if "disk is full" in text:
         return StoreError(f"the disk of the leaderboard {shown} is full: make room and run again")
     return StoreError(f"the leaderboard {shown} cannot be used: {text}")
+
+
+def _told(place: Place, error: BaseException) -> str:
+    """A driver's words in one line; a driver may quote the URL that it was given."""
+    text, password = " ".join(str(error).split()), place.url.password
+    return masked(text.replace(str(password), "***") if password else text)
 
 
 def _postgres(place: Place) -> sa.Engine:
@@ -125,7 +133,7 @@ def _opener(place: Place, write: bool) -> Callable[[], sqlite3.Connection]:
         # mode=rw never creates. A reader too opens for writing where it may, so that the side files
         # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
         mode = "mode=rwc" if write else "immutable=1" if frozen(place.path) else "mode=rw"
-        target = f"file:{quote(str(place.path))}?{mode}"
+        target = f"file:{quote(os.fsencode(place.path))}?{mode}"
 
     def open_connection() -> sqlite3.Connection:
         return sqlite3.connect(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from benchmark.display import masked
 from benchmark.errors import StoreError
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.
@@ -39,12 +40,13 @@ def locate(url_or_path: str) -> Place:
         return Place(sa.URL.create("sqlite", database=str(path)), path, str(path))
     try:
         url = sa.make_url(url_or_path)
+        shown = masked(url.render_as_string(hide_password=True))
     except (sa.exc.ArgumentError, ValueError) as error:
-        raise StoreError(f"'{url_or_path}' is not a database URL: {error}") from error
+        raise StoreError(f"'{masked(url_or_path)}' is not a database URL") from error
     backend = url.get_backend_name()
     if backend == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-        return Place(url, None, url.render_as_string(hide_password=True))
+        return Place(url, None, shown)
     if backend != "sqlite":
         raise StoreError(
             "a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), "
@@ -55,7 +57,7 @@ def locate(url_or_path: str) -> Place:
     return Place(url, path_in_url, name)
 
 
-def check_file(path: Path, shown: str, *, write: bool) -> None:
+def check_file(path: Path, shown: str, *, write: bool, create: bool) -> None:
     """StoreError where the SQLite file cannot be what is asked for:
     what is wrong, where, what to do."""
     if path.is_dir():
@@ -66,7 +68,7 @@ def check_file(path: Path, shown: str, *, write: bool) -> None:
         raise StoreError(
             f"the folder {path.parent} does not exist: create it, or name another file with `--db`"
         )
-    if not write and not path.exists():
+    if not create and not path.exists():
         raise no_leaderboard(shown)
     if path.exists() and not os.access(path, os.R_OK):
         raise StoreError(f"{shown} cannot be read: this user has no permission")

@@ -31,16 +31,17 @@ if TYPE_CHECKING:
     from benchmark.contracts import Observer, Score, Stimuli, Trials
 
 
-def open_store(url_or_path: str, *, write: bool = True) -> Store:
+def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
     """Opens a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://...").
 
-    With `write` a missing one is made and an older one brought up to date;
-    without it nothing changes.
-    StoreError: nothing there (reading), read-only, damaged, another program's, a newer schema.
+    With `write` an older one is brought up to date, and with `create` too a missing one is made;
+    without `write` nothing changes.
+    StoreError: nothing there (and not to be made), read-only, damaged, another program's, a newer schema.
     """
-    database = connect(locate(str(url_or_path)), write=write)
+    create = write and create
+    database = connect(locate(str(url_or_path)), write=write, create=create)
     try:
-        prepare(database)
+        prepare(database, create=create)
     except BaseException:
         database.engine.dispose()
         raise

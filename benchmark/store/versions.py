@@ -22,7 +22,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making or upgrading the tables
 
 
-def prepare(database: Database, migrations: Path = MIGRATIONS) -> None:
+def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool = True) -> None:
     """Makes sure that the data base has this program's tables.
     StoreError where it cannot have them."""
     shown = database.place.shown
@@ -30,7 +30,7 @@ def prepare(database: Database, migrations: Path = MIGRATIONS) -> None:
         found = revision(connection, shown)
     if found == schema.HEAD:
         return
-    if found is None and not database.write:
+    if found is None and not (database.write and create):
         raise no_leaderboard(shown)
     if found is None:
         _create(database)

@@ -12,6 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import Array, Observer, Score, Stimuli
+from benchmark.display import masked
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
@@ -35,13 +36,15 @@ def begin_run(connection: sa.Connection, command: str, environment: Mapping[str,
     table = schema.ENVIRONMENTS
     found = connection.scalar(sa.select(table.c.id).where(table.c.digest == digest))
     return insert_one(
-        connection, schema.RUNS, {"command": command, "environment": found, "started": now()}
+        connection,
+        schema.RUNS,
+        {"command": masked(command), "environment": found, "started": now()},
     )
 
 
 def end_run(connection: sa.Connection, run: int, status: str, note: str) -> None:
     """The end of a run; a second end of one run is ignored."""
-    row = {"run": run, "status": status, "note": note, "ended": now()}
+    row = {"run": run, "status": status, "note": masked(note), "ended": now()}
     insert_new(connection, schema.RUN_ENDS, [row])
 
 

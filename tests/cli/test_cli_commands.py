@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -26,6 +28,29 @@ def test_run_prints_a_ranking_and_stores_it(bench):
     again = bench("run", "-m", "ideal-*", "-s", "cue-conflict", "--limit", "16", "-q")
     assert "5 cached" in again.err
     assert again.out == ended.out
+
+
+def test_rescore_brings_an_older_leaderboard_up_to_date(bench, board, tmp_path):
+    older = tmp_path / "older.db"
+    shutil.copy(board, older)
+    with sqlite3.connect(older) as connection:
+        connection.execute("DROP TABLE settled")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    before = bench("rank", "--db", older)
+    assert before.code == 1 and "`bench rescore` brings it up to date" in before.err
+    ended = bench("rescore", "--db", older)
+    assert (ended.code, ended.err) == (0, "")
+    assert bench("rank", "--db", older).out == bench("rank", "--db", board).out
+    assert "no leaderboard" in bench("rescore", "--db", tmp_path / "none.db").err
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_sys_exit_of_somebodys_code_is_said(bench, monkeypatch):
+    monkeypatch.setattr("benchmark.api.models", lambda *_: sys.exit(0))
+    ended = bench("models")
+    assert ended.code == 1
+    assert ended.errors == ["bench: somebody's code called sys.exit(0): a model's or a plug-in's."]
 
 
 def test_a_dry_run_writes_nothing(bench, tmp_path):

@@ -217,3 +217,25 @@ def test_pragmas(path):
         asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
     assert told == ["wal", 1, 1, 30_000]
+
+
+def test_no_password_is_stored(path):
+    """Neither of a command line nor of what ended the run."""
+    url = "postgresql://me:s3cret@host/db"
+    with open_store(str(path)) as store:
+        run = store.begin_run(f"bench run --db {url}", {"device": "cpu"})
+        store.end_run(run, "failed", f"the leaderboard {url}?password=s3cret cannot be used")
+    kept = path.read_bytes()
+    assert b"s3cret" not in kept
+    assert b"postgresql://me:***@host/db" in kept
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_missing_one_may_be_an_error_for_writers_too(path, write):
+    with pytest.raises(StoreError, match=r"no leaderboard at .*: `bench run` makes one"):
+        open_store(str(path), write=write, create=False)
+    assert not path.exists()
+    sqlite3.connect(path).close()
+    path.touch()
+    with pytest.raises(StoreError, match="no leaderboard at"):
+        open_store(str(path), write=write, create=False)

@@ -1,0 +1,36 @@
+"""What may be shown to a person: text that moves no cursor and tells no password."""
+
+import re
+
+_KEPT = "\n\t"
+#: user:password@ of a URL, up to the last "@" of the word; and passwords among a URL's options.
+_LOGIN = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
+_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&\s'\"]*", re.IGNORECASE)
+
+
+def printable(text: str) -> str:
+    """Text of one line without control, format and other invisible characters, each replaced by one that is seen.
+
+    A name cannot move a terminal's cursor, turn the reading direction, or break a table.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_seen, text))
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, for text of several lines: line ends and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in _KEPT else _seen(c) for c in text)
+
+
+def _seen(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else "?"
+
+
+def masked(text: str) -> str:
+    """Text with the passwords of all URLs in it replaced by asterisks."""
+    return _OPTION.sub(r"\1***", _LOGIN.sub(r"\1:***@", text)) if "://" in text else text

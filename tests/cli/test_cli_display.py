@@ -1,0 +1,220 @@
+"""What reaches a terminal: no control characters, no markup, no passwords, whatever is stored."""
+
+import csv
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from benchmark.display import masked, printable, printable_lines
+
+#: Clears the screen, sets the title, turns the reading direction, colours by C1, opens and closes rich's markup.
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e[/][bold]:smile:\r\udc9b"
+STORED = HOSTILE.replace("\udc9b", "")  # what a data base takes
+NAME = f"ideal-shape{STORED}"
+
+
+def shown(ended):
+    """Everything that was printed. It moves no cursor."""
+    text = ended.out + ended.err
+    assert [c for c in text if not c.isprintable() and c not in "\n\t"] == []
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture(scope="module")
+def hostile(board, tmp_path_factory):
+    """A leaderboard whose every free text carries the hostile one."""
+    path = tmp_path_factory.mktemp("hostile") / "results.db"
+    shutil.copy(board, path)
+    quoted = json.dumps(STORED)
+    changes = {
+        "observers": {"name": STORED},
+        "stimuli": {"name": STORED, "origin": STORED},
+        "scores": {"reason": STORED, "method": STORED},
+        "runs": {"command": STORED, "started": STORED},
+        "outcomes": {"observer_name": STORED, "reason": STORED, "detail": STORED},
+        "observations": {"condition": STORED},
+    }
+    with sqlite3.connect(path) as connection:
+        for table, columns in changes.items():
+            for column, text in columns.items():
+                connection.execute(f"UPDATE {table} SET {column} = {column} || ?", (text,))
+        connection.execute("UPDATE scores SET flags = ?", (f"[{quoted}]",))
+        connection.execute("UPDATE registrations SET training = ?", (f"[{quoted}]",))
+        connection.execute(
+            "UPDATE registrations SET card = json_set(card, '$.training', json(?))",
+            (f"[{quoted}]",),
+        )
+        connection.execute(
+            "UPDATE environments SET content = json_set(content, '$.packages.torch', ?)", (STORED,)
+        )
+    connection.close()
+    return str(path)
+
+
+COMMANDS = [
+    ("rank",),
+    ("rank", "--all"),
+    ("rank", "--by", "accuracy"),
+    ("rank", HOSTILE),
+    ("rank", "-m", HOSTILE),
+    ("show", NAME),
+    ("show", HOSTILE),
+    ("compare", NAME, f"ideal-texture{STORED}"),
+    ("compare", NAME, HOSTILE),
+    ("consistency", "--matrix"),
+    ("consistency", NAME, f"ideal-texture{STORED}"),
+    ("consistency", NAME, f"ideal-texture{STORED}", "-e", HOSTILE),
+    ("transfer",),
+    ("transfer", "--claim", HOSTILE, HOSTILE),
+    ("export",),
+    ("export", "--format", "json"),
+    ("export", "--format", "markdown"),
+    ("export", "--format", "latex"),
+    ("export", "--by", HOSTILE),
+    ("trials", NAME),
+    ("trials", NAME, "-s", HOSTILE),
+    ("doctor",),
+    ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2", "--dry-run"),
+    ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2"),
+    ("rescore",),
+    ("rescore", "-s", HOSTILE),
+    ("import", "trials", HOSTILE),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:3]))
+def test_no_command_lets_a_leaderboard_move_the_cursor(bench, hostile, tmp_path, words):
+    copy = tmp_path / "copy.db"
+    shutil.copy(hostile, copy)
+    text = shown(bench(*words, "--db", copy))
+    assert text
+
+
+CARD = """
+name: mine
+source: timm
+arch: timm:resnet18
+labels: imagenet1k
+weights: "nothere.pt"
+preprocess: {size: 224, resize: 256, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}
+license: %s
+training: [%s]
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("models",),
+        ("models", "list", HOSTILE),
+        ("models", "show", "mine"),
+        ("models", "show", HOSTILE),
+        ("models", "check", "mine"),
+        ("models", "check", HOSTILE),
+        ("doctor",),
+        ("data", "list"),
+        ("data", "path", HOSTILE),
+        ("data", "verify", HOSTILE),
+        ("data", "fetch", HOSTILE),
+        ("data", "add", HOSTILE, "."),
+        ("data", "regenerate", HOSTILE),
+        ("data", "stylize", "--content", HOSTILE, "--style", "."),
+        ("suites", "show", HOSTILE),
+        ("suites", "check", HOSTILE),
+        ("run", "-m", "mine", "--limit", "2", "-s", "cue-conflict"),
+        ("run", "-m", HOSTILE),
+        ("run", "-s", HOSTILE),
+        ("run", "--stimuli", HOSTILE),
+        ("run", "--device", HOSTILE),
+        ("gallery", "-m", HOSTILE, "-o", "x.png"),
+        ("register", HOSTILE, "--arch", HOSTILE),
+        (HOSTILE,),
+        ("rank", "--db", f"postgresql://{HOSTILE}"),
+        ("rank", "--db", HOSTILE),
+    ],
+    ids=lambda words: " ".join(words[:3])[:30].encode("ascii", "replace").decode(),
+)
+def test_no_command_lets_a_card_or_an_argument_move_the_cursor(bench, home, words):
+    (home / "cards").mkdir(exist_ok=True)
+    quoted = json.dumps(STORED)
+    (home / "cards" / "mine.yaml").write_text(CARD % (quoted, quoted))
+    (home / "cards" / "other.yaml").write_text(f"name: {quoted}\nsource: {quoted}\n")
+    assert shown(bench(*words))
+
+
+def test_markup_is_text(bench, home, tmp_path):
+    (home / "cards").mkdir(exist_ok=True)
+    (home / "cards" / "mine.yaml").write_text(CARD % ("x", '"[bold]tag[/bold]", "[/]"'))
+    assert "[bold]tag[/bold], [/]" in bench("models", "mine").out
+
+
+def test_trials_in_files_are_exact(bench, hostile, tmp_path):
+    path = tmp_path / "trials.csv"
+    assert bench("trials", NAME, "--db", hostile, "-o", path).code == 0
+    with path.open(newline="", encoding="utf-8") as file:
+        conditions = {row["condition"] for row in csv.DictReader(file)}
+    assert conditions == {STORED}  # carriage return and all
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain ünïcödé", "plain ünïcödé"),
+        ("a\x1b[31mb", "a?[31mb"),
+        ("a\u202eb\u200bc", "a?b?c"),
+        ("a\x85b\x9bc", "a b?c"),
+        ("\ud800", "?"),
+    ],
+)
+def test_printable(text, seen):
+    assert printable(text) == printable_lines(text) == seen
+    assert printable("a\nb\tc") == "a b c"
+    assert printable_lines("a\nb\tc\r") == "a\nb\tc "
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("--db=postgresql://me:s:e@c/r@host:5/db", "--db=postgresql://me:***@host:5/db"),
+        ("postgresql://:secret@host/db", "postgresql://:***@host/db"),
+        (
+            "postgresql://host/db?user=me&password=secret&a=1",
+            "postgresql://host/db?user=me&password=***&a=1",
+        ),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("https://me:secret@mirror/x failed", "https://me:***@mirror/x failed"),
+        ("results.db", "results.db"),
+    ],
+)
+def test_passwords_are_masked(text, seen):
+    assert masked(text) == seen
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cret@localhost:1/db",
+        "postgresql://localhost:1/db?user=me&password=s3cret",
+        "postgresql://me:s3cret@localhost:1/db?password=s3cret",
+        "postgres ql://me:s3cret@localhost",
+        "mysql://me:s3cret@localhost/db",
+        "postgresql://me:s3cret@localhost:port/db",
+        "postgresql://me:s3cret@localhost:1/db?nonsense=1",
+    ],
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run -m ideal-shape --limit 2 -s cue-conflict",
+        "rank",
+        "doctor",
+        "rescore",
+        "run --dry-run -m ideal-shape",
+    ],
+)
+def test_no_password_is_printed(bench, url, words):
+    assert "s3cret" not in shown(bench(*words.split(), "--db", url))
