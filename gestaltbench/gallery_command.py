@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from benchmark.cli.printing import say
+
 GRADIENT = "gradient"
 
 
@@ -46,9 +48,9 @@ def gallery(pattern: str, out: Path, name: str | None, count: int, kind: str, ra
     made = draw(pattern, name, count, kind, random=random)
     made.save(out)
     size = f"{made.image.width} x {made.image.height}"
-    click.echo(f"{out}: {len(made.identities)} models on {made.stimuli}, {size}")
+    say(f"{out}: {len(made.identities)} models on {made.stimuli}, {size}")
     if kind == GRADIENT:
         keep(made, read_settings().thumbnails / made.stimuli)
     if made.warning:
-        click.echo(f"A picture, not a score: {made.warning}.")
+        say(f"A picture, not a score: {made.warning}.")
     return 0

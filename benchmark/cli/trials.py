@@ -88,17 +88,12 @@ def import_trials(path: Path, training: tuple[str, ...], source: str | None, db:
     from benchmark import api
 
     report = api.import_trials(path, training=training, source=source, db=db)
-    click.echo(f"from {', '.join(report.sources)} (another name: --source NAME)")
+    say(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
-<<<<<<< HEAD
-        click.echo(f"{experiment}: {len(observers)} observers")
-    for line in report.notes:
-        click.echo(line)
-    click.echo(f"{report.trials} trials imported, {report.known} observations were already there")
-=======
         say(f"{experiment}: {len(observers)} observers")
+    for line in report.notes:
+        say(line)
     say(f"{report.trials} trials imported, {report.known} observations were already there")
->>>>>>> 882a21a (What reaches a terminal is printable, unmarked and without passwords; bench rescore brings an older leaderboard up to date)
     return 0
 
 
