@@ -2,8 +2,9 @@
 
 Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
 and suite would pay it again. So chunks of equal-sized images are kept decoded, by the digest of their set: what
-is in the cache cannot be another set's pixels, and a damaged file is decoded anew. Where the cache is full, the set
-that was used longest ago makes room.
+is in the cache cannot be another set's pixels, because decoding reads a file once and refuses bytes that are not those
+of the set's digest; and a damaged file is decoded anew. Where the cache is full, the set that was used longest ago
+makes room.
 """
 
 import os
@@ -25,6 +26,7 @@ Images = list[Image]
 DECODERS = 2
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
+FORMAT = 2  # raised where the same files give other pixels
 HEADER = 128  # bytes of a .npy file before its pixels
 
 
@@ -43,7 +45,7 @@ def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) 
 
     Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None.
     """
-    folder = cache / stimuli.digest[:32] if cache else None
+    folder = cache / _place(stimuli) if cache else None
     _mark_used(folder)
     with ThreadPoolExecutor(DECODERS) as pool:
         waiting: deque[tuple[int, Images | list[Future[Image]]]] = deque()
@@ -54,6 +56,13 @@ def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) 
                 yield _taken(*waiting.popleft(), stimuli, folder)
         while waiting:
             yield _taken(*waiting.popleft(), stimuli, folder)
+
+
+def _place(stimuli: Stimuli) -> str:
+    """Name of a set's folder: of its digest, and of what makes pixels of its files."""
+    from PIL import __version__ as pillow
+
+    return f"{stimuli.digest[:32]}-{FORMAT}-{pillow}"
 
 
 def _submitted(pool: ThreadPoolExecutor, stimuli: Stimuli, chunk: int) -> list[Future[Image]]:

@@ -19,8 +19,9 @@ from benchmark.stimuli.digests import file_digests, set_digest, text_digest
 from benchmark.stimuli.items import Annotation, Item, LeftOut, Size, check_unique
 from benchmark.stimuli.listings import evenly
 from benchmark.stimuli.masked import READERS
-from benchmark.stimuli.pixels import FileImages, size_of
+from benchmark.stimuli.pixels import FileImages, changed, size_of
 from benchmark.stimuli.places import remedy
+from benchmark.stimuli.plain_files import State, state_of
 
 T = TypeVar("T")
 
@@ -42,22 +43,48 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """The files of each item as they were when the set was planned. An image file is read and compared whole where it
+    is decoded; what annotates it, or holds many images, is compared by its state before and after it is read.
+    """
+
+    states: tuple[Mapping[Path, State], ...]
+
+    def __call__(self, index: int, read: Callable[[], T]) -> T:
+        """What `read` gives. Raises StimuliError naming a file that is another one now."""
+        self._check(index)
+        value = read()
+        self._check(index)
+        return value
+
+    def _check(self, index: int) -> None:
+        for path, state in self.states[index].items():
+            try:
+                same = state_of(path) == state
+            except OSError:
+                same = False
+            if not same:
+                raise changed(path)
+
+
+@dataclass(frozen=True)
 class Pictures:
     """decode(i): HWC uint8 from an image file, or from where an annotation says that it lies."""
 
     files: FileImages
     sources: tuple[Callable[[], NDArray[np.uint8]] | None, ...]
+    planned: Planned
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """HWC uint8."""
         source = self.sources[index]
-        return self.files(index) if source is None else source()
+        return self.files(index) if source is None else self.planned(index, source)
 
     def size(self, index: int) -> Size:
         """Height and width; of a file only the header is read."""
         source = self.sources[index]
         if source is not None:
-            height, width = source().shape[:2]
+            height, width = self.planned(index, source).shape[:2]
             return height, width
         width, height = size_of(self.files.paths[index], self.files.remedy)
         return height, width
@@ -72,7 +99,8 @@ class Over(Generic[T]):
 
     def __call__(self, index: int) -> T:
         """The mask or map of an image."""
-        return self.says[index](self.pictures.size(index))
+        pictures, says = self.pictures, self.says[index]
+        return pictures.planned(index, lambda: says(pictures.size(index)))
 
 
 def survey(entry: Entry, folder: Path) -> Survey:
@@ -109,11 +137,15 @@ def open_annotated(
     items = [seen.items[i] for i in (range(n) if limit is None else evenly(n, limit))]
     drawn = [item.annotation or Annotation() for item in items]
     ids = tuple(item.id for item in items)
-    digests = _digests(items, drawn, folder, settings)
+    needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
+    planned = Planned(_states(needed))
+    known = _known(needed, folder, settings)
+    digests = _digests(needed, drawn, known)
     columns = dict.fromkeys(name for item in items for name in item.labels)
     labels = {c: np.array([item.labels.get(c, "") for item in items]) for c in columns}
-    files = FileImages(tuple(item.path for item in items), remedy(entry))
-    pictures = Pictures(files, tuple(one.pixels for one in drawn))
+    whole_files = tuple(known[item.path] for item in items)
+    files = FileImages(tuple(item.path for item in items), remedy(entry), whole_files)
+    pictures = Pictures(files, tuple(one.pixels for one in drawn), planned)
     return Stimuli(
         name=entry.name,
         digest=set_digest(ids, digests, labels),
@@ -136,13 +168,29 @@ def _over(pictures: Pictures, says: Sequence[Callable[[Size], T] | None]) -> Ove
     return Over(pictures, known) if len(known) == len(says) else None
 
 
+def _states(needed: Sequence[Sequence[Path]]) -> tuple[Mapping[Path, State], ...]:
+    """Before anything is read. Raises StimuliError."""
+    try:
+        known = {path: state_of(path) for path in {path for paths in needed for path in paths}}
+    except OSError as error:
+        raise StimuliError(
+            f"{error.filename or 'a file of the set'}: cannot be read ({error.strerror or error})."
+        ) from error
+    return tuple({path: known[path] for path in paths} for paths in needed)
+
+
+def _known(
+    needed: Sequence[Sequence[Path]], folder: Path, settings: Settings
+) -> Mapping[Path, str]:
+    """SHA-256 of every file."""
+    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
+    return dict(zip(files, file_digests(files, folder, settings), strict=True))
+
+
 def _digests(
-    items: Sequence[Item], drawn: Sequence[Annotation], folder: Path, settings: Settings
+    needed: Sequence[Sequence[Path]], drawn: Sequence[Annotation], known: Mapping[Path, str]
 ) -> tuple[str, ...]:
     """One a stimulus, of its image file, the files that annotate it, and the rest in words."""
-    needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
-    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
-    known = dict(zip(files, file_digests(files, folder, settings), strict=True))
     texts = (
         "\n".join([*(known[path] for path in paths), one.text])
         for paths, one in zip(needed, drawn, strict=True)

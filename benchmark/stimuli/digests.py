@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered by name, size and time of change, and of whole sets."""
+"""SHA-256 of files, remembered by name and state (size, both times, inode), and of whole sets."""
 
 import hashlib
 import json
@@ -17,14 +17,16 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import replacing
 from benchmark.stimuli.compact import DIGEST, Digests
+from benchmark.stimuli.plain_files import State, open_plain, state_of
 
 #: A file changed this recently (ns) may change again within one tick of its clock: it is not
 #: remembered.
 SETTLED = 2_000_000_000
 #: So many new digests are kept at once: what a killed process has read is not read again.
 KEPT_TOGETHER = 50_000
+_STATE = State._fields
 _BLOCK = 4096  # values of a column that are spelled out at once
-Rows = NDArray[Any]  # the memory of one folder: name, size, time, digest; sorted by name
+Rows = NDArray[Any]  # the memory of one folder: name, state, digest; sorted by name
 
 
 def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]) -> str:
@@ -69,7 +71,7 @@ def text_digest(text: str) -> str:
 def file_digest(path: Path | str) -> str:
     """SHA-256 of a file's bytes. Raises StimuliError where it cannot be read."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a million paths as text, not objects
+        with open_plain(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
@@ -81,7 +83,7 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
     files: names below `folder`, or paths. The memory is one table per folder, in the home folder;
     where it cannot be written, nothing is lost but time.
     """
-    place = settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.npy"
+    place = _memory(folder, settings)
     wanted = _states(files, folder)
     known = _read(place)
     there = _recalled(known, wanted)
@@ -90,7 +92,7 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
         for i in np.flatnonzero(~there).tolist():
             digest = file_digest(os.path.join(folder, files[i]))  # noqa: PTH118 - as above
             wanted["digest"][i] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
-            if time.time_ns() - int(wanted["time"][i]) > SETTLED:
+            if time.time_ns() - max(int(wanted[name][i]) for name in ("mtime", "ctime")) > SETTLED:
                 fresh.append(i)
             if len(fresh) == KEPT_TOGETHER:
                 known, fresh = _keep(place, known, wanted[fresh]), []
@@ -98,6 +100,33 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
         if fresh:
             _keep(place, known, wanted[fresh])
     return Digests(np.ascontiguousarray(wanted["digest"]))
+
+
+def reread(
+    folder: Path, settings: Settings, files: Sequence[str | Path] | None = None
+) -> list[str]:
+    """Read files of a folder again (None: all that are remembered and still there); the memory is put right.
+
+    Returns those whose content is not what was remembered although their state is. Raises StimuliError.
+    """
+    place = _memory(folder, settings)
+    known = _read(place)
+    if files is None:
+        names = (os.fsdecode(name) for name in known["name"].tolist())
+        files = [name for name in names if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118
+    wanted = _states(files, folder)
+    there = _recalled(known, wanted)
+    remembered = wanted["digest"].copy()
+    for i, file in enumerate(files):
+        digest = file_digest(os.path.join(folder, file))  # noqa: PTH118 - as above
+        wanted["digest"][i] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
+    changed = there & (wanted["digest"] != remembered).any(axis=1)
+    _keep(place, known, wanted[there])
+    return [os.fspath(files[i]) for i in np.flatnonzero(changed).tolist()]
+
+
+def _memory(folder: Path, settings: Settings) -> Path:
+    return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.npy"
 
 
 def _states(files: Sequence[str | Path], folder: Path) -> Rows:
@@ -108,27 +137,26 @@ def _states(files: Sequence[str | Path], folder: Path) -> Rows:
     for i, name in enumerate(names):
         path = os.path.join(folder, os.fsdecode(name))  # noqa: PTH118 - as above
         try:
-            state = os.stat(path)  # noqa: PTH116 - as above
+            rows[i] = (name, *state_of(path), 0)
         except OSError as error:
             raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
-        rows[i] = (name, state.st_size, state.st_mtime_ns, 0)
     return rows
 
 
 def _form(width: int) -> np.dtype[Any]:
     return np.dtype(
-        [("name", f"S{width}"), ("size", "<i8"), ("time", "<i8"), ("digest", "u1", (DIGEST,))]
+        [("name", f"S{width}"), *((name, "<i8") for name in _STATE), ("digest", "u1", (DIGEST,))]
     )
 
 
 def _recalled(known: Rows, wanted: Rows) -> NDArray[np.bool_]:
-    """Which of the wanted rows the memory has with the same size and time; their digests are filled in."""
+    """Which of the wanted rows the memory has in the same state; their digests are filled in."""
     if not len(known) or not len(wanted):
         return np.zeros(len(wanted), dtype=bool)
     at = np.searchsorted(np.ascontiguousarray(known["name"]), wanted["name"])
     at[at == len(known)] = 0
     same = np.ones(len(wanted), dtype=bool)
-    for column in ("name", "size", "time"):
+    for column in ("name", *_STATE):
         same &= known[column][at] == wanted[column]
     wanted["digest"][same] = known["digest"][at[same]]
     return same

@@ -147,6 +147,16 @@ def repeats(items: Sequence[str], ids: Sequence[str]) -> list[str]:
     ]
 
 
+def altered_files(names: Sequence[str]) -> list[str]:
+    """A line on files that are others than when they were first read, where there are any."""
+    if not names:
+        return []
+    return [
+        f"{len(names)} files changed since they were first read, behind an unchanged size and time ({some(names)}): "
+        "the set is another one now"
+    ]
+
+
 def some(names: Sequence[str], shown: int = 3) -> str:
     """A few of many names."""
     more = len(names) - shown

@@ -90,7 +90,7 @@ def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimul
         ids=ids,
         items=items,
         labels=labels,
-        decode=FileImages(paths, remedy(entry)),
+        decode=FileImages(paths, remedy(entry), items),
         whole=entry.count,
         origin="catalogue",
     )

@@ -73,7 +73,7 @@ def open_listing(
     made = read_manifest(listing.folder)
     if made is not None:  # the manifest is part of the set's identity
         labels["made"] = np.full(len(listing), made.label)
-    images = FileImages(listing.paths, remedy(entry))
+    images = FileImages(listing.paths, remedy(entry), items)
     return Stimuli(
         name=name or entry.name,
         digest=set_digest(listing.ids, items, labels),

@@ -15,7 +15,9 @@ from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.items import images_below
+from benchmark.stimuli.pixels import opened, rgb_of
 from benchmark.stimuli.places import absent, folder_of, remedy
+from benchmark.stimuli.plain_files import read_plain
 
 Textures = tuple[NDArray[np.uint8], ...]
 
@@ -59,10 +61,14 @@ def texture_paths(entry: Entry, folder: Path) -> list[Path]:
 
 def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
     """One texture, HWC uint8 RGB. Raises StimuliError where it is missing, another file or no image."""
-    from PIL import Image
+
+    def complaint(error: Exception) -> StimuliError:
+        return StimuliError(
+            f"{path}: not a complete image ({error}). Delete it and get the textures with {remedy(entry)}."
+        )
 
     try:
-        data = path.read_bytes()
+        data = read_plain(path)
     except OSError as error:
         raise StimuliError(
             f"{path}: cannot be read ({error.strerror or error}). Get the textures with {remedy(entry)}."
@@ -73,10 +79,5 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
             f"{path}: not the published file: expected SHA-256 {expected}, got {found}. "
             f"Delete it and get the textures with {remedy(entry)}."
         )
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise StimuliError(
-            f"{path}: not a complete image ({error}). Delete it and get the textures with {remedy(entry)}."
-        ) from error
+    with opened(io.BytesIO(data), complaint) as image:
+        return rgb_of(image)

@@ -12,10 +12,12 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.annotated import survey
 from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.digests import reread
 from benchmark.stimuli.inspecting import (
     SAMPLE,
     Depth,
     Verification,
+    altered_files,
     class_problems,
     empty_files,
     look_at,
@@ -76,6 +78,7 @@ def _verify_textures(entry: Entry, folder: Path) -> Verification:
 
 def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Verification:
     """A set with what is drawn over it; every image is read."""
+    altered = altered_files(reread(folder, settings))
     stimuli = open_folder(entry, folder, settings)
     tick = depth.expect(len(stimuli))
     broken, odd = [], Counter[str]()
@@ -92,7 +95,7 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
     lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(odd.items())]
     if entry.annotated:
         lines += survey(entry, folder).lines
-    problems = [*shortened(broken), *wrong]
+    problems = [*shortened(broken), *altered, *wrong]
     return Verification(not problems, (f"{folder}", *lines, *problems))
 
 
@@ -119,7 +122,9 @@ def _verify_classes(
     tick = depth.expect(len(index))
     looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
     whole = len(index) == n
-    part = open_listing(entry, listing if whole else listing.pick(index), settings, n)
+    chosen = listing if whole else listing.pick(index)
+    altered = altered_files(reread(listing.folder, settings, chosen.files))
+    part = open_listing(entry, chosen, settings, n)
     lines, wrong = _identity(entry, part, n)
     classes = set(listing.labels["category"].tolist())
     expected = f" of {entry.classes}" if entry.classes else ""
@@ -130,6 +135,7 @@ def _verify_classes(
     problems = [
         *shortened([f"{listing.paths[i]}: an empty file" for i in empty]),
         *shortened(looked.unreadable),
+        *altered,
         *size_problems(entry, looked),
         *class_problems(entry, classes),
         *wrong,

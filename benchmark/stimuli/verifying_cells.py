@@ -11,12 +11,13 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.cells import Cell, find_cells, list_cells
-from benchmark.stimuli.digests import text_digest
+from benchmark.stimuli.digests import reread, text_digest
 from benchmark.stimuli.inspecting import (
     Depth,
     Row,
     Tick,
     Verification,
+    altered_files,
     class_problems,
     empty_files,
     look_at,
@@ -121,7 +122,9 @@ def _read_cell(
     looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
     found.sizes[name] = looked.sizes
     found.problems[name] += [*shortened(looked.unreadable), *size_problems(entry, looked)]
-    stimuli = open_listing(entry, listing.pick(index), settings, len(listing))
+    part = listing.pick(index)
+    found.problems[name] += altered_files(reread(listing.folder, settings, part.files))
+    stimuli = open_listing(entry, part, settings, len(listing))
     found.digests[name] = stimuli.digest
     found.notes += [f"{name}: {line}" for line in repeats(stimuli.items, stimuli.ids)]
 

@@ -15,7 +15,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli import digests
 from benchmark.stimuli.compact import Below, Digests, InClasses
-from benchmark.stimuli.digests import file_digests, set_digest
+from benchmark.stimuli.digests import file_digests, reread, set_digest
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 
@@ -33,6 +33,12 @@ def fill(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled at once: nobody can set the time of a file's last change back."""
+    monkeypatch.setattr(digests, "SETTLED", -(10**18))
 
 
 @pytest.fixture
@@ -87,14 +93,68 @@ def test_only_new_and_changed_files_are_read(
     assert list(file_digests([], folder, settings)) == []
 
 
+def stop() -> str:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", ["written over", "put in its place"])
+def test_a_change_behind_an_equal_size_and_time_is_seen(
+    settings: Settings, fill: Callable[..., Path], how: str
+) -> None:
+    folder = fill(a="one", b="two")
+    assert file_digests(["a", "b"], folder, settings) == [sha("one"), sha("two")]
+    if how == "written over":
+        fill(a="eno")
+    else:
+        fill(other="eno")
+        (folder / "other").replace(folder / "a")
+    state = (folder / "a").stat()
+    assert (state.st_size, state.st_mtime) == (3, LONG_AGO[1])
+    assert file_digests(["a", "b"], folder, settings) == [sha("eno"), sha("two")]
+
+
+def test_a_file_that_has_just_changed_is_not_remembered(
+    settings: Settings, fill: Callable[..., Path], reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clock may not have ticked between two changes; its modification time can be set back."""
+    monkeypatch.setattr(digests, "SETTLED", 10**18)
+    folder = fill(a="one")
+    for _ in range(2):
+        file_digests(["a"], folder, settings)
+    assert reads == ["a", "a"]
+
+
+def test_reading_again_finds_what_no_state_tells(
+    settings: Settings, fill: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that rots, or a clock that was set back."""
+    folder = fill(a="one", b="two", c="three")
+    file_digests(["a", "b", "c"], folder, settings)
+    state = digests.state_of
+    before = {name: state(folder / name) for name in "abc"}
+    monkeypatch.setattr(digests, "state_of", lambda path: before[Path(path).name])
+    fill(b="owt")
+    (folder / "c").unlink()
+    assert file_digests(["b"], folder, settings) == [sha("two")]
+    assert reread(folder, settings, ["a"]) == []
+    assert reread(folder, settings) == ["b"]
+    assert file_digests(["b"], folder, settings) == [sha("owt")]
+    assert reread(folder, settings) == []
+
+
 def test_what_an_interrupted_run_has_read_is_kept(
-    settings: Settings, fill: Callable[..., Path], reads: list[str]
+    settings: Settings,
+    fill: Callable[..., Path],
+    reads: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = fill(a="one", b="two")
     with pytest.raises(StimuliError, match=r"missing: cannot be read"):
         file_digests(["a", "missing"], folder, settings)
-    (folder / "c").mkdir()
-    with pytest.raises(StimuliError, match=r"c: cannot be read"):
+    fill(c="three")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        read = digests.file_digest
+        patch.setattr(digests, "file_digest", lambda p: read(p) if not p.endswith("c") else stop())
         file_digests(["a", "b", "c"], folder, settings)
     reads.clear()
     assert file_digests(["a", "b"], folder, settings) == [sha("one"), sha("two")]

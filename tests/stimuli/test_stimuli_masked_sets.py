@@ -84,12 +84,12 @@ def test_what_counts_as_drawn_in_a_mask(tmp_path: Path, settings: Settings) -> N
 def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path: Path, settings: Settings) -> None:
     folder = masks_folder(tmp_path / "mine")
     save(folder / "masks" / "a.png", np.ones((12, 17), np.uint8))
-    stimuli = opened("mine", folder, settings)
+    opened("mine", folder, settings)
     with pytest.raises(StimuliError, match=r"a\.png: 17 x 12 pixels.*16 x 12"):
-        stimuli.mask(1)
+        open_set("mine", settings).mask(1)
     (folder / "masks" / "a.png").write_bytes(b"\x89PNG no")
     with pytest.raises(StimuliError, match=r"a\.png: not a complete image"):
-        stimuli.mask(1)
+        open_set("mine", settings).mask(1)
     (folder / "masks" / "a.png").unlink()
     with pytest.raises(StimuliError, match=r"a\.png: there is no such mask.*'a\.png'") as error:
         open_set("mine", settings)
@@ -235,16 +235,16 @@ def test_what_is_wrong_with_imagenet_s_is_said(tmp_path: Path, settings: Setting
     folder = imagenet_s_folder(tmp_path / "s")
     root, wnid = folder / "ImageNetS919", WNIDS[0]
     mask = root / "validation-segmentation" / wnid / "ILSVRC2012_val_00000000.png"
-    stimuli = opened("mine", folder, settings)
+    opened("mine", folder, settings)
     imagenet_s_mask(mask, np.full((12, 16), 930))
     with pytest.raises(StimuliError, match=r"class 930; ImageNet-S 919 has 1 to 919"):
-        stimuli.mask(0)
+        open_set("mine", settings).mask(0)
     save(mask, np.zeros((12, 16), np.uint8))
     with pytest.raises(StimuliError, match="a grey image"):
-        stimuli.mask(0)
+        open_set("mine", settings).mask(0)
     imagenet_s_mask(mask, np.zeros((13, 16), np.int64))
     with pytest.raises(StimuliError, match=r"16 x 13 pixels.*16 x 12"):
-        stimuli.mask(0)
+        open_set("mine", settings).mask(0)
     mask.unlink()
     with pytest.raises(StimuliError, match=r"no such mask.*ILSVRC2012_val_00000000"):
         open_set("mine", settings)
@@ -274,17 +274,17 @@ def test_boxes_of_the_class_make_the_mask(tmp_path: Path, settings: Settings) ->
 def test_boxes_are_scaled_and_cut_to_the_image(tmp_path: Path, settings: Settings) -> None:
     folder = boxes_folder(tmp_path / "boxes")
     markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
-    stimuli = opened("mine", folder, settings)
+    opened("mine", folder, settings)
     write(markup, loc_xml(WNIDS[0], [(9, 5, 32, 12)], size=(64, 48)))  # four times the image
-    assert np.array_equal(stimuli.mask(0), box(1, 3, 2, 8))
+    assert np.array_equal(open_set("mine", settings).mask(0), box(1, 3, 2, 8))
     write(markup, loc_xml(WNIDS[0], [(0, -3, 400, 4)]))
-    assert np.array_equal(stimuli.mask(0), box(0, 4, 0, 16))
+    assert np.array_equal(open_set("mine", settings).mask(0), box(0, 4, 0, 16))
     write(markup, loc_xml(WNIDS[0], [(3, 2, 8, 5)], size=(0, 0)))  # says no size
-    assert np.array_equal(stimuli.mask(0), box(1, 5, 2, 8))
+    assert np.array_equal(open_set("mine", settings).mask(0), box(1, 5, 2, 8))
     write(markup, loc_xml(WNIDS[2], [(3, 2, 8, 5)]))  # no box of the class
-    assert not stimuli.mask(0).any()
+    assert not open_set("mine", settings).mask(0).any()
     write(markup, loc_xml(WNIDS[0], [(20, 20, 30, 30), (-9, -9, -3, -3)]))  # outside
-    assert not stimuli.mask(0).any()
+    assert not open_set("mine", settings).mask(0).any()
 
 
 def test_boxes_as_packed_take_the_class_from_the_file(tmp_path: Path, settings: Settings) -> None:
@@ -339,10 +339,10 @@ def test_markup_is_not_trusted(text: str | bytes, message: str, tmp_path: Path) 
 def test_markup_without_numbers_or_ids_is_named(tmp_path: Path, settings: Settings) -> None:
     folder = boxes_folder(tmp_path / "boxes")
     markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
-    stimuli = opened("mine", folder, settings)
+    opened("mine", folder, settings)
     write(markup, loc_xml(WNIDS[0], [("a", 2, 8, 5)]))
     with pytest.raises(StimuliError, match=r"00000000\.xml: a box without numbers"):
-        stimuli.mask(0)
+        open_set("mine", settings).mask(0)
     save(folder / "flat" / "x.JPEG", photo(1))
     write(folder / "Annotations" / "x.xml", loc_xml("fish", [(1, 1, 2, 2)]))
     with pytest.raises(StimuliError, match=r"x\.xml: 'fish' is not a WordNet id"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.items import Flags, Size
+from benchmark.stimuli.pixels import opened
+from benchmark.stimuli.plain_files import read_plain
 
 #: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits. Others,
 #: with opacity above all, become colour: opacity says nothing of an object.
@@ -32,20 +35,20 @@ class AnythingDrawn:
 
 def read_plane(path: Path) -> NDArray[Any]:
     """HW, or HWC of a colour image, as stored: of a palette image its indices. Raises StimuliError."""
-    return plane_of(path, str(path))
-
-
-def plane_of(source: Path | bytes, where: str) -> NDArray[Any]:
-    """`read_plane` of a file or of a file's bytes; errors name `where`."""
-    from PIL import Image
-
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return np.array(image if image.mode in _KEPT else image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise StimuliError(
-            f"{where}: not a complete image ({error}). Expected a whole PNG file."
-        ) from error
+        return plane_of(read_plain(path), str(path))
+    except OSError as error:
+        raise _broken(str(path), error) from error
+
+
+def plane_of(data: bytes, where: str) -> NDArray[Any]:
+    """`read_plane` of a file's bytes; errors name `where`."""
+    with opened(BytesIO(data), partial(_broken, where)) as image:
+        return np.array(image if image.mode in _KEPT else image.convert("RGB"))
+
+
+def _broken(where: str, error: Exception) -> StimuliError:
+    return StimuliError(f"{where}: not a complete image ({error}). Expected a whole PNG file.")
 
 
 def fitting(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:

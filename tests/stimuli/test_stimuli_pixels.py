@@ -1,0 +1,146 @@
+"""What is decoded: the very bytes that were planned, of plain files, with a white that is known."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.digests import file_digest
+from benchmark.stimuli.pixels import FileImages, read_rgb, size_of
+from benchmark.stimuli.sets import open_folder
+from benchmark.stimuli.verifying import verify
+
+
+def picture(path, value, mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((4, 4), value, dtype=np.uint8), mode="L").convert(mode).save(path)
+    return path
+
+
+def wide(path, values):
+    """A grey PNG of 16 bits."""
+    Image.fromarray(np.array(values, dtype=np.uint16)).save(path)
+    return path
+
+
+def test_sixteen_bits_are_scaled_not_cut(tmp_path):
+    path = wide(tmp_path / "a.png", [[0, 255, 256], [32768, 65279, 65535]])
+    pixels = read_rgb(path, "")
+    assert pixels.shape == (2, 3, 3) and pixels.dtype == np.uint8
+    assert pixels[..., 0].tolist() == [[0, 0, 1], [128, 254, 255]]
+    assert (pixels == pixels[..., :1]).all()
+
+
+def test_values_without_a_white_are_refused(tmp_path):
+    for mode in ("F", "I"):
+        path = tmp_path / f"{mode}.tif"
+        Image.new(mode, (4, 4), 70000).save(path)
+        with pytest.raises(StimuliError, match="expected 8 or 16 bits"):
+            read_rgb(path, "get it")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
+def test_every_common_kind_of_file_gives_the_same_grey(tmp_path, mode):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    if mode == "I;16":
+        wide(path, np.full((4, 4), 255 * 257))
+    else:
+        picture(path, 255, mode)
+    assert (read_rgb(path, "") == 255).all()
+
+
+def test_bytes_that_were_not_planned_are_not_decoded(tmp_path):
+    paths = [picture(tmp_path / f"{i}.png", 10 * i) for i in range(2)]
+    images = FileImages(paths, "get it", tuple(map(file_digest, paths)))
+    assert images(1)[0, 0].tolist() == [10, 10, 10]
+    picture(paths[1], 99)
+    assert images(0)[0, 0].tolist() == [0, 0, 0]
+    with pytest.raises(StimuliError, match=r"1\.png: its content is not the one that was planned"):
+        images(1)
+
+
+@pytest.fixture
+def entry():
+    return Entry("toy", "toy", "any", "class-folder")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(4):
+        picture(tmp_path / "set" / "cat" / f"{i}.png", 10 * i)
+    return tmp_path / "set"
+
+
+def test_a_file_that_changes_after_planning_poisons_nothing(entry, folder, settings, tmp_path):
+    from benchmark.engine.decoding import decoded_chunks
+
+    planned = open_folder(entry, folder, settings)
+    good = (folder / "cat" / "2.png").read_bytes()
+    picture(folder / "cat" / "2.png", 200)
+    with pytest.raises(StimuliError, match=r"2\.png: its content"):
+        list(decoded_chunks(planned, [0], tmp_path / "decoded"))
+    (folder / "cat" / "2.png").write_bytes(good)
+    ((*images,),) = decoded_chunks(open_folder(entry, folder, settings), [0], tmp_path / "decoded")
+    assert [image[0, 0, 0] for image in images] == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("what", ["image", "mask"])
+def test_masks_are_those_that_were_planned(tmp_path, settings, what):
+    folder = tmp_path / "masked"
+    picture(folder / "images" / "a.png", 50)
+    picture(folder / "masks" / "a.png", 255)
+    (folder / "labels.csv").write_text("image,category\na.png,cat\n")
+    planned = open_folder(Entry("toy", "toy", "geirhos16", "masks"), folder, settings)
+    assert planned.mask(0).all()
+    picture(folder / f"{what}s" / "a.png", 0)
+    with pytest.raises(StimuliError, match=rf"{what}s/a\.png: its content"):
+        planned.mask(0)
+
+
+def test_verify_reads_everything_again(folder, settings, monkeypatch):
+    from benchmark.stimuli import digests
+    from benchmark.stimuli.fetch import add
+
+    add("toy", folder, settings, space="any", layout="class-folder")
+    monkeypatch.setattr(digests, "SETTLED", -(10**18))
+    assert verify("toy", settings).ok
+    state = digests.state_of
+    before = {path: state(path) for path in (folder / "cat").iterdir()}
+    monkeypatch.setattr(digests, "state_of", lambda path: before[Path(path)])
+    picture(folder / "cat" / "2.png", 222)
+    found = verify("toy", settings)
+    assert not found.ok
+    assert any(
+        "1 files changed since they were first read" in line and "2.png" in line
+        for line in found.lines
+    )
+    assert verify("toy", settings).ok
+
+
+@pytest.mark.parametrize("read", [lambda p: read_rgb(p, ""), lambda p: size_of(p, ""), file_digest])
+def test_a_named_pipe_is_refused_at_once(tmp_path, read):
+    path = tmp_path / "a.png"
+    os.mkfifo(path)
+    raised = []
+
+    def call():
+        try:
+            read(path)
+        except StimuliError as error:
+            raised.append(str(error))
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert raised and "not a plain file" in raised[0]
+
+
+def test_a_set_with_a_named_pipe_is_refused(entry, folder, settings):
+    os.mkfifo(folder / "cat" / "9.png")
+    with pytest.raises(StimuliError, match=r"9\.png: cannot be read \(not a plain file\)"):
+        open_folder(entry, folder, settings)
