@@ -14,6 +14,7 @@ from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
+from benchmark.engine.sound import require_sound
 from benchmark.engine.walking import (
     Job,
     Reporter,
@@ -281,6 +282,7 @@ class _Run:
             model, found, device=device, compile_model=self.options.policy.compile
         )
         resident.batch = found.batch
+        require_sound(resident.observer, self.options.policy.precision)
 
     def _tuned(self, model: LoadedModel) -> tuning.Tuning:
         return tuning.tune(model, self.options.device, self.settings.tuning)

@@ -22,6 +22,7 @@ from benchmark.keys import digest
 from registry.cards import ModelCard
 from registry.fold import fold_batch_norm
 from registry.model import LoadedModel
+from registry.soundness import Checksum, changed, checksum
 
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
@@ -50,11 +51,18 @@ def plain(batch: int) -> Tuning:
 
 @dataclass(frozen=True)
 class Feed:
-    """A module in its tuned form. `run(images NCHW in [0,1]) -> logits`."""
+    """A module in its tuned form. `run(images NCHW in [0,1]) -> logits`. state: of its parameters and buffers."""
 
     model: LoadedModel
     tuning: Tuning
     run: Run
+    module: nn.Module | None = None
+    state: Checksum = ()
+
+    @property
+    def moved(self) -> str:
+        """A parameter or buffer of the module that is not what it was when the run began; "" for none."""
+        return "" if self.module is None else changed(self.module, self.state)
 
 
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> Feed:
@@ -62,7 +70,8 @@ def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool
     fast = _fast(model, tuning.folded, tuning.channels_last)
     if compile_model:
         fast = replace_module(fast, cast(nn.Module, torch.compile(fast.module)))
-    return Feed(model, tuning, _runner(fast, tuning.channels_last, device))
+    run = _runner(fast, tuning.channels_last, device)
+    return Feed(model, tuning, run, fast.module, checksum(fast.module))
 
 
 def _runner(fast: LoadedModel, channels_last: bool, device: str) -> Run:

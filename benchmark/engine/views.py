@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block
 from benchmark.engine.device import full_precision
+from benchmark.engine.sound import replayed, require_same
 from benchmark.engine.tuning import Feed
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.sets import seeds_of
@@ -80,7 +81,16 @@ class NetworkView(_Shown):
             logits = torch.cat([self._feed.run(self._input(p)).float() for p in self._parts()])
         if not bool(torch.isfinite(logits).all()):
             raise ModelFailure(_not_finite(self, logits))
+        self._replay(logits)
         return logits
+
+    def _replay(self, logits: torch.Tensor) -> None:
+        """Show an image again, alone and on the plain path, about one in `REPLAYED`: the answer must be the same."""
+        row = replayed(self.seeds)
+        if row is None:
+            return
+        again = self.plain(self._input(slice(row, row + 1)))
+        require_same(self._feed.model.card.name, logits[row : row + 1], again)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import CHUNK, Array, Block, Suite, View
 from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
 from benchmark.engine.device import full_precision
+from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import Feed, working_threads
 from benchmark.engine.views import IdealView, NetworkView, unit
 from benchmark.errors import FAILURES, BenchError, ModelFailure
@@ -57,7 +58,9 @@ class Job:
         return bool(resident.failure) or (self.suite.name, self.space) in resident.failures
 
     def fail(self, error: BaseException) -> None:
-        """End this observer's work under this suite; its other work goes on."""
+        """End this observer's work under this suite; its other work goes on, unless it is unsound."""
+        if isinstance(error, Unsound):
+            self.resident.failure = self.resident.failure or failure_line(error)
         failures = self.resident.failures
         failures.setdefault((self.suite.name, self.space), failure_line(error))
 
@@ -211,6 +214,8 @@ class Walk:
                 break
             except RuntimeError as error:
                 self._back_off(resident, error)
+        if isinstance(resident.observer, Feed) and (moved := resident.observer.moved):
+            raise Unsound(f"{resident.name} is not what it was: answering has changed {moved}")
         return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
 
     def _columns(

@@ -4,6 +4,8 @@ import engine_nets
 import pytest
 from engine_toys import Bench
 
+from benchmark.engine import running, views
+
 
 @pytest.fixture
 def leaderboard(tmp_path):
@@ -12,9 +14,20 @@ def leaderboard(tmp_path):
 
 
 @pytest.fixture
-def forwarded():
-    """How many images each `Counting` network was shown: {seed: images}."""
+def forwarded(monkeypatch):
+    """How many images each `Counting` network was shown: {seed: images}; those of the checks at load, and of replays,
+    are not counted.
+    """
     engine_nets.FORWARDED.clear()
+    judge = running.require_sound
+
+    def uncounted(*arguments):
+        before = len(engine_nets.FORWARDED)
+        judge(*arguments)
+        del engine_nets.FORWARDED[before:]
+
+    monkeypatch.setattr(running, "require_sound", uncounted)
+    monkeypatch.setattr(views, "replayed", lambda seeds: None)
 
     def total():
         counts = {}

@@ -34,7 +34,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
         "mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders
     )
     assert all(result.ok for result in checks)
-    assert len(checks) == 7
+    assert len(checks) == 10
     assert card == read_card(folders["cards_folder"] / "mine.yaml")
     assert card.sha256 == digest_state(tiny.state_dict())
     how = card.preprocess
