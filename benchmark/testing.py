@@ -28,6 +28,8 @@ CATEGORIES = (
 )  # fmt: skip
 TOY_SIZE, TOY_SIDE = 32, 32
 TOY_CELLS = ("gaussian_noise/1", "fog/5")
+#: How many transforms of a plan are applied: a corruption sweep has 75.
+TRANSFORMS = 20
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,11 @@ def check_suite(suite: Suite) -> list[Check]:
         "plan is pure": lambda: _plan_is_pure(suite, shelf),
         "observe returns one row per trial": lambda: _observe(suite, shelf),
         "observe does not depend on the batch": lambda: _batches(suite, shelf),
+        "transforms are deterministic and of each image alone": lambda: _transforms(suite, shelf),
         "scores belong to declared metrics": lambda: _scores(suite, shelf),
         "scores do not depend on trial order": lambda: _order(suite, shelf),
         "no trials give no value": lambda: _empty(suite, shelf),
+        "a part of the trials gives scores": lambda: _partial(suite, shelf),
     }
     return [_run(name, check) for name, check in checks.items()]
 
@@ -146,7 +150,12 @@ class ToyView:
         import torch
 
         stack = np.stack([self.block.stimuli.decode(int(i)) for i in self.index])
-        return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(stack).permute(0, 3, 1, 2)
+        transform = self.block.transform
+        if transform is None:
+            return pixels.float() / 255
+        shown = transform.apply(pixels if transform.stored else pixels.float() / 255, self.seeds)
+        return shown.float() / 255 if transform.stored else shown
 
     @cached_property
     def logits(self) -> torch.Tensor:
@@ -263,6 +272,30 @@ def _batches(suite: Suite, shelf: ToyShelf) -> str:
     return "batches of 32 and of 6-7 agree"
 
 
+def _transforms(suite: Suite, shelf: ToyShelf) -> str:
+    found = [block for block in suite.plan(suite.config, shelf).blocks if block.transform]
+    for block in found[:TRANSFORMS]:
+        _check_transform(block)
+    return f"{min(len(found), TRANSFORMS)} of {len(found)} transforms applied"
+
+
+def _check_transform(block: Block) -> None:
+    import torch
+
+    index = np.arange(6)
+    shown = ToyView(block, index).images
+    name = block.condition or block.role
+    assert shown.dtype == torch.float32 and shown.shape[:2] == (6, 3), (
+        f"'{name}': {list(shown.shape)} of {shown.dtype} from 6 images, expected float32 [6, 3, h, w]"
+    )
+    assert float(shown.min()) >= 0 and float(shown.max()) <= 1, f"'{name}': values outside [0, 1]"
+    again = ToyView(block, index).images
+    assert torch.equal(shown, again), f"'{name}': the same images and seeds gave other pixels"
+    alone = torch.cat([ToyView(block, index[i : i + 1]).images for i in index])
+    near = torch.allclose(shown, alone, rtol=0, atol=1e-6)
+    assert near, f"'{name}': an image depends on the others of its batch"
+
+
 def _scores(suite: Suite, shelf: ToyShelf) -> str:
     scores = suite.score(suite.config, toy_trials(suite, shelf))
     declared = {metric.name for metric in suite.metrics}
@@ -315,6 +348,20 @@ def _empty(suite: Suite, shelf: ToyShelf) -> str:
     filled = list(_filled(suite.score(suite.config, none)))
     assert not filled, f"values out of nothing: {filled[:3]}"
     return "no value is made up"
+
+
+def _partial(suite: Suite, shelf: ToyShelf) -> str:
+    """Every role alone, every other trial, and a single trial: what a stopped run or a missing set leaves."""
+    trials = toy_trials(suite, shelf)
+    roles = dict.fromkeys(trials["role"].tolist())
+    parts = {f"role '{role}' alone": np.asarray(trials["role"] == role) for role in roles}
+    parts["every other trial"] = np.arange(len(trials)) % 2 == 0
+    parts["one trial"] = np.arange(len(trials)) == 0
+    for name, keep in parts.items():
+        for score in suite.score(suite.config, trials.where(keep)):
+            assert score.value is None or math.isfinite(score.value), f"{name}: {score.metric}"
+            assert score.value is not None or score.reason, f"{name}: {score.metric} without reason"
+    return f"{len(parts)} parts scored"
 
 
 def _filled(scores: Sequence[Score]) -> Iterator[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from benchmark.cli.printing import say
+from benchmark.templates import KINDS
 
 
 @click.group(invoke_without_command=True)
@@ -64,3 +67,22 @@ def check_suite(name: str) -> int:
             failed |= not check.ok
             say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     return 1 if failed else 0
+
+
+@suites.command("new")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), default="suite", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder to write NAME/ into (default: here).",
+)
+def new_package(name: str, kind: str, out: Path) -> int:
+    """Write a package to begin with: a suite, a corruption or a map of your own that passes its own tests."""
+    from benchmark.templates import write_package
+
+    for path in write_package(name, kind, out):
+        say(str(out / name / path))
+    say(f"Next: pip install -e {out / name} && pytest {out / name}")
+    return 0
