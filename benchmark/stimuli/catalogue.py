@@ -4,18 +4,16 @@ Built-in entries are `catalogue.yaml`; entries that a user added are `stimuli.ya
 folder. An added entry of a built-in name says where that set lies and keeps everything else.
 """
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, Literal, get_args
 
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.settings import Settings
+from registry.whole_files import locked, write_whole
 
 Kind = Literal["images", "names", "trials", "textures"]
 Layout = Literal[
@@ -89,7 +87,8 @@ def read_catalogue(settings: Settings) -> dict[str, Entry]:
     entries = dict(_built_in())
     for name, row in _added_rows(settings).items():
         if name in entries:
-            entries[name] = replace(entries[name], folder=row.get("folder"))
+            place = {"folder": row.get("folder")}
+            entries[name] = _checked({**asdict(entries[name]), **place}, added_file(settings))
         else:
             entries[name] = entry_from(name, row, added_file(settings))
     return entries
@@ -114,12 +113,12 @@ def find_built_in(name: str) -> Entry | None:
 
 
 def save_entry(entry: Entry, settings: Settings) -> None:
-    """Remember an added entry (atomically: a reader sees the old file or the new one)."""
-    rows = _added_rows(settings)
-    rows[entry.name] = _row(entry)
+    """Remember an added entry. A reader sees the old file or the new one; of several writers each adds its own."""
     target = added_file(settings)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, _yaml().safe_dump(rows, sort_keys=True, allow_unicode=True))
+    with locked(target.parent):
+        rows = _added_rows(settings)
+        rows[entry.name] = _row(entry)
+        write_whole(target, _yaml().safe_dump(rows, sort_keys=True, allow_unicode=True))
 
 
 def added_file(settings: Settings) -> Path:
@@ -127,29 +126,10 @@ def added_file(settings: Settings) -> Path:
     return settings.home / "stimuli.yaml"
 
 
-def write_atomically(target: Path, text: str) -> None:
-    """Write `text` beside `target`, then move it there."""
-    with replacing(target) as file:
-        file.write(text.encode())
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file beside `target` to write to; it takes the target's place when all went well."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
     known = {one.name for one in fields(Entry)} - {"name"}
-    for key in row:
+    for key in map(str, row):
         if key not in known:
             allowed = ", ".join(sorted(known))
             raise StimuliError(
@@ -163,19 +143,35 @@ def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
             f"{source}: '{name}' has layout '{row['layout']}'; "
             f"expected one of {', '.join(LAYOUTS)}."
         )
-    lists = {key: tuple(map(str, row[key])) for key in _LISTS if key in row}
-    return Entry(name=name, **{**row, **lists})
+    lists = {k: tuple(map(str, row[k])) for k in _LISTS if isinstance(row.get(k), list | tuple)}
+    return _checked({"name": name, **row, **lists}, source)
+
+
+def _checked(values: Mapping[str, Any], source: Path | str) -> Entry:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Entry).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field, given = first["loc"][0] if first["loc"] else "", first["input"]
+        raise StimuliError(
+            f"{source}: '{values['name']}' has {field} {given!r:.80}: {first['msg']}."
+        ) from error
 
 
 @cache
 def _built_in() -> Mapping[str, Entry]:
     source = files("benchmark.stimuli") / "catalogue.yaml"
-    raw = _parse(source.read_text(encoding="utf-8"), "catalogue.yaml")
+    raw = _yaml().safe_load(source.read_text(encoding="utf-8"))
     shared = raw.pop("shared", {})
     rows = {name: {**shared.get(row.pop("from", ""), {}), **row} for name, row in raw.items()}
-    return {
-        name: entry_from(name, _filled(name, row), "catalogue.yaml") for name, row in rows.items()
-    }
+    return {name: _trusted(name, _filled(name, row)) for name, row in rows.items()}
+
+
+def _trusted(name: str, row: Mapping[str, Any]) -> Entry:
+    """An entry of the package's own file: a test checks those, not every start."""
+    return Entry(name=name, **{**row, **{k: tuple(map(str, row[k])) for k in _LISTS if k in row}})
 
 
 def _filled(name: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -187,18 +183,13 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
     path = added_file(settings)
     if not path.exists():
         return {}
-    return _parse(path.read_text(encoding="utf-8"), path)
+    from registry.documents import read_document  # brings YAML
 
-
-def _parse(text: str, source: Path | str) -> dict[str, Any]:
-    yaml = _yaml()
-    try:
-        rows = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise StimuliError(f"{source}: not valid YAML ({error}). Mend or delete it.") from error
-    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
-        raise StimuliError(f"{source}: expected a table of entries, each with its fields.")
-    return rows
+    rows = read_document(path, "list of added sets", StimuliError) or {}
+    named = isinstance(rows, dict) and all(isinstance(name, str) for name in rows)
+    if not named or not all(isinstance(row, dict) for row in rows.values()):
+        raise StimuliError(f"{path}: expected a table of entries, each with its fields.")
+    return dict(rows)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

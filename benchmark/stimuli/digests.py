@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import replacing
 from benchmark.stimuli.compact import DIGEST, Digests
 from benchmark.stimuli.plain_files import State, open_plain, state_of
+from registry.whole_files import replacing
 
 #: A file changed this recently (ns) may change again within one tick of its clock: it is not
 #: remembered.

@@ -1,7 +1,6 @@
 """One file from the first source that has it whole: the mirror, then its own address."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Any
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, write_atomically
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.digests import file_digest
+from registry.download import download
+from registry.whole_files import part_of, write_whole
 
 Report = Callable[[str], None]
-TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Source:
 
 
 def archive_of(entry: Entry, settings: Settings, report: Report) -> Path:
-    """The entry's archive in the home folder, checked; downloaded where it is not there yet.
+    """The entry's archive in the home folder, with its pinned or recorded digest; downloaded where it is not there
+    yet. `remember` it once what is in it is known to be whole.
 
     Sources are tried in order; a file with a wrong digest or cut short counts as not got. Raises
     StimuliError naming every source and what went wrong.
@@ -44,10 +45,8 @@ def archive_of(entry: Entry, settings: Settings, report: Report) -> Path:
     expected = entry.sha256 or _recorded(settings).get(target.name)
     if target.is_file() and (expected is None or file_digest(target) == expected):
         report(f"{entry.name}: using {target}")
-        _record(target, settings, report, expected)
         return target
     _get_whole(entry, File(target.name, entry.url, expected), target, settings, report)
-    _record(target, settings, report, expected)
     return target
 
 
@@ -81,7 +80,7 @@ def forget(archive: Path, settings: Settings) -> None:
     archive.unlink(missing_ok=True)
     rows = _recorded(settings)
     if rows.pop(archive.name, None):
-        write_atomically(_record_file(settings), json.dumps(rows, indent=1))
+        write_whole(_record_file(settings), json.dumps(rows, indent=1))
 
 
 def _sources(file: File, settings: Settings) -> Iterator[Source]:
@@ -99,20 +98,29 @@ def _sources(file: File, settings: Settings) -> Iterator[Source]:
 def _get(source: Source, target: Path, expected: str | None) -> str | None:
     """Put the file at `target`; None, or what went wrong in a few words."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        _copy(source, part)
-        digest = file_digest(part)
-        if expected and digest != expected:
-            return (
-                f"wrong content: expected SHA-256 {expected}, got {digest}, so it was not used; "
-                "the file was changed there or damaged on the way"
-            )
-        part.replace(target)
+        with part_of(target) as part:
+            _copy(source, part)
+            problem = _problem(part, expected)
+            if problem is None:
+                part.replace(target)
+            return problem
     except (OSError, ValueError) as error:
         return _reason(error)
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def _problem(part: Path, expected: str | None) -> str | None:
+    """What is wrong with what came."""
+    if _is_page(part):
+        return (
+            "a web page instead of the file: does it ask for a login, or for terms to be accepted?"
+        )
+    digest = file_digest(part)
+    if expected and digest != expected:
+        return (
+            f"wrong content: expected SHA-256 {expected}, got {digest}, so it was not used; "
+            "the file was changed there or damaged on the way"
+        )
     return None
 
 
@@ -120,9 +128,13 @@ def _copy(source: Source, part: Path) -> None:
     if source.local:
         shutil.copyfile(source.where, part)
         return
-    import pooch
+    download(source.where, part)
 
-    pooch.HTTPDownloader(timeout=TIMEOUT)(source.where, str(part), None)
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml"))
 
 
 def _reason(error: Exception) -> str:
@@ -133,7 +145,7 @@ def _reason(error: Exception) -> str:
         return f"HTTP status {error.response.status_code} ({error.response.reason})"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, requests.exceptions.ChunkedEncodingError) or "Incomplete" in str(error):
         return "cut short on the way"
     if isinstance(error, requests.ConnectionError):
         return "no connection to that host"
@@ -151,13 +163,14 @@ def _not_got(entry: Entry, file: str, settings: Settings, failures: Sequence[str
     )
 
 
-def _record(archive: Path, settings: Settings, report: Report, expected: str | None) -> None:
-    """Remember the digest of the first download of an archive that the catalogue does not pin."""
+def remember(entry: Entry, archive: Path, settings: Settings, report: Report) -> None:
+    """Record the digest of the first download of an archive that the catalogue does not pin, and that was whole."""
+    expected = entry.sha256 or _recorded(settings).get(archive.name)
     if expected is not None:
         report(f"{archive.name}: SHA-256 {expected[:16]}... as expected")
         return
     digest = file_digest(archive)
-    write_atomically(
+    write_whole(
         _record_file(settings), json.dumps({**_recorded(settings), archive.name: digest}, indent=1)
     )
     report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")

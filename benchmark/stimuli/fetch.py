@@ -1,9 +1,7 @@
 """Getting sets onto this disk: download, or a folder of the user's."""
 
 import shutil
-import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from benchmark.stimuli.catalogue import (
     save_entry,
 )
 from benchmark.stimuli.cells import find_cells
-from benchmark.stimuli.downloads import archive_of, files_of, forget
+from benchmark.stimuli.downloads import archive_of, files_of, forget, remember
 from benchmark.stimuli.guess import describe
 from benchmark.stimuli.listings import list_classes, list_folder
 from benchmark.stimuli.named import read_names
@@ -27,6 +25,7 @@ from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths
 from benchmark.stimuli.volumes import fetch_volumes, volumes
+from registry.whole_files import folder_in
 
 __all__ = ["add", "fetch", "locate"]
 
@@ -48,7 +47,7 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     if here is not None and (here != target or not wanted):
         report(f"{entry.name}: already at {here}")
         return here
-    with _staging(settings) as staging:
+    with folder_in(settings.stimuli, ".fetching-") as staging:
         source = _mirrored(entry, settings)
         if wanted and source is None:
             return fetch_volumes(entry, settings, staging, report, wanted)
@@ -123,6 +122,7 @@ def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> 
     except StimuliError:
         forget(archive, settings)
         raise
+    remember(entry, archive, settings, report)
 
 
 def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
@@ -166,17 +166,6 @@ def _mirrored(entry: Entry, settings: Settings) -> Path | None:
         return None
     place = Path(settings.mirror).expanduser() / entry.name
     return place if place.is_dir() else None
-
-
-@contextmanager
-def _staging(settings: Settings) -> Iterator[Path]:
-    """A temporary folder on the disk of the sets, removed afterwards."""
-    settings.stimuli.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=".fetching-", dir=settings.stimuli))
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _settle(ready: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.archives import Bounds, unpack
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.cells import find_cells
-from benchmark.stimuli.downloads import archive_of, forget
+from benchmark.stimuli.downloads import archive_of, forget, remember
 
 Report = Callable[[str], None]
 BOUNDS = Bounds(size=200 * 2**30, files=4_000_000)
@@ -67,5 +67,6 @@ def _fetch(entry: Entry, settings: Settings, place: Path, report: Report) -> Non
         shutil.rmtree(place, ignore_errors=True)
         forget(archive, settings)
         raise
+    remember(entry, archive, settings, report)
     report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
     archive.unlink()

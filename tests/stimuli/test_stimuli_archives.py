@@ -1,4 +1,7 @@
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 from contextlib import suppress
 from pathlib import Path
@@ -91,6 +94,66 @@ def test_damaged_archives_are_named(tmp_path: Path, cut: int) -> None:
     archive.write_bytes(archive.read_bytes()[:cut])
     with pytest.raises(StimuliError, match="damaged or cut short"):
         unpack(archive, "set", tmp_path / "out")
+
+
+def plain(path: Path, names: list[str], end: bytes = bytes(1024)) -> bytes:
+    """A tar archive as bytes, uncompressed, with this after its last entry."""
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            tar.addfile(info, io.BytesIO(name.encode()))
+        length = tar.offset
+    return path.read_bytes()[:length] + end
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
+@pytest.mark.parametrize("damage", ["header", "checksum", "no end", "more", "short end"])
+def test_damage_that_tarfile_does_not_see_is_found(tmp_path: Path, kind: str, damage: str) -> None:
+    names = [f"top/set/{i}" for i in range(9)]
+    archive = tmp_path / f"a.tar.{kind}"
+    ends = {"no end": b"", "more": bytes(1024) + b"x" * 512, "short end": b""}
+    data = bytearray(plain(tmp_path / "plain", names, ends.get(damage, bytes(1024))))
+    if damage == "header":
+        data[5 * 1024] ^= 1  # the sixth of nine: tarfile stops here without a word
+    packed_data = bytearray({"gz": gzip, "xz": lzma, "bz2": bz2}[kind].compress(bytes(data)))
+    if damage == "checksum":
+        packed_data[-6 if kind == "gz" else -20 if kind == "xz" else -4] ^= 1
+    archive.write_bytes(packed_data if damage != "short end" else packed_data[:-9])
+    with pytest.raises(StimuliError, match="damaged or cut short"):
+        unpack(archive, "set", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bomb_outside_the_wanted_folder_is_bounded(tmp_path: Path) -> None:
+    """Zeros that nobody asked for, and zeros after the end."""
+    names = ["top/set/a"]
+    for i, data in enumerate(
+        (
+            plain(tmp_path / "p", ["top/set/a", "top/other/" + "b" * 80]),
+            plain(tmp_path / "p", names, bytes(4096)),
+        )
+    ):
+        archive = tmp_path / f"{i}.tar.gz"
+        archive.write_bytes(gzip.compress(data))
+        with pytest.raises(StimuliError, match=r"more than 20 bytes|something follows"):
+            unpack(archive, "set", tmp_path / "out", Bounds(size=20))
+    many = packed(tmp_path / "many.tar.gz", "top/set/a", *(f"top/other/{i}" for i in range(9)))
+    with pytest.raises(StimuliError, match="or 5 files"):
+        unpack(many, "set", tmp_path / "out", Bounds(files=5))
+
+
+@pytest.mark.parametrize("size", [-512, 2**40])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_sizes_that_nobody_packs_are_refused(tmp_path: Path, size: int, kind: bytes) -> None:
+    """A negative size would be read for ever, words of a terabyte into memory."""
+    info = tarfile.TarInfo("top/set/a")
+    info.type, info.size = kind, size
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)))
+    with pytest.raises(StimuliError, match=r"damaged or cut short|more than"):
+        unpack(archive, "set", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import StimuliError, UnknownName
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import added_file, find_entry, read_catalogue
+from benchmark.stimuli.catalogue import added_file, entry_from, find_entry, read_catalogue
 
 
 def test_every_entry_says_what_it_is_and_where_from(settings: Settings) -> None:
@@ -42,12 +45,64 @@ def test_unknown_name_gives_close_ones(settings: Settings) -> None:
         ("a: {role: r, space: s}", "needs 'layout'"),
         ("a: {role: r, space: s, layout: heap}", "layout 'heap'"),
         ("a: {role: r, space: s, layout: session, colour: red}", "unknown field 'colour'"),
+        ("a: {role: r, space: s, layout: session, parts: 3}", "'a' has parts 3"),
+        ("a: {role: r, space: s, layout: session, count: many}", "'a' has count 'many'"),
+        ("a: {role: r, space: s, layout: session, folder: [x]}", r"'a' has folder \['x'\]"),
+        ("a: {role: r, space: s, layout: session, kind: sounds}", "'a' has kind 'sounds'"),
+        ("edges: {folder: 7}", "'edges' has folder 7"),
+        ("7: {role: r, space: s, layout: session}", "expected a table"),
+        (b"a: {title: M\xfcller}", "not valid YAML"),
+        (b"\xff\xfe\x00", "not valid YAML"),
+        ("a: &a [*a]", "not read"),
+        (f"a: {'[' * 200}{']' * 200}", "not read"),
     ],
 )
-def test_a_bad_file_of_added_sets_is_named(settings: Settings, text: str, message: str) -> None:
+def test_a_bad_file_of_added_sets_is_named(
+    settings: Settings, text: str | bytes, message: str
+) -> None:
     path: Path = added_file(settings)
     path.parent.mkdir(parents=True)
-    path.write_text(text)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(StimuliError, match=message) as error:
         read_catalogue(settings)
     assert str(path) in str(error.value)
+
+
+def test_the_packages_own_entries_are_valid(settings: Settings) -> None:
+    """They are not checked at every start."""
+    for name, entry in read_catalogue(settings).items():
+        row = {key: value for key, value in asdict(entry).items() if key != "name"}
+        assert entry_from(name, row, "catalogue.yaml") == entry
+
+
+ADD = """
+import sys
+from pathlib import Path
+from benchmark.settings import read_settings
+from benchmark.stimuli.fetch import add
+
+sys.stdin.readline()  # all start at once
+for i in range(5):
+    add(f"set-{sys.argv[1]}-{i}", sys.argv[2], read_settings(), space="any")
+"""
+
+
+def test_eight_processes_that_add_sets_lose_none(
+    settings: Settings, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "set" / "cat").mkdir(parents=True)
+    (tmp_path / "set" / "cat" / "a.png").write_bytes(b"")
+    words = [sys.executable, "-c", ADD]
+    running = [
+        subprocess.Popen([*words, str(i), str(tmp_path / "set")], stdin=subprocess.PIPE)
+        for i in range(8)
+    ]
+    for one in running:
+        assert one.stdin is not None
+        one.stdin.write(b"\n")
+        one.stdin.flush()
+    assert [one.wait(60) for one in running] == [0] * 8
+    added = [
+        name for name in read_catalogue(replace(settings, home=home)) if name.startswith("set-")
+    ]
+    assert len(added) == 40

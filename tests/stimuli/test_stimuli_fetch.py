@@ -19,6 +19,7 @@ from benchmark.stimuli.downloads import archives
 from benchmark.stimuli.fetch import add, fetch, locate
 from benchmark.stimuli.sets import open_set
 from benchmark.stimuli.verifying import verify
+from registry.whole_files import folder_in, part_of
 
 Draw = Callable[..., Path]
 silent: Callable[[str], None] = lambda line: None  # noqa: E731
@@ -213,9 +214,40 @@ def test_a_page_in_place_of_an_archive_is_refused(
     settings: Settings, server: Server, entry: Entry
 ) -> None:
     server.files["/origin.tar.gz"] = b"<html>log in first</html>"
-    with pytest.raises(StimuliError, match="cannot be unpacked"):
+    with pytest.raises(StimuliError, match=r"origin.tar.gz: a web page instead of the file"):
         fetch("small", settings, silent)
-    assert not list(archives(settings).glob("*.gz"))
+    assert not list(archives(settings).glob("*.gz")) and not left_over(settings)
+
+
+def test_a_damaged_archive_leaves_nothing_and_is_not_recorded(
+    settings: Settings, server: Server, entry: Entry, packed: bytes
+) -> None:
+    damaged = bytearray(packed)
+    damaged[-6] ^= 1  # gzip's check sum: every file unpacks
+    server.files["/origin.tar.gz"] = bytes(damaged)
+    with pytest.raises(StimuliError, match="damaged or cut short"):
+        fetch("small", settings, silent)
+    assert [p for p in settings.home.rglob("*") if p.is_file() and p.stat().st_size > 2] == []
+    server.files["/origin.tar.gz"] = packed
+    assert fetch("small", settings, silent).is_dir()
+
+
+def test_what_killed_downloads_left_behind_is_removed(
+    settings: Settings, server: Server, entry: Entry, packed: bytes
+) -> None:
+    dead = settings.stimuli / ".fetching-dead"
+    dead.mkdir(parents=True)
+    (dead / "a.png").write_text("half")
+    archives(settings).mkdir(parents=True)
+    (archives(settings) / ".small.tar.gz.77.part").write_text("half")
+    server.files["/origin.tar.gz"] = packed
+    with (
+        folder_in(settings.stimuli, ".fetching-") as alive,
+        part_of(archives(settings) / "other.gz") as part,
+    ):
+        fetch("small", settings, silent)
+        assert alive.is_dir() and part.is_file()
+    assert not left_over(settings)
 
 
 def test_what_cannot_be_downloaded_says_so(settings: Settings) -> None:
