@@ -23,7 +23,8 @@ from benchmark.settings import Settings, read_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.contracts import Array, Suite, Trials
+    from benchmark.contracts import Array, Policy, Suite, Trials
+    from benchmark.engine.estimating import Estimate
     from benchmark.engine.importing import ImportReport
     from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReport, RunReporter
@@ -135,19 +136,32 @@ def _is_bundled(card: ModelCard) -> bool:
 
 def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
     """Carry out a plan."""
-    from benchmark.engine.device import choose_device, make_policy
     from benchmark.engine.running import RunOptions
     from benchmark.engine.running import execute as run_tasks
     from benchmark.store import open_store
 
-    request = prepared.request
+    device, policy = _how(prepared.request)
+    with open_store(prepared.settings.db) as store:
+        options = RunOptions(device, policy, prepared.request.batch, command)
+        return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
+
+
+def estimates(prepared: Prepared) -> list[Estimate]:
+    """What a plan would cost, and what of it is stored: one line per task that applies. Runs nothing."""
+    from benchmark.engine import estimating
+
+    planned = [task for task in prepared.tasks if task.plan.blocks]
+    return list(estimating.estimates(planned, prepared.settings, *_how(prepared.request)))
+
+
+def _how(request: RunRequest) -> tuple[str, Policy]:
+    """The device, and how numbers are computed on it."""
+    from benchmark.engine.device import choose_device, make_policy
+
     device = choose_device(request.device)
-    policy = make_policy(
+    return device, make_policy(
         device, request.precision, compile_model=request.compile, seed=request.seed
     )
-    with open_store(prepared.settings.db) as store:
-        options = RunOptions(device, policy, request.batch, command)
-        return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 
 
 class Silent:

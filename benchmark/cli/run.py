@@ -171,25 +171,20 @@ def _print_ranking(prepared: Prepared) -> None:
 def _print_plan(prepared: Prepared) -> None:
     from rich.table import Table
 
-    from benchmark.engine.device import choose_device
-    from benchmark.engine.estimating import estimates
+    from benchmark import api
+    from benchmark.engine.estimating import total
 
-    table = Table(title=f"plan (leaderboard: {masked(prepared.settings.db)})", title_justify="left")
+    db = masked(prepared.settings.db)
+    table = Table(title=f"plan (leaderboard: {db})", title_justify="left")
     for column in ("model", "suite", "space", "trials", "cached", "about"):
-        table.add_column(
-            column, justify="right" if column in ("trials", "cached", "about") else "left"
-        )
-    total = 0.0
-    device = choose_device(prepared.request.device)
-    planned = [task for task in prepared.tasks if task.plan.blocks]
-    for row in estimates(planned, prepared.settings, device):
-        table.add_row(row.model, row.suite, row.space, str(row.trials), row.cached, row.note)
-        total += row.seconds
-    console = wide_console()
-    console.print(table)
-    console.print(
-        f"about {total:.0f} s of computing for the rows whose speed is known", highlight=False
-    )
+        numbers = column in ("trials", "cached", "about")
+        table.add_column(column, justify="right" if numbers else "left")
+    lines = api.estimates(prepared)
+    for row in lines:
+        names = row.model, row.suite, row.space
+        table.add_row(*names, str(row.trials), str(row.cached), row.note)
+    wide_console().print(table)
+    say(total(lines))
     rest = [task for task in prepared.tasks if not task.plan.blocks]
     for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):
         say(line)

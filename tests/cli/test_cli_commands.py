@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 
@@ -64,6 +65,61 @@ def test_a_dry_run_writes_nothing(bench, tmp_path):
     assert ended.code == 0
     assert "world-standard-0" in ended.out and "ideal-shape" in ended.out
     assert list(tmp_path.iterdir()) == []
+
+
+def plan_of(ended):
+    """Model -> (trials, cached, about) of a dry run, and its last line."""
+    assert ended.code == 0, ended.err
+    rows = [line.split("│")[1:-1] for line in ended.out.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    return {row[0]: (int(row[3]), int(row[4]), row[5]) for row in cells}, ended.out
+
+
+READER = "-m ideal-shape -s cue-conflict"
+
+
+def test_a_dry_run_says_what_a_run_would_find_stored(bench):
+    words = ("run", *READER.split(), "--limit", "300")
+    bench(*words)
+    with sqlite3.connect("results.db") as connection:
+        ((n,),) = connection.execute("SELECT SUM(n) FROM chunks")
+        assert plan_of(bench(*words, "--dry-run"))[0] == {"ideal-shape": (n, n, "stored")}
+        # As a run leaves it that was killed: whole chunks, not of all blocks.
+        connection.execute("DELETE FROM chunks WHERE position > 0 OR observation > 2")
+        ((kept,),) = connection.execute("SELECT SUM(n) FROM chunks")
+    connection.close()
+    plan, out = plan_of(bench(*words, "--dry-run"))
+    assert 0 < kept < n
+    assert plan == {"ideal-shape": (n, kept, "< 1 s")}
+    assert "about 1 s of computing for the 1 of 1 rows whose speed is known" in out
+    other = plan_of(bench(*words, "--seed", "1", "--dry-run"))[0]
+    assert other == {"ideal-shape": (n, 0, "< 1 s")}
+
+
+def test_a_dry_run_goes_by_weights_not_by_names(bench, home):
+    card = api.models("world-standard-0")[0].model_dump(mode="json", exclude_none=True)
+    (home / "cards").mkdir()
+
+    def planned(weights, *options):
+        mine = {**card, "name": "mine", "weights": weights}
+        del mine["sha256"]
+        (home / "cards" / "mine.yaml").write_text(json.dumps(mine))
+        return bench("run", "-m", "mine", "-s", "cue-conflict", "--limit", "8", *options)
+
+    assert planned(card["weights"]).code == 0
+    trials, cached, about = plan_of(planned(card["weights"], "--dry-run"))[0]["mine"]
+    assert (cached, about) == (trials, "stored")
+    changed = card["weights"].replace("standard", "stylised")
+    assert plan_of(planned(changed, "--dry-run"))[0]["mine"][:2] == (trials, 0)
+
+
+def test_a_dry_run_claims_no_time_that_nobody_measured(bench):
+    words = ("run", "-m", "world-standard-0", "-s", "cue-conflict", "--limit", "8", "--dry-run")
+    plan, out = plan_of(bench(*words))
+    assert plan["world-standard-0"][1:] == (0, "not timed yet: its first run tunes it")
+    assert "no speed is known yet: the first run measures it" in out and " 0 s" not in out
+    assert bench(*words[:-1]).code == 0
+    assert "nothing to compute: every trial is stored" in bench(*words).out
 
 
 def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_path):

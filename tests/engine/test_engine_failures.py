@@ -1,5 +1,6 @@
 """What goes wrong stays where it is: a row with its message, and the rest goes on."""
 
+import sys
 from dataclasses import replace
 
 import engine_toys as toys
@@ -126,7 +127,8 @@ def test_a_network_that_calls_sys_exit_fails_alone(leaderboard, early, batch):
     cards = [network("quits", "Quitting", early=early), network("net", "Readout"), ideal()]
     report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))], batch=batch)
     assert report.exit_code == 3
-    assert report.failed == {"quits under toy": "its code called sys.exit(3)"}
+    assert list(report.failed) == ["quits under toy"]
+    assert "SystemExit" in report.failed["quits under toy"]
     assert leaderboard.scores("net") and leaderboard.scores("reader")
 
 
@@ -134,6 +136,20 @@ def test_ctrl_c_is_the_users_and_ends_the_run(leaderboard):
     cards = [network("net", "Quitting", error="KeyboardInterrupt"), ideal()]
     with pytest.raises(KeyboardInterrupt):
         leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))])
+
+
+def exiting(_config, _view):
+    sys.exit("done")
+
+
+def test_a_suite_that_calls_sys_exit_fails_alone(leaderboard):
+    suites = [
+        toy_suite(toys.make_stimuli(9), "bad", observe=exiting),
+        toy_suite(toys.make_stimuli(9)),
+    ]
+    report = leaderboard.run([network("net", "Readout")], suites)
+    assert report.failed == {"net under bad": "its code called sys.exit('done')"}
+    assert leaderboard.scores("net")
 
 
 def mistaken(_config, view):
