@@ -1,80 +1,145 @@
-"""Two observers against the same people: differences of the human metrics, with paired intervals."""
+"""Two observers against the same people, or one against people as a group: differences of the human metrics.
+
+Images and people are both taken as drawn from more (`benchmark.stats.crossed`): each difference is linearised, and p
+and interval come from the same t statistic.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import sqrt
 
 import numpy as np
 
-from benchmark.contracts import Trials
-from benchmark.stats import Comparison, adjust
+from benchmark.contracts import Array, Trials
+from benchmark.stats import Comparison, shared_clusters
 from benchmark.stats.bootstrap import Floats
-from suites.human_comparison.bootstrap import RESAMPLES, draw, draw_people, interval
-from suites.human_comparison.consistency import common, tabulate
-from suites.human_comparison.metrics import AGREEMENT, kept
+from benchmark.stats.comparisons import decided, undecided
+from benchmark.stats.crossed import Variance, crossed_variance, mean_of
+from benchmark.stats.differences import Studentised
+from suites.human_comparison.consistency import Tables, common, tabulate
+from suites.human_comparison.influence import LIMITS, among, with_each
+from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.scoring import roles_of
 
-METHOD = f"paired bootstrap ({RESAMPLES} resamples, by stimulus within condition and by person within experiment)"
+METHOD = "t test, images and people"  # both drawn from more
 OTHER = "\x1fb"  # the name of the second observer among the people's; no real name
+NOBODY = "no images that both, and people, answered"
 
 
-def compare_pair(a: Trials, b: Trials, references: Mapping[str, Trials]) -> list[Comparison]:
+@dataclass(frozen=True)
+class Difference:
+    """One metric in one experiment: values of the two, the variance of their difference, images."""
+
+    a: float
+    b: float
+    variance: Variance
+    n: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What images [n], people through images [n, k], and people [k] add to a difference."""
+
+    a: float
+    b: float
+    images: Floats
+    persons: Floats
+    people: Floats
+
+
+def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) -> list[Comparison]:
     """a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
 
-    Both are taken on their common images, the same images and people in every resample. p is twice the smaller share
-    of resamples on either side of no difference, never below 2 / (B + 1). Holm-adjusted over all of them.
+    Both are taken on their common images against the same people. b None: people as a group, whose value is their
+    agreement with one another (the ceiling).
     """
-    return adjust(list(_compared(a, b, references)))
+    return list(_compared(a, b, references))
 
 
-def _compared(a: Trials, b: Trials, references: Mapping[str, Trials]) -> Iterator[Comparison]:
-    found: dict[str, dict[str, Floats]] = {}
-    sizes: dict[str, int] = {}
-    for role in (role for role in roles_of(a) if role in roles_of(b)):
-        mine, theirs = common(a.of(role), b.of(role))
-        pair = _experiment(role, mine, theirs, references)
-        if pair:
-            found[role], sizes[role] = pair, int(kept(mine).sum())
+def _compared(
+    a: Trials, b: Trials | None, references: Mapping[str, Trials]
+) -> Iterator[Comparison]:
+    found = {role: made for role in roles_of(a) if (made := _experiment(role, a, b, references))}
     for metric in AGREEMENT:
-        parts = {role: pair[metric] for role, pair in found.items()}
-        yield from (
-            _difference(metric, role, values, sizes[role]) for role, values in parts.items()
-        )
+        parts = {role: made[metric] for role, made in found.items()}
+        if not parts:
+            yield undecided(Comparison(metric, reason=NOBODY))
+        for role, one in parts.items():
+            yield _tested(metric, role, [one])
         if parts:
-            mean: Floats = np.mean(list(parts.values()), axis=0)
-            yield _difference(metric, "", mean, sum(sizes.values()))
-        else:
-            yield Comparison(metric, reason="no images that both, and people, answered")
+            yield _tested(metric, "", list(parts.values()))
 
 
 def _experiment(
-    role: str, a: Trials, b: Trials, references: Mapping[str, Trials]
-) -> dict[str, Floats] | None:
-    """metric -> [2, 1 + B], a and b; None where there is nothing to compare with."""
-    tables = tabulate(role, "", a, {**references, OTHER: b})
+    role: str, a: Trials, b: Trials | None, references: Mapping[str, Trials]
+) -> dict[str, Difference] | None:
+    """metric -> difference; None where there is nothing to compare with."""
+    mine, theirs = common(a.of(role), a.of(role) if b is None else b.of(role))
+    if not len(mine):
+        return None
+    tables = tabulate(role, "", mine, references if b is None else {**references, OTHER: theirs})
     if tables.reason or not any(table.kept for table in tables.tables):
         return None
-    at = [i for i, name in enumerate(tables.observers) if i and name != OTHER]
-    if OTHER not in tables.observers or not at:
+    second = tables.observers.index(OTHER) if OTHER in tables.observers else None
+    people = [i for i, name in enumerate(tables.observers) if i and name != OTHER]
+    if len(people) < (3 if b is None else 1) or (b is not None and second is None):
         return None
-    second, draws = tables.observers.index(OTHER), draw(tables)
-    people = draw_people(role, len(at))
-    return {metric: _against(draws.mean(metric), (0, second), at, people) for metric in AGREEMENT}
+    factors = _factors(tables, mine)
+    return {metric: _difference(metric, tables, second, people, factors) for metric in AGREEMENT}
 
 
-def _against(pairs: Floats, two: tuple[int, int], at: Sequence[int], people: Floats) -> Floats:
-    """[2, 1 + B]: mean over the people in columns `at` of each of the `two`."""
-    rows = [(pairs[:, i][:, at] * people).sum(axis=1) / people.sum(axis=1) for i in two]
-    return np.stack(rows)
+def _difference(
+    metric: str, tables: Tables, second: int | None, people: list[int], factors: Sequence[Array]
+) -> Difference:
+    """Mean over the kept conditions."""
+    kept = [table.right for table in tables.tables if table.kept]
+    parts = [_parts(metric, right, second, people) for right in kept]
+    share = 1 / len(parts)
+    images = np.concatenate([part.images for part in parts]) * share
+    persons = np.concatenate([part.persons for part in parts]) * share
+    spread = np.mean([part.people for part in parts], axis=0)
+    variance = crossed_variance(images, persons, spread, factors)
+    a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
+    return Difference(a, b, variance, len(images))
 
 
-def _difference(metric: str, role: str, values: Floats, n: int) -> Comparison:
-    a, b = float(values[0, 0]), float(values[1, 0])
-    start = Comparison(metric, role, a, b, a - b, n=n)
-    draws = values[0] - values[1]
-    bounds = interval(draws, start.level, centred=metric == "accuracy_difference")
-    if bounds is None:
-        return replace(start, reason="the difference does not vary over resamples")
-    shifted = draws[1:] - draws[1:].mean() + draws[0]
-    below = min((shifted <= 0).sum(), (shifted >= 0).sum())
-    p = min(1.0, 2 * (float(below) + 1) / (len(shifted) + 1))
-    return replace(start, low=bounds[0], high=bounds[1], p=p, method=METHOD)
+def _parts(metric: str, right: Array, second: int | None, people: list[int]) -> Parts:
+    """One condition; right: [n, observers], the first one is a. second: the column of b, None for people."""
+    n, k = len(right), len(people)
+    each, adds = with_each(metric, right[:, 0], right[:, people])
+    if second is not None:
+        other, theirs = with_each(metric, right[:, second], right[:, people])
+        persons = (adds - theirs) / (n * k)
+        gap = each - other
+        return Parts(
+            each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k
+        )
+    pairs, between = among(metric, right[:, people])  # [k, k], [n, k, k]; nothing on the diagonal
+    mine, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
+    through = between.sum(axis=2) / (k - 1)
+    images = (adds.mean(axis=1) - through.mean(axis=1)) / n
+    twice = 2 * (k - 1) / (k - 2)  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
+    spread = (each - each.mean() - twice * (mine - ceiling)) / k
+    return Parts(each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread)
+
+
+def _tested(metric: str, role: str, parts: Sequence[Difference]) -> Comparison:
+    a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
+    start = Comparison(metric, role, a, b, a - b, n=sum(part.n for part in parts))
+    variance = mean_of([part.variance for part in parts])
+    test = Studentised(a - b, sqrt(variance.value), variance.df, LIMITS[metric])
+    if test.se == 0:
+        return undecided(replace(start, reason="the difference does not vary over images"))
+    return decided(start, test, METHOD)
+
+
+def _factors(tables: Tables, trials: Trials) -> tuple[Array, ...]:
+    """What the images of the kept conditions share, in the order of the tables."""
+    parts = []
+    for table in tables.tables:
+        if table.kept:
+            mine = trials.where(trials["condition"] == table.condition)
+            order = np.argsort(mine["stimulus"], kind="stable")
+            parts.append({name: column[order] for name, column in mine.columns.items()})
+    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return tuple(shared_clusters(METRICS[0], Trials(together)).values())

@@ -1,0 +1,231 @@
+"""Size of the paired tests: how often a true null hypothesis is rejected at 5 %, for every kind of metric.
+
+    python benchmarks/size.py [--runs 400] [--seed 0] [--only WORD]
+
+Two observers of the same true value answer the same simulated stimuli, again and again. A test that keeps its level
+rejects in 5 % of runs; with 4,000 runs a count is good to +-.7 %. `kept` is the share of runs whose 95 % interval
+holds the true difference 0: 1 - size, as p and interval are one test.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.contracts import Metric, Trials
+from benchmark.stats import Comparison, compare_ratio
+from benchmark.stats.crowd import compare_people
+from suites.human_comparison.pairing import compare_pair
+
+Rng = np.random.Generator
+METRIC = Metric("simulated", "", "", ratio=lambda t: (t["num"], t["den"]))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is simulated: words for the table, and one study."""
+
+    name: str
+    setting: str
+    study: Callable[[Rng], Comparison]
+
+
+def trials(num: np.ndarray, den: np.ndarray, **labels: np.ndarray) -> Trials:
+    """Trials of one observer by numerator and denominator [n], or [stimuli, conditions]."""
+    stimulus, condition = np.indices((len(num), num.size // len(num))).reshape(2, -1)
+    columns = {
+        "role": np.full(num.size, "x"),
+        "condition": np.char.add("c", condition.astype(str)),
+        "stimulus": np.char.add("i", stimulus.astype(str)),
+    }
+    return Trials({**columns, "num": num.ravel(), "den": den.ravel(), **labels})
+
+
+def related(rng: Rng, shape: tuple[int, ...], share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two uniform draws that are the same number in `share` of the places."""
+    one = rng.random(shape)
+    return one, np.where(rng.random(shape) < share, one, rng.random(shape))
+
+
+def accuracy(rng: Rng, n: int, p: float) -> Comparison:
+    """Right or wrong, each stimulus once."""
+    a, b = (trials((u < p) * 1.0, np.ones(n)) for u in related(rng, (n,), 0.6))
+    return compare_ratio(METRIC, a, b)
+
+
+def bias(rng: Rng, n: int, bias: float, counted: tuple[float, float]) -> Comparison:
+    """S / (S + T), of observers who follow a cue in different shares of the trials."""
+    a, b = (
+        trials((u < bias * share) * 1.0, (u < share) * 1.0)
+        for u, share in zip(related(rng, (n,), 0.6), counted, strict=True)
+    )
+    return compare_ratio(METRIC, a, b)
+
+
+def clustered(rng: Rng, spread: float, counted: tuple[float, float]) -> Comparison:
+    """S / (S + T) on 160 shapes x 48 textures, 1,200 images; tastes for shapes and textures differ by observer."""
+    shape = np.repeat(np.arange(160), 8)[:1200]
+    texture = np.concatenate([rng.choice(48, 8, replace=False) for _ in range(150)])
+    labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
+
+    def observer(share: float) -> Trials:
+        taste = rng.normal(0, spread, 160)[shape] + rng.normal(0, spread, 48)[texture]
+        den = rng.random(1200) < share
+        num = den & (rng.random(1200) < 1 / (1 + np.exp(-taste)))
+        return trials(num * 1.0, den * 1.0, **labels)
+
+    return compare_ratio(METRIC, observer(counted[0]), observer(counted[1]))
+
+
+def mean(rng: Rng, n: int, skewed: bool) -> Comparison:
+    """A mean of numbers, such as AUC excess."""
+    draw = (lambda: rng.exponential(size=n) ** 2) if skewed else (lambda: rng.normal(size=n))
+    common = draw()
+    a, b = (trials(common + draw(), np.ones(n)) for _ in range(2))
+    return compare_ratio(METRIC, a, b)
+
+
+def cells(rng: Rng, n: int, conditions: int) -> Comparison:
+    """Mean accuracy over conditions that show the same stimuli."""
+    hard = rng.random((n, 1))
+    a, b = (
+        trials(
+            (np.where(rng.random((n, conditions)) < 0.5, hard, rng.random((n, conditions))) < 0.4)
+            * 1.0,
+            np.ones((n, conditions)),
+        )
+        for _ in range(2)
+    )
+    return compare_ratio(METRIC, a, b)
+
+
+def of_clean(rng: Rng, n: int, clean: tuple[float, float]) -> Comparison:
+    """Accuracy left under five corruptions, over clean accuracy: numerator and denominator on other trials."""
+
+    def observer(p: float) -> Trials:
+        skill = rng.random((n, 1))
+        draws = np.where(rng.random((n, 6)) < 0.6, skill, rng.random((n, 6)))
+        num = (draws < 0.6 * p) / 5.0
+        num[:, 0] = 0
+        den = np.zeros((n, 6))
+        den[:, 0] = draws[:, 0] < p
+        return trials(num, den)
+
+    return compare_ratio(METRIC, *map(observer, clean))
+
+
+def answers(rng: Rng, n: int, share: float, hard: np.ndarray, p: float) -> Trials:
+    """Right where the image is easy, in `share` of the images; else by lot."""
+    right = np.where(rng.random(n) < share, hard < p, rng.random(n) < p)
+    return Trials(
+        {
+            "role": np.full(n, "edges"),
+            "condition": np.full(n, ""),
+            "stimulus": np.array([f"i{i}" for i in range(n)]),
+            "category": np.full(n, "cat"),
+            "response": np.where(right, "cat", "dog"),
+            "num": right * 1.0,
+            "den": np.ones(n),
+        }
+    )
+
+
+def crowd(rng: Rng, n: int, k: int, skill: float, habit: float) -> tuple[np.ndarray, list[Trials]]:
+    """Difficulties [n], and k people who differ in accuracy by `skill` and in how far they follow them by `habit`."""
+    hard = rng.random(n)
+    shares, levels = rng.normal(0.7, habit, k), rng.normal(0.6, skill, k)
+    people = zip(shares, levels, strict=True)
+    return hard, [answers(rng, n, float(share), hard, float(p)) for share, p in people]
+
+
+def human(rng: Rng, metric: str, n: int, k: int, level: float = 0.6) -> Comparison:
+    """Two networks against the same people, who differ in accuracy and habits."""
+    hard, people = crowd(rng, n, k, 0.08, 0.12)
+    a, b = (answers(rng, n, 0.5, hard, level) for _ in range(2))
+    found = compare_pair(a, b, {f"subject-{i}": one for i, one in enumerate(people)})
+    return next(c for c in found if c.metric == metric and not c.condition)
+
+
+def against_people(rng: Rng, metric: str, n: int, k: int) -> Comparison:
+    """A network that is as good, and follows difficulty as far, as people do on average."""
+    ratio = metric == "ratio"
+    hard, people = crowd(rng, n, k, 0.08 if ratio else 0.0, 0.0 if ratio else 0.12)
+    network = answers(rng, n, 0.7, hard, 0.6)
+    if ratio:
+        return compare_people(METRIC, network, people)
+    found = compare_pair(network, None, {f"subject-{i}": one for i, one in enumerate(people)})
+    return next(c for c in found if c.metric == metric and not c.condition)
+
+
+def kinds() -> Iterator[Kind]:
+    """Every kind of metric, on the sizes that occur."""
+    for n, p in ((100, 0.5), (160, 0.9), (1000, 0.1)):
+        yield Kind("accuracy", f"n={n}, p={p}", lambda g, n=n, p=p: accuracy(g, n, p))
+    for n, counted in (
+        (100, (0.8, 0.8)),
+        (160, (0.8, 0.26)),
+        (160, (0.9, 0.1)),
+        (1200, (0.8, 0.3)),
+    ):
+        words = f"n={n}, counted {counted[0]:g} and {counted[1]:g}"
+        yield Kind("shape bias", words, lambda g, n=n, c=counted: bias(g, n, 0.3, c))
+    for spread, counted in ((1.0, (0.6, 0.6)), (1.0, (0.6, 0.2)), (0.0, (0.6, 0.6))):
+        words = (
+            f"160 x 48 exemplars of spread {spread:g}, counted {counted[0]:g} and {counted[1]:g}"
+        )
+        yield Kind(
+            "shape bias, clustered", words, lambda g, s=spread, c=counted: clustered(g, s, c)
+        )
+    for n, skewed in ((40, False), (192, True)):
+        words = f"n={n}, {'skewed' if skewed else 'normal'}"
+        yield Kind("mean", words, lambda g, n=n, s=skewed: mean(g, n, s))
+    yield Kind("mean over cells", "n=160 x 33 cells", lambda g: cells(g, 160, 33))
+    for clean in ((0.9, 0.9), (0.9, 0.6)):
+        words = f"n=160 x 5, clean {clean[0]:g} and {clean[1]:g}"
+        yield Kind("of clean", words, lambda g, c=clean: of_clean(g, 160, c))
+    for metric in ("error_consistency", "observed_consistency"):
+        for n, k in ((160, 10), (640, 4)):
+            words = f"two networks, n={n}, {k} people"
+            yield Kind(metric, words, lambda g, m=metric, n=n, k=k: human(g, m, n, k))
+    for n, k in ((160, 10), (640, 4)):
+        words = f"two networks .2 below people, n={n}, {k} people"
+        yield Kind(
+            "accuracy_difference",
+            words,
+            lambda g, n=n, k=k: human(g, "accuracy_difference", n, k, 0.4),
+        )
+    for metric in ("ratio", "error_consistency", "observed_consistency"):
+        for n, k in ((160, 10), (640, 4)):
+            words = f"one network and a group, n={n}, {k} people"
+            yield Kind(metric, words, lambda g, m=metric, n=n, k=k: against_people(g, m, n, k))
+
+
+def measured(kind: Kind, runs: int, seed: int) -> tuple[float, float]:
+    """(size, share of intervals that hold 0), over the runs in which a test was possible."""
+    rng = np.random.default_rng(seed)
+    found = [one for _ in range(runs) if (one := kind.study(rng)).p is not None]
+    rejected = [one.p is not None and one.p < 0.05 for one in found]
+    kept = [one.low is None or one.high is None or one.low <= 0 <= one.high for one in found]
+    return float(np.mean(rejected)), float(np.mean(kept))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=400, help="simulated studies of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="kinds whose name has this word")
+    args = parser.parse_args()
+    print(f"{args.runs} runs each\n\n| metric | setting | size | intervals that hold 0 |")
+    print("|---|---|---|---|")
+    for kind in kinds():
+        if args.only in kind.name:
+            size, kept = measured(kind, args.runs, args.seed)
+            print(f"| {kind.name} | {kind.setting} | {size:.3f} | {kept:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
