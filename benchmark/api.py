@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.claims import Claim
     from benchmark.leaderboard.consistency import Answered
     from benchmark.leaderboard.transfer import Matrix
-    from benchmark.stats import Comparison
+    from benchmark.stats.families import Compared, DiscordantTrial
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow, StimuliNote, Store
     from registry.cards import ModelCard
@@ -344,53 +344,55 @@ def _provenance_line(facts: Mapping[str, Any]) -> str:
     return f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]"
 
 
-def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> list[Comparison]:
-    """Paired tests of two observers on the stimuli that both answered, Holm-adjusted over all of them."""
-    from benchmark.stats import adjust
+def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> Compared:
+    """Paired tests of two observers on the stimuli that both answered: headlines are one family, the rest another.
 
-    if a == b:
-        raise UnknownName(f"'{a}' is compared with itself: name two observers.")
-    shelf = find_suites()
+    "people" as one of them: all people whose trials are there, as a group, against the other one.
+    """
+    from benchmark.engine.comparing import compare_observers
+
+    a, b = _pair(a, b)
     settings = read_settings(db)
-    found: list[Comparison] = []
     with reading(settings) as store:
-        for one in _suites(store, suite, shelf):
-            found += _compare_under(store, one, a, b)
-    if not found:
+        found = compare_observers(store, _compared_suites(store, suite, a, b), a, b)
+    if not len(found):
         raise BenchError(
             f"'{a}' and '{b}' have no stimuli in common in {masked(settings.db)}. "
             "`bench show NAME` lists what each has."
         )
-    return adjust(found)
-
-
-def _compare_under(store: Store, suite: Suite, a: str, b: str) -> list[Comparison]:
-    from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
-    from benchmark.stats import compare_ratio
-
-    like = _same_sets(store, suite, a, b)
-    mine, theirs = (observer_trials(store, suite, name, like) for name in (a, b))
-    if mine is None or theirs is None:
-        return []
-    found = []
-    for metric in suite.metrics:
-        first, second = (t.of(metric.role) if metric.role else t for t in (mine, theirs))
-        if metric.ratio is not None and len(first) and len(second):
-            found.append(compare_ratio(metric, first, second))
-    if suite.compare_pair is not None and like:
-        people = Scorer(store, 0, suite).references(PUBLISHED_SPACE, like, a, b)
-        found += suite.compare_pair(mine, theirs, people)
     return found
 
 
-def _same_sets(store: Store, suite: Suite, a: str, b: str) -> Mapping[str, str] | None:
-    """The collection of stimulus sets on which both have scores: of the largest ones the newest."""
-    ids = {row.id: row.name for row in store.observers()}
-    seen: dict[str, list[Mapping[str, str]]] = {a: [], b: []}
-    for made in store.score_sets(suite.name):
-        if ids.get(made.observer) in seen:
-            seen[ids[made.observer]].append(made.stimuli)
-    return max((sets for sets in reversed(seen[a]) if sets in seen[b]), key=len, default=None)
+def discordant(
+    a: str, b: str, *, suite: str | None = None, db: str | None = None
+) -> list[DiscordantTrial]:
+    """The images behind the headlines that only one of the two gets right, with what each answered."""
+    from benchmark.engine.comparing import discordant_trials
+
+    a, b = _pair(a, b)
+    with reading(read_settings(db)) as store:
+        return discordant_trials(store, _compared_suites(store, suite, a, b), a, b)
+
+
+def _pair(a: str, b: str) -> tuple[str, str]:
+    """The two in the order in which they are compared: people come second."""
+    if a == b:
+        raise UnknownName(f"'{a}' is compared with itself: name two observers.")
+    return (b, a) if a == "people" else (a, b)
+
+
+def _compared_suites(store: Store, suite: str | None, a: str, b: str) -> list[Suite]:
+    """The suites to compare under. Raises UnknownName where one of the two is not known."""
+    known = {row.name for row in store.observers()}
+    for name in (a, b):
+        if name not in known | {"people"}:
+            raise unknown_name(
+                "observer",
+                name,
+                known | {"people"},
+                "`bench rank` lists those with scores; people: all people as a group.",
+            )
+    return _suites(store, suite, find_suites())
 
 
 def observer_trials(

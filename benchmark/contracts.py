@@ -309,9 +309,11 @@ class Suite:
 
     group: Callable[[Any, Mapping[str, Trials]], Sequence[Score]] | None = None
     """Scores of people as a group (name -> trials of each person), where pooling their trials is not the measure."""
-    compare_pair: Callable[[Trials, Trials, Mapping[str, Trials]], Sequence[Any]] | None = None
+    compare_pair: Callable[[Trials, Trials | None, Mapping[str, Trials]], Sequence[Any]] | None = (
+        None
+    )
     """Paired tests of two observers against the same references (benchmark.stats.Comparison), where a metric is
-    no ratio of sums: (a, b, name -> trials of each reference)."""
+    no ratio of sums: (a, b, name -> trials of each reference); b None: the references as a group."""
     references: Mapping[str, str] = field(default_factory=dict)
     """Condition -> name: scores under it are no observer's own but what an edge map, a blob or noise gets on the same
     stimuli. They depend on the stimuli alone; boards show them as rows under the ranking."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.consistency import Pair
     from benchmark.leaderboard.summary import Summary
-    from benchmark.stats import Comparison
+    from benchmark.stats.families import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
     from gestaltbench.pictures import Picture
@@ -154,13 +154,24 @@ def summary(
 
 def compare(
     a: str, b: str, *, suite: str | None = None, db: str | None = None
-) -> Results[Comparison]:
-    """Paired tests of two observers on the stimuli that both answered; p is adjusted for their number (Holm)."""
-    from dataclasses import asdict
+) -> Results[SuiteComparison]:
+    """Paired tests of two observers on the stimuli that both answered, or of one and "people" as a group.
+
+    The suites' headlines come first and are one family of tests, the rest is another; p and intervals are adjusted
+    within each (Holm).
+    """
+    from dataclasses import asdict, replace
 
     found = api.compare(a, b, suite=suite, db=db)
-    title = f"{counted(len(found), 'paired comparison')} of a = {a} and b = {b}"
-    return Results(title, tuple(found), lambda one: [asdict(one)])
+    headlines = set(map(id, found.headlines))
+
+    def record(row: SuiteComparison) -> Record:
+        numbers = asdict(replace(row.comparison, test=None))
+        shown = {name: value for name, value in numbers.items() if name not in ("test", "data")}
+        return {"suite": row.suite, "headline": id(row) in headlines, **shown}
+
+    title = f"{counted(len(found), 'paired comparison')} of a = {found.a} and b = {found.b}"
+    return Results(title, tuple(found), lambda row: [record(row)])
 
 
 def show(observer: str, *, db: str | None = None) -> Results[ScoreRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from benchmark.cli.options import db_option, suite_option
-from benchmark.cli.printing import put_out, say, wide_console
+from benchmark.cli.printing import put_out, say, unwrapped_console, wide_console
 
 unseen_option = click.option(
     "--unseen-only",
@@ -110,16 +110,26 @@ def show(observer: str, db: str | None) -> int:
 @click.argument("a")
 @click.argument("b")
 @suite_option
+@click.option(
+    "--images",
+    is_flag=True,
+    help="List the images of the headlines that one of the two gets alone.",
+)
 @db_option
-def compare(a: str, b: str, suite: str | None, db: str | None) -> int:
-    """Paired tests of A against B on the stimuli that both answered, Holm-adjusted."""
-    from benchmark import api
-    from benchmark.leaderboard.render import render_comparison
+def compare(a: str, b: str, suite: str | None, images: bool, db: str | None) -> int:
+    """Paired tests of A against B on the stimuli that both answered; "people": all people as a group.
 
-    titles = {metric.name: metric.title for s in api.known_suites(db=db) for metric in s.metrics}
-    console = wide_console()
+    First the suites' headlines, then all other metrics: two families of tests, each Holm-adjusted.
+    """
+    from benchmark import api
+    from benchmark.leaderboard.render import render_comparison, render_discordant
+
     found = api.compare(a, b, suite=suite, db=db)
-    console.print(render_comparison(found, a, b, console.width, titles))
+    console = unwrapped_console()
+    console.print(render_comparison(found))
+    if images:
+        differing = api.discordant(a, b, suite=suite, db=db)
+        console.print("", render_discordant(differing, found.a, found.b), sep="\n")
     return 0
 
 

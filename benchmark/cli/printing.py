@@ -31,6 +31,12 @@ def wide_console() -> Console:
     return safe_console(width=console_width(safe_console()))
 
 
+def unwrapped_console() -> Console:
+    """The terminal's console; of a file or a pipe one that no line is too wide for."""
+    console = safe_console()
+    return console if console.is_terminal else safe_console(width=10_000)
+
+
 def safe_console(**options: Any) -> Console:
     """rich's console, for which text is never markup, and whose text carries no control characters."""
     from benchmark.cli.console import SafeConsole

@@ -125,6 +125,11 @@ class Scorer:
         found = self._peers(space, sets, "")
         return {name: one.trials for name, one in found.items() if name not in names}
 
+    def people(self, sets: Sets) -> dict[str, Trials]:
+        """Trials of all people on these sets, by name."""
+        found = self._imported_answers(sets)
+        return {name: one.trials for name, one in found.items() if one.human}
+
     def _target(
         self,
         observer: int,

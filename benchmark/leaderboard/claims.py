@@ -15,7 +15,14 @@ import numpy as np
 
 from benchmark.errors import BenchError, UnknownName
 from benchmark.leaderboard.conditions import Condition, family_of, find_column
-from benchmark.leaderboard.transfer import PLAIN, Matrix, Tested, Trained, answers, find_row
+from benchmark.leaderboard.transfer import (
+    PLAIN,
+    Matrix,
+    SuiteComparison,
+    Trained,
+    answers,
+    find_row,
+)
 from benchmark.stats import bootstrap_ratio, paired_difference
 from benchmark.stats.bootstrap import Floats
 
@@ -160,7 +167,7 @@ def _baseline(made: Matrix, row: Trained, columns: Sequence[Condition]) -> Train
     return next(iter(same or whole), None)
 
 
-def _bounds(cell: Tested) -> Interval | None:
+def _bounds(cell: SuiteComparison) -> Interval | None:
     if cell.value is None or cell.low is None or cell.high is None:
         return None
     return Interval(cell.value, cell.low, cell.high)

@@ -1,4 +1,4 @@
-"""All scores of one observer, and comparisons of two, as text tables."""
+"""All scores of one observer as text tables."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.display import printable
-from benchmark.leaderboard.grid import GAP, NAME_LEAST, Field, Grid
+from benchmark.leaderboard.grid import GAP, Field, Grid
 from benchmark.leaderboard.model import Cell, SuiteLike, describe
-from benchmark.leaderboard.words import Footnotes, estimate, number, p_value
-from benchmark.stats.paired import Comparison
+from benchmark.leaderboard.words import Footnotes, estimate
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow, StimuliNote
@@ -89,49 +88,6 @@ def _where(row: ScoreRow, home: Mapping[str, str]) -> str:
 def _value(row: ScoreRow, notes: Footnotes) -> str:
     cell = Cell(row.value, row.low, row.high, row.n, row.flags, row.reason)
     return estimate(row.value, row.low, row.high) + notes.mark(cell)
-
-
-def comparison_detail(
-    comparisons: Sequence[Comparison], a: str, b: str, width: int, titles: Mapping[str, str]
-) -> Detail:
-    """Comparisons as one table: which of the two is higher, where that is told; other verdicts stand below."""
-    names = tuple(printable(titles.get(item.metric, item.metric)) for item in comparisons)
-    adjusted = any(item.p_holm is not None for item in comparisons)
-    shown = [item.p if item.p_holm is None else item.p_holm for item in comparisons]
-    notes = Footnotes()
-    fields = [
-        Field("metric", names),
-        Field("condition", tuple(printable(item.condition) for item in comparisons)),
-        Field("a", tuple(number(item.a) for item in comparisons)),
-        Field("b", tuple(number(item.b) for item in comparisons)),
-        Field("a - b", tuple(estimate(c.difference, c.low, c.high) for c in comparisons)),
-        Field("p (Holm)" if adjusted else "p", tuple(p_value(p) for p in shown)),
-        Field("n", tuple(str(item.n) for item in comparisons), right=True),
-        Field("higher", tuple(_higher(item, notes) for item in comparisons)),
-    ]
-    methods = list(dict.fromkeys(item.method for item in comparisons if item.method))
-    lines = [*notes.lines(), *(f"Method: {method}" for method in methods)]
-    if adjusted:
-        lines.append("p values are adjusted for the whole table (Holm)")
-    kept = _narrowed(_fit(fields, width, ("n", "condition")), width)
-    return Detail(f"a: {a}    b: {b}", "common trials only, paired", Grid(kept), tuple(lines))
-
-
-def _higher(item: Comparison, notes: Footnotes) -> str:
-    """ "a" or "b", or the number of the note that says why neither."""
-    name, is_higher, rest = item.verdict.partition(" is higher")
-    remark = rest.removeprefix("; ") if is_higher else item.verdict
-    note = notes.mark(Cell(flags=(remark,))) if remark else ""
-    return f"{name if is_higher else ''}{note}".strip()
-
-
-def _narrowed(fields: Sequence[Field], width: int) -> tuple[Field, ...]:
-    """Names of metrics break where the numbers leave them no room."""
-    over = sum(field.width + GAP for field in fields) - GAP - width
-    if over <= 0:
-        return tuple(fields)
-    first = fields[0]
-    return (replace(first, width=max(NAME_LEAST, first.width - over)), *fields[1:])
 
 
 def _fit(fields: Sequence[Field], width: int, optional: Sequence[str]) -> tuple[Field, ...]:

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.display import printable
-from benchmark.leaderboard.detail import Detail, comparison_detail, show_details
+from benchmark.leaderboard.comparison import comparison_details, discordant_details
+from benchmark.leaderboard.detail import Detail, show_details
 from benchmark.leaderboard.grid import Grid, board_grid
 from benchmark.leaderboard.model import Board, SuiteLike
 from benchmark.leaderboard.words import caption, explanation
-from benchmark.stats.paired import Comparison
+from benchmark.stats.families import Compared, DiscordantTrial
 
 if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
@@ -58,15 +59,18 @@ def render_show(
     return Group(*_spaced(_detail(part) for part in show_details(rows, sets, width, suites)))
 
 
-def render_comparison(
-    comparisons: Sequence[Comparison],
-    a: str,
-    b: str,
-    width: int,
-    titles: Mapping[str, str] | None = None,
-) -> Group:
-    """A table of paired comparisons between the observers called `a` and `b`."""
-    return _detail(comparison_detail(comparisons, a, b, width, titles or {}))
+def render_comparison(found: Compared) -> Group:
+    """Two observers: headlines first, then the rest by suite."""
+    from rich.console import Group
+
+    return Group(*_spaced(_detail(part) for part in comparison_details(found)))
+
+
+def render_discordant(found: Sequence[DiscordantTrial], a: str, b: str) -> Group:
+    """The images that only one of the two gets right."""
+    from rich.console import Group
+
+    return Group(*_spaced(_detail(part) for part in discordant_details(found, a, b)))
 
 
 def text(renderable: RenderableType, width: int) -> str:
@@ -91,8 +95,9 @@ def _detail(part: Detail) -> Group:
 def _group(title: str, below: str, grid: Grid, lines: Sequence[str]) -> Group:
     from rich.console import Group
 
-    heading = _plain(title, "bold"), _plain(below, "dim")
-    return Group(*heading, _table(grid), *(_plain(line, "dim") for line in lines))
+    heading = [_plain(title, "bold"), *([_plain(below, "dim")] if below else [])]
+    table = [_table(grid)] if grid.fields else []
+    return Group(*heading, *table, *(_plain(line, "dim") for line in lines))
 
 
 def _table(grid: Grid) -> Table:

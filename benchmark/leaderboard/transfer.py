@@ -28,7 +28,7 @@ ACCURACY = Metric(
 
 
 @dataclass(frozen=True)
-class Tested:
+class SuiteComparison:
     """A cell: accuracy with its 95 % interval; n: trials; seen: the recipe trains on this condition.
 
     value None: `reason` says why.
@@ -51,7 +51,7 @@ class Trained:
     kind: str
     training: tuple[str, ...]
     members: tuple[Answered, ...] = field(repr=False)
-    cells: tuple[Tested, ...] = ()
+    cells: tuple[SuiteComparison, ...] = ()
 
     @property
     def observers(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class Matrix:
     columns: tuple[Condition, ...]
     rows: tuple[Trained, ...]
 
-    def cell(self, row: Trained, column: Condition) -> Tested:
+    def cell(self, row: Trained, column: Condition) -> SuiteComparison:
         """The cell of a row in a column."""
         return row.cells[self.columns.index(column)]
 
@@ -161,21 +161,21 @@ def _filled(row: Trained, columns: Sequence[Condition]) -> Trained:
     return replace(row, cells=tuple(_tested(row, column) for column in columns))
 
 
-def _tested(row: Trained, column: Condition) -> Tested:
+def _tested(row: Trained, column: Condition) -> SuiteComparison:
     parts = [part for one in row.members if len(part := answers(one, column))]
     if not parts:
-        return Tested(reason="not measured")
+        return SuiteComparison(reason="not measured")
     values = [float(part["right"].mean()) for part in parts]
     value, n = float(np.mean(values)), sum(map(len, parts))
     seen = any(bool(part["seen"].any()) for part in parts)
     spread = _over_observers(values)
     if row.kind == "people" and spread is not None:
-        return Tested(value, *spread, n, f"t over {len(parts)} people", seen)
+        return SuiteComparison(value, *spread, n, f"t over {len(parts)} people", seen)
     low, high, method = _over_images(parts)
     if spread is not None and low is not None and high is not None:
         low, high = min(low, spread[0]), max(high, spread[1])
         method = f"wider of {method} and t over {len(parts)} observers"
-    return Tested(value, low, high, n, method, seen)
+    return SuiteComparison(value, low, high, n, method, seen)
 
 
 def _over_observers(values: Sequence[float]) -> tuple[float, float] | None:

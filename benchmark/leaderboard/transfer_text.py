@@ -14,7 +14,7 @@ from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.claims import MOST, Claim, Interval
 from benchmark.leaderboard.markup import markdown_text
-from benchmark.leaderboard.transfer import Matrix, Tested, Trained
+from benchmark.leaderboard.transfer import Matrix, SuiteComparison, Trained
 from benchmark.leaderboard.words import NOTHING, number
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _sizes(made: Matrix, at: int) -> str:
     return f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]}-{sizes[-1]}"
 
 
-def _stacked(cell: Tested) -> str:
+def _stacked(cell: SuiteComparison) -> str:
     """The value above its interval."""
     if cell.value is None:
         return NOTHING
@@ -134,7 +134,7 @@ def _bound(share: float) -> str:
     return "1.0" if text == "1.000" else text.removeprefix("0")
 
 
-def _beside(cell: Tested) -> str:
+def _beside(cell: SuiteComparison) -> str:
     """The value, its interval and n in one line."""
     if cell.value is None:
         return NOTHING

@@ -75,6 +75,23 @@ def compare_ratio(
     return _mcnemar(start, pairs) or _scored(start, pairs)
 
 
+def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
+    """Trials that only one of the two scores on: position in a, position in b, "a" or "b"; in order of their keys.
+
+    Both of the metric's role alone. Empty for a metric that is no yes or no.
+    """
+    pairs = _paired(metric, a, b)
+    if not len(pairs.sums) or _discordant(pairs) is None:
+        return []
+    gap = pairs.sums[:, 0] - pairs.sums[:, 2]
+    at = [{key: i for i, key in enumerate(keys[order])} for keys, order in map(_keyed, (a, b))]
+    return [
+        (at[0][key], at[1][key], "a" if d > 0 else "b")
+        for key, d in zip(pairs.keys, gap, strict=True)
+        if d
+    ]
+
+
 def _plain(value: float | None) -> float | None:
     return None if value is None else float(value)
 

@@ -16,12 +16,14 @@ from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
 from benchmark.stats.differences import Studentised
+from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.consistency import Tables, common, tabulate
 from suites.human_comparison.influence import LIMITS, among, with_each
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.scoring import roles_of
 
 METHOD = "t test, images and people"  # both drawn from more
+FIXED = "t test, images"  # ideal observers are no sample of anybody: these very ones
 OTHER = "\x1fb"  # the name of the second observer among the people's; no real name
 NOBODY = "no images that both, and people, answered"
 
@@ -60,14 +62,15 @@ def _compared(
     a: Trials, b: Trials | None, references: Mapping[str, Trials]
 ) -> Iterator[Comparison]:
     found = {role: made for role in roles_of(a) if (made := _experiment(role, a, b, references))}
+    method = METHOD if _sampled(references) else FIXED
     for metric in AGREEMENT:
         parts = {role: made[metric] for role, made in found.items()}
         if not parts:
             yield undecided(Comparison(metric, reason=NOBODY))
         for role, one in parts.items():
-            yield _tested(metric, role, [one])
+            yield _tested(metric, role, [one], method)
         if parts:
-            yield _tested(metric, "", list(parts.values()))
+            yield _tested(metric, "", list(parts.values()), method)
 
 
 def _experiment(
@@ -84,12 +87,25 @@ def _experiment(
     people = [i for i, name in enumerate(tables.observers) if i and name != OTHER]
     if len(people) < (3 if b is None else 1) or (b is not None and second is None):
         return None
-    factors = _factors(tables, mine)
-    return {metric: _difference(metric, tables, second, people, factors) for metric in AGREEMENT}
+    factors, sampled = _factors(tables, mine), _sampled(references)
+    return {
+        metric: _difference(metric, tables, second, people, factors, sampled)
+        for metric in AGREEMENT
+    }
+
+
+def _sampled(references: Mapping[str, Trials]) -> bool:
+    """Whether the references are people, who could have been others."""
+    return any(name.startswith(PEOPLE) for name in references)
 
 
 def _difference(
-    metric: str, tables: Tables, second: int | None, people: list[int], factors: Sequence[Array]
+    metric: str,
+    tables: Tables,
+    second: int | None,
+    people: list[int],
+    factors: Sequence[Array],
+    sampled: bool,
 ) -> Difference:
     """Mean over the kept conditions."""
     kept = [table.right for table in tables.tables if table.kept]
@@ -98,7 +114,8 @@ def _difference(
     images = np.concatenate([part.images for part in parts]) * share
     persons = np.concatenate([part.persons for part in parts]) * share
     spread = np.mean([part.people for part in parts], axis=0)
-    variance = crossed_variance(images, persons, spread, factors)
+    who = slice(None) if sampled else slice(1)  # of one person no spread over people is taken
+    variance = crossed_variance(images, persons[:, who], spread[who], factors)
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     return Difference(a, b, variance, len(images))
 
@@ -118,19 +135,21 @@ def _parts(metric: str, right: Array, second: int | None, people: list[int]) -> 
     mine, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
     through = between.sum(axis=2) / (k - 1)
     images = (adds.mean(axis=1) - through.mean(axis=1)) / n
-    twice = 2 * (k - 1) / (k - 2)  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
+    twice = (
+        2 * (k - 1) / (k - 2)
+    )  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
     spread = (each - each.mean() - twice * (mine - ceiling)) / k
     return Parts(each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread)
 
 
-def _tested(metric: str, role: str, parts: Sequence[Difference]) -> Comparison:
+def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) -> Comparison:
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     start = Comparison(metric, role, a, b, a - b, n=sum(part.n for part in parts))
     variance = mean_of([part.variance for part in parts])
     test = Studentised(a - b, sqrt(variance.value), variance.df, LIMITS[metric])
     if test.se == 0:
         return undecided(replace(start, reason="the difference does not vary over images"))
-    return decided(start, test, METHOD)
+    return decided(start, test, method)
 
 
 def _factors(tables: Tables, trials: Trials) -> tuple[Array, ...]:

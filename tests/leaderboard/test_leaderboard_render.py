@@ -12,12 +12,10 @@ from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.render import (
     render_board,
     render_boards,
-    render_comparison,
     render_show,
     text,
 )
 from benchmark.leaderboard.words import Footnotes, number, p_value
-from benchmark.stats import Comparison, adjust
 
 EDGES = {"metric": "edges", "role": "edges"}
 
@@ -165,39 +163,6 @@ def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
     assert starts.index("hidden") < starts.index("shape") < starts.index("edges")  # suite's order
     assert any(line.startswith("unheard 0.7778") for line in flat)
     assert "a: cue-conflict 320 of 1280 images (c1c1c1c1); b: edges 160" in " ".join(flat)
-
-
-@pytest.mark.parametrize("width", [80, 140])
-def test_comparisons_show_numbers_and_verdicts(width):
-    numbers = ("", 0.22, 0.81, -0.59, -0.62, -0.54, 1e-5)
-    first = Comparison("bias", *numbers, n=320, method="M1", only_a=2)
-    second = Comparison("edges", "", 0.4, 0.45, -0.05, -0.1, 0.01, 0.3, n=160, method="M2")
-    none = Comparison(
-        "error", reason="no trial in common", verdict="not compared: no trial in common"
-    )
-    table = adjust([first, second, none])
-    shown = text(render_comparison(table, "AlexNet", "net", width, {"bias": "shape bias"}), width)
-    flat = " ".join(shown.split())
-    assert max(map(len, shown.splitlines())) <= width
-    assert "a: AlexNet b: net" in flat
-    assert "shape bias 0.2200 0.8100 -0.5900 [-0.620, -0.540] <0.0001 320 b *1 edges" in flat
-    assert "0.3000 160 *2 error" in flat
-    assert "*1 2 trials are not common *2 inconclusive at n=160 (+- 0.055)" in flat
-    assert "*3 not compared: no trial in common" in flat
-    assert "Method: M1 Method: M2" in flat
-    assert "(Holm)" in flat
-    raw = text(render_comparison([first], "a", "b", width), width)
-    assert "Holm" not in raw
-
-
-def test_a_comparison_of_many_metrics_keeps_a_line_each_on_80_columns():
-    rows = [
-        Comparison(f"metric {i}", "", 0.22, -0.81, -0.5912, -0.625, -0.544, 1e-5, n=48, method="M")
-        for i in range(9)
-    ]
-    titles = {row.metric: f"bias, plain ground {i}" for i, row in enumerate(rows)}
-    lines = text(render_comparison(adjust(rows), "x", "y", 80, titles), 80).splitlines()
-    assert sum(line.endswith(" b") and line.startswith("bias, plain ground") for line in lines) == 9
 
 
 def test_numbers_in_words():

@@ -1,4 +1,4 @@
-"""Resampling: against a loop that draws images and people one by one; paired differences of two models."""
+"""Resampling: against a loop that draws images and people one by one."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from suites.human_comparison.bootstrap import (
     pairs_among,
 )
 from suites.human_comparison.consistency import matrices, tabulate
-from suites.human_comparison.pairing import compare_pair
 
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):
@@ -126,38 +125,3 @@ def test_coverage_of_the_interval_over_images(make):
         low, high = interval(against_people(draws.mean("error_consistency"), draws.people))
         hits += low <= 0.49 <= high  # agree where both follow `hard`: 0.7 * 0.7 of the way
     assert hits >= 106
-
-
-def test_difference_of_a_model_from_itself_is_zero_and_from_another_has_its_sign(make):
-    mine, *others = observers(make, 5, 200)
-    people = {f"subject-{i}": one for i, one in enumerate(others)}
-    same = {c.metric: c for c in compare_pair(mine, mine, people) if not c.condition}
-    assert all(c.difference == 0 and c.p is None for c in same.values())
-    guess = make(np.random.default_rng(5).random(200) < 0.6)
-    found = {c.metric: c for c in compare_pair(mine, guess, people) if not c.condition}
-    kappas = found["error_consistency"]
-    assert kappas.low <= kappas.difference <= kappas.high
-    assert (
-        kappas.difference > 0 and kappas.low > 0 and kappas.p < 0.05 and kappas.p_holm >= kappas.p
-    )
-    turned = {c.metric: c for c in compare_pair(guess, mine, people) if not c.condition}
-    assert turned["error_consistency"].difference == pytest.approx(-kappas.difference)
-
-
-def test_pairing_is_on_common_images_and_same_people(make):
-    a, b, *others = observers(make, 5, 60)
-    part = b.where(np.arange(60) < 40)
-    people = {f"subject-{i}": one for i, one in enumerate(others)}
-    found = next(
-        c
-        for c in compare_pair(a, part, people)
-        if c.metric == "error_consistency" and not c.condition
-    )
-    right = [(t["response"] == t["category"])[:40] for t in (a, part, *others)]
-    first, second = (np.mean([kappa(one, other) for other in right[2:]]) for one in right[:2])
-    assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 40)
-
-
-def test_pairing_without_people_is_a_reason(make):
-    a, b = observers(make, 2)
-    assert all(c.difference is None and c.reason for c in compare_pair(a, b, {}))

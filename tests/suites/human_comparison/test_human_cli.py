@@ -120,3 +120,30 @@ def test_regenerated_images_are_named(make):
     assert (
         "regenerated" in _made_again([{"net": trials}]) and _made_again([{"net": make([1])}]) == ""
     )
+
+
+def test_one_observer_against_people_as_a_group(board):
+    from benchmark.cli.board import compare
+
+    words = ["people", "subject-03 (contrast)", "--db", board]
+    done = CliRunner().invoke(compare, words, catch_exceptions=False, standalone_mode=False)
+    assert done.output.startswith("A: subject-03 (contrast)    B: people\n")
+    found = api.compare("subject-03 (contrast)", "people", db=board)
+    accuracy = next(row.comparison for row in found if row.metric.name == "contrast_accuracy")
+    with api.reading(api.read_settings(board)) as store:
+        right = {
+            n: (t["response"] == t["category"])[t["condition"] != "c01"]
+            for n in (f"subject-0{i} (contrast)" for i in (1, 2, 3))
+            if (t := api.observer_trials(store, SUITE, n)) is not None
+        }
+    a = right.pop("subject-03 (contrast)")
+    assert accuracy.a == pytest.approx(a.mean())
+    assert accuracy.b == pytest.approx(np.concatenate(list(right.values())).mean())
+    assert accuracy.method == "t test, images and people"
+
+
+def test_people_are_suggested_and_a_wrong_name_is_a_mistake(board):
+    with pytest.raises(UnknownName, match="people: all people as a group"):
+        api.compare("subject-03 (contrast)", "peple", db=board)
+    with pytest.raises(UnknownName, match="compared with itself"):
+        api.compare("people", "people", db=board)

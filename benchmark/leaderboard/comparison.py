@@ -1,0 +1,130 @@
+"""A comparison of two observers as text tables: headlines first, then the rest by suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from benchmark.display import printable
+from benchmark.leaderboard.detail import Detail
+from benchmark.leaderboard.grid import Field, Grid
+from benchmark.leaderboard.words import estimate, number, p_value
+from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison
+
+MANY = 200  # images that are listed of one metric
+
+
+def comparison_details(found: Compared) -> list[Detail]:
+    """The family of headlines, then the rest under each suite's name, then what holds for all of them."""
+    who = f"A: {printable(found.a)}    B: {printable(found.b)}"
+    caption = "the stimuli that both answered, paired"
+    first = _table(who, caption, found.headlines, ("suite", "metric"))
+    details = [first if first.grid.fields[0].texts else Detail(who, caption, Grid(()))]
+    for suite, rows in groupby(found.secondary, key=lambda row: row.suite):
+        table = _table(f"{suite}, other metrics", "", list(rows), ("metric",))
+        details += [table] if table.grid.fields[0].texts else []
+    lines = tuple(_notes(found))
+    return [*details, Detail("How to read it", "", Grid(()), lines)]
+
+
+def discordant_details(found: Sequence[DiscordantTrial], a: str, b: str) -> list[Detail]:
+    """The images that only one of the two gets right, by suite and metric."""
+    return [
+        _images(suite, metric, list(rows), a, b)
+        for (suite, metric), rows in groupby(found, key=lambda row: (row.suite, row.metric))
+    ]
+
+
+def better(row: SuiteComparison) -> str:
+    """ "A", "B", "A is higher" where neither end is better, "inconclusive (+- half-width)", "" without a test."""
+    one = row.comparison
+    if "higher" not in one.verdict:
+        if one.p is None:
+            return ""
+        if one.low is None or one.high is None:
+            return "inconclusive"
+        return f"inconclusive (\N{PLUS-MINUS SIGN} {(one.high - one.low) / 2:.2g})"
+    first = (one.difference or 0) > 0
+    if row.metric.direction == "none":
+        return f"{'A' if first else 'B'} is higher"
+    return "A" if first == (row.metric.direction == "higher") else "B"
+
+
+def _table(
+    title: str, caption: str, rows: Sequence[SuiteComparison], names: Sequence[str]
+) -> Detail:
+    shown = [row for row in rows if row.comparison.difference is not None]
+    items = [row.comparison for row in shown]
+    texts = {
+        "suite": tuple(row.suite for row in shown),
+        "metric": tuple(printable(row.title) for row in shown),
+    }
+    fields = [
+        *(Field(name, texts[name]) for name in names),
+        Field("A", tuple(number(item.a) for item in items)),
+        Field("B", tuple(number(item.b) for item in items)),
+        Field("A - B", tuple(estimate(c.difference, c.low, c.high) for c in items)),
+        Field("p (Holm)", tuple(p_value(item.p_holm) for item in items)),
+        Field("better", tuple(better(row) for row in shown)),
+        Field("n", tuple(str(item.n) for item in items), right=True),
+        Field("A / B alone", tuple(_alone(item.discordant) for item in items), right=True),
+    ]
+    kept = (field for field in fields if any(field.texts) or field is fields[0])
+    return Detail(title, caption, Grid(tuple(_at_width(field) for field in kept)))
+
+
+def _alone(discordant: tuple[int, int] | None) -> str:
+    return f"{discordant[0]} / {discordant[1]}" if discordant else ""
+
+
+def _at_width(field: Field) -> Field:
+    return Field(field.title, field.texts, field.right, field.natural)
+
+
+def _notes(found: Compared) -> Iterator[str]:
+    levels = sorted({row.comparison.level for row in found if row.comparison.p is not None})
+    if levels:
+        rows = f"{len(found.headlines)} headlines and {len(found.secondary)} other metrics"
+        yield (
+            f"Two families of tests, adjusted apart (Holm): {rows}. An interval is at the level at which Holm's "
+            f"procedure tests its row ({_percent(levels)}): it leaves out 0 exactly where p is below .05."
+        )
+        yield "Inconclusive (± half-width of the interval). A / B alone: trials where one of the two alone scores."
+    by_method: dict[str, list[str]] = {}
+    for row in found:
+        if row.comparison.p is not None:
+            by_method.setdefault(row.comparison.method, []).append(row.title)
+    yield from (f"Method: {method} ({len(rows)})" for method, rows in by_method.items())
+    for row, stands in found.left_out:
+        yield f"Not tested twice: {row.title} ({row.suite}) is {stands.title} ({stands.suite})."
+    reasons: dict[str, list[str]] = {}
+    for row in found:
+        if row.comparison.p is None:
+            reasons.setdefault(row.comparison.reason, []).append(f"{row.title} ({row.suite})")
+    yield from (f"Not compared, {reason}: {', '.join(rows)}" for reason, rows in reasons.items())
+    uncommon = max((row.comparison.only_a + row.comparison.only_b for row in found), default=0)
+    if uncommon:
+        yield f"Up to {uncommon} trials of a metric are not common to both and do not count."
+    yield from (f"Not run alike: {remark}" for remark in found.remarks)
+
+
+def _percent(levels: Sequence[float]) -> str:
+    ends = [f"{100 * level:.4g}" for level in (levels[0], levels[-1])]
+    return f"{' to '.join(dict.fromkeys(ends))} %"
+
+
+def _images(suite: str, metric: str, rows: Sequence[DiscordantTrial], a: str, b: str) -> Detail:
+    shown = rows[:MANY]
+    fields = [
+        Field("alone", tuple(row.winner.upper() for row in shown)),
+        Field("condition", tuple(printable(row.condition) for row in shown)),
+        Field("image", tuple(printable(row.stimulus) for row in shown)),
+        Field("category", tuple(printable(row.category) for row in shown)),
+        Field("A says", tuple(printable(row.answer_a) for row in shown)),
+        Field("B says", tuple(printable(row.answer_b) for row in shown)),
+    ]
+    first = sum(row.winner == "a" for row in rows)
+    title = f"{suite}, {metric}: {first} images that A alone gets right, {len(rows) - first} that B alone does"
+    grid = Grid(tuple(_at_width(field) for field in fields if any(field.texts)))
+    more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
+    return Detail(title, f"A: {printable(a)}    B: {printable(b)}", grid, more)

@@ -1,0 +1,116 @@
+"""A comparison as people see it: headlines first, who is better, what is not said twice."""
+
+import pytest
+
+from benchmark.contracts import Metric
+from benchmark.leaderboard.render import render_comparison, render_discordant, text
+from benchmark.stats import Comparison
+from benchmark.stats.comparisons import decided, undecided
+from benchmark.stats.differences import Discordant, Studentised
+from benchmark.stats.families import DiscordantTrial, SuiteComparison, compared
+
+
+def row(suite, name, b, c, direction="higher", headline=False, data=""):
+    test = Discordant(b, c, 320)
+    start = Comparison(
+        name, a=0.5, b=0.4, difference=(b - c) / 320, n=320, discordant=(b, c), only_a=2
+    )
+    metric = Metric(name, f"{name} title", "", direction, headline=headline)
+    return SuiteComparison(suite, metric, decided(start, test, "M1", data or f"{suite}{name}"))
+
+
+@pytest.fixture
+def found():
+    none = undecided(Comparison("mce", reason="no trial in common"))
+    return compared(
+        "AlexNet",
+        "net",
+        [
+            row("cue", "bias", 60, 12, headline=True),
+            row("cue", "edges", 12, 60),
+            row("cue", "error", 12, 60, "lower"),
+            row("noise", "corrupted", 20, 22, headline=True),
+            row("noise", "shift", 60, 12, "none", data="other"),
+            SuiteComparison("noise", Metric("mce", "mCE", ""), none),
+            row("human", "edges too", 60, 12, data="cueedges"),
+        ],
+        ["cue: A was run on cpu fp32, seed 0, B on cpu bf16, seed 0"],
+    )
+
+
+def test_headlines_come_first_and_say_who_is_better(found):
+    lines = [" ".join(line.split()) for line in text(render_comparison(found), 200).splitlines()]
+    assert lines[0] == "A: AlexNet B: net"
+    heads = lines[lines.index("A: AlexNet B: net") : lines.index("cue, other metrics")]
+    assert [line for line in heads if line.startswith(("cue", "noise"))] == [
+        "cue bias title 0.5000 0.4000 0.1500 [0.095, 0.209] <0.0001 A 320 60 / 12",
+        "noise corrupted title 0.5000 0.4000 -0.0063 [-0.047, 0.035] 0.7576 "
+        "inconclusive (± 0.041) 320 20 / 22",
+    ]
+    assert any(line.startswith("edges title") and " B 320" in line for line in lines)
+    assert any(line.startswith("error title") and " A 320" in line for line in lines)
+    assert any(line.startswith("shift title") and " A is higher 320" in line for line in lines)
+
+
+def test_what_holds_for_all_rows_stands_below_once(found):
+    shown = text(render_comparison(found), 200)
+    for line in (
+        "2 headlines and 4 other metrics",
+        "Method: M1 (5)",
+        "Not tested twice: edges too title (human) is edges title (cue).",
+        "Not compared, no trial in common: mCE (noise)",
+        "Not run alike: cue: A was run on cpu fp32, seed 0, B on cpu bf16, seed 0",
+    ):
+        assert shown.count(line) == 1, line
+    assert "smallest detectable" not in shown
+
+
+def test_families_are_adjusted_apart(found):
+    assert [r.comparison.p_holm for r in found.headlines] == pytest.approx(
+        [2 * 1.54e-8, 0.7576], rel=1e-2
+    )
+    tested = [r.comparison for r in found.secondary if r.comparison.p is not None]
+    assert [c.p_holm for c in tested] == pytest.approx([3 * 1.54e-8] * 3, rel=1e-2)
+    assert len(found) == 6 and [r.suite for r in found] == [
+        "cue",
+        "noise",
+        "cue",
+        "cue",
+        "noise",
+        "noise",
+    ]
+
+
+def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():
+    small, large = row("one", "clean", 9, 4), row("two", "clean", 30, 12)
+    large = SuiteComparison(
+        "two", large.metric, Comparison("clean", difference=0.1, n=999, p=0.01, data="x")
+    )
+    found = compared("a", "b", [small, large])
+    assert [r.suite for r in found] == ["two"]
+    assert [(x.suite, y.suite) for x, y in found.left_out] == [("one", "two")]
+    variant = SuiteComparison("one:strong", small.metric, small.comparison)
+    assert len(compared("a", "b", [variant, large])) == 2  # another protocol is another hypothesis
+
+
+def test_equal_data_without_a_digest_are_not_one_hypothesis():
+    start = Comparison("k", difference=0.1, n=9)
+    one = decided(start, Studentised(0.1, 0.2, 9), "M")
+    rows = [
+        SuiteComparison("s", Metric(name, name, ""), Comparison(**{**vars(one), "metric": name}))
+        for name in "xy"
+    ]
+    assert len(compared("a", "b", rows)) == 2
+
+
+def test_hostile_names_stay_text_and_images_are_counted():
+    trials = [
+        DiscordantTrial("cue", "bias", "", "cat\x1b[31m1.png", "cat", "a", "cat", "oven"),
+        DiscordantTrial("cue", "bias", "", "dog1.png", "dog", "b", "cat", "dog"),
+        DiscordantTrial("cue", "bias", "", "dog2.png", "dog", "b", "cat", "dog"),
+    ]
+    shown = text(render_discordant(trials, "x\x1b[0m", "y"), 200)
+    assert "\x1b" not in shown
+    assert "cue, bias: 1 images that A alone gets right, 2 that B alone does" in shown
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "B dog2.png dog cat dog" in lines

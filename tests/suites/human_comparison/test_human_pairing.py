@@ -1,0 +1,206 @@
+"""Two networks against the same people, and one against people as a group: values and tests by delete-one loops."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.stats.crossed import Variance, crossed_variance, mean_of
+from suites.human_comparison.pairing import FIXED, METHOD, compare_pair
+
+
+def observers(make, count, n, seed=7, role="contrast", condition="c50"):
+    rng = np.random.default_rng(seed)
+    hard = rng.random(n) < 0.6
+    shares = np.linspace(0.3, 0.8, count)
+    return [
+        make(np.where(rng.random(n) < p, hard, rng.random(n) < 0.6), role=role, condition=condition)
+        for p in shares
+    ]
+
+
+def people_of(group):
+    return {f"subject-{i}": one for i, one in enumerate(group)}
+
+
+def overall(found, metric="error_consistency"):
+    return next(c for c in found if c.metric == metric and not c.condition)
+
+
+def value(metric, x, y):
+    seen, p, q = (x == y).mean(), x.mean(), y.mean()
+    chance = p * q + (1 - p) * (1 - q)
+    kappa = 1.0 if seen == 1 else (seen - chance) / (1 - chance)
+    return {
+        "error_consistency": kappa,
+        "observed_consistency": seen,
+        "accuracy_difference": (p - q) ** 2,
+    }[metric]
+
+
+def difference(metric, a, b, people):
+    """b None: people with one another."""
+    first = np.mean([value(metric, a, one) for one in people])
+    if b is not None:
+        return first - np.mean([value(metric, b, one) for one in people])
+    return first - np.mean([value(metric, x, y) for x, y in combinations(people, 2)])
+
+
+def jackknife(metric, a, b, people):
+    """Standard error by leaving out images, then people; people's less what images explain of it."""
+    n, k = len(a), len(people)
+
+    def left_out(i, chosen):
+        keep = np.arange(n) != i
+        rest = [one[keep] for one in chosen]
+        return difference(metric, a[keep], None if b is None else b[keep], rest)
+
+    def spread(values):
+        return (len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()
+
+    images = np.array([left_out(i, people) for i in range(n)])
+    fewer = [[*people[:p], *people[p + 1 :]] for p in range(k)]
+    without = np.array([difference(metric, a, b, rest) for rest in fewer])
+    both = np.array([[left_out(i, rest) for i in range(n)] for rest in fewer])  # [k, n]
+    noise = sum(spread(row) for row in both - both.mean(axis=0)) * (k - 1) / k
+    total = spread(images) + max(0.0, spread(without) - noise)
+    doubt = spread(images) ** 2 / (n - 1) + spread(without) ** 2 / (k - 1)
+    return total**0.5, total**2 / doubt
+
+
+@pytest.mark.parametrize(
+    "metric", ["error_consistency", "observed_consistency", "accuracy_difference"]
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
+    crowd = observers(make, 7, 60)
+    right = [t["response"] == t["category"] for t in crowd]
+    a, b, people = crowd[0], None if alone else crowd[-1], crowd[1:-1]
+    found = overall(compare_pair(a, b, people_of(people)), metric)
+    arrays = right[0], None if alone else right[-1], right[1:-1]
+    assert found.difference == pytest.approx(difference(metric, *arrays))
+    se, df = jackknife(metric, *arrays)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.difference) / se, df), rel=0.12)
+    half = stats.t.ppf(0.975, df) * se
+    assert (found.low, found.high) == pytest.approx(
+        (found.difference - half, found.difference + half), abs=0.08 * half
+    )
+    assert found.method == METHOD
+
+
+def test_a_network_does_not_differ_from_itself(make):
+    mine, *others = observers(make, 5, 200)
+    found = compare_pair(mine, mine, people_of(others))
+    assert all(c.difference == 0 and c.p is None for c in found)
+    assert {c.reason for c in found} == {"the difference does not vary over images"}
+
+
+def test_the_sign_follows_the_order(make):
+    guess, *others, mine = observers(make, 6, 200)
+    there, back = (
+        overall(compare_pair(*two, people_of(others))) for two in ((mine, guess), (guess, mine))
+    )
+    assert there.difference > 0 and there.low > 0 and there.p < 0.05
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+
+
+def test_pairing_is_on_common_images_and_same_people(make):
+    a, b, *others = observers(make, 5, 60)
+    part = b.where(np.arange(60) < 40)
+    found = overall(compare_pair(a, part, people_of(others)))
+    right = [(t["response"] == t["category"])[:40] for t in (a, part, *others)]
+    first, second = (
+        np.mean([value("error_consistency", one, other) for other in right[2:]])
+        for one in right[:2]
+    )
+    assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 40)
+
+
+def test_values_are_means_over_conditions_then_experiments(make, join):
+    rng = np.random.default_rng(2)
+
+    def one(role, condition, start):
+        return [make(rng.random(30) < 0.6, role, condition, start) for _ in range(5)]
+
+    parts = [one("contrast", "c50", 0), one("contrast", "c30", 100), one("edges", "", 200)]
+    a, b, *people = (join(*shown) for shown in zip(*parts, strict=True))
+    found = compare_pair(a, b, people_of(people))
+    right = [[t["response"] == t["category"] for t in part] for part in parts]
+    gaps = [difference("error_consistency", r[0], r[1], r[2:]) for r in right]
+    assert overall(found).difference == pytest.approx(np.mean([np.mean(gaps[:2]), gaps[2]]))
+    by_role = {c.condition: c for c in found if c.metric == "error_consistency"}
+    assert by_role["contrast"].difference == pytest.approx(np.mean(gaps[:2]))
+    assert by_role["contrast"].n == 60 and overall(found).n == 90
+
+
+def test_ideal_observers_are_these_very_ones(make):
+    a, b, *others = observers(make, 5, 80)
+    ideal = {f"ideal-{i}": one for i, one in enumerate(others)}
+    fixed, sampled = (
+        overall(compare_pair(a, b, ideal)),
+        overall(compare_pair(a, b, people_of(others))),
+    )
+    assert (fixed.method, fixed.a, fixed.b) == (FIXED, sampled.a, sampled.b)
+    assert fixed.high - fixed.low < sampled.high - sampled.low
+
+
+def test_images_that_share_exemplars_are_no_independent_ones(make):
+    rng = np.random.default_rng(1)
+    shape = np.arange(120) % 10
+    easy = rng.random(10)[shape]
+    labels = {
+        "shape_exemplar": shape.astype(str),
+        "texture_exemplar": (np.arange(120) // 10).astype(str),
+    }
+
+    def answers(p, shared):
+        t = make(
+            np.where(rng.random(120) < p, easy < 0.5, rng.random(120) < 0.5), "cue-conflict", ""
+        )
+        return type(t)({**t.columns, **labels}) if shared else t
+
+    state = rng.bit_generator.state
+    widths = []
+    for shared in (False, True):
+        rng.bit_generator.state = state
+        a, b, *people = (answers(p, shared) for p in (0.9, 0.1, 0.8, 0.8, 0.8))
+        found = overall(compare_pair(a, b, people_of(people)))
+        widths.append(found.high - found.low)
+    assert widths[1] > 1.1 * widths[0]
+
+
+def test_without_people_there_is_a_reason(make):
+    a, b, *two = observers(make, 4, 80)
+    assert all(c.difference is None and c.reason for c in compare_pair(a, b, {}))
+    alone = compare_pair(
+        a, None, people_of(two)
+    )  # of two people there is one pair: no spread of it
+    assert {c.reason for c in alone} == {"no images that both, and people, answered"}
+
+
+def test_variances_of_images_and_people_add_less_the_noise_that_both_hold():
+    rng = np.random.default_rng(4)
+    images, persons = rng.normal(size=30), rng.normal(size=(30, 4)) / 20
+    persons -= persons.mean(axis=0)
+    people = np.array([0.5, -0.3, 0.1, -0.3])
+    v_images = (images**2).sum() * 30 / 29
+    apart = persons - persons.mean(axis=1, keepdims=True)
+    noise = (apart**2).sum() * 30 / 29 * 4 / 3
+    spread = 4 / 3 * (0.25 + 0.09 + 0.01 + 0.09)
+    total = v_images + spread - noise
+    found = crossed_variance(images, persons, people)
+    assert found.value == pytest.approx(total)
+    assert found.df == pytest.approx(total**2 / (v_images**2 / 29 + spread**2 / 3))
+    nothing = crossed_variance(images, persons, people * 0)  # never less than the images' own
+    assert nothing.value == pytest.approx(v_images)
+    assert crossed_variance(images, persons[:, :1], people[:1]) == Variance(
+        pytest.approx(v_images), 29
+    )
+
+
+def test_a_mean_over_experiments_has_their_variances():
+    found = mean_of([Variance(0.04, 4), Variance(0.12, 100)])
+    assert found.value == pytest.approx(0.04)  # (0.04 + 0.12) / 4
+    assert found.df == pytest.approx(0.04**2 / (0.01**2 / 4 + 0.03**2 / 100))
