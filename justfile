@@ -1,0 +1,37 @@
+# The tasks of the project: `just`, or read the commands here.
+
+# everything that CI checks
+default: lint test docs
+
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+    python docs/import_table.py --check
+
+# the quick tests
+test *words:
+    pytest -n 2 {{words}}
+
+# what takes longer
+slow *words:
+    pytest -n 2 -m slow {{words}}
+
+# look for new counterexamples; each that is found becomes an @example of its test
+search *words:
+    pytest -m hypothesis --hypothesis-profile=search {{words}}
+
+# the suite in ten random orders
+shuffle:
+    for seed in 1 2 3 4 5 6 7 8 9 10; do pytest -n 2 -p randomly --randomly-seed=$seed || exit 1; done
+
+docs:
+    mkdocs build --strict --quiet
+
+# single-line mutants: what do the tests miss?
+mutants *words:
+    python benchmarks/mutants.py {{words}}
+
+benchmarks:
+    python benchmarks/all.py
