@@ -4,19 +4,20 @@ weights.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import torch
 from torch import nn
 
 from registry.checkpoints import State
+from registry.code.digests import code_digest
+from registry.code.files import Files
 from registry.errors import CardError, WeightsError, unknown_name
 
 #: Weights "random:SEED": the architecture as it starts training.
@@ -154,15 +155,26 @@ def build_untrained(
         return build(arch, classes, kwargs)
 
 
-def source_code(arch: str) -> str:
-    """Digest of the file that defines a "python:" architecture ("" for the others, whose name says
-    it).
+def source_code(arch: str, module: nn.Module) -> str:
+    """Digest of the code of a Python factory and of every class in the network that it made, with
+    all that they import which nobody installed; an installed factory counts by its package's
+    version. "" for the architectures of libraries (their versions are in the environment row).
     """
     kind, name = split_arch(arch)
     if kind != "python":
         return ""
-    path = inspect.getsourcefile(inspect.unwrap(factory(name)))
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    build = factory(name)
+    kinds = {type(part) for part in module.modules()} - {type(build)}
+    classes = sorted(kinds, key=lambda one: (one.__module__, one.__qualname__))
+    return code_digest(build, *classes, _version(build.__module__))
+
+
+def _version(module: str) -> str:
+    """The version of the installed package that a module is of; "" where nobody installed it."""
+    top = module.partition(".")[0]
+    if Files(frozenset()).followed(module):
+        return ""
+    return " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
 
 
 def renew_keys(state: State) -> State:

@@ -229,7 +229,7 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
 
     if (seed := random_seed(card.weights)) is not None:
         module = build_untrained(card.arch, len(labels.classes), seed, card.options.get("kwargs"))
-        return module.eval(), source_code(card.arch)
+        return module.eval(), source_code(card.arch, module)
     if card.source == "export" or card.arch == "export":
         path = _weights_path(card, place)
         return load_exported(path), digest_file(path)
@@ -237,7 +237,8 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
         card.source == "timm" and not _is_file_reference(card.weights or "")
     ):
         return _pretrained_timm(card).eval(), ""
-    return _with_state(card, place, labels).eval(), source_code(card.arch)
+    module = _with_state(card, place, labels).eval()
+    return module, source_code(card.arch, module)
 
 
 def _verify(card: ModelCard, digest: str) -> None:

@@ -23,7 +23,7 @@ from benchmark.engine.walking import (
     failure_line,
 )
 from benchmark.errors import FAILURES
-from benchmark.keys import observation_key
+from benchmark.keys import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard
@@ -120,6 +120,8 @@ class _Run:
     options: RunOptions
     reporter: RunReporter
     report: RunReport
+    codes: Codes = field(default_factory=Codes)
+    _planned: dict[tuple[int, int], list[Observation]] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
         walk = Walk(
@@ -129,12 +131,16 @@ class _Run:
             self.options.device,
             self.reporter,
             self.settings.decoded,
+            self.codes,
         )
         waiting: list[_Answered] = []
         for group in self._groups(tasks):
             waiting += self._group(group, walk)
         self.report.decoded = walk.decoded
-        scorers = {suite.name: Scorer(self.store, self.run, suite) for suite in suites_of(tasks)}
+        scorers = {
+            suite.name: Scorer(self.store, self.run, suite, self.codes)
+            for suite in suites_of(tasks)
+        }
         for answered in waiting:
             self._finish(answered, scorers[answered.task.suite.name])
         for scorer in scorers.values():
@@ -251,10 +257,17 @@ class _Run:
                 yield Job(loaded.resident, task.suite, task.space, block, key, chunks)
 
     def _observations(self, loaded: Loaded, task: Task) -> list[Observation]:
+        """What the task asks of the observer, one per block; made once, for keys take time."""
+        at = (loaded.row, id(task))
+        if at not in self._planned:
+            self._planned[at] = self._made(loaded, task)
+        return self._planned[at]
+
+    def _made(self, loaded: Loaded, task: Task) -> list[Observation]:
         policy = self.options.policy
         return [
             Observation(
-                key=observation_key(loaded.identity, block, task.suite, policy),
+                key=observation_key(loaded.identity, block, task.suite, policy, self.codes),
                 observer=loaded.row,
                 suite=task.suite.name,
                 version=task.suite.version,

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
-from benchmark.keys import digest, score_code
+from benchmark.keys import Codes, digest, score_code
 from benchmark.stats import bootstrap_ratio
 from benchmark.store import Observation, ScoreSet, Store, StoredObservation
 from benchmark.tables import stacked
@@ -40,11 +40,12 @@ class Scorer:
     store: Store
     run: int
     suite: Suite
+    codes: Codes = field(default_factory=Codes)
     _answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
 
     @cached_property
     def _code(self) -> str:
-        return score_code(self.suite)
+        return score_code(self.suite, self.codes)
 
     def observer(self, observations: Sequence[Observation], missing: Mapping[str, str]) -> bool:
         """Score an observer that was run. False where the very same scores are stored already."""

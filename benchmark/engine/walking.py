@@ -18,7 +18,7 @@ from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import Feed, working_threads
 from benchmark.engine.views import IdealView, NetworkView, unit
 from benchmark.errors import FAILURES, BenchError, ModelFailure
-from benchmark.keys import block_key
+from benchmark.keys import Codes, block_key
 from benchmark.stimuli.sets import seeds_of
 from benchmark.store import Chunk, Store
 from registry.geometry import CROPS_224
@@ -93,6 +93,7 @@ class Walk:
     device: str
     reporter: Reporter
     cache: Path | None = None
+    codes: Codes = field(default_factory=Codes)
     decoded: int = field(default=0)
     _settled: set[str] = field(default_factory=set)
 
@@ -107,7 +108,7 @@ class Walk:
 
     def _show_stimuli(self, jobs: Sequence[Job]) -> None:
         stimuli = jobs[0].block.stimuli
-        blocks = _grouped(jobs, lambda job: block_key(job.block))
+        blocks = _grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
         wanted = [
             chunk

@@ -1,0 +1,136 @@
+"""The program's own code in components, each with a version that outlives refactorings.
+
+`components.json` holds, for each component, a version and the digest of its code at the last check. Code that is as it
+was checked stands in a key by its version: a release that changes no number keeps it, and with it every stored trial.
+Code that differs from what was checked, an edit or a fork, stands there by its own digest, so nothing old is served.
+`python -m benchmarks.versions` checks: it computes the golden outputs of every component again, and raises the version
+of those whose outputs differ.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+from registry.code.closure import ALL, closure_digest
+from registry.code.files import BUILT_IN, Files
+from registry.code.syntax import stamp_of
+
+LOCK = Path(__file__).with_name("components.json")
+Stamp = tuple[tuple[int, ...], ...]
+#: What makes keys decides no number.
+IDENTITY = ("benchmark.keys", "registry.code")
+#: Component -> its modules and packages; a module belongs to the first component that names it.
+COMPONENTS: Mapping[str, tuple[str, ...]] = {
+    # from pixels to a decision: decoding, presentation, preprocessing, loading, the decision rule, near-ties, seeds
+    "answers": (
+        "benchmark.engine.decoding",
+        "benchmark.engine.device",
+        "benchmark.engine.tuning",
+        "benchmark.engine.views",
+        "benchmark.engine.walking",
+        "benchmark.stimuli.generated",
+        "benchmark.stimuli.pixels",
+        "registry.checkpoints",
+        "registry.convert",
+        "registry.exported",
+        "registry.fold",
+        "registry.geometry",
+        "registry.ideal",
+        "registry.load",
+        "registry.model",
+    ),
+    "scoring": ("benchmark.engine.scoring",),
+    "imagenet-c": ("benchmark.transforms.imagenet_c",),
+    "human-degradations": ("benchmark.transforms.geirhos",),
+    "transforms": ("benchmark.transforms",),
+    "statistics": ("benchmark.stats",),
+    "stimuli": ("benchmark.stimuli",),
+    "library": (
+        "benchmark.contracts",
+        "benchmark.errors",
+        "benchmark.tables",
+        "benchmark.testing",
+        "registry.digests",
+        "registry.errors",
+        "registry.labels",
+    ),
+    "tiny-networks": ("registry.tiny",),
+    "adversarial.observe": ("suites.adversarial.protocol", "suites.adversarial.variants"),
+    "adversarial.score": ("suites.adversarial",),
+    "corruption.observe": ("suites.corruption.protocol", "suites.corruption.stylised"),
+    "corruption.score": ("suites.corruption",),
+    "cue-conflict.observe": ("suites.cue_conflict.protocol",),
+    "cue-conflict.score": ("suites.cue_conflict",),
+    "human-comparison.observe": ("suites.human_comparison.protocol",),
+    "human-comparison.score": ("suites.human_comparison",),
+    "saliency.observe": ("suites.saliency.protocol",),
+    "saliency.score": ("suites.saliency",),
+}
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A component as it was checked. digest: of its code then; since: of the code that first had this version."""
+
+    version: int
+    since: str
+    digest: str
+
+
+@cache
+def component_of(module: str) -> str | None:
+    """The component that a module of the program belongs to; None where it is in none."""
+    parts = module.split(".")
+    names = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    for name in names:  # the closest package wins
+        for label, modules in COMPONENTS.items():
+            if name in modules:
+                return label
+    return None
+
+
+def members(label: str) -> Iterator[str]:
+    """The modules of a component that are on this disk."""
+    files = Files(frozenset())
+    for name in COMPONENTS[label]:
+        path = files.place(name)
+        if path is None:
+            continue
+        if path.stem != "__init__":
+            yield name
+            continue
+        for inside in sorted(path.parent.rglob("*.py")):
+            parts = inside.relative_to(path.parent).with_suffix("").parts
+            module = ".".join([name, *parts]).removesuffix(".__init__")
+            if component_of(module) == label:
+                yield module
+
+
+@lru_cache(maxsize=128)
+def component_digest(label: str, _stamp: Stamp) -> str:
+    """Digest of a component's code as it is on this disk, with everything that it reaches, while the stamp lasts."""
+    return closure_digest(((module, ALL) for module in members(label)), identity)
+
+
+def tree_stamp() -> Stamp:
+    """What changes whenever any file of the program is another one, is written to, comes or goes."""
+    files = Files(frozenset())
+    folders = [path.parent for top in sorted(BUILT_IN) if (path := files.place(top)) is not None]
+    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return tuple(stamp_of(path) for path in found if path.suffix != ".pyc")
+
+
+def identity(module: str) -> str | None:
+    """The boundary of every closure: what makes keys."""
+    return "identity" if module.startswith(IDENTITY) else None
+
+
+def read_lock(path: Path = LOCK) -> dict[str, Locked]:
+    """The components as they were checked; none where there is no such file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {label: Locked(**fields) for label, fields in found.items()}
+    except (OSError, ValueError, TypeError):
+        return {}
