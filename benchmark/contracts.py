@@ -284,6 +284,34 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Against:
+    """Measures against other observers that answered the same stimuli: people; in the built-in world the ideal
+    observers. Each takes name -> trials of the references, never with the observer itself.
+
+    scores: of one observer, (config, its trials, references); group: of people as a group (name -> trials of
+    each), where pooling their trials is not the measure; pair: paired tests of two observers against the same
+    references (`benchmark.stats.Comparison`), where a metric is no ratio of sums: (a, b, references); b None: the
+    references as a group.
+    """
+
+    scores: Callable[[Any, Trials, Mapping[str, Trials]], Sequence[Score]]
+    group: Callable[[Any, Mapping[str, Trials]], Sequence[Score]] | None = None
+    pair: Callable[[Trials, Trials | None, Mapping[str, Trials]], Sequence[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Sampling a condition only until its interval is narrow enough.
+
+    within: X -> the variant "NAME:within-X", whose intervals end at most +-X wide; settled: whether one block needs no
+    further trials, (config, its trials so far), asked after every stored chunk.
+    """
+
+    within: Callable[[float], Suite] | None = None
+    settled: Callable[[Any, Trials], bool] | None = None
+
+
+@dataclass(frozen=True)
 class Suite:
     """A test suite: a frozen value with three plain functions.
 
@@ -303,17 +331,7 @@ class Suite:
     spaces: tuple[str, ...] = ("geirhos16", "world16")
     experiments: Mapping[str, str] = field(default_factory=dict)
     """Stimulus set name -> role, for trials of people and published networks."""
-    compare: Callable[[Any, Trials, Mapping[str, Trials]], Sequence[Score]] | None = None
-    """Scores of an observer against reference observers that answered the same stimuli (people; in the built-in
-    world the ideal observers): (config, trials, name -> trials of each reference, never the observer itself)."""
-
-    group: Callable[[Any, Mapping[str, Trials]], Sequence[Score]] | None = None
-    """Scores of people as a group (name -> trials of each person), where pooling their trials is not the measure."""
-    compare_pair: Callable[[Trials, Trials | None, Mapping[str, Trials]], Sequence[Any]] | None = (
-        None
-    )
-    """Paired tests of two observers against the same references (benchmark.stats.Comparison), where a metric is
-    no ratio of sums: (a, b, name -> trials of each reference); b None: the references as a group."""
+    against: Against | None = None
     references: Mapping[str, str] = field(default_factory=dict)
     """Condition -> name: scores under it are no observer's own but what an edge map, a blob or noise gets on the same
     stimuli. They depend on the stimuli alone; boards show them as rows under the ranking."""
@@ -321,10 +339,7 @@ class Suite:
     """Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run."""
     variants: Mapping[str, Suite] = field(default_factory=dict)
     """Other protocols of this suite by name, each a whole suite called "NAME:VARIANT" with boards of its own."""
-    sequential: Callable[[float], Suite] | None = None
-    """The variant "NAME:within-X" that samples a condition only until its interval is at most +-X wide."""
-    settled: Callable[[Any, Trials], bool] | None = None
-    """Whether one block needs no further trials: (config, its trials so far), asked after every stored chunk."""
+    stopping: EarlyStop | None = None
     seen: Callable[[Sequence[str], Trials], Array] | None = None
     """[n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials)."""
 

@@ -89,9 +89,10 @@ def score_code(suite: Suite, codes: Codes | None = None) -> str:
     """Digest of what turns trials into scores: rescoring is due when it changes."""
     codes = codes or Codes()
     ratios = [metric.ratio for metric in suite.metrics if metric.ratio is not None]
+    against = (suite.against.scores, suite.against.group) if suite.against else ()
     return digest(
         {
-            "code": codes.of(suite.score, suite.compare, suite.group, *ratios),
+            "code": codes.of(suite.score, *against, *ratios),
             "metrics": [(one.name, one.role) for one in suite.metrics if one.ratio is not None],
             "config": suite.config,
             "scoring": codes.component("scoring"),

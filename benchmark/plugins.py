@@ -59,19 +59,19 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
         return suite
     if variant in suite.variants:
         return suite.variants[variant]
-    if variant.startswith(WITHIN) and suite.sequential is not None:
-        return suite.sequential(_target(variant.removeprefix(WITHIN), name))
+    if variant.startswith(WITHIN) and suite.stopping and suite.stopping.within:
+        return suite.stopping.within(_target(variant.removeprefix(WITHIN), name))
     names = [f"{plain}:{known}" for known in suite.variants]
     raise unknown_name("suite variant", name, names, f"`bench suites show {plain}` lists them.")
 
 
 def sequential_suites(suites: Sequence[Suite], target: float) -> list[Suite]:
     """The suites, those that can stop early with intervals of +-`target`. PluginError where none can."""
-    made = [suite.sequential(target) if suite.sequential else suite for suite in suites]
-    if all(suite.sequential is None for suite in suites):
+    ways = [suite.stopping.within if suite.stopping else None for suite in suites]
+    if not any(ways):
         names = ", ".join(suite.name for suite in suites)
         raise PluginError(f"--precision-target: none of {names} can stop a condition early.")
-    return made
+    return [within(target) if within else suite for within, suite in zip(ways, suites, strict=True)]
 
 
 def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:

@@ -3,9 +3,11 @@
 from benchmark.contracts import (
     CHUNK,
     DISTRUST,
+    Against,
     Array,
     Block,
     Direction,
+    EarlyStop,
     Metric,
     Needs,
     Observer,
@@ -26,9 +28,11 @@ from benchmark.contracts import (
 __all__ = [
     "CHUNK",
     "DISTRUST",
+    "Against",
     "Array",
     "Block",
     "Direction",
+    "EarlyStop",
     "Metric",
     "Needs",
     "Observer",

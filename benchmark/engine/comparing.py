@@ -48,7 +48,7 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     mine, theirs = (suite_trials(store, suite, name, like) for name in (a, b))
     if mine is None or theirs is None:
         return None
-    paired = suite.compare_pair is not None and sets is not None
+    paired = suite.against is not None and suite.against.pair is not None and sets is not None
     people = scorer.references(sets.space, sets.stimuli, a, b) if paired and sets else {}
     return Both(suite, mine, theirs, people)
 
@@ -67,8 +67,8 @@ def _under(both: Both) -> Iterator[SuiteComparison]:
     for metric in suite.metrics:
         if metric.ratio is not None and (one := _of_ratio(metric, both)) is not None:
             yield SuiteComparison(suite.name, metric, one)
-    if suite.compare_pair is not None:
-        for one in suite.compare_pair(both.a, both.b, both.people):
+    if suite.against is not None and suite.against.pair is not None:
+        for one in suite.against.pair(both.a, both.b, both.people):
             yield SuiteComparison(suite.name, metrics[one.metric], one)
 
 

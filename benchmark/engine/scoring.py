@@ -101,7 +101,8 @@ class Scorer:
         """All people as one observer: their trials pooled, or the suite's own measure of a group."""
         if len(people) < 2:
             return 0
-        name = PEOPLE if self.suite.group is None else AMONG
+        against = self.suite.against
+        name = AMONG if against is not None and against.group is not None else PEOPLE
         row = self.store.put_observer(Observer(name, "group", digest(name)))
         keys = tuple(key for one in people.values() for key in one.keys)
         roles = set().union(*(_roles(one.trials) for one in people.values()))
@@ -116,8 +117,8 @@ class Scorer:
         return 1
 
     def _group_scores(self, people: Mapping[str, Trials]) -> list[Score]:
-        if self.suite.group is not None:
-            return list(self.suite.group(self.suite.config, people))
+        if self.suite.against is not None and self.suite.against.group is not None:
+            return list(self.suite.against.group(self.suite.config, people))
         pooled = (pooled_score(metric, list(people.values())) for metric in self.suite.metrics)
         return [score for score in pooled if score is not None]
 
@@ -149,9 +150,9 @@ class Scorer:
         theirs = {name: one.trials for name, one in peers.items()}
         with one_thread():
             scores = list(suite.score(suite.config, trials))
-            if suite.compare is not None:
-                scores += suite.compare(suite.config, trials, theirs)
-        # What compare says of a metric stands for what score said of it ("needs references").
+            if suite.against is not None:
+                scores += suite.against.scores(suite.config, trials, theirs)
+        # What `against` says of a metric stands for what score said of it ("needs references").
         named = {(score.metric, score.role, score.condition): score for score in scores}
         self.store.put_scores(self.run, target, list(named.values()))
 
@@ -159,7 +160,7 @@ class Scorer:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
         the built-in world ideal observers. Never itself.
         """
-        if self.suite.compare is None:
+        if self.suite.against is None:
             return {}
         named = getattr(self.suite.config, "references", None)
         if named is not None:

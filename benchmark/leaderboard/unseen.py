@@ -41,7 +41,7 @@ def unseen_boards(
 ) -> list[Board]:
     """The boards of `rows`, each without the conditions that one of its observers was trained on; its notes say which.
 
-    Scores against references (`Suite.compare`) are not made again. BenchError where the suite does not tell what a
+    Scores against references (`Suite.against`) are not made again. BenchError where the suite does not tell what a
     recipe has seen.
     """
     if suite.seen is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmark.contracts import Suite
+from benchmark.contracts import Against, EarlyStop, Suite
 from benchmark.transforms.listing import plugin_names
 from suites.corruption.config import Config, Folders
 from suites.corruption.metrics import metrics
@@ -32,7 +32,7 @@ _PLAIN = Suite(
     score=score,
     config=Config(),
     spaces=ALL,
-    compare=compare,
+    against=Against(compare),
     seen=seen,
 )
 
@@ -44,7 +44,7 @@ def within(half_width: float) -> Suite:
         name=f"{NAME}:within-{half_width:g}",
         summary=f"As {NAME}, each condition only until its accuracy is known to +-{half_width:g}",
         config=Config(half_width=half_width),
-        settled=settled,
+        stopping=EarlyStop(settled=settled),
     )
 
 
@@ -130,4 +130,4 @@ def _human() -> tuple[str, ...]:
     )  # fmt: skip
 
 
-SUITE = replace(_PLAIN, variants=_variants(), sequential=within)
+SUITE = replace(_PLAIN, variants=_variants(), stopping=EarlyStop(within=within))

@@ -3,7 +3,7 @@
 Definitions, numbers and deviations: docs/suites/human-comparison.md.
 """
 
-from benchmark.contracts import Suite
+from benchmark.contracts import Against, Suite
 from suites.human_comparison.comparing import compare
 from suites.human_comparison.experiments import SET_ROLES
 from suites.human_comparison.metrics import METRICS
@@ -21,8 +21,6 @@ SUITE = Suite(
     plan=plan,
     observe=observe,
     score=score,
-    compare=compare,
-    group=people,
-    compare_pair=compare_pair,
+    against=Against(compare, people, compare_pair),
     experiments=SET_ROLES,
 )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import torch
 from engine_toys import ideal, network, same_trials, toy_suite
 
-from benchmark.contracts import CHUNK, Block, Policy, Score, Transform
+from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform
 from benchmark.engine import running
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.scoring import Scorer
@@ -315,7 +315,7 @@ def compared(_config, _trials, peers):
 
 
 def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboard):
-    suite = toy_suite(toys.make_stimuli(20), compare=compared)
+    suite = toy_suite(toys.make_stimuli(20), against=Against(compared))
     cards = [network("net", "Readout"), ideal()]
     leaderboard.run(cards, [suite])
     leaderboard.run(cards, [suite], seed=1)
@@ -333,7 +333,7 @@ def test_a_configuration_names_its_references(leaderboard):
     darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
     blocks = (Block(stimuli, role="toys"), Block(stimuli, "dark", darker, role="toys"))
     config = Named(references=("net", "other", "never-run"))
-    suite = toy_suite(blocks, compare=answered, config=config)
+    suite = toy_suite(blocks, against=Against(answered), config=config)
     leaderboard.run([network("net", "Readout"), network("other", "Normed"), ideal()], [suite])
     scores = {name: leaderboard.scores(name) for name in ("net", "other", "reader")}
     found = {name: {m for m, _, _ in values} - {"accuracy"} for name, values in scores.items()}

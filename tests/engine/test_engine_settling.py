@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from engine_toys import Bench, make_stimuli, network, same_trials, toy_suite
 
-from benchmark.contracts import CHUNK, Block
+from benchmark.contracts import CHUNK, Block, EarlyStop
 from benchmark.engine.walking import Walk
 from benchmark.store import open_store
 
@@ -30,7 +30,7 @@ def suite(rule, n=CHUNKS * CHUNK):
         Block(stimuli, "easy", role="toys"),
         Block(stimuli, "hard", role="toys"),
     )
-    return toy_suite(blocks, settled=rule)
+    return toy_suite(blocks, stopping=EarlyStop(settled=rule))
 
 
 def counts(bench):
@@ -96,6 +96,6 @@ def test_a_rule_that_raises_fails_its_suite_alone(tmp_path):
 def test_looks_thin_out(tmp_path):
     bench = Bench(tmp_path)
     rule, asked = after(10**6)
-    one = toy_suite(make_stimuli(20 * CHUNK, side=2), settled=rule)
+    one = toy_suite(make_stimuli(20 * CHUNK, side=2), stopping=EarlyStop(settled=rule))
     bench.run([network("net", "Readout")], [one])
     assert [n // CHUNK for n in asked] == [*range(1, 17), 18, 20]

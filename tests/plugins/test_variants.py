@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.contracts import Metric, Plan, Suite
+from benchmark.contracts import EarlyStop, Metric, Plan, Suite
 from benchmark.errors import PluginError, UnknownName
 from benchmark.plugins import (
     SuiteShelf,
@@ -37,7 +37,7 @@ PLAIN = made("plain")
 STRONG = replace(PLAIN, name="plain:strong", config="strong")
 SHELF = SuiteShelf(
     {
-        "plain": replace(PLAIN, variants={"strong": STRONG}, sequential=within),
+        "plain": replace(PLAIN, variants={"strong": STRONG}, stopping=EarlyStop(within=within)),
         "other": made("other"),
     },
     {"torn": "does not load"},

@@ -155,7 +155,7 @@ def test_the_world_is_shown_whole_at_its_own_size():
 
 
 def test_a_sequential_sweep_is_in_random_order():
-    made = plan(SUITE.sequential(0.02).config, Shelf("imagenet1k"))
+    made = plan(SUITE.stopping.within(0.02).config, Shelf("imagenet1k"))
     first = made.blocks[0].stimuli
     plain = plan(Config(), Shelf("imagenet1k")).blocks[0].stimuli
     assert sorted(first.ids) == sorted(plain.ids) and first.ids != plain.ids

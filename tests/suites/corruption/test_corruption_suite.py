@@ -18,7 +18,7 @@ from suites.corruption.protocol import observe
 
 #: Other variants share the functions of these.
 DIFFERENT = ("human", "imagenet-c", "stylized-imagenet")
-EVERY = (SUITE, *(SUITE.variants[name] for name in DIFFERENT), SUITE.sequential(0.02))
+EVERY = (SUITE, *(SUITE.variants[name] for name in DIFFERENT), SUITE.stopping.within(0.02))
 
 
 @pytest.mark.parametrize("suite", EVERY, ids=lambda suite: suite.name)
@@ -181,16 +181,18 @@ def sequential(right, n, of):
 
 def test_a_condition_is_settled_where_its_sequence_is_narrow():
     config = Config(half_width=0.05)
-    suite = SUITE.sequential(0.05)
+    suite = SUITE.stopping.within(0.05)
     assert suite.name == "corruption:within-0.05" and suite.config == config
     for n in (64, 256, 512, 1024, 2048):
         low, high = confidence_sequence(n // 2, n, size=5000)
         expected = (high - low) / 2 <= 0.05
-        assert suite.settled(config, sequential(0.5, n, 5000)) is bool(expected)
-    assert suite.settled(config, sequential(1.0, 256, 5000))
-    assert not suite.settled(config, sequential(0.5, 256, 5000))
-    assert not suite.settled(Config(), sequential(1.0, 256, 5000))
-    assert not suite.settled(config, sequential(1.0, 256, 5000).where(np.zeros(256, dtype=bool)))
+        assert suite.stopping.settled(config, sequential(0.5, n, 5000)) is bool(expected)
+    assert suite.stopping.settled(config, sequential(1.0, 256, 5000))
+    assert not suite.stopping.settled(config, sequential(0.5, 256, 5000))
+    assert not suite.stopping.settled(Config(), sequential(1.0, 256, 5000))
+    assert not suite.stopping.settled(
+        config, sequential(1.0, 256, 5000).where(np.zeros(256, dtype=bool))
+    )
 
 
 def test_a_cell_that_stopped_has_the_interval_that_held_at_every_look():
@@ -225,7 +227,7 @@ def test_conditions_stop_where_their_interval_is_narrow_enough(tmp_path):
 
 
 def compared(mine, theirs):
-    return by_name(SUITE.compare(Config(), mine, {"alexnet": theirs}))
+    return by_name(SUITE.against.scores(Config(), mine, {"alexnet": theirs}))
 
 
 def sweep(rng, share, images=50, drop=()):
@@ -268,6 +270,6 @@ def test_a_reference_on_other_images_or_cells_is_none():
     assert "other images" in other["mce_measured", ""].reason
     part = compared(mine, table(sweep(rng, 0.6, drop=("fog/3",))))
     assert part["mce_measured", ""].reason == "alexnet: was not measured under fog/3"
-    assert SUITE.compare(Config(), mine, {}) == []
+    assert SUITE.against.scores(Config(), mine, {}) == []
     sixteen = table(sweep(rng, 0.6), wnids=False)
-    assert SUITE.compare(Config(), sixteen, {"alexnet": sixteen}) == []
+    assert SUITE.against.scores(Config(), sixteen, {"alexnet": sixteen}) == []

@@ -178,7 +178,7 @@ def test_human_row_in_a_straight_line(group, find, frame):
 def test_copycat_of_a_person(humans, find):
     """A network that answers as subject-01 does, held against all people, that one included."""
     scores = [
-        *SUITE.compare(None, humans["subject-01"], humans),
+        *SUITE.against.scores(None, humans["subject-01"], humans),
         *SUITE.score(None, humans["subject-01"]),
     ]
     found = {s.metric: s.value for s in scores if not s.role and s.value is not None}
@@ -208,7 +208,7 @@ def test_human_accuracy_of_each_condition(humans, frame, experiment):
 
 def test_a_person_against_the_others_in_a_straight_line(humans, frame, find):
     others = {name: trials for name, trials in humans.items() if name != "subject-03"}
-    scores = SUITE.compare(None, humans["subject-03"], others)
+    scores = SUITE.against.scores(None, humans["subject-03"], others)
     for role in ("high-pass", "sketch", "edges"):
         tables = list(wide(frame, role))
         rest = [name for name in tables[0].columns if name != "subject-03"]
@@ -253,7 +253,7 @@ def test_stylised_training_helps_where_published(published, role, claim):
     ],
 )  # fmt: skip
 def test_network_consistency_with_people(published, humans, data, find, network, role, value):
-    scores = SUITE.compare(None, published[network], humans)
+    scores = SUITE.against.scores(None, published[network], humans)
     score = find(scores, "error_consistency", role, "kept")
     assert score.value == pytest.approx(value, abs=6e-4)
     folder = {
@@ -277,7 +277,7 @@ def test_network_consistency_with_people(published, humans, data, find, network,
 
 def test_parametric_experiments_of_published_networks_have_no_consistency(published, humans, find):
     """Their images are not those that people saw: no value, and the reason; never an average over what fits."""
-    scores = SUITE.compare(None, published[IN], humans)
+    scores = SUITE.against.scores(None, published[IN], humans)
     score = find(scores, "error_consistency", "contrast", "kept")
     assert score.value is None and "none of the 4 people" in score.reason
     assert "3 of 17 experiments" in find(scores, "error_consistency").flags

@@ -128,7 +128,7 @@ def test_averages_go_over_conditions_then_people_then_experiments(make, join, fi
         join(table, make(bits(seed, 50), role="edges", condition=""))
         for seed, table in ((50, mine), (51, make([], condition=[])))
     )
-    scores = SUITE.compare(
+    scores = SUITE.against.scores(
         None, mine, {"subject-1": first, "subject-2": second, "subject-3": third}
     )
 
@@ -181,7 +181,9 @@ def test_averages_go_over_conditions_then_people_then_experiments(make, join, fi
     ],
 )
 def test_degenerate_observers_have_a_defined_kappa(make, find, mine, theirs, kappa):
-    scores = SUITE.compare(None, make(mine), {"subject-1": make(theirs), "subject-2": make(theirs)})
+    scores = SUITE.against.scores(
+        None, make(mine), {"subject-1": make(theirs), "subject-2": make(theirs)}
+    )
     score = find(scores, "error_consistency")
     assert score.value == pytest.approx(kappa)
     assert find(scores, "human_error_consistency").value == 1.0
@@ -197,14 +199,14 @@ def test_degenerate_observers_have_a_defined_kappa(make, find, mine, theirs, kap
 
 def test_a_ceiling_below_zero_gives_no_fraction(make, find):
     people_ = {"subject-1": make([1, 1, 0, 0]), "subject-2": make([0, 0, 1, 1])}
-    scores = SUITE.compare(None, make([1, 0, 1, 0]), people_)
+    scores = SUITE.against.scores(None, make([1, 0, 1, 0]), people_)
     assert find(scores, "human_error_consistency").value == pytest.approx(-1)
     fraction = find(scores, "ceiling_fraction")
     assert fraction.value is None and fraction.reason == "no ceiling above 0"
 
 
 def test_one_person_is_no_ceiling(make, find):
-    scores = SUITE.compare(None, make(bits(0, 40)), {"subject-1": make(bits(1, 40))})
+    scores = SUITE.against.scores(None, make(bits(0, 40)), {"subject-1": make(bits(1, 40))})
     assert find(scores, "error_consistency").value is not None
     assert find(scores, "human_error_consistency").reason == "one person only: no pair of people"
     assert find(scores, "ceiling_fraction").value is None
@@ -216,9 +218,9 @@ def test_people_who_saw_other_images_take_no_part(make, find):
         "subject-2": make(bits(2, 39)),
         "subject-3": make(bits(3, 60)),
     }
-    scores = SUITE.compare(None, make(bits(0, 40)), people_)
+    scores = SUITE.against.scores(None, make(bits(0, 40)), people_)
     score = find(scores, "error_consistency")
-    alone = SUITE.compare(
+    alone = SUITE.against.scores(
         None, make(bits(0, 40)), {n: people_[n] for n in ("subject-1", "subject-3")}
     )
     assert score.value == find(alone, "error_consistency").value
@@ -228,7 +230,7 @@ def test_people_who_saw_other_images_take_no_part(make, find):
 @pytest.mark.parametrize("references", [{}, {"subject-1": None}])
 def test_nobody_to_compare_with_is_a_reason(make, find, references):
     references = {name: make([1, 0], role="colour", condition="bw") for name in references}
-    scores = SUITE.compare(None, make(bits(0, 20)), references)
+    scores = SUITE.against.scores(None, make(bits(0, 20)), references)
     for metric in (
         "error_consistency",
         "observed_consistency",
@@ -240,12 +242,12 @@ def test_nobody_to_compare_with_is_a_reason(make, find, references):
 
 def test_nothing_answered_is_a_reason(make, find):
     empty = make([], condition=[])
-    assert find(SUITE.compare(None, empty, {}), "error_consistency").reason
+    assert find(SUITE.against.scores(None, empty, {}), "error_consistency").reason
     assert find(SUITE.score(None, empty), "ood_accuracy").reason == "no trials"
 
 
 def test_ideal_observers_are_not_called_people(make, find):
-    scores = SUITE.compare(None, make(bits(0, 20)), {"ideal-shape": make([1] * 20)})
+    scores = SUITE.against.scores(None, make(bits(0, 20)), {"ideal-shape": make([1] * 20)})
     assert (
         "reference observers are ideal observers, not people"
         in find(scores, "error_consistency").flags
@@ -258,7 +260,7 @@ def test_regenerated_stimuli_are_flagged(make, find):
     references = {"subject-1": make(bits(1, 20)), "subject-2": make(bits(2, 20))}
     assert (
         "regenerated stimuli"
-        in find(SUITE.compare(None, made, references), "error_consistency").flags
+        in find(SUITE.against.scores(None, made, references), "error_consistency").flags
     )
     assert "regenerated stimuli" in find(SUITE.score(None, made), "ood_accuracy").flags
 
@@ -268,7 +270,9 @@ def test_order_of_trials_and_of_people_does_not_count(make):
     people_ = {f"subject-{i}": make(bits(i, 50)) for i in (1, 2, 3)}
     turned = {name: people_[name] for name in reversed(people_)}
     shuffled = Trials({name: values[order] for name, values in trials.columns.items()})
-    assert list(SUITE.compare(None, trials, people_)) == list(SUITE.compare(None, shuffled, turned))
+    assert list(SUITE.against.scores(None, trials, people_)) == list(
+        SUITE.against.scores(None, shuffled, turned)
+    )
 
 
 def test_people_as_a_group_are_all_pairs(make, find):
@@ -276,7 +280,7 @@ def test_people_as_a_group_are_all_pairs(make, find):
     group = people(None, crowd)
     each = [
         find(
-            SUITE.compare(None, crowd[n], {m: t for m, t in crowd.items() if m != n}),
+            SUITE.against.scores(None, crowd[n], {m: t for m, t in crowd.items() if m != n}),
             "error_consistency",
         ).value
         for n in crowd
