@@ -35,11 +35,12 @@ def part_of(target: Path) -> Iterator[Path]:
     """
     _sweep(target)
     with tempfile.NamedTemporaryFile(
-        prefix=f".{target.name}.", suffix=".part", dir=target.parent, delete=False
+        prefix=f".{target.name}.", suffix=".new", dir=target.parent, delete=False
     ) as handle:
-        lock(handle.fileno())
-        part = Path(handle.name)
+        part = Path(handle.name).with_suffix(".part")
         try:
+            lock(handle.fileno())
+            Path(handle.name).replace(part)  # nobody sweeps it before it is locked
             yield part
         finally:
             part.unlink(missing_ok=True)

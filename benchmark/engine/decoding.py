@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Stimuli
+from benchmark.stimuli.plain_files import NO_ARRAY
 
 Image = NDArray[np.uint8]
 Images = list[Image]
@@ -87,7 +88,7 @@ def _kept(folder: Path | None, chunk: int, size: int) -> Images | None:
     for path in folder.glob(f"{chunk:06d}-*.npy"):
         try:
             images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
+        except NO_ARRAY:
             continue
         if len(images) == size and f"{zlib.crc32(images.data):08x}" == path.stem.partition("-")[2]:
             return list(images)

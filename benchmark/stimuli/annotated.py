@@ -16,7 +16,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
-from benchmark.stimuli.items import Annotation, Item, LeftOut, Size, check_unique
+from benchmark.stimuli.items import Annotation, Item, LeftOut, Size, check_spelling, check_unique
 from benchmark.stimuli.listings import evenly
 from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.pixels import FileImages, changed, size_of
@@ -137,6 +137,7 @@ def open_annotated(
     items = [seen.items[i] for i in (range(n) if limit is None else evenly(n, limit))]
     drawn = [item.annotation or Annotation() for item in items]
     ids = tuple(item.id for item in items)
+    check_spelling(folder, ids)
     needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
     planned = Planned(_states(needed))
     known = _known(needed, folder, settings)

@@ -16,7 +16,7 @@ from benchmark.contracts import Array
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.compact import DIGEST, Digests
-from benchmark.stimuli.plain_files import State, open_plain, state_of
+from benchmark.stimuli.plain_files import NO_ARRAY, State, open_plain, state_of
 from registry.whole_files import replacing
 
 #: A file changed this recently (ns) may change again within one tick of its clock: it is not
@@ -178,8 +178,8 @@ def _read(place: Path) -> Rows:
     """The remembered rows; a file that is damaged or of another form counts as empty."""
     empty = np.zeros(0, dtype=_form(1))
     try:
-        rows: Rows = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        rows: Rows = np.asarray(np.load(place, allow_pickle=False))
+    except NO_ARRAY:
         return empty
     width = rows.dtype["name"].itemsize if "name" in (rows.dtype.names or ()) else 0
     return rows if width and rows.ndim == 1 and rows.dtype == _form(width) else empty

@@ -18,6 +18,7 @@ from benchmark.stimuli.catalogue import (
 from benchmark.stimuli.cells import find_cells
 from benchmark.stimuli.downloads import archive_of, files_of, forget, remember
 from benchmark.stimuli.guess import describe
+from benchmark.stimuli.items import check_spelling
 from benchmark.stimuli.listings import list_classes, list_folder
 from benchmark.stimuli.named import read_names
 from benchmark.stimuli.places import folder_of, inside, locate, remedy
@@ -81,6 +82,7 @@ def add(
     place = Path(folder).expanduser().resolve()
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
+    check_spelling(place.parent, [str(place)])
     built_in = find_built_in(name)
     entry = built_in or describe(name, place, role, space, layout)
     entry = replace(entry, folder=str(place))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,25 @@ def check_category(category: str, space: str, where: object) -> None:
         )
     if space == "imagenet1k" and not WNID.fullmatch(category):
         raise StimuliError(f"{where}: '{category}' is not a WordNet id such as n01440764.")
+
+
+def check_spelling(folder: Path, names: Sequence[str]) -> None:
+    """Raise StimuliError where a name is not UTF-8: no leaderboard and no list of sets could hold it."""
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        name = next(name for name in names if not _is_text(name))
+        raise StimuliError(
+            f"{folder}: the name {os.fsencode(name)!r} is not UTF-8. Rename the file or folder."
+        ) from None
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_unique(items: Iterable[Item]) -> None:

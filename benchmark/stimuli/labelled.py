@@ -29,6 +29,8 @@ def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], 
         raise StimuliError(f"{where}: expected {len(columns)} fields, as the header has.")
     name = labels.pop("image")
     root = (folder / "images").resolve()
+    if "\0" in name:
+        raise StimuliError(f"{where}: {name!r:.80} is no image's name.")
     path = (root / name).resolve()
     if root not in path.parents or not path.is_file():
         raise StimuliError(f"{where}: there is no image 'images/{name}'.")

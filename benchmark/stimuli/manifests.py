@@ -36,7 +36,7 @@ def read_manifest(folder: Path) -> Made | None:
         by, strength = table["generator"], float(table["strength"])
         origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
         return Made(origin, f"stylised {text_digest(text)[:16]}", int(table["whole"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise StimuliError(
             f"{place}: not the manifest of a stylised set ({error!r}). Make the set again."
         ) from error

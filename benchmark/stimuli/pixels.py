@@ -30,6 +30,7 @@ BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError),
     *(TypeError, KeyError, IndexError, struct.error, zlib.error),
 )
+MOST_PIXELS = 2**26  # 8192 x 8192: a header may state any size
 #: Silhouettes are black objects on white: darker than this is object.
 DARK = 128
 
@@ -129,6 +130,10 @@ def opened(file: BinaryIO, complaint: Callable[[Exception], StimuliError]) -> It
 
     try:
         with Image.open(file) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(
+                    f"{image.width} x {image.height} pixels; at most {MOST_PIXELS} are read"
+                )
             yield image
     except (*BROKEN, Image.DecompressionBombError) as error:
         raise complaint(error) from error

@@ -3,10 +3,20 @@
 import errno
 import os
 import stat
+import struct
+import tokenize
+import zipfile
+import zlib
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
+#: What NumPy raises on .npy and .npz files that are damaged or hold something else.
+NO_ARRAY = (
+    *(OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, IndexError, AttributeError),
+    *(MemoryError, OverflowError, RecursionError, NotImplementedError, RuntimeError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 LARGEST = 512 * 2**20  # bytes of a file that is read at once
 
 

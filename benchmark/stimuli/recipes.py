@@ -79,14 +79,9 @@ def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
     file = (path if path.is_dir() else path.parent) / RECIPE_FILE
     if not file.is_file():
         return {}
-    import yaml
+    from registry.documents import read_document  # brings YAML
 
-    try:
-        read = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise TrialsError(
-            f"{file}: cannot be read as YAML ({' '.join(str(error).split())})."
-        ) from error
+    read = read_document(file, "list of recipes", TrialsError)
     if not isinstance(read, dict):
         raise TrialsError(
             f"{file}: expected a mapping of observers to recipes, such as 'my-net: noise(uniform)'."

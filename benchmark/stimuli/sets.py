@@ -14,7 +14,7 @@ from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
 from benchmark.stimuli.compact import pick_digests
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.items import images_below
+from benchmark.stimuli.items import check_spelling, images_below
 from benchmark.stimuli.listings import Listing, evenly, list_folder
 from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.names import read_pair
@@ -68,6 +68,8 @@ def open_listing(
 
     Raises StimuliError.
     """
+    check_spelling(listing.folder, listing.ids)
+    check_spelling(listing.folder, listing.labels["category"].tolist())
     items = file_digests(listing.files, listing.folder, settings)
     labels = dict(listing.labels)
     made = read_manifest(listing.folder)

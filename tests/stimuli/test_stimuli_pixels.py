@@ -144,3 +144,23 @@ def test_a_set_with_a_named_pipe_is_refused(entry, folder, settings):
     os.mkfifo(folder / "cat" / "9.png")
     with pytest.raises(StimuliError, match=r"9\.png: cannot be read \(not a plain file\)"):
         open_folder(entry, folder, settings)
+
+
+@pytest.mark.parametrize("where", ["file", "class", "set"])
+def test_names_that_are_not_utf8_are_refused(tmp_path, settings, where):
+    """A list of added sets with such a name could not be read by any later command."""
+    from benchmark.stimuli.catalogue import read_catalogue
+    from benchmark.stimuli.fetch import add
+    from benchmark.stimuli.sets import open_set
+
+    def name(part, usual):
+        return os.fsdecode(b"\xff") if part == where else usual
+
+    folder = tmp_path / name("set", "set")
+    picture(tmp_path / "x.png", 5)
+    (folder / name("class", "cat")).mkdir(parents=True)
+    (tmp_path / "x.png").rename(folder / name("class", "cat") / f"{name('file', 'x')}.png")
+    with pytest.raises(StimuliError, match=r"is not UTF-8"):
+        add("mine", folder, settings, space="any", layout="class-folder")
+        open_set("mine", settings)
+    assert read_catalogue(settings)

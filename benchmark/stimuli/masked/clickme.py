@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from benchmark.stimuli.items import Annotation, Item, Size
 from benchmark.stimuli.labelled import labelled_images
 from benchmark.stimuli.masked.planes import fitting, plane_of, read_plane
 from benchmark.stimuli.masked.records import Span, bytes_at, records_of
+from benchmark.stimuli.plain_files import LARGEST, NO_ARRAY, open_plain
 from registry.labels import label_space
 
 Map = NDArray[np.float32]
@@ -142,14 +143,23 @@ def _in_records(path: Path, folder: Path) -> Iterator[Item]:
 def _array(path: Path, name: str | None) -> NDArray[Any]:
     """An array of an npz file, or that of an npy file. Nothing in it is run."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if name is None:
-            return np.asarray(loaded)
-        with loaded:
-            return np.asarray(loaded[name])
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        with open_plain(path) as file:
+            if name is not None:
+                _require_small(file)
+            loaded = np.load(file, allow_pickle=False)
+            return np.asarray(loaded if name is None else loaded[name])
+    except NO_ARRAY as error:
         wanted = f"with '{name}'" if name else "of numbers"
         raise StimuliError(f"{path}: not a whole NumPy file {wanted} ({error}).") from error
+
+
+def _require_small(file: BinaryIO) -> None:
+    """Raise ValueError where the arrays of an npz file unpack to more than any image has."""
+    with zipfile.ZipFile(file) as packed:
+        size = sum(part.file_size for part in packed.infolist())
+    if size > LARGEST:
+        raise ValueError(f"arrays of {size} bytes; at most {LARGEST} are read")
+    file.seek(0)
 
 
 def _wnid(label: int, where: str) -> str:

@@ -133,10 +133,12 @@ def _loaded(path: Path) -> Row:
 
 def _things(table: Row, path: Path) -> Mapping[int, list[Thing]]:
     """Image number -> what is drawn in it."""
-    names = {row.get("id"): row.get("name") for row in table["categories"]}
+    rows = table["categories"]
+    names = {row.get("id"): row.get("name") for row in rows if isinstance(row.get("id"), int)}
     things: dict[int, list[Thing]] = defaultdict(list)
     for place, row in enumerate(table["annotations"]):
-        outline, category = row.get("segmentation"), names.get(row.get("category_id"))
+        outline, number = row.get("segmentation"), row.get("category_id")
+        category = names.get(number) if isinstance(number, int) else None
         if not isinstance(category, str) or not isinstance(row.get("image_id"), int):
             raise StimuliError(
                 f"{path}: annotation {place} needs 'image_id' and a known 'category_id'."

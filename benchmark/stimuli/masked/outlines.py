@@ -101,7 +101,10 @@ def _from_runs(runs: Sequence[int], size: Size) -> Flags:
 
 
 def _corners(outline: Iterable[float]) -> NDArray[np.float64]:
-    flat = np.asarray(outline, dtype=np.float64)
+    try:
+        flat = np.asarray(outline, dtype=np.float64)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"a polygon has a corner that is no number ({error})") from error
     if flat.ndim != 1 or len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():
         raise ValueError("a polygon needs x and y of three corners or more")
     return flat.reshape(-1, 2)

@@ -14,7 +14,9 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
 from benchmark.stimuli.masked.main_object import main_object
 from benchmark.stimuli.masked.planes import fitting, read_plane
+from benchmark.stimuli.plain_files import read_text
 
+LONGEST = 200  # letters of a name
 VOID = 255  # outlines, and objects that were too hard to draw
 #: The values 1 to 20 of a class image, in the order of the development kit; those of the sixteen
 #: under their names there.
@@ -89,13 +91,25 @@ def _listed(root: Path) -> list[str]:
     lists = [root / "ImageSets" / "Segmentation" / name for name in LISTS]
     for place in lists:
         if place.is_file():
-            return place.read_text(encoding="utf-8").split()
+            return _names(place)
     drawn = root / "SegmentationClass"
     if not drawn.is_dir():
         raise StimuliError(
             f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png."
         )
     return sorted(path.stem for path in drawn.glob("*.png"))
+
+
+def _names(place: Path) -> list[str]:
+    """Words of a list; none may lead out of the folder of images."""
+    try:
+        names = read_text(place).split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StimuliError(f"{place}: cannot be read ({error}).") from error
+    for name in names:
+        if "/" in name or "\\" in name or "\0" in name or len(name) > LONGEST:
+            raise StimuliError(f"{place}: {name!r:.80} is no image's name, such as 2007_000033.")
+    return names
 
 
 def _areas(path: Path) -> dict[str, float]:

@@ -1,0 +1,50 @@
+"""No input ends in a traceback: a reader gives an answer or says what is wrong with the file."""
+
+import warnings
+
+import pytest
+from fuzzing import KINDS, fuzz
+
+from benchmark.errors import BenchError
+
+REFUSED = {"image-tiff-f"}  # floats have no known white
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_unchanged_input_is_read(name, tmp_path, settings):
+    kind = KINDS[name]
+    for file, data in kind.files.items():
+        path = tmp_path / "input" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    if name in REFUSED:
+        with pytest.raises(BenchError):
+            kind.read(tmp_path / "input", settings)
+    else:
+        kind.read(tmp_path / "input", settings)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_few_changed_inputs(name, tmp_path):
+    _, tracebacks = fuzz(name, 12, 0, tmp_path)
+    assert not tracebacks
+
+
+@pytest.mark.slow
+def test_many_changed_inputs(tmp_path, capsys):
+    """Every kind a thousand times, under another seed."""
+    counts = {name: fuzz(name, 1000, 1, tmp_path / name) for name in KINDS}
+    inputs, answered = 1000 * len(counts), sum(good for good, _ in counts.values())
+    tracebacks = [line for _, lines in counts.values() for line in lines]
+    with capsys.disabled():
+        print(
+            f"\n{inputs} inputs of {len(counts)} kinds: {answered} answered, {len(tracebacks)} tracebacks"
+        )
+    assert inputs >= 30_000 and not tracebacks
