@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -181,6 +182,43 @@ def test_show_and_compare(bench, board):
     assert shown.code == 0 and "shape bias" in shown.out
     compared = bench("compare", "ideal-shape", "ideal-texture", "-s", "cue-conflict", "--db", board)
     assert compared.code == 0 and "Holm" in compared.out
+    assert compared.out.index("shape bias") < compared.out.index("cue-conflict, other metrics")
+
+
+def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, board):
+    words = ("compare", "world-standard-0", "ideal-shape", "-s", "cue-conflict", "--db", board)
+    plain, listed = bench(*words), bench(*words, "--images")
+    assert listed.out.startswith(plain.out)
+    assert plain.out.splitlines()[0] == "A: world-standard-0    B: ideal-shape"
+    found = api.discordant("world-standard-0", "ideal-shape", suite="cue-conflict", db=board)
+    by_shape = api.trials("ideal-shape", "cue-conflict", db=board)
+    by_shape = by_shape[by_shape.role == "cue-conflict"].set_index("stimulus")
+    mine = api.trials("world-standard-0", "cue-conflict", db=board)
+    mine = mine[mine.role == "cue-conflict"].set_index("stimulus")
+    conflict = by_shape["shape"] != by_shape["texture"]
+    lost = sorted(by_shape.index[conflict & (mine["response"] != mine["shape"])])
+    assert [(row.stimulus, row.winner) for row in found] == [(name, "b") for name in lost] != []
+    for row in found:
+        assert (row.answer_a, row.answer_b) == (
+            mine["response"][row.stimulus],
+            by_shape["shape"][row.stimulus],
+        )
+        assert row.stimulus in listed.out
+    assert f"0 images that A alone gets right, {len(lost)} that B alone does" in listed.out
+
+
+def test_compare_says_where_two_were_not_run_alike(bench, board, tmp_path):
+    other = tmp_path / "other.db"
+    shutil.copy(board, other)
+    api.run(
+        db=str(other), models="world-standard-1", suites="cue-conflict", limit=12, batch=12, seed=5
+    )
+    shown = bench("compare", "world-standard-0", "world-standard-1", "--db", other).out
+    assert (
+        "Not run alike: cue-conflict: A was run on cpu fp32, seed 0, B on cpu fp32, seed 5" in shown
+    )
+    alike = bench("compare", "world-standard-0", "world-stylised-0", "--db", other).out
+    assert "Not run alike" not in alike
 
 
 def test_python_and_the_command_line_agree(bench, board):
