@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -255,6 +255,7 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
     assert compare_ratio(bias, repeated("st"), repeated("ss")).difference == -0.5
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_holm_equals_statsmodels(pvalues):
     expected = multipletests(pvalues, method="holm")[1]
