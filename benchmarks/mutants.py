@@ -121,18 +121,22 @@ def mutated(text: str, place: int) -> str:
 
 
 def killed(mutant: Mutant, copy: Path, limit: float) -> bool:
-    """Whether a test of the mutant's room fails, or does not end."""
+    """Whether a test of the mutant's room fails, or does not end; those of the file's name are asked first."""
     target = copy / mutant.file
     before = target.read_text()
-    room = next(room for room in ROOMS if mutant.file.startswith(room + "/"))
-    folders = [path for path in ROOMS[room] if (copy / path).exists()]
-    word = Path(mutant.file).stem
-    named = [
-        str(p.relative_to(copy)) for f in folders for p in (copy / f).glob(f"test_*{word}*.py")
-    ]
-    tests = dict.fromkeys((*sorted(named), *folders))  # those of the file's name first
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+    folders = next(ROOMS[room] for room in ROOMS if mutant.file.startswith(room + "/"))
+    named = [p for f in folders for p in (copy / f).glob(f"test_*{Path(mutant.file).stem}*.py")]
     target.write_text(mutated(before, mutant.place))
+    try:
+        rounds = ([str(p.relative_to(copy)) for p in named], list(folders))
+        return any(failing(tests, copy, limit) for tests in rounds if tests)
+    finally:
+        target.write_text(before)
+
+
+def failing(tests: list[str], copy: Path, limit: float) -> bool:
+    """Whether a test fails within `limit` seconds, or they do not end by then."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],
@@ -144,8 +148,6 @@ def killed(mutant: Mutant, copy: Path, limit: float) -> bool:
         )
     except subprocess.TimeoutExpired:
         return True
-    finally:
-        target.write_text(before)
     return done.returncode != 0
 
 
