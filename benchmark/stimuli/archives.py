@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from benchmark.errors import StimuliError
+from benchmark.stimuli.plain_files import open_plain
 
 _BLOCK = 2**20
 _LONGEST = 2**20  # bytes of a name, or of other words about an entry
@@ -87,7 +88,7 @@ def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | Non
 def _unpack(archive: Path, member: str | None, target: Path, bounds: Bounds) -> int:
     count = 0
     try:
-        with tarfile.open(archive, tarinfo=_Header) as tar:
+        with open_plain(archive) as file, tarfile.open(fileobj=file, tarinfo=_Header) as tar:
             for info, path in _wanted(tar, member, archive, bounds):
                 tar.extract(info.replace(name=str(path), deep=False), target, filter="data")
                 count += 1

@@ -1,23 +1,25 @@
 """The layout labels-csv: images/ and a table that names and labels them."""
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.items import Item, check_category
+from benchmark.stimuli.plain_files import read_text
 
 
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
     """The images that `labels.csv` names, in its order. Raises StimuliError naming the row."""
     table = folder / "labels.csv"
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _check_header(reader.fieldnames or (), table)
-            for row in reader:
-                yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
+        text = read_text(table, encoding="utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        _check_header(reader.fieldnames or (), table)
+        for row in reader:
+            yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StimuliError(f"{table}: cannot be read ({error}).") from error
 

@@ -10,6 +10,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.listings import evenly, list_folder
 from benchmark.stimuli.places import absent, folder_of
+from benchmark.stimuli.plain_files import read_text
 from benchmark.stimuli.sets import open_listing
 
 
@@ -47,7 +48,7 @@ def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")
     try:
-        lines = paths[0].read_text(encoding="utf-8").splitlines()
+        lines = read_text(paths[0]).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise StimuliError(f"{paths[0]}: cannot be read ({error}).") from error
     names = tuple(line.strip().rpartition("/")[2] for line in lines if line.strip())

@@ -49,9 +49,9 @@ def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
     return data
 
 
-def read_text(path: Path, largest: int = LARGEST) -> str:
-    """A plain file's UTF-8 text. Raises OSError and UnicodeDecodeError."""
-    return read_plain(path, largest).decode("utf-8")
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """A plain file's text. Raises OSError and UnicodeDecodeError."""
+    return read_plain(path).decode(encoding)
 
 
 def state_of(path: str | os.PathLike[str]) -> State:

@@ -1,12 +1,16 @@
 """No input ends in a traceback: a reader gives an answer or says what is wrong with the file."""
 
+import os
+import threading
 import warnings
+from contextlib import suppress
 
 import pytest
 from fuzzing import KINDS, fuzz
 
 from benchmark.errors import BenchError
 
+OURS = {"catalogue", "memory"}  # the test itself reads these files
 REFUSED = {"image-tiff-f"}  # floats have no known white
 
 
@@ -35,6 +39,30 @@ def test_the_unchanged_input_is_read(name, tmp_path, settings):
 def test_a_few_changed_inputs(name, tmp_path):
     _, tracebacks = fuzz(name, 12, 0, tmp_path)
     assert not tracebacks
+
+
+@pytest.mark.parametrize(
+    ("name", "victim"), [(name, file) for name, kind in KINDS.items() for file in kind.files]
+)
+def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(name, victim, tmp_path, settings):
+    kind, ended = KINDS[name], []
+    for file, data in kind.files.items():
+        path = tmp_path / "input" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file == victim and name not in OURS:
+            os.mkfifo(path)
+        else:
+            path.write_bytes(data)
+
+    def read():
+        with suppress(BenchError):
+            kind.read(tmp_path / "input", settings)
+        ended.append(True)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert ended
 
 
 @pytest.mark.slow

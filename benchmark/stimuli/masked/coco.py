@@ -16,10 +16,12 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
 from benchmark.stimuli.masked.main_object import main_object
 from benchmark.stimuli.masked.outlines import Segmentation, area_of, flags_of
+from benchmark.stimuli.plain_files import read_plain
 
 #: The file that is read where there are several.
 PREFERRED = "instances_val2017.json"
 _START = "instances_"
+MOST_BYTES = 2**31  # instances_train2017.json has 450 MB
 Row = Mapping[str, Any]
 
 
@@ -121,7 +123,7 @@ def _main(things: Sequence[Thing], where: str) -> str | LeftOut:
 
 def _loaded(path: Path) -> Row:
     try:
-        table = json.loads(path.read_bytes())
+        table = json.loads(read_plain(path, MOST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise StimuliError(f"{path}: not valid JSON ({error}).") from error
     for key in ("images", "annotations", "categories"):

@@ -5,6 +5,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from benchmark.errors import StimuliError
+from benchmark.stimuli.plain_files import read_plain, state_of
 
 LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
 
@@ -16,10 +17,10 @@ class _DocumentType(Exception):
 def read_markup(path: Path) -> Element:
     """The root of an XML file. Raises StimuliError where it is no XML, too large, or has a DOCTYPE."""
     try:
-        size = path.stat().st_size
+        size = state_of(path).size
         if size > LARGEST:
             raise StimuliError(f"{path}: {size} bytes; expected at most {LARGEST} of one image.")
-        return _parsed(path.read_bytes())
+        return _parsed(read_plain(path, LARGEST))
     except OSError as error:
         raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except expat.ExpatError as error:

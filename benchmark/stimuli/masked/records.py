@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import StimuliError
+from benchmark.stimuli.plain_files import open_plain
 
 Span = tuple[int, int]  # first byte, and the one after the last
 _HEAD, _TAIL = 12, 4
@@ -33,7 +34,7 @@ def records_of(path: Path) -> list[Record]:
     """
     try:
         with (
-            path.open("rb") as file,
+            open_plain(path) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             return [_example(data, span) for span in _payloads(data)]
@@ -44,7 +45,7 @@ def records_of(path: Path) -> list[Record]:
 def bytes_at(path: Path, span: Span) -> bytes:
     """The bytes of a value. Raises StimuliError where the file is shorter now."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             file.seek(span[0])
             data = file.read(span[1] - span[0])
     except OSError as error:
