@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Network, Plan, Score, Stimuli, Suite, Trials
 from benchmark.keys import digest
-from benchmark.tables import stacked
+from benchmark.stack_columns import stacked
 
 if TYPE_CHECKING:
     import torch

@@ -26,8 +26,8 @@ from benchmark.contracts import CHUNK
 from benchmark.engine.decoding import chunk_count, decoded_chunks
 from benchmark.settings import Settings
 from benchmark.stimuli.fetch import add
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import subset
-from benchmark.stimuli.shelf import LocalShelf
 
 CLASSES, SIDE, ORIGINALS, SEVERITIES, LIMIT = 40, 112, 64, 5, 500
 
@@ -69,7 +69,7 @@ def measure(place: Path, cells: int, each: int) -> None:
 
 
 def shelf(home: Settings) -> Any:
-    return LocalShelf("imagenet1k", home).parts("large")
+    return Resolver("imagenet1k", home).parts("large")
 
 
 def opened(home: Settings) -> Any:
@@ -78,7 +78,7 @@ def opened(home: Settings) -> Any:
 
 
 def limited(home: Settings) -> Any:
-    return list(LocalShelf("imagenet1k", home, limit=LIMIT).parts("large").values())
+    return list(Resolver("imagenet1k", home, limit=LIMIT).parts("large").values())
 
 
 def make_tree(place: Path, cells: int, each: int) -> None:

@@ -26,7 +26,7 @@ from benchmark.engine.views import NetworkView
 from benchmark.settings import read_settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.world.sets import _NATURAL_SEED, _spill
 from registry.cards import read_cards
 from registry.load import load_model
@@ -98,7 +98,7 @@ def trials(model: LoadedModel, plan: Plan, config: Config | None = None) -> Tria
 
 def plan_for(space: str, limit: int | None = None) -> Plan:
     """The suite's plan with the sets on this disk."""
-    return SUITE.plan(SUITE.config, LocalShelf(space, read_settings(), limit))
+    return SUITE.plan(SUITE.config, Resolver(space, read_settings(), limit))
 
 
 def scored(name: str, found: Trials) -> None:

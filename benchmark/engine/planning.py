@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmark.contracts import Plan, Shelf, Suite
 from benchmark.errors import MissingStimuli
 from benchmark.settings import Settings
-from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.resolver import Resolver
 from registry.cards import ModelCard
 from registry.labels import label_space
 
@@ -62,7 +62,7 @@ class _Plans:
 
     def _make(self, suite: Suite, space: str) -> Plan | MissingStimuli:
         if space not in self._shelves:
-            self._shelves[space] = LocalShelf(space, self._settings, self._limit, self._wanted)
+            self._shelves[space] = Resolver(space, self._settings, self._limit, self._wanted)
         shelf = self._shelves[space]
         try:
             return suite.plan(suite.config, shelf)

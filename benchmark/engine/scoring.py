@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.keys import Codes, digest, score_code
+from benchmark.stack_columns import stacked
 from benchmark.stats import bootstrap_ratio
 from benchmark.store import Observation, ScoreSet, Store, StoredObservation
-from benchmark.tables import stacked
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"  # as the store knows it

@@ -3,6 +3,6 @@
 catalogue   what sets are known            places      where a set lies on this disk
 fetch       download, add                  verifying   whether it is whole
 sets        a folder as `Stimuli`          listings    what lies in it, before anything is read
-shelf       the set for a role             cells       sets of many folders, such as ImageNet-C
+resolver    the set for a role             cells       sets of many folders, such as ImageNet-C
 textures    pictures for transforms        trials      tables of human and published answers
 """

@@ -18,8 +18,8 @@ from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.file_sets import open_listing
 from benchmark.stimuli.listings import Listing, evenly, list_classes, positions, subfolders
-from benchmark.stimuli.sets import open_listing
 
 SEVERITY = re.compile(r"\d+(\.\d+)?")
 GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's

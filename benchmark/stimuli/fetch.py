@@ -20,12 +20,12 @@ from benchmark.stimuli.downloads import archive_of, files_of, forget, remember
 from benchmark.stimuli.guess import describe
 from benchmark.stimuli.items import check_spelling
 from benchmark.stimuli.listings import list_classes, list_folder
-from benchmark.stimuli.named import read_names
+from benchmark.stimuli.multi_archive import archive_names, fetch_archives
+from benchmark.stimuli.name_lists import read_names
 from benchmark.stimuli.places import folder_of, inside, locate, remedy
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths
-from benchmark.stimuli.volumes import fetch_volumes, volumes
 from registry.whole_files import folder_in
 
 __all__ = ["add", "fetch", "locate"]
@@ -42,7 +42,7 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     a download, and StimuliError with every source that was tried.
     """
     entry = find_entry(name, settings)
-    wanted = volumes(entry, only)
+    wanted = archive_names(entry, only)
     here = folder_of(entry, settings)
     target = settings.stimuli / entry.name
     if here is not None and (here != target or not wanted):
@@ -51,7 +51,7 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     with folder_in(settings.stimuli, ".fetching-") as staging:
         source = _mirrored(entry, settings)
         if wanted and source is None:
-            return fetch_volumes(entry, settings, staging, report, wanted)
+            return fetch_archives(entry, settings, staging, report, wanted)
         if source is not None:
             report(f"{entry.name}: copying {source}")
             shutil.copytree(source, staging / entry.name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
+from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.compact import pick_digests
-from benchmark.stimuli.digests import file_digests, set_digest, text_digest
+from benchmark.stimuli.digests import set_digest, text_digest
+from benchmark.stimuli.file_sets import open_listing
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.items import check_spelling, images_below
-from benchmark.stimuli.listings import Listing, evenly, list_folder
-from benchmark.stimuli.manifests import read_manifest
-from benchmark.stimuli.names import read_pair
-from benchmark.stimuli.pixels import FileImages, FileMasks, Picked
-from benchmark.stimuli.places import absent, folder_of, remedy
+from benchmark.stimuli.listings import evenly, list_folder
+from benchmark.stimuli.pixels import Picked
+from benchmark.stimuli.places import absent, folder_of
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
@@ -52,42 +50,13 @@ def open_folder(
 
         return open_annotated(entry, folder, settings, limit)
     if entry.kind == "names":
-        from benchmark.stimuli.named import open_named
+        from benchmark.stimuli.name_lists import open_named
 
         return open_named(entry, folder, settings, limit)
     listing = list_folder(entry, folder)
     n = len(listing)
     part = listing if limit is None or limit >= n else listing.pick(evenly(n, limit))
     return open_listing(entry, part, settings, n)
-
-
-def open_listing(
-    entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None
-) -> Stimuli:
-    """The images of a listing as a set of an entry, called `name`; n: how many the folder has.
-
-    Raises StimuliError.
-    """
-    check_spelling(listing.folder, listing.ids)
-    check_spelling(listing.folder, listing.labels["category"].tolist())
-    items = file_digests(listing.files, listing.folder, settings)
-    labels = dict(listing.labels)
-    made = read_manifest(listing.folder)
-    if made is not None:  # the manifest is part of the set's identity
-        labels["made"] = np.full(len(listing), made.label)
-    images = FileImages(listing.paths, remedy(entry), items)
-    return Stimuli(
-        name=name or entry.name,
-        digest=set_digest(listing.ids, items, labels),
-        space=entry.space,
-        ids=listing.ids,
-        items=items,
-        labels=labels,
-        decode=images,
-        mask=_masks(entry, images, settings),
-        whole=made.whole if made else entry.count or n,
-        origin=made.origin if made else "catalogue" if entry.count else "added",
-    )
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
@@ -144,21 +113,3 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
         importance=None if stimuli.importance is None else Picked(stimuli.importance, chosen),
         whole=stimuli.whole or len(stimuli),
     )
-
-
-def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
-    """Masks from the entry's set of silhouettes, where that set is here and fits every image."""
-    source = read_catalogue(settings).get(entry.mask) if entry.mask else None
-    folder = folder_of(source, settings) if source else None
-    if folder is None:
-        return None
-    silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
-    wanted = [silhouettes.get((path.parent.name, _exemplar(path))) for path in images.paths]
-    found = tuple(path for path in wanted if path is not None)
-    return FileMasks(images, found) if len(found) == len(wanted) else None
-
-
-def _exemplar(path: Path) -> str:
-    """The exemplar whose shape an image has: `cat7` of `cat7-elephant1.png` and of `cat7.png`."""
-    pair = read_pair(path.name)
-    return pair.exemplar if pair else PurePath(path.name).stem

@@ -18,7 +18,7 @@ from benchmark.stimuli.digests import set_digest, text_digest
 from benchmark.stimuli.experiments import experiment_of, name_experiment, split_eidolon
 from benchmark.stimuli.names import canonical_condition, image_id, read_pair
 from benchmark.stimuli.sources import Named, named, sources_of
-from benchmark.stimuli.tables import Table, load, seconds
+from benchmark.stimuli.trial_csv import Table, load, seconds
 
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text.
 COLUMNS = ("stimulus", "category", "response", "condition", "session", "trial", "rt")

@@ -13,6 +13,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.annotated import survey
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.digests import reread
+from benchmark.stimuli.file_sets import open_listing
 from benchmark.stimuli.inspecting import (
     SAMPLE,
     Depth,
@@ -28,7 +29,7 @@ from benchmark.stimuli.inspecting import (
 )
 from benchmark.stimuli.listings import Listing, list_folder
 from benchmark.stimuli.places import absent, folder_of
-from benchmark.stimuli.sets import open_folder, open_listing
+from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_texture, texture_paths
 from benchmark.stimuli.trials import read_trials, trial_paths
 from benchmark.stimuli.verifying_cells import verify_cells

@@ -12,6 +12,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.cells import Cell, find_cells, list_cells
 from benchmark.stimuli.digests import reread, text_digest
+from benchmark.stimuli.file_sets import open_listing
 from benchmark.stimuli.inspecting import (
     Depth,
     Row,
@@ -28,7 +29,6 @@ from benchmark.stimuli.inspecting import (
     some,
 )
 from benchmark.stimuli.listings import Listing
-from benchmark.stimuli.sets import open_listing
 
 SAMPLES = 2000  # images of a large set, over all its cells
 FEWEST = 5  # of each cell

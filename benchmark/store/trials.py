@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from benchmark.contracts import Array, Trials
 from benchmark.errors import StoreError
+from benchmark.stack_columns import stacked
 from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.read import stimuli
 from benchmark.store.rows import StimuliRecord
 from benchmark.store.sql import batches
-from benchmark.tables import stacked
 
 Columns = dict[str, Array]
 Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encoded columns

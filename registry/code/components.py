@@ -50,7 +50,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "library": (
         "benchmark.contracts",
         "benchmark.errors",
-        "benchmark.tables",
+        "benchmark.stack_columns",
         "benchmark.testing",
         "registry.digests",
         "registry.errors",

@@ -11,7 +11,7 @@ from PIL import Image
 from benchmark.contracts import Block, Plan
 from benchmark.engine.planning import plan_tasks
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.resolver import Resolver
 from registry.load import load_model
 
 
@@ -45,7 +45,7 @@ def test_every_cell_is_shown_and_stored(leaderboard, smoke, tmp_path, limit):
     (task,) = plan_tasks([card], [suite], home, limit)
     assert leaderboard.run([card], [replace(suite, plan=lambda *_: task.plan)]).exit_code == 0
     trials = leaderboard.trials("net")
-    cells = LocalShelf("world16", home, limit).parts("smoke")
+    cells = Resolver("world16", home, limit).parts("smoke")
     assert list(cells) == ["dark_smoke/1", "dark_smoke/2"]
     module = load_model(card, weights_folder=tmp_path).module
     for cell, shown in cells.items():

@@ -30,7 +30,7 @@ from benchmark.stimuli.archives import Bounds, unpack
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.manifests import read_manifest
-from benchmark.stimuli.named import read_names
+from benchmark.stimuli.name_lists import read_names
 from benchmark.stimuli.pixels import read_rgb, size_of
 from benchmark.stimuli.recipes import recipes_beside
 from benchmark.stimuli.sets import open_folder

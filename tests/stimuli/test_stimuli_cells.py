@@ -14,8 +14,8 @@ from benchmark.stimuli import digests
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.cells import find_cells, open_cells
 from benchmark.stimuli.fetch import add
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import subset
-from benchmark.stimuli.shelf import LocalShelf
 
 Draw = Callable[..., Path]
 Tree = Callable[..., Path]
@@ -44,7 +44,7 @@ def test_cells_come_in_the_published_order_with_or_without_groups(
                    "extra/saturate/1", "extra/aaa_of_ones_own/0.5")  # fmt: skip
     expected = ["gaussian_noise/2", "gaussian_noise/10", "shot_noise/2", "zoom_blur/1", "saturate/1",
                 "aaa_of_ones_own/0.5"]  # fmt: skip
-    parts = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    parts = Resolver("imagenet1k", settings).parts("imagenet-c")
     assert list(parts) == expected and len(parts) == 6
     flat = tmp_path / "flat"
     flat.mkdir()
@@ -60,7 +60,7 @@ def test_cells_come_in_the_published_order_with_or_without_groups(
 
 def test_each_cell_is_a_set_of_its_own(tree: Tree, settings: Settings) -> None:
     folder = tree("fog/1", "fog/2")
-    parts = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    parts = Resolver("imagenet1k", settings).parts("imagenet-c")
     first, second = parts["fog/1"], parts["fog/2"]
     assert (first.name, first.space, first.whole) == ("imagenet-c fog/1", "imagenet1k", 50000)
     assert first.digest != second.digest and first.ids is second.ids
@@ -88,11 +88,11 @@ def test_a_cell_is_digested_when_it_is_asked_for(
     monkeypatch.setattr(
         digests, "file_digest", lambda path: (seen.append(str(path)), read(path))[1]
     )
-    parts = LocalShelf("imagenet1k", settings, limit=2).parts("imagenet-c")
+    parts = Resolver("imagenet1k", settings, limit=2).parts("imagenet-c")
     assert not seen
     chosen = parts["fog/2"].ids
     assert len(seen) == 2 and all("fog/2" in path for path in seen)
-    assert chosen == subset(LocalShelf("imagenet1k", settings).parts("imagenet-c")["fog/2"], 2).ids
+    assert chosen == subset(Resolver("imagenet1k", settings).parts("imagenet-c")["fog/2"], 2).ids
 
 
 def test_a_limit_shows_the_same_images_in_every_cell(
@@ -104,14 +104,14 @@ def test_a_limit_shows_the_same_images_in_every_cell(
     next((folder / "snow" / "1").rglob("*00000001.png")).rename(
         folder / "snow" / "1" / "n00000002" / "ILSVRC2012_val_00000001.png"
     )  # the same name in another class is another image
-    whole = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    whole = Resolver("imagenet1k", settings).parts("imagenet-c")
     assert {name: len(part) for name, part in whole.items()} == {
         "snow/1": 7,
         "fog/1": 6,
         "fog/2": 5,
     }
     for limit, expected in ((2, (0, 2)), (4, (0, 4, 2, 5)), (99, (0, 4, 2, 5))):
-        parts = LocalShelf("imagenet1k", settings, limit=limit).parts("imagenet-c")
+        parts = Resolver("imagenet1k", settings, limit=limit).parts("imagenet-c")
         names = {part.ids for part in parts.values()}
         assert names == {tuple(f"ILSVRC2012_val_0000000{i}.png" for i in expected)}
         for name, part in parts.items():
@@ -127,19 +127,19 @@ def test_cells_without_a_common_image_cannot_be_limited(
 ) -> None:
     folder = tree("fog/1")
     draw(folder / "fog" / "2" / "n00000001" / "another.png")
-    assert len(LocalShelf("imagenet1k", settings).parts("imagenet-c")) == 2
+    assert len(Resolver("imagenet1k", settings).parts("imagenet-c")) == 2
     with pytest.raises(StimuliError, match="no image in common"):
-        LocalShelf("imagenet1k", settings, limit=1).parts("imagenet-c")
+        Resolver("imagenet1k", settings, limit=1).parts("imagenet-c")
 
 
 def test_a_cell_in_two_places_is_refused(tree: Tree, settings: Settings) -> None:
     tree("fog/1", "weather/fog/1")
     with pytest.raises(StimuliError, match=r"both the cell 'fog/1'.*Remove one"):
-        LocalShelf("imagenet1k", settings).parts("imagenet-c")
+        Resolver("imagenet1k", settings).parts("imagenet-c")
 
 
 def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) -> None:
-    shelf = LocalShelf("imagenet1k", settings)
+    shelf = Resolver("imagenet1k", settings)
     with pytest.raises(
         MissingStimuli, match=r"bench data fetch imagenet-c.*data add imagenet-c FOLDER"
     ):
@@ -149,7 +149,7 @@ def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) 
     with pytest.raises(MissingStimuli, match="in cells plays the role 'natural'"):
         shelf.parts("natural")
     with pytest.raises(MissingStimuli, match="in the space 'geirhos16'"):
-        LocalShelf("geirhos16", settings).parts("imagenet-c")
+        Resolver("geirhos16", settings).parts("imagenet-c")
     (tmp_path / "none" / "fog").mkdir(parents=True)
     with pytest.raises(StimuliError, match="no cells of 'imagenet-c'"):
         add("imagenet-c", tmp_path / "none", settings)
@@ -161,12 +161,12 @@ def test_folders_of_one_s_own_are_known_as_cells(
     tree("smoke/1", "group/dust/3", root=tmp_path / "mine")
     entry = add("my-c", tmp_path / "mine", settings, role="imagenet-c")
     assert (entry.layout, entry.space) == ("cells", "imagenet1k")
-    parts = LocalShelf("imagenet1k", settings).parts("imagenet-c")
+    parts = Resolver("imagenet1k", settings).parts("imagenet-c")
     assert list(parts) == ["dust/3", "smoke/1"] and parts["dust/3"].name == "my-c dust/3"
     assert (parts["dust/3"].whole, parts["dust/3"].origin) == (6, "added")
     tree("fog/1")
-    assert list(LocalShelf("imagenet1k", settings).parts("imagenet-c")) == ["fog/1"]
-    wanted = LocalShelf("imagenet1k", settings, wanted=["my-c"])
+    assert list(Resolver("imagenet1k", settings).parts("imagenet-c")) == ["fog/1"]
+    wanted = Resolver("imagenet1k", settings, wanted=["my-c"])
     assert list(wanted.parts("imagenet-c")) == ["dust/3", "smoke/1"]
 
 

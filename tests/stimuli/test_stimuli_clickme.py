@@ -22,8 +22,8 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.masked.records import bytes_at, records_of
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set, restrict
-from benchmark.stimuli.shelf import LocalShelf
 from benchmark.stimuli.verifying import verify
 from registry.labels import label_space
 
@@ -141,7 +141,7 @@ def test_every_form_gives_images_labels_and_maps(
     assert len(set(stimuli.items)) == 3
     checked = verify("mine", settings)
     assert checked.ok and "maps of what people used: yes" in checked.lines
-    shelf = LocalShelf("imagenet1k", settings, limit=2)
+    shelf = Resolver("imagenet1k", settings, limit=2)
     assert len(shelf.find("clickme")) == 2
 
 

@@ -15,8 +15,8 @@ from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.compact import Digests
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.listings import evenly, list_classes
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_folder, open_set, restrict, subset
-from benchmark.stimuli.shelf import LocalShelf
 
 Draw = Callable[..., Path]
 
@@ -63,7 +63,7 @@ def test_a_limit_reads_no_other_file(
     assert (limited.digest, limited.whole) == (part.digest, part.whole)
     assert np.array_equal(limited.decode(3), part.decode(3))
     seen.clear()
-    assert LocalShelf("imagenet1k", fresh, limit=4).find("natural").digest == part.digest
+    assert Resolver("imagenet1k", fresh, limit=4).find("natural").digest == part.digest
     whole = open_folder(entry, natural, fresh, limit=90)
     assert whole.digest == open_set("imagenet-val", settings).digest
     assert isinstance(restrict(whole, whole.ids[:2]).items, Digests)
@@ -88,7 +88,7 @@ def test_published_trees_are_looked_into(settings: Settings, draw: Draw, tmp_pat
     draw(tmp_path / "sin" / "val" / "n00000001" / "a.png")
     draw(tmp_path / "sin" / "train" / "n00000001" / "b.png")
     add("stylized-imagenet", tmp_path / "sin", settings)
-    assert LocalShelf("imagenet1k", settings).find("stylized-imagenet").ids == ("a.png",)
+    assert Resolver("imagenet1k", settings).find("stylized-imagenet").ids == ("a.png",)
 
 
 def test_what_is_no_class_folder_is_said(settings: Settings, draw: Draw, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from benchmark.stimuli.fetch import add
 from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.masked.imagenet_s import values_of
 from benchmark.stimuli.masked.markup import read_markup
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set, restrict, subset
-from benchmark.stimuli.shelf import LocalShelf
 from benchmark.stimuli.verifying import verify
 from registry.cards import Preprocess
 from registry.geometry import present, present_mask
@@ -124,7 +124,7 @@ def test_digests_follow_masks_and_images_and_are_kept_by_parts(
     assert after.digest != before.digest
     part = restrict(after, ["b.jpg", "a.png"])
     assert part.mask(1).all() and not part.mask(0).all()
-    shelf = LocalShelf("geirhos16", settings, limit=2)
+    shelf = Resolver("geirhos16", settings, limit=2)
     assert shelf.find("natural-masked").digest == subset(after, 2).digest
     assert shelf.find("natural-masked").whole == 3
     copy = pickle.loads(pickle.dumps(after))
@@ -227,7 +227,7 @@ def test_catalogue_names_tell_the_edition_of_a_renamed_folder(
     target = settings.data / "imagenet-s"
     imagenet_s_folder(target)
     assert open_set("imagenet-s", settings).whole == 12419
-    shelf = LocalShelf("imagenet1k", settings)
+    shelf = Resolver("imagenet1k", settings)
     assert shelf.find("natural-masked").name == "imagenet-s"
 
 

@@ -11,7 +11,7 @@ from benchmark.cli.data import data
 from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.settings import read_settings
 from benchmark.stimuli.regenerating import make_set
-from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.resolver import Resolver
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
 SHOWN = [
@@ -58,7 +58,7 @@ def test_the_command_puts_the_set_on_the_shelf(here):
         data, ["regenerate", "contrast"], catch_exceptions=False, standalone_mode=False
     )
     assert "regenerated-contrast: 3 images at" in result.output
-    found = LocalShelf("geirhos16", here).find("contrast")
+    found = Resolver("geirhos16", here).find("contrast")
     assert found.name == "regenerated-contrast" and (len(found), found.whole) == (3, 3)
     assert sorted(found.ids) == sorted(f"{c}/{name}.png" for c, _, name in SHOWN)
     assert set(found.labels["made"]) == {"regenerated"}
@@ -70,7 +70,7 @@ def test_published_files_win(here):
     place = here.data / "contrast"
     place.mkdir()
     Image.new("RGB", (224, 224)).save(place / "0001_cop_dnn_c05_knife_10_n03041632_7380.png")
-    assert LocalShelf("geirhos16", here).find("contrast").name == "contrast"
+    assert Resolver("geirhos16", here).find("contrast").name == "contrast"
 
 
 def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
@@ -101,18 +101,18 @@ def test_a_part_shows_and_is_made_whole_later(here):
     lost.unlink()
     _, said = make(here)
     assert "2 images (3 are published: a part)" in said[-1]
-    found = LocalShelf("geirhos16", here).find("contrast")
+    found = Resolver("geirhos16", here).find("contrast")
     assert (len(found), found.whole) == (2, 3)
     photograph(here.data, name, 0)
     make(here)
-    assert len(LocalShelf("geirhos16", here).find("contrast")) == 3
+    assert len(Resolver("geirhos16", here).find("contrast")) == 3
     assert [place.name for place in here.stimuli.iterdir()] == ["regenerated-contrast"]
 
 
 def test_another_folder(here, tmp_path):
     entry, _ = make(here, output=tmp_path / "mine")
     assert entry.folder == str(tmp_path / "mine" / "regenerated-contrast")
-    assert LocalShelf("geirhos16", here).find("contrast").name == "regenerated-contrast"
+    assert Resolver("geirhos16", here).find("contrast").name == "regenerated-contrast"
 
 
 def test_what_is_absent_is_named(here):

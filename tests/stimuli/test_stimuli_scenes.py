@@ -15,8 +15,8 @@ from benchmark.stimuli.fetch import add
 from benchmark.stimuli.items import LeftOut
 from benchmark.stimuli.masked.main_object import main_object
 from benchmark.stimuli.names import GEIRHOS16
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set
-from benchmark.stimuli.shelf import LocalShelf
 from benchmark.stimuli.verifying import verify
 
 RIVAL = "left out: 1 images (a second category is more than half as large as the largest)"
@@ -205,9 +205,9 @@ def test_catalogue_order_decides_which_set_plays_the_role(
     tmp_path: Path, settings: Settings
 ) -> None:
     add("voc-objects", voc(tmp_path / "voc"), settings)
-    assert LocalShelf("geirhos16", settings).find("natural-masked").name == "voc-objects"
+    assert Resolver("geirhos16", settings).find("natural-masked").name == "voc-objects"
     add("coco-objects", coco(tmp_path / "coco"), settings)
-    assert LocalShelf("geirhos16", settings).find("natural-masked").name == "coco-objects"
+    assert Resolver("geirhos16", settings).find("natural-masked").name == "coco-objects"
 
 
 def spoiled(table: dict, change: str) -> object:

@@ -20,8 +20,8 @@ from benchmark.settings import read_settings
 from benchmark.stimuli.conflicts import Sample
 from benchmark.stimuli.manifests import MANIFEST, read_manifest
 from benchmark.stimuli.pixels import read_rgb
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set
-from benchmark.stimuli.shelf import LocalShelf
 from benchmark.stimuli.stylised_sets import Order, make_stylised
 
 REAL = pytest.mark.skipif(
@@ -92,14 +92,14 @@ def test_a_stylised_set_is_on_the_shelf_under_its_labels(order, settings):
     assert found.labels["category"].tolist() == ["cat"] * 3 + ["dog"] * 3
     assert found.origin == "stylised: fake 1, strength 1, seed 0" and found.whole == 6
     assert found.decode(0).shape == (16, 16, 3)
-    assert LocalShelf("geirhos16", settings).find("stylized").digest == found.digest
+    assert Resolver("geirhos16", settings).find("stylized").digest == found.digest
     assert painter.calls["paint"] == 6 and painter.calls["style"] <= 3
 
 
 def test_a_cue_conflict_set_has_the_published_layout(order, settings):
     order = replace(order, style=order.content, sample=Sample())
     make(order, settings)
-    found = LocalShelf("geirhos16", settings).find("cue-conflict")
+    found = Resolver("geirhos16", settings).find("cue-conflict")
     assert found.name == "mine" and len(found) == 18
     assert found.ids[0] == "cat1-dog1.png"
     assert (found.labels["shape"] != found.labels["texture"]).all()

@@ -15,7 +15,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.fetch import add, fetch, locate
-from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.textures import textures_of
 from benchmark.stimuli.verifying import verify
 
@@ -39,13 +39,13 @@ def test_textures_come_in_the_catalogue_s_order_in_every_space(
     frost: Entry, settings: Settings
 ) -> None:
     assert settings.data is not None
-    shelf = LocalShelf("imagenet1k", settings)
+    shelf = Resolver("imagenet1k", settings)
     found = shelf.textures("frost")
     for array, name in zip(found, NAMES, strict=True):
         assert array.dtype == np.uint8 and array.shape == (9, 9, 3)
         assert np.array_equal(array, np.asarray(Image.open(settings.data / "frost" / name)))
     assert shelf.textures("frost") is found
-    assert len(LocalShelf("world16", settings).textures("frost")) == 2
+    assert len(Resolver("world16", settings).textures("frost")) == 2
 
 
 def test_another_picture_under_the_name_is_refused(
@@ -65,9 +65,9 @@ def test_another_picture_under_the_name_is_refused(
 
 def test_absent_textures_say_how_to_get_them(settings: Settings) -> None:
     with pytest.raises(MissingStimuli, match=r"bench data fetch frost.*bench data add frost"):
-        LocalShelf("imagenet1k", settings).textures("frost")
+        Resolver("imagenet1k", settings).textures("frost")
     with pytest.raises(MissingStimuli, match=r"role 'rain'.*--role rain --layout textures"):
-        LocalShelf("imagenet1k", settings).textures("rain")
+        Resolver("imagenet1k", settings).textures("rain")
 
 
 def test_textures_are_fetched_from_a_mirror_folder_and_checked(
@@ -108,11 +108,11 @@ def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -
     draw(tmp_path / "rain" / "a.png", seed=2)
     entry = add("my-rain", tmp_path / "rain", settings, role="rain", layout="textures")
     assert (entry.kind, entry.space) == ("textures", "any")
-    first, _ = LocalShelf("geirhos16", settings).textures("rain")
+    first, _ = Resolver("geirhos16", settings).textures("rain")
     assert np.array_equal(first, np.asarray(Image.open(tmp_path / "rain" / "a.png")))
     (tmp_path / "rain" / "a.png").write_bytes(b"no image")
     with pytest.raises(StimuliError, match=r"a.png: not a complete image"):
-        LocalShelf("geirhos16", settings).textures("rain")
+        Resolver("geirhos16", settings).textures("rain")
 
 
 def test_the_catalogue_knows_the_published_frost(real: Settings) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.tables import stacked
+from benchmark.stack_columns import stacked
 
 KINDS = {"response": str, "condition": str, "correct": bool, "loss": float, "position": int}
 

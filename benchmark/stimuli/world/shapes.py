@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.stimuli.world import animals, things, vehicles
+from benchmark.stimuli.world import animals, household_objects, vehicles
 from benchmark.stimuli.world.polygons import Drawing, Polygon, rasterise
 from benchmark.stimuli.world.streams import Field, Stream, cosine, sine, sine_field
 
@@ -35,16 +35,16 @@ SHAPES: dict[str, Shape] = {
     "bicycle": Shape(vehicles.bicycle, 15),
     "bird": Shape(animals.bird, 20),
     "boat": Shape(vehicles.boat, 15),
-    "bottle": Shape(things.bottle, 40),
+    "bottle": Shape(household_objects.bottle, 40),
     "car": Shape(vehicles.car, 15),
     "cat": Shape(animals.cat, 15),
-    "chair": Shape(things.chair, 15),
-    "clock": Shape(things.clock, 20),
+    "chair": Shape(household_objects.chair, 15),
+    "clock": Shape(household_objects.clock, 20),
     "dog": Shape(animals.dog, 15),
     "elephant": Shape(animals.elephant, 15),
-    "keyboard": Shape(things.keyboard, 35),
-    "knife": Shape(things.knife, 70),
-    "oven": Shape(things.oven, 12),
+    "keyboard": Shape(household_objects.keyboard, 35),
+    "knife": Shape(household_objects.knife, 70),
+    "oven": Shape(household_objects.oven, 12),
     "truck": Shape(vehicles.truck, 15),
 }
 

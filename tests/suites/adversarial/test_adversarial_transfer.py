@@ -11,7 +11,7 @@ from benchmark.contracts import Policy
 from benchmark.errors import BenchError, MissingStimuli
 from benchmark.keys import observation_key
 from benchmark.settings import Settings
-from benchmark.stimuli.shelf import LocalShelf
+from benchmark.stimuli.resolver import Resolver
 from registry.cards import ModelCard, Preprocess, write_card
 from registry.tiny import tiny_resnet
 from suites.adversarial import SUITE
@@ -29,7 +29,7 @@ CONFIG = replace(TRANSFER, threats=(linf(4.0, 8.0, 16.0, far=0.0),), transfer=OT
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    return LocalShelf("world16", Settings(home, "unused.db", None, None))
+    return Resolver("world16", Settings(home, "unused.db", None, None))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def own_network(home, weights):
         weights=str(home / "mine.safetensors"), labels="world16", preprocess=HALF,
     )  # fmt: skip
     write_card(card, home / "cards")
-    return LocalShelf("world16", Settings(home, "unused.db", None, None), limit=16)
+    return Resolver("world16", Settings(home, "unused.db", None, None), limit=16)
 
 
 def key(shelf):
@@ -111,7 +111,7 @@ def test_the_key_tells_which_networks_made_perturbations(tmp_path):
     """What lies on the disk is found when the run is planned: by its weights, not by its name."""
     torch.manual_seed(1)
     one, two = (save(tiny_resnet(16).state_dict()) for _ in range(2))
-    none = LocalShelf("world16", Settings(tmp_path, "unused.db", None, None), limit=16)
+    none = Resolver("world16", Settings(tmp_path, "unused.db", None, None), limit=16)
     made = [
         own_network(tmp_path / name, of) for name, of in zip("abc", (one, two, one), strict=True)
     ]

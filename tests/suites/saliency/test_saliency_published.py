@@ -10,8 +10,8 @@ import torch
 from benchmark.engine.tuning import Tuning, feed
 from benchmark.engine.views import NetworkView
 from benchmark.settings import Settings
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set, subset
-from benchmark.stimuli.shelf import LocalShelf
 from registry.cards import read_cards
 from registry.load import load_model
 from suites.saliency import SUITE
@@ -51,7 +51,7 @@ def test_objects_are_darker_than_their_ground(published):
 
 def columns(name, published, n):
     """What the suite keeps of a network on n conflict images."""
-    (block,) = plan(Config(), LocalShelf("geirhos16", published, n)).blocks
+    (block,) = plan(Config(), Resolver("geirhos16", published, n)).blocks
     model = load_model(read_cards(None)[name], weights_folder=published.weights)
     images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
     inlet = feed(model, Tuning(8, channels_last=True), device="cpu")

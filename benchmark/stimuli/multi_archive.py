@@ -18,7 +18,7 @@ Report = Callable[[str], None]
 BOUNDS = Bounds(size=200 * 2**30, files=4_000_000)
 
 
-def volumes(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
+def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
     """The names of an entry's archives without suffix ("noise"); of `only`, where that is given.
 
     Raises UnknownName with close matches.
@@ -30,7 +30,7 @@ def volumes(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
     return tuple(name for name in known if not only or name in only)
 
 
-def fetch_volumes(
+def fetch_archives(
     entry: Entry,
     settings: Settings,
     staging: Path,
@@ -43,7 +43,7 @@ def fetch_volumes(
     recorded, so that another download of it must be the same. Raises StimuliError.
     """
     target = settings.stimuli / entry.name
-    wanted = volumes(entry, only)
+    wanted = archive_names(entry, only)
     for archive, url in entry.archives.items():
         name = archive.partition(".")[0]
         if name not in wanted:

@@ -10,9 +10,9 @@ from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.fetch import add, fetch
-from benchmark.stimuli.named import open_named, read_names
+from benchmark.stimuli.name_lists import open_named, read_names
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set
-from benchmark.stimuli.shelf import LocalShelf
 
 NAME, FILE = "imagenet-val-robustbench", "imagenet_test_image_ids.txt"
 WNIDS = ("n01440764", "n01443537", "n01484850")
@@ -46,7 +46,7 @@ def lines(*numbers):
 
 def test_the_named_images_in_the_order_of_their_set(settings, photographs, tmp_path):
     listed(tmp_path, *lines(7, 0, 4, 2))
-    stimuli = LocalShelf("imagenet1k", settings).find("natural-robustbench")
+    stimuli = Resolver("imagenet1k", settings).find("natural-robustbench")
     whole = open_set("imagenet-val", settings)
     assert stimuli.name == NAME and len(stimuli) == 4
     assert stimuli.ids == tuple(f"ILSVRC2012_val_{i:08d}.JPEG" for i in (0, 4, 7, 2))
@@ -60,7 +60,7 @@ def test_the_named_images_in_the_order_of_their_set(settings, photographs, tmp_p
 
 def test_a_limit_is_evenly_spaced(settings, photographs, tmp_path):
     listed(tmp_path, *lines(*range(12)))
-    few = LocalShelf("imagenet1k", settings, limit=3).find("natural-robustbench")
+    few = Resolver("imagenet1k", settings, limit=3).find("natural-robustbench")
     assert [few.labels["category"][i] for i in range(3)] == list(WNIDS)
 
 
@@ -72,7 +72,7 @@ def test_without_the_photographs_it_says_what_to_get(settings, tmp_path):
 
 def test_without_the_list_it_says_how_to_get_it(settings, photographs):
     with pytest.raises(MissingStimuli, match=f"bench data fetch {NAME}"):
-        LocalShelf("imagenet1k", settings).find("natural-robustbench")
+        Resolver("imagenet1k", settings).find("natural-robustbench")
 
 
 def test_names_that_the_set_lacks_are_counted(settings, photographs, tmp_path):

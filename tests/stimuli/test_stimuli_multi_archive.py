@@ -13,8 +13,8 @@ from benchmark.settings import Settings
 from benchmark.stimuli import archives, catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
 from benchmark.stimuli.fetch import fetch, locate
-from benchmark.stimuli.shelf import LocalShelf
-from benchmark.stimuli.volumes import volumes
+from benchmark.stimuli.multi_archive import archive_names
+from benchmark.stimuli.resolver import Resolver
 
 Draw = Callable[..., Path]
 ARCHIVES = {"noise.tar": "http://127.0.0.1:1/noise.tar", "blur.tar.gz": "http://127.0.0.1:1/blur.tar.gz"}  # fmt: skip
@@ -40,11 +40,11 @@ def test_every_archive_is_unpacked_once(mirror: Path, settings: Settings) -> Non
     lines: list[str] = []
     place = fetch("small-c", mirrored, lines.append, ["noise"])
     assert place == settings.stimuli / "small-c"
-    assert list(LocalShelf("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
+    assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
     (mirror / "noise.tar").unlink()
     fetch("small-c", mirrored, lines.append)
     assert "small-c: noise is already there" in lines
-    assert list(LocalShelf("imagenet1k", settings).parts("small-c")) == ["hiss/1", "haze/1"]
+    assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1", "haze/1"]
     assert not list((settings.home / "archives").glob("*.tar*"))  # they would double the space
     assert not [path for path in settings.stimuli.iterdir() if path.name.startswith(".")]
 
@@ -54,7 +54,7 @@ def test_a_failure_keeps_what_is_there(mirror: Path, settings: Settings) -> None
     mirrored = replace(settings, mirror=str(mirror))
     with pytest.raises(StimuliError, match="cannot be unpacked"):
         fetch("small-c", mirrored, lambda line: None)
-    assert list(LocalShelf("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
+    assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
     assert not list((settings.home / "archives").glob("*.tar*"))
     (mirror / "blur.tar.gz").unlink()
     with pytest.raises(StimuliError, match=r"127.0.0.1:1/blur.tar.gz: no connection.*blur.tar.gz"):
@@ -90,11 +90,11 @@ def test_unknown_parts_are_answered_with_close_ones(mirror: Path, settings: Sett
     with pytest.raises(UnknownName, match=r"no part of 'small-c' is called 'nose'.*mean: noise"):
         fetch("small-c", settings, lambda line: None, ["nose"])
     with pytest.raises(MissingStimuli, match="bench data fetch small-c"):
-        LocalShelf("imagenet1k", settings).parts("small-c")
+        Resolver("imagenet1k", settings).parts("small-c")
 
 
 def test_the_catalogue_s_archives_cover_the_corruptions(settings: Settings) -> None:
-    assert volumes(find_entry("imagenet-c", settings)) == (
+    assert archive_names(find_entry("imagenet-c", settings)) == (
         "noise",
         "blur",
         "weather",
@@ -102,7 +102,7 @@ def test_the_catalogue_s_archives_cover_the_corruptions(settings: Settings) -> N
         "extra",
     )
     assert (
-        volumes(find_entry("imagenet-3dcc", settings))
+        archive_names(find_entry("imagenet-3dcc", settings))
         == find_entry("imagenet-3dcc", settings).parts
     )
     for entry in read_catalogue(settings).values():

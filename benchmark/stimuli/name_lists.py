@@ -8,10 +8,10 @@ from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.file_sets import open_listing
 from benchmark.stimuli.listings import evenly, list_folder
 from benchmark.stimuli.places import absent, folder_of
 from benchmark.stimuli.plain_files import read_text
-from benchmark.stimuli.sets import open_listing
 
 
 def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:

@@ -8,12 +8,12 @@ import pytest
 from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli.fetch import add
+from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set, subset
-from benchmark.stimuli.shelf import LocalShelf
 
 
 def test_a_role_finds_the_set_on_disk_once(conflict: Path, settings: Settings) -> None:
-    shelf = LocalShelf("geirhos16", settings)
+    shelf = Resolver("geirhos16", settings)
     assert shelf.space == "geirhos16"
     stimuli = shelf.find("cue-conflict")
     assert stimuli.digest == open_set("cue-conflict", settings).digest
@@ -21,12 +21,12 @@ def test_a_role_finds_the_set_on_disk_once(conflict: Path, settings: Settings) -
 
 
 def test_a_limit_cuts_every_set(conflict: Path, settings: Settings) -> None:
-    part = LocalShelf("geirhos16", settings, limit=4).find("cue-conflict")
+    part = Resolver("geirhos16", settings, limit=4).find("cue-conflict")
     assert part.digest == subset(open_set("cue-conflict", settings), 4).digest
 
 
 def test_absent_roles_say_how_to_get_them(settings: Settings) -> None:
-    shelf = LocalShelf("geirhos16", settings)
+    shelf = Resolver("geirhos16", settings)
     with pytest.raises(MissingStimuli, match="bench data fetch filled-silhouettes"):
         shelf.find("silhouettes")
     with pytest.raises(
@@ -39,12 +39,12 @@ def test_an_added_set_plays_its_role(conflict: Path, settings: Settings, tmp_pat
     elsewhere = tmp_path / "mine"
     conflict.rename(elsewhere)
     add("my-conflict", elsewhere, settings, role="cue-conflict")
-    stimuli = LocalShelf("geirhos16", settings).find("cue-conflict")
+    stimuli = Resolver("geirhos16", settings).find("cue-conflict")
     assert stimuli.name == "my-conflict" and stimuli.origin == "added" and stimuli.whole == 8
 
 
 def test_world_sets_are_drawn(settings: Settings) -> None:
-    shelf = LocalShelf("world16", settings, limit=16)
+    shelf = Resolver("world16", settings, limit=16)
     stimuli = shelf.find("cue-conflict")
     assert stimuli.space == "world16" and stimuli.origin == "generated"
     assert len(stimuli) == 16 and stimuli.whole == len(open_set("world-cue-conflict", settings))
@@ -59,7 +59,7 @@ def test_world_sets_are_drawn(settings: Settings) -> None:
 
 
 def test_items_of_different_world_sets_differ(settings: Settings) -> None:
-    shelf = LocalShelf("world16", settings)
+    shelf = Resolver("world16", settings)
     items = [item for role in shelf.roles() for item in shelf.find(role).items]
     assert len(set(items)) == len(items)
 
@@ -67,8 +67,8 @@ def test_items_of_different_world_sets_differ(settings: Settings) -> None:
 def test_reading_the_catalogue_imports_neither_torch_nor_the_world() -> None:
     code = (
         "import sys; from benchmark.settings import read_settings;"
-        "from benchmark.stimuli.shelf import LocalShelf; from benchmark.stimuli.fetch import locate;"
-        "LocalShelf('geirhos16', read_settings()).roles();"
+        "from benchmark.stimuli.resolver import Resolver; from benchmark.stimuli.fetch import locate;"
+        "Resolver('geirhos16', read_settings()).roles();"
         "found = {'torch', 'pooch', 'requests', 'PIL', 'pandas', 'benchmark.stimuli.world'};"
         "sys.exit(', '.join(found & set(sys.modules)) or 0)"
     )

@@ -15,7 +15,7 @@ from benchmark.stimuli.sets import open_folder, subset
 from benchmark.stimuli.textures import Textures, textures_of
 
 
-class LocalShelf:
+class Resolver:
     """The stimulus sets of a decision space. Sets are opened once; `limit` cuts each to so many
     images; the sets called `wanted` play their roles before all others."""
 
