@@ -9,7 +9,7 @@ from torch import Tensor
 
 from registry.errors import LabelError
 from registry.model import LoadedModel
-from registry.soundness import Check, check_load, forward_failure, probe
+from registry.soundness import FORWARD, Check, check_load, forward_failure, probe
 
 __all__ = ["Check", "check"]
 
@@ -48,7 +48,7 @@ def check(model: LoadedModel) -> list[Check]:
     except LabelError as error:
         return [Check("class count", False, str(error))]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a network's own code
-        return [Check("forward pass", False, forward_failure(error, images))]
+        return [Check(FORWARD, False, forward_failure(error, images))]
     fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"
     return [
         Check("class count", True, fits),

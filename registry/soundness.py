@@ -25,6 +25,8 @@ _IMAGES = 8
 #: Largest difference of two answers to one image, relative to the largest logit: float noise of other
 #: batch sizes and of folded batch normalisation stays below a tenth of it.
 TOLERANCE = 1e-3
+#: The check that a forward pass comes to an end at all.
+FORWARD = "forward pass"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def check_load(
     except (Exception, SystemExit) as error:
         if "memory" in str(error).lower():
             raise
-        return [Check("forward pass", False, forward_failure(error, images))]
+        return [Check(FORWARD, False, forward_failure(error, images))]
     moved = changed(model.module, before)
     detail = (
         f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
