@@ -84,6 +84,8 @@ def _its_own_fault(name: str, what: str) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if isinstance(error, SystemExit):
+            reason = f"its code called sys.exit({error.code!r})"
         raise CardError(
             f"arch 'python:{name}': {what}: {reason}. Expected python:MODULE:FUNCTION of an "
             "importable module (is its folder on PYTHONPATH?)."

@@ -11,7 +11,7 @@ import pickle
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import ZipFile, is_zipfile
 
 import torch
@@ -41,25 +41,24 @@ _CONVERT = (
 )
 
 
-def require_honest_size(path: Path) -> None:
-    """Raise WeightsError for a zip archive that unpacks to far more than its size: torch stores tensors
-    as they are, so only a bomb does. Other files pass.
+def require_honest_size(file: Path | IO[bytes], size: int, name: str) -> None:
+    """Raise WeightsError for a zip archive that unpacks to far more than its size in bytes: torch stores
+    tensors as they are, so only a bomb does. Other files pass.
     """
-    if not is_zipfile(path):
+    if not is_zipfile(file):
         return
-    with ZipFile(path) as archive:
+    with ZipFile(file) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
-    size = path.stat().st_size
     if unpacked > 2 * size + 2**20:
         raise WeightsError(
-            f"checkpoint {path} has {size} bytes and unpacks to {unpacked}: refused. torch stores "
+            f"checkpoint {name} has {size} bytes and unpacks to {unpacked}: refused. torch stores "
             "tensors uncompressed; save it again with `torch.save`."
         )
 
 
 def _unpickle(path: Path) -> Any:
     try:
-        require_honest_size(path)
+        require_honest_size(path, path.stat().st_size, str(path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters of it is in the error
             return torch.load(path, map_location="cpu", weights_only=True)

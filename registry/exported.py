@@ -1,14 +1,14 @@
-"""Exported programs (`torch.export.save`, .pt2): opened only after a look at what opening would
-run.
+"""Exported programs (`torch.export.save`, .pt2): opened only after a look at what opening and running
+them would do.
 
 `torch.export.load` unpickles freely where an archive asks for it, evaluates the text of size
-expressions and guards, and looks operators up by dotted name. An archive that asks for any of that
-beyond plain arithmetic on sizes and registered operators is refused before it is opened.
+expressions and guards, and looks operators up by dotted name; some operators write files. So the archive
+is read here first: members, sizes, operators and their arguments, expressions. What passes is copied
+into a fresh archive, and torch opens that copy: what is opened is what was checked.
 """
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import pickle
@@ -16,65 +16,29 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from torch import nn
 
+from registry import operators
+from registry.checkpoints import require_honest_size
+from registry.documents import is_file, shown
 from registry.errors import WeightsError
+from registry.expressions import is_plain
+from registry.footprint import MOST_RESULT, TooLarge, bytes_per_image
 
 _MEMBERS = re.compile(
-    r"(data/(weights|constants|sample_inputs)/.+|models/[^/]+\.json|extra/.*"
-    r"|archive_format|archive_version|byteorder|\.data/.+|\.format_version)"
+    r"(data/(weights|constants|sample_inputs)/[\w.-]+|models/[\w.-]+\.json|extra/[\w./-]*"
+    r"|archive_format|archive_version|byteorder|\.data/[\w.-]+|\.format_version)"
 )
-_TARGET = re.compile(r"(torch\.ops\.|_operator\.|math\.|torch\.sym_)[\w.]+")
-_METHODS = {"size", "shape", "stride", "storage_offset", "dim", "ndim"}
-_FUNCTION = re.compile(r"[A-Z][A-Za-z0-9]+|cast_symbool_to_symint_guardless")
-_NAMED_BY_TEXT = {"Symbol", "Integer", "Float"}
-_TEXT = re.compile(r"[\w.+-]+")
-_NODES = (
-    ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Constant,
-    ast.Name, ast.Subscript,
-    ast.Call, ast.Attribute, ast.Load, ast.keyword, ast.Tuple, ast.operator, ast.cmpop, ast.boolop, ast.unaryop,
-)  # fmt: skip
+#: Bytes of a graph or table of the archive, and numbers of one tensor that they name.
+MOST_TEXT = 64 * 2**20
+MOST_NUMBERS = 2**28
 
 
-def _refusal(path: Path, reason: str) -> WeightsError:
-    return WeightsError(
-        f"exported program {path} was refused before it was opened: {reason}. "
-        "Save it again with a current `torch.export.save`, from a model of plain tensors and "
-        "operators; "
-        "or register the network itself with --arch python:MODULE:FUNCTION."
-    )
-
-
-def _plain_expression(text: str) -> bool:
-    """Whether `text` is arithmetic or a comparison of sizes: nothing else may be evaluated."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError):
-        return False
-    nodes = list(ast.walk(tree))
-    texts = {id(node.slice) for node in nodes if isinstance(node, ast.Subscript)}
-    for node in nodes:
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _NAMED_BY_TEXT:
-            texts |= {id(argument) for argument in node.args}
-    return all(_plain_node(node, texts) for node in nodes)
-
-
-def _plain_node(node: ast.AST, texts: set[int]) -> bool:
-    """`texts`: the constants that may be text (keys, and names of symbols and numbers)."""
-    if not isinstance(node, _NODES):
-        return False
-    if isinstance(node, ast.Attribute):
-        return node.attr in _METHODS
-    if isinstance(node, ast.Name):
-        return "__" not in node.id
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return id(node) in texts and bool(_TEXT.fullmatch(node.value))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return bool(_FUNCTION.fullmatch(node.func.id))
-    return not isinstance(node, ast.Call) or isinstance(node.func, ast.Attribute)
+class _Refused(ValueError):
+    """Why a program is not opened."""
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]]:
@@ -88,57 +52,139 @@ def _fields(value: Any) -> Iterator[tuple[str, Any]]:
             yield from _fields(inner)
 
 
-def _check_graph(path: Path, document: Any) -> None:
+def _check_graph(document: Any) -> None:
     for key, value in _fields(document):
         texts = value if key == "guards_code" else [value] if key == "expr_str" else []
         for text in texts:
-            if not isinstance(text, str) or not _plain_expression(text):
-                raise _refusal(path, f"its {key} is more than arithmetic on sizes: {text!r:.80}")
-        if key == "target" and isinstance(value, str) and not _TARGET.fullmatch(value):
-            raise _refusal(path, f"its graph calls {value!r:.80}, which is no registered operator")
+            if not isinstance(text, str) or not is_plain(text):
+                raise _Refused(f"its {key} is more than arithmetic on sizes: {text!r:.80}")
+        if key == "nodes":
+            for node in value:
+                _check_node(node)
+        if key == "tensor_values":
+            for name, meta in value.items():
+                _numel(name, meta)
 
 
-def _check_config(path: Path, name: str, document: Any) -> None:
+def _check_node(node: Any) -> None:
+    target = str(node["target"])
+    if not operators.is_allowed(target):
+        raise _Refused(f"its graph calls {target!r:.80}, which is not in the list of operators")
+    for given in node["inputs"]:
+        if strange := operators.strange_argument(target, given["arg"]):
+            raise _Refused(f"its graph hands {strange} to {target}")
+
+
+def _numel(name: str, meta: Any) -> int:
+    """How many numbers a tensor has at one image; sizes that are not fixed count as one."""
+    count = 1
+    for size in meta["sizes"]:
+        length = size.get("as_int", 1)
+        if not isinstance(length, int) or length < 0:
+            raise _Refused(f"its tensor {name!r:.60} has a size of {length!r:.40}")
+        count *= length
+    if count > MOST_NUMBERS:
+        raise _Refused(f"its tensor {name!r:.60} has {count} numbers; at most {MOST_NUMBERS}")
+    return count
+
+
+def _check_config(archive: ZipFile, folder: str, name: str, document: Any) -> None:
+    """Weights and constants are raw numbers of a member of their own, and no more than that holds."""
     for key, entry in document.get("config", {}).items():
         place = str(entry.get("path_name", ""))
-        if entry.get("use_pickle", True) or not place.startswith(("weight_", "tensor_")):
-            raise _refusal(path, f"{name} keeps '{key}' as a pickle")
+        if entry.get("use_pickle", True) or not re.fullmatch(r"(weight|tensor)_\w+", place):
+            raise _Refused(f"{name} keeps '{key}' as a pickle")
+        member = f"{folder}{name.rpartition('/')[0]}/{place}"
+        held = archive.getinfo(member).file_size
+        if _numel(key, entry["tensor_meta"]) > held:
+            raise _Refused(f"its {key!r:.60} is larger than {place}, which has {held} bytes")
 
 
-def _check_member(path: Path, name: str, content: bytes) -> None:
+def _check_member(archive: ZipFile, full: str, content: bytes) -> None:
+    root, _, name = full.partition("/")
     if name.startswith("models/"):
-        _check_graph(path, json.loads(content))
+        _check_graph(json.loads(content))
     elif name.endswith("_config.json"):
-        _check_config(path, name, json.loads(content))
+        _check_config(archive, f"{root}/", name, json.loads(content))
     elif name.endswith(".pt") and content:
         if not name.startswith("data/sample_inputs/"):
-            raise _refusal(path, f"{name} is in an old, pickled format")
+            raise _Refused(f"{name} is in an old, pickled format")
+        require_honest_size(io.BytesIO(content), len(content), full)
         torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
 
 
-def check_archive(path: Path) -> None:
-    """Raises WeightsError where opening the archive would run anything but its operators."""
+def _check_members(archive: ZipFile) -> None:
+    names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise _Refused("it holds two members of one name")
+    for member in archive.infolist():
+        name = member.filename.partition("/")[2]
+        if not _MEMBERS.fullmatch(name) or ".." in member.filename:
+            raise _Refused(f"it holds {member.filename}, which a program of plain tensors does not")
+        if member.compress_type != ZIP_STORED:
+            raise _Refused(f"it holds {member.filename} compressed, which torch never writes")
+        if name.endswith((".json", ".pt")) and member.file_size > MOST_TEXT:
+            raise _Refused(f"its {member.filename} has more than {MOST_TEXT // 2**20} MiB")
+
+
+def checked_archive(path: Path) -> io.BytesIO:
+    """A copy of the archive, after a look at every member. Raises WeightsError where opening or running it
+    would do anything but compute with its tensors.
+    """
+    copy = io.BytesIO()
     try:
-        with ZipFile(path) as archive:
+        require_honest_size(path, path.stat().st_size, str(path))
+        with ZipFile(path) as archive, ZipFile(copy, "w", ZIP_STORED) as checked:
+            _check_members(archive)
             for full in archive.namelist():
-                name = full.partition("/")[2]
-                if not _MEMBERS.fullmatch(name):
-                    raise _refusal(
-                        path, f"it holds {full}, which a program of plain tensors does not"
-                    )
-                if name.endswith((".json", ".pt")):
-                    _check_member(path, name, archive.read(full))
+                content = archive.read(full)
+                _check_member(archive, full, content)
+                checked.writestr(full, content)
+    except WeightsError:
+        raise
+    except _Refused as error:
+        raise _refusal(path, shown(error)) from error
     except pickle.UnpicklingError as error:
         raise _refusal(path, "its sample inputs are a pickle of more than tensors") from error
-    except (OSError, BadZipFile, ValueError, RuntimeError, AttributeError) as error:
-        raise WeightsError(f"exported program {path} cannot be read: {error}.") from error
+    except (OSError, BadZipFile) as error:
+        raise WeightsError(f"exported program {path} cannot be read: {shown(error)}.") from error
+    except Exception as error:
+        raise _refusal(
+            path, f"it is malformed ({type(error).__name__}: {shown(error)!s:.200})"
+        ) from error
+    copy.seek(0)
+    return copy
 
 
-def load_exported(path: Path) -> nn.Module:
-    """The program as a module. It was exported in the mode that it runs in: export it from
-    `model.eval()`.
+def _refusal(path: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"exported program {path} was refused before it was run: {reason}. "
+        "Save it again with a current `torch.export.save`, from a model of plain tensors and "
+        "operators; "
+        "or register the network itself with --arch python:MODULE:FUNCTION."
+    )
+
+
+def load_exported(path: Path, side: int) -> nn.Module:
+    """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in:
+    export it from `model.eval()`.
+
+    Raises WeightsError: not there, refused, unreadable, not for such images, or asking for too much
+    memory.
     """
-    if not path.is_file():
-        raise WeightsError(f"exported program {path} is not there. Check the path.")
-    check_archive(path)
-    return torch.export.load(path).module()
+    if not is_file(path):
+        raise WeightsError(f"exported program {shown(path)} is not there. Check the path.")
+    copy = checked_archive(path)
+    try:
+        module = torch.export.load(copy).module()
+        bytes_per_image(module, side)
+    except TooLarge as error:
+        raise _refusal(path, f"{error}; at most {MOST_RESULT // 2**30} GiB are given") from error
+    except Exception as error:
+        reason = shown(error).split("\\n", 1)[0]
+        raise WeightsError(
+            f"exported program {path} cannot be used by torch {torch.__version__} on images of "
+            f"{side} px ({type(error).__name__}: {reason:.200}). Export it again with this version, for "
+            "that size and any batch."
+        ) from error
+    return module

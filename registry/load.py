@@ -232,7 +232,8 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
         return module.eval(), source_code(card.arch, module)
     if card.source == "export" or card.arch == "export":
         path = _weights_path(card, place)
-        return load_exported(path), digest_file(path)
+        side = card.preprocess.size if card.preprocess else 224
+        return load_exported(path, side), digest_file(path)
     if card.source == "hub" or (
         card.source == "timm" and not _is_file_reference(card.weights or "")
     ):

@@ -6,11 +6,15 @@ import pickle
 import zipfile
 
 import pytest
+import timm
 import torch
+from torch import nn
 
 from registry.checks import check
 from registry.errors import WeightsError
-from registry.exported import _plain_expression, check_archive
+from registry.exported import checked_archive
+from registry.expressions import is_plain
+from registry.footprint import bytes_per_image
 from registry.load import load_model
 
 
@@ -61,7 +65,7 @@ def test_a_pickled_weight_is_refused(program, tmp_path):
 
     path = rewrite(program, tmp_path / "bad.pt2", change)
     with pytest.raises(WeightsError, match="as a pickle"):
-        check_archive(path)
+        checked_archive(path)
     assert not target.exists()
 
 
@@ -81,7 +85,7 @@ def test_hostile_sample_inputs_are_refused(program, tmp_path, card):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("torch.ops.aten.relu", "torch.os.system", "no registered operator"),
+        ("torch.ops.aten.relu", "torch.os.system", "not in the list of operators"),
         (
             '"guards_code": [',
             "\"guards_code\": [\"__import__('os').mkdir('executed')\", ",
@@ -99,7 +103,7 @@ def test_a_graph_that_reaches_further_is_refused(program, tmp_path, old, new, me
 
     path = rewrite(program, tmp_path / "bad.pt2", change)
     with pytest.raises(WeightsError, match=message):
-        check_archive(path)
+        checked_archive(path)
 
 
 def test_an_unknown_member_is_refused(program, tmp_path):
@@ -107,7 +111,7 @@ def test_an_unknown_member_is_refused(program, tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("net/data/aotinductor/model/code.so", b"")
     with pytest.raises(WeightsError, match="aotinductor"):
-        check_archive(path)
+        checked_archive(path)
 
 
 def test_no_program_at_all(card, tmp_path):
@@ -141,4 +145,196 @@ def test_no_program_at_all(card, tmp_path):
     ],
 )
 def test_only_arithmetic_on_sizes_is_plain(text, plain):
-    assert _plain_expression(text) is plain
+    assert is_plain(text) is plain
+
+
+class Copying(nn.Module):
+    """Copies the picture into a tensor, which `pointed_at` turns into a file."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 9)
+
+    def forward(self, x):
+        torch.full((16,), 0.5).copy_(x.flatten()[:16])
+        return self.head(x.mean((2, 3)))
+
+
+def pointed_at(source, path, target):
+    """The program with its tensor mapped onto a file: what is copied there is written to disk."""
+
+    def argument(name, **value):
+        return {"name": name, "arg": value, "kind": 1}
+
+    def change(name, content):
+        if "/models/" not in name:
+            return content
+        document = json.loads(content)
+        (node,) = (n for n in document["graph_module"]["graph"]["nodes"] if ".full." in n["target"])
+        node["target"] = "torch.ops.aten.from_file.default"
+        node["inputs"] = [
+            argument("filename", as_string=str(target)),
+            argument("shared", as_bool=True),
+            argument("size", as_int=16),
+        ]
+        return json.dumps(document)
+
+    return rewrite(source, path, change)
+
+
+class Asking(nn.Module):
+    """Asks for a tensor of a size of its own."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+        self.head = nn.Linear(3, 9)
+
+    def forward(self, x):
+        return self.head(x.mean((2, 3))) + self.make(x).mean() * 0
+
+
+def exported(module, path):
+    batch = torch.export.Dim("batch", min=1, max=512)
+    shapes = ({0: batch},)
+    program = torch.export.export(module.eval(), (torch.rand(2, 3, 32, 32),), dynamic_shapes=shapes)
+    torch.export.save(program, path)
+    return path
+
+
+def test_a_program_that_names_a_file_is_refused_and_writes_none(tmp_path, card):
+    plain = exported(Copying(), tmp_path / "plain.pt2")
+    control, target = tmp_path / "control", tmp_path / "target"
+    unchecked = torch.export.load(pointed_at(plain, tmp_path / "control.pt2", control)).module()
+    unchecked(torch.rand(2, 3, 32, 32))
+    assert control.stat().st_size == 64  # so the attack works, where nobody looks
+
+    path = pointed_at(plain, tmp_path / "bad.pt2", target)
+    with pytest.raises(WeightsError, match=r"aten\.from_file\.default', which is not in the list"):
+        load_model(card(path, source="export", arch="export"), weights_folder=tmp_path)
+    assert not target.exists()
+
+
+ASKING = {
+    "zeros": lambda x: torch.zeros(400_000, 400_000),
+    "full": lambda x: torch.full((40_000, 40_000), 1.0),
+    "expand": lambda x: x[0, 0, 0, :1].expand(1 << 30).contiguous(),
+    "repeat": lambda x: x.repeat(1, 1, 2000, 2000),
+    "per image": lambda x: x.new_zeros((x.shape[0], 1 << 29)),
+    "pad": lambda x: nn.functional.pad(x, (20_000, 20_000, 20_000, 20_000)),
+}
+
+
+@pytest.mark.parametrize("what", ASKING)
+def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(
+    what, tmp_path, card, monkeypatch
+):
+    path = exported(Asking(ASKING[what]), tmp_path / "big.pt2")
+    assert path.stat().st_size < 100_000
+    mine = card(path, source="export", arch="export")
+    with pytest.raises(
+        WeightsError, match=r"refused before it was run: its tensor .* numbers; at most"
+    ):
+        load_model(mine, weights_folder=tmp_path)
+    monkeypatch.setattr("registry.exported.MOST_NUMBERS", 2**60)  # had it lied about its sizes
+    with pytest.raises(WeightsError, match="GiB per image; at most 1 GiB are given"):
+        load_model(mine, weights_folder=tmp_path)
+
+
+def test_memory_of_a_network_is_found_without_giving_it():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10, bias=False), nn.ReLU())
+    assert bytes_per_image(module, 8) == 4 * (3 * 8 * 8 + 192 * 10 // 2 + 10 + 10)
+
+
+def tampered(program, tmp_path, old, new):
+    def change(name, content):
+        if "/models/" not in name:
+            return content
+        assert old in content.decode()
+        return content.decode().replace(old, new)
+
+    return rewrite(program, tmp_path / "bad.pt2", change)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("aten.relu_.default", "aten.from_file.default", "not in the list"),
+        ("aten.relu_.default", "aten.save.default", "not in the list"),
+        ("aten.relu_.default", "higher_order.print.default", "not in the list"),
+        ("torch.ops.aten.relu_.default", "_operator.methodcaller", "not in the list"),
+        ("torch.ops.aten.relu_.default", "torch.ops.mine.relu.default", "not in the list"),
+        ("aten.relu_.default", "aten.nonzero.default", "not in the list"),
+        ("aten.relu_.default", "aten.relu.out", "not in the list"),
+        ('{"as_none": true}', '{"as_string": "/etc/passwd"}', "hands the text '/etc/passwd'"),
+        ('{"as_none": true}', '{"as_custom_obj": {}}', "of kind 'as_custom_obj'"),
+        ('{"as_none": true}', '{"as_graph": {"name": "x", "graph": {}}}', "hands a graph"),
+        ('"as_int": 32', '"as_int": 3200000000', "numbers; at most"),
+        ('"nodes": [', '"nodes": [3, ', "malformed"),
+    ],
+)
+def test_operators_arguments_and_sizes_are_looked_at(program, tmp_path, old, new, message):
+    with pytest.raises(WeightsError, match=message):
+        checked_archive(tampered(program, tmp_path, old, new))
+
+
+def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_path):
+    def larger(name, content):
+        if not name.endswith("model_weights_config.json"):
+            return content
+        return content.decode().replace(
+            '{"as_int": 16}, {"as_int": 3}', '{"as_int": 160000}, {"as_int": 3}', 1
+        )
+
+    with pytest.raises(WeightsError, match="is larger than weight_0, which has 1728 bytes"):
+        checked_archive(rewrite(program, tmp_path / "bad.pt2", larger))
+    with zipfile.ZipFile(tmp_path / "bomb.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data/weights/weight_0", bytes(2**24))
+    with pytest.raises(WeightsError, match="unpacks to 16777216"):
+        checked_archive(tmp_path / "bomb.pt2")
+    with zipfile.ZipFile(tmp_path / "small.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data/weights/weight_0", bytes(2**10))
+    with pytest.raises(WeightsError, match="compressed, which torch never writes"):
+        checked_archive(tmp_path / "small.pt2")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_members_of_one_name(program, tmp_path):
+    path = rewrite(program, tmp_path / "bad.pt2", lambda name, content: content)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(archive.namelist()[0], b"")
+    with pytest.raises(WeightsError, match="two members of one name"):
+        checked_archive(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9**9**9", "2**s0", "Pow(9, 99)", "factorial(99)", "1<<99", "9" * 30, "s0+" * 1000 + "1"],
+)
+def test_no_expression_makes_a_large_number(text):
+    assert not is_plain(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_vit",
+        "test_convnext",
+        "test_efficientnet",
+        "test_nfnet",
+        "test_mambaout",
+        "test_byobnet",
+    ],
+)
+def test_usual_architectures_pass(name, tmp_path, card):
+    module = timm.create_model(name, num_classes=9).eval()
+    side = module.pretrained_cfg["input_size"][-1]
+    batch = torch.export.Dim("batch", min=1, max=64)
+    path = tmp_path / "net.pt2"
+    example = torch.rand(2, 3, side, side)
+    torch.export.save(torch.export.export(module, (example,), dynamic_shapes=({0: batch},)), path)
+    how = {"size": side, "resize": side, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    mine = card(path, source="export", arch="export", preprocess=how)
+    model = load_model(mine, weights_folder=tmp_path)
+    torch.testing.assert_close(model.forward(example), module(example), rtol=1e-4, atol=1e-4)
