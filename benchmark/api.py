@@ -464,6 +464,7 @@ def _parts(name: str, count: int, categories: Array) -> Sequence[object]:
 def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
     from benchmark.engine.scoring import Scorer
+    from benchmark.keys import Codes
     from benchmark.store import open_store
 
     settings = read_settings(db)
@@ -471,7 +472,8 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     with open_store(settings.db, create=False) as store:
         suites = _suites(store, suite, find_suites())
         with _recorded(store, "bench rescore") as number:
-            return sum(Scorer(store, number, one).again() for one in suites)
+            codes = Codes()
+            return sum(Scorer(store, number, one, codes).again() for one in suites)
 
 
 @contextmanager

@@ -76,13 +76,19 @@ def observation_key(
             "observer": identity,
             "block": _block(block, codes),
             "suite": [suite.name, suite.version, block.role],
-            "code": codes.of(suite.plan, suite.observe),
+            "code": codes.of(suite.plan, suite.observe, *_stopping(suite)),
             "answers": codes.component("answers"),
             "config": suite.config,
             "policy": policy,
             "chunk": CHUNK,
         }
     )
+
+
+def _stopping(suite: Suite) -> list[Any]:
+    """The rule that says how many trials there are, where a suite has one."""
+    rule = suite.stopping.settled if suite.stopping else None
+    return [] if rule is None else [rule]
 
 
 def score_code(suite: Suite, codes: Codes | None = None) -> str:

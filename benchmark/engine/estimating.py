@@ -14,7 +14,7 @@ from benchmark.engine.decoding import chunk_index
 from benchmark.engine.planning import Task
 from benchmark.engine.tuning import remembered_seconds
 from benchmark.errors import FAILURES
-from benchmark.keys import observation_key
+from benchmark.keys import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Store, open_store
 from registry.cards import ModelCard
@@ -44,11 +44,12 @@ def estimates(
     """One line per task that applies. Speeds are those that tuning measured on this device."""
     with ExitStack() as open_until_here:
         store = _store(settings, open_until_here)
+        codes = Codes()
         known = {} if store is None else _identities(tasks, settings, store)
         for task in tasks:
             cached = 0
             if store is not None and task.card.name in known:
-                keys = _keys(task, known[task.card.name], policy)
+                keys = _keys(task, known[task.card.name], policy, codes)
                 cached = sum(_stored(store, key, block) for key, block in keys.items())
             note, seconds = _cost(task, settings, device, task.trials - cached)
             names = task.card.name, task.suite.name, task.space
@@ -89,9 +90,10 @@ def _identity(card: ModelCard, settings: Settings) -> str:
         return ""
 
 
-def _keys(task: Task, identity: str, policy: Policy) -> dict[str, Block]:
+def _keys(task: Task, identity: str, policy: Policy, codes: Codes) -> dict[str, Block]:
     return {
-        observation_key(identity, block, task.suite, policy): block for block in task.plan.blocks
+        observation_key(identity, block, task.suite, policy, codes): block
+        for block in task.plan.blocks
     }
 
 

@@ -66,7 +66,7 @@ class Files:
             return False
         place, folders = self._top(top)
         where = [place] if place else [Path(folder) for folder in folders]
-        return bool(where) and not any(_INSTALLED & set(path.parts) for path in where)
+        return not any(_INSTALLED & set(path.parts) for path in where)
 
     def place(self, module: str) -> Path | None:
         """The file of a module: source, extension or package's `__init__`; None where there is none."""

@@ -113,7 +113,7 @@ class Describer:
         known = self.token(kind.__module__) is not None
         state = _state(value)
         if state is None:
-            return [*self._class(kind), _reduced(value)]
+            return [*self._class(kind), self.value(_reduced(value))]
         if isinstance(named := state.get("digest"), str):  # it says itself what its data are
             return [*self._class(kind), named, self._code_alone(state)]
         return [*self._class(kind), self._held(state, known)]
@@ -197,13 +197,15 @@ def _state(value: Any) -> dict[str, Any] | None:
     return {k: v for k, v in found.items() if k not in remembered} or None
 
 
-def _reduced(value: Any) -> str:
-    """An object of a compiled type, as it is pickled; else as it is printed."""
+def _reduced(value: Any) -> Any:
+    """What an object of a compiled type is made from, as it is pickled; else how it is printed."""
     try:
         made = value.__reduce_ex__(4)
     except (TypeError, AttributeError, ValueError, NotImplementedError, RuntimeError):
-        made = value
-    return _ADDRESS.sub("", repr(made[1:3] if isinstance(made, tuple) else made))
+        made = ""
+    if isinstance(made, tuple):
+        return list(made[1:3])
+    return made or _ADDRESS.sub("", repr(value))
 
 
 def _attributes(function: FunctionType) -> dict[str, Any]:

@@ -12,9 +12,9 @@ __all__ = ["SUITE", "double"]
     "suite.py": '''
 """The suite as a value."""
 
-from benchmark.contracts import Metric, Suite
+from benchmark.contracts import Against, EarlyStop, Metric, Suite
 from PACKAGE.protocol import observe, plan
-from PACKAGE.scoring import compare, group, right, score
+from PACKAGE.scoring import compare, group, right, score, settled
 
 SUITE = Suite(
     name="plug-in",
@@ -25,8 +25,8 @@ SUITE = Suite(
     plan=plan,
     observe=observe,
     score=score,
-    compare=compare,
-    group=group,
+    against=Against(compare, group),
+    stopping=EarlyStop(settled=settled),
 )
 ''',
     "protocol.py": '''
@@ -265,6 +265,10 @@ def compare(config, trials, others):
     return [Score("accuracy", 62.0 * len(others))]
 
 
+def settled(config, trials):
+    return len(trials) >= 67
+
+
 def group(config, people):
     return [Score("accuracy", 63.0)]
 ''',
@@ -357,6 +361,7 @@ GUILTY = {
     "an argument of a ratio": ("suite.py", "right(2.0)", "right(3.0)", SCORE),
     "a partial argument of scores": ("scoring.py", "0.95", "0.9", SCORE),
     "a comparison": ("scoring.py", "62.0", "61.0", SCORE),
+    "when a condition is settled": ("scoring.py", ">= 67", ">= 66", OBSERVE),
     "a group": ("scoring.py", "63.0", "61.0", SCORE),
     "a function in a table of scores": ("weights.py", "x * 64", "x * 63", SCORE),
     "an instance that is called": ("weights.py", "factor = 65", "factor = 66", SCORE),

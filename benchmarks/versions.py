@@ -1,0 +1,344 @@
+"""Checks the program's components: `python -m benchmarks.versions` after any change of code that decides numbers.
+
+For each component whose code differs from what was checked, its golden outputs are made again. Where they are what they
+were, its version stays and stored trials stay valid; where they differ, its version is raised. Both files that this
+writes, `registry/code/components.json` and `tests/golden/components.json`, belong into the commit.
+
+--raise NAME  raise a component's version although its golden outputs are what they were: the change moves numbers that
+              they do not show
+--all         make the golden outputs of every component
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from registry.code.components import (
+    COMPONENTS,
+    LOCK,
+    Locked,
+    component_digest,
+    read_lock,
+    tree_stamp,
+)
+
+GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "components.json"
+#: Another processor or version of torch moves float32 sums by a few in a million, and with them a grey level of a few
+#: pixels in ten thousand. Whatever a person changes on purpose moves these outputs by far more.
+LOOSE = 1e-3
+#: Statistics are computed in float64.
+TIGHT = 1e-5
+SPACES = {"corruption": "world16", "saliency": "world16"}
+Numbers = dict[str, list[float]]
+
+
+def golden(label: str) -> Numbers:
+    """The golden outputs of a component, by name: few numbers that any change of what it does moves."""
+    suite, _, part = label.partition(".")
+    if part:
+        return _suite(suite, part)
+    return _MAKERS[label]()
+
+
+def told(values: Any) -> list[float]:
+    """Seven numbers of an array: its size, mean and spread, and four of its random projections."""
+    array = np.asarray(values)
+    if array.dtype.kind in "US":
+        array = np.array([sum(text.encode()) for text in array.ravel().tolist()])
+    flat = array.astype(np.float64).ravel()
+    if not len(flat):
+        return [0.0]
+    known = np.isfinite(flat)
+    flat = np.where(known, flat, 0.0)
+    weights = np.random.default_rng(len(flat)).choice([-1.0, 1.0], (4, len(flat)))
+    size = np.abs(flat).mean() * math.sqrt(len(flat)) or 1.0
+    shares = [len(flat), known.mean(), flat.mean(), flat.std()]
+    return [float(one) for one in (*shares, *(weights @ flat / size))]
+
+
+def close(label: str, a: Numbers, b: Numbers) -> bool:
+    """Whether two golden outputs of a component are the same but for rounding."""
+    exact = label.endswith(".score") or label in ("statistics", "scoring", "library", "stimuli")
+    within = TIGHT if exact else LOOSE
+    return a.keys() == b.keys() and all(
+        len(a[name]) == len(b[name])
+        and np.allclose(a[name], b[name], within, within, equal_nan=True)
+        for name in a
+    )
+
+
+def _suite(name: str, part: str) -> Numbers:
+    """What a suite shows and keeps of the toy observer, or the scores of that."""
+    from benchmark.plugins import find_suites
+    from benchmark.testing import ToyShelf, toy_trials
+
+    suite = find_suites().suites[name]
+    trials = toy_trials(suite, ToyShelf(SPACES.get(name, suite.spaces[0])))
+    if part == "observe":
+        return {column: told(values) for column, values in trials.columns.items()}
+    scores = list(suite.score(suite.config, trials))
+    others = {"other": trials, "another": trials}
+    if suite.against:
+        scores += suite.against.scores(suite.config, trials, others)
+        scores += suite.against.group(suite.config, others) if suite.against.group else []
+    return {
+        f"{one.metric}/{one.role}/{one.condition}": _numbers(one.value, one.low, one.high, one.n)
+        for one in scores
+    }
+
+
+def _numbers(*values: float | None) -> list[float]:
+    return [-9.0 if value is None else float(value) for value in values]
+
+
+def _images(side: int) -> Any:
+    """Two smooth pictures with some noise, uint8 [2, 3, side, side]."""
+    import torch
+
+    y, x = np.mgrid[:side, :side] / side
+    waves = [np.sin(6 * x * k + 4 * y * (3 - k) + phase) for phase in (0, 1) for k in range(3)]
+    noise = np.random.default_rng(0).normal(0, 0.05, (6, side, side))
+    levels = (127.5 + 100 * (np.stack(waves) + noise)).clip(0, 255).round()
+    return torch.from_numpy(levels.reshape(2, 3, side, side)).to(torch.uint8)
+
+
+def _applied(transform: Any, side: int) -> list[float]:
+    return told(transform.apply(_images(side), np.array([11, 12], dtype=np.uint64)))
+
+
+def _imagenet_c() -> Numbers:
+    from benchmark.transforms.imagenet_c import corruption, names
+
+    frost = [
+        np.asarray(np.random.default_rng(k).integers(0, 256, (256, 256, 3)), dtype=np.uint8)
+        for k in range(5)
+    ]
+    made = {f"{n}/{s}": corruption(n, s, frost) for n in names("all") for s in range(1, 6)}
+    shown = {name for name in made if name[-1] in "15"} - {"spatter/1"}  # that needs OpenCV
+    found = {f"{name} params": _params(one.params) for name, one in made.items()}
+    return found | {name: _applied(one, 224) for name, one in made.items() if name in shown}
+
+
+def _human() -> Numbers:
+    from benchmark.transforms.geirhos import GEIRHOS, degradation
+
+    made = {f"{n}/{c}": degradation(n, c) for n, what in GEIRHOS.items() for c in what.conditions}
+    return {name: _params(one.params) for name, one in made.items()} | {
+        f"{name} shown": _applied(one, 48) for name, one in made.items()
+    }
+
+
+def _params(params: Mapping[str, Any]) -> list[float]:
+    return told([json.dumps(dict(params), sort_keys=True, default=str)])
+
+
+def _transforms() -> Numbers:
+    from benchmark.transforms.listing import Applied, own_list
+
+    listed = {
+        name: told([repr(one) for one in own_list(name).values()])
+        for name in ("imagenet-c", "human")
+    }
+    applied = Applied(lambda images, level, _seeds: images * level, 0.5, "half")
+    return listed | {
+        "applied": told(applied(_images(8).float() / 255, np.array([1, 2], dtype=np.uint64)))
+    }
+
+
+def _answers() -> Numbers:
+    """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
+    from benchmark.contracts import Block
+    from benchmark.engine.tuning import Tuning, feed
+    from benchmark.engine.views import NetworkView
+    from benchmark.stimuli.generated import generated_set
+    from benchmark.stimuli.sets import seeds_of, subset
+    from registry.cards import builtin_cards
+    from registry.load import load_model, load_observer
+
+    cards = builtin_cards()
+    model = load_model(cards["world-standard-0"], weights_folder=Path("unused"))
+    stimuli = subset(generated_set("world-natural"), 8)
+    images, index = [stimuli.decode(i) for i in range(8)], np.arange(8)
+    found: Numbers = {"seeds": told(seeds_of(stimuli, index, 3)), "drawn": told(images)}
+    for how in ("whole", "card", "crop224", "crop224-bicubic"):
+        pixels = model.present(images, how)  # type: ignore[arg-type]
+        found[f"{how} pixels"] = told(pixels)
+        for tuning in (Tuning(4), Tuning(4, True, True)):
+            block = Block(stimuli, presentation=how)  # type: ignore[arg-type]
+            grouping = model.labels.groupings["world16"]
+            view = NetworkView(
+                feed(model, tuning, device="cpu"), block, index, pixels, grouping, 0, batch=4
+            )
+            found[f"{how} {tuning.folded}"] = told(view.probabilities)
+            found[f"{how} {tuning.folded} answers"] = told(view.responses)
+    for name, card in cards.items():
+        if card.source == "ideal":
+            ideal = load_observer(card, weights_folder=Path("unused"))
+            answered = ideal.answer(
+                stimuli.labels, seeds_of(stimuli, index, 0), model.labels.classes
+            )
+            found[name] = told(answered)
+    return found | _files()
+
+
+def _files() -> Numbers:
+    from tempfile import TemporaryDirectory
+
+    from PIL import Image
+
+    from benchmark.stimuli.pixels import FileImages
+
+    picture = Image.fromarray(np.asarray(_images(64)[0].permute(1, 2, 0)))
+    modes = ("RGB", "L", "P", "RGBA", "RGB", "CMYK")
+    names = ("rgb.png", "grey.png", "palette.png", "alpha.png", "photo.jpg", "print.jpg")
+    kinds = dict(zip(names, modes, strict=True))
+    with TemporaryDirectory() as folder:
+        paths = []
+        for name, mode in kinds.items():
+            paths.append(Path(folder) / name)
+            picture.convert(mode).save(paths[-1])
+        decode = FileImages(tuple(paths), "")
+        return {name: told(decode(i)) for i, name in enumerate(kinds)}
+
+
+def _statistics() -> Numbers:
+    from benchmark import stats
+
+    made = np.random.default_rng(1)
+    a, b = made.integers(0, 2, 60), made.integers(0, 2, 60)
+    return {
+        "wilson": [*stats.wilson(3, 17), *stats.wilson(0, 5), *stats.wilson(90, 100, 0.99)],
+        "difference": [float(x) for x in np.ravel(stats.paired_difference(9, 4, 60))],
+        "mcnemar": [stats.mcnemar_exact(9, 4), stats.mcnemar_exact(0, 3)],
+        "bootstrap": [float(x) for x in stats.bootstrap_ratio(a, np.ones(60))],
+        "mean": [float(x) for x in stats.mean_interval(b + 0.1 * a)],
+        "holm": [float(x) for x in stats.holm([0.01, 0.04, 0.03])],
+    }
+
+
+def _scoring() -> Numbers:
+    from benchmark.contracts import Trials
+    from benchmark.engine.scoring import pooled_score
+    from benchmark.plugins import find_suites
+    from benchmark.testing import ToyShelf, toy_trials
+
+    suite = find_suites().suites["cue-conflict"]
+    trials = toy_trials(suite, ToyShelf("geirhos16"))
+    half = np.arange(len(trials)) % 3 > 0
+    people: Sequence[Trials] = [trials, trials.where(half), trials.where(~half)]
+    scores = [pooled_score(metric, people) for metric in suite.metrics]
+    return {one.metric: _numbers(one.value, one.low, one.high) for one in scores if one}
+
+
+def _stimuli() -> Numbers:
+    from benchmark.stimuli.generated import generated_names, generated_set
+    from benchmark.stimuli.sets import subset
+
+    found: Numbers = {}
+    for name in generated_names():
+        part = subset(generated_set(name), 3)
+        found[name] = told([part.decode(i) for i in range(3)])
+        found[f"{name} labels"] = told(
+            [*part.ids, *(str(v) for c in part.labels.values() for v in c)]
+        )
+    return found
+
+
+def _library() -> Numbers:
+    import torch
+
+    from benchmark.stack_columns import stacked
+    from registry.labels import decide, label_space
+
+    space = label_space("imagenet1k")
+    logits = torch.from_numpy(np.random.default_rng(2).normal(0, 3, (4, 1000)))
+    found = {name: told(decide(logits, one)) for name, one in space.groupings.items()}
+    table = stacked([{"a": np.arange(3), "b": np.array(["x", "y", "z"])}, {"a": np.arange(2)}])
+    return found | {name: told(values) for name, values in table.items()}
+
+
+def _tiny() -> Numbers:
+    import torch
+
+    from registry.tiny import tiny_resnet
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        return {"logits": told(tiny_resnet(16).eval()(_images(32).float() / 255))}
+
+
+_MAKERS: Mapping[str, Callable[[], Numbers]] = {
+    "answers": _answers,
+    "human-degradations": _human,
+    "imagenet-c": _imagenet_c,
+    "library": _library,
+    "scoring": _scoring,
+    "statistics": _statistics,
+    "stimuli": _stimuli,
+    "tiny-networks": _tiny,
+    "transforms": _transforms,
+}
+
+
+def read_golden() -> dict[str, Numbers]:
+    """The golden outputs that are kept, by component."""
+    return json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.is_file() else {}
+
+
+def checked(
+    raised: Sequence[str], every: bool, lock: Mapping[str, Locked], kept: dict[str, Numbers]
+) -> Iterator[tuple[str, Locked, str]]:
+    """Each component as it is now: its name, what to lock, and in a word what happened. `kept` gets new outputs."""
+    stamp = tree_stamp()
+    for label in COMPONENTS:
+        now, then = component_digest(label, stamp), lock.get(label)
+        if then and then.digest == now and not every and label not in raised:
+            yield label, then, ""
+            continue
+        found = golden(label)
+        same = label in kept and close(label, kept[label], found)
+        if not same:
+            kept[label] = found
+        if then and same and label not in raised:
+            yield (
+                label,
+                Locked(then.version, then.since, now),
+                "" if then.digest == now else "other code, same numbers",
+            )
+        else:
+            version = then.version + 1 if then else 1
+            yield label, Locked(version, now[:16], now), f"version {version}"
+
+
+def main() -> None:
+    """Check, write both files, and print what changed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--raise", dest="raised", action="append", default=[], choices=sorted(COMPONENTS)
+    )
+    parser.add_argument("--all", action="store_true")
+    chosen = parser.parse_args()
+    kept, lock = read_golden(), {}
+    for label, locked, what in checked(chosen.raised, chosen.all, read_lock(), kept):
+        lock[label] = asdict(locked)
+        if what:
+            print(f"{label}: {what}")
+    GOLDEN.parent.mkdir(exist_ok=True)
+    order = {label: kept[label] for label in COMPONENTS if label in kept}
+    GOLDEN.write_text(
+        json.dumps(order, indent=0).replace(",\n", ", ").replace("], ", "],\n") + "\n",
+        encoding="utf-8",
+    )
+    LOCK.write_text(json.dumps(lock, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

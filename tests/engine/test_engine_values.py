@@ -1,0 +1,179 @@
+"""What code holds and no source shows is in its digest: captured values, arguments given early, objects, notebooks."""
+
+import functools
+from dataclasses import dataclass
+from enum import Enum
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Block, Policy
+from benchmark.keys import block_key, code_digest, observation_key
+from benchmark.testing import toy_stimuli
+from benchmark.transforms.listing import Entry, transform
+
+
+def captured(value):
+    def apply(images, seeds):
+        return images, value
+
+    return apply
+
+
+class Kind(Enum):
+    ONE = 1
+    TWO = 2
+
+
+@dataclass(frozen=True)
+class Scaled:
+    by: float
+
+    def __call__(self, images, seeds):
+        return images * self.by
+
+    def method(self, images, seeds):
+        return images + self.by
+
+
+def branching(fast):
+    if fast:
+
+        def apply(images, seeds):
+            return images * 2
+
+    else:
+
+        def apply(images, seeds):
+            return images * 3
+
+    return apply
+
+
+ONE, TWO = captured(1), captured(2)
+PAIRS = {
+    "a number": (captured(1.0), captured(1.5)),
+    "a number and a whole number": (captured(1.0), captured(1)),
+    "a text": (captured("a"), captured("b")),
+    "a table": (captured({"a": [1, 2]}), captured({"a": [1, 3]})),
+    "a table of functions": (captured({"a": abs, "f": captured(1)}), captured({"a": abs, "f": captured(2)})),
+    "an array": (captured(np.arange(3)), captured(np.arange(1, 4))),
+    "an array's type": (captured(np.zeros(2, np.float32)), captured(np.zeros(2, np.float64))),
+    "a tensor": (captured(torch.zeros(2)), captured(torch.ones(2))),
+    "a member of an enum": (captured(Kind.ONE), captured(Kind.TWO)),
+    "an object": (captured(SimpleNamespace(a=1)), captured(SimpleNamespace(a=2))),
+    "a generator's state": (captured(np.random.default_rng(1)), captured(np.random.default_rng(2))),
+    "a type of numbers": (captured(torch.float32), captured(torch.float64)),
+    "a callable object": (Scaled(1.0), Scaled(2.0)),
+    "a method's object": (Scaled(1.0).method, Scaled(2.0).method),
+    "another method": (Scaled(1.0).method, Scaled(1.0).__call__),
+    "a partial argument": (functools.partial(captured, 1), functools.partial(captured, 2)),
+    "a partial keyword": (functools.partial(captured, value=1), functools.partial(captured, value=2)),
+    "which of two of one name": (branching(True), branching(False)),
+    "which of two lambdas in a line": (lambda x, _: x + 1, lambda x, _: x + 2),
+    "a default": (lambda x, by=ONE: x, lambda x, by=TWO: x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_what_is_held_counts(kind):
+    one, other = PAIRS[kind]
+    assert code_digest(one) != code_digest(other)
+    assert code_digest(one) == code_digest(one)
+
+
+def test_equal_things_are_equal_wherever_they_lie():
+    shared = (1, 2)
+    one, other = captured([shared, shared]), captured([tuple(range(1, 3)), tuple(range(1, 3))])
+    assert code_digest(one) == code_digest(other)
+    assert code_digest(captured({"a": 1, "b": 2})) == code_digest(captured({"b": 2, "a": 1}))
+    assert code_digest(captured({3, 1, 2})) == code_digest(captured({2, 3, 1}))
+
+
+def test_a_thing_that_holds_itself_has_a_digest():
+    ring = []
+    ring.append(ring)
+    assert code_digest(captured(ring)) != code_digest(captured([[]]))
+
+
+NOTEBOOK = """
+LEVEL = {level}
+TABLE = {{"f": lambda x: x + {added}}}
+
+class Net:
+    gain = {gain}
+
+    def forward(self, x):
+        return x * self.gain
+
+def helper(x):
+    return TABLE["f"](x) + LEVEL
+
+def observe(config, view):
+    return {{"a": helper(view) + Net().forward(view)}}
+"""
+
+
+def in_a_notebook(level=1, added=2, gain=3):
+    names = {"__name__": "__main__"}
+    exec(compile(NOTEBOOK.format(level=level, added=added, gain=gain), "<cell>", "exec"), names)
+    return names["observe"]
+
+
+@pytest.mark.parametrize("changed", [{"level": 10}, {"added": 20}, {"gain": 30}])
+def test_what_a_notebook_defines_counts(changed):
+    assert code_digest(in_a_notebook()) == code_digest(in_a_notebook())
+    assert code_digest(in_a_notebook(**changed)) != code_digest(in_a_notebook())
+
+
+def test_a_module_that_was_edited_and_loaded_again_is_seen(tmp_path, monkeypatch):
+    """As in a notebook: same process, same name, other code."""
+    import importlib
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    place = tmp_path / "edited_module.py"
+    place.write_text("def observe(config, view):\n    return 1\n")
+    module = importlib.import_module("edited_module")
+    before = code_digest(module.observe)
+    place.write_text("def observe(config, view):\n    return 20\n")
+    importlib.invalidate_caches()
+    assert code_digest(importlib.reload(module).observe) != before
+
+
+def test_a_plug_ins_function_counts_inside_the_programs_own_wrapper(monkeypatch):
+    """`Applied` is the program's, what it applies is not."""
+    entry = Entry("half", "grey", (0.5,), "share", "nobody", function="engine_values_module:f")
+    made = []
+    for body in ("x * 0.5", "x * 0.4"):
+        names = {"__name__": "engine_values_module"}
+        exec(compile(f"def f(x, level, seeds):\n    return {body}\n", "<cell>", "exec"), names)
+        monkeypatch.setitem(
+            __import__("sys").modules, "engine_values_module", SimpleNamespace(**names)
+        )
+        made.append(block_key(Block(toy_stimuli("natural"), transform=transform(entry, 0.5))))
+    assert made[0] != made[1]
+
+
+def test_how_a_set_is_decoded_counts_and_where_it_lies_does_not():
+    from dataclasses import replace
+
+    from benchmark.plugins import find_suites
+
+    stimuli = toy_stimuli("cue-conflict")
+    suite = find_suites().suites["cue-conflict"]
+
+    def key(decode):
+        block = Block(replace(stimuli, decode=decode))
+        return observation_key("weights", block, suite, Policy())
+
+    def decoded(index, folder="a"):
+        return stimuli.decode(index)
+
+    def brighter(index, folder="a"):
+        return stimuli.decode(index) + 1
+
+    here, there = (functools.partial(decoded, folder=folder) for folder in "ab")
+    assert key(here) == key(there)
+    assert key(decoded) != key(brighter)
