@@ -25,6 +25,7 @@ from pydantic import (
 from registry.documents import read_document, shown, unprintable
 from registry.errors import CardError, unknown_name
 from registry.options import require_options, require_weights
+from registry.whole_files import write_whole
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -350,7 +351,5 @@ def write_card(card: ModelCard, folder: Path) -> Path:
     if path.exists():
         raise CardError(f"{path} is already there. Choose another name or remove that card first.")
     data = card.model_dump(mode="json", exclude_defaults=True)
-    part = path.with_suffix(".yaml.part")
-    part.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
     return path

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from registry.digests import digest_file
 from registry.download import download
 from registry.errors import WeightsError
 from registry.options import file_name, is_url
+from registry.whole_files import part_of, write_whole
 
 __all__ = ["fetch", "file_name", "first_use", "is_url", "local_path"]
 
@@ -107,7 +107,7 @@ def _attempt(place: str, target: Path, expected: str) -> str:
     """Try one place; the file is put at `target` whole and checked, or not at all. Returns what
     failed.
     """
-    with _part(target) as part:
+    with part_of(target) as part:
         try:
             _retrieve(place, part)
             problem = _mismatch(part, expected, place) if expected else _no_weights(part, place)
@@ -116,49 +116,6 @@ def _attempt(place: str, target: Path, expected: str) -> str:
             return str(problem or "")
         except (OSError, ValueError) as error:
             return f"{place}: {type(error).__name__}: {error}"
-
-
-@contextmanager
-def _part(target: Path) -> Iterator[Path]:
-    """A file beside `target` to write to, gone afterwards. It is locked, so that a part without a lock is
-    known to be a dead process's.
-    """
-    _sweep(target)
-    with tempfile.NamedTemporaryFile(
-        prefix=f".{target.name}.", suffix=".part", dir=target.parent, delete=False
-    ) as handle:
-        _lock(handle.fileno())
-        part = Path(handle.name)
-        try:
-            yield part
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _sweep(target: Path) -> None:
-    """Remove parts of this file that processes which were killed left behind."""
-    for part in target.parent.glob(f".{_literal(target.name)}.*.part"):
-        try:
-            with part.open("rb+") as handle:
-                if _lock(handle.fileno()):
-                    part.unlink(missing_ok=True)
-        except OSError:
-            continue
-
-
-def _literal(name: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", name)
-
-
-def _lock(descriptor: int) -> bool:
-    """Whether the file is now ours alone. Systems without such locks say no, and nothing is swept."""
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
@@ -207,6 +164,4 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
 
 
 def _record(path: Path, url: str) -> None:
-    fresh = _note(path).with_name(f".{path.name}.json.part")
-    fresh.write_text(json.dumps({"url": url, "sha256": digest_file(path)}, indent=1))
-    fresh.replace(_note(path))
+    write_whole(_note(path), json.dumps({"url": url, "sha256": digest_file(path)}, indent=1))

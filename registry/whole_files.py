@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import BinaryIO
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file beside `target` to write to; it takes the target's place when all went well. Raises OSError."""
-    with part_of(target) as part, part.open("wb") as file:
+    with _part(target) as part, part.open("wb") as file:
         yield file
         file.flush()
         part.replace(target)
@@ -30,27 +31,33 @@ def write_whole(target: Path, content: str | bytes) -> None:
 
 @contextmanager
 def part_of(target: Path) -> Iterator[Path]:
-    """A file beside `target` to write to, gone afterwards. It is locked while it is in use, so that a part without a
-    lock is known to be a dead process's: those of this target are removed.
-    """
-    _sweep(target)
-    with tempfile.NamedTemporaryFile(
-        prefix=f".{target.name}.", suffix=".new", dir=target.parent, delete=False
-    ) as handle:
-        part = Path(handle.name).with_suffix(".part")
-        try:
-            lock(handle.fileno())
-            Path(handle.name).replace(part)  # nobody sweeps it before it is locked
-            yield part
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _sweep(target: Path) -> None:
+    """A file beside `target` to write to, gone afterwards; so are those that dead processes left of this target."""
     for part in target.parent.glob(f".{_literal(target.name)}.*.part"):
-        with suppress(OSError), part.open("rb+") as handle:
-            if lock(handle.fileno()):
-                part.unlink(missing_ok=True)
+        _remove_dead(part)
+    with _part(target) as part:
+        yield part
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[Path]:
+    """It is locked while it is in use: a part without a lock is a dead process's."""
+    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+    part = new.with_suffix(".part")
+    number = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        lock(number)
+        new.replace(part)  # nobody takes it for dead before it is locked
+        yield part
+    finally:
+        os.close(number)
+        for path in (new, part):
+            path.unlink(missing_ok=True)
+
+
+def _remove_dead(part: Path) -> None:
+    with suppress(OSError), part.open("rb+") as handle:
+        if lock(handle.fileno()):
+            part.unlink(missing_ok=True)
 
 
 def _literal(name: str) -> str:

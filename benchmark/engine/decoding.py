@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Stimuli
 from benchmark.stimuli.plain_files import NO_ARRAY
+from registry.whole_files import replacing
 
 Image = NDArray[np.uint8]
 Images = list[Image]
@@ -104,10 +105,8 @@ def _keep(folder: Path, chunk: int, images: Images, whole: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not _make_room(folder, stack.nbytes + HEADER):
             return
-        fresh = folder / f"{chunk:06d}.{os.getpid()}.part"
-        with fresh.open("wb") as file:
+        with replacing(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
             np.save(file, stack, allow_pickle=False)
-        fresh.replace(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy")
     except OSError:
         return
 

@@ -23,6 +23,7 @@ from registry.cards import ModelCard
 from registry.fold import fold_batch_norm
 from registry.model import LoadedModel
 from registry.soundness import Checksum, changed, checksum
+from registry.whole_files import locked, write_whole
 
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
@@ -226,9 +227,7 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
 def _write(notes: Path, key: str, note: dict[str, Any]) -> None:
     """Best effort: a note that cannot be kept costs a few seconds next time."""
     try:
-        notes.parent.mkdir(parents=True, exist_ok=True)
-        fresh = notes.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps({**_read(notes), key: note}, indent=1))
-        fresh.replace(notes)
+        with locked(notes.parent):
+            write_whole(notes, json.dumps({**_read(notes), key: note}, indent=1))
     except OSError:
         return

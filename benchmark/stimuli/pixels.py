@@ -4,7 +4,6 @@ processes."""
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.plain_files import open_plain, read_plain
+from registry.whole_files import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -118,9 +118,8 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-    Image.fromarray(pixels).save(unfinished, "PNG")
-    unfinished.replace(path)
+    with replacing(path) as file:
+        Image.fromarray(pixels).save(file, "PNG")
 
 
 @contextmanager
