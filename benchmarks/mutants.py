@@ -69,7 +69,7 @@ def changes(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST, str]]:
             yield node.ops[0], swapped(), f"{type(node.ops[0]).__name__} -> {swapped.__name__}"
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not, ast.Invert)):
             yield node, node.operand, f"{type(node.op).__name__} dropped"
-        elif isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             other = not node.value if isinstance(node.value, bool) else node.value + 1
             yield node, ast.Constant(other), f"{node.value} -> {other}"
         elif isinstance(node, ast.IfExp):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -82,7 +83,10 @@ def clustered(rng: Rng, spread: float, counted: tuple[float, float]) -> Comparis
 
 def mean(rng: Rng, n: int, skewed: bool) -> Comparison:
     """A mean of numbers, such as AUC excess."""
-    draw = (lambda: rng.exponential(size=n) ** 2) if skewed else (lambda: rng.normal(size=n))
+
+    def draw() -> np.ndarray:
+        return rng.exponential(size=n) ** 2 if skewed else rng.normal(size=n)
+
     common = draw()
     a, b = (trials(common + draw(), np.ones(n)) for _ in range(2))
     return compare_ratio(METRIC, a, b)
@@ -163,7 +167,7 @@ def against_people(rng: Rng, metric: str, n: int, k: int) -> Comparison:
 def kinds() -> Iterator[Kind]:
     """Every kind of metric, on the sizes that occur."""
     for n, p in ((100, 0.5), (160, 0.9), (1000, 0.1)):
-        yield Kind("accuracy", f"n={n}, p={p}", lambda g, n=n, p=p: accuracy(g, n, p))
+        yield Kind("accuracy", f"n={n}, p={p}", partial(accuracy, n=n, p=p))
     for n, counted in (
         (100, (0.8, 0.8)),
         (160, (0.8, 0.26)),
@@ -171,36 +175,36 @@ def kinds() -> Iterator[Kind]:
         (1200, (0.8, 0.3)),
     ):
         words = f"n={n}, counted {counted[0]:g} and {counted[1]:g}"
-        yield Kind("shape bias", words, lambda g, n=n, c=counted: bias(g, n, 0.3, c))
+        yield Kind("shape bias", words, partial(bias, n=n, bias=0.3, counted=counted))
     for spread, counted in ((1.0, (0.6, 0.6)), (1.0, (0.6, 0.2)), (0.0, (0.6, 0.6))):
         words = (
             f"160 x 48 exemplars of spread {spread:g}, counted {counted[0]:g} and {counted[1]:g}"
         )
         yield Kind(
-            "shape bias, clustered", words, lambda g, s=spread, c=counted: clustered(g, s, c)
+            "shape bias, clustered", words, partial(clustered, spread=spread, counted=counted)
         )
     for n, skewed in ((40, False), (192, True)):
         words = f"n={n}, {'skewed' if skewed else 'normal'}"
-        yield Kind("mean", words, lambda g, n=n, s=skewed: mean(g, n, s))
-    yield Kind("mean over cells", "n=160 x 33 cells", lambda g: cells(g, 160, 33))
+        yield Kind("mean", words, partial(mean, n=n, skewed=skewed))
+    yield Kind("mean over cells", "n=160 x 33 cells", partial(cells, n=160, conditions=33))
     for clean in ((0.9, 0.9), (0.9, 0.6)):
         words = f"n=160 x 5, clean {clean[0]:g} and {clean[1]:g}"
-        yield Kind("of clean", words, lambda g, c=clean: of_clean(g, 160, c))
-    for metric in ("error_consistency", "observed_consistency"):
-        for n, k in ((160, 10), (640, 4)):
-            words = f"two networks, n={n}, {k} people"
-            yield Kind(metric, words, lambda g, m=metric, n=n, k=k: human(g, m, n, k))
+        yield Kind("of clean", words, partial(of_clean, n=160, clean=clean))
+    yield from kinds_with_people()
+
+
+def kinds_with_people() -> Iterator[Kind]:
+    """Metrics of agreement with people, and people as a group."""
+    kappa, alike, apart = "error_consistency", "observed_consistency", "accuracy_difference"
     for n, k in ((160, 10), (640, 4)):
-        words = f"two networks .2 below people, n={n}, {k} people"
-        yield Kind(
-            "accuracy_difference",
-            words,
-            lambda g, n=n, k=k: human(g, "accuracy_difference", n, k, 0.4),
-        )
-    for metric in ("ratio", "error_consistency", "observed_consistency"):
-        for n, k in ((160, 10), (640, 4)):
-            words = f"one network and a group, n={n}, {k} people"
-            yield Kind(metric, words, lambda g, m=metric, n=n, k=k: against_people(g, m, n, k))
+        size = f"n={n}, {k} people"
+        for metric in (kappa, alike):
+            yield Kind(metric, f"two networks, {size}", partial(human, metric=metric, n=n, k=k))
+        words = f"two networks .2 below people, {size}"
+        yield Kind(apart, words, partial(human, metric=apart, n=n, k=k, level=0.4))
+        for metric in ("ratio", kappa, alike):
+            words = f"one network and a group, {size}"
+            yield Kind(metric, words, partial(against_people, metric=metric, n=n, k=k))
 
 
 def measured(kind: Kind, runs: int, seed: int) -> tuple[float, float]:

@@ -62,17 +62,22 @@ def compare_ratio(
     )
     if not len(pairs.sums):
         return undecided(replace(start, reason="no trial in common"))
-    num_a, den_a, num_b, den_b = pairs.sums.sum(axis=0)
-    value_a, value_b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
-    start = replace(start, a=_plain(value_a), b=_plain(value_b))
-    if start.a is None or start.b is None:
-        who = "a and b" if start.a is None and start.b is None else "a" if start.a is None else "b"
-        return undecided(replace(start, reason=f"no common trial counts for {who}"))
+    start = _with_values(start, pairs.sums)
+    if start.reason:
+        return undecided(start)
     pairs = _counted(pairs)
-    start = replace(
-        start, difference=start.a - start.b, n=len(pairs.sums), discordant=_discordant(pairs)
-    )
+    start = replace(start, n=len(pairs.sums), discordant=_discordant(pairs))
     return _mcnemar(start, pairs) or _scored(start, pairs)
+
+
+def _with_values(start: Comparison, sums: Floats) -> Comparison:
+    """Both values and their difference, or the reason why there is none."""
+    num_a, den_a, num_b, den_b = sums.sum(axis=0).tolist()
+    a, b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
+    if a is None or b is None:
+        who = " and ".join(name for name, value in (("a", a), ("b", b)) if value is None)
+        return replace(start, a=a, b=b, reason=f"no common trial counts for {who}")
+    return replace(start, a=a, b=b, difference=a - b)
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
@@ -90,10 +95,6 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
         for key, d in zip(pairs.keys, gap, strict=True)
         if d
     ]
-
-
-def _plain(value: float | None) -> float | None:
-    return None if value is None else float(value)
 
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
