@@ -37,8 +37,12 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
         return undecided(replace(start, reason="fewer than two trials in common"))
     parts = [_sums(metric, t, at, len(keys)) for t, at in zip(everybody, places, strict=True)]
     num, den = (np.column_stack(columns) for columns in zip(*parts, strict=True))
-    factors = _shared(metric, everybody[0], places[0])
-    return _tested(start, num, den, factors)
+    counts = ((num != 0) | (den != 0)).any(axis=1)
+    if counts.sum() < 2:
+        return undecided(replace(start, reason="fewer than two common trials count"))
+    factors = [labels[counts] for labels in _shared(metric, everybody[0], places[0])]
+    start = replace(start, n=int(counts.sum()))
+    return _tested(start, num[counts], den[counts], factors)
 
 
 def metric_role(metric: Metric, trials: Trials) -> Trials:

@@ -67,7 +67,8 @@ def _compared(
         parts = {role: made[metric] for role, made in found.items()}
         if not parts:
             yield undecided(Comparison(metric, reason=NOBODY))
-        for role, one in parts.items():
+        alone = len(parts) == 1  # the mean over experiments is then that experiment: one hypothesis
+        for role, one in parts.items() if not alone else ():
             yield _tested(metric, role, [one], method)
         if parts:
             yield _tested(metric, "", list(parts.values()), method)

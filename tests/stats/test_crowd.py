@@ -50,6 +50,11 @@ def test_values_p_and_interval_are_those_of_delete_one_loops(bias, make):
     sums, crowd = shares(letters[0]), [shares(text) for text in letters[1:]]
     seen = difference(sums, crowd)
     assert (found.difference, found.n) == (pytest.approx(seen), 80)
+    names = [f"image{i:04d}" for i in range(80)] + ["nobody1", "nobody2"]
+    longer = compare_people(
+        bias, make(letters[0] + "--", names), [make(t + "--", names) for t in letters[1:]]
+    )
+    assert (longer.n, longer.p) == (80, pytest.approx(found.p))
     assert found.a == letters[0].count("s") / (80 - letters[0].count("-"))
     se, df = jackknife(sums, crowd)
     assert 4 < df < 40
@@ -69,7 +74,8 @@ def test_people_who_agree_leave_the_noise_of_images_alone(bias, make):
         sign * (x[:, 0] - x[:, 0].sum() / x[:, 1].sum() * x[:, 1]) / x[:, 1].sum()
         for sign, x in ((1, one), (-1, two))
     )
-    half = stats.t.ppf(0.975, 99) * ((adds**2).sum() * 100 / 99) ** 0.5
+    n = int(((one + two)[:, 1] > 0).sum())
+    half = stats.t.ppf(0.975, n - 1) * ((adds**2).sum() * n / (n - 1)) ** 0.5
     assert found.high - found.low == pytest.approx(2 * half, rel=1e-9)
 
 
@@ -105,6 +111,7 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
         (bias, make("st-"), two[:1], "answers of fewer than two people"),
         (bias, make("s-t"), [make("st", ["v", "w"])] * 2, "fewer than two trials in common"),
         (bias, make("---"), two, "no common trial counts for a"),
+        (bias, make("--s"), [make("---")] * 2, "fewer than two common trials count"),
         (bias, make("sts"), [make("---")] * 2, "no common trial counts for people"),
         (accuracy, make("sss"), [make("sss")] * 3, "the difference does not vary over images"),
     ]

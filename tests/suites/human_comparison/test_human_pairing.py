@@ -135,6 +135,16 @@ def test_values_are_means_over_conditions_then_experiments(make, join):
     assert by_role["contrast"].n == 60 and overall(found).n == 90
 
 
+def test_one_experiment_is_one_hypothesis(make):
+    a, b, *others = observers(make, 5, 60)
+    found = compare_pair(a, b, people_of(others))
+    assert sorted((c.metric, c.condition) for c in found) == [
+        ("accuracy_difference", ""),
+        ("error_consistency", ""),
+        ("observed_consistency", ""),
+    ]
+
+
 def test_ideal_observers_are_these_very_ones(make):
     a, b, *others = observers(make, 5, 80)
     ideal = {f"ideal-{i}": one for i, one in enumerate(others)}
