@@ -5,7 +5,7 @@
 A mutant changes one operator, comparison, constant, condition or returned value. It is killed where a test fails (or
 takes far too long), and survives where all pass: then a test is missing, unless the mutant does the same as the
 original; such ones are listed with reasons in `mutants_equal.txt`, one "FILE | LINE OF CODE | CHANGE | REASON" a line,
-and not counted. The tests run in a copy of the tree, without slow ones; what they need that is not here they skip.
+and not counted. The tests run in a copy of the tree, slow ones last; what they need that is not here they skip.
 """
 
 from __future__ import annotations
@@ -128,15 +128,16 @@ def killed(mutant: Mutant, copy: Path, limit: float) -> bool:
     named = [p for f in folders for p in (copy / f).glob(f"test_*{Path(mutant.file).stem}*.py")]
     target.write_text(mutated(before, mutant.place))
     try:
-        rounds = ([str(p.relative_to(copy)) for p in named], list(folders))
-        return any(failing(tests, copy, limit) for tests in rounds if tests)
+        first = [str(p.relative_to(copy)) for p in named]
+        rounds = ((first, "not slow"), (list(folders), "not slow"), (list(folders), "slow"))
+        return any(failing(tests, which, copy, limit) for tests, which in rounds if tests)
     finally:
         target.write_text(before)
 
 
-def failing(tests: list[str], copy: Path, limit: float) -> bool:
-    """Whether a test fails within `limit` seconds, or they do not end by then."""
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+def failing(tests: list[str], which: str, copy: Path, limit: float) -> bool:
+    """Whether a test of those marked so fails within `limit` seconds, or they do not end by then."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", which]
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],
@@ -148,7 +149,7 @@ def failing(tests: list[str], copy: Path, limit: float) -> bool:
         )
     except subprocess.TimeoutExpired:
         return True
-    return done.returncode != 0
+    return done.returncode not in (0, 5)  # 5: no such test
 
 
 def chosen(only: list[str], number: int, seed: int) -> list[Mutant]:

@@ -10,7 +10,7 @@ holds the true difference 0: 1 - size, as p and interval are one test.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,11 +27,11 @@ METRIC = Metric("simulated", "", "", ratio=lambda t: (t["num"], t["den"]))
 
 @dataclass(frozen=True)
 class Kind:
-    """What is simulated: words for the table, and one study."""
+    """What is simulated: words for the table, and one study, which gives a comparison for each of the names."""
 
-    name: str
+    names: tuple[str, ...]
     setting: str
-    study: Callable[[Rng], Comparison]
+    study: Callable[[Rng], Sequence[Comparison]]
 
 
 def trials(num: np.ndarray, den: np.ndarray, **labels: np.ndarray) -> Trials:
@@ -51,22 +51,22 @@ def related(rng: Rng, shape: tuple[int, ...], share: float) -> tuple[np.ndarray,
     return one, np.where(rng.random(shape) < share, one, rng.random(shape))
 
 
-def accuracy(rng: Rng, n: int, p: float) -> Comparison:
+def accuracy(rng: Rng, n: int, p: float) -> list[Comparison]:
     """Right or wrong, each stimulus once."""
     a, b = (trials((u < p) * 1.0, np.ones(n)) for u in related(rng, (n,), 0.6))
-    return compare_ratio(METRIC, a, b)
+    return [compare_ratio(METRIC, a, b)]
 
 
-def bias(rng: Rng, n: int, bias: float, counted: tuple[float, float]) -> Comparison:
+def bias(rng: Rng, n: int, bias: float, counted: tuple[float, float]) -> list[Comparison]:
     """S / (S + T), of observers who follow a cue in different shares of the trials."""
     a, b = (
         trials((u < bias * share) * 1.0, (u < share) * 1.0)
         for u, share in zip(related(rng, (n,), 0.6), counted, strict=True)
     )
-    return compare_ratio(METRIC, a, b)
+    return [compare_ratio(METRIC, a, b)]
 
 
-def clustered(rng: Rng, spread: float, counted: tuple[float, float]) -> Comparison:
+def clustered(rng: Rng, spread: float, counted: tuple[float, float]) -> list[Comparison]:
     """S / (S + T) on 160 shapes x 48 textures, 1,200 images; tastes for shapes and textures differ by observer."""
     shape = np.repeat(np.arange(160), 8)[:1200]
     texture = np.concatenate([rng.choice(48, 8, replace=False) for _ in range(150)])
@@ -78,10 +78,10 @@ def clustered(rng: Rng, spread: float, counted: tuple[float, float]) -> Comparis
         num = den & (rng.random(1200) < 1 / (1 + np.exp(-taste)))
         return trials(num * 1.0, den * 1.0, **labels)
 
-    return compare_ratio(METRIC, observer(counted[0]), observer(counted[1]))
+    return [compare_ratio(METRIC, observer(counted[0]), observer(counted[1]))]
 
 
-def mean(rng: Rng, n: int, skewed: bool) -> Comparison:
+def mean(rng: Rng, n: int, skewed: bool) -> list[Comparison]:
     """A mean of numbers, such as AUC excess."""
 
     def draw() -> np.ndarray:
@@ -89,10 +89,10 @@ def mean(rng: Rng, n: int, skewed: bool) -> Comparison:
 
     common = draw()
     a, b = (trials(common + draw(), np.ones(n)) for _ in range(2))
-    return compare_ratio(METRIC, a, b)
+    return [compare_ratio(METRIC, a, b)]
 
 
-def cells(rng: Rng, n: int, conditions: int) -> Comparison:
+def cells(rng: Rng, n: int, conditions: int) -> list[Comparison]:
     """Mean accuracy over conditions that show the same stimuli."""
     hard = rng.random((n, 1))
     a, b = (
@@ -103,10 +103,10 @@ def cells(rng: Rng, n: int, conditions: int) -> Comparison:
         )
         for _ in range(2)
     )
-    return compare_ratio(METRIC, a, b)
+    return [compare_ratio(METRIC, a, b)]
 
 
-def of_clean(rng: Rng, n: int, clean: tuple[float, float]) -> Comparison:
+def of_clean(rng: Rng, n: int, clean: tuple[float, float]) -> list[Comparison]:
     """Accuracy left under five corruptions, over clean accuracy: numerator and denominator on other trials."""
 
     def observer(p: float) -> Trials:
@@ -118,7 +118,7 @@ def of_clean(rng: Rng, n: int, clean: tuple[float, float]) -> Comparison:
         den[:, 0] = draws[:, 0] < p
         return trials(num, den)
 
-    return compare_ratio(METRIC, *map(observer, clean))
+    return [compare_ratio(METRIC, *map(observer, clean))]
 
 
 def answers(rng: Rng, n: int, share: float, hard: np.ndarray, p: float) -> Trials:
@@ -145,29 +145,37 @@ def crowd(rng: Rng, n: int, k: int, skill: float, habit: float) -> tuple[np.ndar
     return hard, [answers(rng, n, float(share), hard, float(p)) for share, p in people]
 
 
-def human(rng: Rng, metric: str, n: int, k: int, level: float = 0.6) -> Comparison:
+def chosen(found: Sequence[Comparison], metrics: Sequence[str]) -> list[Comparison]:
+    """The comparisons over all experiments, in the order of `metrics`."""
+    whole = {one.metric: one for one in found if not one.condition}
+    return [whole[metric] for metric in metrics]
+
+
+def human(rng: Rng, metrics: Sequence[str], n: int, k: int, level: float = 0.6) -> list[Comparison]:
     """Two networks against the same people, who differ in accuracy and habits."""
     hard, people = crowd(rng, n, k, 0.08, 0.12)
     a, b = (answers(rng, n, 0.5, hard, level) for _ in range(2))
-    found = compare_pair(a, b, {f"subject-{i}": one for i, one in enumerate(people)})
-    return next(c for c in found if c.metric == metric and not c.condition)
+    named = {f"subject-{i}": one for i, one in enumerate(people)}
+    return chosen(compare_pair(a, b, named), metrics)
 
 
-def against_people(rng: Rng, metric: str, n: int, k: int) -> Comparison:
-    """A network that is as good, and follows difficulty as far, as people do on average."""
-    ratio = metric == "ratio"
-    hard, people = crowd(rng, n, k, 0.08 if ratio else 0.0, 0.0 if ratio else 0.12)
-    network = answers(rng, n, 0.7, hard, 0.6)
-    if ratio:
-        return compare_people(METRIC, network, people)
-    found = compare_pair(network, None, {f"subject-{i}": one for i, one in enumerate(people)})
-    return next(c for c in found if c.metric == metric and not c.condition)
+def pooled(rng: Rng, n: int, k: int) -> list[Comparison]:
+    """A network that is as good as people are on average, who differ."""
+    hard, people = crowd(rng, n, k, 0.08, 0.0)
+    return [compare_people(METRIC, answers(rng, n, 0.7, hard, 0.6), people)]
+
+
+def among(rng: Rng, metrics: Sequence[str], n: int, k: int) -> list[Comparison]:
+    """A network that follows difficulty as far as people do on average, who differ."""
+    hard, people = crowd(rng, n, k, 0.0, 0.12)
+    named = {f"subject-{i}": one for i, one in enumerate(people)}
+    return chosen(compare_pair(answers(rng, n, 0.7, hard, 0.6), None, named), metrics)
 
 
 def kinds() -> Iterator[Kind]:
     """Every kind of metric, on the sizes that occur."""
     for n, p in ((100, 0.5), (160, 0.9), (1000, 0.1)):
-        yield Kind("accuracy", f"n={n}, p={p}", partial(accuracy, n=n, p=p))
+        yield Kind(("accuracy",), f"n={n}, p={p}", partial(accuracy, n=n, p=p))
     for n, counted in (
         (100, (0.8, 0.8)),
         (160, (0.8, 0.26)),
@@ -175,7 +183,7 @@ def kinds() -> Iterator[Kind]:
         (1200, (0.8, 0.3)),
     ):
         words = f"n={n}, counted {counted[0]:g} and {counted[1]:g}"
-        yield Kind("shape bias", words, partial(bias, n=n, bias=0.3, counted=counted))
+        yield Kind(("shape bias",), words, partial(bias, n=n, bias=0.3, counted=counted))
     for spread, counted in ((1.0, (0.6, 0.6)), (1.0, (0.6, 0.2)), (0.0, (0.6, 0.6))):
         words = (
             f"160 x 48 exemplars of spread {spread:g}, counted {counted[0]:g} and {counted[1]:g}"
@@ -185,35 +193,36 @@ def kinds() -> Iterator[Kind]:
         )
     for n, skewed in ((40, False), (192, True)):
         words = f"n={n}, {'skewed' if skewed else 'normal'}"
-        yield Kind("mean", words, partial(mean, n=n, skewed=skewed))
-    yield Kind("mean over cells", "n=160 x 33 cells", partial(cells, n=160, conditions=33))
+        yield Kind(("mean",), words, partial(mean, n=n, skewed=skewed))
+    yield Kind(("mean over cells",), "n=160 x 33 cells", partial(cells, n=160, conditions=33))
     for clean in ((0.9, 0.9), (0.9, 0.6)):
         words = f"n=160 x 5, clean {clean[0]:g} and {clean[1]:g}"
-        yield Kind("of clean", words, partial(of_clean, n=160, clean=clean))
+        yield Kind(("of clean",), words, partial(of_clean, n=160, clean=clean))
     yield from kinds_with_people()
 
 
 def kinds_with_people() -> Iterator[Kind]:
     """Metrics of agreement with people, and people as a group."""
-    kappa, alike, apart = "error_consistency", "observed_consistency", "accuracy_difference"
+    agreement, apart = ("error_consistency", "observed_consistency"), ("accuracy_difference",)
     for n, k in ((160, 10), (640, 4)):
         size = f"n={n}, {k} people"
-        for metric in (kappa, alike):
-            yield Kind(metric, f"two networks, {size}", partial(human, metric=metric, n=n, k=k))
-        words = f"two networks .2 below people, {size}"
-        yield Kind(apart, words, partial(human, metric=apart, n=n, k=k, level=0.4))
-        for metric in ("ratio", kappa, alike):
-            words = f"one network and a group, {size}"
-            yield Kind(metric, words, partial(against_people, metric=metric, n=n, k=k))
+        two, one = f"two networks, {size}", f"one network and a group, {size}"
+        below = f"two networks .2 below people, {size}"
+        yield Kind(agreement, two, partial(human, metrics=agreement, n=n, k=k))
+        yield Kind(apart, below, partial(human, metrics=apart, n=n, k=k, level=0.4))
+        yield Kind(("accuracy, pooled",), one, partial(pooled, n=n, k=k))
+        yield Kind(agreement, one, partial(among, metrics=agreement, n=n, k=k))
 
 
-def measured(kind: Kind, runs: int, seed: int) -> tuple[float, float]:
-    """(size, share of intervals that hold 0), over the runs in which a test was possible."""
+def measured(kind: Kind, runs: int, seed: int) -> Iterator[tuple[str, float, float]]:
+    """(name, size, share of intervals that hold 0), over the runs in which a test was possible."""
     rng = np.random.default_rng(seed)
-    found = [one for _ in range(runs) if (one := kind.study(rng)).p is not None]
-    rejected = [one.p is not None and one.p < 0.05 for one in found]
-    kept = [one.low is None or one.high is None or one.low <= 0 <= one.high for one in found]
-    return float(np.mean(rejected)), float(np.mean(kept))
+    studies = [kind.study(rng) for _ in range(runs)]
+    for name, found in zip(kind.names, zip(*studies, strict=True), strict=True):
+        tested = [one for one in found if one.p is not None]
+        rejected = [(one.p or 0.0) < 0.05 for one in tested]
+        kept = [one.low is None or one.high is None or one.low <= 0 <= one.high for one in tested]
+        yield name, float(np.mean(rejected)), float(np.mean(kept))
 
 
 def main() -> None:
@@ -226,9 +235,9 @@ def main() -> None:
     print(f"{args.runs} runs each\n\n| metric | setting | size | intervals that hold 0 |")
     print("|---|---|---|---|")
     for kind in kinds():
-        if args.only in kind.name:
-            size, kept = measured(kind, args.runs, args.seed)
-            print(f"| {kind.name} | {kind.setting} | {size:.3f} | {kept:.3f} |", flush=True)
+        if any(args.only in name for name in kind.names):
+            for name, size, kept in measured(kind, args.runs, args.seed):
+                print(f"| {name} | {kind.setting} | {size:.3f} | {kept:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

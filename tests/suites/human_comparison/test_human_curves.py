@@ -41,6 +41,7 @@ def test_threshold_is_found(make, join, role, threshold):
     assert predict(BY_ROLE[role], curve, np.array([curve.threshold])) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_interval_covers(make, join):
     rng, hits = np.random.default_rng(2), 0
     for _ in range(40):
