@@ -189,6 +189,9 @@ class View(Protocol):
     def plain(self, images: torch.Tensor) -> torch.Tensor:
         """As `forward`, without gradient, by the network as it was loaded: float32, nothing folded or compiled."""
 
+    def picture(self, position: int) -> torch.Tensor:
+        """The image at any position of `block.stimuli`, [3, h, w] as in `images`, without the block's transform."""
+
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of any position of `block.stimuli` as the network's input shows it: [h, w] of `images`,
         through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks.

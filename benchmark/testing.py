@@ -183,6 +183,13 @@ class ToyView:
         )
         return (pooled.tanh() @ weights).float()
 
+    def picture(self, position: int) -> torch.Tensor:
+        """The toy image of a position."""
+        import torch
+
+        pixels = torch.from_numpy(self.block.stimuli.decode(position))
+        return pixels.permute(2, 0, 1).float() / 255
+
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The toy mask of a position."""
         return _toy_mask(position)

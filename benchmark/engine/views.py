@@ -114,6 +114,12 @@ class NetworkView(_Shown):
         with torch.no_grad(), full_precision(images.device.type):
             return self._feed.model.forward(images.contiguous())
 
+    def picture(self, position: int) -> torch.Tensor:
+        """The image at a position of the stimuli, [3, h, w] at the network's input, without the block's transform."""
+        model, decoded = self._feed.model, self.block.stimuli.decode(position)
+        shown = model.present([decoded], self.block.presentation)
+        return model.fit(unit(shown.to(self._device)))[0]
+
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
         if self.block.stimuli.mask is None:
@@ -204,6 +210,7 @@ class IdealView(_Shown):
 
     ignored = mask
     importance = mask
+    picture = mask
 
     def forward(self, images: torch.Tensor) -> NoReturn:  # noqa: ARG002 - the contract's signature
         """Ideal observers are not networks."""

@@ -1,4 +1,4 @@
-"""Saliency alignment: does the gradient fall on the object? (after Tsipras et al. 2019)
+"""Saliency alignment: does the object decide, and does the gradient fall on it? (after Tsipras et al. 2019)
 
 Definition, numbers and limits: docs/suites/saliency.md.
 """
@@ -12,8 +12,8 @@ from suites.saliency.scoring import reference, score
 
 SUITE = Suite(
     name="saliency",
-    version=1,
-    summary="Does the input gradient fall on the object, more than its place in the image explains?",
+    version=2,
+    summary="Does the object carry the evidence, and does the input gradient fall on it?",
     needs="gradients",
     metrics=(*METRICS, *added_metrics(ADDED)),
     plan=plan,
@@ -22,5 +22,5 @@ SUITE = Suite(
     config=Config(added=ADDED.signatures),
     spaces=tuple(SHOWN),
     references={reference(name): title for name, title in REFERENCES.items()},
-    passes=18.0,  # a backward counts two: answer 1, gradient 3, texture 2, four noisy copies 12
+    passes=21.0,  # a backward counts two: answer 1, gradient 3, texture 2, four noisy copies 12, exchange 3
 )

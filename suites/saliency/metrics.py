@@ -4,14 +4,32 @@ paired tests and rescoring derive from one definition.
 An image counts where its value is defined and its object covers between 1 % and 95 % of it.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePath
+
 import numpy as np
 
 from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
+from benchmark.stats.clusters import exemplar_columns
+from benchmark.stimuli.names import read_pair
 from suites.saliency.masks import LARGEST, SMALLEST
 from suites.saliency.protocol import BOARDS, CLICKED, CONFLICT, NATURAL
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753
+HEADLINE = "object_reliance"
+
+
+def exemplars(trials: Trials) -> Mapping[str, Array]:
+    """What several images share, by label columns or else by the names of published conflict images: "cat7" and
+    "elephant1" of "cat7-elephant1.png". Intervals are then about other silhouettes and textures."""
+    told = exemplar_columns(trials)
+    names = [str(name) for name in trials["stimulus"]]
+    if told or any(read_pair(name) is None for name in names):
+        return told
+    pairs = [PurePath(name).stem.split("-") for name in names]
+    return {"shape": np.array([s for s, _ in pairs]), "texture": np.array([t for _, t in pairs])}
 
 
 def board_roles(trials: Trials) -> tuple[str, ...]:
@@ -41,6 +59,17 @@ def excess(trials: Trials, name: str) -> Array:
     """[n] AUC of a map against the own mask minus its mean against masks of other categories."""
     own, other = (stored(trials, column) for column in columns_of(name))
     return np.asarray(own - other)
+
+
+def reliance(trials: Trials) -> Array:
+    """[n] (O - G) / (|O| + |G|): O what the object and G what the ground adds to the log-odds of the object's category
+    (`exchange`); NaN where neither moves them."""
+    of_object, of_ground = stored(trials, "object_evidence"), stored(trials, "ground_evidence")
+    size = np.abs(of_object) + np.abs(of_ground)
+    moved = np.isfinite(size) & (size > 0)
+    found = np.full(size.shape, np.nan)
+    np.divide(of_object - of_ground, size, out=found, where=moved)
+    return found
 
 
 def contrast(trials: Trials) -> Array:
@@ -79,6 +108,12 @@ def mean_excess(name: str) -> Ratio:
     return ratio
 
 
+def _reliance(trials: Trials) -> tuple[Array, Array]:
+    num, den = counted(reliance(trials), trials, masked=True)
+    main = trials["role"] == main_role(trials)
+    return np.where(main, num, 0.0), den & main
+
+
 def _excess(trials: Trials) -> tuple[Array, Array]:
     return counted(excess(trials, "grad"), trials, masked=True)
 
@@ -101,19 +136,19 @@ def _on_object(
         chance=chance,
         shown=shown,
         ratio=ratio,
-        headline=name == "object_auc_excess",
+        headline=name == HEADLINE,
     )
 
 
 def _spilled(alpha: int, what: str) -> Metric:
-    """The headline where the built-in world says which pixels can matter."""
+    """The gradient on the object where the built-in world says which pixels can matter."""
     name, text = (
         f"object_auc_excess_alpha{alpha}",
         f"object_auc_excess on conflict images with {what}",
     )
     role = f"{CONFLICT}-alpha{alpha}"
     return Metric(
-        name, f"on the object, {what}", text, role=role, chance=0.0, shown=False, ratio=_excess
+        name, f"gradient on object, {what}", text, role=role, chance=0.0, shown=False, ratio=_excess
     )
 
 
@@ -122,10 +157,19 @@ def _plain(name: str, title: str, column: str, text: str, direction: Direction) 
     return Metric(name, title, text, direction, shown=shown, ratio=mean_of(column, masked=False))
 
 
-METRICS = (
+_METRICS = (
+    _on_object(
+        HEADLINE,
+        "object reliance",
+        "(O - G) / (|O| + |G|), O and G what object and ground add to the log-odds of the object's category when each "
+        "alone is exchanged for another image's: 1 object only, -1 ground only",
+        _reliance,
+        0.0,
+        shown=True,
+    ),
     _on_object(
         "object_auc_excess",
-        "on the object",
+        "gradient on object",
         "AUC of |input gradient| against the image's object minus its mean AUC against objects of other categories",
         mean_excess("grad"),
         0.0,
@@ -227,3 +271,5 @@ METRICS = (
         "none",
     ),
 )
+
+METRICS = tuple(replace(metric, clusters=exemplars) for metric in _METRICS)

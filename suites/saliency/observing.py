@@ -16,6 +16,7 @@ from benchmark.contracts import Array, View
 from benchmark.errors import PluginError
 from suites.saliency.added import ADDED, column_of
 from suites.saliency.clickme import alignment, human_map, logit, strongest
+from suites.saliency.exchange import evidence_columns
 from suites.saliency.gradients import input_gradients, noise_of, part_size, smooth_gradient
 from suites.saliency.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
 from suites.saliency.metrics import columns_of
@@ -34,7 +35,8 @@ from suites.saliency.texture import (
 
 
 def observe(config: Config, view: View) -> Mapping[str, Array]:
-    """The answer [n] and, per image, every metric of the gradient; on the main sets, of the reference maps too.
+    """The answer [n] and, per image, every metric of the gradient; on the main sets, the evidence of object and ground,
+    and the metrics of the reference maps too.
 
     On images with maps of people's clicks: how far the gradient agrees with them.
     """
@@ -47,6 +49,7 @@ def observe(config: Config, view: View) -> Mapping[str, Array]:
         "response": view.responses,
         "area": area_share(scene.masks, scene.valid),
         **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        **(evidence_columns(view, scene) if referred and view.block.stimuli.mask else {}),
         **(reference_columns(_array(view.images), scene) if referred else {}),
     }
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
-from benchmark.stimuli.names import read_pair
 from suites.saliency.added import ADDED, added_metrics
 from suites.saliency.metrics import (
+    HEADLINE,
     METRICS,
     board_roles,
     mean_excess,
@@ -21,7 +21,9 @@ from suites.saliency.references import REFERENCES
 
 _ADDED = added_metrics(ADDED)
 _BY_NAME = {metric.name: metric for metric in METRICS}
-_HELD = ("object_auc_excess", "object_auc")
+#: What is also given by answer, and beside another board; and of these, what a map that is no network's has.
+_HELD = (HEADLINE, "object_auc_excess", "object_auc")
+NO_ANSWER = "a map gives no answer that an exchange could change"
 NO_MASKS = "the stimuli have no object masks"
 
 
@@ -87,10 +89,12 @@ def _part(trials: Trials, role: str) -> Trials:
 
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
     """What the reference maps get on the same images."""
-    for name in _HELD:
-        for map_name in REFERENCES:
+    for map_name in REFERENCES:
+        condition = where + reference(map_name)
+        yield Score(HEADLINE, None, NO_ANSWER, condition=condition, role=role)
+        for name in _HELD[1:]:
             metric = reference_metric(_BY_NAME[name], map_name)
-            yield _measured(metric, trials, role, where + reference(map_name))
+            yield _measured(metric, trials, role, condition)
 
 
 def _answered(trials: Trials) -> Iterator[Score]:
@@ -108,23 +112,8 @@ def _answered(trials: Trials) -> Iterator[Score]:
             yield _measured(_BY_NAME[name], part, CONFLICT, f"answered {answer}")
 
 
-def by_silhouette(trials: Trials) -> Trials:
-    """The trials with each published conflict image under its silhouette's name ("cat7-elephant1.png" -> "cat7").
-
-    Images of one silhouette share the object and its place: they are drawn together where an interval is made.
-    """
-    pairs = [read_pair(str(name)) for name in trials["stimulus"]] if len(trials) else []
-    if not pairs or None in pairs:
-        return trials
-    names = np.array([pair.exemplar for pair in pairs if pair is not None])
-    return replace(trials, columns={**trials.columns, "stimulus": names})
-
-
 def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") -> Score:
-    clustered = by_silhouette(trials)
-    found = ratio_score(metric, clustered, condition=condition)
-    if clustered is not trials:
-        found = replace(found, method=found.method.replace("by stimulus", "by silhouette"))
+    found = ratio_score(metric, trials, condition=condition)
     if found.value is None and role != CLICKED and len(trials) and _no_masks(trials):
         found = replace(found, reason=NO_MASKS)
     return replace(found, role=role)

@@ -16,7 +16,7 @@ from suites.saliency.localisation import mass_ratio
 from suites.saliency.masks import kept, own_masks, pool_of
 from suites.saliency.protocol import Config, plan
 from suites.saliency.references import REFERENCES
-from suites.saliency.scoring import NO_MASKS
+from suites.saliency.scoring import NO_ANSWER, NO_MASKS
 from suites.saliency.targets import membership, target_rows
 from suites.saliency.texture import grad_centroid, saliency
 
@@ -92,6 +92,7 @@ def test_no_masks_is_said_and_the_centroid_is_still_there():
 def test_every_reference_map_stands_beside_the_scores(toy):
     found = scores(toy)
     for name in REFERENCES:
+        assert found["cue-conflict", "object_reliance", f"reference: {name}"].reason == NO_ANSWER
         score = found["cue-conflict", "object_auc", f"reference: {name}"]
         assert score.value == pytest.approx(toy[f"{name}_auc"].mean())
     assert abs(found["cue-conflict", "object_auc", "reference: noise"].value - 0.5) < 0.05
@@ -157,7 +158,7 @@ def test_natural_images_come_first_and_conflict_images_stand_beside_them(toy):
     assert found["natural", "object_auc_excess", ""].value == pytest.approx(headline + 0.1)
     beside = found["cue-conflict", "object_auc_excess", "conflict images"]
     assert beside.value == pytest.approx(headline)
-    paired = compare_ratio(SUITE.headline, both, toy_shifted(both))
+    paired = compare_ratio(SUITE.metric("object_auc_excess"), both, toy_shifted(both))
     assert paired.n == 32
     assert paired.difference == pytest.approx(-0.1)
 
@@ -168,14 +169,14 @@ def toy_shifted(trials):
 
 def test_images_of_one_silhouette_are_drawn_together(toy):
     """Eight copies of each silhouette's value: four values make the interval, not thirty-two."""
-    names = np.array([f"cat{1 + i // 8}-dog{1 + i % 8}.png" for i in range(32)])
+    names = np.array([f"cat{1 + i // 8}-dog{1 + i}.png" for i in range(32)])
     values = np.repeat([0.2, 0.4, 0.6, 0.8], 8)
     clustered = with_columns(toy, stimulus=names, grad_auc=values)
     apart = scores(with_columns(toy, grad_auc=values))["cue-conflict", "object_auc", ""]
     together = scores(clustered)["cue-conflict", "object_auc", ""]
     assert together.value == apart.value
     assert (together.n, together.excluded) == (32, 0)
-    assert "by silhouette" in together.method
+    assert together.method == "t, clustered (4 shapes)"
     assert "by stimulus" in apart.method
     assert together.high - together.low > 2 * (apart.high - apart.low)
 

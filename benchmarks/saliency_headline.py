@@ -1,0 +1,329 @@
+"""Which number of the saliency suite deserves to rank: candidates against controls, on the built-in world.
+
+    python benchmarks/saliency_headline.py [--images N] [--groups N]
+
+Prints two tables (Markdown). Candidates: the AUC excess of the gradient; (a) the same with the rank correlation that is
+left once edge energy at six scales and the distance from the middle are known; (b) the AUC among pixels of one decile
+of edge energy; (c) `object_reliance` by the renderer, which draws the one scene with the other's figure or ground; and
+by masks, as the suite measures it anywhere. Then how often the headline's interval covers. One torch thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from saliency import SEEDS, fed, loaded, view_of
+from scipy.ndimage import gaussian_filter, sobel
+from scipy.stats import rankdata, spearmanr
+from torch import nn
+from torchvision.transforms.functional import gaussian_blur
+
+from benchmark.contracts import Block, Stimuli
+from benchmark.stats import bootstrap_ratio
+from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.sets import subset
+from benchmark.stimuli.world import sets as world
+from benchmark.stimuli.world.render import _COLOUR, _TEXTURE, _bytes, _surfaces, raster
+from benchmark.stimuli.world.render import Scene as Drawing
+from benchmark.stimuli.world.shapes import coverage
+from benchmark.stimuli.world.streams import Stream
+from benchmark.stimuli.world.textures import texture
+from registry.model import LoadedModel
+from suites.saliency.exchange import EVIDENCE, evidence_columns, lenders
+from suites.saliency.gradients import input_gradients, log_odds
+from suites.saliency.masks import kept
+from suites.saliency.scene import Scene, scene_of
+from suites.saliency.targets import membership, target_rows
+from suites.saliency.texture import saliency
+from suites.saliency.untrained import untrained
+
+OTHERS = ("standard-stylised-0", "salt-and-pepper-0", "uniform-noise-0")
+SCALES = (0, 1, 2, 3, 4, 8)
+DECILES = 10
+LUMA = np.array([0.299, 0.587, 0.114])
+Maps = np.ndarray
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The images that everything is measured on: pixels [n, h, w, 3] in [0,1], the block, its scene, edge energies."""
+
+    block: Block
+    pixels: Maps
+    scene: Scene
+    lent: np.ndarray
+    nuisance: Maps
+    deciles: Maps
+
+
+class Before(nn.Module):
+    """A change of the picture in front of a network; `change` takes and gives what the network takes."""
+
+    def __init__(self, module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.module, self.change = module, change
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.module(self.change(x))
+
+
+def contrast_curve(x: torch.Tensor) -> torch.Tensor:
+    """Local contrast, squared with its sign: the slope is high where the picture is busy."""
+    local = x - gaussian_blur(x, [31, 31], [8.0, 8.0])
+    return local * local.abs()
+
+
+def blur(x: torch.Tensor) -> torch.Tensor:
+    return gaussian_blur(x, [7, 7], [1.0, 1.0])
+
+
+def networks() -> Iterator[tuple[str, LoadedModel]]:
+    """Recipes and seeds, then the controls that are networks."""
+    for recipe in ("standard", "adversarial", "stylised"):
+        for seed in SEEDS:
+            yield f"{recipe}-{seed}", loaded(f"world-{recipe}-{seed}")
+    for name in OTHERS:
+        yield name, loaded(f"world-{name}")
+    standard = loaded("world-standard-0")
+    for seed in SEEDS:
+        random = untrained(standard, seed)
+        yield f"random weights, seed {seed}", random
+        yield (
+            f"random, contrast curve, {seed}",
+            replace(random, module=Before(random.module, contrast_curve)),
+        )
+    yield "standard-0, blur in front", replace(standard, module=Before(standard.module, blur))
+
+
+def bench(images: int) -> Bench:
+    stimuli = kept(subset(generated_set("world-natural"), images))
+    block = Block(stimuli, role="natural")
+    model = loaded("world-standard-0")
+    view = view_of(model, fed(model), block, np.arange(images))
+    pixels = np.stack([stimuli.decode(i) for i in range(images)]) / 255.0
+    grey = pixels @ LUMA
+    edges = np.hypot(sobel(grey, 1), sobel(grey, 2))
+    smooth = [gaussian_filter(edges, (0, s, s)) if s else edges for s in SCALES]
+    side = np.arange(grey.shape[1]) - (grey.shape[1] - 1) / 2
+    middle = np.broadcast_to(np.hypot(side[:, None], side), grey.shape)
+    known = np.stack(
+        [np.ones(grey.shape), *map(ranked, (*smooth, middle)), ranked(middle) ** 2], -1
+    )
+    basis = np.linalg.qr(known.reshape(images, -1, known.shape[-1]))[0]
+    deciles = (rankdata(smooth[2].reshape(images, -1), axis=1, method="ordinal") - 1) * DECILES
+    return Bench(block, pixels, scene_of(view, 160), lenders(view), basis, deciles // grey[0].size)
+
+
+def ranked(maps: Maps) -> Maps:
+    """Ranks within each map, mean 0 and variance 1."""
+    found = rankdata(maps.reshape(len(maps), -1), axis=1)
+    found -= found.mean(axis=1, keepdims=True)
+    return (found / found.std(axis=1, keepdims=True)).reshape(maps.shape)
+
+
+def excess_of(own: np.ndarray, all_pairs: np.ndarray, scene: Scene) -> float:
+    """Mean over images of the own value [n] minus the mean over masks [n, k] of other categories."""
+    other = scene.shape[:, None] != scene.pool.categories
+    return float((own - np.where(other, all_pairs, 0).sum(1) / other.sum(1)).mean())
+
+
+def partial(maps: Maps, on: Bench) -> float:
+    """(a) rank correlation with the mask beyond what edges and place explain, less that with others' masks."""
+    flat = ranked(maps).reshape(len(maps), -1)
+    rest = flat - np.einsum("npk,nk->np", on.nuisance, np.einsum("npk,np->nk", on.nuisance, flat))
+    rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9)
+
+    def against(masks: Maps, told: Maps) -> Maps:
+        return np.sqrt(np.maximum(masks.sum(-1) - (told**2).sum(-1), 1e-9))
+
+    pool, own = (
+        on.scene.pool.masks.astype(float),
+        on.scene.masks.reshape(len(maps), -1).astype(float),
+    )
+    told = np.einsum("npk,jp->njk", on.nuisance, pool, optimize=True)
+    mine = np.einsum("npk,np->nk", on.nuisance, own)
+    return excess_of(
+        (rest * own).sum(1) / against(own, mine), (rest @ pool.T) / against(pool, told), on.scene
+    )
+
+
+def within_deciles(maps: Maps, on: Bench) -> float:
+    """(b) AUC among pixels of about the same edge energy, pairs of all deciles pooled, less that with others' masks."""
+    own, pool = on.scene.masks.reshape(len(maps), -1), on.scene.pool.masks
+    areas = np.empty((len(maps), len(pool) + 1))
+    for i, values in enumerate(maps.reshape(len(maps), -1)):
+        masks, above, pairs = np.vstack([own[i : i + 1], pool]).astype(float), 0.0, 0.0
+        for decile in range(DECILES):
+            at = np.flatnonzero(on.deciles[i] == decile)
+            inside = masks[:, at]
+            m = inside.sum(1)
+            above = above + inside @ rankdata(values[at]) - m * (m + 1) / 2
+            pairs = pairs + m * (len(at) - m)
+        areas[i] = above / pairs
+    return excess_of(areas[:, 0], areas[:, 1:], on.scene)
+
+
+def of_map(maps: Maps, on: Bench) -> list[float]:
+    """The candidates that are numbers of a map: AUC excess, (a), (b)."""
+    found = on.scene.areas(maps, "grad")
+    return [
+        float((found["grad_auc"] - found["grad_auc_other"]).mean()),
+        partial(maps, on),
+        within_deciles(maps, on),
+    ]
+
+
+def gradient_map(model: LoadedModel, on: Bench) -> Maps:
+    x = torch.from_numpy(on.pixels).permute(0, 3, 1, 2).float()
+    (gradient,) = input_gradients(fed(model).run, x, [_targets(model, on)])
+    return saliency(gradient.numpy())
+
+
+def _targets(model: LoadedModel, on: Bench) -> torch.Tensor:
+    grouping = model.labels.groupings["world16"]
+    return target_rows(membership(grouping.indices, 16), grouping.categories, on.scene.shape)
+
+
+def reliance(of_object: np.ndarray, of_ground: np.ndarray) -> np.ndarray:
+    return (of_object - of_ground) / np.maximum(np.abs(of_object) + np.abs(of_ground), 1e-30)
+
+
+def by_masks(model: LoadedModel, on: Bench) -> float:
+    view = view_of(model, fed(model), on.block, np.arange(len(on.pixels)))
+    found = evidence_columns(view, on.scene)
+    return float(reliance(*(found[name] for name in EVIDENCE)).mean())
+
+
+def by_renderer(model: LoadedModel, on: Bench, scenes: list[tuple[Maps, ...]]) -> float:
+    """The same, each picture drawn: figure of the one scene on the ground of the other, at the figure's own place."""
+    target, run = _targets(model, on), fed(model).run
+
+    def odds(figures: np.ndarray, behind: np.ndarray) -> np.ndarray:
+        drawn = np.stack(
+            [_composed(scenes[f], scenes[g]) for f, g in zip(figures, behind, strict=True)]
+        )
+        with torch.no_grad():
+            logits = run(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
+        return log_odds(logits, target).numpy()
+
+    i, j = np.arange(len(on.pixels)), on.lent
+    ii, ij, ji, jj = odds(i, i), odds(i, j), odds(j, i), odds(j, j)
+    return float(reliance((ii - ji + ij - jj) / 2, (ii - ij + ji - jj) / 2).mean())
+
+
+def scenes_of(stimuli: Stimuli) -> list[tuple[Maps, ...]]:
+    """Cover, figure and ground of each natural scene of the world."""
+    return [_drawn(int(name.rpartition("-")[2])) for name in stimuli.ids]
+
+
+def _drawn(index: int) -> tuple[Maps, ...]:
+    key = (world._NATURAL_SEED, index)
+    family = world.TEXTURES[index % len(world.TEXTURES)]
+    scene = Drawing(key, world.CATEGORIES[index % len(world.CATEGORIES)], family, world._spill(key))
+    field = texture(family, Stream(*key, _TEXTURE))
+    return coverage(raster(scene)), *_surfaces(field, scene.spill, Stream(*key, _COLOUR))
+
+
+def _composed(figure: tuple[Maps, ...], ground: tuple[Maps, ...]) -> Maps:
+    cover = figure[0][..., None]
+    return _bytes(ground[2] * (1 - cover) + figure[1] * cover)
+
+
+def maps_of_images(on: Bench) -> Mapping[str, Maps]:
+    """Maps that know no network; the blurred Sobel is what a network shows whose backward pass was replaced by it."""
+    grey = on.pixels @ LUMA
+    edges = np.hypot(sobel(grey, 1), sobel(grey, 2))
+    rng = np.random.default_rng(0)
+    side = (np.arange(grey.shape[1]) + 0.5) / grey.shape[1] - 0.5
+    middle = np.exp(-8 * (side[:, None] ** 2 + side**2))
+    tied = 1e-3 * rng.random(grey.shape)
+    return {
+        "Sobel": edges,
+        "blurred Sobel, 2 px": gaussian_filter(edges, (0, 2, 2)),
+        "local variance, 5 px": gaussian_filter(grey**2, (0, 5, 5))
+        - gaussian_filter(grey, (0, 5, 5)) ** 2,
+        "darkness": 1 - grey,
+        "blob in the middle": np.broadcast_to(middle, grey.shape),
+        "noise": rng.random(grey.shape),
+        "the mask itself": on.scene.masks + tied,
+    }
+
+
+def evidence(images: int) -> None:
+    """The table of candidates and controls."""
+    on = bench(images)
+    scenes = scenes_of(on.block.stimuli)
+    print("| | AUC excess | (a) partial | (b) deciles | reliance, renderer | reliance, masks |")
+    print("|---|---|---|---|---|---|")
+    table: dict[str, list[float]] = {}
+    for name, model in networks():
+        table[name] = [
+            *of_map(gradient_map(model, on), on),
+            by_renderer(model, on, scenes),
+            by_masks(model, on),
+        ]
+        _row(name, table[name])
+    for name, maps in maps_of_images(on).items():
+        _row(name, of_map(maps, on))
+    trained = [name for name in table if "random" not in name and "front" not in name]
+    truth = [table[name][3] for name in trained]
+    order = [spearmanr([table[name][k] for name in trained], truth)[0] for k in range(5)]
+    _row("order of 12 networks against the renderer's (Spearman)", order)
+
+
+def _row(name: str, values: list[float]) -> None:
+    print(
+        f"| {name} | "
+        + " | ".join(f"{value:.3f}" for value in values)
+        + " |" * (1 + 5 - len(values)),
+        flush=True,
+    )
+
+
+def covered(groups: int, size: int = 96) -> None:
+    """How often the bootstrap interval of a set of `size` images covers the mean over all sets drawn from the world."""
+    print(
+        f"\n| | mean | interval covers, {groups} sets of {size} images | mean half-width |\n|---|---|---|---|"
+    )
+    for name in ("standard-0", "adversarial-0", "stylised-0", "random-0"):
+        model = loaded(f"world-{name}")
+        values = np.stack([_fresh(model, seed, size) for seed in range(groups)])
+        truth = values.mean()
+        bounds = np.array([bootstrap_ratio(v, np.ones(size)) for v in values])
+        hit = np.mean((bounds[:, 0] <= truth) & (truth <= bounds[:, 1]))
+        print(
+            f"| {name} | {truth:.3f} | {hit:.3f} | {np.diff(bounds).mean() / 2:.3f} |", flush=True
+        )
+
+
+def _fresh(model: LoadedModel, seed: int, size: int) -> np.ndarray:
+    """Reliance on a set of the world that nobody was trained on, all of it new."""
+    source = world.training_set("natural", size, 5_000 + seed)
+    drawn = [world.render(source, i) for i in range(size)]
+    labels = {"category": np.array(source.category), "shape": np.array(source.shape)}
+    stimuli = Stimuli(
+        source.name, source.name, "world16", source.ids, source.ids, labels,
+        lambda i: drawn[i].image, lambda i: drawn[i].mask,
+    )  # fmt: skip
+    view = view_of(model, fed(model), Block(stimuli, role="natural"), np.arange(size))
+    found = evidence_columns(view, scene_of(view, 0))
+    return reliance(*(found[name] for name in EVIDENCE))
+
+
+def main() -> None:
+    """Both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--groups", type=int, default=100)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    evidence(given.images)
+    covered(given.groups)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Which part of an image the answer comes from: the object alone, or its ground alone, is exchanged for another's.
+
+A game of two players, object and ground of image i, against those of another image j: four pictures, (i on i),
+(i on j), (j on i), (j on j), and the log-odds of i's category on each. The Shapley value (Shapley 1953) splits all of
+the evidence, (i on i) - (j on j), into the object's part and the ground's. Each part adds a whole and a pasted picture
+and takes away a pasted and a whole one, so what pasting itself does to a network cancels.
+
+Answers alone decide: a backward pass that is not the network's own changes nothing here.
+Imported when a network is shown something, for it needs torch.
+"""
+
+from collections.abc import Iterator, Sequence
+from zlib import crc32
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from benchmark.contracts import Array, View
+from suites.saliency.gradients import log_odds, part_size
+from suites.saliency.localisation import Flags, Floats
+from suites.saliency.masks import LARGEST, SMALLEST, objects
+from suites.saliency.scene import Scene
+from suites.saliency.targets import membership, target_rows
+
+EVIDENCE = ("object_evidence", "ground_evidence")
+
+
+def evidence_columns(view: View, scene: Scene) -> dict[str, Floats]:
+    """[n] evidence for the object's category, in nats, that the object carries and that its ground carries; NaN where
+    no image of the set can lend another object."""
+    n = len(view.index)
+    found: Floats = np.full((2, n), np.nan)
+    lent = lenders(view)
+    table = membership(view.outputs, view.logits.shape[1]).to(view.images.device)
+    for rows in _parts(np.flatnonzero(lent >= 0), min(view.batch, part_size(view.images.device))):
+        target = target_rows(table, view.categories, scene.shape[rows])
+        found[:, rows] = _split(view, rows, lent[rows], target)
+    return dict(zip(EVIDENCE, found, strict=True))
+
+
+def lenders(view: View) -> Array:
+    """[n] position in the set of the image that lends its object and its ground to each, -1 where there is none.
+
+    From a place that the image's own digest draws onwards, the first whose object is of another category and of fair
+    size: the same in every chunk, and lenders of all categories for the images of each.
+    """
+    stimuli = view.block.stimuli
+    category = objects(stimuli)
+    count = len(category)
+    found = np.full(len(view.index), -1)
+    for row, position in enumerate(view.index):
+        start = crc32(str(stimuli.items[int(position)]).encode())
+        for other in (np.arange(count) + start) % count:
+            if category[other] != category[position] and _fair(view.mask(int(other))):
+                found[row] = other
+                break
+    return found
+
+
+def grounds(images: Tensor, holes: Flags) -> Tensor:
+    """[n, 3, h, w] images whose holes [n, h, w] are filled, each pixel by the nearest one outside; as they were where
+    nothing is outside."""
+    flat = images.flatten(2)
+    places = np.stack([_nearest(hole) for hole in holes])
+    index = torch.from_numpy(places).to(images.device)[:, None].expand(-1, images.shape[1], -1)
+    return flat.gather(2, index).reshape(images.shape)
+
+
+def _split(view: View, rows: Array, lent: Array, target: Tensor) -> Floats:
+    """[2, rows] the object's and the ground's part of the log-odds."""
+    own = view.images[torch.from_numpy(rows)]
+    other = torch.stack([_picture(view, int(position)) for position in lent])
+    masks = _masks(view, view.index[rows]), _masks(view, lent)
+    open_ = _open(view, view.index[rows]), _open(view, lent)
+    behind = [grounds(x, m | o) for x, m, o in zip((own, other), masks, open_, strict=True)]
+    here, there = (torch.from_numpy(mask).to(own.device)[:, None] for mask in masks)
+    with torch.no_grad():
+        shown = (torch.where(here, own, behind[1]), torch.where(there, other, behind[0]), other)
+        own_on_other, other_on_own, whole_other = (log_odds(view.forward(x), target) for x in shown)
+        whole = log_odds(view.logits[torch.from_numpy(rows)].to(own.device), target)
+    by_object = ((whole - other_on_own) + (own_on_other - whole_other)) / 2
+    by_ground = ((whole - own_on_other) + (other_on_own - whole_other)) / 2
+    return torch.stack([by_object, by_ground]).double().cpu().numpy()
+
+
+def _picture(view: View, position: int) -> Tensor:
+    """[3, h, w] of the view where it is there, else read for the purpose."""
+    at = np.flatnonzero(view.index == position)
+    return view.images[int(at[0])] if len(at) else view.picture(position)
+
+
+def _masks(view: View, positions: Sequence[int] | Array) -> Flags:
+    return np.stack([view.mask(int(position)) for position in positions])
+
+
+def _open(view: View, positions: Sequence[int] | Array) -> Flags:
+    """[n, h, w] what is neither object nor ground: it is taken out of every pasted picture."""
+    return np.stack([view.ignored(int(position)) for position in positions])
+
+
+def _nearest(hole: Flags) -> Array:
+    """[h * w] flat place of the nearest pixel outside the hole."""
+    if hole.all() or not hole.any():
+        return np.arange(hole.size)
+    down, across = distance_transform_edt(hole, return_distances=False, return_indices=True)
+    return np.asarray(down * hole.shape[1] + across, dtype=np.int64).ravel()
+
+
+def _fair(mask: Flags) -> bool:
+    return SMALLEST <= float(mask.mean()) <= LARGEST
+
+
+def _parts(rows: Array, size: int) -> Iterator[Array]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))

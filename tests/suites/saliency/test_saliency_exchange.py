@@ -1,0 +1,197 @@
+"""Exchanging the object or the ground: what the headline must say of observers whose evidence is known."""
+
+from dataclasses import replace
+from zlib import crc32
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Block, Trials
+from benchmark.stats import ratio_score
+from benchmark.testing import CATEGORIES, ToyShelf, ToyView, toy_stimuli, toy_trials
+from suites.saliency import SUITE
+from suites.saliency.exchange import evidence_columns, grounds, lenders
+from suites.saliency.metrics import exemplars, reliance
+from suites.saliency.scene import scene_of
+
+SIDE = 32
+N = 32
+
+
+def painted(index):
+    """An image whose object, the left half, and whose ground both say its category, by brightness."""
+    level = 40 + 10 * (index % 16)
+    return np.full((SIDE, SIDE, 3), level, np.uint8)
+
+
+def left_half(_index):
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[:, : SIDE // 2] = True
+    return mask
+
+
+STIMULI = replace(toy_stimuli("cue-conflict"), decode=painted, mask=left_half, digest="painted")
+
+
+class Reader(ToyView):
+    """A network that reads the mean brightness of some columns: its log-odds of category c fall with the distance from
+    c's brightness. weights: of the left and of the right half."""
+
+    weights = (1.0, 0.0)
+
+    def forward(self, images):
+        grey = images.mean(1) * 255
+        left, right = grey[..., : SIDE // 2].mean((1, 2)), grey[..., SIDE // 2 :].mean((1, 2))
+        levels = torch.arange(16) * 10.0 + 40
+        share = self.weights
+        return sum(
+            -((w * (x[:, None] - levels)) ** 2) / 100
+            for w, x in zip(share, (left, right), strict=True)
+        )
+
+    def mask(self, position):
+        return self.block.stimuli.mask(position)
+
+    def ignored(self, position):
+        open_ = self.block.stimuli.ignored
+        return np.zeros((SIDE, SIDE), bool) if open_ is None else open_(position)
+
+
+def evidence(weights, stimuli=STIMULI, index=None):
+    """(of the object, of the ground), each [n]."""
+    view = Reader(Block(stimuli, role="cue-conflict"), np.arange(N) if index is None else index)
+    view.weights = weights
+    return tuple(evidence_columns(view, scene_of(view, 0)).values())
+
+
+def of(weights, stimuli=STIMULI):
+    n = len(stimuli)
+    of_object, of_ground = evidence(weights, stimuli)
+    columns = {
+        "role": np.full(n, "natural"),
+        "object_evidence": of_object,
+        "ground_evidence": of_ground,
+    }
+    return reliance(Trials(columns))
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"), [((1.0, 0.0), 1.0), ((0.0, 1.0), -1.0), ((1.0, 1.0), 0.0)]
+)
+def test_who_reads_one_half_relies_on_it_alone(weights, expected):
+    """The mask itself gets 1, its complement -1, and both alike 0."""
+    np.testing.assert_allclose(of(weights), expected, atol=1e-5)
+
+
+def test_a_length_of_logits_is_no_reliance():
+    """Twice as sure, no other share."""
+    np.testing.assert_allclose(of((2.0, 1.0)), of((4.0, 2.0)), atol=0.05)
+    assert 0.2 < of((2.0, 1.0)).mean() < 1
+
+
+def test_the_parts_add_up_to_all_of_the_evidence():
+    """Object and ground together: log-odds on the image less those on the one that lends, worked out in numpy."""
+    of_object, of_ground = evidence((1.0, 0.5))
+    shape = [CATEGORIES.index(name) for name in STIMULI.labels["shape"]]
+    view = Reader(Block(STIMULI, role="cue-conflict"), np.arange(N))
+    lent = lenders(view)
+
+    def odds(position, category):
+        level = 40.0 + 10 * (position % 16)
+        logits = -((1 + 0.25) * (level - (np.arange(16) * 10.0 + 40)) ** 2) / 100
+        rest = np.delete(logits, category)
+        return logits[category] - np.log(np.exp(rest - rest.max()).sum()) - rest.max()
+
+    expected = [odds(i, shape[i]) - odds(int(lent[i]), shape[i]) for i in range(N)]
+    np.testing.assert_allclose(of_object + of_ground, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_image_that_answers_nothing_has_no_reliance():
+    assert np.isnan(of((0.0, 0.0))).all()
+    half = Trials(
+        {
+            "object_evidence": np.array([1.0, np.nan, 0.0, 3.0]),
+            "ground_evidence": np.array([1.0, 1.0, 0.0, -1.0]),
+        }
+    )
+    np.testing.assert_allclose(reliance(half), [0.0, np.nan, np.nan, 1.0])
+
+
+def test_lenders_are_of_another_category_drawn_by_the_image_and_in_no_chunk_others():
+    view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(N))
+    lent = lenders(view)
+    shape = np.asarray(view.block.stimuli.labels["shape"])
+    assert (shape[lent] != shape).all()
+    start = [crc32(str(item).encode()) % N for item in view.block.stimuli.items]
+    for row in range(N):
+        passed = [(start[row] + step) % N for step in range((lent[row] - start[row]) % N)]
+        assert all(shape[one] == shape[row] for one in passed)
+    assert len(set(shape[lent])) > 8
+    parts = [lenders(ToyView(view.block, part)) for part in np.array_split(np.arange(N), 5)]
+    np.testing.assert_array_equal(np.concatenate(parts), lent)
+
+
+def test_objects_that_fill_nothing_or_all_lend_nothing():
+    def mask(index):
+        return left_half(index) if index == 3 else np.full((SIDE, SIDE), index % 2 == 0)
+
+    view = Reader(Block(replace(STIMULI, mask=mask), role="cue-conflict"), np.arange(N))
+    lent = lenders(view)
+    assert set(lent.tolist()) == {3, -1}
+    of_object, _ = evidence((1.0, 1.0), view.block.stimuli)
+    np.testing.assert_array_equal(np.isnan(of_object), lent == -1)
+
+
+def test_holes_are_filled_by_the_nearest_pixel_outside():
+    image = torch.arange(5.0).expand(3, 4, 5)[None]
+    hole = np.zeros((1, 4, 5), bool)
+    hole[:, :, 2:] = True
+    assert grounds(image, hole)[0, 0].tolist() == [[0.0, 1.0, 1.0, 1.0, 1.0]] * 4
+    whole = np.ones((1, 4, 5), bool)
+    assert torch.equal(grounds(image, whole), image)
+    assert torch.equal(grounds(image, ~whole), image)
+
+
+def test_void_pixels_are_in_no_pasted_picture():
+    """What says the category lies in the void band alone: it is neither the object's nor the ground's doing."""
+
+    def decode(index):
+        image = np.full((SIDE, SIDE, 3), 100, np.uint8)
+        image[:, 14:18] = painted(index)[0, 0, 0]
+        return image
+
+    def void(_index):
+        band = np.zeros((SIDE, SIDE), bool)
+        band[:, 14:18] = True
+        return band
+
+    def mask(_index):
+        return left_half(0) & ~void(0)
+
+    stimuli = replace(STIMULI, decode=decode, mask=mask, ignored=void)
+    of_object, of_ground = evidence((1.0, 1.0), stimuli)
+    np.testing.assert_allclose(of_object, of_ground, atol=1e-4)
+    # the same band as a part of the object is the object's doing:
+    wide = replace(stimuli, mask=lambda _i: left_half(0) | void(0), ignored=None)
+    of_object, of_ground = evidence((1.0, 1.0), wide)
+    assert np.abs(of_ground).max() < 1e-4
+    assert np.abs(of_object).min() > 0.1
+
+
+def test_the_headline_is_the_mean_reliance_and_what_it_is_called():
+    toy = toy_trials(SUITE, ToyShelf("geirhos16")).of("cue-conflict")
+    found = ratio_score(SUITE.headline, toy)
+    assert SUITE.headline.name == "object_reliance"
+    assert found.value == pytest.approx(np.nanmean(reliance(toy)))
+    assert SUITE.headline.chance == 0.0
+
+
+def test_images_of_one_silhouette_and_one_texture_go_together():
+    names = np.array(["cat1-dog1.png", "cat1-car2.png", "cat2-dog1.png"])
+    told = exemplars(Trials({"stimulus": names}))
+    assert told["shape"].tolist() == ["cat1", "cat1", "cat2"]
+    assert told["texture"].tolist() == ["dog1", "car2", "dog1"]
+    assert exemplars(Trials({"stimulus": np.array(["cat1-dog1.png", "photo"])})) == {}
+    own = {"stimulus": np.array(["a", "b"]), "shape_exemplar": np.array(["s", "s"])}
+    assert list(exemplars(Trials(own))) == ["shape_exemplar"]

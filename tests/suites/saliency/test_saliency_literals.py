@@ -1,0 +1,122 @@
+"""Numbers of the definition as literals, worked out by hand or read from the papers: never the constants under test."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Block, Trials
+from benchmark.stats import ratio_score
+from benchmark.testing import ToyView, toy_stimuli
+from suites.saliency import SUITE
+from suites.saliency.localisation import area_share, mass_ratio, object_auc, rank_accuracy, skill
+from suites.saliency.references import centre, darkness, sobel
+from suites.saliency.texture import saliency
+
+
+def test_the_map_is_the_sum_over_channels_of_absolute_values():
+    """Neither their maximum nor the absolute value of their sum: three pixels by hand."""
+    gradient = np.array([[[[3.0, -1.0, 2.0]], [[-4.0, -1.0, -2.0]], [[0.0, -1.0, 0.5]]]])
+    np.testing.assert_array_equal(saliency(gradient), [[[7.0, 3.0, 4.5]]])
+
+
+def test_the_headline_map_orders_pixels_by_that_sum():
+    """Sums 5 and 4; the largest channels are 3 and 4, the signed sums 1 and 4: the object is the first pixel."""
+    gradient = np.array([[[[3.0, 4.0]], [[-2.0, 0.0]], [[0.0, 0.0]]]])
+    mask = np.array([[[True, False]]])
+    assert object_auc(saliency(gradient), mask).tolist() == [1.0]
+
+
+VALUES = np.array([[[5.0, 1.0, 3.0], [2.0, 4.0, 9.0]]])
+MASK = np.array([[[True, False, True], [False, False, False]]])
+VALID = np.array([[[True, True, True], [True, True, False]]])
+
+
+def test_void_pixels_count_for_nothing():
+    """Object 5 and 3, ground 1, 2, 4, void 9: 5 of 6 pairs are in order, 8 of 15 of the mass on 2 of 5 pixels."""
+    assert object_auc(VALUES, MASK, VALID)[0] == pytest.approx(5 / 6)
+    assert area_share(MASK, VALID)[0] == pytest.approx(2 / 5)
+    assert mass_ratio(VALUES, MASK, VALID)[0] == pytest.approx((8 / 15) / (2 / 5))
+    assert skill(VALUES, MASK, VALID)[0] == pytest.approx((8 / 15 - 2 / 5) / (3 / 5))
+    assert rank_accuracy(VALUES, MASK, VALID)[0] == pytest.approx(
+        1 / 2
+    )  # the two strongest: 5 and 4
+
+
+def test_as_ground_the_same_pixel_counts():
+    """5 of 8 pairs, 8 of 24 on 2 of 6."""
+    assert object_auc(VALUES, MASK)[0] == pytest.approx(5 / 8)
+    assert mass_ratio(VALUES, MASK)[0] == pytest.approx(1.0)
+    assert rank_accuracy(VALUES, MASK)[0] == pytest.approx(1 / 2)
+
+
+class Watched(ToyView):
+    """Remembers what it was shown."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.shown = []
+
+    def forward(self, images):
+        self.shown.append(images.detach())
+        return super().forward(images)
+
+
+def test_smoothgrad_is_four_copies_with_noise_of_15_percent_of_the_range():
+    """Four copies of 8 images of 3 x 32 x 32 values: the deviation to 1 %."""
+    view = Watched(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(8))
+    SUITE.observe(SUITE.config, view)
+    noisy = [x for x in view.shown if x.shape == view.images.shape and float(x.min()) < -0.05]
+    assert len(noisy) == 4
+    noise = torch.stack([x - view.images for x in noisy])
+    assert float(noise.std()) == pytest.approx(0.15, rel=0.01)
+    assert abs(float(noise.mean())) < 0.002
+    assert not torch.equal(noise[0], noise[1])
+
+
+def test_the_blob_in_the_middle():
+    """A Gaussian of a quarter of each side: on 4 x 8 pixels, pixel centres 1/8 or 1/16 of the side from the middle."""
+    blob = centre(np.zeros((2, 3, 4, 8)))
+    assert blob.shape == (2, 4, 8)
+    assert blob[0, 1, 3] == pytest.approx(
+        np.exp(-1 / 8 - 1 / 32)
+    )  # 1/8 and 1/16 of the sides: .5 and .25 sd
+    assert blob[0, 0, 0] == pytest.approx(np.exp(-9 / 8 - 49 / 32))  # 3/8 and 7/16: 1.5 and 1.75 sd
+    np.testing.assert_array_equal(blob[0], blob[1])
+
+
+def test_edges_and_darkness_by_hand():
+    """A step of 1 in luminance: 4 by Sobel's weights on either side of it. Weights of ITU-R BT.601."""
+    step = np.zeros((1, 3, 3, 4))
+    step[..., 2:] = 1.0
+    np.testing.assert_allclose(sobel(step)[0], [[0, 4, 4, 0]] * 3)
+    red = np.zeros((1, 3, 1, 1))
+    red[:, 0] = 1.0
+    assert darkness(red)[0, 0, 0] == pytest.approx(0.701)
+
+
+def test_clickme_is_a_share_of_how_well_people_agree():
+    """Fel et al. 2022: .65753. Half of it is .5 of the ceiling."""
+    n = 4
+    columns = {
+        "role": np.full(n, "clickme"),
+        "stimulus": np.arange(n).astype(str),
+        "clickme": np.full(n, 0.328765),
+    }
+    found = ratio_score(SUITE.metric("clickme_alignment"), Trials(columns))
+    assert found.value == pytest.approx(0.5, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("area", "counts"), [(0.0099, False), (0.01, True), (0.95, True), (0.951, False)]
+)
+def test_objects_of_one_to_ninety_five_percent_count(area, counts):
+    columns = {
+        "role": np.full(3, "natural"),
+        "stimulus": np.arange(3).astype(str),
+        "area": np.array([0.3, 0.4, area]),
+        "object_evidence": np.full(3, 2.0),
+        "ground_evidence": np.full(3, 1.0),
+    }
+    found = ratio_score(SUITE.headline, Trials(columns))
+    assert found.n == 2 + counts
+    assert found.value == pytest.approx(1 / 3)
