@@ -22,8 +22,8 @@ from scipy.stats import rankdata, spearmanr
 from torch import nn
 from torchvision.transforms.functional import gaussian_blur
 
-from benchmark.contracts import Block, Stimuli
-from benchmark.stats import bootstrap_ratio
+from benchmark.contracts import Block, Stimuli, Trials
+from benchmark.stats import ratio_score
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
 from benchmark.stimuli.world import sets as world
@@ -33,8 +33,10 @@ from benchmark.stimuli.world.shapes import coverage
 from benchmark.stimuli.world.streams import Stream
 from benchmark.stimuli.world.textures import texture
 from registry.model import LoadedModel
-from suites.saliency.exchange import EVIDENCE, evidence_columns, lenders
+from suites.saliency import SUITE
+from suites.saliency.exchange import EVIDENCE, evidence_columns, partners
 from suites.saliency.gradients import input_gradients, log_odds
+from suites.saliency.localisation import area_share
 from suites.saliency.masks import kept
 from suites.saliency.scene import Scene, scene_of
 from suites.saliency.targets import membership, target_rows
@@ -115,7 +117,7 @@ def bench(images: int) -> Bench:
     )
     basis = np.linalg.qr(known.reshape(images, -1, known.shape[-1]))[0]
     deciles = (rankdata(smooth[2].reshape(images, -1), axis=1, method="ordinal") - 1) * DECILES
-    return Bench(block, pixels, scene_of(view, 160), lenders(view), basis, deciles // grey[0].size)
+    return Bench(block, pixels, scene_of(view, 160), partners(view), basis, deciles // grey[0].size)
 
 
 def ranked(maps: Maps) -> Maps:
@@ -195,12 +197,12 @@ def reliance(of_object: np.ndarray, of_ground: np.ndarray) -> np.ndarray:
 def by_masks(model: LoadedModel, on: Bench) -> float:
     view = view_of(model, fed(model), on.block, np.arange(len(on.pixels)))
     found = evidence_columns(view, on.scene)
-    return float(reliance(*(found[name] for name in EVIDENCE)).mean())
+    return float(np.nanmean(reliance(*(found[name] for name in EVIDENCE))))
 
 
 def by_renderer(model: LoadedModel, on: Bench, scenes: list[tuple[Maps, ...]]) -> float:
     """The same, each picture drawn: figure of the one scene on the ground of the other, at the figure's own place."""
-    target, run = _targets(model, on), fed(model).run
+    run = fed(model).run
 
     def odds(figures: np.ndarray, behind: np.ndarray) -> np.ndarray:
         drawn = np.stack(
@@ -210,7 +212,9 @@ def by_renderer(model: LoadedModel, on: Bench, scenes: list[tuple[Maps, ...]]) -
             logits = run(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
         return log_odds(logits, target).numpy()
 
-    i, j = np.arange(len(on.pixels)), on.lent
+    (i,) = np.nonzero(on.lent >= 0)
+    j = on.lent[i]
+    target = _targets(model, on)[torch.from_numpy(i)]
     ii, ij, ji, jj = odds(i, i), odds(i, j), odds(j, i), odds(j, j)
     return float(reliance((ii - ji + ij - jj) / 2, (ii - ij + ji - jj) / 2).mean())
 
@@ -285,23 +289,25 @@ def _row(name: str, values: list[float]) -> None:
 
 
 def covered(groups: int, size: int = 96) -> None:
-    """How often the bootstrap interval of a set of `size` images covers the mean over all sets drawn from the world."""
+    """How often the interval of a set of `size` images covers the mean over all sets drawn from the world: as it is,
+    and by a bootstrap that takes the images for independent."""
     print(
-        f"\n| | mean | interval covers, {groups} sets of {size} images | mean half-width |\n|---|---|---|---|"
+        f"\n| {groups} sets of {size} images | mean | covers | half-width | images taken for independent |"
     )
+    print("|---|---|---|---|---|")
     for name in ("standard-0", "adversarial-0", "stylised-0", "random-0"):
-        model = loaded(f"world-{name}")
-        values = np.stack([_fresh(model, seed, size) for seed in range(groups)])
-        truth = values.mean()
-        bounds = np.array([bootstrap_ratio(v, np.ones(size)) for v in values])
-        hit = np.mean((bounds[:, 0] <= truth) & (truth <= bounds[:, 1]))
-        print(
-            f"| {name} | {truth:.3f} | {hit:.3f} | {np.diff(bounds).mean() / 2:.3f} |", flush=True
-        )
+        sets = [_fresh(loaded(f"world-{name}"), seed, size) for seed in range(groups)]
+        scores = [ratio_score(SUITE.headline, trials) for trials in sets]
+        truth = np.mean([score.value for score in scores])
+        plain = [replace(SUITE.headline, clusters=lambda _trials: {})] * groups
+        alone = [ratio_score(metric, trials) for metric, trials in zip(plain, sets, strict=True)]
+        hits = [np.mean([s.low <= truth <= s.high for s in found]) for found in (scores, alone)]
+        half = np.mean([s.high - s.low for s in scores]) / 2
+        print(f"| {name} | {truth:.3f} | {hits[0]:.3f} | {half:.3f} | {hits[1]:.3f} |", flush=True)
 
 
-def _fresh(model: LoadedModel, seed: int, size: int) -> np.ndarray:
-    """Reliance on a set of the world that nobody was trained on, all of it new."""
+def _fresh(model: LoadedModel, seed: int, size: int) -> Trials:
+    """Evidence on a set of the world that nobody was trained on, all of it new."""
     source = world.training_set("natural", size, 5_000 + seed)
     drawn = [world.render(source, i) for i in range(size)]
     labels = {"category": np.array(source.category), "shape": np.array(source.shape)}
@@ -310,8 +316,9 @@ def _fresh(model: LoadedModel, seed: int, size: int) -> np.ndarray:
         lambda i: drawn[i].image, lambda i: drawn[i].mask,
     )  # fmt: skip
     view = view_of(model, fed(model), Block(stimuli, role="natural"), np.arange(size))
-    found = evidence_columns(view, scene_of(view, 0))
-    return reliance(*(found[name] for name in EVIDENCE))
+    scene = scene_of(view, 0)
+    fixed = {"role": np.full(size, "natural"), "stimulus": np.array(source.ids)}
+    return Trials({**fixed, "area": area_share(scene.masks), **evidence_columns(view, scene)})
 
 
 def main() -> None:

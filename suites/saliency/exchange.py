@@ -27,35 +27,51 @@ from suites.saliency.targets import membership, target_rows
 EVIDENCE = ("object_evidence", "ground_evidence")
 
 
-def evidence_columns(view: View, scene: Scene) -> dict[str, Floats]:
-    """[n] evidence for the object's category, in nats, that the object carries and that its ground carries; NaN where
-    no image of the set can lend another object."""
+def evidence_columns(view: View, scene: Scene) -> dict[str, Array]:
+    """[n] evidence for the object's category, in nats, that the object carries and that its ground carries, and the
+    name of the image that it exchanged with; NaN and "" where there was none."""
     n = len(view.index)
     found: Floats = np.full((2, n), np.nan)
-    lent = lenders(view)
+    lent = partners(view)
+    ids = np.array([*view.block.stimuli.ids, ""])
     table = membership(view.outputs, view.logits.shape[1]).to(view.images.device)
     for rows in _parts(np.flatnonzero(lent >= 0), min(view.batch, part_size(view.images.device))):
         target = target_rows(table, view.categories, scene.shape[rows])
         found[:, rows] = _split(view, rows, lent[rows], target)
-    return dict(zip(EVIDENCE, found, strict=True))
+    return {**dict(zip(EVIDENCE, found, strict=True)), "partner": ids[lent]}
 
 
-def lenders(view: View) -> Array:
-    """[n] position in the set of the image that lends its object and its ground to each, -1 where there is none.
+def partners(view: View) -> Array:
+    """[n] position in the set of the image that each exchanges with, -1 where there is none.
 
-    From a place that the image's own digest draws onwards, the first whose object is of another category and of fair
-    size: the same in every chunk, and lenders of all categories for the images of each.
+    Two images exchange with one another: what depends on both is a pair's own, so that pairs can be drawn where an
+    interval is made. The whole set is gone through in the order of the images' digests, the same in every chunk.
     """
     stimuli = view.block.stimuli
-    category = objects(stimuli)
-    count = len(category)
-    found = np.full(len(view.index), -1)
-    for row, position in enumerate(view.index):
-        start = crc32(str(stimuli.items[int(position)]).encode())
-        for other in (np.arange(count) + start) % count:
-            if category[other] != category[position] and _fair(view.mask(int(other))):
-                found[row] = other
-                break
+    order = sorted(range(len(stimuli)), key=lambda i: (crc32(str(stimuli.items[i]).encode()), i))
+    fair = [i for i in order if _fair(view.mask(i))]
+    matched = _matched(fair, objects(stimuli))
+    return np.array([matched.get(int(position), -1) for position in view.index])
+
+
+def _matched(order: Sequence[int], category: Array) -> dict[int, int]:
+    """Pairs of different categories: each takes the next that is free. Those left at the end are of one category: two
+    of them split the first pair that has none of it."""
+    found: dict[int, int] = {}
+    free, left = list(order), []
+    while free:
+        first = free.pop(0)
+        match = next((i for i in free if category[i] != category[first]), None)
+        if match is None:
+            left.append(first)
+        else:
+            free.remove(match)
+            found |= {first: match, match: first}
+    for one, two in zip(left[::2], left[1::2], strict=False):
+        split = (i for i, j in found.items() if category[one] not in (category[i], category[j]))
+        if (third := next(split, None)) is not None:
+            fourth = found[third]
+            found |= {one: third, third: one, two: fourth, fourth: two}
     return found
 
 

@@ -32,6 +32,15 @@ def exemplars(trials: Trials) -> Mapping[str, Array]:
     return {"shape": np.array([s for s, _ in pairs]), "texture": np.array([t for _, t in pairs])}
 
 
+def pairs(trials: Trials) -> Mapping[str, Array]:
+    """As `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
+    if "partner" not in trials.columns:
+        return exemplars(trials)
+    both = np.stack([trials["stimulus"].astype(str), trials["partner"].astype(str)])
+    named = np.array(["|".join(sorted(pair)) for pair in both.T.tolist()])
+    return {**exemplars(trials), "pair": np.where(both[1] == "", "", named)}
+
+
 def board_roles(trials: Trials) -> tuple[str, ...]:
     """The roles that have a board: the built-in world's natural images, else every one of them that is there."""
     present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
@@ -272,4 +281,6 @@ _METRICS = (
     ),
 )
 
-METRICS = tuple(replace(metric, clusters=exemplars) for metric in _METRICS)
+METRICS = tuple(
+    replace(metric, clusters=pairs if metric.headline else exemplars) for metric in _METRICS
+)

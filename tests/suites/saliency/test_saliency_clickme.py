@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from benchmark.contracts import Block
 from benchmark.errors import MissingStimuli
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
 from suites.saliency import SUITE
@@ -85,12 +84,12 @@ def shown():
 
 def test_the_score_is_the_mean_as_a_share_of_the_ceiling(shown):
     (score,) = [s for s in SUITE.score(SUITE.config, shown) if s.metric == "clickme_alignment"]
-    view = ToyView(Block(toy_stimuli("clickme"), role="clickme"), np.arange(32))
+    view = ToyView(plan(Config(), ToyShelf("imagenet1k")).blocks[-1], np.arange(32))
     rows = torch.eye(16, dtype=torch.bool)[
         [view.categories.index(c) for c in view.labels["category"]]
     ]
     (gradient,) = input_gradients(view.forward, view.images, [rows], logit)
-    human = np.stack([human_map(view.importance(i), (32, 32)) for i in range(32)])
+    human = np.stack([human_map(view.importance(i), (224, 224)) for i in range(32)])
     expected = alignment(strongest(gradient.numpy()), human).mean() / CEILING
     assert score.value == pytest.approx(expected, abs=1e-6)
     assert (score.role, score.n, score.excluded) == ("clickme", 32, 0)

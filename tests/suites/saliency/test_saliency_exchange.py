@@ -11,7 +11,7 @@ from benchmark.contracts import Block, Trials
 from benchmark.stats import ratio_score
 from benchmark.testing import CATEGORIES, ToyShelf, ToyView, toy_stimuli, toy_trials
 from suites.saliency import SUITE
-from suites.saliency.exchange import evidence_columns, grounds, lenders
+from suites.saliency.exchange import EVIDENCE, _matched, evidence_columns, grounds, partners
 from suites.saliency.metrics import exemplars, reliance
 from suites.saliency.scene import scene_of
 
@@ -62,7 +62,8 @@ def evidence(weights, stimuli=STIMULI, index=None):
     """(of the object, of the ground), each [n]."""
     view = Reader(Block(stimuli, role="cue-conflict"), np.arange(N) if index is None else index)
     view.weights = weights
-    return tuple(evidence_columns(view, scene_of(view, 0)).values())
+    found = evidence_columns(view, scene_of(view, 0))
+    return tuple(found[name] for name in EVIDENCE)
 
 
 def of(weights, stimuli=STIMULI):
@@ -95,7 +96,7 @@ def test_the_parts_add_up_to_all_of_the_evidence():
     of_object, of_ground = evidence((1.0, 0.5))
     shape = [CATEGORIES.index(name) for name in STIMULI.labels["shape"]]
     view = Reader(Block(STIMULI, role="cue-conflict"), np.arange(N))
-    lent = lenders(view)
+    lent = partners(view)
 
     def odds(position, category):
         level = 40.0 + 10 * (position % 16)
@@ -118,29 +119,71 @@ def test_an_image_that_answers_nothing_has_no_reliance():
     np.testing.assert_allclose(reliance(half), [0.0, np.nan, np.nan, 1.0])
 
 
-def test_lenders_are_of_another_category_drawn_by_the_image_and_in_no_chunk_others():
+def test_two_images_exchange_with_one_another_whatever_the_chunk():
     view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(N))
-    lent = lenders(view)
+    found = partners(view)
     shape = np.asarray(view.block.stimuli.labels["shape"])
-    assert (shape[lent] != shape).all()
-    start = [crc32(str(item).encode()) % N for item in view.block.stimuli.items]
-    for row in range(N):
-        passed = [(start[row] + step) % N for step in range((lent[row] - start[row]) % N)]
-        assert all(shape[one] == shape[row] for one in passed)
-    assert len(set(shape[lent])) > 8
-    parts = [lenders(ToyView(view.block, part)) for part in np.array_split(np.arange(N), 5)]
-    np.testing.assert_array_equal(np.concatenate(parts), lent)
+    assert (found >= 0).all()
+    assert (shape[found] != shape).all()
+    np.testing.assert_array_equal(found[found], np.arange(N))
+    parts = [partners(ToyView(view.block, part)) for part in np.array_split(np.arange(N), 5)]
+    np.testing.assert_array_equal(np.concatenate(parts), found)
 
 
-def test_objects_that_fill_nothing_or_all_lend_nothing():
+def test_the_first_image_by_digest_takes_the_next_of_another_category():
+    items = tuple(f"item {i}" for i in range(N))
+    stimuli = replace(toy_stimuli("cue-conflict"), items=items, digest="named")
+    found = partners(ToyView(Block(stimuli, role="cue-conflict"), np.arange(N)))
+    order = sorted(range(N), key=lambda i: crc32(items[i].encode()))
+    shape = stimuli.labels["shape"]
+    first, second = order[0], next(i for i in order if shape[i] != shape[order[0]])
+    assert (found[first], found[second]) == (second, first)
+
+
+def test_objects_that_fill_nothing_or_all_exchange_with_nobody():
     def mask(index):
-        return left_half(index) if index == 3 else np.full((SIDE, SIDE), index % 2 == 0)
+        return left_half(index) if index in (3, 4, 8) else np.full((SIDE, SIDE), index % 2 == 0)
 
     view = Reader(Block(replace(STIMULI, mask=mask), role="cue-conflict"), np.arange(N))
-    lent = lenders(view)
-    assert set(lent.tolist()) == {3, -1}
+    found = partners(view)
+    assert {int(i) for i in np.flatnonzero(found >= 0)} < {
+        3,
+        4,
+        8,
+    }  # three images: one is left over
+    assert (found >= 0).sum() == 2
     of_object, _ = evidence((1.0, 1.0), view.block.stimuli)
-    np.testing.assert_array_equal(np.isnan(of_object), lent == -1)
+    np.testing.assert_array_equal(np.isnan(of_object), found == -1)
+
+
+def test_what_is_left_at_the_end_splits_a_pair():
+    """Two dogs are left: they take the cat and the car that had one another. A third has nobody."""
+    category = np.array(["cat", "car", "dog", "dog", "dog"])
+    assert _matched([0, 1, 2, 3], category) == {0: 2, 2: 0, 1: 3, 3: 1}
+    assert _matched([0, 1, 2, 3, 4], category) == {0: 2, 2: 0, 1: 3, 3: 1}
+    assert _matched([2, 3, 4], category) == {}
+
+
+def test_pairs_are_drawn_together_where_an_interval_is_made():
+    """Two images of a pair with the same value, eight pairs: eight values make the interval, not sixteen."""
+    names = np.array([f"i{k:02d}" for k in range(16)])
+    value = np.repeat(np.linspace(-0.7, 0.7, 8), 2)
+    columns = {
+        "role": np.full(16, "natural"),
+        "stimulus": names,
+        "area": np.full(16, 0.3),
+        "object_evidence": (1 + value) / 2,
+        "ground_evidence": (1 - value) / 2,
+    }
+    alone = ratio_score(SUITE.headline, Trials(columns))
+    paired = Trials({**columns, "partner": names.reshape(8, 2)[:, ::-1].ravel()})
+    together = ratio_score(SUITE.headline, paired)
+    assert together.method == "t, clustered (8 pairs)"
+    half = (
+        2.364624 * np.linspace(-0.7, 0.7, 8).std(ddof=1) / np.sqrt(8)
+    )  # t of 7 degrees of freedom
+    assert together.high - together.value == pytest.approx(half, rel=1e-3)
+    assert together.high - together.low > 1.3 * (alone.high - alone.low)
 
 
 def test_holes_are_filled_by_the_nearest_pixel_outside():
