@@ -14,6 +14,7 @@ from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.plugins import (
     SuiteShelf,
     find_suites,
+    named_suite,
     scored_suites,
     select_suites,
     sequential_suites,
@@ -433,7 +434,7 @@ def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     with reading(read_settings(db)) as store:
-        found = observer_trials(store, select_suites(suite, find_suites())[0], observer)
+        found = observer_trials(store, named_suite(suite.strip(), find_suites()), observer)
     if found is None:
         raise BenchError(f"'{observer}' has no trials under '{suite}'. `bench run` makes them.")
     return pd.DataFrame(dict(_flat(found.columns)))
@@ -535,12 +536,16 @@ def one_card(name: str, settings: Settings) -> ModelCard:
 
 def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """A registered model, loaded: `model.forward(images NCHW in [0,1]) -> logits`."""
+    from benchmark.engine.device import choose_device
     from registry.load import load_observer
 
     settings = read_settings()
     card = one_card(name, settings)
     return load_observer(
-        card, weights_folder=settings.weights, mirror=settings.mirror, device=device
+        card,
+        weights_folder=settings.weights,
+        mirror=settings.mirror,
+        device=choose_device(device),
     )
 
 

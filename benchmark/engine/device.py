@@ -24,8 +24,8 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
     there = {"cpu": True, "cuda": cuda, "mps": mps}
-    kind = wanted.partition(":")[0]
-    if not there.get(kind, False):
+    kind, colon, index = wanted.partition(":")
+    if not there.get(kind, False) or (colon and not (index.isascii() and index.isdigit())):
         have = ", ".join(name for name, is_there in there.items() if is_there)
         raise BenchError(
             f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them."

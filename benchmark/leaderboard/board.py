@@ -136,7 +136,9 @@ class _Maker:
         )
 
     def _rows(self, digests: Mapping[str, str]) -> list[Row]:
-        """One unranked row per member; who was run otherwise than most is marked at the metric that ranks."""
+        """One unranked row per member; who was run otherwise than most, or otherwise than before, is marked at the
+        metric that ranks.
+        """
         head = self.metric.name
         cells: dict[str, dict[str, Cell]] = {name: {} for name in self.members}
         for metric in self.columns:
@@ -145,13 +147,14 @@ class _Maker:
             for name in self.members:
                 score = scores.get(name)
                 cells[name][metric.name] = cell_of(score) if score else self._missing(found, name)
-        odd = unlike_most(
-            {
-                name: cell.source.policy
-                for name in self.members
-                if (cell := cells[name][head]).source
-            }
-        )
+        sources = {name: cells[name][head].source for name in self.members}
+        stored = {name: source for name, source in sources.items() if source is not None}
+        odd = unlike_most({name: source.policy for name, source in stored.items()})
+        odd |= {
+            name: f"{odd.get(name, f'run as {source.policy}')}; scores {_ways(source.replaced)} are replaced"
+            for name, source in stored.items()
+            if source.replaced
+        }
         rows = []
         for name in self.members:
             known = self.index.observers[name]
@@ -200,6 +203,10 @@ class _Maker:
 def _is_reference(row: Row, rank_people: bool) -> bool:
     """Whether an observer is held against the ranked ones."""
     return UNTRAINED in row.training or (row.kind in REFERENCE_KINDS and not rank_people)
+
+
+def _ways(policies: Sequence[str]) -> str:
+    return " and ".join(f"as {policy}" for policy in policies)
 
 
 def unlike_most(policies: Mapping[str, str]) -> dict[str, str]:

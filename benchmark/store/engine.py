@@ -39,7 +39,7 @@ class Database:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with told(self.place), self.engine.connect() as connection:
             connection = connection.execution_options(**options)
-            with connection.begin():
+            with connection.begin(), _as_written(self.place):
                 yield connection
 
     @contextmanager
@@ -78,10 +78,30 @@ def told(place: Place) -> Iterator[None]:
         ) from error
     except sa.exc.DBAPIError as error:
         raise explain(place, error.orig or error) from error
+    except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
+        raise _damaged(place, "text that is no text") from error
     except sa.exc.TimeoutError as error:
         raise StoreError(
             f"the leaderboard {place.shown} has no free connection: {error}"
         ) from error
+
+
+@contextmanager
+def _as_written(place: Place) -> Iterator[None]:
+    """Reads what this program wrote. What has another form is damage, not a mistake of the reader."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise _damaged(place, f"{type(error).__name__}: {error}") from error
+    except sa.exc.InvalidRequestError as error:
+        raise _damaged(place, "rows refer to others that are not there") from error
+
+
+def _damaged(place: Place, why: str) -> StoreError:
+    return StoreError(
+        f"{place.shown} is damaged: it holds what gestaltbench does not write ({why}). Restore it from a backup, "
+        "or start a new one with `--db`."
+    )
 
 
 def explain(place: Place, error: BaseException) -> StoreError:

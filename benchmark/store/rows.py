@@ -80,7 +80,8 @@ class ScoreRow:
 
     training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role);
     created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`;
-    policy: how the observer was run ("cpu fp32, seed 0"), "" where its trials were imported.
+    policy: how the observer was run ("cpu fp32, seed 0"), "" where its trials were imported; replaced: other ways
+    in which it was run before, on the same stimuli.
     """
 
     observer: str
@@ -105,6 +106,7 @@ class ScoreRow:
     created: str
     set_id: int
     policy: str = ""
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -38,16 +39,19 @@ class Wanted:
 def latest_scores(connection: sa.Connection, wanted: Wanted) -> list[ScoreRow]:
     """Of each (observer name, suite, space, stimuli): the newest set of the newest version."""
     newest: dict[tuple[str, str, str, str], Any] = {}
+    keys: dict[tuple[str, str, str, str], list[str]] = {}
     names = None if wanted.observers is None else set(wanted.observers)
     for row in connection.execute(_current_sets(wanted)).all():
         if names is not None and row.name not in names:
             continue
         group = (row.name, row.suite, row.space, row.stimuli)
+        keys.setdefault(group, []).append(_first_key(row))
         best = newest.get(group)
         if best is None or (row.version, row.id) > (best.version, best.id):
             newest[group] = row
     found = sorted(newest.values(), key=lambda row: (row.name, row.id))
-    return _rows(connection, found, wanted)
+    replaced = {newest[group].id: earlier for group, earlier in keys.items() if len(earlier) > 1}
+    return _rows(connection, found, wanted, replaced)
 
 
 def _current_sets(wanted: Wanted) -> sa.Select[Any]:
@@ -126,11 +130,16 @@ def history(connection: sa.Connection, observer: str, suite: str, metric: str) -
         .where(names.c.name == observer, table.c.suite == suite)
         .order_by(table.c.id)
     )
-    return _rows(connection, connection.execute(query).all(), Wanted(metrics=(metric,)))
+    return _rows(connection, connection.execute(query).all(), Wanted(metrics=(metric,)), {})
 
 
-def _rows(connection: sa.Connection, sets: Sequence[Any], wanted: Wanted) -> list[ScoreRow]:
-    """The scores of some sets, in the sets' order."""
+def _rows(
+    connection: sa.Connection,
+    sets: Sequence[Any],
+    wanted: Wanted,
+    replaced: Mapping[int, Sequence[str]],
+) -> list[ScoreRow]:
+    """The scores of some sets, in the sets' order. replaced: set -> first observations of all that it was made by."""
     table = schema.SCORES
     query = sa.select(*(table.c[name] for name in (*_OWN, "score_set")))
     for column, values in (("metric", wanted.metrics), ("condition", wanted.conditions)):
@@ -141,12 +150,14 @@ def _rows(connection: sa.Connection, sets: Sequence[Any], wanted: Wanted) -> lis
         batch = query.where(table.c.score_set.in_(some))
         for row in connection.execute(batch.order_by(table.c.score_set, table.c.position)).all():
             scores.setdefault(row[-1], []).append(row)
-    policies = _policies(connection, [_first_key(one) for one in sets])
-    return [
-        row
-        for one in sets
-        for row in _of_set(one, scores.get(one.id, ()), policies.get(_first_key(one), ""))
-    ]
+    keys = [_first_key(one) for one in sets]
+    policies = _policies(connection, [*keys, *chain.from_iterable(replaced.values())])
+    rows: list[ScoreRow] = []
+    for one, key in zip(sets, keys, strict=True):
+        policy = policies.get(key, "")
+        others = {policies.get(other, "") for other in replaced.get(one.id, ())} - {policy, ""}
+        rows += _of_set(one, scores.get(one.id, ()), policy, tuple(sorted(others)))
+    return rows
 
 
 def _first_key(made: Any) -> str:
@@ -174,7 +185,9 @@ def _policy(details: str) -> str:
     return f"{how.get('device')} {how.get('precision')}{compiled}, seed {how.get('seed')}"
 
 
-def _of_set(made: Any, scores: Iterable[Any], policy: str) -> Iterable[ScoreRow]:
+def _of_set(
+    made: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]
+) -> Iterable[ScoreRow]:
     stimuli, whole = _mapping(made.stimuli), collection_digest(made.stimuli)
     shared = {
         "observer": made.name,
@@ -186,6 +199,7 @@ def _of_set(made: Any, scores: Iterable[Any], policy: str) -> Iterable[ScoreRow]
         "created": made.created,
         "set_id": made.id,
         "policy": policy,
+        "replaced": replaced,
     }
     for score in scores:
         values = dict(zip(_OWN, score, strict=False))  # the set's id comes last and is left out

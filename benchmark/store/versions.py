@@ -5,6 +5,7 @@ Alembic is imported for an upgrade only: its import costs more than all of `benc
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,12 +58,19 @@ def revision(connection: sa.Connection, shown: str) -> str | None:
     if {schema.META.name, schema.REVISION.name} <= tables:
         owner = sa.select(schema.META.c.value).where(schema.META.c.key == "application")
         if connection.scalar(owner) == schema.APPLICATION:
-            return connection.scalar(sa.select(schema.REVISION.c.version_num)) or "0000"
+            return _number(connection.scalar(sa.select(schema.REVISION.c.version_num)))
     some = ", ".join(sorted(tables)[:3])
     raise StoreError(
         f"{shown} is the data base of another program (tables {some}, ...): name another with "
         "`--db`"
     )
+
+
+def _number(found: object) -> str:
+    """A schema's number: four digits. ValueError on what is none."""
+    if not isinstance(found, str) or not re.fullmatch("[0-9]{4}", found):
+        raise ValueError(f"schema {found!r}")
+    return found
 
 
 def _create(database: Database) -> None:

@@ -300,3 +300,27 @@ def test_rows_say_how_their_observer_was_run(store, made):
         "",
     ]
     assert store.latest_scores()[0].policy == ""
+
+
+def test_rows_say_what_other_runs_they_replace(store, made):
+    """Another seed or precision on the same stimuli; the same again, an import and other stimuli say nothing."""
+    run, observer = made.world(store)
+    first, second, imported = (f"{i:064d}" for i in range(3))
+    for key, seed in ((first, 0), (second, 3), (imported, None)):
+        policy = {"device": "cpu", "precision": "fp32", "compile": False, "seed": seed}
+        details = {} if seed is None else {"policy": policy}
+        store.put_observation(run, made.observation(key, observer, details=details))
+    for key, replaced in (
+        (first, ()),
+        (first, ()),
+        (imported, ("cpu fp32, seed 0",)),
+        (second, ("cpu fp32, seed 0",)),
+        (first, ("cpu fp32, seed 3",)),
+    ):
+        put(store, made, observer, 0.1, keys=(key,))
+        assert [row.replaced for row in store.latest_scores()] == [replaced]
+    put(store, made, observer, 0.1, keys=(second,), stimuli={"cue-conflict": "d2"})
+    assert {row.stimuli: row.replaced for row in store.latest_scores()} == {
+        "d1": ("cpu fp32, seed 3",),
+        "d2": (),
+    }

@@ -1,0 +1,336 @@
+"""Seeded attacks on the command line: damaged leaderboards, and words that nobody would type."""
+
+import contextlib
+import io
+import sqlite3
+import struct
+import sys
+import traceback
+import zlib
+
+from benchmark.cli import main
+from benchmark.store.codec import MAGIC, encode
+
+#: Values that a column may hold after an accident or an attack, whatever the column's type.
+VALUES = [
+    "", "x", "{", "[]", "{}", "[1]", '["a"]', '{"a": 1}', '{"a": {"b": []}}', "null", "nan", "0", "-1", "\x1b[2J",
+    "\u202e",
+    0, 1, -1, 7, 2**31, 2**63 - 1, -(2**63), 0.5, float("inf"), float("-inf"), 1e308, -2.0, b"", b"\x00\xff", b"GBC1",
+]  # fmt: skip
+PLAIN = """
+, * [ [! ( / . .. - -- = a=b =b a= : :: a:b 0 -1 1e9 nan inf -inf 0x10 1_000 %s {} {0} $HOME ~ /dev/null
+/dev/zero /nonexistent/x sqlite:// sqlite:/// postgresql:// postgresql://a:b@localhost:1/c mysql://x ://
+http://[ file:x?mode=ro ideal-shape ideal-shape,,ideal-texture ideal-* world-standard-0 cue-conflict
+cue-conflict: cue-conflict:x corruption:within- corruption:within-nan corruption:within-0.1 all shape_bias
+accuracy default levels,mean,half uniform-noise/* csv json latex
+"""
+ODD = [
+    "",
+    " ",
+    "\\",
+    "9" * 400,
+    "1" * 5000,
+    "\x1b[2J",
+    "\u202e",
+    "\udc9b",
+    "a\nb",
+    "²",
+    "٣",
+    "é" * 300,
+    "a" * 5000,
+]
+WORDS = [*ODD, *PLAIN.split()]
+
+
+def ended(words):
+    """(exit code, what was printed, traceback or "") of `bench WORDS` in this process."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
+    before, trace, code = sys.argv, "", 0
+    sys.argv = ["bench", *words]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            main()
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:  # noqa: BLE001 - what is looked for
+        trace = traceback.format_exc()
+    finally:
+        sys.argv = before
+    out.flush()
+    return code, out.buffer.getvalue().decode(), trace
+
+
+def unseen(text):
+    """Characters that would move a cursor."""
+    return {c for c in text if not c.isprintable() and c not in "\n\t"}
+
+
+def damaged(content, random, path):
+    """Write a leaderboard, damaged in one of many ways, to `path`; how it was damaged, in words."""
+    how = random.choice(
+        [
+            flipped,
+            cut,
+            blanked,
+            swapped,
+            foreign,
+            retyped,
+            retyped,
+            retyped,
+            reshaped,
+            recoded,
+            recoded,
+        ]
+    )
+    path.write_bytes(content)
+    how(path, random)
+    return how.__name__
+
+
+def flipped(path, random):
+    raw = bytearray(path.read_bytes())
+    for _ in range(int(random.integers(1, 40))):
+        raw[int(random.integers(len(raw)))] = int(random.integers(256))
+    path.write_bytes(raw)
+
+
+def cut(path, random):
+    raw = path.read_bytes()
+    path.write_bytes(raw[: int(random.integers(len(raw)))])
+
+
+def blanked(path, random):
+    raw = bytearray(path.read_bytes())
+    start = int(random.integers(len(raw) // 4096)) * 4096
+    raw[start : start + 4096] = bytes(4096) if random.random() < 0.5 else random.bytes(4096)
+    path.write_bytes(raw)
+
+
+def swapped(path, random):
+    raw = bytearray(path.read_bytes())
+    a, b = (int(at) * 4096 for at in random.integers(1, len(raw) // 4096, 2))
+    raw[a : a + 4096], raw[b : b + 4096] = raw[b : b + 4096], raw[a : a + 4096]
+    path.write_bytes(raw)
+
+
+def foreign(path, random):
+    kind = int(random.integers(5))
+    texts = [
+        b"",
+        b"results\n1,2\n",
+        random.bytes(5000),
+        b"SQLite format 3\x00" + random.bytes(4000),
+    ]
+    path.unlink()
+    if kind < 4:
+        path.write_bytes(texts[kind])
+        return
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE observers (id, name)")
+        connection.execute("CREATE TABLE meta (key, value)")
+        connection.execute("CREATE TABLE alembic_version (version_num)")
+        connection.execute("INSERT INTO meta VALUES ('application', 'gestaltbench')")
+        connection.execute(
+            "INSERT INTO alembic_version VALUES (?)", (random.choice(["0001", "x", ""]),)
+        )
+        connection.commit()
+
+
+def retyped(path, random):
+    """Some values of one column become others, of any type."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = [
+            row[0]
+            for row in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            )
+        ]
+        table = tables[int(random.integers(len(tables)))]
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        column = columns[int(random.integers(len(columns)))]
+        value = VALUES[int(random.integers(len(VALUES)))]
+        some = "" if random.random() < 0.5 else f" WHERE rowid % {int(random.integers(1, 5))} = 0"
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute(f"UPDATE OR IGNORE {table} SET {column} = ?{some}", (value,))
+            connection.commit()
+
+
+def reshaped(path, random):
+    """A table or a column goes or is called otherwise."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        tables = [
+            row[0]
+            for row in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            )
+        ]
+        table = tables[int(random.integers(len(tables)))]
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        column = columns[int(random.integers(len(columns)))]
+        changes = [
+            f"DROP TABLE {table}",
+            f"DELETE FROM {table}",
+            f"ALTER TABLE {table} RENAME TO other",
+            f"ALTER TABLE {table} RENAME COLUMN {column} TO other",
+            f"ALTER TABLE {table} DROP COLUMN {column}",
+        ]
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute(changes[int(random.integers(len(changes)))])
+            connection.commit()
+
+
+def recoded(path, random):
+    """Blobs whose checksums hold, of other content."""
+    n = int(random.integers(0, 20))
+    columns = {
+        "response": random.choice(["cat", "dog", ""], n),
+        "probability": random.random((n, int(random.integers(1, 20)))),
+        str(random.choice(["category", "shape", "stimulus", "x", "role"])): random.integers(
+            0, 9, n
+        ),
+    }
+    body = random.choice(
+        [
+            b"",
+            b"\x02\x00\x00\x00[]",
+            b"\xff\xff\xff\xff{}",
+            b"\x04\x00\x00\x00[{}]",
+            struct.pack("<I", 4) + b"null",
+        ]
+    )
+    packed = zlib.compress(body) if random.random() < 0.7 else random.bytes(30)
+    payloads = [
+        encode(columns),
+        MAGIC + struct.pack("<I", zlib.crc32(packed)) + packed,
+        random.bytes(50),
+        "text",
+        5,
+    ]
+    payload = payloads[int(random.integers(len(payloads)))]
+    table, column = (("chunks", "payload"), ("stimuli", "columns"))[int(random.integers(2))]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (payload,))
+        connection.commit()
+
+
+READERS = [
+    ("rank",), ("rank", "--all"), ("rank", "--by", "accuracy"), ("rank", "--unseen-only", "-s", "cue-conflict"),
+    ("rank", "--flagged-last"), ("show", "ideal-shape"), ("show", "world-standard-0"),
+    ("compare", "ideal-shape", "world-standard-0"), ("consistency", "--matrix"), ("consistency", "--ranks"),
+    ("consistency", "ideal-shape", "ideal-texture"), ("transfer",), ("export",), ("export", "--format", "json"),
+    ("export", "--format", "markdown"), ("export", "--format", "latex"), ("trials", "ideal-shape"),
+    ("trials", "world-standard-0"), ("rescore",), ("doctor",),
+    ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run"),
+    ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12"),
+]  # fmt: skip
+
+
+#: Commands with a place ("?") for a word. None of them trains, downloads or computes long.
+PLACES = """
+rank ?
+rank -s ?
+rank --by ?
+rank -m ?
+rank --db ?
+show ?
+show ? --db ?
+compare ? ?
+compare ? ? -s ?
+consistency ? ?
+consistency --matrix ?
+consistency ? ? -e ?
+consistency ? --ranks ?
+transfer -s ?
+transfer -c ?
+transfer -m ?
+transfer --claim ?
+transfer --format ?
+transfer -o ?
+export -s ?
+export --by ?
+export --format ?
+export -o ?
+trials ?
+trials ? -s ?
+trials ideal-shape -s ?
+trials ideal-shape -o ?
+import trials ?
+import trials ? --training ?
+import trials . --source ?
+import ?
+rescore -s ?
+models ?
+models list ?
+models show ?
+models check ?
+models check ideal-shape --device ?
+models check world-standard-0 --device ?
+register x --arch timm:resnet18 --weights nothere.pt --std ?
+register ? --arch timm:resnet18 --weights nothere.pt
+register x --arch timm:resnet18 --weights nothere.pt --mean ?
+register x --arch timm:resnet18 --weights random:0 --labels ?
+register x --arch export --weights ?
+register x --arch timm:resnet18 --weights nothere.pt --size ?
+register x --arch timm:resnet18 --weights nothere.pt --training ?
+data ?
+data path ?
+data verify ?
+data verify world-natural --sample ?
+data add ? ?
+data add ? .
+data add x . --role ?
+data add x . --space ?
+data add x . --layout ?
+data regenerate ?
+data regenerate edges --source ?
+data regenerate contrast --trials ?
+data stylize --content ? --style ?
+data stylize --content . --style . --strength ?
+data stylize --content . --style . --name ?
+data stylize --content . --style . --size ?
+suites ?
+suites show ?
+suites check ?
+doctor --db ?
+doctor ?
+run --dry-run -m ?
+run --dry-run -m ideal-shape -s ?
+run -m ideal-shape -s cue-conflict --limit 1 --seed ?
+run --dry-run -m ideal-shape --limit ?
+run -m ideal-shape -s cue-conflict --limit 2 --stimuli ?
+run -m ideal-shape -s cue-conflict --limit 2 --device ?
+run --precision ?
+run --batch-size ?
+run --dry-run -m ideal-shape --batch-size ?
+run --dry-run -m ideal-shape --precision-target ?
+run -m ideal-shape -s cue-conflict --limit 2 --batch-size ?
+run --dry-run --db ?
+gallery -o x.png -m ?
+gallery -m ideal-shape -o ?
+gallery -m world-standard-0 -o x.png --count ?
+gallery -m world-standard-0 -o x.png --set ?
+gallery -m world-standard-0 --map x -o ?
+?
+? ?
+""".strip().splitlines()
+
+
+def sentence(random):
+    """One of `PLACES`, its gaps filled with words from `WORDS`, some cut or joined; now and then one more."""
+    place = PLACES[int(random.integers(len(PLACES)))].split()
+    words = [word(random) if part == "?" else part for part in place]
+    if place[0] != "data" and random.random() < 0.2:
+        words.append(word(random))
+    return words
+
+
+def word(random):
+    one = str(WORDS[int(random.integers(len(WORDS)))])
+    kind = random.random()
+    if kind < 0.15:
+        return one + str(WORDS[int(random.integers(len(WORDS)))])
+    if kind < 0.3 and one:
+        at = int(random.integers(len(one)))
+        return one[:at] + chr(int(random.integers(1, 0x3000))) + one[at:]
+    return one

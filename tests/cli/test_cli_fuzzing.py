@@ -1,0 +1,108 @@
+"""No input ends in a traceback: damaged leaderboards and odd words, by seeds. `fuzzing` says what is tried."""
+
+import os
+import shutil
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fuzzing import READERS, damaged, ended, sentence, unseen
+
+QUICK, SLOW = 120, 10_000
+
+
+def leaderboards(board, folder, seeds):
+    """Damage and read once per seed; how often each kind of damage was an error."""
+    content, path = Path(board).read_bytes(), folder / "damaged.db"
+    refused, failed = Counter(), []
+    for seed in seeds:
+        random = np.random.default_rng([11, seed])
+        for end in ("", "-wal", "-shm"):
+            Path(f"{path}{end}").unlink(missing_ok=True)
+        how = damaged(content, random, path)
+        words = READERS[int(random.integers(len(READERS)))]
+        code, text, trace = ended([*words, "--db", str(path)])
+        refused[how] += code != 0
+        if trace or unseen(text):
+            failed.append((seed, how, words, trace or unseen(text)))
+    print(f"{len(seeds)} damaged leaderboards, {len(failed)} tracebacks; refused: {dict(refused)}")
+    return refused, failed
+
+
+def arguments(seeds):
+    """Run one sentence per seed; exit codes by number."""
+    codes, failed = Counter(), []
+    for seed in seeds:
+        words = sentence(np.random.default_rng([12, seed]))
+        code, text, trace = ended(words)
+        codes[code] += 1
+        if trace or unseen(text):
+            failed.append((seed, words, trace or unseen(text)))
+    print(f"{len(seeds)} command lines, {len(failed)} tracebacks; exit codes {dict(codes)}")
+    return codes, failed
+
+
+@pytest.fixture
+def workplace(board, tmp_path, monkeypatch):
+    """A working directory with a leaderboard."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(board, tmp_path / "results.db")
+    return tmp_path
+
+
+def test_damaged_leaderboards_are_one_line(board, workplace):
+    refused, failed = leaderboards(board, workplace, range(QUICK))
+    assert failed == []
+    assert sum(refused.values()) > QUICK / 5
+
+
+def test_odd_words_are_one_line(workplace):
+    codes, failed = arguments(range(QUICK))
+    assert failed == []
+    assert set(codes) <= {0, 1, 2, 3}
+    assert codes[2] > QUICK / 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_many_damaged_leaderboards_are_one_line(board, workplace, part):
+    size = SLOW // 20
+    assert (
+        leaderboards(board, workplace, range(QUICK + part * size, QUICK + (part + 1) * size))[1]
+        == []
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_many_odd_words_are_one_line(workplace, part):
+    size = SLOW // 20
+    assert arguments(range(QUICK + part * size, QUICK + (part + 1) * size))[1] == []
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_what_is_no_file_is_one_line(workplace, words):
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    Path("loop").symlink_to("loop")
+    sqlite3.connect("other.db").execute("CREATE TABLE bookmarks (name TEXT)").connection.close()
+    for name in ("pipe", "folder", "loop", "other.db", "/dev/null", "/dev/zero", "folder/x/y.db"):
+        code, text, trace = ended([*words, "--db", name])
+        assert (trace, unseen(text)) == ("", set())
+        assert code == 1 or (name == "loop" and words[0] == "run"), (name, text)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("trials", "ideal-shape", "--suite", ""), "no suite is called ''"),
+        (("models", "check", "world-standard-0", "--device", "-1"), "device '-1' is not available"),
+        (("models", "check", "world-standard-0", "--device", "cpu:-1"), "device 'cpu:-1'"),
+    ],
+)
+def test_words_that_ended_in_a_traceback(workplace, words, said):
+    code, text, trace = ended(words)
+    assert (trace, code in (1, 2)) == ("", True)
+    assert said in text
