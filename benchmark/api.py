@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.display import masked
-from benchmark.errors import BenchError, UnknownName, unknown_name
+from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
 from benchmark.plugins import (
     SuiteShelf,
     find_suites,
@@ -355,13 +355,27 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
     a, b = _pair(a, b)
     settings = read_settings(db)
     with reading(settings) as store:
-        found = compare_observers(store, _compared_suites(store, suite, a, b), a, b)
+        suites = _compared_suites(store, suite, a, b)
+        with _as_suites_write(a, b):
+            found = compare_observers(store, suites, a, b)
     if not len(found):
         raise BenchError(
             f"'{a}' and '{b}' have no stimuli in common in {masked(settings.db)}. "
             "`bench show NAME` lists what each has."
         )
     return found
+
+
+@contextmanager
+def _as_suites_write(a: str, b: str) -> Iterator[None]:
+    """Trials that a suite's own functions cannot read are damaged, or of a suite that has changed since."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise StoreError(
+            f"stored trials of '{a}' or '{b}' are not as their suite writes them ({type(error).__name__}: {error}). "
+            "Restore the leaderboard from a backup, or run them again into a new one with `--db`."
+        ) from error
 
 
 def discordant(

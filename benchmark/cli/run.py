@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import time
@@ -109,7 +110,7 @@ def run(
 def _batch(text: str) -> int | None:
     if text == "auto":
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    if not re.fullmatch("0*[1-9][0-9]{0,6}", text):
         raise click.BadParameter(
             f"expected 'auto' or a number of at least 1, got '{text}'", param_hint="--batch-size"
         )

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from benchmark.contracts import Trials
-from benchmark.errors import BenchError, unknown_name
+from benchmark.errors import BenchError, TrialsError, unknown_name
 from benchmark.stats.agreement import Agreement, agreement, match
 
 #: experiment -> observer -> trials
@@ -55,7 +55,10 @@ def pairs(answered: Answered) -> Iterator[Pair]:
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
     """(condition, agreement) for each condition of one experiment, then (`ALL`, ...) where there are several."""
-    found = match([a, b])
+    try:
+        found = match([a, b])
+    except ValueError as error:
+        raise TrialsError(f"stored trials cannot be matched: {error}") from error
     conditions = dict.fromkeys(found.condition.tolist())
     for condition in conditions:
         right = found.right[found.condition == condition]

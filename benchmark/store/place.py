@@ -102,10 +102,10 @@ def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
     """The network file system that holds `path` ("nfs4", ...), or None (also: not known)."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        real = path.absolute().resolve()
+    except (OSError, RuntimeError):  # a link to itself
         return None
     kinds = {fields[1].replace("\\040", " "): fields[2] for fields in map(str.split, lines)}
-    real = path.absolute().resolve()
     for folder in real.parents:
         if str(folder) in kinds:
             kind = kinds[str(folder)]

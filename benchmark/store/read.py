@@ -3,7 +3,6 @@ Each runs in a caller's transaction."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from benchmark.store.rows import (
     StimuliRecord,
     StoredObservation,
 )
+from benchmark.store.sql import fetched, parsed
 
 _OBSERVED = (
     "key",
@@ -33,6 +33,10 @@ _OBSERVED = (
     "n",
     "created",
 )
+
+
+def _mappings(connection: sa.Connection, query: sa.Select[Any]) -> list[sa.RowMapping]:
+    return [row._mapping for row in fetched(connection, query)]
 
 
 def newest_registrations(of: Any) -> sa.Subquery:
@@ -76,8 +80,8 @@ def observers(connection: sa.Connection, latest: bool) -> list[ObserverRow]:
         .order_by(table.c.name, table.c.id)
     )
     return [
-        ObserverRow(**{**row, "card": json.loads(row["card"])})
-        for row in connection.execute(query).mappings()
+        ObserverRow(**{**row, "card": parsed(row["card"], dict)})
+        for row in _mappings(connection, query)
     ]
 
 
@@ -86,13 +90,13 @@ def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
     table = schema.STIMULI
     columns = [table.c[name] for name in ("digest", "name", "space", "n", "whole", "origin")]
     query = sa.select(*columns).order_by(table.c.name, table.c.digest)
-    return [StimuliNote(**row) for row in connection.execute(query).mappings()]
+    return [StimuliNote(**row) for row in _mappings(connection, query)]
 
 
 def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
     """One stimulus set. StoreError where it is unknown or damaged."""
     table = schema.STIMULI
-    row = connection.execute(sa.select(table).where(table.c.digest == digest)).mappings().first()
+    row = next(iter(_mappings(connection, sa.select(table).where(table.c.digest == digest))), None)
     if row is None:
         raise StoreError(f"the leaderboard has no stimulus set with digest {digest}")
     columns = decode(row["columns"], f"stimulus set '{row['name']}' ({digest})")
@@ -161,8 +165,8 @@ def observations(
     if suite is not None:
         query = query.where(table.c.suite == suite)
     return [
-        StoredObservation(**{**row, "details": json.loads(row["details"])})
-        for row in connection.execute(query).mappings()
+        StoredObservation(**{**row, "details": parsed(row["details"], dict)})
+        for row in _mappings(connection, query)
     ]
 
 
@@ -179,32 +183,32 @@ def outcomes(
     if latest:
         work = (table.c.observer_name, table.c.suite, table.c.space)
         query = query.where(table.c.id.in_(sa.select(sa.func.max(table.c.id)).group_by(*work)))
-    found = connection.execute(query).mappings()
+    found = _mappings(connection, query)
     return [Outcome(**{k: v for k, v in row.items() if k != "id"}) for row in found]
 
 
 def provenance(connection: sa.Connection, set_id: int) -> dict[str, Any]:
     """Where a score set came from: its own run, and every run that computed its trials."""
     table, observed = schema.SCORE_SETS, schema.OBSERVATIONS
-    row = connection.execute(sa.select(table).where(table.c.id == set_id)).mappings().first()
+    row = next(iter(_mappings(connection, sa.select(table).where(table.c.id == set_id))), None)
     if row is None:
         raise StoreError(f"the leaderboard has no score set {set_id}")
-    keys = json.loads(row["observations"])
+    keys = parsed(row["observations"], list)
     found: dict[str, dict[str, Any]] = {}
     for key in keys:
         columns = [observed.c[name] for name in ("id", *_OBSERVED, "details")]
-        one = (
-            connection.execute(sa.select(*columns).where(observed.c.key == key)).mappings().first()
+        one = next(
+            iter(_mappings(connection, sa.select(*columns).where(observed.c.key == key))), None
         )
         if one is not None:
-            found[key] = dict(one) | {"details": json.loads(one["details"])}
+            found[key] = dict(one) | {"details": parsed(one["details"], dict)}
             found[key]["runs"] = _runs_of(connection, found[key].pop("id"))
     runs = {number for one in found.values() for number in one["runs"]} | {row["run"]}
     light = ("suite", "version", "space", "code", "created")
     return {
         **_run(connection, row["run"]),
         **{name: row[name] for name in light},
-        "stimuli": json.loads(row["stimuli"]),
+        "stimuli": parsed(row["stimuli"], dict),
         "observations": list(found.values()),
         "runs": {number: _run(connection, number) for number in sorted(runs)},
     }
@@ -225,11 +229,13 @@ def _run(connection: sa.Connection, run: int) -> Mapping[str, Any]:
         .join(ends, ends.c.run == runs.c.id, isouter=True)
         .where(runs.c.id == run)
     )
-    command, environment, started, status, ended = connection.execute(query).one()
+    ((command, environment, started, status, ended),) = fetched(
+        connection, query, ("status", "ended")
+    )
     return {
         "run": run,
         "command": command,
-        "environment": json.loads(environment),
+        "environment": parsed(environment, dict),
         "started": started,
         "status": status,
         "ended": ended,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 
 from benchmark.store import schema
 from benchmark.store.read import current
 from benchmark.store.rows import ScoreRow, ScoreSet, StimuliNote
-from benchmark.store.sql import batches, dump
+from benchmark.store.sql import batches, dump, fetched, parsed
 
 #: Columns of `scores` that are fields of a ScoreRow.
 _OWN = (
@@ -41,7 +40,7 @@ def latest_scores(connection: sa.Connection, wanted: Wanted) -> list[ScoreRow]:
     newest: dict[tuple[str, str, str, str], Any] = {}
     keys: dict[tuple[str, str, str, str], list[str]] = {}
     names = None if wanted.observers is None else set(wanted.observers)
-    for row in connection.execute(_current_sets(wanted)).all():
+    for row in fetched(connection, _current_sets(wanted)):
         if names is not None and row.name not in names:
             continue
         group = (row.name, row.suite, row.space, row.stimuli)
@@ -72,7 +71,7 @@ def _counts() -> sa.ColumnElement[bool]:
 def _set_columns(names: Any, training: Any) -> list[Any]:
     table = schema.SCORE_SETS
     own = [table.c[name] for name in ("id", "suite", "version", "space", "created", "stimuli")]
-    start = sa.func.substr(table.c.observations, 1, _KEY_ROOM).label("first_key")
+    start = sa.func.substr(table.c.observations, 1, _KEY_ROOM, type_=sa.Text).label("first_key")
     return [*own, names.c.name, names.c.kind, training, start]
 
 
@@ -101,8 +100,8 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
         .order_by(table.c.version, table.c.id)
     )
     newest: dict[tuple[int, str, str], ScoreSet] = {}
-    for row in connection.execute(query):
-        stimuli, keys = _mapping(row.stimuli), tuple(json.loads(row.observations))
+    for row in fetched(connection, query):
+        stimuli, keys = _mapping(row.stimuli), tuple(parsed(row.observations, list))
         made = ScoreSet(row.observer, row.suite, row.version, row.space, row.code, stimuli, keys)
         newest[row.observer, row.space, row.stimuli] = made
     return list(newest.values())
@@ -111,7 +110,7 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
 def suites(connection: sa.Connection) -> list[str]:
     """Names of the suites that have scores."""
     table = schema.SCORE_SETS
-    return sorted(connection.scalars(sa.select(table.c.suite).distinct()))
+    return sorted(name for (name,) in fetched(connection, sa.select(table.c.suite).distinct()))
 
 
 def history(connection: sa.Connection, observer: str, suite: str, metric: str) -> list[ScoreRow]:
@@ -130,7 +129,7 @@ def history(connection: sa.Connection, observer: str, suite: str, metric: str) -
         .where(names.c.name == observer, table.c.suite == suite)
         .order_by(table.c.id)
     )
-    return _rows(connection, connection.execute(query).all(), Wanted(metrics=(metric,)), {})
+    return _rows(connection, fetched(connection, query), Wanted(metrics=(metric,)), {})
 
 
 def _rows(
@@ -148,7 +147,7 @@ def _rows(
     scores: dict[int, list[Any]] = {}
     for some in batches([one.id for one in sets]):
         batch = query.where(table.c.score_set.in_(some))
-        for row in connection.execute(batch.order_by(table.c.score_set, table.c.position)).all():
+        for row in fetched(connection, batch.order_by(table.c.score_set, table.c.position)):
             scores.setdefault(row[-1], []).append(row)
     keys = [_first_key(one) for one in sets]
     policies = _policies(connection, [*keys, *chain.from_iterable(replaced.values())])
@@ -172,13 +171,13 @@ def _policies(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for some in batches(sorted(set(keys) - {""})):
         query = sa.select(table.c.key, table.c.details).where(table.c.key.in_(some))
-        found |= {row.key: _policy(row.details) for row in connection.execute(query)}
+        found |= {row.key: _policy(row.details) for row in fetched(connection, query)}
     return found
 
 
 @lru_cache(maxsize=1024)
 def _policy(details: str) -> str:
-    how = json.loads(details).get("policy")
+    how = parsed(details, dict).get("policy")
     if not how:
         return ""
     compiled = " compiled" if how.get("compile") else ""
@@ -227,7 +226,7 @@ def collections(connection: sa.Connection, notes: Mapping[str, StimuliNote]) -> 
     """Score sets' collections of several stimulus sets, described like one set."""
     table = schema.SCORE_SETS
     found = []
-    for (text,) in connection.execute(sa.select(table.c.stimuli).distinct()):
+    for (text,) in fetched(connection, sa.select(table.c.stimuli).distinct()):
         parts = [notes[digest] for digest in _mapping(text).values() if digest in notes]
         if len(parts) > 1:
             name = ", ".join(sorted({part.name for part in parts}))
@@ -243,9 +242,9 @@ def collections(connection: sa.Connection, notes: Mapping[str, StimuliNote]) -> 
 
 @lru_cache(maxsize=1024)
 def _mapping(text: str) -> dict[str, str]:
-    return cast(dict[str, str], json.loads(text))
+    return parsed(text, dict)
 
 
 @lru_cache(maxsize=1024)
 def _texts(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    return tuple(parsed(text, list))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -60,6 +60,35 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be stored as JSON: {value!r}")
+
+
+def fetched(
+    connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()
+) -> Sequence[Any]:
+    """The rows of a query, of the types that the schema states. ValueError on others: SQLite stores what it is given.
+
+    optional: columns that may be empty though the schema forbids it (of an outer join). By column, not by value:
+    tables have 30,000 rows.
+    """
+    rows = connection.execute(query).all()
+    for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):
+        wanted = column.type.python_type
+        allowed = {wanted, int} if wanted is float else {wanted}
+        found = set(map(type, values))
+        if getattr(column, "nullable", True) or column.name in optional:
+            found.discard(type(None))
+        if not found <= allowed:
+            names = ", ".join(sorted(kind.__name__ for kind in found - allowed))
+            raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
+    return rows
+
+
+def parsed(text: str, kind: type[T]) -> T:
+    """JSON of one kind of value. ValueError on others."""
+    value = json.loads(text)
+    if not isinstance(value, kind):
+        raise ValueError(f"{type(value).__name__} where {kind.__name__} is written")
+    return value
 
 
 def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:

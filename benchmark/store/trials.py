@@ -14,7 +14,7 @@ from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.read import stimuli
 from benchmark.store.rows import StimuliRecord
-from benchmark.store.sql import batches
+from benchmark.store.sql import batches, fetched
 
 Columns = dict[str, Array]
 Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encoded columns
@@ -43,7 +43,7 @@ def _observations(
     for some in batches(keys):
         columns = (table.c.key, table.c.id, table.c.stimuli, table.c.role, table.c.condition)
         query = sa.select(*columns).where(table.c.key.in_(some))
-        found |= {key: (int(one), *rest) for key, one, *rest in connection.execute(query)}
+        found |= {key: (int(one), *rest) for key, one, *rest in fetched(connection, query)}
     for key in keys:
         if key not in found:
             raise StoreError(f"the leaderboard has no observation {key}")
@@ -61,7 +61,7 @@ def _payloads(connection: sa.Connection, observations: Sequence[int]) -> dict[in
             .where(table.c.observation.in_(some))
             .order_by(table.c.observation, table.c.start)
         )
-        for observation, position, start, payload in connection.execute(query):
+        for observation, position, start, payload in fetched(connection, query):
             found.setdefault(observation, []).append((position, start, payload))
     return found
 

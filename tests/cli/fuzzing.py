@@ -269,7 +269,7 @@ models check world-standard-0 --device ?
 register x --arch timm:resnet18 --weights nothere.pt --std ?
 register ? --arch timm:resnet18 --weights nothere.pt
 register x --arch timm:resnet18 --weights nothere.pt --mean ?
-register x --arch timm:resnet18 --weights random:0 --labels ?
+register x --arch timm:resnet18 --weights nothere.pt --labels ?
 register x --arch export --weights ?
 register x --arch timm:resnet18 --weights nothere.pt --size ?
 register x --arch timm:resnet18 --weights nothere.pt --training ?
