@@ -174,7 +174,7 @@ def source_code(arch: str, module: nn.Module) -> str:
 def _version(module: str) -> str:
     """The version of the installed package that a module is of; "" where nobody installed it."""
     top = module.partition(".")[0]
-    if Files(frozenset()).followed(module):
+    if not Files(frozenset()).installed(module):
         return ""
     return " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
 

@@ -62,7 +62,7 @@ class Codes:
         return self._made[key][1]
 
     def _of(self, values: tuple[Any, ...], data: bool) -> str:
-        describer = Describer(self._files.followed, self.token, data)
+        describer = Describer(self._files.installed, self.token, data)
         described = [describer.value(one) for one in values]
         roots = frozenset(describer.roots)
         if roots not in self._closures:

@@ -58,15 +58,24 @@ class Files:
 
     def followed(self, module: str) -> bool:
         """Whether a module's source counts: the program's, a plug-in's, or what nobody installed (a folder on the
-        path, an editable installation). Of the standard library and other installed packages names alone count."""
+        path, an editable installation). Of the standard library and other installed packages names alone count.
+
+        A package that is not here counts by name, too: what is installed beside the program changes no digest.
+        """
+        top = top_of(module)
+        return top in BUILT_IN or (bool(self._where(top)) and not self.installed(module))
+
+    def installed(self, module: str) -> bool:
+        """Whether a module is of the standard library, or of an installed package that is no plug-in."""
         top = top_of(module)
         if top in self.own or top in BUILT_IN:
-            return True
-        if top in sys.stdlib_module_names:
             return False
+        where = self._where(top)
+        return top in sys.stdlib_module_names or any(_INSTALLED & set(one.parts) for one in where)
+
+    def _where(self, top: str) -> list[Path]:
         place, folders = self._top(top)
-        where = [place] if place else [Path(folder) for folder in folders]
-        return not any(_INSTALLED & set(path.parts) for path in where)
+        return [place] if place else [Path(folder) for folder in folders]
 
     def place(self, module: str) -> Path | None:
         """The file of a module: source, extension or package's `__init__`; None where there is none."""

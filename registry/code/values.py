@@ -27,11 +27,11 @@ Token = Callable[[str], str | None]
 
 @dataclass
 class Describer:
-    """Describes values. followed: whether a module's source counts; token: of code that is known, only what others
-    gave it counts; data: whether what code holds counts, or only further code; roots: (module, name) of all code whose
-    source is still to be looked into."""
+    """Describes values. installed: whether a module counts by its name alone; token: of code that is known, only what
+    others gave it counts; data: whether what code holds counts, or only further code; roots: (module, name) of all
+    code whose source is still to be looked into; sourceless: how much code was met that no file has."""
 
-    followed: Callable[[str], bool]
+    installed: Callable[[str], bool]
     token: Token
     data: bool = True
     roots: set[tuple[str, str]] = field(default_factory=set)
@@ -131,7 +131,7 @@ class Describer:
         held = {**_cells(function), **given, **_attributes(function)}
         if (token := self.token(module)) is not None:
             return ["known", token, function.__qualname__, self._held(held, known=True)]
-        if module not in ("", "__main__") and not self.followed(module):
+        if module not in ("", "__main__") and self.installed(module):
             return ["function", module, function.__qualname__, self._held(held)]
         syntax = _syntax(function)
         if syntax is None:
@@ -149,7 +149,7 @@ class Describer:
     def _class(self, kind: type) -> list[Any]:
         if (token := self.token(kind.__module__)) is not None:
             return ["known", token, kind.__qualname__]
-        if kind.__module__ != "__main__" and not self.followed(kind.__module__):
+        if kind.__module__ != "__main__" and self.installed(kind.__module__):
             return ["class", kind.__module__, kind.__qualname__]
         if _has_source(kind):
             self.roots.add((kind.__module__, kind.__qualname__.partition(".")[0]))
@@ -161,7 +161,7 @@ class Describer:
     def _module(self, name: str) -> Any:
         if (token := self.token(name)) is not None:
             return ["module", token]
-        if not self.followed(name):
+        if self.installed(name):
             return ["module", name]
         self.roots.add((name, "*"))
         return ["module"]
