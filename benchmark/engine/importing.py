@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Stimuli
-from benchmark.engine.scoring import IMPORTED, commonest
+from benchmark.engine.scoring import IMPORTED, commonest, imported_groups
 from benchmark.errors import TrialsError, unknown_name
 from benchmark.keys import digest
 from benchmark.stimuli.names import stimulus_id
@@ -275,26 +275,27 @@ def _ordered(columns: Mapping[str, Array], stimuli: Stimuli) -> dict[str, Array]
 
 
 def _left_out(store: Store, experiments: Iterable[str]) -> list[str]:
-    """A line for each experiment in which observers lack images that most of their kind answered: no table has them."""
-    kinds = {row.name: row.kind for row in store.observers()}
+    """A line for each experiment in which observers lack images that most of their source answered: no table has them,
+    or in case of people none has them in their group.
+    """
+    groups = imported_groups(store)
     lines = []
     for role in experiments:
         current = {name: mine[-1] for (name, of), mine in _stored(store).items() if of == role}
+        sets = {one.stimuli for one in current.values()}
+        ids = {stimuli: set(store.stimuli(stimuli).ids) for stimuli in sets}
         usual = {
-            kind: commonest([{role: one} for name, one in current.items() if kinds[name] == kind])
-            for kind in ("human", "published")
+            group: commonest(
+                [{role: one} for name, one in current.items() if groups[name] == group]
+            )
+            for group in {groups[name] for name in current}
         }
-        ids = {
-            digest: set(store.stimuli(digest).ids)
-            for digest in {one.stimuli for one in current.values()}
-        }
+        shown = [ids[chosen[role]] for chosen in usual.values()]
         partial = []
         for name, one in current.items():
-            wanted = ids[usual[kinds[name]][role]]
-            shown = {digest for sets in usual.values() for digest in sets.values()}
-            if kinds[name] != "human" and any(ids[digest] <= ids[one.stimuli] for digest in shown):
-                continue
-            if lacking := len(wanted - ids[one.stimuli]):
+            wanted, answered = ids[usual[groups[name]][role]], ids[one.stimuli]
+            alone = groups[name][0] != "human" and any(images <= answered for images in shown)
+            if not alone and (lacking := len(wanted - answered)):
                 partial.append(f"{name} lacks {lacking} of {len(wanted)}")
         if partial:
             lines.append(

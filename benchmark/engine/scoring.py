@@ -210,17 +210,25 @@ class Scorer:
                 yield name, Answers(trained, keys, kinds[name] == "human")
 
     def _collections(self) -> list[Sets]:
-        """Collections of sets that networks were shown, that people answered, and that published networks did."""
+        """Collections of sets that networks were shown, and that most observers of each imported source answered:
+        people and published networks apart, so that no source's tables hang on what else was imported, or when.
+        """
         found: list[Sets] = [
             made.stimuli
             for made in self.store.score_sets(self.suite.name)
             if made.space == PUBLISHED_SPACE
         ]
-        kinds = {row.name: row.kind for row in self.store.observers()}
+        groups = imported_groups(self.store)
         roles = imported_roles(self.store, self.suite)
-        for kind in ("human", "published"):
-            found.append(commonest([mine for name, mine in roles.items() if kinds[name] == kind]))
+        for group in sorted(set(groups.values())):
+            found.append(commonest([mine for name, mine in roles.items() if groups[name] == group]))
         return list({digest(sets): sets for sets in found if sets}.values())
+
+
+def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
+    """Imported observers by name: people or published networks, of which source."""
+    rows = (row for row in store.observers() if row.kind in ("human", "published"))
+    return {row.name: (row.kind, str(row.card.get("source", ""))) for row in rows}
 
 
 def commonest(answered: Sequence[Found]) -> Sets:

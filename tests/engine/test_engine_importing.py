@@ -176,3 +176,19 @@ def test_order_of_imports_does_not_matter_where_nothing_contradicts(tmp_path):
             api.import_trials(parts[i], source="lab", db=db)
         found.append((biases(db), len(api.trials("subject-01 (lab)", "cue-conflict", db=db))))
     assert found == [({"subject-01 (lab)": [0.75]}, 4)] * 3
+
+
+def test_a_sources_tables_do_not_hang_on_what_else_was_imported(tmp_path):
+    """Two laboratories showed other images: each has its own table, whichever came first."""
+    a = [
+        table(tmp_path / "a" / f"cue-conflict_{i}.csv", "ss", f"net{i}", images=SHAPES[:2])
+        for i in (1, 2)
+    ]
+    b = table(tmp_path / "b" / "cue-conflict_1.csv", "tt", images=SHAPES[2:])
+    found = []
+    for order in ([*a, b], [b, *a]):
+        db = str(tmp_path / f"{len(found)}.db")
+        for path in order:
+            assert api.import_trials(path, source=path.parent.name, db=db).notes == []
+        found.append(biases(db))
+    assert found == [{"net1 (a)": [1.0], "net2 (a)": [1.0], "resnet50 (b)": [0.0]}] * 2

@@ -87,6 +87,7 @@ for i in range(5):
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_that_add_sets_lose_none(
     settings: Settings, home: Path, tmp_path: Path
 ) -> None:
