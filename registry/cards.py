@@ -7,7 +7,7 @@ which every card of the file inherits). Importing this module imports neither to
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from registry.documents import read_document, shown, unprintable
+from registry.documents import read_document, shown, texts_in, unprintable
 from registry.errors import CardError, unknown_name
 from registry.options import require_options, require_weights
 from registry.whole_files import write_whole
@@ -144,7 +144,7 @@ class ModelCard(BaseModel):
     @classmethod
     def _printable(cls, data: Any) -> Any:
         """Nothing of a card can move a terminal's cursor, wherever it is printed later."""
-        for text in _texts(data):
+        for text in texts_in(data):
             if (found := unprintable(text.replace("\n", " "))) or len(text) > _LONGEST:
                 wrong = f"the control character {found!r}" if found else f"{len(text)} characters"
                 raise ValueError(f"plain text of at most {_LONGEST} characters, without {wrong}")
@@ -161,19 +161,6 @@ class ModelCard(BaseModel):
         if self.preprocess is None and self.source != "ideal":
             raise ValueError("preprocess: needed for every source but 'ideal'")
         return self
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text of nested plain data, keys among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(key)
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
 
 
 class CardShelf(dict[str, ModelCard]):

@@ -36,6 +36,19 @@ def _differentiable(model: LoadedModel, images: Tensor) -> Check:
     return Check(name, ok, f"largest |gradient| {size:.3g}" if ok else f"gradient is {size}")
 
 
+def takes_only_its_size(model: LoadedModel) -> bool:
+    """Whether the network refuses images of another size than its own: 224 pixels, or 64 where its own is
+    224 (sets of stimuli come in both).
+    """
+    side = 64 if model.preprocess.size == 224 else 224
+    try:
+        with torch.inference_mode():
+            model.forward(torch.nn.functional.interpolate(probe(model, 2), (side, side)))
+    except (Exception, SystemExit):  # noqa: BLE001 - the boundary of a network's own code
+        return True
+    return False
+
+
 def check(model: LoadedModel) -> list[Check]:
     """Run all checks on fixed images. Failures are rows, not exceptions.
 

@@ -7,7 +7,7 @@ print, or for a file that never ends. Such a document is refused before anything
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,19 @@ def unprintable(text: str) -> str:
     separators, lone surrogates, and what turns the direction of writing (which can hide text).
     """
     return next((c for c in text if c in _TURNS or unicodedata.category(c) in _CONTROLS), "")
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text of nested plain data, keys among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from texts_in(key)
+            yield from texts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from texts_in(inner)
 
 
 def shown(text: object) -> str:
@@ -146,8 +159,8 @@ def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
         raise error(f"{place} is not valid YAML: {line:.400}.") from problem
     except _Refused as problem:
         raise error(f"{place} is not read: {problem}.") from problem
-    except (ValueError, TypeError, OverflowError, RecursionError) as problem:
-        # PyYAML's constructors: numbers of thousands of digits, keys that cannot be keys.
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as problem:
+        # PyYAML's constructors: numbers of thousands of digits, numbers without any, keys that cannot be keys.
         line = " ".join(shown(problem).split())
         raise error(f"{place} holds a value that cannot be used: {line:.200}.") from problem
 

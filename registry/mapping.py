@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from registry import labels
-from registry.documents import read_document
+from registry.documents import read_document, shown, texts_in, unprintable
 from registry.errors import LabelError
 
 _FIELDS = ("name", "classes", "space", "groups")
@@ -29,9 +29,16 @@ def _load(path: Path) -> dict[str, Any]:
     data = read_document(path, "mapping file", LabelError)
     if not isinstance(data, dict) or "classes" not in data:
         raise LabelError(f"mapping file {path}: {_FORM}.")
+    if odd := next((text for text in texts_in(data) if unprintable(text)), ""):
+        raise LabelError(
+            f"mapping file {path}: {shown(odd)[:80]!r} holds the control character "
+            f"{unprintable(odd)!r}; names of classes are plain text."
+        )
     strange = sorted(str(key) for key in data if key not in _FIELDS)
     if strange:
-        raise LabelError(f"mapping file {path}: no field is called {', '.join(strange)}; {_FORM}.")
+        raise LabelError(
+            f"mapping file {path}: no field is called {', '.join(strange)[:300]}; {_FORM}."
+        )
     return data
 
 
@@ -45,20 +52,24 @@ def _classes(path: Path, value: object) -> tuple[tuple[str, ...], tuple[str, ...
     classes = tuple(str(item) for item in value)
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
-        raise LabelError(f"mapping file {path}: classes listed twice: {', '.join(twice[:5])}.")
+        raise LabelError(
+            f"mapping file {path}: classes listed twice: {', '.join(twice[:5])[:300]}."
+        )
     return classes, classes
 
 
 def _outputs(path: Path, category: str, members: object, names: dict[str, int]) -> tuple[int, ...]:
     if not isinstance(members, list) or not members:
-        raise LabelError(f"mapping file {path}: group '{category}': expected a list of outputs.")
+        raise LabelError(
+            f"mapping file {path}: group '{category:.80}': expected a list of outputs."
+        )
     count = max(names.values()) + 1
     found = []
     for member in members:
         index = member if isinstance(member, int) else names.get(str(member), -1)
         if not 0 <= index < count:
             raise LabelError(
-                f"mapping file {path}: group '{category}': {member!r} is no output of the "
+                f"mapping file {path}: group '{category:.80}': {member!r:.80} is no output of the "
                 f"{count} classes "
                 f"(expected an index from 0 to {count - 1}, a class or a WordNet id)."
             )

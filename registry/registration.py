@@ -5,7 +5,7 @@ write it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
@@ -20,7 +20,7 @@ from registry.cards import (
     read_cards,
     write_card,
 )
-from registry.checks import Check, check
+from registry.checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.load import load_model, stated_normalisation
 from registry.normalisation import Normalisation, agrees, as_text
@@ -209,6 +209,11 @@ def _refuse_failures(name: str, checks: list[Check]) -> None:
         )
 
 
+def _must_be_tried(arch: str, overrides: Overrides) -> bool:
+    """Whether nothing says if the network takes images of other sizes than its own."""
+    return "fixed_size" not in {**default_preprocess(arch), **_given(overrides)}
+
+
 def register(
     name: str,
     arch: str,
@@ -239,6 +244,10 @@ def register(
     how, normalisation = _settled(request, overrides, weights_folder)
     draft = _draft(request, how)
     model = load_model(draft, weights_folder=weights_folder, mirror=mirror)
+    if _must_be_tried(arch, overrides) and takes_only_its_size(model):
+        how = how.model_copy(update={"fixed_size": True})
+        draft = draft.model_copy(update={"preprocess": how})
+        model = replace(model, card=draft)
     checks = [normalisation, *check(model)]
     _refuse_failures(name, checks)
     card = draft.model_copy(update={"sha256": model.digest})

@@ -195,3 +195,36 @@ def test_untrained_networks_of_the_package_need_nothing(name, tmp_path):
     assert card.training == ("untrained",)
     side = model.preprocess.size
     assert model.forward(torch.rand(1, 3, side, side)).isfinite().all()
+
+
+FIXED = """
+import torch
+from torch import nn
+
+class Fixed(nn.Module):
+    def __init__(self, side=96):
+        super().__init__()
+        torch.manual_seed(1)
+        self.head = nn.Linear(3 * side * side, 9)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+"""
+
+
+@pytest.mark.parametrize("side", [96, 224])
+def test_a_factory_that_takes_one_size_only_is_registered_so(
+    side, nine, folders, tmp_path, monkeypatch, factories
+):
+    name = f"fixed_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(FIXED.replace("96", str(side)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    how = {**HALF, "size": side}
+    card, _ = register("one", f"python:{name}:Fixed", labels=nine, **how, **folders)
+    assert card.preprocess.fixed_size
+    assert read_card(folders["cards_folder"] / "one.yaml").preprocess.fixed_size
+    model = load_model(card, weights_folder=tmp_path)
+    for given in (64, 224, 300):
+        assert model.forward(model.fit(torch.rand(2, 3, given, given))).shape == (2, 9)
+    any_size, _ = register("any", f"python:{factories}:seeded", labels=nine, **how, **folders)
+    assert not any_size.preprocess.fixed_size
