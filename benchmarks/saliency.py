@@ -32,11 +32,11 @@ from registry.cards import read_cards
 from registry.load import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE
-from suites.saliency.gradients import input_gradients
-from suites.saliency.masks import kept
+from suites.saliency.config import Config, has_board
+from suites.saliency.maps.gradients import input_gradients
+from suites.saliency.maps.masks import kept
+from suites.saliency.maps.targets import membership, target_rows
 from suites.saliency.metrics import excess
-from suites.saliency.protocol import Config, has_board
-from suites.saliency.targets import membership, target_rows
 from suites.saliency.untrained import untrained
 
 RECIPES = ("standard", "adversarial", "stylised")

@@ -65,7 +65,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "cue-conflict.score": ("suites.cue_conflict",),
     "human-comparison.observe": ("suites.human_comparison.protocol",),
     "human-comparison.score": ("suites.human_comparison",),
-    "saliency.observe": ("suites.saliency.protocol",),
+    "saliency.observe": ("suites.saliency.observe", "suites.saliency.plan"),
     "saliency.score": ("suites.saliency",),
 }
 

@@ -5,10 +5,11 @@ Definition, numbers and limits: docs/suites/saliency.md.
 
 from benchmark.contracts import Suite
 from suites.saliency.added import ADDED, added_metrics
+from suites.saliency.config import REFERENCES, SHOWN, Config
 from suites.saliency.metrics import METRICS
-from suites.saliency.protocol import SHOWN, Config, observe, plan
-from suites.saliency.references import REFERENCES
-from suites.saliency.scoring import reference, score
+from suites.saliency.observe import observe
+from suites.saliency.plan import plan
+from suites.saliency.score import reference, score
 
 SUITE = Suite(
     name="saliency",

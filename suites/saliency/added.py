@@ -16,7 +16,8 @@ from typing import Any
 from benchmark.contracts import Array, Direction, Metric
 from benchmark.errors import PluginError
 from benchmark.keys import code_digest
-from suites.saliency.metrics import METRICS, columns_of, mean_excess, mean_of
+from suites.saliency.columns import added_column, columns_of
+from suites.saliency.metrics import METRICS, mean_excess, mean_of
 
 GROUP = "bench.saliency"
 _OWN = frozenset(metric.name for metric in METRICS)
@@ -97,7 +98,7 @@ def added_metrics(added: Added) -> tuple[Metric, ...]:
                 one.title,
                 excess_text,
                 chance=0.0,
-                ratio=mean_excess(column_of(name)),
+                ratio=mean_excess(added_column(name)),
             ),
             Metric(
                 f"{name}_object_auc",
@@ -105,7 +106,7 @@ def added_metrics(added: Added) -> tuple[Metric, ...]:
                 f"{one.definition}: AUC on the object",
                 chance=0.5,
                 shown=False,
-                ratio=mean_of(columns_of(column_of(name))[0], masked=True),
+                ratio=mean_of(columns_of(added_column(name))[0], masked=True),
             ),
         ]
     for name, measure in added.measures.items():
@@ -116,16 +117,11 @@ def added_metrics(added: Added) -> tuple[Metric, ...]:
                 f"{measure.definition}, of |input gradient|",
                 measure.direction,
                 chance=measure.chance,
-                ratio=mean_of(column_of(name), masked=True),
+                ratio=mean_of(added_column(name), masked=True),
             )
         )
     found += [Metric(name, name, reason) for name, reason in added.broken.items()]
     return tuple(found)
-
-
-def column_of(name: str) -> str:
-    """Where its values are stored: never a column of the suite's own."""
-    return f"added_{name}"
 
 
 def _load(entry: EntryPoint) -> Map | Measure:

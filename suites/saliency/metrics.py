@@ -13,8 +13,8 @@ import numpy as np
 from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
 from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.names import read_pair
-from suites.saliency.masks import LARGEST, SMALLEST
-from suites.saliency.protocol import BOARDS, CLICKED, CONFLICT, NATURAL
+from suites.saliency.columns import EVIDENCE, PARTNER, columns_of
+from suites.saliency.config import BOARDS, CLICKED, CONFLICT, LARGEST, NATURAL, SMALLEST
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753
@@ -34,9 +34,9 @@ def exemplars(trials: Trials) -> Mapping[str, Array]:
 
 def pairs(trials: Trials) -> Mapping[str, Array]:
     """As `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
-    if "partner" not in trials.columns:
+    if PARTNER not in trials.columns:
         return exemplars(trials)
-    both = np.stack([trials["stimulus"].astype(str), trials["partner"].astype(str)])
+    both = np.stack([trials["stimulus"].astype(str), trials[PARTNER].astype(str)])
     named = np.array(["|".join(sorted(pair)) for pair in both.T.tolist()])
     return {**exemplars(trials), "pair": np.where(both[1] == "", "", named)}
 
@@ -51,11 +51,6 @@ def board_roles(trials: Trials) -> tuple[str, ...]:
 def main_role(trials: Trials) -> str:
     """The role that a pair of observers is compared on by the main metrics: "" where there is none."""
     return next(iter(board_roles(trials)), "")
-
-
-def columns_of(name: str) -> tuple[str, str]:
-    """The columns of a map: AUC against the own mask, and its mean against masks of other categories."""
-    return f"{name}_auc", f"{name}_auc_other"
 
 
 def stored(trials: Trials, column: str) -> Array:
@@ -73,7 +68,7 @@ def excess(trials: Trials, name: str) -> Array:
 def reliance(trials: Trials) -> Array:
     """[n] (O - G) / (|O| + |G|): O what the object and G what the ground adds to the log-odds of the object's category
     (`exchange`); NaN where neither moves them."""
-    of_object, of_ground = stored(trials, "object_evidence"), stored(trials, "ground_evidence")
+    of_object, of_ground = (stored(trials, name) for name in EVIDENCE)
     size = np.abs(of_object) + np.abs(of_ground)
     moved = np.isfinite(size) & (size > 0)
     found = np.full(size.shape, np.nan)

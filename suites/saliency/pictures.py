@@ -16,14 +16,14 @@ from torch.nn import functional
 
 from benchmark.errors import ModelFailure, unknown_name
 from registry.model import LoadedModel
-from suites.saliency.gradients import (
+from suites.saliency.config import Config
+from suites.saliency.maps.gradients import (
     Forward,
     input_gradients,
     log_odds,
     noise_of,
     smooth_gradient,
 )
-from suites.saliency.protocol import Config
 
 STEPS, COPIES = 32, 16
 

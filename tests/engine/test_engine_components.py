@@ -30,8 +30,8 @@ ROOTS = {
     "corruption scores": [("suites.corruption.scoring", "score")],
     "cue shows": [("suites.cue_conflict.protocol", name) for name in ("plan", "observe")],
     "cue scores": [("suites.cue_conflict.scoring", "score")],
-    "saliency shows": [("suites.saliency.protocol", name) for name in ("plan", "observe")],
-    "saliency scores": [("suites.saliency.scoring", "score")],
+    "saliency shows": [(f"suites.saliency.{name}", name) for name in ("plan", "observe")],
+    "saliency scores": [("suites.saliency.score", "score")],
     "adversarial shows": [("suites.adversarial.protocol", name) for name in ("plan", "observe")],
     "people score": [("suites.human_comparison.scoring", "score")],
     "tiny": [("registry.tiny", "tiny_resnet")],
@@ -103,7 +103,7 @@ GUILTY = {
         "cue shows", "corruption shows, cue scores",
     ),
     "a map": (
-        "suites/saliency/gradients.py", "* np.float32(sigma)", "* np.float32(2 * sigma)", "saliency shows", "cue shows, answers",
+        "suites/saliency/maps/gradients.py", "* np.float32(sigma)", "* np.float32(2 * sigma)", "saliency shows", "cue shows, answers",
     ),
     "an attack": (
         "suites/adversarial/geometry.py", "import ", "import math as _math\nimport ", "", "cue shows, answers, cue scores",

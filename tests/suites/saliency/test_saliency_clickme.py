@@ -10,10 +10,11 @@ from scipy import ndimage, stats
 from benchmark.errors import MissingStimuli
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
 from suites.saliency import SUITE
-from suites.saliency.clickme import alignment, blur_kernel, human_map, logit, strongest
-from suites.saliency.gradients import input_gradients
+from suites.saliency.config import Config
+from suites.saliency.maps.clickme import alignment, blur_kernel, human_map, logit, strongest
+from suites.saliency.maps.gradients import input_gradients
 from suites.saliency.metrics import CEILING
-from suites.saliency.protocol import Config, plan
+from suites.saliency.plan import plan
 
 
 def test_the_kernel_is_nearly_a_box_that_moves_by_half_a_pixel():

@@ -11,9 +11,10 @@ from benchmark.contracts import Block, Trials
 from benchmark.stats import ratio_score
 from benchmark.testing import CATEGORIES, ToyShelf, ToyView, toy_stimuli, toy_trials
 from suites.saliency import SUITE
-from suites.saliency.exchange import EVIDENCE, _matched, evidence_columns, grounds, partners
+from suites.saliency.columns import EVIDENCE
+from suites.saliency.maps.exchange import _matched, evidence_columns, grounds, partners
+from suites.saliency.maps.mask_context import scene_of
 from suites.saliency.metrics import exemplars, reliance
-from suites.saliency.scene import scene_of
 
 SIDE = 32
 N = 32

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from benchmark.errors import ModelFailure
-from suites.saliency.gradients import input_gradients, log_odds, noise_of, smooth_gradient
-from suites.saliency.texture import centred_cosine
+from suites.saliency.maps.gradient_statistics import centred_cosine
+from suites.saliency.maps.gradients import input_gradients, log_odds, noise_of, smooth_gradient
 from suites.saliency.untrained import reinitialised
 
 

@@ -8,9 +8,15 @@ from benchmark.contracts import Block, Trials
 from benchmark.stats import ratio_score
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency import SUITE
-from suites.saliency.localisation import area_share, mass_ratio, object_auc, rank_accuracy, skill
-from suites.saliency.references import centre, darkness, sobel
-from suites.saliency.texture import saliency
+from suites.saliency.maps.gradient_statistics import saliency
+from suites.saliency.maps.localisation import (
+    area_share,
+    mass_ratio,
+    object_auc,
+    rank_accuracy,
+    skill,
+)
+from suites.saliency.maps.references import centre, darkness, sobel
 
 
 def test_the_map_is_the_sum_over_channels_of_absolute_values():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suites.saliency.localisation import (
+from suites.saliency.maps.localisation import (
     auc_of_ranks,
     average_ranks,
     defined,

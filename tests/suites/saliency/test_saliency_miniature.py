@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from suites.saliency.gradients import input_gradients
-from suites.saliency.localisation import average_ranks, mean_auc_of_others, object_auc
-from suites.saliency.texture import saliency
+from suites.saliency.maps.gradient_statistics import saliency
+from suites.saliency.maps.gradients import input_gradients
+from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
 
 SIDE, CLASSES, EPSILON, PATTERN = 32, 4, 6 / 255, 4 / 255
 

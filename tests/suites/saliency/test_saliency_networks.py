@@ -17,7 +17,7 @@ from benchmark.stimuli.sets import subset
 from registry.cards import read_cards
 from registry.load import load_model
 from suites.saliency import SUITE
-from suites.saliency.protocol import Config
+from suites.saliency.config import Config
 from suites.saliency.untrained import untrained
 
 QUICK = Config(draws=0)

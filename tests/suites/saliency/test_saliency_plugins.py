@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from benchmark.keys import code_digest
-from suites.saliency.added import GROUP, Map, Measure, added_metrics, column_of, read_added
-from suites.saliency.references import REFERENCES
+from suites.saliency.added import GROUP, Map, Measure, added_metrics, read_added
+from suites.saliency.columns import added_column
+from suites.saliency.config import REFERENCES
 
 CODE = '''
 from suites.saliency.added import Map, Measure
@@ -183,4 +184,4 @@ def test_a_column_of_the_suite_is_never_overwritten():
     """Names of its columns and reference maps are free: what is added is stored apart."""
     found = read_added([entry("sobel", "MAP"), entry("response", "MEASURE")])
     assert not found.broken
-    assert column_of("response") not in ("response", *(f"{name}_auc" for name in REFERENCES))
+    assert added_column("response") not in ("response", *(f"{name}_auc" for name in REFERENCES))

@@ -15,10 +15,11 @@ from benchmark.stimuli.sets import open_set, subset
 from registry.cards import read_cards
 from registry.load import load_model
 from suites.saliency import SUITE
-from suites.saliency.localisation import average_ranks, mean_auc_of_others, object_auc
-from suites.saliency.masks import objects
-from suites.saliency.protocol import Config, plan
-from suites.saliency.references import centre, darkness
+from suites.saliency.config import Config
+from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
+from suites.saliency.maps.masks import objects
+from suites.saliency.maps.references import centre, darkness
+from suites.saliency.plan import plan
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suites.saliency.localisation import mass_share, object_auc, rank_accuracy
+from suites.saliency.maps.localisation import mass_share, object_auc, rank_accuracy
 
 
 @pytest.fixture(scope="module")

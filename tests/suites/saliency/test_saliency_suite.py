@@ -12,13 +12,13 @@ from benchmark.stats import compare_ratio
 from benchmark.testing import CATEGORIES, ToyShelf, ToyView, check_suite, toy_stimuli, toy_trials
 from registry.labels import label_space
 from suites.saliency import SUITE
-from suites.saliency.localisation import mass_ratio
-from suites.saliency.masks import kept, own_masks, pool_of
-from suites.saliency.protocol import Config, plan
-from suites.saliency.references import REFERENCES
-from suites.saliency.scoring import NO_ANSWER, NO_MASKS
-from suites.saliency.targets import membership, target_rows
-from suites.saliency.texture import grad_centroid, saliency
+from suites.saliency.config import REFERENCES, Config
+from suites.saliency.maps.gradient_statistics import grad_centroid, saliency
+from suites.saliency.maps.localisation import mass_ratio
+from suites.saliency.maps.masks import kept, own_masks, pool_of
+from suites.saliency.maps.targets import membership, target_rows
+from suites.saliency.plan import plan
+from suites.saliency.score import NO_ANSWER, NO_MASKS
 
 
 def scores(trials):

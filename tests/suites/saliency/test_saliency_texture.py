@@ -5,16 +5,9 @@ import pytest
 
 from benchmark.contracts import Block
 from benchmark.testing import ToyView, toy_stimuli
-from suites.saliency import references
-from suites.saliency.references import (
-    REFERENCES,
-    darkness,
-    reference_columns,
-    reference_maps,
-    sobel,
-)
-from suites.saliency.scene import scene_of
-from suites.saliency.texture import (
+from suites.saliency.config import REFERENCES
+from suites.saliency.maps import references
+from suites.saliency.maps.gradient_statistics import (
     centred_cosine,
     frequencies,
     gini,
@@ -22,6 +15,13 @@ from suites.saliency.texture import (
     log_norm,
     saliency,
     total_variation,
+)
+from suites.saliency.maps.mask_context import scene_of
+from suites.saliency.maps.references import (
+    darkness,
+    reference_columns,
+    reference_maps,
+    sobel,
 )
 
 

@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Stimuli, View
-from suites.saliency.localisation import Flags, area_share
-
-#: An object this small or large says little of where a map lies: left out of the scores and of the pool.
-SMALLEST, LARGEST = 0.01, 0.95
+from suites.saliency.config import LARGEST, SMALLEST
+from suites.saliency.maps.localisation import Flags, area_share
 
 
 @dataclass(frozen=True)

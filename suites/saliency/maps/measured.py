@@ -14,17 +14,12 @@ from torch import Tensor
 
 from benchmark.contracts import Array, View
 from benchmark.errors import PluginError
-from suites.saliency.added import ADDED, column_of
-from suites.saliency.clickme import alignment, human_map, logit, strongest
-from suites.saliency.exchange import evidence_columns
-from suites.saliency.gradients import input_gradients, noise_of, part_size, smooth_gradient
-from suites.saliency.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
-from suites.saliency.metrics import columns_of
-from suites.saliency.protocol import CLICKED, CONFLICT, Config, has_board, has_references
-from suites.saliency.references import reference_columns
-from suites.saliency.scene import Scene, scene_of
-from suites.saliency.targets import membership, target_rows
-from suites.saliency.texture import (
+from suites.saliency.added import ADDED
+from suites.saliency.columns import added_column, columns_of
+from suites.saliency.config import CLICKED, CONFLICT, Config, has_board, has_references
+from suites.saliency.maps.clickme import alignment, human_map, logit, strongest
+from suites.saliency.maps.exchange import evidence_columns
+from suites.saliency.maps.gradient_statistics import (
     centred_cosine,
     frequencies,
     gini,
@@ -32,9 +27,14 @@ from suites.saliency.texture import (
     saliency,
     total_variation,
 )
+from suites.saliency.maps.gradients import input_gradients, noise_of, part_size, smooth_gradient
+from suites.saliency.maps.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
+from suites.saliency.maps.mask_context import Scene, scene_of
+from suites.saliency.maps.references import reference_columns
+from suites.saliency.maps.targets import membership, target_rows
 
 
-def observe(config: Config, view: View) -> Mapping[str, Array]:
+def measured(config: Config, view: View) -> Mapping[str, Array]:
     """The answer [n] and, per image, every metric of the gradient; on the main sets, the evidence of object and ground,
     and the metrics of the reference maps too.
 
@@ -156,10 +156,10 @@ def _added(config: Config, part: _Part, maps: Array) -> Iterator[tuple[str, Arra
 def _foreign(name: str, part: _Part, maps: Array) -> dict[str, Floats]:
     if name in ADDED.measures:
         values = ADDED.measures[name].measure(maps, part.scene.masks)
-        return {column_of(name): _fitting(values, (len(maps),))}
+        return {added_column(name): _fitting(values, (len(maps),))}
     made = ADDED.maps[name].make(part.view.forward, part.images, part.targets[0], part.seeds)
     values = _array(made) if isinstance(made, Tensor) else made
-    return part.scene.areas(_fitting(values, maps.shape), column_of(name))
+    return part.scene.areas(_fitting(values, maps.shape), added_column(name))
 
 
 def _fitting(values: Array, shape: tuple[int, ...]) -> Floats:

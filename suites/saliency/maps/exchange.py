@@ -18,13 +18,13 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from benchmark.contracts import Array, View
-from suites.saliency.gradients import log_odds, part_size
-from suites.saliency.localisation import Flags, Floats
-from suites.saliency.masks import LARGEST, SMALLEST, objects
-from suites.saliency.scene import Scene
-from suites.saliency.targets import membership, target_rows
-
-EVIDENCE = ("object_evidence", "ground_evidence")
+from suites.saliency.columns import EVIDENCE, PARTNER
+from suites.saliency.config import LARGEST, SMALLEST
+from suites.saliency.maps.gradients import log_odds, part_size
+from suites.saliency.maps.localisation import Flags, Floats
+from suites.saliency.maps.mask_context import Scene
+from suites.saliency.maps.masks import objects
+from suites.saliency.maps.targets import membership, target_rows
 
 
 def evidence_columns(view: View, scene: Scene) -> dict[str, Array]:
@@ -38,7 +38,7 @@ def evidence_columns(view: View, scene: Scene) -> dict[str, Array]:
     for rows in _parts(np.flatnonzero(lent >= 0), min(view.batch, part_size(view.images.device))):
         target = target_rows(table, view.categories, scene.shape[rows])
         found[:, rows] = _split(view, rows, lent[rows], target)
-    return {**dict(zip(EVIDENCE, found, strict=True)), "partner": ids[lent]}
+    return {**dict(zip(EVIDENCE, found, strict=True)), PARTNER: ids[lent]}
 
 
 def partners(view: View) -> Array:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.contracts import Array
-from suites.saliency.localisation import Floats, average_ranks
+from suites.saliency.maps.localisation import Floats, average_ranks
 
 _SMALL, _TAPS, _SIGMA = 64, 10, 10.0
 

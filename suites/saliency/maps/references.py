@@ -1,6 +1,6 @@
 """Maps that know no network: what a metric gives to edges, to darkness, to the image's middle and to noise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
@@ -8,16 +8,9 @@ from zlib import crc32
 import numpy as np
 
 from benchmark.contracts import Array
-from suites.saliency.localisation import Floats
-from suites.saliency.scene import Scene
+from suites.saliency.maps.localisation import Floats
+from suites.saliency.maps.mask_context import Scene
 
-#: Map -> what a board calls it.
-REFERENCES: Mapping[str, str] = {
-    "sobel": "Sobel edges",
-    "darkness": "darkness",
-    "centre": "blob in the middle",
-    "noise": "noise",
-}
 _AT_ONCE = 16
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 

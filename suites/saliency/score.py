@@ -8,6 +8,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
 from suites.saliency.added import ADDED, added_metrics
+from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, Config
 from suites.saliency.metrics import (
     HEADLINE,
     METRICS,
@@ -16,8 +17,6 @@ from suites.saliency.metrics import (
     mean_of,
     stored,
 )
-from suites.saliency.protocol import CLICKED, CONFLICT, MASKED, Config
-from suites.saliency.references import REFERENCES
 
 _ADDED = added_metrics(ADDED)
 _BY_NAME = {metric.name: metric for metric in METRICS}

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.contracts import Array, View
-from suites.saliency.localisation import (
+from suites.saliency.columns import columns_of
+from suites.saliency.maps.localisation import (
     Flags,
     Floats,
     auc_of_own,
     average_ranks,
     mean_auc_of_others,
 )
-from suites.saliency.masks import Pool, objects, own_masks, pool_of, valid_pixels
-from suites.saliency.metrics import columns_of
-from suites.saliency.threads import one_blas_thread
+from suites.saliency.maps.masks import Pool, objects, own_masks, pool_of, valid_pixels
+from suites.saliency.maps.threads import one_blas_thread
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.fft import rfft2
 
 from benchmark.contracts import Array
-from suites.saliency.localisation import Flags, Floats, defined
+from suites.saliency.maps.localisation import Flags, Floats, defined
 
 #: A gradient whose energy around its mean is below this share of its energy is constant but for rounding.
 _CONSTANT = 1e-20

@@ -1,0 +1,55 @@
+"""What is shown and how much is kept: roles, counts, and the suite's configuration. Imported where a leaderboard is
+read, so nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmark.contracts import Block
+
+CONFLICT, NATURAL, MASKED, CLICKED = "cue-conflict", "natural", "natural-masked", "clickme"
+#: Decision space -> role -> how many images, evenly spaced. The built-in conflict sets go through all pairs of shape
+#: and texture in turn: a prime number of images meets every shape and every texture about alike.
+SHOWN: Mapping[str, Mapping[str, int]] = {
+    "world16": {NATURAL: 192, CONFLICT: 137, f"{CONFLICT}-alpha0": 97, f"{CONFLICT}-alpha1": 97},
+    "geirhos16": {CONFLICT: 320, MASKED: 320},
+    "imagenet1k": {MASKED: 320, CLICKED: 320},
+}
+#: The roles that have a board of their own; in the built-in world the natural images alone.
+BOARDS = (NATURAL, MASKED, CONFLICT)
+#: An object this small or large says little of where a map lies: left out of the scores and of the pool.
+SMALLEST, LARGEST = 0.01, 0.95
+#: Map -> what a board calls it.
+REFERENCES: Mapping[str, str] = {
+    "sobel": "Sobel edges",
+    "darkness": "darkness",
+    "centre": "blob in the middle",
+    "noise": "noise",
+}
+#: Side in pixels at which the published scores of ClickMe show its images.
+CLICKME_SIDE = 224
+
+
+@dataclass(frozen=True)
+class Config:
+    """draws: noisy copies per image for SmoothGrad, on the sets that have a board (0: none); sigma: their noise, of
+    the range [0,1]; pool: how many masks a map is held against, evenly spaced over the set; added: (name, digest of
+    the code) of other packages' maps and measures."""
+
+    draws: int = 4
+    sigma: float = 0.15
+    pool: int = 160
+    added: tuple[tuple[str, str], ...] = ()
+
+
+def has_board(block: Block) -> bool:
+    """Whether the main metrics of a block rank: SmoothGrad is computed on those alone."""
+    return block.role == BOARDS[0] or (
+        block.role in BOARDS and NATURAL not in SHOWN[block.stimuli.space]
+    )
+
+
+def has_references(block: Block) -> bool:
+    """Whether reference maps stand beside a block's scores."""
+    return block.role in BOARDS

@@ -1,0 +1,13 @@
+"""What is kept of each image: a door that opens without torch, for reading a leaderboard imports it."""
+
+from collections.abc import Mapping
+
+from benchmark.contracts import Array, View
+from suites.saliency.config import Config
+
+
+def observe(config: Config, view: View) -> Mapping[str, Array]:
+    """The answer [n] and, per image, every metric of the gradient (see `maps.measured`)."""
+    from suites.saliency.maps.measured import measured
+
+    return measured(config, view)

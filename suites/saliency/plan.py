@@ -1,0 +1,50 @@
+"""Which stimuli are shown. Reading a leaderboard imports this module, so it must not import torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Block, Plan, Shelf, Stimuli, Transform
+from benchmark.errors import MissingStimuli
+from benchmark.stimuli.sets import subset
+from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, SHOWN, Config
+from suites.saliency.maps.masks import kept
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def plan(_config: Config, shelf: Shelf) -> Plan:
+    """Images with object masks: conflict images, whole, so that the masks lie pixel on pixel; where the user has
+    them, photographs with masks, cropped as the card says, and images with maps of people's clicks; in the built-in
+    world natural images, and conflict images with the texture on the object alone (alpha 0) or all over (alpha 1).
+
+    Raises MissingStimuli where none of a space's sets is here.
+    """
+    blocks, missing = [], {}
+    for role, count in SHOWN[shelf.space].items():
+        try:
+            blocks.append(_block(role, subset(shelf.find(role), count)))
+        except MissingStimuli as error:
+            missing[role] = str(error)
+    if not blocks:
+        raise MissingStimuli("; ".join(missing.values()))
+    return Plan(tuple(blocks), missing)
+
+
+def _block(role: str, stimuli: Stimuli) -> Block:
+    if role == CLICKED:
+        whole = Transform("bilinear", {"side": CLICKME_SIDE}, _clickme_side)
+        return Block(stimuli, transform=whole, presentation="whole", role=role)
+    return Block(kept(stimuli), presentation="card" if role == MASKED else "whole", role=role)
+
+
+def _clickme_side(images: Tensor, _seeds: NDArray[np.uint64]) -> Tensor:
+    """Whole images at the published size, bilinear without antialiasing."""
+    from torch.nn import functional
+
+    side = (CLICKME_SIDE, CLICKME_SIDE)
+    return functional.interpolate(images, side, mode="bilinear", align_corners=False)
