@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.settings import Settings
@@ -69,8 +69,9 @@ class Entry:
     classes: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     of: str = ""
-
     archives: Mapping[str, str] = field(default_factory=dict)
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     @property
     def annotated(self) -> bool:
@@ -87,8 +88,10 @@ def read_catalogue(settings: Settings) -> dict[str, Entry]:
     entries = dict(_built_in())
     for name, row in _added_rows(settings).items():
         if name in entries:
-            place = {"folder": row.get("folder")}
-            entries[name] = _checked({**asdict(entries[name]), **place}, added_file(settings))
+            known = {key: value for key, value in asdict(entries[name]).items() if key != "name"}
+            entries[name] = entry_from(
+                name, {**known, "folder": row.get("folder")}, added_file(settings)
+            )
         else:
             entries[name] = entry_from(name, row, added_file(settings))
     return entries
@@ -128,36 +131,30 @@ def added_file(settings: Settings) -> Path:
 
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
-    known = {one.name for one in fields(Entry)} - {"name"}
-    for key in map(str, row):
-        if key not in known:
-            allowed = ", ".join(sorted(known))
-            raise StimuliError(
-                f"{source}: '{name}' has an unknown field '{key}'; known: {allowed}."
-            )
-    for key in ("role", "space", "layout"):
-        if not isinstance(row.get(key), str):
-            raise StimuliError(f"{source}: '{name}' needs '{key}', a text.")
-    if row["layout"] not in LAYOUTS:
-        raise StimuliError(
-            f"{source}: '{name}' has layout '{row['layout']}'; "
-            f"expected one of {', '.join(LAYOUTS)}."
-        )
-    lists = {k: tuple(map(str, row[k])) for k in _LISTS if isinstance(row.get(k), list | tuple)}
-    return _checked({"name": name, **row, **lists}, source)
-
-
-def _checked(values: Mapping[str, Any], source: Path | str) -> Entry:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(Entry).validate_python(values)
+        return TypeAdapter(Entry).validate_python({"name": name, **row, **_lists(row)})
     except ValidationError as error:
         first = error.errors()[0]
-        field, given = first["loc"][0] if first["loc"] else "", first["input"]
+        field = first["loc"][0] if first["loc"] else ""
+        if first["type"] == "unexpected_keyword_argument":
+            known = ", ".join(sorted(one.name for one in fields(Entry)))
+            raise StimuliError(
+                f"{source}: '{name}' has an unknown field '{field}'; known: {known}."
+            ) from error
+        if first["type"] == "missing":
+            raise StimuliError(f"{source}: '{name}' needs '{field}', a text.") from error
         raise StimuliError(
-            f"{source}: '{values['name']}' has {field} {given!r:.80}: {first['msg']}."
+            f"{source}: '{name}' has {field} {first['input']!r:.80}: {first['msg']}."
         ) from error
+
+
+def _lists(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of texts; numbers in them (severities) are spelled out."""
+    return {
+        key: tuple(map(str, row[key])) for key in _LISTS if isinstance(row.get(key), list | tuple)
+    }
 
 
 @cache
@@ -171,7 +168,7 @@ def _built_in() -> Mapping[str, Entry]:
 
 def _trusted(name: str, row: Mapping[str, Any]) -> Entry:
     """An entry of the package's own file: a test checks those, not every start."""
-    return Entry(name=name, **{**row, **{k: tuple(map(str, row[k])) for k in _LISTS if k in row}})
+    return Entry(name=name, **{**row, **_lists(row)})
 
 
 def _filled(name: str, row: dict[str, Any]) -> dict[str, Any]:

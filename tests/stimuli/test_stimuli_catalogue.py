@@ -43,7 +43,10 @@ def test_unknown_name_gives_close_ones(settings: Settings) -> None:
         ("a: [", "not valid YAML"),
         ("- a", "expected a table"),
         ("a: {role: r, space: s}", "needs 'layout'"),
-        ("a: {role: r, space: s, layout: heap}", "layout 'heap'"),
+        (
+            "a: {role: r, space: s, layout: heap}",
+            "'a' has layout 'heap': Input should be 'class-folder'",
+        ),
         ("a: {role: r, space: s, layout: session, colour: red}", "unknown field 'colour'"),
         ("a: {role: r, space: s, layout: session, parts: 3}", "'a' has parts 3"),
         ("a: {role: r, space: s, layout: session, count: many}", "'a' has count 'many'"),

@@ -6,7 +6,7 @@ import warnings
 from contextlib import suppress
 
 import pytest
-from fuzzing import KINDS, fuzz
+from image_set_inputs import KINDS, fuzz
 
 from benchmark.errors import BenchError
 
