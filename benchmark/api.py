@@ -356,7 +356,7 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
     settings = read_settings(db)
     with reading(settings) as store:
         suites = _compared_suites(store, suite, a, b)
-        with _as_suites_write(a, b):
+        with _as_suites_write(f"'{a}' or '{b}'"):
             found = compare_observers(store, suites, a, b)
     if not len(found):
         raise BenchError(
@@ -367,13 +367,13 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
 
 
 @contextmanager
-def _as_suites_write(a: str, b: str) -> Iterator[None]:
+def _as_suites_write(whose: str) -> Iterator[None]:
     """Trials that a suite's own functions cannot read are damaged, or of a suite that has changed since."""
     try:
         yield
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
         raise StoreError(
-            f"stored trials of '{a}' or '{b}' are not as their suite writes them ({type(error).__name__}: {error}). "
+            f"stored trials of {whose} are not as their suite writes them ({type(error).__name__}: {error}). "
             "Restore the leaderboard from a backup, or run them again into a new one with `--db`."
         ) from error
 

@@ -2,9 +2,9 @@
 
 Process CPU time of one thread, the variants alternating in one process, medians over rounds. Prints RATIO lines.
 
-    python benchmarks/adversarial.py --images-folder IMAGENET_SAMPLE          # EfficientNet-Lite 0
-    python benchmarks/adversarial.py --model world-standard-0 --images 64     # built-in world
-    python benchmarks/adversarial.py --images-folder IMAGENET_SAMPLE --images 100 --only batches
+    python benchmarks/adversarial.py                                          # built-in world
+    python benchmarks/adversarial.py --model efficientnet-lite0 --images-folder IMAGENET_SAMPLE
+    python benchmarks/adversarial.py --model efficientnet-lite0 --images-folder IMAGENET_SAMPLE --only batches
 
 torchattacks pins packages that we need newer. Where BENCH_TORCHATTACKS names a folder made by
 `pip install --no-deps --target FOLDER torchattacks`, it takes part; else it is left out, and that is said.
@@ -21,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import foolbox
 import numpy as np
 import torch
 from PIL import Image
+from ratios import need_packages, ratio
 
 from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Tuning, feed
@@ -114,6 +114,7 @@ def bare(work: Problem, passes: int) -> None:
 
 def foolbox_pgd(network: torch.nn.Module, epsilon: float, steps: int) -> Attack:
     """foolbox's PGD without random start; broken [n]."""
+    foolbox = importlib.import_module("foolbox")
     wrapped = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
     pgd = foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps, random_start=False)
     return lambda x, y: pgd(wrapped, x, y, epsilons=[epsilon])[2][0].numpy()
@@ -143,11 +144,11 @@ def peers(work: Problem, model: LoadedModel, epsilon: float) -> dict[str, tuple[
         print("torchattacks left out: BENCH_TORCHATTACKS names no folder that holds it")
     users, tuned = as_a_user_has_it(model), Module(work.forward, model.module)
     return {
-        f"{name} ({where})": (make(network, epsilon, 10), batch)
+        f"{name}-{where}": (make(network, epsilon, 10), batch)
         for name, make in makers.items()
         for where, network, batch in (
-            ("as a user has it", users, USERS_BATCH),
-            ("on the network tuned here", tuned, work.batch),
+            ("as-a-user-has-it", users, USERS_BATCH),
+            ("on-the-network-tuned-here", tuned, work.batch),
         )
     }
 
@@ -172,7 +173,7 @@ def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> Non
     print(f"PGD-10 at {epsilon * 255:g}/255, {n} images: {passes} passes of {10 * n}")
     variants: dict[str, Callable[[], object]] = {
         "here": lambda: attack(work, BALL, steps),
-        "bare passes": lambda: bare(work, passes),
+        "bare-passes": lambda: bare(work, passes),
     }
     for name, (other, batch) in peers(work, model, epsilon).items():
         variants[name] = lambda other=other, batch=batch: in_batches(work, other, batch)
@@ -186,7 +187,11 @@ def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> Non
         ratios = [a / b for a, b in zip(taken["here"], taken[name], strict=True)]
         spread = f"{min(ratios):.3f} ... {max(ratios):.3f}"
         middle = statistics.median(ratios)
-        print(f"RATIO here/{name} {middle:.3f} = 1/{1 / middle:.2f} ({spread}, {rounds} rounds)")
+        ratio(
+            f"adversarial_pgd10/{name}",
+            middle,
+            f"{name}; {spread} in {rounds} rounds; lower is faster",
+        )
 
 
 def naive(work: Problem, threat: Threat, stage: Stage) -> tuple[np.ndarray, int]:
@@ -218,8 +223,10 @@ def curve(work: Problem, images: int) -> None:
     for name, smallest in (("here", found(pool, steps)), ("naive", alone)):
         left = [int((smallest > epsilon).sum()) for epsilon in threat.epsilons]
         print(f"standing ({name}): {' '.join(map(str, left))}")
-    print(f"RATIO passes here/naive on the clean-correct images {passes / budget:.3f}")
-    print(f"RATIO passes here/naive on all {images} images {passes / everything:.3f}")
+    ratio("adversarial_curve_passes", passes / budget, "naive sweep of the clean-correct images")
+    ratio(
+        "adversarial_curve_passes_all", passes / everything, f"naive sweep of all {images} images"
+    )
     print(
         f"images that the naive sweep breaks at a smaller epsilon: {sooner} of {n}; here: {later}"
     )
@@ -247,14 +254,15 @@ def batches(work: Problem, sizes: tuple[int, ...] = (1, 7, 32)) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="efficientnet-lite0")
+    parser.add_argument("--model", default="world-standard-0")
     parser.add_argument("--images-folder", type=Path, help="one folder per WordNet id")
     parser.add_argument("--images", type=int, default=28)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--epsilon", type=float, default=1.0, help="in 1/255")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["speed", "curve", "batches"])
     args = parser.parse_args()
+    need_packages("foolbox")
     torch.set_num_threads(1)
     keep_pages()
     model = load_model(builtin_cards()[args.model], weights_folder=Path("weights"))

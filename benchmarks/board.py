@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from ratios import ratio
 
 from benchmark.contracts import Observer, Score, Stimuli, Suite
 from benchmark.keys import digest
@@ -146,8 +147,8 @@ def medians(commands: dict[str, list[str]], rounds: int, folder: str) -> dict[st
 
 def report(name: str, command: Seconds, base: Seconds, baseline: str) -> None:
     """One command against its baseline."""
-    print(f"RATIO {name} {command[0] / base[0]:.2f} (CPU, {baseline})")
-    print(f"RATIO {name}-wall {command[1] / base[1]:.2f} (wall, {baseline})")
+    ratio(f"board_{name}_cpu", command[0] / base[0], baseline)
+    ratio(f"board_{name}_wall", command[1] / base[1], baseline)
     print(f"{name}: {command[0]:.3f} s CPU, {command[1]:.3f} s wall")
     print(f"{name} baseline: {base[0]:.3f} s CPU, {base[1]:.3f} s wall")
 
@@ -168,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--scores", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.db"

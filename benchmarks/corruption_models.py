@@ -4,7 +4,8 @@ Baseline: one corruption pass (decode, resize, crop, every corruption once) and 
 all corrupted images, preloaded, in the same tuned form and batch. The run: the real engine with loading, views, storing
 and scoring, into a fresh leaderboard. Process CPU time, both sides alternating in one process; prints RATIO lines.
 
-    BENCH_DATA=FOLDER python benchmarks/corruption_models.py --limit 12 [--rounds 2] [--suite corruption:quick]
+    python benchmarks/corruption_models.py
+    BENCH_DATA=FOLDER python benchmarks/corruption_models.py --models efficientnet-lite0,efficientnet-lite1
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ratios import needs, ratio
 
 from benchmark import api
 from benchmark.contracts import Block, Policy
@@ -70,9 +72,7 @@ def whole(tasks: Sequence[Task], settings: Settings) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--models", default="efficientnet-lite0,efficientnet-lite1,efficientnet-lite2"
-    )
+    parser.add_argument("--models", default="world-standard-0,world-stylised-0,world-adversarial-0")
     parser.add_argument("--suite", default="corruption")
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=1)
@@ -81,6 +81,8 @@ def main() -> None:
     settings = read_settings()
     request = api.RunRequest(models=args.models, suites=args.suite, limit=args.limit)
     tasks = api.prepare(request, settings).tasks
+    if missing := [task for task in tasks if not task.plan.blocks]:
+        needs(f"other stimuli: {missing[0].card.name}: {missing[0].reason}")
     blocks = tasks[0].plan.blocks
     models = [load_model(task.card, weights_folder=Path(settings.weights)) for task in tasks]
     chosen = [
@@ -102,7 +104,10 @@ def main() -> None:
                 f"corruption {once:.1f} s, forward {forward} s, run {taken:.1f} s: {ratios[-1]:.3f}"
             )
     spread = f"{min(ratios):.3f} ... {max(ratios):.3f}"
-    print(f"RATIO run/(corruption + forward passes) {statistics.median(ratios):.3f} ({spread})")
+    baseline = (
+        f"one corruption pass and the bare forward passes of {len(models)} networks; {spread}"
+    )
+    ratio("corruption_run", statistics.median(ratios), baseline)
 
 
 if __name__ == "__main__":

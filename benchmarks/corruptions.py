@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from ratios import need_packages, needs, ratio
 from scipy import ndimage
 
 from benchmark.contracts import Transform
@@ -39,11 +40,12 @@ CLASSIC, FASTEST = "imagecorruptions", "imagecorruptions-imaug"
 
 def classic() -> Corrupt:
     """`imagecorruptions`, with stand-ins for what its dependencies have removed since."""
+    need_packages("skimage", "cv2")
     from skimage.filters import gaussian
 
     root = importlib.util.find_spec("imagecorruptions")
     if root is None or root.submodule_search_locations is None:
-        raise SystemExit("pip install imagecorruptions opencv-python-headless scikit-image")
+        needs("another implementation: pip install imagecorruptions")
     resources = types.ModuleType("pkg_resources")
     folder = Path(root.submodule_search_locations[0])
     resources.resource_filename = lambda _, path: str(folder / path)  # type: ignore[attr-defined]
@@ -144,11 +146,11 @@ def report(table: dict[str, dict[str, float]]) -> None:
     others = [side for side in table if side != "ours"]
     common = names()
     for side in reversed(others):
-        ratio = sum(table[side][n] for n in common) / sum(table["ours"][n] for n in common)
-        print(f"RATIO corruptions_15x5 {ratio:.2f} ({side})")
+        share = sum(table[side][n] for n in common) / sum(table["ours"][n] for n in common)
+        ratio("corruptions_15x5", share, f"{side}; higher is faster here")
     for name in names("all"):
         best = min(others, key=lambda side: table[side][name])
-        print(f"RATIO {name} {table[best][name] / table['ours'][name]:.2f} ({best})")
+        ratio(f"corruption_{name}", table[best][name] / table["ours"][name], best)
     print(f"\nCPU ms per image, mean of five severities\n{'':20s}", *(f"{s:>24s}" for s in table))
     for name in names("all"):
         print(f"{name:20s}", *(f"{table[side][name] / 5:24.2f}" for side in table))
@@ -202,7 +204,8 @@ def main() -> None:
     parser.add_argument("--severity", type=int, default=3)
     options = parser.parse_args()
     if options.data is None:
-        parser.error("--data FOLDER, or BENCH_TEST_DATA, with imagenet-sample/ and frost/")
+        needs("photographs: --data FOLDER, or BENCH_TEST_DATA, with imagenet-sample/ and frost/")
+    need_packages("cv2")
     torch.set_num_threads(1)
     importlib.import_module("cv2").setNumThreads(1)
     keep_pages()

@@ -1,6 +1,6 @@
 """Large folders: memory and time per image of opening a set in cells, and of streaming it.
 
-    python benchmarks/folders.py [--images 200000] [--cells 20] [--folder WHERE]
+    python benchmarks/folders.py [--images 20000] [--cells 10] [--folder WHERE]
 
 Makes a tree CORRUPTION/SEVERITY/WNID/name.JPEG of hard links to a few small pictures (40 classes), opens it as a
 user's shelf does, reads all digests, then again from what is remembered, then streams sets of growing size through
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from ratios import ratio
 
 from benchmark.contracts import CHUNK
 from benchmark.engine.decoding import chunk_count, decoded_chunks
@@ -34,8 +35,8 @@ CLASSES, SIDE, ORIGINALS, SEVERITIES, LIMIT = 40, 112, 64, 5, 500
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--images", type=int, default=200_000)
-    options.add_argument("--cells", type=int, default=20)
+    options.add_argument("--images", type=int, default=20_000)
+    options.add_argument("--cells", type=int, default=10)
     options.add_argument("--folder", type=Path)
     args = options.parse_args()
     place = Path(tempfile.mkdtemp(prefix="folders-", dir=args.folder))
@@ -57,15 +58,18 @@ def measure(place: Path, cells: int, each: int) -> None:
 
     print(f"{'step':38} {'CPU us/image':>12} {'kept bytes/image':>17} {'peak bytes/image':>17}")
     told("list (names and labels)", total, shelf, homes[0], homes[1])
-    told("list and digest, first time", total, opened, homes[0], homes[1])
-    told("list and digest, remembered", total, opened, homes[0], homes[1])
+    first = told("list and digest, first time", total, opened, homes[0], homes[1])
+    again = told("list and digest, remembered", total, opened, homes[0], homes[1])
+    ratio("folders_digests_remembered", again / first, "digests read for the first time")
     told(f"list all, digest {LIMIT} of each cell", total, limited, homes[2], homes[3])
 
     print(f"\n{'streamed set':>12} {'chunks':>7} {'peak, in chunks of pixels':>26}")
     shown = next(iter(shelf(homes[0]).values()))
     for n in (4 * CHUNK, 16 * CHUNK, min(64 * CHUNK, each)):
         part = subset(shown, n)
-        print(f"{len(part):12} {chunk_count(part):7} {streamed(part):26.2f}")
+        most = streamed(part)
+        print(f"{len(part):12} {chunk_count(part):7} {most:26.2f}")
+    ratio("folders_streaming_memory", most, "one chunk's pixels")
 
 
 def shelf(home: Settings) -> Any:
@@ -103,7 +107,7 @@ def make_tree(place: Path, cells: int, each: int) -> None:
 
 def told(
     step: str, images: int, work: Callable[[Settings], Any], timed: Settings, traced: Settings
-) -> None:
+) -> float:
     """Time and memory of a step, each with a home of its own: tracing memory costs time."""
     start = time.process_time()
     work(timed)
@@ -114,6 +118,7 @@ def told(
     tracemalloc.stop()
     del result
     print(f"{step:38} {seconds / images * 1e6:12.1f} {kept / images:17.1f} {peak / images:17.1f}")
+    return seconds
 
 
 def streamed(stimuli: Any) -> float:

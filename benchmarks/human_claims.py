@@ -1,18 +1,21 @@
 """The numbers of docs/suites/human-comparison.md, from the published trials.
 
-    python benchmarks/human_claims.py FOLDER
+    python benchmarks/human_claims.py [FOLDER]
 
-FOLDER holds human-trials/ and published-decisions/. Prints, as Markdown: people with one another, ResNet-50 trained on
+FOLDER (default: BENCH_TEST_DATA) holds human-trials/ and published-decisions/.
+Prints, as Markdown: people with one another, ResNet-50 trained on
 ImageNet (IN) against Stylized-ImageNet (SIN) per experiment with paired intervals, consistency with people, and what
 scoring costs.
 """
 
+import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from ratios import needs
 
 from benchmark.contracts import Trials
 from benchmark.stats import adjust, compare_ratio
@@ -189,4 +192,11 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BENCH_TEST_DATA", "")
+    if not given or not all(
+        (Path(given) / n).is_dir() for n in ("human-trials", "published-decisions")
+    ):
+        needs(
+            "published trials: FOLDER, or BENCH_TEST_DATA, with human-trials/ and published-decisions/"
+        )
+    main(Path(given))

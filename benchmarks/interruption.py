@@ -1,6 +1,6 @@
 """Kill `bench run` at random moments and see that nothing is lost and nothing is done twice.
 
-    python benchmarks/interruption.py [--kills 20] [--limit 80] [--seed 0]
+    python benchmarks/interruption.py [--kills 3] [--limit 40] [--seed 0]
 
 Each time: a fresh leaderboard, a run in a process of its own, SIGKILL at a random moment, then the same run to
 its end. The second run must answer exactly the trials that were not stored yet, and end with the trials and the
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ratios import ratio
 
 from benchmark import api
 from benchmark.contracts import CHUNK
@@ -186,15 +187,15 @@ def interrupt(folder: Path, kills: int, limit: int, seed: int) -> int:
         print(line, flush=True)
         held += ok
     print(f"{held} of {kills} kills: nothing lost, nothing done twice, same trials and scores")
-    print(f"RATIO interruption_survived {held / kills:.3f} (1.000)")
+    ratio("interruption_survived", held / kills, f"{kills} kills")
     return held
 
 
 def main() -> int:
     """Read the arguments, work in a folder of its own, exit 1 where anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--limit", type=int, default=80, help="stimuli per set")
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=40, help="stimuli per set")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -4,7 +4,7 @@ The baseline is the loop that nobody can beat: the same tuned module, the same l
 preloaded as tensors in memory. Both sides alternate in one process; the harness side decodes, presents, decides,
 checks near-ties, stores every trial and scores. Process CPU time and wall time; ratios, no absolute times.
 
-    python benchmarks/overhead.py --model tf_efficientnet_lite0 --rounds 5
+    python benchmarks/overhead.py [--model efficientnet-lite0] [--rounds 3]
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from ratios import needs, ratio
 
 from benchmark import api
 from benchmark.contracts import Policy
@@ -92,8 +93,10 @@ def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
         ours, theirs = (
             min(_per_image(model, setting) for _ in range(3)) for setting in (chosen, usual)
         )
-    print(
-        f"RATIO tuned_forward {ours / theirs:.3f} (NCHW, batch 64, unfolded, default threads; CPU time per image)"
+    ratio(
+        "tuned_forward",
+        ours / theirs,
+        "NCHW, batch 64, unfolded, default threads; CPU time per image",
     )
 
 
@@ -113,6 +116,8 @@ def main() -> None:
     prepared = api.prepare(
         api.RunRequest(models=ARGS.model, suites="cue-conflict", limit=ARGS.limit), settings
     )
+    if not prepared.tasks[0].plan.blocks:
+        needs(f"other stimuli: {prepared.tasks[0].reason}")
     model = load_model(prepared.tasks[0].card, weights_folder=settings.weights)
     chosen = tuning.tune(model, "cpu", settings.tuning)
     run = tuning.feed(model, chosen, device="cpu").run
@@ -127,10 +132,10 @@ def main() -> None:
             bare.append(timed(lambda: bare_loop(run, batches)))
             ours.append(timed(lambda: harness(prepared, settings)))
     for name, i in (("cpu", 0), ("wall", 1)):
-        ratio = sum(o[i] for o in ours) / sum(b[i] for b in bare)
+        share = sum(o[i] for o in ours) / sum(b[i] for b in bare)
         median = statistics.median(o[i] / b[i] for o, b in zip(ours, bare, strict=True))
         baseline = f"bare loop, preloaded, same layout and batch; median {median:.3f}"
-        print(f"RATIO overhead_{name} {ratio:.3f} ({baseline})")
+        ratio(f"overhead_{name}", share, baseline)
     layouts(model, chosen)
     print(f"startup to the first batch: {startup():.2f} s wall")
     print(
@@ -140,8 +145,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="efficientnet-lite0")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", default="world-standard-0")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=None)
     ARGS = parser.parse_args()
     main()

@@ -1,6 +1,6 @@
 """Cost and effects of the saliency suite.
 
-    python benchmarks/saliency.py cost     [--model NAME ...]   in units of one forward and backward pass
+    python benchmarks/saliency.py [cost]   [--model NAME ...]   in units of one forward and backward pass
     python benchmarks/saliency.py world                         recipes of the built-in world, over seeds
     python benchmarks/saliency.py spill                         all natural images of that world, by the texture on
                                                                 their ground
@@ -18,6 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from ratios import ratio
 
 from benchmark.contracts import CHUNK, Block, Plan, Trials
 from benchmark.engine.device import keep_pages
@@ -240,8 +241,9 @@ def _ratio(name: str, model: LoadedModel, block: Block, images: int) -> None:
     single, needed, suite = fastest(one, passes, lambda: SUITE.observe(SUITE.config, next(fresh)))
     print(
         f"{name}, {block.role}: one pass {1e3 * single / len(index):.2f} ms an image; suite {suite / single:.2f} "
-        f"passes, needs {needed / single:.2f}: {suite / needed:.3f} x"
+        f"passes, needs {needed / single:.2f}"
     )
+    ratio(f"saliency_{name}/{block.role}", suite / needed, "the bare passes that it needs")
 
 
 def fastest(*calls: Callable[[], object]) -> list[float]:
@@ -259,9 +261,10 @@ def _seconds(call: Callable[[], object]) -> float:
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=("cost", "world", "spill", "conflict"))
+    choices = ("cost", "world", "spill", "conflict")
+    parser.add_argument("what", nargs="?", choices=choices, default="cost")
     parser.add_argument("--model", action="append", default=[])
-    parser.add_argument("--images", type=int, default=64, help="images whose cost is measured")
+    parser.add_argument("--images", type=int, default=32, help="images whose cost is measured")
     given = parser.parse_args()
     torch.set_num_threads(1)
     keep_pages()  # as every run does

@@ -43,7 +43,7 @@ def row(name: str, number: int) -> NDArray[np.uint8]:
 def main() -> None:
     """Write the sheet to the path given."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path)
+    parser.add_argument("path", type=Path, nargs="?", default=Path("world.png"))
     parser.add_argument("--rows", type=int, default=1, help="multiply the rows of each condition")
     options = parser.parse_args()
     strips = [row(name, i) for name, count in ROWS.items() for i in range(count * options.rows)]

@@ -156,10 +156,11 @@ def _matrix_table(role: str, who: Mapping[str, Trials]) -> Table:
     """Kappa of all pairs on the images that both of a pair answered, all conditions together."""
     from rich.table import Table
 
-    from benchmark.stats.agreement import match, pairwise
+    from benchmark.leaderboard.consistency import matched
+    from benchmark.stats.agreement import pairwise
 
     names = sorted(who)
-    found = match([who[name] for name in names], every=False)
+    found = matched([who[name] for name in names], every=False)
     matrix = pairwise(found.right, found.present)
     table = Table(
         title=f"Error consistency: {role}",

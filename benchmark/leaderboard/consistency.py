@@ -5,14 +5,14 @@ Geirhos, Meding & Wichmann 2020 (NeurIPS); the formulas are in `benchmark.stats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, TrialsError, unknown_name
-from benchmark.stats.agreement import Agreement, agreement, match
+from benchmark.stats.agreement import Agreement, Matched, agreement, match
 
 #: experiment -> observer -> trials
 Answered = Mapping[str, Mapping[str, Trials]]
@@ -55,16 +55,21 @@ def pairs(answered: Answered) -> Iterator[Pair]:
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
     """(condition, agreement) for each condition of one experiment, then (`ALL`, ...) where there are several."""
-    try:
-        found = match([a, b])
-    except ValueError as error:
-        raise TrialsError(f"stored trials cannot be matched: {error}") from error
+    found = matched([a, b])
     conditions = dict.fromkeys(found.condition.tolist())
     for condition in conditions:
         right = found.right[found.condition == condition]
         yield condition, agreement(right[:, 0], right[:, 1])
     if len(conditions) != 1:
         yield ALL, agreement(found.right[:, 0], found.right[:, 1])
+
+
+def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
+    """As `stats.agreement.match`, of stored trials. TrialsError where one observer has two answers to one trial."""
+    try:
+        return match(observers, every=every)
+    except ValueError as error:
+        raise TrialsError(f"stored trials cannot be matched: {error}") from error
 
 
 def pair_record(pair: Pair) -> Iterator[dict[str, Any]]:
