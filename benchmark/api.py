@@ -479,7 +479,7 @@ def _parts(name: str, count: int, categories: Array) -> Sequence[object]:
 def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
     from benchmark.engine.scoring import Scorer
-    from benchmark.keys import Codes
+    from benchmark.identity import Codes
     from benchmark.store import open_store
 
     settings = read_settings(db)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Network, Plan, Score, Stimuli, Suite, Trials
-from benchmark.keys import digest
+from benchmark.identity import digest
 from benchmark.stack_columns import stacked
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import numpy as np
 from ratios import ratio
 
 from benchmark.contracts import Observer, Score, Stimuli, Suite
-from benchmark.keys import digest
+from benchmark.identity import digest
 from benchmark.store import Observation, ScoreSet, Store, open_store
 from suites.cue_conflict import SUITE
 

@@ -14,7 +14,7 @@ from benchmark.engine.decoding import chunk_index
 from benchmark.engine.planning import Task
 from benchmark.engine.tuning import remembered_seconds
 from benchmark.errors import FAILURES
-from benchmark.keys import Codes, observation_key
+from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Store, open_store
 from registry.cards import ModelCard

@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.contracts import CHUNK, Array, Observer, Stimuli
 from benchmark.engine.scoring import IMPORTED, commonest, imported_groups
 from benchmark.errors import TrialsError, unknown_name
-from benchmark.keys import digest
+from benchmark.identity import digest
 from benchmark.stimuli.names import stimulus_id
 from benchmark.stimuli.recipes import Recipes, named_recipe, recipes_beside
 from benchmark.stimuli.sources import Named

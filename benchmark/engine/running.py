@@ -23,7 +23,7 @@ from benchmark.engine.walking import (
     failure_line,
 )
 from benchmark.errors import FAILURES
-from benchmark.keys import Codes, observation_key
+from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard

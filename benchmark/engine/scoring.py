@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
-from benchmark.keys import Codes, digest, score_code
+from benchmark.identity import Codes, digest, score_code
 from benchmark.stack_columns import stacked
 from benchmark.stats import bootstrap_ratio
 from benchmark.store import Observation, ScoreSet, Store, StoredObservation

@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from benchmark.keys import digest
+from benchmark.identity import digest
 from registry.cards import ModelCard
 from registry.fold import fold_batch_norm
 from registry.model import LoadedModel

@@ -18,7 +18,7 @@ from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import Feed, working_threads
 from benchmark.engine.views import IdealView, NetworkView, unit
 from benchmark.errors import FAILURES, BenchError, ModelFailure
-from benchmark.keys import Codes, block_key
+from benchmark.identity import Codes, block_key
 from benchmark.stimuli.sets import seeds_of
 from benchmark.store import Chunk, Store
 from registry.geometry import CROPS_224

@@ -104,7 +104,10 @@ class Closure:
     def _read(self, module: str, path: Path) -> Source | None:
         if path.suffix != ".py":
             return None
-        return read_source(path, self.files.package(module))
+        try:
+            return read_source(path, self.files.package(module))
+        except (SyntaxError, ValueError):  # nothing that can be imported: its bytes stand for it
+            return None
 
     def _needed(self, module: str) -> Iterator[tuple[str, str]]:
         """Where what is wanted of a module leads."""

@@ -20,7 +20,7 @@ from registry.code.syntax import stamp_of
 LOCK = Path(__file__).with_name("components.json")
 Stamp = tuple[tuple[int, ...], ...]
 #: What makes keys decides no number.
-IDENTITY = ("benchmark.keys", "registry.code")
+IDENTITY = ("benchmark.identity", "registry.code")
 #: Component -> its modules and packages; a module belongs to the first component that names it.
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     # from pixels to a decision: decoding, presentation, preprocessing, loading, the decision rule, near-ties, seeds
@@ -57,15 +57,36 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "registry.labels",
     ),
     "tiny-networks": ("registry.tiny",),
-    "adversarial.observe": ("suites.adversarial.protocol", "suites.adversarial.variants"),
+    "adversarial.observe": (
+        "suites.adversarial.protocol",
+        "suites.adversarial.variants",
+        "suites.adversarial.plan",
+        "suites.adversarial.observe",
+    ),
     "adversarial.score": ("suites.adversarial",),
-    "corruption.observe": ("suites.corruption.protocol", "suites.corruption.stylised"),
+    "corruption.observe": (
+        "suites.corruption.protocol",
+        "suites.corruption.stylised",
+        "suites.corruption.plan",
+        "suites.corruption.observe",
+    ),
     "corruption.score": ("suites.corruption",),
-    "cue-conflict.observe": ("suites.cue_conflict.protocol",),
+    "cue-conflict.observe": (
+        "suites.cue_conflict.protocol",
+        "suites.cue_conflict.plan",
+        "suites.cue_conflict.observe",
+    ),
     "cue-conflict.score": ("suites.cue_conflict",),
-    "human-comparison.observe": ("suites.human_comparison.protocol",),
+    "human-comparison.observe": (
+        "suites.human_comparison.protocol",
+        "suites.human_comparison.plan",
+        "suites.human_comparison.observe",
+    ),
     "human-comparison.score": ("suites.human_comparison",),
-    "saliency.observe": ("suites.saliency.observe", "suites.saliency.plan"),
+    "saliency.observe": (
+        "suites.saliency.observe",
+        "suites.saliency.plan",
+    ),
     "saliency.score": ("suites.saliency",),
 }
 

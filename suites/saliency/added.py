@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmark.contracts import Array, Direction, Metric
 from benchmark.errors import PluginError
-from benchmark.keys import code_digest
+from benchmark.identity import code_digest
 from suites.saliency.columns import added_column, columns_of
 from suites.saliency.metrics import METRICS, mean_excess, mean_of
 

@@ -9,7 +9,7 @@ from benchmark.api import Silent
 from benchmark.contracts import Block, Metric, Plan, Policy, Score, Stimuli, Suite
 from benchmark.engine import running
 from benchmark.engine.planning import Task
-from benchmark.keys import digest
+from benchmark.identity import digest
 from benchmark.settings import read_settings
 from benchmark.store import open_store
 from registry.cards import ModelCard, Preprocess

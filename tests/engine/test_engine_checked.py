@@ -3,12 +3,18 @@
 import pytest
 
 from benchmarks import versions
-from registry.code.components import COMPONENTS, component_digest, read_lock, tree_stamp
+from registry.code.components import COMPONENTS, component_digest, members, read_lock, tree_stamp
 
 
 @pytest.fixture(scope="module")
 def stamp():
     return tree_stamp()
+
+
+@pytest.mark.parametrize("label", COMPONENTS)
+def test_every_component_has_code(label):
+    """A module that moves takes its line in `COMPONENTS` with it."""
+    assert list(members(label))
 
 
 @pytest.mark.parametrize("label", COMPONENTS)

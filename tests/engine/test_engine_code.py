@@ -8,7 +8,7 @@ import pytest
 from engine_mutants import GUILTY, INNOCENT, MOVES, PLUGIN
 
 from benchmark.contracts import Block, Policy, Transform
-from benchmark.keys import observation_key, score_code
+from benchmark.identity import observation_key, score_code
 from benchmark.testing import toy_stimuli
 
 STIMULI = toy_stimuli("natural")

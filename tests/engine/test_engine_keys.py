@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Block, Plan, Policy, Transform
-from benchmark.keys import block_key, code_digest, digest, observation_key, score_code
+from benchmark.identity import block_key, code_digest, digest, observation_key, score_code
 from benchmark.stimuli.sets import seeds_of, subset
 from registry.cards import ModelCard
 from registry.load import load_model
@@ -153,7 +153,7 @@ def digest_of(tmp_path):
         (package / "helpers.py").write_text(helpers)
         (package / "suite.py").write_text(text.replace(*edit))
         code = (
-            "from benchmark.keys import code_digest; import toypack.suite as s;"
+            "from benchmark.identity import code_digest; import toypack.suite as s;"
             "print(code_digest(s.observe))"
         )
         done = subprocess.run(

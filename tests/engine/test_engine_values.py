@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.contracts import Block, Policy
-from benchmark.keys import block_key, code_digest, observation_key
+from benchmark.identity import block_key, code_digest, observation_key
 from benchmark.testing import toy_stimuli
 from benchmark.transforms.listing import Entry, transform
 

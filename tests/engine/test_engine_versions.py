@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmark.contracts import Block, Policy
-from benchmark.keys import Codes, observation_key, score_code
+from benchmark.identity import Codes, observation_key, score_code
 from benchmark.plugins import find_suites
 from benchmark.testing import toy_stimuli
 from benchmarks import versions

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark.errors import PluginError
-from benchmark.keys import block_key
+from benchmark.identity import block_key
 from benchmark.transforms.listing import Applied, Entry, own_list, parse, plugins, transform
 
 GOOD = """

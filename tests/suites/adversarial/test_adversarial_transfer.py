@@ -9,7 +9,7 @@ from safetensors.torch import save
 
 from benchmark.contracts import Policy
 from benchmark.errors import BenchError, MissingStimuli
-from benchmark.keys import observation_key
+from benchmark.identity import observation_key
 from benchmark.settings import Settings
 from benchmark.stimuli.resolver import Resolver
 from registry.cards import ModelCard, Preprocess, write_card

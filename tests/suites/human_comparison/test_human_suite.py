@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli
-from benchmark.keys import block_key
+from benchmark.identity import block_key
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli, toy_trials
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 
-from benchmark.keys import code_digest
+from benchmark.identity import code_digest
 from suites.saliency.added import GROUP, Map, Measure, added_metrics, read_added
 from suites.saliency.columns import added_column
 from suites.saliency.config import REFERENCES
