@@ -189,7 +189,7 @@ def kinds() -> Iterator[Kind]:
             f"160 x 48 exemplars of spread {spread:g}, counted {counted[0]:g} and {counted[1]:g}"
         )
         yield Kind(
-            "shape bias, clustered", words, partial(clustered, spread=spread, counted=counted)
+            ("shape bias, clustered",), words, partial(clustered, spread=spread, counted=counted)
         )
     for n, skewed in ((40, False), (192, True)):
         words = f"n={n}, {'skewed' if skewed else 'normal'}"
