@@ -18,9 +18,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUAL = Path(__file__).with_name("mutants_equal.txt")
@@ -58,26 +59,31 @@ class Mutant:
         return f"{self.file} | {self.code} | {self.change}"
 
 
-def changes(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST, str]]:
-    """(node, what stands for it, the change in words), in the order of the tree; annotations are left alone."""
+def changes(tree: ast.AST) -> Iterator[tuple[Any, str, object, str]]:
+    """(node, its field, what comes to stand there, the change in words), in the order of the tree.
+
+    Operators are changed at the node that holds them: all additions of a tree share one `ast.Add`.
+    """
     for node in _code(tree):
-        if isinstance(node, (ast.BinOp, ast.BoolOp)) and type(node.op) in SWAPS:
+        if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in SWAPS:
             swapped = SWAPS[type(node.op)]
-            yield node.op, swapped(), f"{type(node.op).__name__} -> {swapped.__name__}"
+            yield node, "op", swapped(), _words(node.op, swapped)
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
             swapped = SWAPS[type(node.ops[0])]
-            yield node.ops[0], swapped(), f"{type(node.ops[0]).__name__} -> {swapped.__name__}"
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not, ast.Invert)):
-            yield node, node.operand, f"{type(node.op).__name__} dropped"
+            yield node, "ops", [swapped(), *node.ops[1:]], _words(node.ops[0], swapped)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            yield node, "op", ast.UAdd(), "minus dropped"
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
+            yield node, "operand", ast.UnaryOp(node.op, node.operand), "not dropped"
         elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             other = not node.value if isinstance(node.value, bool) else node.value + 1
-            yield node, ast.Constant(other), f"{node.value} -> {other}"
-        elif isinstance(node, ast.IfExp):
-            swapped_if = ast.IfExp(node.test, node.orelse, node.body)
-            yield node, swapped_if, "branches swapped"
-        elif isinstance(node, ast.If):
-            negated = ast.UnaryOp(ast.Not(), node.test)
-            yield node.test, negated, "condition negated"
+            yield node, "value", other, f"{node.value} -> {other}"
+        elif isinstance(node, ast.If | ast.IfExp | ast.While):
+            yield node, "test", ast.UnaryOp(ast.Not(), node.test), "condition negated"
+
+
+def _words(old: ast.AST, new: type[ast.AST]) -> str:
+    return f"{type(old).__name__} -> {new.__name__}"
 
 
 def _code(tree: ast.AST) -> Iterator[ast.AST]:
@@ -95,44 +101,43 @@ def mutants_of(file: str) -> Iterator[Mutant]:
     """Every mutant of a file."""
     text = (ROOT / file).read_text()
     lines = text.splitlines()
-    for place, (node, _, change) in enumerate(changes(ast.parse(text))):
-        line = getattr(node, "lineno", 0) or _line_of(ast.parse(text), place)
-        yield Mutant(file, place, line, lines[line - 1].strip(), change)
-
-
-def _line_of(tree: ast.AST, place: int) -> int:
-    """The line of an operator, which has none of its own: that of the expression around it."""
-    wanted = list(changes(tree))[place][0]
-    around = (node for node in ast.walk(tree) if wanted in ast.iter_child_nodes(node))
-    return next((node.lineno for node in around if hasattr(node, "lineno")), 1)
+    for place, (node, _, _, change) in enumerate(changes(ast.parse(text))):
+        yield Mutant(file, place, node.lineno, lines[node.lineno - 1].strip(), change)
 
 
 def mutated(text: str, place: int) -> str:
     """A file's text with one change."""
     tree = ast.parse(text)
-    old, new, _ = list(changes(tree))[place]
-    for parent in ast.walk(tree):
-        for name, value in ast.iter_fields(parent):
-            if value is old:
-                setattr(parent, name, new)
-            elif isinstance(value, list):
-                setattr(parent, name, [new if item is old else item for item in value])
+    node, field, value, _ = list(changes(tree))[place]
+    setattr(node, field, value)
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def killed(mutant: Mutant, copy: Path, limit: float) -> bool:
-    """Whether a test of the mutant's room fails, or does not end; those of the file's name are asked first."""
+    """Whether a test of the mutant's room fails, or does not end; those nearest to the file are asked first."""
     target = copy / mutant.file
     before = target.read_text()
     folders = next(ROOMS[room] for room in ROOMS if mutant.file.startswith(room + "/"))
-    named = [p for f in folders for p in (copy / f).glob(f"test_*{Path(mutant.file).stem}*.py")]
+    first = nearest(mutant.file, folders, copy)
     target.write_text(mutated(before, mutant.place))
     try:
-        first = [str(p.relative_to(copy)) for p in named]
         rounds = ((first, "not slow"), (list(folders), "not slow"), (list(folders), "slow"))
         return any(failing(tests, which, copy, limit) for tests, which in rounds if tests)
     finally:
         target.write_text(before)
+
+
+def nearest(file: str, folders: Sequence[str], copy: Path) -> list[str]:
+    """The tests that import the file's module, or else a module of its room that does."""
+    module = file.removesuffix(".py").replace("/", ".")
+    tests = [path for folder in folders for path in sorted((copy / folder).rglob("test_*.py"))]
+    users = [p for p in (copy / file).parent.glob("*.py") if f"{module} import" in p.read_text()]
+    through = [".".join(p.relative_to(copy).with_suffix("").parts) for p in users]
+    for names in ([module], through):
+        found = [p for p in tests if any(f"{name} import" in p.read_text() for name in names)]
+        if found:
+            return [str(path.relative_to(copy)) for path in found]
+    return []
 
 
 def failing(tests: list[str], which: str, copy: Path, limit: float) -> bool:
