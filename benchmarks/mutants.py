@@ -117,14 +117,19 @@ def killed(mutant: Mutant, copy: Path, limit: float) -> bool:
     """Whether a test of the mutant's room fails, or does not end; those nearest to the file are asked first."""
     target = copy / mutant.file
     before = target.read_text()
-    folders = next(ROOMS[room] for room in ROOMS if mutant.file.startswith(room + "/"))
+    folders = tests_of(mutant.file)
     first = nearest(mutant.file, folders, copy)
     target.write_text(mutated(before, mutant.place))
     try:
-        rounds = ((first, "not slow"), (list(folders), "not slow"), (list(folders), "slow"))
+        rounds = ((first, "not slow"), (folders, "not slow"), (folders, "slow"))
         return any(failing(tests, which, copy, limit) for tests, which in rounds if tests)
     finally:
         target.write_text(before)
+
+
+def tests_of(file: str) -> tuple[str, ...]:
+    """The tests of a file's room."""
+    return next(ROOMS[room] for room in ROOMS if file.startswith(room + "/"))
 
 
 def nearest(file: str, folders: Sequence[str], copy: Path) -> list[str]:
@@ -140,7 +145,7 @@ def nearest(file: str, folders: Sequence[str], copy: Path) -> list[str]:
     return []
 
 
-def failing(tests: list[str], which: str, copy: Path, limit: float) -> bool:
+def failing(tests: Sequence[str], which: str, copy: Path, limit: float) -> bool:
     """Whether a test of those marked so fails within `limit` seconds, or they do not end by then."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", which]
     try:
@@ -168,15 +173,20 @@ def chosen(only: list[str], number: int, seed: int) -> list[Mutant]:
     return random.Random(seed).sample(everything, min(number, len(everything)))
 
 
-def main() -> int:
-    """Print each mutant's fate and the share killed."""
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--number", type=int, default=20, help="how many mutants")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
     parser.add_argument("--only", action="append", default=[], help="path that files begin with")
     parser.add_argument("--limit", type=float, default=600, help="seconds for the tests of one")
     parser.add_argument("--list", action="store_true", help="say which ones, run nothing")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Print each mutant's fate and the share killed."""
+    args = arguments()
     mutants = chosen(args.only, args.number, args.seed)
     if args.list:
         print("\n".join(f"{one.file}:{one.line}: {one.change}: {one.code}" for one in mutants))
@@ -184,6 +194,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "*.db", "__pycache__"))
+        for tests in {tests_of(one.file) for one in mutants}:
+            if failing(tests, "not slow", copy, args.limit):
+                print(f"the tests of {tests[0]} fail, or take too long, without any mutant")
+                return 1
         dead = 0
         for one in mutants:
             fate = killed(one, copy, args.limit)

@@ -7,7 +7,10 @@ import pytest
 from scipy import stats
 
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
+from suites.human_comparison.influence import among, with_each
 from suites.human_comparison.pairing import FIXED, METHOD, compare_pair
+
+METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
 
 
 def observers(make, count, n, seed=7, role="contrast", condition="c50"):
@@ -69,9 +72,7 @@ def jackknife(metric, a, b, people):
     return total**0.5, total**2 / doubt
 
 
-@pytest.mark.parametrize(
-    "metric", ["error_consistency", "observed_consistency", "accuracy_difference"]
-)
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("alone", [False, True])
 def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
     crowd = observers(make, 7, 60)
@@ -87,6 +88,48 @@ def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
         (found.difference - half, found.difference + half), abs=0.08 * half
     )
     assert found.method == METHOD
+
+
+def weighted(metric, x, y, w):
+    """The metric where image i counts w[i] times."""
+    seen, p, q = (np.average(v, weights=w) for v in (x == y, x, y))
+    chance = p * q + (1 - p) * (1 - q)
+    found = {
+        "error_consistency": (seen - chance) / (1 - chance),
+        "observed_consistency": seen,
+        "accuracy_difference": (p - q) ** 2,
+    }
+    return found[metric]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_an_image_adds_is_the_slope_of_its_weight(metric):
+    rng = np.random.default_rng(3)
+    one, others = rng.random(40) < 0.8, rng.random((40, 3)) < [0.3, 0.6, 0.9]
+    values, adds = with_each(metric, one, others)
+    for k in range(3):
+        assert values[k] == pytest.approx(weighted(metric, one, others[:, k], np.ones(40)))
+        for i in range(40):
+            up, down = (np.ones(40) + step * (np.arange(40) == i) for step in (1e-5, -1e-5))
+            slope = weighted(metric, one, others[:, k], up) - weighted(
+                metric, one, others[:, k], down
+            )
+            assert adds[i, k] / 40 == pytest.approx(slope / 2e-5, abs=1e-7)
+
+
+def test_all_pairs_are_what_each_has_with_the_others():
+    right = np.random.default_rng(5).random((30, 3)) < 0.6
+    values, adds = among("error_consistency", right)
+    assert (np.diag(values) == 0).all() and (adds[:, [0, 1, 2], [0, 1, 2]] == 0).all()
+    each, theirs = with_each("error_consistency", right[:, 1], right[:, [0, 2]])
+    assert values[1, [0, 2]].tolist() == each.tolist()
+    assert (adds[:, 1, [0, 2]] == theirs).all()
+    assert np.allclose(values, values.T) and np.allclose(adds, adds.transpose(0, 2, 1))
+
+
+def test_observers_who_are_always_right_agree():
+    values, adds = with_each("error_consistency", np.ones(9, bool), np.ones((9, 2), bool))
+    assert values.tolist() == [1, 1] and (adds == 0).all()
 
 
 def test_a_network_does_not_differ_from_itself(make):
