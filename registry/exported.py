@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import pickle
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
@@ -165,6 +167,18 @@ def _refusal(path: Path, reason: str) -> WeightsError:
     )
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """torch writes the traceback of an archive that it cannot read into its log, before it raises it."""
+    log = logging.getLogger("torch.export")
+    before = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
 def load_exported(path: Path, side: int) -> nn.Module:
     """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in:
     export it from `model.eval()`.
@@ -176,7 +190,8 @@ def load_exported(path: Path, side: int) -> nn.Module:
         raise WeightsError(f"exported program {shown(path)} is not there. Check the path.")
     copy = checked_archive(path)
     try:
-        module = torch.export.load(copy).module()
+        with _quietly():
+            module = torch.export.load(copy).module()
         bytes_per_image(module, side)
     except TooLarge as error:
         raise _refusal(path, f"{error}; at most {MOST_RESULT // 2**30} GiB are given") from error

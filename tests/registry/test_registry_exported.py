@@ -1,6 +1,7 @@
 """Exported programs: they run, and an archive that would run anything else is refused unopened."""
 
 import json
+import logging
 import os
 import pickle
 import zipfile
@@ -338,3 +339,13 @@ def test_usual_architectures_pass(name, tmp_path, card):
     mine = card(path, source="export", arch="export", preprocess=how)
     model = load_model(mine, weights_folder=tmp_path)
     torch.testing.assert_close(model.forward(example), module(example), rtol=1e-4, atol=1e-4)
+
+
+def test_a_program_that_torch_cannot_open_is_one_error_and_leaves_no_log(program, card, tmp_path):
+    def change(name, content):
+        return b">*" if name.endswith(".data/version") else content
+
+    path = rewrite(program, tmp_path / "bad.pt2", change)
+    with pytest.raises(WeightsError, match="cannot be used by torch"):
+        load_model(card(path, source="export", arch="export"), weights_folder=tmp_path)
+    assert not logging.getLogger("torch.export").disabled
