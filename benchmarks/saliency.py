@@ -33,7 +33,7 @@ from registry.cards import read_cards
 from registry.load import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE
-from suites.saliency.config import Config, has_board
+from suites.saliency.config import Config, has_board, has_references
 from suites.saliency.maps.gradients import input_gradients
 from suites.saliency.maps.masks import kept
 from suites.saliency.maps.targets import membership, target_rows
@@ -224,6 +224,7 @@ def _ratio(name: str, model: LoadedModel, block: Block, images: int) -> None:
     rows = target_rows(table, first.categories, first.labels["category"])
     targets = 1 + (block.role == "cue-conflict")
     draws = SUITE.config.draws if has_board(block) else 0
+    pasted = 3 if has_references(block) else 0  # pictures whose object or ground was exchanged
     parts = [slice(start, start + BATCH) for start in range(0, len(index), BATCH)]
 
     def one() -> None:
@@ -232,7 +233,8 @@ def _ratio(name: str, model: LoadedModel, block: Block, images: int) -> None:
 
     def passes() -> None:
         for at in parts:
-            inlet.run(first.images[at])
+            for _ in range(1 + pasted):
+                inlet.run(first.images[at])
             input_gradients(inlet.run, first.images[at], [rows[at]] * targets)
             for _ in range(draws):
                 input_gradients(inlet.run, first.images[at], [rows[at]])

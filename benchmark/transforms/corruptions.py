@@ -1,6 +1,6 @@
-"""The table of ImageNet-C's corruptions: functions, families, units and the published constants.
+"""The table of ImageNet-C's corruptions: functions, units and the published constants.
 
-The order is the published one; the first 15 are the benchmark, the last 4 are extra.
+Its names are those of the list `imagenet_c.yaml`, which has their families and order and is read without torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from benchmark.transforms import blur, digital, elastic, glass, motion, noise, weather
 from benchmark.transforms.spatter import spatter
 
-FAMILIES = ("noise", "blur", "weather", "digital", "extra")
 Function = Callable[..., torch.Tensor]
 
 
@@ -31,7 +30,6 @@ class Corruption:
     together: how many images at a time on the processor (few stay in its cache).
     """
 
-    family: str
     function: Function = field(repr=False)
     units: tuple[str, ...]
     constants: tuple[tuple[Any, ...], ...]
@@ -39,11 +37,6 @@ class Corruption:
     dtype: torch.dtype = torch.float32
     whole: bool = False
     together: int = 4
-
-    @property
-    def common(self) -> bool:
-        """Whether it is one of the 15 that the mean corruption error is made of."""
-        return self.family != "extra"
 
 
 def _each(*values: float) -> tuple[tuple[float], ...]:
@@ -76,10 +69,9 @@ _ELASTIC = (
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
     {
         "gaussian_noise": Corruption(
-            "noise", noise.gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True
+            noise.gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True
         ),
         "shot_noise": Corruption(
-            "noise",
             noise.shot_noise,
             ("photons",),
             _each(60, 25, 12, 5, 3),
@@ -87,7 +79,6 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             dtype=torch.float64,
         ),
         "impulse_noise": Corruption(
-            "noise",
             noise.impulse_noise,
             ("share",),
             _each(0.03, 0.06, 0.09, 0.17, 0.27),
@@ -95,7 +86,6 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             whole=True,
         ),
         "defocus_blur": Corruption(
-            "blur",
             blur.defocus_blur,
             ("radius, px", "softness, px"),
             ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
@@ -103,14 +93,12 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             together=2,
         ),
         "glass_blur": Corruption(
-            "blur",
             glass.glass_blur,
             ("sigma, px", "delta, px", "passes"),
             ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
             random=True,
         ),
         "motion_blur": Corruption(
-            "blur",
             motion.motion_blur,
             ("radius, px", "sigma, px"),
             ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
@@ -118,21 +106,18 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             whole=True,
         ),
         "zoom_blur": Corruption(
-            "blur",
             blur.zoom_blur,
             ("stop", "step"),
             ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
             together=16,
         ),
         "snow": Corruption(
-            "weather",
             weather.snow,
             ("field mean and sd", "zoom", "threshold", "motion radius and sigma, px", "kept"),
             _SNOW,
             random=True,
         ),
         "frost": Corruption(
-            "weather",
             weather.frost,
             ("image", "ice"),
             ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
@@ -140,31 +125,25 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             dtype=torch.float64,
         ),
         "fog": Corruption(
-            "weather",
             weather.fog,
             ("strength", "decay"),
             ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
             random=True,
         ),
-        "brightness": Corruption(
-            "weather", digital.brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)
-        ),
+        "brightness": Corruption(digital.brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
         "contrast": Corruption(
-            "digital",
             digital.contrast,
             ("share",),
             _each(0.4, 0.3, 0.2, 0.1, 0.05),
             dtype=torch.float64,
         ),
         "elastic_transform": Corruption(
-            "digital",
             elastic.elastic_transform,
             ("strength, px", "sigma, px", "jitter, px"),
             tuple(tuple(244 * value for value in row) for row in _ELASTIC),
             random=True,
         ),
         "pixelate": Corruption(
-            "digital",
             digital.pixelate,
             ("size",),
             _each(0.6, 0.5, 0.4, 0.3, 0.25),
@@ -172,7 +151,6 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             together=64,
         ),
         "jpeg_compression": Corruption(
-            "digital",
             digital.jpeg_compression,
             ("quality",),
             _each(25, 18, 15, 10, 7),
@@ -180,20 +158,16 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             together=64,
         ),
         "speckle_noise": Corruption(
-            "extra", noise.speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True
+            noise.speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True
         ),
-        "gaussian_blur": Corruption(
-            "extra", blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)
-        ),
+        "gaussian_blur": Corruption(blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)),
         "spatter": Corruption(
-            "extra",
             spatter,
             ("field mean and sd", "smooth, px", "threshold", "strength", "mud"),
             _SPATTER,
             random=True,
         ),
         "saturate": Corruption(
-            "extra",
             digital.saturate,
             ("factor", "rise"),
             ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),

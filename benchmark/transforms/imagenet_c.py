@@ -19,13 +19,13 @@ from benchmark.contracts import Transform
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.transforms import digital, weather
 from benchmark.transforms.batches import Seeds, in_parts
-from benchmark.transforms.corruptions import CORRUPTIONS, FAMILIES, Corruption
+from benchmark.transforms.corruptions import CORRUPTIONS, Corruption
+from benchmark.transforms.listing import own_list
 from benchmark.transforms.pixels import grey_levels, stored_levels
 from benchmark.transforms.streams import Draws, Streams
 
 __all__ = [
     "CORRUPTIONS",
-    "FAMILIES",
     "SIZE",
     "VERSION",
     "corrupted",
@@ -107,11 +107,12 @@ def corrupted(
 
 def names(family: str = "common") -> tuple[str, ...]:
     """Names in the published order: of one family, of the 15 common ones or of all 19 ("all")."""
-    if family in ("common", "all"):
-        return tuple(n for n, c in CORRUPTIONS.items() if family == "all" or c.common)
-    if family not in FAMILIES:
-        raise unknown_name("family of corruptions", family, (*FAMILIES, "common", "all"))
-    return tuple(n for n, c in CORRUPTIONS.items() if c.family == family)
+    listed = {name: entry.family for name, entry in own_list("imagenet-c").items()}
+    if family not in (*listed.values(), "common", "all"):
+        known = dict.fromkeys((*listed.values(), "common", "all"))
+        raise unknown_name("family of corruptions", family, tuple(known))
+    common = family == "common"
+    return tuple(n for n, f in listed.items() if family in (f, "all") or (common and f != "extra"))
 
 
 def load_textures(files: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
