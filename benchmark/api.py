@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReport, RunReporter
     from benchmark.leaderboard import Board
-    from benchmark.leaderboard.claims import Claim
     from benchmark.leaderboard.consistency import Answered
     from benchmark.leaderboard.transfer import Matrix
+    from benchmark.leaderboard.transfer_tests import Claim
     from benchmark.stats.families import Compared, DiscordantTrial
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow, StimuliNote, Store
@@ -208,7 +208,7 @@ def rank(
     trained on, for suites that know them; flagged_last: scores with a flag of distrust rank below all others.
     """
     from benchmark.leaderboard import boards, ranking
-    from benchmark.leaderboard.unseen import hinted, unseen_boards
+    from benchmark.leaderboard.held_out import hinted, unseen_boards
 
     settings = read_settings(db)
     shelf = find_suites()
@@ -252,9 +252,9 @@ def transfer(
     conditions: "default", "levels", "mean", "half" or patterns, separated by commas; by_model: a row per observer;
     claims: (recipe, condition) pairs to be judged (none: every noise against every other).
     """
-    from benchmark.leaderboard.answered import degrades, pools
-    from benchmark.leaderboard.claims import judged
     from benchmark.leaderboard.transfer import matrix
+    from benchmark.leaderboard.transfer_tests import judged
+    from benchmark.leaderboard.trial_pools import degrades, pools
 
     ways = [part.strip() for part in conditions.split(",") if part.strip()]
     shelf = find_suites()

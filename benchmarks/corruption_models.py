@@ -23,9 +23,9 @@ from benchmark import api
 from benchmark.contracts import Block, Policy
 from benchmark.engine import tuning
 from benchmark.engine.device import keep_pages, numerics
+from benchmark.engine.model_view import unit
 from benchmark.engine.planning import Task
 from benchmark.engine.running import RunOptions, execute
-from benchmark.engine.views import unit
 from benchmark.settings import Settings, read_settings
 from benchmark.stimuli.sets import seeds_of
 from benchmark.store import open_store
@@ -53,7 +53,7 @@ def corrupted(blocks: Sequence[Block], model: LoadedModel) -> list[torch.Tensor]
     return made
 
 
-def bare(feed: tuning.Feed, shown: Sequence[torch.Tensor]) -> None:
+def bare(feed: tuning.TunedModel, shown: Sequence[torch.Tensor]) -> None:
     """Forward passes and nothing else."""
     torch.set_num_threads(feed.tuning.threads)
     with torch.inference_mode():

@@ -4,7 +4,7 @@ The baseline is the loop that nobody can beat: the same tuned module, the same l
 preloaded as tensors in memory. Both sides alternate in one process; the harness side decodes, presents, decides,
 checks near-ties, stores every trial and scores. Process CPU time and wall time; ratios, no absolute times.
 
-    python benchmarks/overhead.py [--model efficientnet-lite0] [--rounds 3]
+    python benchmarks/overhead.py [--model efficientnet-lite0] [--rounds 2] [--limit 48]
 """
 
 import argparse
@@ -146,7 +146,7 @@ def main() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="world-standard-0")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=48, help="stimuli per set")
     ARGS = parser.parse_args()
     main()

@@ -22,8 +22,8 @@ from ratios import ratio
 
 from benchmark.contracts import CHUNK, Block, Plan, Trials
 from benchmark.engine.device import keep_pages
-from benchmark.engine.tuning import Feed, Tuning, feed
-from benchmark.engine.views import NetworkView
+from benchmark.engine.model_view import NetworkView
+from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.settings import read_settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.generated import generated_set
@@ -56,7 +56,7 @@ def loaded(name: str) -> LoadedModel:
     return untrained(model) if random else model
 
 
-def fed(model: LoadedModel) -> Feed:
+def fed(model: LoadedModel) -> TunedModel:
     """Channels last and unfolded: the setting that the backward pass likes best on a CPU."""
     return feed(model, Tuning(BATCH, channels_last=True), device="cpu")
 
@@ -69,7 +69,7 @@ def views(model: LoadedModel, block: Block) -> Iterator[NetworkView]:
         yield view_of(model, inlet, block, index)
 
 
-def view_of(model: LoadedModel, inlet: Feed, block: Block, index: np.ndarray) -> NetworkView:
+def view_of(model: LoadedModel, inlet: TunedModel, block: Block, index: np.ndarray) -> NetworkView:
     """Some images of a block."""
     images = model.prepare([block.stimuli.decode(int(i)) for i in index], block.presentation)
     grouping = model.labels.groupings[block.stimuli.space]

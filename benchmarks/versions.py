@@ -154,8 +154,8 @@ def _transforms() -> Numbers:
 def _answers() -> Numbers:
     """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
     from benchmark.contracts import Block
+    from benchmark.engine.model_view import NetworkView
     from benchmark.engine.tuning import Tuning, feed
-    from benchmark.engine.views import NetworkView
     from benchmark.stimuli.generated import generated_set
     from benchmark.stimuli.sets import seeds_of, subset
     from registry.cards import builtin_cards

@@ -301,7 +301,7 @@ def _itself(record: Record) -> Iterator[Record]:
 
 
 def _board_lines(board: Board) -> Iterator[Record]:
-    from benchmark.leaderboard.words import estimate, rank_text
+    from benchmark.leaderboard.formatting import estimate, rank_text
 
     for row in (*board.rows, *board.references):
         texts = {}
@@ -324,7 +324,7 @@ def _summary_records(one: Summary) -> Iterator[Record]:
 
 
 def _summary_lines(one: Summary) -> Iterator[Record]:
-    from benchmark.leaderboard.words import estimate
+    from benchmark.leaderboard.formatting import estimate
 
     for line in (*one.lines, *one.references):
         texts = {

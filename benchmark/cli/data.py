@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.printing import say, wide_console
+from benchmark.cli.printing import safe_console, say, wide_console
 from benchmark.cli.stylize import stylize
 
 if TYPE_CHECKING:
@@ -138,12 +139,11 @@ def verify(name: str, sample: int | None, full: bool) -> int:
     Names, classes and empty files are checked of all images; a sample of a large set is read. Exit code 1 where
     something is broken; a part of a set is all right, and said.
     """
-    from benchmark.cli.counting import counted
     from benchmark.settings import read_settings
     from benchmark.stimuli.inspecting import Depth
     from benchmark.stimuli.verifying import verify as check
 
-    with counted(name) as expect:
+    with _counted(name) as expect:
         found = check(name, read_settings(), Depth(sample, full, expect))
     if found.table:
         _print_cells(found.table)
@@ -151,6 +151,20 @@ def verify(name: str, sample: int | None, full: bool) -> int:
         say(line)
     say("usable" if found.ok else "BROKEN: see above")
     return 0 if found.ok else 1
+
+
+@contextmanager
+def _counted(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
+    """`expect(total)` starts the bar and gives what is called after each piece."""
+    from benchmark.cli.progress import Bars
+
+    with Bars(safe_console(stderr=True)) as bars:
+
+        def expect(total: int) -> Callable[[], None]:
+            bars.expect(what, total)
+            return lambda: bars.advance(what, 1)
+
+        yield expect
 
 
 def _print_cells(rows: Sequence[Row]) -> None:

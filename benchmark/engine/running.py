@@ -12,16 +12,16 @@ from benchmark.engine import tuning
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
-from benchmark.engine.planning import Task
-from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
-from benchmark.engine.sound import require_sound
-from benchmark.engine.walking import (
+from benchmark.engine.inference import (
     Job,
     Reporter,
     Resident,
     Walk,
     failure_line,
 )
+from benchmark.engine.planning import Task
+from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
+from benchmark.engine.sound import require_sound
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
@@ -326,8 +326,8 @@ class _Run:
             )
 
 
-def _unfed(model: LoadedModel) -> tuning.Feed:
-    return tuning.Feed(model, tuning.plain(1), model.forward)
+def _unfed(model: LoadedModel) -> tuning.TunedModel:
+    return tuning.TunedModel(model, tuning.plain(1), model.forward)
 
 
 def _by_card(tasks: Sequence[Task]) -> list[tuple[ModelCard, list[Task]]]:

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.engine.tuning import Feed
+from benchmark.engine.tuning import TunedModel
 from benchmark.errors import ModelFailure
 from registry.soundness import FORWARD, TOLERANCE, check_load, distance
 
@@ -20,7 +20,7 @@ class Unsound(ModelFailure):
     """A network whose answers depend on its batch, on chance or on what it was shown before."""
 
 
-def require_sound(feed: Feed, precision: str) -> None:
+def require_sound(feed: TunedModel, precision: str) -> None:
     """Raise Unsound, with every reason, where the loaded network or its tuned form fails a check.
 
     Want of memory and a forward pass that fails are the run's to deal with: nothing is judged then.

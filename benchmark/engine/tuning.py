@@ -1,7 +1,7 @@
 """Batch size, memory layout, thread count and batch-norm folding, tuned per model and device in seconds.
 
 Tuning moves float noise only. Decisions do not change with it: what lies near a tie is decided on the plain
-path (see `views`).
+path (see `model_view`).
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def plain(batch: int) -> Tuning:
 
 
 @dataclass(frozen=True)
-class Feed:
+class TunedModel:
     """A module in its tuned form. `run(images NCHW in [0,1]) -> logits`. state: of its parameters and buffers."""
 
     model: LoadedModel
@@ -66,13 +66,15 @@ class Feed:
         return "" if self.module is None else changed(self.module, self.state)
 
 
-def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> Feed:
+def feed(
+    model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False
+) -> TunedModel:
     """Bring a loaded model into its tuned form on a device. The plain path stays as `model.forward`."""
     fast = _fast(model, tuning.folded, tuning.channels_last)
     if compile_model:
         fast = replace_module(fast, cast(nn.Module, torch.compile(fast.module)))
     run = _runner(fast, tuning.channels_last, device)
-    return Feed(model, tuning, run, fast.module, checksum(fast.module))
+    return TunedModel(model, tuning, run, fast.module, checksum(fast.module))
 
 
 def _runner(fast: LoadedModel, channels_last: bool, device: str) -> Run:

@@ -7,8 +7,8 @@ from itertools import groupby
 
 from benchmark.display import printable
 from benchmark.leaderboard.detail import Detail
+from benchmark.leaderboard.formatting import estimate, number, p_value
 from benchmark.leaderboard.grid import Field, Grid
-from benchmark.leaderboard.words import estimate, number, p_value
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison
 
 MANY = 200  # images that are listed of one metric

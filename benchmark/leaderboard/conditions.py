@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.answered import Pool, spelled
+from benchmark.leaderboard.trial_pools import Pool, spelled
 from benchmark.transforms.listing import own_list
 
 #: Where people are near half right: the test conditions of the published matrix (Geirhos et al. 2018).

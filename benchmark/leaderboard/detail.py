@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.display import printable
+from benchmark.leaderboard.formatting import Footnotes, estimate
 from benchmark.leaderboard.grid import GAP, Field, Grid
 from benchmark.leaderboard.model import Cell, SuiteLike, describe
-from benchmark.leaderboard.words import Footnotes, estimate
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow, StimuliNote

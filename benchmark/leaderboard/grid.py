@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmark.display import printable
-from benchmark.leaderboard.model import Board, Cell, Column, Row
-from benchmark.leaderboard.words import (
+from benchmark.leaderboard.formatting import (
     Footnotes,
     estimate,
     number,
     observer_text,
     rank_text,
 )
+from benchmark.leaderboard.model import Board, Cell, Column, Row
 
 GAP = 2
 NAME_LEAST, NAME_MIN, TRAINING_MAX = 8, 22, 24

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmark.display import printable
-from benchmark.leaderboard.grid import shown_rows
-from benchmark.leaderboard.model import Board
-from benchmark.leaderboard.words import (
+from benchmark.leaderboard.formatting import (
     Footnotes,
     caption,
     estimate,
@@ -17,6 +15,8 @@ from benchmark.leaderboard.words import (
     observer_text,
     rank_text,
 )
+from benchmark.leaderboard.grid import shown_rows
+from benchmark.leaderboard.model import Board
 
 LATEX = {
     "\\": r"\textbackslash{}",

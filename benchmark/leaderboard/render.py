@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from benchmark.display import printable
 from benchmark.leaderboard.comparison import comparison_details, discordant_details
 from benchmark.leaderboard.detail import Detail, show_details
+from benchmark.leaderboard.formatting import caption, explanation
 from benchmark.leaderboard.grid import Grid, board_grid
 from benchmark.leaderboard.model import Board, SuiteLike
-from benchmark.leaderboard.words import caption, explanation
 from benchmark.stats.families import Compared, DiscordantTrial
 
 if TYPE_CHECKING:

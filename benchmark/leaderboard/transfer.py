@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmark.contracts import Metric, Trials
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.answered import Answered, Pool
 from benchmark.leaderboard.conditions import Condition, choose
+from benchmark.leaderboard.trial_pools import Answered, Pool
 from benchmark.stats import mean_interval, ratio_score
 
 #: Recipes without any degradation: what the others are held against.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.display import printable
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.claims import MOST, Claim, Interval
+from benchmark.leaderboard.formatting import NOTHING, number
 from benchmark.leaderboard.markup import markdown_text
 from benchmark.leaderboard.transfer import Matrix, SuiteComparison, Trained
-from benchmark.leaderboard.words import NOTHING, number
+from benchmark.leaderboard.transfer_tests import MOST, Claim, Interval
 
 if TYPE_CHECKING:
     from rich.console import Group

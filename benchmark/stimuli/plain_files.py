@@ -43,10 +43,13 @@ def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
 def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
     """All bytes of a plain file. Raises OSError, too where it has more than `largest`."""
     with open_plain(path) as file:
-        data = file.read(largest + 1)
+        data = bytearray()
+        size = os.fstat(file.fileno()).st_size  # what is asked for is allocated at once
+        while len(data) <= largest and (block := file.read(min(size, largest) + 1)):
+            data += block
     if len(data) > largest:
         raise OSError(errno.EFBIG, f"more than {largest} bytes")
-    return data
+    return bytes(data)
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:

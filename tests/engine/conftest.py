@@ -4,7 +4,7 @@ import engine_nets
 import pytest
 from engine_toys import Bench
 
-from benchmark.engine import running, views
+from benchmark.engine import model_view, running
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def forwarded(monkeypatch):
         del engine_nets.FORWARDED[before:]
 
     monkeypatch.setattr(running, "require_sound", uncounted)
-    monkeypatch.setattr(views, "replayed", lambda seeds: None)
+    monkeypatch.setattr(model_view, "replayed", lambda seeds: None)
 
     def total():
         counts = {}

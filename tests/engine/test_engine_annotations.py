@@ -10,7 +10,7 @@ from engine_toys import HALF, make_stimuli, network
 
 from benchmark.contracts import Block
 from benchmark.engine import tuning
-from benchmark.engine.views import NetworkView
+from benchmark.engine.model_view import NetworkView
 from benchmark.errors import MissingStimuli
 from registry.geometry import present, present_map, present_mask, resized_map
 from registry.labels import label_space

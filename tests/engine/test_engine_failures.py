@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from engine_toys import ideal, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK
-from benchmark.engine.views import near_ties
+from benchmark.engine.model_view import near_ties
 from benchmark.errors import StimuliError
 
 

@@ -7,7 +7,7 @@ import pytest
 from engine_toys import Bench, make_stimuli, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Block, EarlyStop
-from benchmark.engine.walking import Walk
+from benchmark.engine.inference import Walk
 from benchmark.store import open_store
 
 CHUNKS = 6

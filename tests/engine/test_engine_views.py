@@ -11,7 +11,7 @@ from engine_toys import CLASSES, HALF, make_stimuli, network
 from benchmark.contracts import Block
 from benchmark.engine import tuning
 from benchmark.engine.device import make_policy, numerics
-from benchmark.engine.views import NetworkView
+from benchmark.engine.model_view import NetworkView
 from benchmark.errors import MissingStimuli
 from registry.labels import label_space
 from registry.model import LoadedModel

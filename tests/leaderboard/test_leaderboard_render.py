@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard import boards
+from benchmark.leaderboard.formatting import Footnotes, number, p_value
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.render import (
     render_board,
@@ -15,7 +16,6 @@ from benchmark.leaderboard.render import (
     render_show,
     text,
 )
-from benchmark.leaderboard.words import Footnotes, number, p_value
 
 EDGES = {"metric": "edges", "role": "edges"}
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from benchmark.contracts import Block, Trials
-from benchmark.engine.tuning import Feed, Tuning, feed
-from benchmark.engine.views import NetworkView
+from benchmark.engine.model_view import NetworkView
+from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
 from registry.cards import builtin_cards
@@ -41,13 +41,13 @@ class Masked:
 class World:
     """Images of the world with a network on them, shown in batches."""
 
-    feed: Feed
+    feed: TunedModel
     stimuli: object
     pixels: torch.Tensor
 
     def views(self, batch, run=None, grouping=None, networks=()):
         model = self.feed.model if run is None else Masked(self.feed.model, run)
-        shown = Feed(model, self.feed.tuning, run or self.feed.run)
+        shown = TunedModel(model, self.feed.tuning, run or self.feed.run)
         grouping = grouping or self.feed.model.labels.groupings["world16"]
         block = Block(self.stimuli, presentation="card", role="natural", networks=networks)
         for index in torch.arange(len(self.pixels)).split(batch):

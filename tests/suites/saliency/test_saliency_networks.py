@@ -9,8 +9,8 @@ from torch import nn
 from torchvision.transforms.functional import gaussian_blur
 
 from benchmark.contracts import Block
+from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import Tuning, feed
-from benchmark.engine.views import NetworkView
 from benchmark.settings import read_settings
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import Tuning, feed
-from benchmark.engine.views import NetworkView
 from benchmark.settings import Settings
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set, subset

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from benchmark.contracts import CHUNK, Array, Block, Suite, View
 from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
 from benchmark.engine.device import full_precision
+from benchmark.engine.model_view import IdealView, NetworkView, unit
 from benchmark.engine.sound import Unsound
-from benchmark.engine.tuning import Feed, working_threads
-from benchmark.engine.views import IdealView, NetworkView, unit
+from benchmark.engine.tuning import TunedModel, working_threads
 from benchmark.errors import FAILURES, BenchError, ModelFailure
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.sets import seeds_of
@@ -34,7 +34,7 @@ class Resident:
     """
 
     name: str
-    observer: Feed | IdealObserver
+    observer: TunedModel | IdealObserver
     batch: int = CHUNK
     failure: str = ""
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class Walk:
             resident, block = same_observer[0].resident, same_observer[0].block
             try:
                 pixels = shared
-                if pixels is None and isinstance(resident.observer, Feed):
+                if pixels is None and isinstance(resident.observer, TunedModel):
                     pixels = self._pixels(block, resident.observer, index, ready)
                     shared = pixels if _alike(block, ready.images) else None
                 made = self._answer(same_observer, chunk, index, pixels)
@@ -173,7 +173,7 @@ class Walk:
             job.fail(error)
 
     def _pixels(
-        self, block: Block, feed: Feed, index: NDArray[np.int64], ready: _Decoded
+        self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded
     ) -> torch.Tensor:
         """The images of a chunk as a network is shown them, transformed."""
         transform = block.transform
@@ -186,7 +186,7 @@ class Walk:
         with working_threads(feed.tuning.threads), full_precision(pixels.device.type):
             return transform.apply(pixels if transform.stored else unit(pixels), seeds)
 
-    def _presented(self, block: Block, feed: Feed, ready: _Decoded) -> torch.Tensor:
+    def _presented(self, block: Block, feed: TunedModel, ready: _Decoded) -> torch.Tensor:
         """Resized and cropped: once for all blocks of the chunk where it is alike for every network."""
         if ready.pixels is not None:
             return ready.pixels
@@ -215,7 +215,7 @@ class Walk:
                 break
             except RuntimeError as error:
                 self._back_off(resident, error)
-        if isinstance(resident.observer, Feed) and (moved := resident.observer.moved):
+        if isinstance(resident.observer, TunedModel) and (moved := resident.observer.moved):
             raise Unsound(f"{resident.name} is not what it was: answering has changed {moved}")
         return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
 
@@ -273,7 +273,7 @@ class Walk:
 
 def _threads(resident: Resident) -> int:
     observer = resident.observer
-    return observer.tuning.threads if isinstance(observer, Feed) else torch.get_num_threads()
+    return observer.tuning.threads if isinstance(observer, TunedModel) else torch.get_num_threads()
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -299,7 +299,7 @@ def _fail(jobs: Iterable[Job], error: BaseException) -> None:
 
 
 def _sees_pixels(job: Job) -> bool:
-    return isinstance(job.resident.observer, Feed) and not job.failed
+    return isinstance(job.resident.observer, TunedModel) and not job.failed
 
 
 def _alike(block: Block, images: Images) -> bool:

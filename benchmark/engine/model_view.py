@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import CHUNK, Array, Block
 from benchmark.engine.device import full_precision
 from benchmark.engine.sound import replayed, require_same
-from benchmark.engine.tuning import Feed
+from benchmark.engine.tuning import TunedModel
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.sets import seeds_of
 from registry.geometry import present_map, present_mask, resized_map, resized_mask
@@ -50,7 +50,7 @@ class NetworkView(_Shown):
 
     def __init__(
         self,
-        feed: Feed,
+        feed: TunedModel,
         block: Block,
         index: NDArray[np.int64],
         pixels: torch.Tensor,
