@@ -171,3 +171,10 @@ def test_against_pycocotools() -> None:
     # It moves corners to fifths of a pixel, so outlines differ by some pixels; ours keep the area better.
     assert min(agreement) > 0.98 and np.median(agreement) > 0.995
     assert np.mean(own_error) <= np.mean(its_error)
+
+
+@pytest.mark.parametrize("counts", [[1, 10**400], "o" * 400 + "?", [2**41]])
+def test_run_lengths_that_no_image_has_are_refused(counts: object) -> None:
+    """Found by the fuzzer: their sum is no float."""
+    with pytest.raises(ValueError, match="run length"):
+        area_of({"counts": counts, "size": [2, 2]})

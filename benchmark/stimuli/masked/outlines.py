@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.stimuli.items import Flags, Size
 
+LONGEST = 2**40  # pixels of a run; no image has as many
 Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
 
@@ -79,10 +80,11 @@ def unpacked(text: str) -> list[int]:
 def _runs(coded: Mapping[str, Any]) -> list[int]:
     """Lengths of background, object, background, ... down the columns."""
     counts = coded.get("counts")
-    if isinstance(counts, str):
-        return unpacked(counts)
-    if isinstance(counts, Sequence) and all(isinstance(run, int) for run in counts):
-        return list(counts)
+    runs = unpacked(counts) if isinstance(counts, str) else counts
+    if isinstance(runs, Sequence) and all(isinstance(run, int) for run in runs):
+        if any(abs(run) > LONGEST for run in runs):
+            raise ValueError(f"a run length of more than {LONGEST} pixels")
+        return list(runs)
     raise ValueError("run lengths need 'counts', whole numbers or a text")
 
 
