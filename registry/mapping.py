@@ -15,9 +15,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from registry import labels
 from registry.documents import read_document, shown, texts_in, unprintable
 from registry.errors import LabelError
+from registry.spaces import (
+    LABEL_SPACES,
+    Grouping,
+    LabelSpace,
+    built_in_space,
+    by_classes,
+    geirhos_groups,
+)
 
 _FIELDS = ("name", "classes", "space", "groups")
 _FORM = (
@@ -44,8 +51,8 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _classes(path: Path, value: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Classes and readable words."""
-    if isinstance(value, str) and value in labels.LABEL_SPACES:
-        base = labels.label_space(value)
+    if isinstance(value, str) and value in LABEL_SPACES:
+        base = built_in_space(value)
         return base.classes, base.words
     if not isinstance(value, list) or not value:
         raise LabelError(f"mapping file {path}: field 'classes': {_FORM}, found {value!r:.60}.")
@@ -90,9 +97,7 @@ def _disjoint(path: Path, groups: dict[str, tuple[int, ...]]) -> None:
             owner[index] = category
 
 
-def _grouping(
-    path: Path, name: str, data: dict[str, Any], places: dict[str, int]
-) -> labels.Grouping:
+def _grouping(path: Path, name: str, data: dict[str, Any], places: dict[str, int]) -> Grouping:
     raw = data["groups"]
     if not isinstance(raw, dict) or not raw:
         raise LabelError(
@@ -100,7 +105,7 @@ def _grouping(
         )
     groups = {str(key): _outputs(path, str(key), value, places) for key, value in raw.items()}
     _disjoint(path, groups)
-    known = tuple(labels.geirhos_groups())
+    known = tuple(geirhos_groups())
     space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))
     if space in ("", name):
         raise LabelError(
@@ -115,22 +120,22 @@ def _grouping(
                 f"these do not fit: {', '.join(lacking)}."
             )
         groups = {category: groups[category] for category in known}
-    return labels.Grouping(space, tuple(groups), tuple(groups.values()))
+    return Grouping(space, tuple(groups), tuple(groups.values()))
 
 
-def read_mapping(path: Path) -> labels.LabelSpace:
+def read_mapping(path: Path) -> LabelSpace:
     """Read a mapping file. Raises LabelError naming file, field and what was expected."""
     data = _load(path)
     classes, words = _classes(path, data["classes"])
     name = str(data.get("name") or path.stem)
-    if name in labels.LABEL_SPACES:
+    if name in LABEL_SPACES:
         raise LabelError(
             f"mapping file {path}: '{name}' is a built-in label space; choose another name."
         )
     places = {word: i for i, word in enumerate(words)} | {item: i for i, item in enumerate(classes)}
-    own = labels.Grouping(name, classes, tuple((i,) for i in range(len(classes))))
-    spaces = {name: own, **labels.by_classes(classes)}
+    own = Grouping(name, classes, tuple((i,) for i in range(len(classes))))
+    spaces = {name: own, **by_classes(classes)}
     if "groups" in data:
         grouping = _grouping(path, name, data, places)
         spaces[grouping.space] = grouping
-    return labels.LabelSpace(name, classes, spaces, words)
+    return LabelSpace(name, classes, spaces, words)
