@@ -55,6 +55,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "registry.digests",
         "registry.errors",
         "registry.labels",
+        "registry.spaces",
     ),
     "tiny-networks": ("registry.tiny",),
     "adversarial.observe": (
