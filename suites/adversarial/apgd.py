@@ -14,7 +14,7 @@ from suites.adversarial.config import Apgd, NormName
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import Geometry, geometry
 from suites.adversarial.losses import cross_entropy, loss_named, margin
-from suites.adversarial.problem import Problem, checked, fallen, gradient_of
+from suites.adversarial.problem import Problem, fallen, gradient_of, lost
 from suites.adversarial.sparse import sparse_rules
 
 SEED = 1_000_003  # starts other than those of PGD's stages
@@ -24,8 +24,7 @@ AT_FIRST = 0.2  # share of the entries that the first L1 steps move
 def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Found:
     """Attack every image of a problem, within epsilon [n], one for each.
 
-    Costs at most steps + 1 gradient passes per target and restart. Raises ModelFailure on logits or gradients that are
-    not finite.
+    Costs at most steps + 1 gradient passes per target and restart.
     """
     ball, found = geometry(norm), nothing(len(problem.images))
     rules = sparse_rules() if norm == "l1" else dense_rules(ball)
@@ -38,7 +37,7 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Fou
         if fresh:
             climb = climb.joined(_begun(problem, rules, epsilon, fresh))
         z, loss, slope = _pass(problem, climb, recipe)
-        fell = _judged(problem, ball, climb, z, found)
+        fell = _judged(problem, ball, climb, z, found) | _dropped(problem, climb, slope, found)
         over = ~fell & (climb.at == recipe.steps)
         waiting += _next_runs(climb.only(over), recipe)
         stays = ~(fell | over)
@@ -92,7 +91,7 @@ def _pass(problem: Problem, climb: Climb, recipe: Apgd) -> tuple[Tensor, Tensor,
         rank = (climb.run // recipe.restarts).clamp_max(problem.targets.shape[1] - 1)
         target = problem.targets[climb.row].gather(1, rank[:, None])[:, 0]
     point = climb.point.detach().requires_grad_()
-    z = checked(problem.forward(point), "logits")
+    z = problem.forward(point)
     loss = loss_named(recipe.loss)(z, y, target)
     slope = gradient_of(loss, point)
     return z.detach(), loss.detach(), slope
@@ -112,6 +111,16 @@ def _judged(problem: Problem, ball: Geometry, climb: Climb, z: Tensor, found: Fo
         found.broken[at[broken]] = True
         found.size[at[broken]] = ball.size(delta).cpu().numpy()
     return fell
+
+
+def _dropped(problem: Problem, climb: Climb, slope: Tensor, found: Found) -> Tensor:
+    """[b] bool: images whose gradient is no number; they count as broken."""
+    gone = lost(problem, climb.row, slope)
+    at, which = climb.row.cpu().numpy(), gone.cpu().numpy()
+    new = which & ~found.broken[at]
+    found.broken[at[new]] = True
+    found.size[at[new]] = climb.epsilon.cpu().numpy()[new]
+    return gone
 
 
 def _next_runs(ended: Climb, recipe: Apgd) -> list[tuple[int, int]]:

@@ -12,28 +12,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.problem import Problem, checked, fallen, gradient_of
+from suites.adversarial.problem import Problem, fallen, gradient_of, lost, not_finite
 
 
 @dataclass(frozen=True)
 class Slope:
     """Every image at rest. z: logits [n, c]; gradient: of the cross entropy, like the images; loss, margin: [n]
-    (margin above 0: wrong)."""
+    (margin above 0: wrong). failed: [n], logits or gradient are NaN or infinite; the gradient is zero then."""
 
     z: Tensor
     gradient: Tensor
     loss: Tensor
     margin: Tensor
+    failed: Tensor
 
 
 def slope(problem: Problem) -> Slope:
-    """One gradient pass per image. Raises ModelFailure on logits or gradients that are not finite."""
+    """One gradient pass per image."""
     parts = [_slope(problem, part) for part in _batches(problem)]
     return Slope(
         torch.cat([part.z for part in parts]),
         torch.cat([part.gradient for part in parts]),
         torch.cat([part.loss for part in parts]),
         torch.cat([part.margin for part in parts]),
+        torch.cat([part.failed for part in parts]),
     )
 
 
@@ -45,7 +47,7 @@ def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDA
         for column, epsilon in enumerate(epsilons):
             shifted = torch.add(images, sign, alpha=epsilon).clamp_(0.0, 1.0)
             with torch.no_grad():
-                z = checked(problem.forward(shifted), "logits")
+                z = problem.forward(shifted)
             broken[part, column] = fallen(problem, part, shifted, z).cpu().numpy()
     return broken
 
@@ -58,8 +60,10 @@ def _slope(problem: Problem, part: slice) -> Slope:
     y = problem.labels[part]
     none = torch.full_like(y, -1)
     point = problem.images[part].detach().requires_grad_()
-    z = checked(problem.forward(point), "logits")
+    z = problem.forward(point)
     loss = cross_entropy(z, y, none)
     gradient = gradient_of(loss, point)
     still = z.detach()
-    return Slope(still, gradient, loss.detach(), margin(still, y, none))
+    failed = lost(problem, part, gradient) | not_finite(still)
+    gradient[failed] = 0.0
+    return Slope(still, gradient, loss.detach(), margin(still, y, none), failed)

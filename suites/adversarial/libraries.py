@@ -14,7 +14,7 @@ from suites.adversarial.config import Library, NormName
 from suites.adversarial.found import Found, nothing
 from suites.adversarial.geometry import Geometry, geometry
 from suites.adversarial.losses import cross_entropy, margin
-from suites.adversarial.problem import Problem, checked, fallen
+from suites.adversarial.problem import Problem, fallen
 
 Check = Callable[[Library], None]
 Points = Callable[[Network, Tensor, Tensor, NormName, float, Library], Tensor]
@@ -24,7 +24,7 @@ def library(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library) 
     """Attack every image of a problem, within epsilon [n], one for each, by an attack of a package.
 
     Gradient and plain passes are those of the whole call, shared out evenly. Raises PluginError where the package is
-    not installed or has no such attack, ModelFailure on logits that are not finite.
+    not installed or has no such attack.
     """
     check(recipe)
     found = nothing(len(problem.images))
@@ -72,7 +72,7 @@ def _judge(
         delta = ball.project((reached[part] - origin).nan_to_num(0.0, 0.0, 0.0), bound)
         point = (origin + delta).clamp(0.0, 1.0)
         with torch.no_grad():
-            z = checked(problem.forward(point), "logits")
+            z = problem.forward(point)
         none, fell = torch.full_like(y, -1), fallen(problem, rows, point, z).cpu().numpy()
         size = ball.size(point - origin).cpu().numpy()
         found.broken[rows] = fell

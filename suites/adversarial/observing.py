@@ -12,16 +12,32 @@ from benchmark.contracts import Array, View
 from suites.adversarial.cascade import NAME, Curve, curve, merged
 from suites.adversarial.categories import per_category
 from suites.adversarial.config import Apgd, Config
+from suites.adversarial.differences import PROBES, company_differences, gradient_errors, probed
 from suites.adversarial.fast import Slope, fgsm, slope
 from suites.adversarial.probes import asked, otherwise, readings
 from suites.adversarial.problem import Problem, likely_wrong
 from suites.adversarial.surrogates import Space, transferred
 
+#: Columns of numbers that are NaN where an image is not attacked, or not asked.
+REAL = (
+    "loss",
+    "margin",
+    "gradient_norm",
+    "repeat_difference",
+    "gradient_error",
+    "company_difference",
+    "alone_difference",
+)
 Answers = Callable[[Tensor], Tensor]
 #: A wrong answer counts only if the network as it was loaded confirms it, where its margin is below so many times the
 #: largest difference of their logits on so many images.
 AMBIGUOUS = 10.0
+#: ... and never below this: answers closer than that are decided on the plain path everywhere (relative difference of
+#: the two largest probabilities 1e-3).
+NEAR_TIE = 1e-3
 FEW = 8
+#: What is said to have broken an image whose gradient is no number before any attack began.
+NOT_FINITE = "not finite"
 #: Logits that differ from full precision by no more than this share of the largest are told from it by rounding alone.
 ROUNDING = 1e-3
 
@@ -43,10 +59,11 @@ def _blank(config: Config, view: View) -> dict[str, Array]:
     n = len(view.index)
     right = np.asarray(view.responses == view.labels["category"], dtype=bool)
     columns: dict[str, Array] = {"response": np.asarray(view.responses), "clean_correct": right}
-    for name in ("loss", "margin", "gradient_norm", "repeat_difference"):
+    for name in REAL:
         columns[name] = np.full(n, np.nan)
     columns |= {name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")}
-    columns["probabilities"] = np.zeros(n, dtype=bool)
+    columns |= {name: np.zeros(n, dtype=bool) for name in ("probabilities", "not_finite")}
+    columns["probed"] = probed(view.seeds)
     columns["asked"] = asked(view.seeds)
     columns["otherwise"] = np.zeros((n, len(readings())), dtype=bool)
     columns["fgsm_broken"] = np.ones((n, len(_fast_epsilons(config))), dtype=bool)
@@ -88,12 +105,15 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
     """The columns of the images at `rows`."""
     problem = _problem(view, rows)
     rest = slope(problem)
-    problem = replace(problem, first=rest.gradient, targets=_targets(config, rest, problem))
-    columns = _at_rest(view, rows, rest)
+    targets = _targets(config, rest, problem)
+    problem = replace(problem, first=rest.gradient, rest=rest.margin, targets=targets)
+    columns = _at_rest(view, rows, rest) | _probed(view, problem, rows)
     epsilons = _fast_epsilons(config)
     columns["fgsm_broken"] = broken = fgsm(problem, rest.gradient, epsilons)
-    passes = np.ones(len(rows), dtype=np.int64)
+    asking = probed(problem.seeds).astype(np.int64)
+    passes = 1 + asking
     forwards = len(epsilons) + len(readings()) * asked(problem.seeds).astype(np.int64)
+    forwards = forwards + PROBES * asking
     curves = {
         # without stages an attack of a package stands alone, as others publish it
         threat.norm: curve(
@@ -109,9 +129,35 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
         forwards = forwards + cost
     columns["passes"] = passes + sum(one.passes for one in curves.values())
     columns["forwards"] = forwards + sum(one.forwards for one in curves.values())
-    for norm, found in curves.items():
-        columns |= {f"{norm}_{name}": values for name, values in _kept(found).items()}
+    columns["not_finite"] = problem.failed
+    for threat in config.threats:
+        found = _failed(curves[threat.norm], rest.failed.cpu().numpy(), threat.epsilons[0])
+        columns |= {f"{threat.norm}_{name}": values for name, values in _kept(found).items()}
     return columns
+
+
+def _failed(found: Curve, at_rest: NDArray[np.bool_], epsilon: float) -> Curve:
+    """Images without a gradient to begin with are broken at the smallest epsilon."""
+    return replace(
+        found,
+        epsilon=np.where(at_rest, epsilon, found.epsilon),
+        by=np.where(at_rest, NOT_FINITE, found.by).astype(NAME),
+        size=np.where(at_rest, epsilon, found.size),
+        held=np.where(at_rest, 0.0, found.held),
+    )
+
+
+def _probed(view: View, problem: Problem, rows: NDArray[np.int64]) -> dict[str, Array]:
+    """Whether gradients are slopes, and answers the images' own, of those images that are asked (NaN: the others)."""
+    which = np.flatnonzero(probed(problem.seeds))
+    found = {name: np.full(len(rows), np.nan) for name in REAL[-3:]}
+    if len(which):
+        (forward, plain), some = _answers(view), problem.images[which]
+        error = gradient_errors(forward, plain, some, problem.labels[which], problem.seeds[which])
+        company, alone = company_differences(plain, view.images, rows[which])
+        for name, values in zip(REAL[-3:], (error, company, alone), strict=True):
+            found[name][which] = values
+    return found
 
 
 def _kept(found: Curve) -> dict[str, Array]:
@@ -126,7 +172,8 @@ def _problem(view: View, rows: NDArray[np.int64]) -> Problem:
     forward, plain = _answers(view)
     some = images[:FEW]
     with torch.no_grad():
-        sure = AMBIGUOUS * float((forward(some) - plain(some)).abs().amax())
+        apart = float((forward(some) - plain(some)).abs().amax())
+        sure = max(AMBIGUOUS * apart, NEAR_TIE)
     seeds, targets = view.seeds[rows], labels[:, None]
     return Problem(
         forward, images, labels, seeds, targets, batch=view.batch, plain=plain, sure=sure

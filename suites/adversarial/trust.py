@@ -15,9 +15,13 @@ from benchmark.stats.proportions import mcnemar_exact, wilson
 from suites.adversarial.config import Config, Threat
 
 ZERO_GRADIENT = 0.05
-VANISHING = 1e-10  # L2 norm of the gradient of the cross entropy
+VANISHING = (
+    1e-30  # L2 norm of the gradient of the cross entropy: below, products in float32 are lost
+)
 SATURATED = 0.05
 REPEAT = 1e-4  # distance of unit-length logits (the rule of AutoAttack's check)
+NO_SLOPE = 0.5  # relative error of a gradient against differences: honest ones are within 0.3, masked ones above 0.6
+MASKED = 0.2
 FAST_WINS = 0.05
 BLIND_WINS = 0.01
 FALLING = 0.10
@@ -51,7 +55,9 @@ def flags(config: Config, trials: Trials) -> tuple[str, ...]:
 
 
 def _found(config: Config, c: Trials) -> Iterator[str]:
+    yield from numbers(c)
     yield from gradients(c)
+    yield from slopes(c)
     yield from outputs(c)
     for threat in config.threats:
         if config.stages and threat.norm == "linf":
@@ -85,8 +91,12 @@ def precision(trials: Trials) -> Iterator[str]:
 
 
 def gradients(c: Trials) -> Iterator[str]:
-    """Gradients that are zero or next to it, or a cross entropy that is exactly zero in float32."""
-    zero, flat = share(c["gradient_norm"] == 0), share(c["loss"] == 0)
+    """Gradients of the cross entropy that are zero or next to it, also because it is itself zero in float32.
+
+    A loss of zero alone is no mask: the gradient keeps its direction while the margin is below 80 or so.
+    """
+    zero = share(c["gradient_norm"] == 0)
+    flat = share((c["loss"] == 0) & (c["gradient_norm"] < VANISHING))
     faint = share((c["gradient_norm"] > 0) & (c["gradient_norm"] < VANISHING))
     if zero > ZERO_GRADIENT:
         yield f"zero gradient: {zero:.0%} of images"
@@ -96,11 +106,36 @@ def gradients(c: Trials) -> Iterator[str]:
         yield f"saturated: cross entropy is 0 on {flat:.0%} of images"
 
 
+def numbers(c: Trials) -> Iterator[str]:
+    """Answers or gradients under attack that are NaN or infinite."""
+    count = int(c["not_finite"].sum())
+    if count:
+        yield f"NaN or infinite under attack: {count} of {len(c)} images, counted as broken"
+
+
+def slopes(c: Trials) -> Iterator[str]:
+    """Gradients that are not the slope of the answers: custom backward passes, quantised inputs, added noise."""
+    some = c.where(c["probed"].astype(bool) & ~(c["alone_difference"] > REPEAT))
+    error = np.asarray(some["gradient_error"], dtype=float)
+    off = error > NO_SLOPE
+    if off.sum() > 1 and off.mean() > MASKED:
+        typical = np.nanmedian(error)
+        yield (
+            f"masked gradient: not the slope of the answers on {share(off):.0%} of images "
+            f"(median relative error {typical:.2f})"
+        )
+
+
 def outputs(c: Trials) -> Iterator[str]:
-    """Probabilities given for logits; two answers to one image."""
+    """Probabilities given for logits; two answers to one image; answers that other images change."""
     if share(c["probabilities"]) == 1:
         yield "outputs are probabilities, not logits"
-    moved = share(c["repeat_difference"] > REPEAT)
+    alone = c["alone_difference"] > REPEAT
+    company = share((c["company_difference"] > REPEAT) & ~alone)
+    if company > 0 and not alone.any():
+        yield "batch: answers depend on the other images of the batch"
+        return
+    moved = share((c["repeat_difference"] > REPEAT) | alone)
     if moved > 0:
         yield f"random: two passes of one image differ ({moved:.0%} of images)"
 

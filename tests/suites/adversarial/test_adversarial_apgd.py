@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.errors import ModelFailure
 from suites.adversarial import apgd as module
 from suites.adversarial.apgd import apgd
 from suites.adversarial.climbing import dense_rules, windows
@@ -178,7 +177,7 @@ def test_restarts_draw_new_starts_and_only_help(problem):
     assert not torch.equal(first, second)
 
 
-def test_logits_that_are_not_finite_are_a_failure(problem):
+def test_logits_that_are_not_finite_break_their_image(problem):
     broken = Problem(
         lambda x: problem.forward(x) * float("inf"),
         problem.images,
@@ -186,8 +185,24 @@ def test_logits_that_are_not_finite_are_a_failure(problem):
         problem.seeds,
         problem.targets,
     )
-    with pytest.raises(ModelFailure, match="NaN or infinite"):
-        apgd(broken, "linf", whole(problem, "linf"), Apgd("ce", 3))
+    found = apgd(broken, "linf", whole(problem, "linf"), Apgd("ce", 3))
+    assert found.broken.all() and broken.failed.all() and (found.passes == 1).all()
+
+
+def test_a_gradient_that_is_no_number_breaks_its_image_alone(problem):
+    steep = problem.images[2:3]
+
+    def forward(x):
+        here = (x.detach() - steep).abs().flatten(1).amax(dim=1) < 8 / 255
+        return problem.forward(x) + torch.where(here, 0 * x[:, 0, 0, 0], 1.0).sqrt()[:, None]
+
+    other = Problem(
+        forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=64
+    )
+    epsilon = whole(problem, "linf", HARMLESS)
+    found = apgd(other, "linf", epsilon, Apgd("ce", 3))
+    assert found.broken.nonzero()[0].tolist() == other.failed.nonzero()[0].tolist() == [2]
+    assert found.size[2] == epsilon[2]
 
 
 def test_projection_onto_ball_and_box_is_the_nearest_point():

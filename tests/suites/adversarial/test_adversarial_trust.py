@@ -110,6 +110,11 @@ def test_one_step_that_beats_many(small):
     assert any(flag.startswith("FGSM beats PGD") for flag in found(small, run))
 
 
+@pytest.mark.parametrize("factor", [1.5, 3.0])
+def test_larger_logits_are_no_mask(factor, small):
+    assert found(small, lambda x: factor * small.feed.run(x)) == ()
+
+
 def test_flags_stand_on_every_score(small):
     scores = SUITE.score(SUITE.config, small.trials(run=lambda x: small.feed.run(x).softmax(1)))
     assert all("trust: outputs are probabilities, not logits" in score.flags for score in scores)
@@ -125,6 +130,11 @@ def by_hand(n=100, **columns):
         "margin": np.full(n, -1.0),
         "gradient_norm": np.ones(n),
         "repeat_difference": np.zeros(n),
+        "not_finite": np.zeros(n, dtype=bool),
+        "probed": np.ones(n, dtype=bool),
+        "gradient_error": np.full(n, 0.2),
+        "company_difference": np.zeros(n),
+        "alone_difference": np.zeros(n),
         "probabilities": np.zeros(n, dtype=bool),
         "exact_correct": np.ones(n, dtype=bool),
         "fgsm_broken": np.ones((n, 6), dtype=bool),
@@ -148,9 +158,12 @@ def test_nothing_to_flag():
     ("columns", "few", "many"),
     [
         ({"gradient_norm": (0.0, 1.0)}, 5, 6),
-        ({"gradient_norm": (1e-11, 1.0)}, 5, 6),
-        ({"loss": (0.0, 1.0)}, 5, 6),
+        ({"gradient_norm": (1e-31, 1.0)}, 5, 6),
         ({"repeat_difference": (2e-4, 0.0)}, 0, 1),
+        ({"alone_difference": (2e-4, 0.0)}, 0, 1),
+        ({"company_difference": (2e-4, 0.0)}, 0, 1),
+        ({"gradient_error": (0.6, 0.2)}, 20, 21),
+        ({"not_finite": (True, False)}, 0, 1),
         ({"probabilities": (True, False)}, 99, 100),
         ({"linf_by": ("fgsm", "ce")}, 5, 6),
         ({"linf_by": ("square", "ce")}, 1, 2),
@@ -165,6 +178,29 @@ def test_each_threshold(columns, few, many):
     for count, flagged in ((few, False), (many, True)):
         made = {name: first(count, *values) for name, values in columns.items()}
         assert bool(by_hand(**made)) == flagged, count
+
+
+def test_a_loss_of_zero_is_no_flag_where_its_gradient_is_not():
+    assert by_hand(loss=np.zeros(100), gradient_norm=np.full(100, 1e-20)) == ()
+    assert by_hand(loss=first(6, 0.0, 1.0), gradient_norm=first(6, 0.0, 1.0)) == (
+        "trust: zero gradient: 6% of images",
+        "trust: saturated: cross entropy is 0 on 6% of images",
+    )
+
+
+def test_slopes_say_nothing_of_one_image_nor_of_random_networks():
+    assert by_hand(probed=first(1, True, False), gradient_error=np.full(100, 0.9)) == ()
+    assert by_hand(alone_difference=np.ones(100), gradient_error=np.full(100, 0.9)) == (
+        "trust: random: two passes of one image differ (100% of images)",
+    )
+    assert by_hand(gradient_error=np.full(100, 0.9)) == (
+        "trust: masked gradient: not the slope of the answers on 100% of images (median relative error 0.90)",
+    )
+
+
+def test_company_is_told_from_randomness():
+    batch = by_hand(company_difference=np.ones(100), repeat_difference=np.ones(100))
+    assert batch == ("trust: batch: answers depend on the other images of the batch",)
 
 
 def test_many_steps_that_break_nothing_that_one_leaves():
