@@ -40,14 +40,20 @@ class Clustered:
 
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
-    """The factors of which several stimuli share a level, and that have two levels or more: name -> level [n].
-
-    Trials without a level ("") are a cluster each. Empty where every stimulus stands for itself.
+    """The factors by which a metric's intervals are clustered on these trials: name -> level of each trial [n]. Empty
+    where every stimulus stands for itself. trials: those that count, of the metric's role.
     """
     if not len(trials):
         return {}
     told = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
-    stimulus = np.asarray(trials["stimulus"])
+    return shared_levels(told, trials["stimulus"])
+
+
+def shared_levels(told: Clusters, stimulus: Array) -> dict[str, Array]:
+    """The factors of which several stimuli share a level, and that have two levels or more: name -> level [n].
+
+    stimulus: [n] names; those without a level ("") are a cluster each.
+    """
     levels = {name: _levels(np.asarray(column), stimulus) for name, column in told.items()}
     stimuli = len(np.unique(stimulus))
     return {name: at for name, at in levels.items() if 1 < len(np.unique(at)) < stimuli}

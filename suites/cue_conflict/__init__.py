@@ -10,7 +10,7 @@ from suites.cue_conflict.scoring import score
 
 SUITE = Suite(
     name="cue-conflict",
-    version=1,
+    version=2,
     summary="Shape bias: of the answers that follow one of two conflicting cues, how many follow shape",
     needs="decisions",
     metrics=METRICS,

@@ -1,5 +1,5 @@
 """The metrics of the suite as data. Each is a ratio of sums over trials, so that intervals, paired tests and
-rescoring derive from one definition.
+rescoring derive from one definition. Intervals are about other shapes and textures, where images share them.
 
 A trial is a *conflict* trial where its shape category differs from its texture category. "na" (no answer) is an
 answer that follows neither cue; it counts in every denominator but that of the shape bias.
@@ -8,6 +8,7 @@ answer that follows neither cue; it counts in every denominator but that of the 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
+from benchmark.stimuli.exemplars import exemplars
 
 
 def conflict(trials: Trials) -> Array:
@@ -61,19 +62,17 @@ def _bias(
     name: str, title: str, role: str, what: str, *, headline: bool = False, shown: bool = True
 ) -> Metric:
     text = f"S / (S + T) on {what}: S answers with the shape category, T with the texture category"
-    return Metric(name, title, text, "higher", role, headline, 0.5, shown, _shape_bias)
+    return Metric(name, title, text, "higher", role, headline, 0.5, shown, _shape_bias, exemplars)
 
 
 def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True) -> Metric:
     name = f"{role.replace('-', '_')}_accuracy"
     text = f"answers with the image's category, on {what}"
-    return Metric(name, title, text, "higher", role, chance=1 / 16, shown=shown, ratio=_accuracy)
+    return Metric(name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars)
 
 
 def _fraction(name: str, title: str, text: str, ratio: Ratio, chance: float) -> Metric:
-    return Metric(
-        name, title, text, "none", "cue-conflict", chance=chance, shown=False, ratio=ratio
-    )
+    return Metric(name, title, text, "none", "cue-conflict", False, chance, False, ratio, exemplars)
 
 
 METRICS = (
@@ -103,6 +102,7 @@ METRICS = (
         "cue-conflict",
         chance=1 / 16,
         ratio=_agree_accuracy,
+        clusters=exemplars,
     ),
     _accuracy_of("natural", "natural", "natural images of the built-in world (cues agree)"),
     _accuracy_of("edges", "edges", "edge drawings"),

@@ -14,7 +14,7 @@ from suites.human_comparison.scoring import score
 
 SUITE = Suite(
     name="human-comparison",
-    version=1,
+    version=2,
     summary="Error consistency with people on degraded images: 17 experiments, accuracy, agreement, thresholds",
     needs="decisions",
     metrics=METRICS,

@@ -1,22 +1,30 @@
 """Resampling images within conditions and people within experiments, for all pairs of observers at once.
 
 Row 0 of every array is the sample itself, rows 1..B are the resamples, so that value and interval come from the
-same lines. Images are drawn once for all observers (they saw the same ones); equal rows of right and wrong are drawn
-as one multinomial count, so the result depends neither on the order of the images nor on their names.
+same lines. Images get random weights, the same for all observers (they saw the same ones): Rubin 1981 (Annals of
+Statistics 9:130). Equal rows of right and wrong are weighted as one, so the result depends neither on the order of the
+images nor on their names. Where images share shapes and textures, shapes and textures get the weights: Owen 2007
+(Annals of Applied Statistics 1:386).
+
+Near the ceiling a table of two observers has hardly an image on which one errs, and no weighting of images finds what
+was not drawn. Each resampled table gets Jeffreys' half image in each of its four cells, itself random (Dirichlet).
 """
 
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.contracts import Array
 from benchmark.stats.agreement import expected_consistency, kappa_of
 from benchmark.stats.bootstrap import Floats
 from suites.human_comparison.consistency import Table, Tables
 
 RESAMPLES = 1000
+Flags = NDArray[np.bool_]
 Measures = Mapping[str, Floats]  # metric -> [1 + B, k, k]
 
 
@@ -46,9 +54,9 @@ def draw(tables: Tables, resamples: int = RESAMPLES, seed: int = 0) -> Draws:
     by_condition, accuracy = {}, {}
     for table in tables.tables:
         rng = np.random.default_rng([seed, _number(tables.role), _number(table.condition)])
-        p, observed = _resampled(table, resamples, rng)
+        p, measures = _resampled(table, resamples, rng)
         accuracy[table.condition] = p
-        by_condition[table.condition] = _measures(p, observed)
+        by_condition[table.condition] = measures
     return Draws(
         by_condition,
         accuracy,
@@ -94,15 +102,20 @@ def pairs_among(pairs: Floats, people: Floats) -> Floats:
 
 
 def accuracy_draws(
-    role: str, right: Sequence[int], of: Sequence[int], resamples: int = RESAMPLES, seed: int = 0
+    role: str, right: Flags, condition: Array, clusters: Sequence[Array] = ()
 ) -> Floats:
-    """Pooled accuracy of an experiment over its conditions, `right` of `of` images in each: [1 + B]."""
-    rng = np.random.default_rng([seed, _number(role), _number("accuracy")])
-    n = np.asarray(of)
-    p = np.asarray(right) / n
-    drawn = rng.binomial(n, p, size=(resamples, len(n))).sum(axis=1)
-    found: Floats = np.concatenate([[sum(right)], drawn]) / n.sum()
-    return found
+    """Accuracy of an experiment over its images [n], drawn within conditions: [1 + B]. clusters: what the images share
+    ([n] each; then of one condition): shapes and textures are drawn.
+    """
+    rng = np.random.default_rng([0, _number(role), _number("accuracy")])
+    if clusters:
+        weights = _crossed(clusters, RESAMPLES, rng)
+        return cast(Floats, weights @ right / weights.sum(axis=1))
+    names, at = np.unique(condition, return_inverse=True)
+    n = np.bincount(at)
+    hits = np.bincount(at, right, len(names))
+    drawn = rng.binomial(n, hits / n, size=(RESAMPLES, len(n))).sum(axis=1)
+    return cast(Floats, np.concatenate([[hits.sum()], drawn]) / n.sum())
 
 
 def interval(
@@ -122,24 +135,53 @@ def interval(
     return min(float(low), value), max(float(high), value)
 
 
-def _resampled(table: Table, resamples: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Accuracies [1 + B, k] and observed consistencies [1 + B, k, k]."""
-    patterns, counts = np.unique(table.right, axis=0, return_counts=True)
-    n, k = table.right.shape
-    drawn = rng.multinomial(n, counts / n, size=resamples)
-    weights = np.concatenate([counts[None, :], drawn]).astype(np.float64)
-    right = patterns.astype(np.float64)
+def _resampled(table: Table, resamples: int, rng: np.random.Generator) -> tuple[Floats, Measures]:
+    """Accuracies [1 + B, k] and measures of all pairs, [1 + B, k, k] each."""
+    patterns, weights = _weighted(table, resamples, rng)
+    right, k, n = patterns.astype(np.float64), patterns.shape[1], weights.sum(axis=1)
     same = (patterns[:, :, None] == patterns[:, None, :]).reshape(len(patterns), k * k)
-    return weights @ right / n, (weights @ same.astype(np.float64) / n).reshape(-1, k, k)
-
-
-def _measures(p: Floats, observed: Floats) -> Measures:
-    one, two = p[:, :, None], p[:, None, :]
-    return {
-        "error_consistency": kappa_of(observed, expected_consistency(one, two)),
+    agree = (weights @ same.astype(np.float64)).reshape(-1, k, k)
+    correct = weights @ right
+    both, neither, first = _half_images(resamples, k, rng)
+    total = n[:, None, None] + both + neither + first + first.transpose(0, 2, 1)
+    one = (correct[:, :, None] + both + first) / total
+    observed = (agree + both + neither) / total
+    p = correct / n[:, None]
+    return p, {
+        "error_consistency": kappa_of(observed, expected_consistency(one, one.transpose(0, 2, 1))),
         "observed_consistency": observed,
-        "accuracy_difference": (one - two) ** 2,
+        "accuracy_difference": (p[:, :, None] - p[:, None, :]) ** 2,
     }
+
+
+def _weighted(table: Table, resamples: int, rng: np.random.Generator) -> tuple[Flags, Floats]:
+    """Rows of right and wrong [m, k], and how much each counts in the sample and the resamples [1 + B, m]."""
+    if table.clusters:
+        return table.right, _crossed(table.clusters, resamples, rng)
+    patterns, counts = np.unique(table.right, axis=0, return_counts=True)
+    drawn = rng.standard_gamma(counts, size=(resamples, len(counts)))
+    return patterns, np.concatenate([counts[None, :], drawn])
+
+
+def _crossed(clusters: Sequence[Array], resamples: int, rng: np.random.Generator) -> Floats:
+    """Weights of images in the sample and the resamples, [1 + B, n]: the product of those of what they are made of."""
+    weights = np.ones((1 + resamples, len(clusters[0])))
+    for column in clusters:
+        levels, at = np.unique(column, return_inverse=True)
+        weights[1:] *= rng.standard_exponential((resamples, len(levels)))[:, at.reshape(-1)]
+    return weights
+
+
+def _half_images(resamples: int, k: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    """Random weights of mean one half for the images on which both, neither, only the first of a pair is right,
+    [1 + B, k, k] each (Gamma of shape one half). The same for all pairs, so that what two observers share cancels in
+    their difference; nothing is added to the sample itself.
+    """
+    drawn = rng.standard_gamma(0.5, size=(4, 1 + resamples, 1, 1))
+    drawn[:, 0] = 0
+    both, neither, one, other = drawn
+    upper = np.triu(np.ones((k, k)), 1)
+    return both, neither, one * upper + other * upper.T
 
 
 def _number(text: str) -> int:

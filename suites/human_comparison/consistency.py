@@ -9,18 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Trials
-from benchmark.stats.agreement import KEY, Matrix, match, pairwise
+from benchmark.contracts import Array, Trials
+from benchmark.stats.agreement import KEY, Matched, Matrix, match, pairwise
+from benchmark.stats.clusters import shared_levels
+from benchmark.stimuli.exemplars import exemplars
 from suites.human_comparison.experiments import BY_ROLE
 
 
 @dataclass(frozen=True)
 class Table:
-    """One condition: right [images, observers] bool, images in order of name."""
+    """One condition: right [images, observers] bool, images in order of name.
+
+    clusters: what the images share (shape, texture), [images] each; none where each stands for itself.
+    """
 
     condition: str
     kept: bool
     right: NDArray[np.bool_]
+    clusters: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,26 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
         return Tables(role, (name,), (), left_out, _nobody(role, others))
     matched = match([mine, *(others[who] for who in inside)])
     conditions = _ordered(role, np.unique(matched.condition).tolist())
+    clusters = _clusters(mine, matched)
     tables = tuple(
-        Table(name, _is_kept(role, name), matched.right[matched.condition == name])
+        Table(
+            name,
+            _is_kept(role, name),
+            matched.right[inside],
+            tuple(column[inside] for column in clusters),
+        )
         for name in conditions
+        for inside in [matched.condition == name]
     )
     return Tables(role, (name, *inside), tables, left_out)
+
+
+def _clusters(trials: Trials, matched: Matched) -> list[Array]:
+    """The shared factors of the matched images, [n] each. An image's parts are the same in every condition."""
+    shared = shared_levels(exemplars(trials), trials["stimulus"])
+    names, first = np.unique(trials["stimulus"], return_index=True)
+    at = first[np.searchsorted(names, matched.stimulus)]
+    return [column[at] for column in shared.values()]
 
 
 def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:

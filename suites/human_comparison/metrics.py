@@ -8,6 +8,7 @@ as weak as people ranks high by it.
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
+from benchmark.stimuli.exemplars import exemplars
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
 
 #: Condition of a score that averages an experiment's kept conditions.
@@ -66,6 +67,7 @@ def _accuracy_of(experiment: Experiment) -> Metric:
         chance=CHANCE,
         shown=False,
         ratio=_kept_accuracy,
+        clusters=exemplars,
     )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.bootstrap import Floats
+from benchmark.stats.clusters import shared_levels
+from benchmark.stimuli.exemplars import exemplars
 from benchmark.stimuli.regeneration import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.confusion import response_shares
@@ -85,10 +87,8 @@ def ood_accuracy(trials: Trials) -> Score:
 
 def _accuracy(role: str, trials: Trials) -> Floats:
     """[1 + B]: accuracy over the trials of one experiment, images drawn within conditions."""
-    names, at = np.unique(trials["condition"], return_inverse=True)
-    of = np.bincount(at, minlength=len(names)).tolist()
-    right = np.bincount(at, correct(trials), len(names)).astype(int).tolist()
-    return accuracy_draws(role, right, of)
+    clusters = shared_levels(exemplars(trials), trials["stimulus"])
+    return accuracy_draws(role, correct(trials), trials["condition"], list(clusters.values()))
 
 
 def _experiment(experiment: Experiment, trials: Trials) -> Iterator[Score]:

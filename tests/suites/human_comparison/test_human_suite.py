@@ -193,8 +193,8 @@ def test_degenerate_observers_have_a_defined_kappa(make, find, mine, theirs, kap
             one.value is None
             or np.isfinite([v for v in (one.value, one.low, one.high) if v is not None]).all()
         )
-    if kappa == 1.0:
-        assert score.low is None and "no spread: no interval" in score.flags
+    if kappa == 1.0:  # six images without an error in common, or without any, say next to nothing
+        assert score.low < 0.3 and score.high == 1.0
 
 
 def test_a_ceiling_below_zero_gives_no_fraction(make, find):

@@ -1,0 +1,30 @@
+"""Which shape and which texture an image is made of: what intervals are clustered by (`benchmark.stats.clusters`)."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import numpy as np
+
+from benchmark.contracts import Array, Trials
+from benchmark.stats.clusters import exemplar_columns
+from benchmark.stimuli.names import read_pair
+
+
+def exemplars(trials: Trials) -> dict[str, Array]:
+    """ "shape_exemplar" and "texture_exemplar" -> their names [n]: the label columns that end so, where there are any;
+    else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "" for other names).
+
+    Names are read here and not made labels of the published set: labels are part of a set's digest.
+    """
+    told = exemplar_columns(trials)
+    if told or not len(trials):
+        return told
+    pairs = [_parts(name) for name in trials["stimulus"].tolist()]
+    shape, texture = np.array(pairs, dtype=str).T
+    return {"shape_exemplar": shape, "texture_exemplar": texture}
+
+
+def _parts(name: str) -> tuple[str, str]:
+    pair = read_pair(name)
+    return (pair.exemplar, PurePath(name).stem.rpartition("-")[2]) if pair else ("", "")
