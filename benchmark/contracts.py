@@ -272,6 +272,7 @@ class Metric:
     chance: what a uniform guesser gets; shown: whether the suite's default table has a column for it.
     clusters: what several stimuli share (factor -> level of each trial [n]): intervals are then about other shapes and
     textures. None: the label columns that end in "_exemplar" (`benchmark.stats.clusters`).
+    bounds: the lowest and the highest value there is, where it has both: intervals over people stay within.
     """
 
     name: str
@@ -284,6 +285,7 @@ class Metric:
     shown: bool = True
     ratio: Ratio | None = None
     clusters: ClustersOf | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

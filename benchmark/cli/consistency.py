@@ -123,7 +123,8 @@ def _pair_table(observers: Sequence[str], answered: Answered) -> Table:
         for condition, found in rows:
             table.add_row(role, condition, *_cells(found))
     none = f"; no image in common: {', '.join(apart)}" if apart else ""
-    table.caption = f"interval: bootstrap over images{none}" + _made_again(answered.values())
+    about = "interval: other images, or other shapes and textures where images share them"
+    table.caption = f"{about}{none}{_made_again(answered.values())}"
     return table
 
 

@@ -12,7 +12,9 @@ from threadpoolctl import threadpool_limits
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.identity import Codes, digest, score_code
 from benchmark.stack_columns import stacked
-from benchmark.stats import bootstrap_ratio
+from benchmark.stats import clustered_variance, clustered_wilson, ratio_influence
+from benchmark.stats.clusters import t_interval
+from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.store import Observation, ScoreSet, Store, StoredObservation
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
@@ -297,22 +299,30 @@ def training_of(store: Store, name: str) -> tuple[str, ...]:
 
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
-    """A ratio metric over all people's trials together; the interval resamples people. None: not measured."""
+    """A ratio metric over all people's trials together; the interval is about other people on the same images.
+    None: not measured.
+
+    n: trials that count, of all people. Interval: variance of the ratio over people to first order, t quantile
+    (`stats.clusters`).
+    """
     if metric.ratio is None:
         return None
     parts = [part for trials in people if len(part := trials.of(metric.role))]
     if len(parts) < 2:
         return None
-    sums = np.array(
-        [[values.sum() for values in metric.ratio(part)] for part in parts], dtype=np.float64
-    )
-    n = sum(len(part) for part in parts)
+    arrays = [ratio_arrays(metric, part)[:2] for part in parts]
+    n = sum(int((den != 0).sum()) for _, den in arrays)
+    score = Score(metric.name, None, n=n, excluded=sum(map(len, parts)) - n, role=metric.role)
+    sums = np.array([[num.sum(), den.sum()] for num, den in arrays])
     if not sums[:, 1].sum():
-        return Score(metric.name, None, "no trial of anybody counts", n=n, role=metric.role)
-    low, high = bootstrap_ratio(sums[:, 0], sums[:, 1])
+        return replace(score, reason="no trial of anybody counts")
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
-    method = f"bootstrap over {len(sums)} people"
-    return Score(metric.name, value, low=low, high=high, method=method, n=n, role=metric.role)
+    over = clustered_variance(ratio_influence(*sums.T), [np.arange(len(sums))])
+    if all(indicators(*pair) for pair in arrays):
+        low, high = clustered_wilson(value, over)
+    else:
+        low, high = t_interval(value, over)
+    return replace(score, value=value, low=low, high=high, method=f"t over {len(sums)} people")
 
 
 def suite_trials(

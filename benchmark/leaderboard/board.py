@@ -118,7 +118,9 @@ class _Maker:
         aside = [row for row in rows if _is_reference(row, rank_people)]
         told = [m for m in self.columns if m is self.metric or _has_value(rows, m)]
         silent = [f"{m.title}: nobody has a value here" for m in self.columns if m not in told]
-        columns = tuple(Column(m.name, m.title, m.direction, m.chance, m.role) for m in told)
+        columns = tuple(
+            Column(m.name, m.title, m.direction, m.chance, m.role, m.bounds) for m in told
+        )
         beside = rows_beside(self.index, self.suite.references, columns, digests)
         return Board(
             suite=self.suite.name,
@@ -128,7 +130,9 @@ class _Maker:
             sets={role: describe(found, self.sets) for role, found in digests.items() if found},
             columns=columns,
             rows=with_ranks(self._in_order(ranked), self.metric.name, self.metric.direction),
-            references=reference_rows(self._in_order(aside), columns, beside),
+            references=reference_rows(
+                self._in_order(aside), columns, beside, mean=not _grouped(self.suite)
+            ),
             notes=(*notes, *self._notes(digests), *silent),
             by=self.metric.name,
             digest=self.digest,
@@ -198,6 +202,11 @@ class _Maker:
                 f"{self.metric.title} has no better or worse: ordered by value, not ranked"
             )
         return notes
+
+
+def _grouped(suite: SuiteLike) -> bool:
+    """Whether people are scored as a group: a mean over them is not the measure then."""
+    return suite.against is not None and suite.against.group is not None
 
 
 def _is_reference(row: Row, rank_people: bool) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, TrialsError, unknown_name
 from benchmark.stats.agreement import Agreement, Matched, agreement, match
+from benchmark.stimuli.exemplars import shared_exemplars
 
 #: experiment -> observer -> trials
 Answered = Mapping[str, Mapping[str, Trials]]
@@ -58,10 +59,12 @@ def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
     found = matched([a, b])
     conditions = dict.fromkeys(found.condition.tolist())
     for condition in conditions:
-        right = found.right[found.condition == condition]
-        yield condition, agreement(right[:, 0], right[:, 1])
+        inside = found.condition == condition
+        right, clusters = found.right[inside], shared_exemplars(a, found.stimulus[inside])
+        yield condition, agreement(right[:, 0], right[:, 1], clusters)
     if len(conditions) != 1:
-        yield ALL, agreement(found.right[:, 0], found.right[:, 1])
+        clusters = shared_exemplars(a, found.stimulus)
+        yield ALL, agreement(found.right[:, 0], found.right[:, 1], clusters)
 
 
 def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:

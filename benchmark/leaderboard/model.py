@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from benchmark.contracts import Direction, Metric
+from benchmark.contracts import Against, Direction, Metric
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow, StimuliNote
@@ -31,6 +31,10 @@ class SuiteLike(Protocol):
     @property
     def references(self) -> Mapping[str, str]:
         """Conditions whose scores are no observer's own, and the name of their row."""
+
+    @property
+    def against(self) -> Against | None:
+        """How observers are compared with references, and references scored as a group."""
 
 
 class Cell(NamedTuple):
@@ -69,13 +73,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`)."""
+    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds: the metric's."""
 
     metric: str
     title: str
     direction: Direction
     chance: float | None = None
     role: str = ""
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

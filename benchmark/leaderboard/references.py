@@ -18,13 +18,16 @@ UNTRAINED = "untrained"
 
 
 def reference_rows(
-    rows: Sequence[Row], columns: Sequence[Column], beside: Sequence[Row] = ()
+    rows: Sequence[Row], columns: Sequence[Column], beside: Sequence[Row] = (), *, mean: bool = True
 ) -> tuple[Row, ...]:
-    """`rows` (people, ideal observers, untrained networks) with group rows before, `beside` and chance after them."""
+    """`rows` (people, ideal observers, untrained networks) with group rows before, `beside` and chance after them.
+
+    mean: whether a mean over people says anything. Where they are scored as a group it does not: what each agrees to
+    with the others is made of the same pairs, and no t interval covers it.
+    """
     people = [row for row in rows if row.kind == "human"]
-    group = (
-        [people_row(people, columns)] if len(people) > 1 and _comparable(people, columns) else []
-    )
+    shown = mean and len(people) > 1 and _comparable(people, columns)
+    group = [people_row(people, columns)] if shown else []
     return (*group, *rows, *beside, *chance_row(columns))
 
 
@@ -53,9 +56,10 @@ def _comparable(people: Sequence[Row], columns: Sequence[Column]) -> bool:
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> Row:
-    """The mean over people with a t interval over persons (k >= 2)."""
+    """The mean over people with an interval over persons (k >= 2)."""
     cells = {
-        column.metric: _mean([row.cells[column.metric] for row in people]) for column in columns
+        column.metric: _mean([row.cells[column.metric] for row in people], column.bounds)
+        for column in columns
     }
     return Row(None, None, None, f"people (mean of {len(people)})", "group", (), cells)
 
@@ -68,12 +72,18 @@ def chance_row(columns: Sequence[Column]) -> tuple[Row, ...]:
     return (Row(None, None, None, "chance", "chance", (), cells),)
 
 
-def _mean(cells: Sequence[Cell]) -> Cell:
+def _mean(cells: Sequence[Cell], bounds: tuple[float, float] | None) -> Cell:
     values = [cell.value for cell in cells if cell.value is not None]
     if not values:
         return Cell(reason=next((cell.reason for cell in cells if cell.reason), "not measured"))
-    low, high = mean_interval(values) if len(values) > 1 else (None, None)
-    short = len(values) < len(cells)
-    flags = (f"mean of {len(values)} of {len(cells)} people",) if short else ()
+    flags = []
+    if len(values) < len(cells):
+        flags.append(f"mean of {len(values)} of {len(cells)} people")
+    low = high = None
+    if len(values) > 1:
+        low, high = mean_interval(values, bounds=bounds)
+        if low == high:  # all alike: that says nothing about others
+            low = high = None
+            flags.append("no spread: no interval")
     n = sum(cell.n for cell in cells if cell.value is not None)
-    return Cell(sum(values) / len(values), low, high, n, flags)
+    return Cell(sum(values) / len(values), low, high, n, tuple(flags))

@@ -1,9 +1,9 @@
 """Intervals, paired tests and ranks. Pure functions of arrays, without scipy, pandas or torch.
 
 proportions   Wilson interval, Tango interval of a paired difference, exact McNemar test
-bootstrap     bootstrap of a ratio of sums over stimuli, t interval of a mean over observers
+bootstrap     bootstrap of a ratio of sums over stimuli
 ratios        a metric that is a ratio of sums -> `Score` with the interval that fits its data
-clusters      variance and interval where stimuli share shapes, textures or the like
+clusters      variance and interval over stimuli that share shapes and textures, and over people
 differences   tests of a difference with the interval that inverts them
 comparisons   a comparison's outcome, and families of them (Holm)
 student       Student's t with fractional degrees of freedom
@@ -12,10 +12,11 @@ ranks         rank intervals, each at its level by itself
 sequences     intervals of a proportion that hold at every n at once (sampling that stops early)
 """
 
-from benchmark.stats.bootstrap import bootstrap_ratio, mean_interval
+from benchmark.stats.bootstrap import bootstrap_ratio
 from benchmark.stats.clusters import (
     clustered_variance,
     clustered_wilson,
+    mean_interval,
     ratio_influence,
     shared_clusters,
 )

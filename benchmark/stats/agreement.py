@@ -10,7 +10,7 @@ wrong). Kappa is negative where two observers agree less than chance; it is left
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
 from benchmark.stats.bootstrap import Floats, percentiles
+from benchmark.stats.clusters import clustered_variance
+from benchmark.stats.proportions import normal_quantile
+from benchmark.stats.student import t_quantile
 
 Flags = NDArray[np.bool_]
 RESAMPLES = 1000
@@ -132,28 +135,59 @@ def pairwise(right: Array, present: Array | None = None) -> Matrix:
 def agreement(
     a: Array,
     b: Array,
+    clusters: Sequence[Array] = (),
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = 0.95,
 ) -> Agreement:
-    """Kappa of right answers a, b [n] bool on the same images, with a percentile bootstrap interval over images.
+    """Kappa of right answers a, b [n] bool on the same images, with an interval.
 
-    Drawing images with replacement is drawing the four counts from a multinomial, so neither the order of the
-    images nor their number matters to the cost. ValueError where the lengths differ.
+    The interval is that of the four counts under Jeffreys' prior, half an image in each (Brown, Cai & DasGupta 2001,
+    Statistical Science 16:101): resampling images gives one of no width where no image tells the two apart. It depends
+    neither on the order of the images nor, in cost, on their number.
+    clusters: what images share, [n] each (`benchmark.stats.clusters`): the counts are then scaled to the number of
+    independent images that has kappa's two-way cluster-robust variance. ValueError where the lengths differ.
     """
     table = contingency(a, b)
     if table.n == 0:
         return Agreement(table, reason="no image in common")
-    counts = np.array([table.both, table.only_a, table.only_b, table.neither])
+    counts = np.array([table.both, table.only_a, table.only_b, table.neither], dtype=float)
     p_a, p_b, seen, chance, kappa = _of_counts(counts[None, :])[:, 0].tolist()
-    low = high = None
-    if table.n > 1:
-        drawn = np.random.default_rng(seed).multinomial(table.n, counts / table.n, size=resamples)
-        low, high = percentiles(_of_counts(drawn)[4], level)
-        low, high = min(low, kappa), max(high, kappa)
-    method = f"bootstrap ({resamples} resamples, by stimulus)" if table.n > 1 else ""
-    return Agreement(table, p_a, p_b, seen, chance, kappa, low, high, level, method)
+    found = Agreement(table, p_a, p_b, seen, chance, kappa, level=level)
+    if table.n < 2:
+        return found
+    share = _independent_share(a, b, clusters, level) if clusters else 1.0
+    drawn = np.random.default_rng(seed).dirichlet(counts * share + 0.5, size=resamples)
+    low, high = percentiles(_of_counts(drawn)[4], level)
+    method = "Jeffreys" + (", clustered" if clusters else "")
+    return replace(found, low=min(low, kappa), high=max(high, kappa), method=method)
+
+
+def kappa_influence(a: Array, b: Array) -> Floats:
+    """What each image [n] adds to kappa of right answers a, b [n], to first order; all 0 where kappa is 1."""
+    one, two = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    same, p_a, p_b = 1.0 * (one == two), one.mean(), two.mean()
+    seen, chance = same.mean(), expected_consistency(p_a, p_b)
+    if seen == 1:
+        return np.zeros(len(one))
+    by_chance = (2 * p_b - 1) * (one - p_a) + (2 * p_a - 1) * (two - p_b)
+    kappa = (seen - chance) / (1 - chance)
+    found: Floats = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(one)
+    return found
+
+
+def _independent_share(a: Array, b: Array, clusters: Sequence[Array], level: float) -> float:
+    """How many independent images one image is worth, at most 1."""
+    influence = kappa_influence(a, b)
+    alone = clustered_variance(influence, [np.arange(len(influence))])
+    together = clustered_variance(influence, clusters)
+    if (
+        together.variance == 0
+    ):  # no spread to see: each cluster of the factor with fewest counts as one image
+        return (together.df + 1) / len(influence)
+    wider = (t_quantile(level, together.df) / normal_quantile(level)) ** 2
+    return min(1.0, alone.variance / together.variance / wider)
 
 
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:

@@ -1,15 +1,13 @@
-"""Resampling over stimuli, and the t interval over observers."""
+"""Resampling over stimuli."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.contracts import Array
-from benchmark.stats.student import t_quantile
 
 Floats = NDArray[np.float64]
 CELLS = 2_000_000  # numbers held at once while resampling (16 MB)
@@ -90,16 +88,3 @@ def percentiles(values: Floats, level: float) -> tuple[float, float]:
     tail = (1 - level) / 2
     low, high = np.quantile(values[np.isfinite(values)], [tail, 1 - tail])
     return float(low), float(high)
-
-
-def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """t interval of a mean over observers (Student 1908, Biometrika 6:1): (low, high).
-
-    values: [k] finite, k >= 2 (else ValueError). Not clipped: the caller knows the metric's range.
-    """
-    x = np.asarray(values, dtype=float)
-    if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
-        raise ValueError("a t interval needs at least two finite values")
-    mean = float(x.mean())
-    half = t_quantile(level, len(x) - 1) * float(x.std(ddof=1)) / sqrt(len(x))
-    return mean - half, mean + half

@@ -9,14 +9,14 @@ How clusters are declared: a metric names them by `Metric.clusters` (trials -> f
 that does not is clustered by the label columns of its stimuli whose names end in "_exemplar" (`shape_exemplar`,
 `texture_exemplar`), so a set of one's own says so in its labels. How they are used: `shared_clusters(metric, trials)`
 gives the factors that matter; the influence of each trial on an estimate (`ratio_influence`; that of a difference is
-the difference of influences) goes through `clustered_variance`; then value +- `t_quantile(level, df)` sqrt(variance),
-or `clustered_wilson` for a proportion.
+the difference of influences) goes through `clustered_variance`; then through `t_interval`, or `clustered_wilson`
+for a proportion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import sqrt
 
@@ -108,6 +108,35 @@ def clustered_wilson(value: float, found: Clustered, level: float = 0.95) -> tup
     centre = (value + t2 / (2 * n_effective)) / (1 + t2 / n_effective)
     half = sqrt(t2 * (found.variance + t2 / (4 * n_effective**2))) / (1 + t2 / n_effective)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def t_interval(value: float, found: Clustered, level: float = 0.95) -> tuple[float, float]:
+    """value +- the t quantile times the standard error; not clipped."""
+    half = t_quantile(level, found.df) * sqrt(found.variance)
+    return value - half, value + half
+
+
+def mean_interval(
+    values: Floats | Sequence[float], level: float = 0.95, bounds: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Interval of a mean over observers: t (Student 1908, Biometrika 6:1), or with `bounds` on the values that the mean
+    can take the like of `clustered_wilson`, which stays within.
+
+    values: [k] finite, k >= 2, within the bounds (else ValueError).
+    """
+    x = np.asarray(values, dtype=float)
+    if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
+        raise ValueError("an interval over observers needs at least two finite values")
+    found = Clustered(float(x.var(ddof=1)) / len(x), len(x) - 1)
+    mean = float(x.mean())
+    if bounds is None:
+        return t_interval(mean, found, level)
+    start, size = bounds[0], bounds[1] - bounds[0]
+    if x.min() < start or x.max() > bounds[1]:
+        raise ValueError(f"values must lie within {bounds}")
+    share = replace(found, variance=found.variance / size**2)
+    low, high = clustered_wilson((mean - start) / size, share, level)
+    return start + size * low, start + size * high
 
 
 def _levels(column: Array, stimulus: Array) -> Array:

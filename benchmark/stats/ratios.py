@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
 
 import numpy as np
 
@@ -17,9 +16,9 @@ from benchmark.stats.clusters import (
     clustered_wilson,
     ratio_influence,
     shared_clusters,
+    t_interval,
 )
 from benchmark.stats.proportions import wilson
-from benchmark.stats.student import t_quantile
 
 RESAMPLES = 2000
 
@@ -105,8 +104,7 @@ def _clustered(score: Score, num: Floats, den: Floats, clusters: Clusters) -> Sc
     if indicators(num, den):
         low, high = clustered_wilson(value, found, score.level)
         return replace(score, value=value, low=low, high=high, method=f"wilson, clustered ({how})")
-    half = t_quantile(score.level, found.df) * sqrt(found.variance)
-    low, high = value - half, value + half
+    low, high = t_interval(value, found, score.level)
     return replace(score, value=value, low=low, high=high, method=f"t, clustered ({how})")
 
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 import numpy as np
 
 from benchmark.contracts import Array, Trials
-from benchmark.stats.clusters import exemplar_columns
+from benchmark.stats.clusters import exemplar_columns, shared_levels
 from benchmark.stimuli.names import read_pair
 
 
@@ -23,6 +23,16 @@ def exemplars(trials: Trials) -> dict[str, Array]:
     pairs = [_parts(name) for name in trials["stimulus"].tolist()]
     shape, texture = np.array(pairs, dtype=str).T
     return {"shape_exemplar": shape, "texture_exemplar": texture}
+
+
+def shared_exemplars(trials: Trials, stimulus: Array) -> list[Array]:
+    """What the images `stimulus` [n], all of them among the trials, share: one column [n] of shapes, one of textures.
+    Empty where each image stands for itself.
+    """
+    names, first = np.unique(trials["stimulus"], return_index=True)
+    at = first[np.searchsorted(names, stimulus)]
+    told = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}
+    return list(shared_levels(told, stimulus).values())
 
 
 def _parts(name: str) -> tuple[str, str]:

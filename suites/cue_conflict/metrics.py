@@ -10,6 +10,8 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Ratio, Trials
 from benchmark.stimuli.exemplars import exemplars
 
+UNIT = (0.0, 1.0)
+
 
 def conflict(trials: Trials) -> Array:
     """[n] bool: trials whose cues disagree (1,200 of the published 1,280)."""
@@ -62,17 +64,23 @@ def _bias(
     name: str, title: str, role: str, what: str, *, headline: bool = False, shown: bool = True
 ) -> Metric:
     text = f"S / (S + T) on {what}: S answers with the shape category, T with the texture category"
-    return Metric(name, title, text, "higher", role, headline, 0.5, shown, _shape_bias, exemplars)
+    return Metric(
+        name, title, text, "higher", role, headline, 0.5, shown, _shape_bias, exemplars, UNIT
+    )
 
 
 def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True) -> Metric:
     name = f"{role.replace('-', '_')}_accuracy"
     text = f"answers with the image's category, on {what}"
-    return Metric(name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars)
+    return Metric(
+        name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars, UNIT
+    )
 
 
 def _fraction(name: str, title: str, text: str, ratio: Ratio, chance: float) -> Metric:
-    return Metric(name, title, text, "none", "cue-conflict", False, chance, False, ratio, exemplars)
+    return Metric(
+        name, title, text, "none", "cue-conflict", False, chance, False, ratio, exemplars, UNIT
+    )
 
 
 METRICS = (
@@ -103,6 +111,7 @@ METRICS = (
         chance=1 / 16,
         ratio=_agree_accuracy,
         clusters=exemplars,
+        bounds=UNIT,
     ),
     _accuracy_of("natural", "natural", "natural images of the built-in world (cues agree)"),
     _accuracy_of("edges", "edges", "edge drawings"),

@@ -6,7 +6,10 @@ import numpy as np
 
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
+from benchmark.stimuli.names import NO_ANSWER
 from suites.cue_conflict.metrics import METRICS
+
+SILENT = f"no answer but '{NO_ANSWER}'"
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
@@ -20,7 +23,11 @@ def _scores(trials: Trials) -> Iterator[Score]:
         if metric.role in trials.missing:
             yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
         elif metric.role in present:
-            yield from _measured(metric, trials.of(metric.role))
+            mine = trials.of(metric.role)
+            if (mine["response"] == NO_ANSWER).all():
+                yield Score(metric.name, None, SILENT, excluded=len(mine), role=metric.role)
+            else:
+                yield from _measured(metric, mine)
 
 
 def _measured(metric: Metric, trials: Trials) -> Iterator[Score]:

@@ -7,7 +7,8 @@ images nor on their names. Where images share shapes and textures, shapes and te
 (Annals of Applied Statistics 1:386).
 
 Near the ceiling a table of two observers has hardly an image on which one errs, and no weighting of images finds what
-was not drawn. Each resampled table gets Jeffreys' half image in each of its four cells, itself random (Dirichlet).
+was not drawn. Where one of the four cells of a table has fewer than FEW images, each gets Jeffreys' half image more,
+itself random: then cells are drawn from a Dirichlet distribution with the prior of Jeffreys.
 """
 
 import zlib
@@ -24,6 +25,7 @@ from benchmark.stats.bootstrap import Floats
 from suites.human_comparison.consistency import Table, Tables
 
 RESAMPLES = 1000
+FEW = 5  # images
 Flags = NDArray[np.bool_]
 Measures = Mapping[str, Floats]  # metric -> [1 + B, k, k]
 
@@ -142,16 +144,27 @@ def _resampled(table: Table, resamples: int, rng: np.random.Generator) -> tuple[
     same = (patterns[:, :, None] == patterns[:, None, :]).reshape(len(patterns), k * k)
     agree = (weights @ same.astype(np.float64)).reshape(-1, k, k)
     correct = weights @ right
-    both, neither, first = _half_images(resamples, k, rng)
-    total = n[:, None, None] + both + neither + first + first.transpose(0, 2, 1)
-    one = (correct[:, :, None] + both + first) / total
-    observed = (agree + both + neither) / total
     p = correct / n[:, None]
     return p, {
-        "error_consistency": kappa_of(observed, expected_consistency(one, one.transpose(0, 2, 1))),
-        "observed_consistency": observed,
+        "error_consistency": _kappa(agree, correct, n, rng),
+        "observed_consistency": agree / n[:, None, None],
         "accuracy_difference": (p[:, :, None] - p[:, None, :]) ** 2,
     }
+
+
+def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> Floats:
+    """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong [1 + B, k, k], on
+    which each is right [1 + B, k], and of all images [1 + B].
+    """
+    one, other = correct[:, :, None], correct[:, None, :]
+    cells = [agree + one + other - n[:, None, None]]  # 2 x both right
+    cells += [agree - one - other + n[:, None, None]]  # 2 x neither
+    cells += [n[:, None, None] - agree + (one - other), n[:, None, None] - agree - (one - other)]
+    few = np.min([cell[0] for cell in cells], axis=0) < 2 * FEW
+    both, neither, first = (part * few for part in _half_images(len(agree) - 1, len(few), rng))
+    total = n[:, None, None] + both + neither + first + first.transpose(0, 2, 1)
+    p = (one + both + first) / total
+    return kappa_of((agree + both + neither) / total, expected_consistency(p, p.transpose(0, 2, 1)))
 
 
 def _weighted(table: Table, resamples: int, rng: np.random.Generator) -> tuple[Flags, Floats]:

@@ -22,7 +22,7 @@ from suites.human_comparison.bootstrap import (
 )
 from suites.human_comparison.consistency import Tables, tabulate
 from suites.human_comparison.metrics import AGREEMENT, KEPT
-from suites.human_comparison.scoring import counted, regenerated, roles_of
+from suites.human_comparison.scoring import SILENT, counted, regenerated, roles_of, silent_roles
 
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CENTRED = METHOD + ", centred"
@@ -53,6 +53,9 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
 
 def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Score]:
     averages, reasons = [], []
+    for role in silent_roles(trials):
+        reasons.append(SILENT)
+        yield Score("error_consistency", None, SILENT, condition=KEPT, role=role)
     for role in roles_of(trials):
         tables = tabulate(role, "", trials, references)
         flags = (*_who(references), *regenerated(trials.of(role)), *_absent(tables))

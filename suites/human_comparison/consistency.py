@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
-from benchmark.stats.agreement import KEY, Matched, Matrix, match, pairwise
-from benchmark.stats.clusters import shared_levels
-from benchmark.stimuli.exemplars import exemplars
+from benchmark.stats.agreement import KEY, Matrix, match, pairwise
+from benchmark.stimuli.exemplars import shared_exemplars
 from suites.human_comparison.experiments import BY_ROLE
 
 
@@ -54,7 +53,7 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
         return Tables(role, (name,), (), left_out, _nobody(role, others))
     matched = match([mine, *(others[who] for who in inside)])
     conditions = _ordered(role, np.unique(matched.condition).tolist())
-    clusters = _clusters(mine, matched)
+    clusters = shared_exemplars(mine, matched.stimulus)
     tables = tuple(
         Table(
             name,
@@ -66,14 +65,6 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
         for inside in [matched.condition == name]
     )
     return Tables(role, (name, *inside), tables, left_out)
-
-
-def _clusters(trials: Trials, matched: Matched) -> list[Array]:
-    """The shared factors of the matched images, [n] each. An image's parts are the same in every condition."""
-    shared = shared_levels(exemplars(trials), trials["stimulus"])
-    names, first = np.unique(trials["stimulus"], return_index=True)
-    at = first[np.searchsorted(names, matched.stimulus)]
-    return [column[at] for column in shared.values()]
 
 
 def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:

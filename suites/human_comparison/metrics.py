@@ -14,6 +14,7 @@ from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"
 CHANCE = 1 / 16
+UNIT = (0.0, 1.0)
 AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
 
 
@@ -68,6 +69,7 @@ def _accuracy_of(experiment: Experiment) -> Metric:
         shown=False,
         ratio=_kept_accuracy,
         clusters=exemplars,
+        bounds=UNIT,
     )
 
 
@@ -90,18 +92,21 @@ METRICS = (
         "observed consistency",
         "images on which observer and person are both right or both wrong; mean over conditions, people, "
         "experiments",
+        bounds=UNIT,
     ),
     Metric(
         "accuracy_difference",
         "accuracy difference",
         "(accuracy - accuracy of the person) squared; mean over conditions, people, experiments",
         "lower",
+        bounds=UNIT,
     ),
     Metric(
         "ood_accuracy",
         "OOD accuracy",
         "right answers over the trials of an experiment's kept conditions; mean over experiments",
         chance=CHANCE,
+        bounds=UNIT,
     ),
     Metric(
         "human_error_consistency",

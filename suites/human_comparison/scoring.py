@@ -8,8 +8,8 @@ import numpy as np
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.bootstrap import Floats
-from benchmark.stats.clusters import shared_levels
-from benchmark.stimuli.exemplars import exemplars
+from benchmark.stimuli.exemplars import shared_exemplars
+from benchmark.stimuli.names import NO_ANSWER
 from benchmark.stimuli.regeneration import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.confusion import response_shares
@@ -19,6 +19,7 @@ from suites.human_comparison.psychometric import fit_curve
 
 METHOD = "bootstrap: images"  # within conditions
 NEEDS_PEOPLE = "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`"
+SILENT = f"no answer but '{NO_ANSWER}'"
 _METRICS = {metric.name: metric for metric in METRICS}
 
 
@@ -30,17 +31,29 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
 def _scores(trials: Trials) -> Iterator[Score]:
     yield Score("error_consistency", None, NEEDS_PEOPLE)
     yield ood_accuracy(trials)
-    present = roles_of(trials)
+    present, silent = roles_of(trials), silent_roles(trials)
     for experiment in EXPERIMENTS:
         name, role = accuracy_name(experiment.role), experiment.role
         if role in present:
             yield from _experiment(experiment, trials.of(role))
+        elif role in silent:
+            yield Score(name, None, SILENT, excluded=len(trials.of(role)), role=role)
         elif role in trials.missing:
             yield Score(name, None, trials.missing[role], role=role)
 
 
 def roles_of(trials: Trials) -> list[str]:
     """The experiments that the observer answered, in the suite's order."""
+    return _among(trials.where(trials["response"] != NO_ANSWER) if len(trials) else trials)
+
+
+def silent_roles(trials: Trials) -> list[str]:
+    """The experiments in which every answer is "na": nothing was measured there, neither accuracy nor agreement."""
+    answered = roles_of(trials)
+    return [role for role in _among(trials) if role not in answered]
+
+
+def _among(trials: Trials) -> list[str]:
     found = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
     return [role for role in BY_ROLE if role in found]
 
@@ -59,8 +72,8 @@ def counted(roles: int) -> tuple[str, ...]:
 
 def ood_accuracy(trials: Trials) -> Score:
     """Mean over experiments of the accuracy pooled over the kept conditions (the experiments that are there)."""
-    if not len(trials):
-        return Score("ood_accuracy", None, "no trials")
+    if not roles_of(trials):
+        return Score("ood_accuracy", None, SILENT if len(trials) else "no trials")
     mine = trials.where(kept(trials))
     draws = [_accuracy(role, mine.of(role)) for role in roles_of(mine)]
     if not draws:
@@ -87,8 +100,8 @@ def ood_accuracy(trials: Trials) -> Score:
 
 def _accuracy(role: str, trials: Trials) -> Floats:
     """[1 + B]: accuracy over the trials of one experiment, images drawn within conditions."""
-    clusters = shared_levels(exemplars(trials), trials["stimulus"])
-    return accuracy_draws(role, correct(trials), trials["condition"], list(clusters.values()))
+    clusters = shared_exemplars(trials, trials["stimulus"])
+    return accuracy_draws(role, correct(trials), trials["condition"], clusters)
 
 
 def _experiment(experiment: Experiment, trials: Trials) -> Iterator[Score]:
@@ -118,7 +131,7 @@ def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
     blank = Score(
         "response_entropy",
         None,
-        "no answer but 'na'",
+        SILENT,
         n=shares.total,
         excluded=shares.na,
         condition=condition or "all",

@@ -24,6 +24,7 @@ def suite():
             Metric("error", "error rate", "", "lower", "cue"),
         ),
         references={"reference: middle": "the middle"},
+        against=None,
     )
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark.contracts import Metric
+from benchmark.contracts import Against, Metric
 from benchmark.errors import UnknownName
 from benchmark.leaderboard import boards
 from benchmark.stats import mean_interval, rank_intervals
@@ -237,7 +237,28 @@ def test_one_person_has_no_group_and_gaps_in_a_group_are_flagged(suite, sets, sc
     group = boards(rows, suite, sets)[0].references[0]
     assert (group.cells["edges"].value, group.cells["edges"].low) == (0.5, None)
     assert group.cells["edges"].flags == ("mean of 1 of 3 people",)
-    assert group.cells["bias"].flags == ()
+    bias = group.cells["bias"]  # three people alike: no width, so no interval
+    assert (bias.value, bias.low, bias.flags) == (0.9, None, ("no spread: no interval",))
+
+
+def test_people_who_are_scored_as_a_group_have_no_mean(suite, sets, score):
+    rows = [score("p1", 200, 220, kind="human"), score("p2", 210, 220, kind="human")]
+    suite.against = Against(lambda *_: [], group=lambda *_: [])
+    (board,) = boards(rows, suite, sets)
+    assert [row.observer for row in board.references] == ["p2", "p1", "chance"]
+
+
+def test_the_interval_of_a_mean_stays_within_the_metric(suite, sets, score):
+    shares = (118, 120, 98)  # of 120: t gives [0.70, 1.17]
+    rows = [score(f"p{i}", k, 120, kind="human") for i, k in enumerate(shares)]
+    (plain,) = boards(rows, suite, sets)
+    assert plain.references[0].cells["bias"].high > 1.1
+    first, *others = suite.metrics
+    suite.metrics = (first, *(replace(m, bounds=(0.0, 1.0)) for m in others))
+    (bounded,) = boards(rows, suite, sets)
+    cell = bounded.references[0].cells["bias"]
+    # variance .0102778 / 3 with t(2) = 4.302653: Wilson's interval of .933333 from 18.162 trials
+    assert (cell.low, cell.high) == pytest.approx((0.433072, 0.996118), abs=1e-5)
 
 
 def test_conditions_and_other_suites_are_left_out(suite, sets, score):
@@ -290,7 +311,9 @@ def test_a_value_without_an_interval_is_ranked_with_an_open_one(suite, sets, sco
 
 
 def test_a_suite_without_a_headline_is_a_mistake(suite, sets):
-    bare = SimpleNamespace(name="bare", version=1, metrics=(Metric("x", "x", ""),), references={})
+    bare = SimpleNamespace(
+        name="bare", version=1, metrics=(Metric("x", "x", ""),), references={}, against=None
+    )
     with pytest.raises(ValueError, match="'bare' has no headline"):
         boards([], bare, sets)
 
@@ -315,7 +338,9 @@ def test_an_unknown_set_is_called_by_its_digest(suite, score):
 
 def test_a_thousand_models_with_thirty_scores_are_quick(sets, score):
     metrics = tuple(Metric(f"m{i}", f"m{i}", "", role="cue", headline=i == 0) for i in range(30))
-    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics, references={})
+    suite = SimpleNamespace(
+        name="cue-conflict", version=2, metrics=metrics, references={}, against=None
+    )
     values = np.random.default_rng(0).random((1000, 30))
     start = score("", 1, 2)
     rows = [

@@ -71,7 +71,8 @@ def test_the_caption_and_the_lines_below_explain_the_table(board):
         "Lower is better: error rate.",
         "+ published decisions, not run here",
         "Note: partial set: 320 of the 1280 images of cue-conflict",
-        "t interval over persons",
+        "ranks not ruled out at 95 %, for each row by itself",
+        "rows of people are about other people on the same images",
         "*1 near ties: 3 *2 few trials *3 no trial counts",
         "0.2727 [0.218, 0.335] *1 220",
         "0.2818 [0.227, 0.345] *1 *2 220",
@@ -191,7 +192,9 @@ def test_many_columns_are_named_in_part(sets, score):
     metrics = tuple(
         Metric(f"m{i}", f"title{i}", "", role="cue", headline=i == 0) for i in range(30)
     )
-    suite = SimpleNamespace(name="cue-conflict", version=2, metrics=metrics, references={})
+    suite = SimpleNamespace(
+        name="cue-conflict", version=2, metrics=metrics, references={}, against=None
+    )
     rows = [score("net", 60, 220, metric=f"m{i}") for i in range(30)]
     shown = drawn(boards(rows, suite, sets)[0], 100)
     assert "title3" in shown

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from benchmark.contracts import Trials
-from benchmark.stats.agreement import agreement, contingency, kappa_of, match, pairwise
+from benchmark.stats.agreement import (
+    agreement,
+    contingency,
+    kappa_influence,
+    kappa_of,
+    match,
+    pairwise,
+)
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
@@ -105,6 +112,78 @@ def test_interval_is_that_of_resampling_images():
         naive.append(cohen_kappa_score(a[drawn], b[drawn]))
     found = agreement(a, b, resamples=4000)
     assert (found.low, found.high) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.012)
+
+
+@pytest.mark.parametrize(
+    ("n", "counts", "low_below", "high_above"),
+    [
+        (160, (144, 0, 0, 16), 0.93, 1.0),  # no image tells them apart: kappa 1
+        (160, (158, 0, 0, 2), 0.80, 1.0),
+        (
+            100,
+            (100, 0, 0, 0),
+            0.10,
+            1.0,
+        ),  # nobody errs: kappa is 1 by definition and may be nearly anything
+        (100, (98, 1, 1, 0), -0.010, 0.3),  # no common error: kappa just below 0
+    ],
+)
+def test_near_the_ceiling_the_interval_does_not_pretend(n, counts, low_below, high_above):
+    a = np.repeat([True, True, False, False], counts)
+    b = np.repeat([True, False, True, False], counts)
+    found = agreement(a, b)
+    assert len(a) == n
+    assert found.low <= low_below and found.high >= high_above
+    assert found.low <= found.kappa <= found.high
+
+
+def test_the_interval_is_jeffreys():
+    counts = np.array([60, 9, 4, 7])
+    a = np.repeat([True, True, False, False], counts)
+    b = np.repeat([True, False, True, False], counts)
+    gamma = np.random.default_rng(11).gamma(counts + 0.5, size=(40_000, 4))
+    both, only_a, only_b, neither = (gamma / gamma.sum(axis=1, keepdims=True)).T
+    p, q = both + only_a, both + only_b
+    chance = p * q + (1 - p) * (1 - q)
+    kappa = (both + neither - chance) / (1 - chance)
+    found = agreement(a, b, resamples=40_000)
+    assert (found.low, found.high) == pytest.approx(np.quantile(kappa, [0.025, 0.975]), abs=0.01)
+    assert found.method == "Jeffreys"
+
+
+def test_the_influence_is_the_derivative_of_kappa():
+    rng = np.random.default_rng(5)
+    a, b = rng.random(50) < 0.7, rng.random(50) < 0.6
+    found = kappa_influence(a, b)
+    # One image counts 1 + 50 h times: the change of kappa is h (n influence_i), less the mean of all influences.
+    for i in (0, 7, 31):
+        weights = np.ones(50)
+        weights[i] += 1e-6
+        moved = cohen_kappa_score(a, b, sample_weight=weights) - cohen_kappa_score(a, b)
+        assert found[i] == pytest.approx(moved / 1e-6, rel=1e-3, abs=1e-6)
+    assert found.sum() == pytest.approx(0)
+
+
+def test_images_that_share_shapes_and_textures_widen_the_interval():
+    rng = np.random.default_rng(2)
+    shape, texture = np.repeat(np.arange(40), 12), np.tile(np.arange(12), 40)
+    alike = rng.normal(0, 1, 40)[shape] + rng.normal(0, 1, 12)[texture] > 0
+    a, other = rng.random((2, 480)) < 0.5
+    b = np.where(alike, a, other)
+    alone, together = agreement(a, b), agreement(a, b, [shape, texture])
+    assert together.kappa == alone.kappa
+    assert together.high - together.low > 1.5 * (alone.high - alone.low)
+    assert together.method == "Jeffreys, clustered"
+    # Clusters of one image each are no clusters, but for the quantile of t.
+    apart = agreement(a, b, [np.arange(480)])
+    assert (apart.low, apart.high) == pytest.approx((alone.low, alone.high), abs=0.01)
+
+
+def test_without_spread_clusters_count_as_images():
+    right, shape = np.ones(400, dtype=bool), np.repeat(np.arange(20), 20)
+    found = agreement(right, right, [shape, np.tile(np.arange(20), 20)])
+    assert found.low < agreement(right, right).low + 0.05
+    assert found.high == 1.0
 
 
 def test_order_of_images_does_not_count():

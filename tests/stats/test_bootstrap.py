@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmark.stats import bootstrap as module
-from benchmark.stats.bootstrap import bootstrap_ratio, cluster_sums, mean_interval, t_quantile
+from benchmark.stats.bootstrap import bootstrap_ratio, cluster_sums, t_quantile
+from benchmark.stats.clusters import mean_interval
 
 
 def test_bootstrap_agrees_with_scipy():

@@ -111,6 +111,42 @@ def test_a_missing_role_is_a_score_with_its_reason():
     assert found["edges_accuracy", ""].reason == "bench data fetch edges"
 
 
+def test_who_never_answers_has_no_score_and_so_no_rank():
+    for role in ("cue-conflict", "edges"):
+        found = SUITE.score(None, trials([("na", "cat", "dog")] * 9, role))
+        assert {score.value for score in found} == {None}
+        assert {score.reason for score in found} == {"no answer but 'na'"}
+        assert {score.excluded for score in found} == {9}
+
+
+def published_names(rows, shapes, textures):
+    """Every shape with every texture, named as the published images are."""
+    table = trials(rows)
+    names = [f"cat{s}-dog{t}.png" for s in range(1, shapes + 1) for t in range(1, textures + 1)]
+    return Trials({**table.columns, "stimulus": np.array(names)})
+
+
+def test_intervals_are_about_other_shapes_and_textures():
+    answers = [
+        "cat",
+        "cat",
+        "dog",
+        "dog",
+    ] * 6  # of 6 shapes x 4 textures, two textures are always followed
+    rows = [(answer, "cat", "dog") for answer in answers]
+    found = scored(published_names(rows, 6, 4))
+    assert found["shape_bias", ""].method == "wilson, clustered (6 shapes x 4 textures)"
+    # Influence 1/48 or -1/48 each. Textures: 4 (6/48)^2 4/3; shapes: 0; pairs: 24 / 48^2 24/23.
+    variance = 4 * (6 / 48) ** 2 * 4 / 3 - 24 / 48**2 * 24 / 23
+    n, t = 0.25 / variance, 3.1824463
+    half = t * np.sqrt(0.25 / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
+    score = found["shape_bias", ""]
+    assert (score.low, score.high) == pytest.approx((0.5 - half, 0.5 + half), rel=1e-6)
+    for name in ("shape_fraction", "texture_fraction", "neither_fraction"):
+        assert "6 shapes x 4 textures" in found[name, ""].method
+    assert scored(trials(rows))["shape_bias", ""].method == "wilson"  # names of no such form
+
+
 @pytest.mark.parametrize("role", ["edges", "silhouettes", "natural"])
 def test_accuracies_count_na_as_wrong(role):
     rows = [("cat", "cat", "")] * 3 + [("na", "cat", ""), ("dog", "cat", "")]

@@ -67,6 +67,29 @@ def test_published_networks_to_four_digits(published):
     assert {name: round(bias(published, name), 4) for name in NETWORKS} == NETWORKS
 
 
+def test_intervals_are_about_other_shapes_and_textures(published):
+    for name, (shape, texture) in COUNTS.items():
+        rows = api.show(name, db=published)
+        score = next(r for r in rows if r.metric == "shape_bias" and not r.condition)
+        assert score.n == shape + texture
+        assert "shapes x 48 textures" in score.method
+        wilson = 2 * 1.96 * np.sqrt(score.value * (1 - score.value) / score.n)
+        wider = (score.high - score.low) / wilson
+        assert 1.15 < wider < 2.8
+        if name == "alexnet-caffe (published)":  # .4294, Wilson [.392, .468]
+            assert (score.low, score.high) == pytest.approx((0.333, 0.532), abs=0.002)
+
+
+def test_people_pooled_count_what_counts(published):
+    (score,) = (
+        r
+        for r in api.show("people (pooled)", db=published)
+        if r.metric == "shape_bias" and not r.condition
+    )
+    assert (score.n, score.excluded) == (9634, 3166)
+    assert score.method == "t over 10 people"
+
+
 def test_counts_by_name(published):
     from benchmark.plugins import find_suites
     from benchmark.settings import read_settings

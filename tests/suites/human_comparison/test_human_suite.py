@@ -300,3 +300,82 @@ def test_a_person_with_part_of_the_images_leaves_the_group_alone(make, find):
 
 def test_one_person_is_no_group(make, find):
     assert find(people(None, {"subject-1": make([1, 0])}), "error_consistency").value is None
+
+
+def test_who_never_answers_has_no_score_and_so_no_rank(make, join, find):
+    silent = make([0, 0, 0, 0], role="edges", condition="")
+    silent = replace(silent, columns={**silent.columns, "response": np.full(4, "na")})
+    other = make([1, 0, 1, 0], role="edges", condition="")
+    own, against = SUITE.score(None, silent), SUITE.compare(None, silent, {"subject-1": other})
+    assert {score.value for score in (*own, *against)} == {None}
+    for metric in ("error_consistency", "ood_accuracy"):
+        scores = against if metric == "error_consistency" else own
+        assert find(scores, metric).reason == "no answer but 'na'"
+    assert find(own, "edges_accuracy", "edges").excluded == 4
+    # One silent experiment is left out of the averages of the others.
+    half = join(silent, make([1, 1, 1, 0], role="silhouettes", condition=""))
+    found = find(SUITE.score(None, half), "ood_accuracy")
+    assert (found.value, found.flags) == (0.75, ("1 of 17 experiments",))
+
+
+def crossed(right, category="cat"):
+    """Trials of the cue-conflict experiment: shapes x textures in rows, named as the published images are."""
+    shapes, textures = np.shape(right)
+    n = shapes * textures
+    names = [f"cat{s}-dog{t}.png" for s in range(1, shapes + 1) for t in range(1, textures + 1)]
+    return Trials(
+        {
+            "role": np.full(n, "cue-conflict"),
+            "condition": np.full(n, ""),
+            "stimulus": np.array(names),
+            "category": np.full(n, category),
+            "response": np.where(np.ravel(right), category, "dog"),
+        }
+    )
+
+
+def renamed(trials):
+    """The same answers to images of which nobody knows what they share."""
+    names = np.array([f"image{i:04d}" for i in range(len(trials))])
+    return replace(trials, columns={**trials.columns, "stimulus": names})
+
+
+def test_agreement_on_cue_conflict_is_about_other_shapes_and_textures(find):
+    rng = np.random.default_rng(4)
+    alike = rng.random((30, 1)) < 0.5  # in half of the shapes the two err together
+    mine = rng.random((30, 12)) < 0.6
+    theirs = np.where(alike, mine, rng.random((30, 12)) < 0.6)
+    people = {"subject-1": crossed(theirs), "subject-2": crossed(theirs)}
+    found = SUITE.compare(None, crossed(mine), people)
+    plain = SUITE.compare(
+        None, renamed(crossed(mine)), {who: renamed(one) for who, one in people.items()}
+    )
+    wide, narrow = (find(scores, "error_consistency") for scores in (found, plain))
+    assert wide.value == narrow.value
+    assert wide.high - wide.low > 1.7 * (narrow.high - narrow.low)
+
+
+def test_accuracy_on_cue_conflict_is_about_other_shapes_and_textures(find):
+    right = np.tile([True, False, True, True, True, False], (20, 1))  # decided by the texture alone
+    found, plain = SUITE.score(None, crossed(right)), SUITE.score(None, renamed(crossed(right)))
+    assert find(found, "cue_conflict_accuracy", "cue-conflict").method == (
+        "wilson, clustered (20 shapes x 6 textures)"
+    )
+    wide, narrow = (find(scores, "ood_accuracy") for scores in (found, plain))
+    assert wide.value == narrow.value == pytest.approx(4 / 6)
+    # Six textures: sd of a mean of six 0/1 with random weights (variance 1 / 7 of p q), against 120 images
+    assert (wide.high - wide.low) > 3 * (narrow.high - narrow.low)
+
+
+def test_the_human_row_is_about_other_people():
+    """Four people of different accuracy on very many images: what is left is the spread of people."""
+    rng = np.random.default_rng(1)
+    shares = (0.5, 0.6, 0.8, 0.9)
+    answers = {
+        f"subject-{i}": renamed(crossed(rng.random((200, 20)) < p)) for i, p in enumerate(shares)
+    }
+    (score,) = (s for s in people(None, answers) if (s.metric, s.condition) == ("ood_accuracy", ""))
+    assert score.value == pytest.approx(0.7, abs=0.01)
+    drawn = rng.choice(shares, (20_000, 4)).mean(axis=1)  # people drawn with replacement
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert (score.low, score.high) == pytest.approx((low, high), abs=0.03)

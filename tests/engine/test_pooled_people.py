@@ -1,0 +1,78 @@
+"""All people as one observer: the published counts, the n that counts, an interval over people."""
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Metric, Trials
+from benchmark.engine.scoring import pooled_score
+
+SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
+TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
+T9 = 2.2621572  # 97.5 % point of t with 9 degrees of freedom
+
+
+def answered(shape, texture, n=1280):
+    response = np.array(["s"] * shape + ["t"] * texture + ["-"] * (n - shape - texture))
+    return Trials(
+        {
+            "role": np.full(n, "cue"),
+            "condition": np.full(n, ""),
+            "stimulus": np.array([f"i{i}" for i in range(n)]),
+            "response": response,
+        }
+    )
+
+
+def either(trials):
+    return np.isin(trials["response"], ["s", "t"])
+
+
+BIAS = Metric("bias", "", "", role="cue", ratio=lambda t: (t["response"] == "s", either(t)))
+
+
+def test_ten_people_pooled():
+    people = [answered(s, t) for s, t in zip(SHAPE, TEXTURE, strict=True)]
+    score = pooled_score(BIAS, people)
+    assert round(score.value, 4) == 0.9587
+    assert (score.n, score.excluded, score.method) == (9634, 3166, "t over 10 people")
+    s, n = np.array(SHAPE), np.array(SHAPE) + np.array(TEXTURE)
+    r = s.sum() / n.sum()
+    variance = 10 / 9 * ((s - r * n) ** 2).sum() / n.sum() ** 2  # Cochran 1977, equation 6.13
+    half = T9 * np.sqrt(variance)
+    # Wilson's interval leans to the middle, by little here.
+    assert (score.low, score.high) == pytest.approx((r - half, r + half), abs=0.003)
+    trials = r * (1 - r) / variance
+    middle = (r + T9**2 / (2 * trials)) / (1 + T9**2 / trials)
+    width = T9 * np.sqrt(r * (1 - r) / trials + T9**2 / (4 * trials**2)) / (1 + T9**2 / trials)
+    assert (score.low, score.high) == pytest.approx((middle - width, middle + width), rel=1e-6)
+
+
+def test_the_interval_stays_within_zero_and_one():
+    score = pooled_score(BIAS, [answered(1200, 0), answered(1198, 2), answered(900, 60)])
+    assert 0.5 < score.low < score.value < score.high < 1
+
+
+def test_people_who_all_answer_alike_are_as_many_trials_as_people():
+    score = pooled_score(BIAS, [answered(50, 0, 60)] * 4)
+    assert (score.value, score.high) == (1.0, 1.0)
+    assert score.low == pytest.approx(0.51011, abs=1e-5)  # Wilson, 4 of 4
+
+
+def test_amounts_get_the_plain_t_interval():
+    amount = Metric("mean", "", "", role="cue", ratio=lambda t: (2.0 * either(t), either(t) * 1.0))
+    half = Metric(
+        "half", "", "", role="cue", ratio=lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0)
+    )
+    people = [answered(6, 4), answered(8, 2), answered(7, 3)]
+    assert pooled_score(amount, people).value == 2.0
+    found = pooled_score(half, people)
+    # Means 1.8, 2.4, 2.1: sd .3, t(2) = 4.302653
+    assert found.value == pytest.approx(2.1)
+    assert (found.low, found.high) == pytest.approx((2.1 - 0.745239, 2.1 + 0.745239), abs=1e-5)
+
+
+def test_what_is_not_pooled():
+    assert pooled_score(BIAS, [answered(5, 5)]) is None
+    assert pooled_score(Metric("x", "", ""), [answered(5, 5)] * 3) is None
+    nothing = pooled_score(BIAS, [answered(0, 0)] * 3)
+    assert (nothing.value, nothing.reason) == (None, "no trial of anybody counts")
