@@ -153,8 +153,8 @@ def _resampled(table: Table, resamples: int, rng: np.random.Generator) -> tuple[
 
 
 def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> Floats:
-    """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong [1 + B, k, k], on
-    which each is right [1 + B, k], and of all images [1 + B].
+    """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong
+    [1 + B, k, k], on which each is right [1 + B, k], and of all images [1 + B].
     """
     one, other = correct[:, :, None], correct[:, None, :]
     cells = [agree + one + other - n[:, None, None]]  # 2 x both right

@@ -306,7 +306,10 @@ def test_who_never_answers_has_no_score_and_so_no_rank(make, join, find):
     silent = make([0, 0, 0, 0], role="edges", condition="")
     silent = replace(silent, columns={**silent.columns, "response": np.full(4, "na")})
     other = make([1, 0, 1, 0], role="edges", condition="")
-    own, against = SUITE.score(None, silent), SUITE.compare(None, silent, {"subject-1": other})
+    own, against = (
+        SUITE.score(None, silent),
+        SUITE.against.scores(None, silent, {"subject-1": other}),
+    )
     assert {score.value for score in (*own, *against)} == {None}
     for metric in ("error_consistency", "ood_accuracy"):
         scores = against if metric == "error_consistency" else own
@@ -346,8 +349,8 @@ def test_agreement_on_cue_conflict_is_about_other_shapes_and_textures(find):
     mine = rng.random((30, 12)) < 0.6
     theirs = np.where(alike, mine, rng.random((30, 12)) < 0.6)
     people = {"subject-1": crossed(theirs), "subject-2": crossed(theirs)}
-    found = SUITE.compare(None, crossed(mine), people)
-    plain = SUITE.compare(
+    found = SUITE.against.scores(None, crossed(mine), people)
+    plain = SUITE.against.scores(
         None, renamed(crossed(mine)), {who: renamed(one) for who, one in people.items()}
     )
     wide, narrow = (find(scores, "error_consistency") for scores in (found, plain))
