@@ -23,6 +23,7 @@ from benchmark.store.versions import MIGRATIONS
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 
 
+@pytest.mark.slow
 def test_run_prints_a_ranking_and_stores_it(bench):
     ended = bench("run", "-m", "ideal-*", "-s", "cue-conflict", "--limit", "16", "-q")
     assert ended.code == 0
@@ -34,6 +35,7 @@ def test_run_prints_a_ranking_and_stores_it(bench):
     assert again.out == ended.out
 
 
+@pytest.mark.slow
 def test_rescore_brings_an_older_leaderboard_up_to_date(bench, tmp_path):
     older = tmp_path / "older.db"
     config = Config()
@@ -79,6 +81,7 @@ def plan_of(ended):
 READER = "-m ideal-shape -s cue-conflict"
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_a_run_would_find_stored(bench):
     words = ("run", *READER.split(), "--limit", "300")
     bench(*words)
@@ -97,6 +100,7 @@ def test_a_dry_run_says_what_a_run_would_find_stored(bench):
     assert other == {"ideal-shape": (n, 0, "< 1 s")}
 
 
+@pytest.mark.slow
 def test_a_dry_run_goes_by_weights_not_by_names(bench, home):
     card = api.models("world-standard-0")[0].model_dump(mode="json", exclude_none=True)
     (home / "cards").mkdir()
@@ -114,6 +118,7 @@ def test_a_dry_run_goes_by_weights_not_by_names(bench, home):
     assert plan_of(planned(changed, "--dry-run"))[0]["mine"][:2] == (trials, 0)
 
 
+@pytest.mark.slow
 def test_a_dry_run_claims_no_time_that_nobody_measured(bench):
     words = ("run", "-m", "world-standard-0", "-s", "cue-conflict", "--limit", "8", "--dry-run")
     plan, out = plan_of(bench(*words))
@@ -131,6 +136,7 @@ def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_pat
     assert "bench data fetch cue-conflict" in lines[0]
 
 
+@pytest.mark.slow
 def test_a_dry_run_knows_what_is_stored(bench, board):
     words = ("-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run")
     assert "stored" in bench("run", *words, "--db", board).out
@@ -185,6 +191,7 @@ def test_show_and_compare(bench, board):
     assert compared.out.index("shape bias") < compared.out.index("cue-conflict, other metrics")
 
 
+@pytest.mark.slow
 def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, board):
     words = ("compare", "world-standard-0", "ideal-shape", "-s", "cue-conflict", "--db", board)
     plain, listed = bench(*words), bench(*words, "--images")
@@ -207,6 +214,7 @@ def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, boa
     assert f"0 images that A alone gets right, {len(lost)} that B alone does" in listed.out
 
 
+@pytest.mark.slow
 def test_compare_says_where_two_were_not_run_alike(bench, board, tmp_path):
     other = tmp_path / "other.db"
     shutil.copy(board, other)
@@ -276,6 +284,7 @@ def test_models(bench):
     assert bench("models", "check", "ideal-shape").code == 0
 
 
+@pytest.mark.slow
 def test_register_then_run(bench, tmp_path):
     torch.manual_seed(0)
     network = timm.create_model("test_resnet", num_classes=16)
@@ -320,6 +329,7 @@ def test_doctor(bench, board):
     assert "observers" in ended.out and "cue-conflict" in ended.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["--help"], ["rank"], ["run", "--help"], ["show", "ideal-shape"]]
 )
@@ -336,6 +346,7 @@ def test_reading_imports_nothing_heavy(board, words):
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+@pytest.mark.slow
 def test_four_processes_write_one_leaderboard(tmp_path):
     """Different models at once into one file that none of them has made yet."""
     names = ("world-standard-0", "world-stylised-0", "ideal-shape", "ideal-noisy")

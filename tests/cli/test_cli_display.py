@@ -85,6 +85,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:3]))
 def test_no_command_lets_a_leaderboard_move_the_cursor(bench, hostile, tmp_path, words):
     copy = tmp_path / "copy.db"

@@ -52,12 +52,14 @@ def workplace(board, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_damaged_leaderboards_are_one_line(board, workplace):
     refused, failed = leaderboards(board, workplace, range(QUICK))
     assert failed == []
     assert sum(refused.values()) > QUICK / 5
 
 
+@pytest.mark.slow
 def test_odd_words_are_one_line(workplace):
     codes, failed = arguments(range(QUICK))
     assert failed == []
@@ -82,6 +84,7 @@ def test_many_odd_words_are_one_line(workplace, part):
     assert arguments(range(QUICK + part * size, QUICK + (part + 1) * size))[1] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
 def test_what_is_no_file_is_one_line(workplace, words):
     os.mkfifo("pipe")

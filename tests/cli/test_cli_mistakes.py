@@ -49,6 +49,7 @@ def test_unknown_names_get_close_matches(bench, words, found):
     mistake(bench(*words.split()), 2, *found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "found"),
     [
@@ -121,6 +122,7 @@ def card(home, text):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -183,6 +185,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(bench, tmp_path, how):
     assert not (tmp_path / "harmed").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_changed_after_registration(bench, tmp_path, state):
     save_file(state, tmp_path / "net.safetensors")
     assert register(bench, "net.safetensors").code == 0
@@ -229,6 +232,7 @@ def pictures(tmp_path):
     return whole
 
 
+@pytest.mark.slow
 def test_a_truncated_image_is_named(bench, tmp_path, pictures, home):
     added = bench("data", "add", "cue-conflict", tmp_path / "pictures")
     assert added.code == 0, added.err

@@ -36,6 +36,7 @@ def smoke(tmp_path):
     return tmp_path / "smoke"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 7])
 def test_every_cell_is_shown_and_stored(leaderboard, smoke, tmp_path, limit):
     home = replace(leaderboard.settings, home=tmp_path / "home")

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import benchmark
 
 ROOT = Path(benchmark.__file__).parents[1]
@@ -30,11 +32,13 @@ def names_of(tree):
             yield from (one.name for one in node.names)
 
 
+@pytest.mark.slow
 def test_only_settings_read_the_environment():
     readers = {name for name, tree in sources() if NAMES & set(names_of(tree))}
     assert readers == READERS
 
 
+@pytest.mark.slow
 def test_only_what_is_above_reads_settings():
     readers = {name for name, tree in sources() if "read_settings" in set(names_of(tree))}
     assert readers <= {"benchmark/settings.py"}

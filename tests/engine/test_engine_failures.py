@@ -14,6 +14,7 @@ from benchmark.engine.model_view import near_ties
 from benchmark.errors import StimuliError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3, 16])
 def test_out_of_memory_halves_the_batch_and_changes_nothing(tmp_path, most):
     stimuli, boards = toys.make_stimuli(50), []
@@ -25,11 +26,13 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(tmp_path, most):
     same_trials(*(board.trials("net") for board in boards))
 
 
+@pytest.mark.slow
 def test_auto_batch_size_survives_a_small_memory(leaderboard):
     card = network("net", "Greedy", most=5, seed=1)
     assert leaderboard.run([card], [toy_suite(toys.make_stimuli(20))], batch=None).exit_code == 0
 
 
+@pytest.mark.slow
 def test_no_room_for_one_image_is_a_failure_of_that_model(leaderboard):
     cards = [network("net", "Greedy", most=0), ideal()]
     report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(20))])
@@ -37,6 +40,7 @@ def test_no_room_for_one_image_is_a_failure_of_that_model(leaderboard):
     assert "even one image at a time" in report.failed["net under toy"]
 
 
+@pytest.mark.slow
 def test_nan_logits_fail_that_model_alone(leaderboard):
     stimuli = toys.make_stimuli(40)
     cards = [network("broken", "Broken"), network("fine", "Readout"), ideal()]
@@ -53,11 +57,13 @@ def test_nan_logits_fail_that_model_alone(leaderboard):
     )
 
 
+@pytest.mark.slow
 def test_everything_failed_is_exit_code_1(leaderboard):
     report = leaderboard.run([network("broken", "Broken")], [toy_suite(toys.make_stimuli(9))])
     assert report.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_failed_model_is_tried_again(leaderboard):
     stimuli = toys.make_stimuli(9)
     for _ in range(2):
@@ -66,6 +72,7 @@ def test_a_failed_model_is_tried_again(leaderboard):
     assert leaderboard.outcomes(observer="net")[-1].status == "done"
 
 
+@pytest.mark.slow
 def test_a_network_whose_code_raises_is_a_row_of_one_line(leaderboard):
     cards = [network("raises", "Raising"), ideal()]
     report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))])
@@ -74,12 +81,14 @@ def test_a_network_whose_code_raises_is_a_row_of_one_line(leaderboard):
     assert "a mistake" in row.reason
 
 
+@pytest.mark.slow
 def test_auto_tuning_of_a_network_that_raises_is_its_own_failure(leaderboard):
     cards = [network("raises", "Raising"), ideal()]
     report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))], batch=None)
     assert report.exit_code == 3
 
 
+@pytest.mark.slow
 def test_wrong_class_count_is_a_failure_of_that_model(leaderboard):
     for batch in (8, None):
         cards = [network("seven", "Readout", num_classes=7), ideal()]
@@ -88,6 +97,7 @@ def test_wrong_class_count_is_a_failure_of_that_model(leaderboard):
         assert "16" in report.failed["seven under toy"]
 
 
+@pytest.mark.slow
 def test_a_factory_that_is_not_there_is_a_failure_of_that_model(leaderboard):
     lost = network("lost", "Readout").model_copy(update={"arch": "python:engine_nets:Gone"})
     report = leaderboard.run([lost, ideal()], [toy_suite(toys.make_stimuli(9))])
@@ -95,6 +105,7 @@ def test_a_factory_that_is_not_there_is_a_failure_of_that_model(leaderboard):
     assert leaderboard.outcomes(observer="lost")[0].status == "failed"
 
 
+@pytest.mark.slow
 def test_a_failure_in_one_chunk_does_not_shift_the_pictures_of_others(leaderboard):
     """One network ends at the first chunk; another, which lacks only the last, is shown that one."""
     stimuli, fine = toys.make_stimuli(3 * CHUNK, side=8), network("fine", "Readout", seed=1)
@@ -111,6 +122,7 @@ def unreadable(index):
     raise StimuliError(f"picture {index} cannot be read")
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_fails_what_needs_it_alone(leaderboard):
     good, bad = toys.make_stimuli(9), replace(toys.make_stimuli(12, "bad"), decode=unreadable)
     suites = [toy_suite(bad, "bad"), toy_suite(good, "good")]
@@ -121,6 +133,7 @@ def test_an_unreadable_image_fails_what_needs_it_alone(leaderboard):
     assert leaderboard.scores("net", "good")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [8, None])
 @pytest.mark.parametrize("early", [False, True])
 def test_a_network_that_calls_sys_exit_fails_alone(leaderboard, early, batch):
@@ -132,6 +145,7 @@ def test_a_network_that_calls_sys_exit_fails_alone(leaderboard, early, batch):
     assert leaderboard.scores("net") and leaderboard.scores("reader")
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_the_users_and_ends_the_run(leaderboard):
     cards = [network("net", "Quitting", error="KeyboardInterrupt"), ideal()]
     with pytest.raises(KeyboardInterrupt):
@@ -142,6 +156,7 @@ def exiting(_config, _view):
     sys.exit("done")
 
 
+@pytest.mark.slow
 def test_a_suite_that_calls_sys_exit_fails_alone(leaderboard):
     suites = [
         toy_suite(toys.make_stimuli(9), "bad", observe=exiting),
@@ -157,6 +172,7 @@ def mistaken(_config, view):
     return {"response": view.responses, "oops": {}["missing"]}
 
 
+@pytest.mark.slow
 def test_a_suite_whose_observe_raises_fails_alone(leaderboard):
     stimuli = toys.make_stimuli(9)
     suites = [toy_suite(stimuli, "bad", observe=mistaken), toy_suite(stimuli)]
@@ -171,6 +187,7 @@ def short(_config, view):
     return {"response": view.responses[1:]}
 
 
+@pytest.mark.slow
 def test_columns_of_the_wrong_length_name_the_suite(leaderboard):
     report = leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(9), observe=short)])
     assert (
@@ -183,12 +200,14 @@ def dividing(_config, trials):
     return [toys.Score("accuracy", len(trials) / 0)]
 
 
+@pytest.mark.slow
 def test_a_score_that_raises_keeps_the_trials(leaderboard):
     report = leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(9), score=dividing)])
     assert "scoring failed" in report.failed["reader under toy"]
     assert len(leaderboard.trials("reader")["stimulus"]) == 9
 
 
+@pytest.mark.slow
 def test_near_ties_are_decided_on_the_plain_path(leaderboard, tmp_path):
     """In batches category 2 wins by float noise, alone category 9: the answer is the plain path's."""
     for batch in (1, 8, None):
@@ -225,6 +244,7 @@ def test_not_applicable_is_a_row_with_its_reason(leaderboard):
     assert (row.status, row.reason) == ("not applicable", "the pictures are not here")
 
 
+@pytest.mark.slow
 def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
     """An exported program without gradients: the suite that needs them does not apply, the others run."""
     from benchmark.engine import running
@@ -241,6 +261,7 @@ def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
     assert "no gradient" in report.skipped["net under needy"]
 
 
+@pytest.mark.slow
 def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(
     leaderboard, monkeypatch
 ):
@@ -259,6 +280,7 @@ def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(
     assert (row.suite, row.status, row.reason) == ("toy", "failed", reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "status"), [(ValueError("no"), "failed"), (KeyboardInterrupt(), "interrupted")]
 )

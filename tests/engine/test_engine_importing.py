@@ -39,6 +39,7 @@ def biases(db, observer=None):
     return found if observer is None else found.get(observer, [])
 
 
+@pytest.mark.slow
 def test_the_newest_import_counts_also_when_it_was_there_before(tmp_path, db):
     good, faulty = (
         table(tmp_path / "cue-conflict_a.csv", "ssst"),
@@ -51,6 +52,7 @@ def test_the_newest_import_counts_also_when_it_was_there_before(tmp_path, db):
     assert len(api.trials("resnet50 (lab)", "cue-conflict", db=db)) == 4
 
 
+@pytest.mark.slow
 def test_a_faulty_table_of_other_images_leaves_no_row(tmp_path, db):
     good = table(tmp_path / "cue-conflict_a.csv", "ssst")
     faulty = table(tmp_path / "cue-conflict_b.csv", "ttt", images=(*SHAPES[:2], "cat9-dog9.png"))
@@ -61,6 +63,7 @@ def test_a_faulty_table_of_other_images_leaves_no_row(tmp_path, db):
     assert biases(db) == {"resnet50 (lab)": [0.75]}
 
 
+@pytest.mark.slow
 def test_two_sources_of_one_name_are_two_observers(tmp_path, db):
     api.import_trials(table(tmp_path / "a" / "cue-conflict_x.csv", "ssst").parent, db=db)
     api.import_trials(table(tmp_path / "b" / "cue-conflict_x.csv", "sttt").parent, db=db)
@@ -82,6 +85,7 @@ def test_two_sources_in_one_import(tmp_path, db):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False])
 def test_a_person_in_two_files_is_one_person(tmp_path, db, together):
     folder = tmp_path / "lab"
@@ -103,6 +107,7 @@ def test_a_person_in_two_files_is_one_person(tmp_path, db, together):
     assert biases(db) == found
 
 
+@pytest.mark.slow
 def test_joined_sessions_are_said(tmp_path, db):
     first = table(tmp_path / "cue-conflict_a.csv", "ss", "subject-01", images=SHAPES[:2])
     second = table(tmp_path / "cue-conflict_b.csv", "st", "subject-01", "2", images=SHAPES[2:])
@@ -111,6 +116,7 @@ def test_joined_sessions_are_said(tmp_path, db):
     assert note == "subject-01 (lab), cue-conflict: 2 trials join those imported before: 4 in all"
 
 
+@pytest.mark.slow
 def test_a_corrected_session_keeps_the_others(tmp_path, db):
     first = table(tmp_path / "cue-conflict_a.csv", "ss", "subject-01", images=SHAPES[:2])
     second = table(tmp_path / "cue-conflict_b.csv", "tt", "subject-01", "2", images=SHAPES[2:])
@@ -120,6 +126,7 @@ def test_a_corrected_session_keeps_the_others(tmp_path, db):
     assert biases(db) == {"subject-01 (lab)": [0.75]}
 
 
+@pytest.mark.slow
 def test_a_person_with_part_of_the_images_is_named(tmp_path, db, bench):
     for i in (1, 2):
         table(tmp_path / "lab" / f"cue-conflict_{i}.csv", "ssst", f"subject-0{i}")
@@ -146,6 +153,7 @@ def test_contradictions_within_one_import_name_both_files(tmp_path, db):
         assert store.observers() == []
 
 
+@pytest.mark.slow
 def test_an_import_that_was_cut_short_does_not_count(tmp_path, db, monkeypatch):
     from benchmark.store import Store
 
@@ -162,6 +170,7 @@ def test_an_import_that_was_cut_short_does_not_count(tmp_path, db, monkeypatch):
     assert biases(db) == {"resnet50 (lab)": [0.75]}
 
 
+@pytest.mark.slow
 def test_order_of_imports_does_not_matter_where_nothing_contradicts(tmp_path):
     parts = [
         table(tmp_path / "x" / f"cue-conflict_{i}.csv", answers, "subject-01", str(i), images)
@@ -178,6 +187,7 @@ def test_order_of_imports_does_not_matter_where_nothing_contradicts(tmp_path):
     assert found == [({"subject-01 (lab)": [0.75]}, 4)] * 3
 
 
+@pytest.mark.slow
 def test_a_sources_tables_do_not_hang_on_what_else_was_imported(tmp_path):
     """Two laboratories showed other images: each has its own table, whichever came first."""
     a = [

@@ -35,6 +35,7 @@ def darker(images, seeds):
     return images * 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -57,6 +58,7 @@ def test_what_decides_the_answers_is_in_the_key(changed):
     assert key(**changed) != key()
 
 
+@pytest.mark.slow
 def test_transforms_differ_by_name_parameters_and_code():
     made = {
         block_key(replace(BLOCK, transform=transform))
@@ -70,11 +72,13 @@ def test_transforms_differ_by_name_parameters_and_code():
     assert len(made) == 4
 
 
+@pytest.mark.slow
 def test_score_metrics_and_summary_are_not_in_the_key():
     other = replace(SUITE, score=lambda _c, _t: [], summary="another summary", metrics=())
     assert key(suite=other) == key()
 
 
+@pytest.mark.slow
 def test_equal_blocks_of_suites_are_one_block_whatever_they_call_it():
     assert block_key(BLOCK) == block_key(replace(BLOCK, role="another word"))
 
@@ -164,6 +168,7 @@ def digest_of(tmp_path):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "edit",
     [("# a remark", "# another"), ('"""Says nothing."""', '"""Says more."""'), ("x + 1", "(x  +  1)")],
@@ -173,6 +178,7 @@ def test_words_and_layout_do_not_change_the_code_digest(digest_of, edit):
     assert digest_of(edit) == digest_of()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "helper_edit"),
     [
@@ -188,6 +194,7 @@ def test_code_that_decides_answers_changes_the_code_digest(digest_of, edit, help
     assert digest_of(edit, helper_edit) != digest_of()
 
 
+@pytest.mark.slow
 def test_lambdas_that_differ_in_a_constant_differ():
     made = [
         replace(SUITE, plan=lambda c, s: Plan((BLOCK,), {"x": "a"}), version=1),
@@ -196,6 +203,7 @@ def test_lambdas_that_differ_in_a_constant_differ():
     assert code_digest(made[0].plan) != code_digest(made[1].plan)
 
 
+@pytest.mark.slow
 def test_score_code_sees_score_and_ratios_alone():
     base = score_code(SUITE)
     assert score_code(replace(SUITE, observe=toys.toy_score)) == base

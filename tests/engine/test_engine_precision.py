@@ -43,6 +43,7 @@ def pixels(folder, precision, transform=None, preprocess=HALF):
     return bench.trials("net")["pixels"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_are_exact_whatever_the_precision(tmp_path, name):
     full, low = (pixels(tmp_path, p, TRANSFORMS[name]()) for p in ("fp32", "bf16"))
@@ -50,6 +51,7 @@ def test_transforms_are_exact_whatever_the_precision(tmp_path, name):
     assert low.min() >= 0 and low.max() <= 1
 
 
+@pytest.mark.slow
 def test_the_resize_to_a_fixed_input_is_exact_whatever_the_precision(tmp_path):
     how = HALF.model_copy(update={"size": 48, "fixed_size": True})
     full, low = (pixels(tmp_path, p, preprocess=how) for p in ("fp32", "bf16"))
@@ -64,6 +66,7 @@ def answers(folder, **policy):
     return bench.trials("net")["logits"]
 
 
+@pytest.mark.slow
 def test_bf16_is_the_networks(tmp_path):
     full, low = answers(tmp_path / "full"), answers(tmp_path / "low", precision="bf16")
     assert 1e-4 < np.abs(low - full).max() < 0.5

@@ -40,6 +40,7 @@ def db(tmp_path):
     return str(tmp_path / "results.db")
 
 
+@pytest.mark.slow
 def test_names_statements_and_a_file(tables, db):
     api.import_trials(tables, db=db)
     named = "sixteen21--salt-and-pepper-noise-multiple (tables)"
@@ -57,6 +58,7 @@ def test_names_statements_and_a_file(tables, db):
     assert recipes(db)[named] == ["contrast"]
 
 
+@pytest.mark.slow
 def test_a_recipe_stays_where_nothing_new_is_said(tables, db):
     api.import_trials(tables, training=["mine=noise(uniform)"], db=db)
     report = api.import_trials(tables, db=db)
@@ -73,6 +75,7 @@ def test_a_recipe_reaches_the_trials(tables, db):
     assert {row.training for row in rows} == {("noise(uniform)",)}
 
 
+@pytest.mark.slow
 def test_mistakes(tables, db):
     with pytest.raises(UnknownName, match="mime"):
         api.import_trials(tables, training=["mime=standard"], db=db)
@@ -87,6 +90,7 @@ def test_mistakes(tables, db):
     )  # the file speaks of tables that are not asked for
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tables, db, bench):
     ended = bench("import", "trials", tables, "--training", "mine=noise(uniform)", "--db", db)
     assert ended.code == 0, ended.err

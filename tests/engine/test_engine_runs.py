@@ -45,6 +45,7 @@ def test_the_grid_covers_every_stimulus_once():
         assert seen.tolist() == list(range(n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Readout", "Normed"])
 def test_answers_are_those_of_a_plain_loop(leaderboard, tmp_path, kind):
     stimuli, card = toys.make_stimuli(50), network("net", kind, seed=2)
@@ -59,6 +60,7 @@ def test_answers_are_those_of_a_plain_loop(leaderboard, tmp_path, kind):
     assert leaderboard.scores("net")["accuracy", "toys", ""] == right.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7, 32, None])
 def test_trials_and_scores_do_not_depend_on_the_batch_size(tmp_path, batch):
     stimuli, card = toys.make_stimuli(CHUNK + 30), network("net", "Normed", seed=1)
@@ -71,6 +73,7 @@ def test_trials_and_scores_do_not_depend_on_the_batch_size(tmp_path, batch):
     assert boards[0].scores("net") == boards[1].scores("net")
 
 
+@pytest.mark.slow
 def test_another_batch_size_finds_everything_stored(leaderboard, forwarded):
     stimuli, card = toys.make_stimuli(30), network("net", "Counting", seed=1)
     leaderboard.run([card], [toy_suite(stimuli)], batch=7)
@@ -78,6 +81,7 @@ def test_another_batch_size_finds_everything_stored(leaderboard, forwarded):
     assert (report.counts["cached"], report.decoded, forwarded()) == (1, 0, {1: 30})
 
 
+@pytest.mark.slow
 def test_a_renamed_model_is_not_run_again(leaderboard, forwarded):
     stimuli = toys.make_stimuli(30)
     leaderboard.run([network("first", "Counting", seed=1)], [toy_suite(stimuli)])
@@ -86,6 +90,7 @@ def test_a_renamed_model_is_not_run_again(leaderboard, forwarded):
     assert leaderboard.scores("second") == leaderboard.scores("first") != {}
 
 
+@pytest.mark.slow
 def test_two_suites_with_equal_blocks_decode_and_forward_once(leaderboard, forwarded):
     stimuli = toys.make_stimuli(CHUNK + 20)
     suites = [toy_suite(stimuli), toy_suite(stimuli, "other")]
@@ -95,6 +100,7 @@ def test_two_suites_with_equal_blocks_decode_and_forward_once(leaderboard, forwa
     same_trials(leaderboard.trials("net"), leaderboard.trials("net", "other"))
 
 
+@pytest.mark.slow
 def test_three_models_decode_once(leaderboard, forwarded):
     stimuli = toys.make_stimuli(CHUNK + 20)
     cards = [network(f"net-{seed}", "Counting", seed=seed) for seed in (1, 2, 3)]
@@ -103,6 +109,7 @@ def test_three_models_decode_once(leaderboard, forwarded):
     assert forwarded() == dict.fromkeys((1, 2, 3), len(stimuli))
 
 
+@pytest.mark.slow
 def test_conditions_of_one_set_decode_once(leaderboard):
     stimuli = toys.make_stimuli(20)
     darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
@@ -122,6 +129,7 @@ def test_conditions_of_one_set_decode_once(leaderboard):
     np.testing.assert_array_equal(again, dark)
 
 
+@pytest.mark.slow
 def test_a_transform_reaches_images_that_each_card_crops(leaderboard):
     stimuli = toys.make_stimuli(20)
     black = Transform("black", {}, lambda images, seeds: images * 0)
@@ -136,6 +144,7 @@ def test_a_transform_reaches_images_that_each_card_crops(leaderboard):
     assert len(shown["black"]) == 1
 
 
+@pytest.mark.slow
 def test_ideal_observers_decode_nothing(leaderboard):
     stimuli = toys.make_stimuli(20)
     assert leaderboard.run([ideal()], [toy_suite(stimuli)]).decoded == 0
@@ -143,6 +152,7 @@ def test_ideal_observers_decode_nothing(leaderboard):
     assert leaderboard.scores("reader")["accuracy", "toys", ""] == 1.0
 
 
+@pytest.mark.slow
 def test_a_noisy_observer_answers_alike_in_a_subset(leaderboard):
     stimuli = toys.make_stimuli(200)
     card = ideal("noisy-shape-reader", "noisy")
@@ -159,6 +169,7 @@ def drop(board, where):
         connection.execute(sa.text(f"DELETE FROM chunks WHERE {where}"))
 
 
+@pytest.mark.slow
 def test_only_missing_chunks_are_made_again(leaderboard, forwarded):
     stimuli, card = toys.make_stimuli(3 * CHUNK + 5), network("net", "Counting", seed=1)
     leaderboard.run([card], [toy_suite(stimuli)], batch=64)
@@ -177,6 +188,7 @@ class Killed(BaseException):
     """Stands for SIGKILL between two commits."""
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_commits_goes_on_from_there(leaderboard, forwarded, monkeypatch):
     stimuli, card = toys.make_stimuli(3 * CHUNK), network("net", "Counting", seed=1)
     from benchmark.store import Store
@@ -200,6 +212,7 @@ def test_a_run_killed_between_commits_goes_on_from_there(leaderboard, forwarded,
     assert ("accuracy", "toys", "") in leaderboard.scores("net")
 
 
+@pytest.mark.slow
 def test_scores_are_made_where_only_they_are_missing(leaderboard, forwarded, monkeypatch):
     stimuli, card = toys.make_stimuli(20), network("net", "Counting", seed=1)
     from benchmark.engine.scoring import Scorer
@@ -217,6 +230,7 @@ def test_scores_are_made_where_only_they_are_missing(leaderboard, forwarded, mon
     assert forwarded() == {1: 20}
 
 
+@pytest.mark.slow
 def test_new_score_code_scores_again_without_the_model(leaderboard, forwarded):
     stimuli, card = toys.make_stimuli(20), network("net", "Counting", seed=1)
     leaderboard.run([card], [toy_suite(stimuli)])
@@ -233,6 +247,7 @@ def half_score(_config, trials):
     return [toys.Score("accuracy", 0.5, n=len(trials), role="toys")]
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_observation(leaderboard):
     stimuli, card = toys.make_stimuli(20), ideal("uniform-guesser", "guesser")
     leaderboard.run([card], [toy_suite(stimuli)], seed=0)
@@ -244,6 +259,7 @@ def test_another_seed_is_another_observation(leaderboard):
     assert len(first["stimulus"]) == 20
 
 
+@pytest.mark.slow
 def test_memory_holds_two_chunks_of_pictures(leaderboard, monkeypatch):
     """However long the set: the chunk that is shown and the one that is decoded meanwhile."""
     import gc
@@ -271,6 +287,7 @@ def test_memory_holds_two_chunks_of_pictures(leaderboard, monkeypatch):
     assert max(most) <= 2 * CHUNK
 
 
+@pytest.mark.slow
 def test_resident_groups_split_where_memory_ends(leaderboard, monkeypatch):
     """Models that do not fit together are loaded one after the other, with the same results."""
     stimuli = toys.make_stimuli(30)
@@ -282,6 +299,7 @@ def test_resident_groups_split_where_memory_ends(leaderboard, monkeypatch):
     assert all(leaderboard.scores(card.name) for card in cards)
 
 
+@pytest.mark.slow
 def test_mixed_sizes_reach_each_network_at_its_own_size(tmp_path, leaderboard):
     """A neighbour with another input size must not change what a network is shown."""
     from dataclasses import replace
@@ -300,6 +318,7 @@ def test_mixed_sizes_reach_each_network_at_its_own_size(tmp_path, leaderboard):
     same_trials(leaderboard.trials("net"), both.trials("net"))
 
 
+@pytest.mark.slow
 def test_policy_reaches_the_store(leaderboard):
     from benchmark.store import open_store
 
@@ -314,6 +333,7 @@ def compared(_config, _trials, peers):
     return [Score("peers", float(len(peers)), role="toys")]
 
 
+@pytest.mark.slow
 def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboard):
     suite = toy_suite(toys.make_stimuli(20), against=Against(compared))
     cards = [network("net", "Readout"), ideal()]
@@ -327,6 +347,7 @@ def answered(_config, _trials, peers):
     return [Score(name, float(len(trials)), role="toys") for name, trials in peers.items()]
 
 
+@pytest.mark.slow
 def test_a_configuration_names_its_references(leaderboard):
     """Networks too; with all their conditions; never the observer itself, nor who was not run."""
     stimuli = toys.make_stimuli(20)
@@ -341,6 +362,7 @@ def test_a_configuration_names_its_references(leaderboard):
     assert scores["reader"]["net", "toys", ""] == 40
 
 
+@pytest.mark.slow
 def test_a_sweep_presents_each_chunk_once(leaderboard, monkeypatch):
     """Resizing and cropping cost as much as a corruption: one batch serves all conditions and all networks."""
     calls = []
@@ -361,6 +383,7 @@ def test_a_sweep_presents_each_chunk_once(leaderboard, monkeypatch):
     assert not np.allclose(by[""], by["dark"])
 
 
+@pytest.mark.slow
 def test_two_names_of_one_network_are_both_scored_again(leaderboard):
     cards = [network("one", "Readout"), network("two", "Readout")]
     suite = toy_suite(toys.make_stimuli(20))
@@ -372,6 +395,7 @@ def test_two_names_of_one_network_are_both_scored_again(leaderboard):
         assert Scorer(store, run, changed).again() == 0
 
 
+@pytest.mark.slow
 def test_a_tuned_thread_count_holds_for_its_own_network_alone(leaderboard, monkeypatch):
     threads = torch.get_num_threads()
     seen = []
@@ -391,6 +415,7 @@ def test_a_tuned_thread_count_holds_for_its_own_network_alone(leaderboard, monke
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_images_are_degraded_with_the_threads_of_a_network_that_sees_them(leaderboard, monkeypatch):
     """Two threads that wait for one another on 64 px images once cost twenty times the work."""
     threads = torch.get_num_threads()

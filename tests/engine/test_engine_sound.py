@@ -29,6 +29,7 @@ def unsound(kind):
     return card.model_copy(update={"arch": f"python:unsound_nets:{kind}"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", AT_LOAD)
 def test_an_unsound_network_fails_at_load_with_its_reason(kind, leaderboard):
     cards = [unsound(kind), network("fine", "Readout")]
@@ -41,6 +42,7 @@ def test_an_unsound_network_fails_at_load_with_its_reason(kind, leaderboard):
     assert (row.status, AT_LOAD[kind] in row.reason) == ("failed", True)
 
 
+@pytest.mark.slow
 def test_a_state_that_changes_in_the_run_ends_it_before_its_trials_are_stored(leaderboard):
     stimuli = toys.make_stimuli(2 * CHUNK)
     report = leaderboard.run([unsound("Late")], [toy_suite(stimuli)], batch=16)
@@ -50,6 +52,7 @@ def test_a_state_that_changes_in_the_run_ends_it_before_its_trials_are_stored(le
     assert len(leaderboard.trials("net")["stimulus"]) == 0
 
 
+@pytest.mark.slow
 def test_chance_that_begins_late_is_found_by_showing_images_again(leaderboard, monkeypatch):
     monkeypatch.setattr(sound, "REPLAYED", 16)
     report = leaderboard.run([unsound("Moody")], [toy_suite(toys.make_stimuli(600))], batch=16)
@@ -57,6 +60,7 @@ def test_chance_that_begins_late_is_found_by_showing_images_again(leaderboard, m
     assert not leaderboard.scores("net")
 
 
+@pytest.mark.slow
 def test_every_suite_of_an_unsound_network_ends(leaderboard, monkeypatch):
     monkeypatch.setattr(sound, "REPLAYED", 16)
     stimuli = toys.make_stimuli(600)

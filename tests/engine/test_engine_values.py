@@ -77,6 +77,7 @@ PAIRS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PAIRS)
 def test_what_is_held_counts(kind):
     one, other = PAIRS[kind]

@@ -42,11 +42,13 @@ def start(folder, *words):
     return run(folder, "-c", home + "from gestaltbench.command import main; main()")
 
 
+@pytest.mark.slow
 def test_the_command_starts_among_strangers(crowded):
     done = start(crowded, "models", "world-standard-0")
     assert done.returncode == 0 and "world-standard-0" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_factory_beside_strangers_is_found(crowded):
     words = ("--arch", "python:my_nets:make", "--weights", "random:0", "--mean", "0,0,0")
     done = start(

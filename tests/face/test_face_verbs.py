@@ -37,6 +37,7 @@ def test_every_verb_is_there_and_says_what_it_takes():
             assert parameter.kind is not inspect.Parameter.VAR_KEYWORD
 
 
+@pytest.mark.slow
 def test_boards_as_a_tidy_table(db):
     boards = gb.rank("cue-conflict", db=db)
     frame = boards.frame()
@@ -71,6 +72,7 @@ def test_trials_name_the_probabilities(db):
     assert np.array_equal(np.array(named)[best], "probability_" + frame["response"].to_numpy())
 
 
+@pytest.mark.slow
 def test_comparisons_scores_and_consistency(db):
     assert "difference" in gb.compare(*NETS, db=db).frame()
     shown = gb.show(NETS[0], db=db).frame()

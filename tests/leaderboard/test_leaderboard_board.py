@@ -336,6 +336,7 @@ def test_an_unknown_set_is_called_by_its_digest(suite, score):
     assert board.notes == ()
 
 
+@pytest.mark.slow
 def test_a_thousand_models_with_thirty_scores_are_quick(sets, score):
     metrics = tuple(Metric(f"m{i}", f"m{i}", "", role="cue", headline=i == 0) for i in range(30))
     suite = SimpleNamespace(

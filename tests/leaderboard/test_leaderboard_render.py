@@ -178,6 +178,7 @@ def test_numbers_in_words():
     assert [p_value(p) for p in (None, 0.04999, 1e-9, 1.0)] == ["-", "0.0500", "<0.0001", "1.0000"]
 
 
+@pytest.mark.slow
 def test_importing_the_leaderboard_is_light():
     code = (
         "import sys, benchmark.leaderboard, benchmark.leaderboard.render, benchmark.stats;"

@@ -62,6 +62,7 @@ def published(tmp_path_factory):
     return db
 
 
+@pytest.mark.slow
 def test_the_published_matrix_comes_out(published):
     ((made, _),) = api.transfer(db=published)
     assert [column.conditions for column in made.columns] == [(name,) for name in PAPER]
@@ -79,6 +80,7 @@ def test_the_published_matrix_comes_out(published):
     assert cell.n == N
 
 
+@pytest.mark.slow
 def test_the_claim_of_the_paper(published):
     """Salt-and-pepper against uniform noise, one command: .794 on itself, .102 there, .062 the other way round."""
     ((_, claims),) = api.transfer(db=published, claims=[("salt-and-pepper", "uniform-noise")])
@@ -100,6 +102,7 @@ def test_the_claim_of_the_paper(published):
     )
 
 
+@pytest.mark.slow
 def test_both_noises_and_all_but_one(published):
     ((_, claims),) = api.transfer(db=published)
     told = {(claim.trained, claim.test): claim for claim in claims}
@@ -114,6 +117,7 @@ def test_both_noises_and_all_but_one(published):
     assert left_out.verdict == "does not transfer"
 
 
+@pytest.mark.slow
 def test_cells_of_the_training_are_marked(published):
     ((made, _),) = api.transfer(db=published)
     seen = {
@@ -130,6 +134,7 @@ def test_cells_of_the_training_are_marked(published):
         assert [test for name, test in seen if name == recipe] == [column]
 
 
+@pytest.mark.slow
 def test_the_command(published, bench):
     ended = bench("transfer", "--db", published)
     assert ended.code == 0, ended.err
@@ -152,6 +157,7 @@ def test_the_command(published, bench):
     assert one.out.count("does not transfer") == 1
 
 
+@pytest.mark.slow
 def test_rows_by_observer(published, bench):
     out = bench("transfer", "--by-model", "--db", published, "--model", "*salt*,*uniform*").out
     assert "sixteen21--salt" in out
@@ -159,6 +165,7 @@ def test_rows_by_observer(published, bench):
     assert "people" in out
 
 
+@pytest.mark.slow
 def test_mistakes_on_the_command_line(published, bench):
     for words in (
         ("--claim", "salt-and-peper", "uniform-noise"),

@@ -35,6 +35,7 @@ def by_hand(db, observer, without):
     return right.groupby(kept["condition"]).mean().mean(), len(kept)
 
 
+@pytest.mark.slow
 def test_all_rows_stand_on_the_same_cells(db):
     (board,) = api.rank(by="corruption", unseen_only=True, db=db)
     rows = {row.observer: row.cells[board.by] for row in board.rows}
@@ -48,6 +49,7 @@ def test_all_rows_stand_on_the_same_cells(db):
     assert "uniform-noise (4 levels)" in told and "salt-and-pepper (4 levels)" in told
 
 
+@pytest.mark.slow
 def test_only_the_shown_observers_decide(db):
     (board,) = api.rank("corruption", unseen_only=True, models=f"{PLAIN},{UNIFORM}", db=db)
     value, n = by_hand(db, UNIFORM, ("uniform-noise",))
@@ -59,6 +61,7 @@ def test_only_the_shown_observers_decide(db):
     assert "no observer here" in plain.notes[-1]
 
 
+@pytest.mark.slow
 def test_the_stored_board_stays_and_says_how(db):
     before = api.rank("corruption", db=db)
     api.rank("corruption", unseen_only=True, db=db)
@@ -73,6 +76,7 @@ def test_the_stored_board_stays_and_says_how(db):
     assert not any("--unseen-only" in note for note in plain.notes)
 
 
+@pytest.mark.slow
 def test_by_takes_a_suite(db):
     assert api.rank(by="corruption", db=db) == api.rank("corruption", db=db)
     assert api.rank("corruption", by="corruption", db=db) == api.rank("corruption", db=db)
@@ -120,6 +124,7 @@ def test_a_run_as_a_transfer_matrix(db):
     assert all(claim.paired for claim in claims)
 
 
+@pytest.mark.slow
 def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
     copy = tmp_path / "two.db"
     copy.write_bytes(Path(db).read_bytes())

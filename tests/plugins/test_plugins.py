@@ -79,6 +79,7 @@ def plugged(site, bench_with):
     return partial(bench_with, site)
 
 
+@pytest.mark.slow
 def test_its_suite_runs_and_ranks_beside_ours(plugged):
     ran = plugged(
         "run", "-m", "ideal-shape,ideal-constant", "-s", "third-party,cue-conflict", "--limit", "16"
@@ -95,6 +96,7 @@ def test_its_suite_runs_and_ranks_beside_ours(plugged):
     assert "1.0000" in ranked.stdout
 
 
+@pytest.mark.slow
 def test_its_suite_is_listed_shown_and_checked(plugged):
     listed = plugged("suites")
     assert listed.returncode == 1
@@ -107,6 +109,7 @@ def test_its_suite_is_listed_shown_and_checked(plugged):
     assert "FAIL" not in checked.stdout and "Traceback" not in checked.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN_NAMES)
 def test_a_broken_suite_that_is_asked_for_is_an_error(plugged, name):
     ended = plugged("run", "-m", "ideal-shape", "-s", name)
@@ -114,6 +117,7 @@ def test_a_broken_suite_that_is_asked_for_is_an_error(plugged, name):
     assert ended.stderr.startswith(f"bench: suite '{name}'") and ended.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_broken(plugged):
     ended = plugged("doctor")
     assert ended.returncode == 1

@@ -164,6 +164,7 @@ def test_cards_are_frozen_values():
     assert ModelCard.model_validate(card.model_dump()) == card
 
 
+@pytest.mark.slow
 def test_cards_and_availability_need_neither_torch_nor_timm(tmp_path):
     code = """
 import sys

@@ -74,6 +74,7 @@ def test_safetensors_give_the_same_weights(tiny, card, tmp_path):
         assert model.digest == digest_state(tiny.state_dict())
 
 
+@pytest.mark.slow
 def test_a_card_can_choose_the_wrapper(tiny, card, tmp_path):
     plain = tiny.state_dict()
     averaged = {n: t + 1 for n, t in plain.items()}

@@ -99,6 +99,7 @@ def test_what_does_not_change_it_does_not(digest_of, kind):
     assert digest_of(*INNOCENT[kind]) == digest_of()
 
 
+@pytest.mark.slow
 def test_an_installed_factory_counts_by_the_version_of_its_package(monkeypatch):
     from registry import architectures
 

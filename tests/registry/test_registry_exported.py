@@ -46,6 +46,7 @@ def rewrite(source, target, change):
     return target
 
 
+@pytest.mark.slow
 def test_a_program_answers_like_its_network(program, tiny, card, tmp_path):
     model = load_model(card(program, source="export", arch="export"), weights_folder=tmp_path)
     x = torch.rand(3, 3, 32, 32)
@@ -226,6 +227,7 @@ ASKING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ASKING)
 def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(
     what, tmp_path, card, monkeypatch

@@ -29,6 +29,7 @@ def norms(module):
     return sum(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet10t", "test_efficientnet", "test_byobnet"])
 def test_networks_keep_their_logits(name):
     module = lively(timm.create_model(name, num_classes=9))

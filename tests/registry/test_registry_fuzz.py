@@ -339,6 +339,7 @@ def fuzz(kind, count, place: Path, seed=0):
     return outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_input_ends_in_a_traceback(kind, tmp_path):

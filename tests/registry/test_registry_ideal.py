@@ -67,6 +67,7 @@ def test_independent_copies_agree_by_chance_only():
     assert abs((agreed - expected) / (1 - expected)) < 0.03
 
 
+@pytest.mark.slow
 @given(st.permutations(range(30)), st.integers(1, 29))
 def test_answers_do_not_depend_on_order_or_batch(order, cut):
     for arch in ("uniform-guesser", "noisy-shape-reader", "texture-reader"):

@@ -100,6 +100,7 @@ def test_whole_images_are_resized_only_where_they_must_be():
     assert np.array_equal(mixed[1], resized)
 
 
+@pytest.mark.slow
 @given(
     st.integers(40, 320), st.integers(40, 320), st.sampled_from(["bilinear", "bicubic", "nearest"])
 )

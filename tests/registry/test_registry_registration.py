@@ -29,6 +29,7 @@ def results(card, tmp_path):
     return {r.name: r for r in check(load_model(card, weights_folder=tmp_path))}
 
 
+@pytest.mark.slow
 def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, folders):
     card, checks = register(
         "mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders
@@ -46,6 +47,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
     assert again.digest == card.sha256
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_noticed_later(tiny, checkpoint, nine, folders):
     card, _ = register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
     changed = {n: t + 1 if t.is_floating_point() else t for n, t in tiny.state_dict().items()}
@@ -65,6 +67,7 @@ def test_overrides_win(checkpoint, nine, folders):
     assert how.mean == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_a_taken_name(checkpoint, nine, folders):
     register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
     for name in ("mine", "resnet50"):
@@ -80,6 +83,7 @@ def test_a_factory_must_say_how_its_input_is_made(factories, nine, folders):
     assert card.source == "python"
 
 
+@pytest.mark.slow
 def test_an_exported_program(tiny, nine, folders, tmp_path):
     path = tmp_path / "net.pt2"
     shape = ({0: torch.export.Dim("batch", min=1, max=64)},)
@@ -91,6 +95,7 @@ def test_an_exported_program(tiny, nine, folders, tmp_path):
     assert card.preprocess.fixed_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -166,6 +171,7 @@ def test_what_architectures_say_of_their_input():
     assert default_preprocess("python:a:b") == {}
 
 
+@pytest.mark.slow
 def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, folders):
     made = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -212,6 +218,7 @@ class Fixed(nn.Module):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [96, 224])
 def test_a_factory_that_takes_one_size_only_is_registered_so(
     side, nine, folders, tmp_path, monkeypatch, factories

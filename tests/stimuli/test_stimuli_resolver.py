@@ -64,6 +64,7 @@ def test_items_of_different_world_sets_differ(settings: Settings) -> None:
     assert len(set(items)) == len(items)
 
 
+@pytest.mark.slow
 def test_reading_the_catalogue_imports_neither_torch_nor_the_world() -> None:
     code = (
         "import sys; from benchmark.settings import read_settings;"

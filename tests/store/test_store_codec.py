@@ -23,6 +23,7 @@ texts = arrays.arrays(object, shapes, elements=letters, fill=st.nothing())
 columns = st.dictionaries(st.text(max_size=10), st.one_of(numbers, texts), max_size=5)
 
 
+@pytest.mark.slow
 @given(columns)
 def test_round_trip(given):
     back = decode(encode(given))
@@ -38,6 +39,7 @@ def test_round_trip(given):
             assert back[name].tobytes() == little.tobytes()  # bit for bit: NaN and -0.0 included
 
 
+@pytest.mark.slow
 @given(columns)
 def test_equal_columns_give_equal_bytes(given):
     copies = {name: np.asfortranarray(values.copy()) for name, values in given.items()}

@@ -155,6 +155,7 @@ def _everyone_may_read(path):
     return all(one.stat().st_mode & stat.S_IROTH for one in (path, *path.parents))
 
 
+@pytest.mark.slow
 def test_writing_to_a_read_only_file(shared, python):
     shared.parent.chmod(0o777)
     told = as_nobody(python, shared, "write")
@@ -162,6 +163,7 @@ def test_writing_to_a_read_only_file(shared, python):
     assert "--db" in told
 
 
+@pytest.mark.slow
 def test_writing_in_a_read_only_folder(shared, python):
     shared.chmod(0o666)
     shared.parent.chmod(0o555)
@@ -171,6 +173,7 @@ def test_writing_in_a_read_only_folder(shared, python):
     assert "cannot be written" in told
 
 
+@pytest.mark.slow
 def test_reading_a_read_only_leaderboard_works(shared, python):
     shared.parent.chmod(0o555)
     assert as_nobody(python, shared, "read") == "1 scores, 10 trials"

@@ -55,12 +55,14 @@ def finished(processes):
     return [out for out, _ in ended]
 
 
+@pytest.mark.slow
 def test_eight_processes_open_a_fresh_leaderboard(url, python):
     start = time.time() + 2.5
     runs = finished([python(OPEN, url, start) for _ in range(8)])
     assert len(set(runs)) == 8
 
 
+@pytest.mark.slow
 def test_four_writers(url, python):
     finished([python(WRITE, url, f"net-{number}", 20) for number in range(4)])
     with open_store(url, write=False) as store:
@@ -69,6 +71,7 @@ def test_four_writers(url, python):
         assert {(row.value, row.n) for row in rows} == {(20 * sum(range(64)), 20 * 64)}
 
 
+@pytest.mark.slow
 def test_four_writers_of_the_same_things(url, python):
     """The same model started four times: nobody fails, and nothing is there twice."""
     finished([python(WRITE, url, "net", 10) for _ in range(4)])
@@ -102,6 +105,7 @@ def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
         holder.close()
 
 
+@pytest.mark.slow
 def test_killed_while_writing(url, python):
     """What was committed stays, the rest is computed again, and the scores come out the same."""
     blocks, moments = 60, random.Random(7)

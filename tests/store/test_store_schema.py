@@ -217,6 +217,7 @@ def test_another_programs_data_base_is_refused(url, write):
         open_store(url, write=write)
 
 
+@pytest.mark.slow
 def test_start_up_needs_neither_alembic_nor_pandas_nor_torch(path, python):
     open_store(str(path)).close()
     code = """if True:

@@ -26,6 +26,7 @@ def tables(draw):
     return parts
 
 
+@pytest.mark.slow
 @given(tables())
 def test_as_pandas_puts_them(parts):
     made = stacked(parts)

@@ -135,6 +135,7 @@ def test_numpy_integers_are_welcome(store, made):
     assert store.complete("k1")
 
 
+@pytest.mark.slow
 def test_many_observations(store, made):
     run, observer = made.world(store)
     keys = [f"k{number}" for number in range(1100)]  # more than fit one query

@@ -155,6 +155,7 @@ def photographs_or_synthetic():
     return synthetic(4, 224, seed=2)[[0, 3]]
 
 
+@pytest.mark.slow
 @given(level=st.integers(0, 255), seed=st.integers(0, 2**64 - 1), severity=st.integers(1, 5))
 def test_impulse_noise_keeps_the_rest_and_hits_the_stated_share(level, seed, severity):
     flat = torch.full((1, 3, 48, 48), level / 255)
@@ -166,6 +167,7 @@ def test_impulse_noise_keeps_the_rest_and_hits_the_stated_share(level, seed, sev
     assert set(np.unique(as_bytes(out))) <= {0, level, 255}
 
 
+@pytest.mark.slow
 @given(grey=st.integers(0, 255), severity=st.integers(1, 5))
 def test_spatial_corruptions_leave_a_flat_image_flat(grey, severity):
     flat = torch.full((1, 3, 40, 40), grey / 255)
@@ -181,6 +183,7 @@ def test_spatial_corruptions_leave_a_flat_image_flat(grey, severity):
         assert np.abs(out - grey).max() <= (2 if name == "glass_blur" else 1), name  # stored twice
 
 
+@pytest.mark.slow
 @given(severity=st.integers(1, 5), seed=st.integers(0, 2**32))
 def test_glass_blur_brings_no_new_colours_before_its_second_blur(severity, seed):
     """Pixels are copies of pixels at most passes * chain away; the mean hardly moves."""

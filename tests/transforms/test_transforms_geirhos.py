@@ -48,6 +48,7 @@ def test_every_condition_keeps_shape_and_range(experiment, condition):
     assert float(out.max()) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "condition"),
     [(n, list(GEIRHOS[n].conditions)[-2]) for n in GEIRHOS if n != "salt-and-pepper"],
@@ -115,6 +116,7 @@ def test_uniform_noise_with_given_draws(width):
     assert np.allclose(out[:, 0].numpy(), expected, atol=1e-14)
 
 
+@pytest.mark.slow
 @given(share=st.floats(0, 1), seed=st.integers(0, 2**64 - 1))
 def test_salt_and_pepper_replaces_that_share_half_white_half_black(share, seed):
     degrade = GEIRHOS["salt-and-pepper"].degrade
@@ -161,6 +163,7 @@ def test_power_equalisation_sets_every_amplitude_and_keeps_phases():
     assert np.allclose(equalise(image, target * 2)[0, 0].numpy(), 2 * expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_false_colour_matches_a_search_of_the_whole_table():
     curve = power_law()
     out = false_colour(working(IMAGES), curve).permute(0, 2, 3, 1).numpy()

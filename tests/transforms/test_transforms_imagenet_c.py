@@ -174,6 +174,7 @@ def test_motion_on_gathers_is_motion_on_slices():
     assert torch.allclose(by_slice, by_gather, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_zoom_blur(severity):
     theirs = [published.zoom_blur(p, *constants("zoom_blur", severity)) for p in PIXELS]

@@ -70,6 +70,7 @@ def test_every_recipe_is_there() -> None:
     assert sum(path.stat().st_size for path in PATHS) < 5_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_checkpoint_is_small_finite_and_able(path: Path) -> None:
     assert path.stat().st_size < 500_000
@@ -80,6 +81,7 @@ def test_checkpoint_is_small_finite_and_able(path: Path) -> None:
     assert share(answers(path, world_set.name), world_set.category) > 0.80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_standard_reads_texture_and_stylised_reads_shape(seed: int) -> None:
     standard = shape_bias(FOLDER / f"world-standard-{seed}.safetensors")

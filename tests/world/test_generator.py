@@ -48,6 +48,7 @@ def digest(stimuli: list[WorldStimulus]) -> str:
     return sha.hexdigest()[:32]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLD_SETS)
 def test_pixels_are_pinned(name: str) -> None:
     world_set = WORLD_SETS[name]
@@ -63,6 +64,7 @@ def test_pixels_do_not_depend_on_order_or_on_global_random_state() -> None:
     assert digest(forward) == digest(backward[::-1])
 
 
+@pytest.mark.slow
 @given(condition=st.sampled_from(sorted(CONDITIONS)), seed=SEEDS, index=st.integers(0, 99))
 def test_a_stimulus_is_the_same_in_a_longer_set(condition: str, seed: int, index: int) -> None:
     short = training_set(condition, index + 1, seed)
@@ -108,6 +110,7 @@ def test_stylised_textures_do_not_tell_the_shape() -> None:
     assert len(set(world_set.texture)) == 16
 
 
+@pytest.mark.slow
 def test_masks_are_neither_empty_nor_full() -> None:
     world_set = WORLD_SETS["world-natural"]
     for index in range(96):
@@ -146,6 +149,7 @@ def test_textures_have_mean_zero_and_vary(family: str, seed: int) -> None:
     assert field.std() > 0.05
 
 
+@pytest.mark.slow
 def test_mean_luminance_does_not_tell_the_texture() -> None:
     world_set = training_set("textures", 640, seed=9)
     grey = np.array([render(world_set, i).image.mean() for i in range(640)]).reshape(40, 16)

@@ -67,6 +67,7 @@ def test_windows_shrink_to_six_percent(steps):
     assert min(lengths) >= max(int(0.06 * steps), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_the_path_is_that_of_the_authors_code(problem, norm, loss, monkeypatch):
@@ -94,6 +95,7 @@ def test_the_path_is_that_of_the_authors_code(problem, norm, loss, monkeypatch):
         assert apart < 2e-3  # of logits around 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("targets", [0, 3])
 def test_verdicts_are_no_weaker_than_the_authors(problem, norm, targets):
@@ -114,6 +116,7 @@ def test_verdicts_are_no_weaker_than_the_authors(problem, norm, targets):
     assert (mine.broken != broken).sum() <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_every_point_is_in_the_ball_and_the_box(problem, norm):
     one = Problem(
@@ -135,6 +138,7 @@ def test_every_point_is_in_the_ball_and_the_box(problem, norm):
         assert point.min() >= 0 and point.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_broken_images_are_wrong_within_epsilon_and_cost_no_more(problem, norm):
     seen, points = watched(problem)
@@ -147,6 +151,7 @@ def test_broken_images_are_wrong_within_epsilon_and_cost_no_more(problem, norm):
     assert sum(map(len, points)) == found.passes.sum()  # nothing is computed for images that left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_neither_batch_nor_company_changes_a_path(problem, norm):
     recipe, epsilon = Apgd("dlr", 12, targets=2), whole(problem, norm)
@@ -158,6 +163,7 @@ def test_neither_batch_nor_company_changes_a_path(problem, norm):
     assert np.allclose(together.margin[same], apart.margin[same], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_each_image_has_its_own_epsilon(problem):
     epsilon = whole(problem, "linf")
     epsilon[::2] = 1e-4
@@ -165,6 +171,7 @@ def test_each_image_has_its_own_epsilon(problem):
     assert not found.broken[::2].any() and found.broken[1::2].any()
 
 
+@pytest.mark.slow
 def test_restarts_draw_new_starts_and_only_help(problem):
     epsilon = whole(problem, "linf")
     one, three = (apgd(problem, "linf", epsilon, Apgd("ce", 5, restarts=count)) for count in (1, 3))

@@ -55,6 +55,7 @@ def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
     assert made.held.tolist() == [1.0, 1.0, 0.0, 4.0, 32.0]
 
 
+@pytest.mark.slow
 def test_later_attacks_see_only_what_stands(problem, monkeypatch):
     seen = []
 
@@ -90,6 +91,7 @@ def test_attacks_alone_make_a_curve_too(problem):
     assert np.isfinite(found.margin).all()
 
 
+@pytest.mark.slow
 def test_square_searches_far_out_only_what_gradients_leave(problem):
     masked = replace(problem, forward=lambda x: problem.forward((x * 15).round() / 15))
     threat, config = replace(LINF, epsilons=(8 / 255,)), replace(QUICK, check=Square(60))
@@ -100,6 +102,7 @@ def test_square_searches_far_out_only_what_gradients_leave(problem):
     assert (blocked.margin[blocked.by == "square"] <= 0).all()  # of the gradient's last point
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_bisection_narrows_the_bracket_from_both_sides(problem, norm):
     threat = next(one for one in QUICK.threats if one.norm == norm)
@@ -115,6 +118,7 @@ def test_bisection_narrows_the_bracket_from_both_sides(problem, norm):
     assert (fine.passes[within] > plain.passes[within]).all()
 
 
+@pytest.mark.slow
 def test_bisected_perturbations_are_perturbations(problem):
     shown = []
 

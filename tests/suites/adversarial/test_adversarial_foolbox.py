@@ -54,6 +54,7 @@ def problem(request, world):
     return problem_of(network.feed.run, network.pixels, network.labels)
 
 
+@pytest.mark.slow
 def test_fgsm_is_equal_at_every_epsilon(problem):
     mine = fgsm(problem, slope(problem).gradient, LINF.epsilons)
     attack_ = foolbox.attacks.LinfFastGradientAttack(random_start=False)
@@ -69,6 +70,7 @@ PGD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", PGD)
 def test_pgd_gives_the_same_verdicts(problem, norm):
     make, unit = PGD[norm]
@@ -80,6 +82,7 @@ def test_pgd_gives_the_same_verdicts(problem, norm):
         assert ((pool.broken >= 0) != broken[0]).mean() <= 0.01 + 1 / len(problem.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threat", [LINF, L2], ids=["linf", "l2"])
 def test_every_adversarial_image_is_feasible_and_wrong(problem, threat):
     config = Config((threat,), (Stage("ce", 3), Stage("margin", 3, "random")))
@@ -94,6 +97,7 @@ def test_every_adversarial_image_is_feasible_and_wrong(problem, threat):
         assert (problem.forward(pool.point[fell]).argmax(1) != problem.labels[fell]).all()
 
 
+@pytest.mark.slow
 def test_the_pool_breaks_what_the_naive_sweep_breaks(problem):
     config = Config((replace(LINF, far=0.0),), (Stage("ce", 10, "clean"),))
     steps = sweep(LINF, config)

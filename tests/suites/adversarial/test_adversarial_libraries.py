@@ -76,6 +76,7 @@ def pyautoattack():
     return pytest.importorskip("pyautoattack", reason="pyautoattack is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "norm", "epsilon", "options"),
     [
@@ -99,6 +100,7 @@ def test_attacks_without_a_norm_of_their_own_and_ones_that_find_nothing(made, fo
     assert not sound(problem, "linf", 1e-3, Library("foolbox", "GaussianBlurAttack")).broken.any()
 
 
+@pytest.mark.slow
 def test_autoattack_breaks_what_a_standard_network_cannot_hold(made, pyautoattack):
     problem = made("world-standard-0", 4)
     found = sound(problem, "linf", 4 / 255, AUTO)
@@ -107,6 +109,7 @@ def test_autoattack_breaks_what_a_standard_network_cannot_hold(made, pyautoattac
     assert not sound(problem, "l2", 1e-6, FIRST).broken.any()
 
 
+@pytest.mark.slow
 def test_each_image_has_its_own_epsilon(made, pyautoattack):
     problem = made("world-standard-0", 4)
     epsilon = torch.where(torch.arange(len(problem.images)) % 2 == 0, 4 / 255, 1e-9)
@@ -114,6 +117,7 @@ def test_each_image_has_its_own_epsilon(made, pyautoattack):
     assert np.array_equal(found.broken, epsilon.numpy() > 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "epsilon"),
     [
@@ -182,6 +186,7 @@ def test_variants_of_any_name(monkeypatch):
         fool.plan(fool.config, ToyShelf("world16"))
 
 
+@pytest.mark.slow
 def test_a_variant_gives_a_curve_of_its_own(world, foolbox):
     suite = SUITE.variants["foolbox-L2FastGradientAttack"]
     trials = world("world-standard-0", 16).trials(config=suite.config)

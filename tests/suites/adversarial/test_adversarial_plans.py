@@ -62,6 +62,7 @@ def test_robustbenchs_list_or_evenly_spaced_images_that_are_said_to_be():
     assert missing == {}  # there is no such list
 
 
+@pytest.mark.slow
 def test_what_stands_in_is_a_flag(standard):
     trials = standard.trials()
     trials = Trials(trials.columns, {HELD_OUT: "...", LISTED: "..."})
@@ -104,6 +105,7 @@ def short(config):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [STANDARD, STRONG, ROBUSTBENCH, BISECT, SPARSE])
 def test_every_protocol_keeps_the_contract(config):
     name = next(n for n, one in SUITE.variants.items() if one.config == config)

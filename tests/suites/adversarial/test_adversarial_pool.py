@@ -65,6 +65,7 @@ stages = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9),
     plan=stages,
@@ -133,6 +134,7 @@ def test_close_answers_count_only_if_the_plain_network_is_wrong_too():
         assert fgsm(replace(problem, **more), gradient, (0.045,))[:, 0].tolist() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_in_low_precision_full_precision_has_the_last_word(norm, standard):
     """bf16 finds, float32 judges: every image that counts as broken is wrong in float32."""

@@ -24,6 +24,7 @@ def test_clean_accuracy_may_move_within_its_interval():
     assert len(list(precision(answers(np.arange(100) < 90, exact)))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["world-standard-0", "world-adversarial-0"])
 def test_bfloat16_moves_robust_accuracy_less_than_its_interval(name, world):
     network = world(name, 48)

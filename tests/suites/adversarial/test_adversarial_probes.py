@@ -31,6 +31,7 @@ def test_readings_undo_one_another():
 
 
 # this network does not mind its pixels in [0.5, 1], so what would set that right gains nothing
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", [r for r in READINGS if r != "scaled to [-1, 1] once more"])
 def test_every_reading_is_flagged_where_it_was_meant(network, reading):
     opposite = reading.replace("more", "?").replace("less", "more").replace("?", "less")
@@ -39,6 +40,7 @@ def test_every_reading_is_flagged_where_it_was_meant(network, reading):
     assert all(flag.startswith("preprocessing: ") for flag in flags)
 
 
+@pytest.mark.slow
 def test_right_preprocessing_is_not(network):
     assert said(network, network.feed.run) == []
 
@@ -49,6 +51,7 @@ def test_who_is_asked_depends_on_the_seed_alone():
     assert np.array_equal(asked(seeds[::3]), asked(seeds)[::3])
 
 
+@pytest.mark.slow
 def test_images_that_were_not_asked_say_nothing(network):
     trials = network.trials()
     assert not trials["otherwise"][~trials["asked"]].any()
@@ -57,6 +60,7 @@ def test_images_that_were_not_asked_say_nothing(network):
     assert SUITE.score(SUITE.config, trials)[0].flags == ()
 
 
+@pytest.mark.slow
 def test_a_gain_that_may_be_chance_is_no_flag(network):
     trials = network.trials()
     shown, asked_ = trials["clean_correct"].copy(), np.flatnonzero(trials["asked"])

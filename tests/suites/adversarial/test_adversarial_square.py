@@ -69,6 +69,7 @@ def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():
     assert len(common) >= 3 * (400 - 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_points_are_feasible_and_verdicts_true(problem, norm):
     shown = []
@@ -89,6 +90,7 @@ def test_points_are_feasible_and_verdicts_true(problem, norm):
     assert (found.size[found.broken] <= EPSILON[norm] + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_strength_is_that_of_the_authors_code(problem):
     theirs = pytest.importorskip("pyautoattack.square").SquareAttack(
         problem.forward, norm="Linf", n_queries=60, eps=EPSILON["linf"], device="cpu"
@@ -100,6 +102,7 @@ def test_strength_is_that_of_the_authors_code(problem):
     assert 4 <= mine < len(problem.images) and abs(int(mine) - int(broken)) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_neither_batch_nor_company_changes_what_is_drawn(problem, norm):
     small = Problem(
@@ -110,6 +113,7 @@ def test_neither_batch_nor_company_changes_what_is_drawn(problem, norm):
     assert np.allclose(one.margin, two.margin, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_breaks_what_masked_gradients_leave(problem):
     masked = Problem(
         lambda x: problem.forward((x * 15).round() / 15),

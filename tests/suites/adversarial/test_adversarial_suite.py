@@ -17,10 +17,12 @@ def values(scores):
     }
 
 
+@pytest.mark.slow
 def test_keeps_the_contract():
     assert [check for check in check_suite(SUITE) if not check.ok] == []
 
 
+@pytest.mark.slow
 def test_standard_networks_fall_and_robust_ones_hold_without_any_flag(standard, robust):
     weak, strong = (SUITE.score(SUITE.config, one.trials()) for one in (standard, robust))
     for scores in (weak, strong):
@@ -35,6 +37,7 @@ def test_standard_networks_fall_and_robust_ones_hold_without_any_flag(standard, 
     assert values(strong)["auc_linf"] > values(weak)["auc_linf"]
 
 
+@pytest.mark.slow
 def test_batch_size_changes_no_verdict(robust):
     whole, small = robust.trials(batch=32), robust.trials(batch=7)
     for norm in ("linf", "l2"):
@@ -86,6 +89,7 @@ def test_an_image_without_a_gradient_to_begin_with_is_broken(standard):
     assert trials["linf_by"][3] == trials["l2_by"][3] == "not finite"
 
 
+@pytest.mark.slow
 def test_wrong_images_count_as_broken_and_cost_nothing(standard):
     trials = standard.trials(run=lambda x: standard.feed.run(0.4 + 0.2 * x))
     wrong = ~trials["clean_correct"]
@@ -94,6 +98,7 @@ def test_wrong_images_count_as_broken_and_cost_nothing(standard):
     assert trials["fgsm_broken"][wrong].all() and np.isnan(trials["loss"][wrong]).all()
 
 
+@pytest.mark.slow
 def test_groups_of_classes_are_attacked_like_single_ones(standard):
     """Every class twice, with equal outputs: the same network, whose categories are groups of two outputs."""
     single = standard.trials()

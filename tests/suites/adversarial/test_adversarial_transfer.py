@@ -47,6 +47,7 @@ def trials_of(target, shelf):
     return trials_of
 
 
+@pytest.mark.slow
 def test_points_are_feasible_and_raise_the_loss_of_their_own_network(target, shelf):
     networks = shelf.networks(["world-standard-1"])
     (other,) = surrogates(Space("world16", target.feed.model.labels.classes, networks), "cpu")
@@ -59,6 +60,7 @@ def test_points_are_feasible_and_raise_the_loss_of_their_own_network(target, she
             assert (cross_entropy(other.forward(point), y, none) > before).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_some_transfer_and_the_curve_is_the_worst_case(trials_of):
     trials = trials_of(*OTHERS.networks)
     broken, right = trials["transfer_broken"], trials["clean_correct"]
@@ -73,6 +75,7 @@ def test_some_transfer_and_the_curve_is_the_worst_case(trials_of):
     assert shown[""] == shown["linf 4/255"]
 
 
+@pytest.mark.slow
 def test_the_network_itself_makes_no_perturbations_by_whatever_name(trials_of):
     alone, beside = (
         trials_of(*names)["transfer_broken"]
@@ -107,6 +110,7 @@ def key(shelf):
     return observation_key("weights", block, replace(SUITE, config=config), Policy())
 
 
+@pytest.mark.slow
 def test_the_key_tells_which_networks_made_perturbations(tmp_path):
     """What lies on the disk is found when the run is planned: by its weights, not by its name."""
     torch.manual_seed(1)
@@ -125,6 +129,7 @@ def test_a_network_that_cannot_be_loaded_is_a_reason_and_no_crash(tmp_path):
         own_network(tmp_path, b"nothing").networks(["mine"])
 
 
+@pytest.mark.slow
 def test_a_mask_that_stops_gradients_does_not_stop_what_others_made(target, trials_of):
     masked = trials_of("world-standard-0", run=lambda x: hidden(target, x))
     said = flags(CONFIG, masked)

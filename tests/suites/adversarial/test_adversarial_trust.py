@@ -22,6 +22,7 @@ def small(world):
     return world("world-standard-0", 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["world-standard-1", "world-stylised-0", "world-uniform-noise-0", "world-adversarial-1"]
 )
@@ -34,11 +35,13 @@ def kinds(said):
     return {re.sub(r"\d+%.*", "", flag.partition(":")[0]).strip() for flag in said}
 
 
+@pytest.mark.slow
 def test_a_saturated_softmax_is_flagged_as_that_and_as_nothing_else(small):
     said = found(small, lambda x: small.feed.run(x) * 1e4)
     assert kinds(said) == {"zero gradient", "saturated"}
 
 
+@pytest.mark.slow
 def test_random_inputs_are_flagged_as_that_and_as_nothing_else(small):
     noise = torch.Generator().manual_seed(0)
 
@@ -48,6 +51,7 @@ def test_random_inputs_are_flagged_as_that_and_as_nothing_else(small):
     assert kinds(found(small, run)) == {"random"}
 
 
+@pytest.mark.slow
 def test_quantised_inputs_are_flagged_by_every_check_of_a_blocked_gradient(small):
     said = found(small, lambda x: small.feed.run((x * 15).round() / 15))
     assert "zero gradient: 100% of images" in said
@@ -58,22 +62,26 @@ def test_quantised_inputs_are_flagged_by_every_check_of_a_blocked_gradient(small
     assert not {"random", "saturated", "outputs are probabilities, not logits"} & kinds(said)
 
 
+@pytest.mark.slow
 def test_probabilities_are_flagged_as_that_and_as_nothing_else(small):
     assert found(small, lambda x: small.feed.run(x).softmax(1)) == (
         "outputs are probabilities, not logits",
     )
 
 
+@pytest.mark.slow
 def test_log_probabilities_are_logits(small):
     assert found(small, lambda x: small.feed.run(x).log_softmax(1)) == ()
 
 
+@pytest.mark.slow
 def test_a_saturated_network_falls_to_the_margin_all_the_same(small):
     masked = small.trials(run=lambda x: small.feed.run(x) * 1e4)
     assert (masked["linf_epsilon"] <= 4 / 255 + 1e-9).mean() > 0.95
     assert (masked["linf_by"] == "margin").any()
 
 
+@pytest.mark.slow
 def test_networks_that_pass_no_gradient_on(small):
     def run(x):
         with torch.no_grad():
@@ -82,6 +90,7 @@ def test_networks_that_pass_no_gradient_on(small):
     assert any(flag.startswith("zero gradient: 100%") for flag in found(small, run))
 
 
+@pytest.mark.slow
 def test_gradients_that_lead_astray(small):
     """Backward of the negated image's sign: steps go down, so the loss falls."""
 
@@ -98,6 +107,7 @@ def test_gradients_that_lead_astray(small):
     assert any("the loss does not rise" in flag for flag in said)
 
 
+@pytest.mark.slow
 def test_one_step_that_beats_many(small):
     """Gradients that hold at the image itself and lead nowhere a step away."""
     images = small.pixels
@@ -115,6 +125,7 @@ def test_larger_logits_are_no_mask(factor, small):
     assert found(small, lambda x: factor * small.feed.run(x)) == ()
 
 
+@pytest.mark.slow
 def test_flags_stand_on_every_score(small):
     scores = SUITE.score(SUITE.config, small.trials(run=lambda x: small.feed.run(x).softmax(1)))
     assert all("trust: outputs are probabilities, not logits" in score.flags for score in scores)

@@ -91,6 +91,7 @@ def test_the_mean_of_resnet50s_published_row():
     assert mean_of(found)[0] == pytest.approx(76.7, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", published())
 def test_published_accuracies_of_75_cells(model):
     """The whole way from trials, against plain sums with the other project's constants."""

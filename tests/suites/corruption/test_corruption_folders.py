@@ -50,6 +50,7 @@ def ran(tmp_path, suite, models="ideal-shape,ideal-constant"):
     return prepared, {(row.metric, row.condition): row for row in rows}
 
 
+@pytest.mark.slow
 def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
     prepared, found = ran(tmp_path, "corruption:imagenet-c")
     blocks = prepared.tasks[0].plan.blocks
@@ -70,6 +71,7 @@ def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
     assert {row.role for row in found.values()} == {""}
 
 
+@pytest.mark.slow
 def test_no_mce_of_images_of_another_size(data, tmp_path):
     """All 75 cells, one of them at 300 px: mCE* says what is wrong with them, and no comparison makes an mCE."""
     from suites.corruption.errors import alexnet
@@ -87,6 +89,7 @@ def test_no_mce_of_images_of_another_size(data, tmp_path):
     assert not [one for one in made if one.metric == "mce" and one.difference is not None]
 
 
+@pytest.mark.slow
 def test_two_observers_are_compared_over_all_folders(data, tmp_path):
     ran(tmp_path, "corruption:imagenet-c")
     rows = compare(
@@ -97,6 +100,7 @@ def test_two_observers_are_compared_over_all_folders(data, tmp_path):
     assert found["corruption_accuracy"].n == 24
 
 
+@pytest.mark.slow
 def test_other_folders_are_never_normalised(data, tmp_path):
     prepared, found = ran(tmp_path, "corruption:imagenet-c-bar")
     blocks = prepared.tasks[0].plan.blocks

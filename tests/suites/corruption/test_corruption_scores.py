@@ -181,6 +181,7 @@ def test_intervals_know_that_one_image_stands_in_all_cells():
     assert found.high - found.low > 2 * (high - low)
 
 
+@pytest.mark.slow
 def test_the_interval_of_mce_covers_at_its_level():
     """200 draws of 60 images from a known source, true mCE* from the source's own shares."""
     rng = np.random.default_rng(3)
@@ -226,6 +227,7 @@ SWEEPS = st.integers(2, 7).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(SWEEPS)
 @example({"clean": [-1, 1]})
 def test_ratios_are_the_scores_of_any_sweep(rows):
@@ -269,6 +271,7 @@ def test_two_observers_are_compared_image_by_image():
     assert compare_ratio(SUITE.metric("corruption_accuracy"), table(cells), table(worse)).p < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["corruption_accuracy", "relative_robustness", "mce", "relative_mce"]
 )

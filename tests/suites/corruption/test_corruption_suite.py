@@ -21,12 +21,14 @@ DIFFERENT = ("human", "imagenet-c", "stylized-imagenet")
 EVERY = (SUITE, *(SUITE.variants[name] for name in DIFFERENT), SUITE.stopping.within(0.02))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", EVERY, ids=lambda suite: suite.name)
 def test_it_keeps_the_contract(suite):
     failed = [check for check in check_suite(suite) if not check.ok]
     assert not failed
 
 
+@pytest.mark.slow
 def test_reading_the_board_needs_no_torch():
     import subprocess
     import sys
@@ -132,6 +134,7 @@ def ran(tmp_path, models, suites="corruption", **request):
     return found
 
 
+@pytest.mark.slow
 def test_ideal_observers_score_what_they_must(tmp_path):
     """A shape reader is always right, a guesser at chance, a noisy one at its p: in every cell alike."""
     found = ran(tmp_path, "ideal-*", limit=480)
@@ -159,6 +162,7 @@ def test_ideal_observers_score_what_they_must(tmp_path):
     assert len(cells) == 1 and 0 < cells.pop() < 0.2
 
 
+@pytest.mark.slow
 def test_a_recipe_is_good_at_what_it_was_trained_on_and_flagged_for_it(tmp_path):
     found = ran(tmp_path, "world-standard-0,world-salt-and-pepper-0", limit=48)
     noisy, standard = found["world-salt-and-pepper-0"], found["world-standard-0"]
@@ -207,6 +211,7 @@ def test_a_cell_that_stopped_has_the_interval_that_held_at_every_look():
     assert mean.flags == ("1 of 1 cells stopped early",)
 
 
+@pytest.mark.slow
 def test_conditions_stop_where_their_interval_is_narrow_enough(tmp_path):
     """An observer that is always right is known after one chunk; one that is right in 3 of 4 is not."""
     found = ran(tmp_path, "ideal-shape,ideal-noisy", precision_target=0.045)

@@ -23,6 +23,7 @@ def scores(tmp_path_factory):
         }
 
 
+@pytest.mark.slow
 def test_the_shape_reader_is_all_shape(scores):
     found = scores["ideal-shape", "shape_bias"]
     assert (found.value, found.high) == (1.0, 1.0)

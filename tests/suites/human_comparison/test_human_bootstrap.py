@@ -48,6 +48,7 @@ def test_row_zero_is_the_sample(tables):
     assert (draws.people.sum(axis=1) == 4).all()
 
 
+@pytest.mark.slow
 def test_spread_is_that_of_drawing_images_and_people_in_a_loop(tables):
     right = tables.tables[0].right
     rng = np.random.default_rng(0)
@@ -113,6 +114,7 @@ def test_images_of_two_conditions_are_drawn_apart(make, join):
     assert one[0] == two[0] and abs(np.corrcoef(one[1:], two[1:])[0, 1]) < 0.2
 
 
+@pytest.mark.slow
 def test_coverage_of_the_interval_over_images(make):
     """Observers of a known kappa: the interval holds it in about 95 % of samples."""
     rng = np.random.default_rng(11)

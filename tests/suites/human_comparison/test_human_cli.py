@@ -105,6 +105,7 @@ def test_mistakes_are_named(board):
         run(board, "subject-03 (contrast)")
 
 
+@pytest.mark.slow
 def test_nothing_in_common(board, tmp_path):
     table(tmp_path / "edge", "subject-09", [True] * 8, "edge", ("0",))
     api.import_trials(tmp_path / "edge", db=board)
@@ -122,6 +123,7 @@ def test_regenerated_images_are_named(make):
     )
 
 
+@pytest.mark.slow
 def test_one_observer_against_people_as_a_group(board):
     from benchmark.cli.board import compare
 

@@ -28,6 +28,7 @@ def run(tmp_path, monkeypatch):
     return one
 
 
+@pytest.mark.slow
 def test_equal_blocks_are_decoded_once(run):
     both, _ = run("world-standard-0", CUE_CONFLICT, SUITE)
     first, _ = run("world-standard-0", CUE_CONFLICT)
@@ -36,6 +37,7 @@ def test_equal_blocks_are_decoded_once(run):
     assert both.decoded == first.decoded + LIMIT  # stylised alone is new
 
 
+@pytest.mark.slow
 def test_ideal_observers_stand_in_for_people(run):
     _, rows = run("ideal-shape,ideal-guesser,world-standard-0", SUITE)
     mine = [

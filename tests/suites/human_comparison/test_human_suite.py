@@ -30,6 +30,7 @@ def bits(seed, n, p=0.6):
     return np.random.default_rng(seed).random(n) < p
 
 
+@pytest.mark.slow
 def test_keeps_the_contract():
     assert [check for check in check_suite(SUITE) if not check.ok] == []
 
@@ -68,6 +69,7 @@ def test_plan_of_the_built_in_world():
     assert [b.role for b in plan.blocks] == ["cue-conflict", "edges", "silhouettes", "stylised"]
 
 
+@pytest.mark.slow
 def test_blocks_are_shared_with_cue_conflict():
     shelf = ToyShelf("geirhos16")
     other = {b.role: block_key(b) for b in CUE_CONFLICT.plan(None, shelf).blocks}

@@ -83,6 +83,7 @@ def shown():
     return toy_trials(SUITE, ToyShelf("imagenet1k")).of("clickme")
 
 
+@pytest.mark.slow
 def test_the_score_is_the_mean_as_a_share_of_the_ceiling(shown):
     (score,) = [s for s in SUITE.score(SUITE.config, shown) if s.metric == "clickme_alignment"]
     view = ToyView(plan(Config(), ToyShelf("imagenet1k")).blocks[-1], np.arange(32))
@@ -97,6 +98,7 @@ def test_the_score_is_the_mean_as_a_share_of_the_ceiling(shown):
     assert score.low < score.value < score.high
 
 
+@pytest.mark.slow
 def test_maps_that_nobody_clicked_on_are_left_out_and_counted():
     def clicks(index):
         return np.random.default_rng(index).random((32, 32)) * (index != 3)

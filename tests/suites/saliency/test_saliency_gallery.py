@@ -64,6 +64,7 @@ def run(*words):
     return gallery.main(list(words), standalone_mode=False)
 
 
+@pytest.mark.slow
 def test_the_command_draws_one_row_a_model(tmp_path):
     out = tmp_path / "figure.png"
     names = "world-standard-0,world-adversarial-0"

@@ -115,6 +115,7 @@ def found():
     return standard, robust
 
 
+@pytest.mark.slow
 def test_who_reads_the_ground_has_its_gradient_there(found):
     (standard, standard_excess, clean, hard), (robust, robust_excess, clean_too, held) = found
     assert min(clean, clean_too) > 0.95

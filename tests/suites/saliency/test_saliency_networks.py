@@ -70,6 +70,7 @@ class Blurred(nn.Module):
         return self.module(gaussian_blur(x, [7, 7], [1.0, 1.0]))
 
 
+@pytest.mark.slow
 def test_a_blur_fakes_the_centroid_but_not_the_headline():
     natural = block("natural", 64)
     standard = network("world-standard-0")
@@ -82,6 +83,7 @@ def test_a_blur_fakes_the_centroid_but_not_the_headline():
     assert abs(excess(blurred).mean() - excess(plain).mean()) < gain / 2
 
 
+@pytest.mark.slow
 def test_gradients_lie_on_the_object_where_only_the_object_can_tell():
     """Texture on the object alone: Cohen's d >= 1. Texture all over, which this network reads: next to nothing."""
     found = {}
@@ -96,6 +98,7 @@ def test_gradients_lie_on_the_object_where_only_the_object_can_tell():
     assert abs(found["cue-conflict-alpha1"]) < 0.5
 
 
+@pytest.mark.slow
 def test_random_weights_have_raw_auc_but_no_excess():
     shown = block("natural", 96)
     model = network("world-standard-0")
@@ -119,6 +122,7 @@ def test_random_weights_come_from_the_seed_and_leave_the_rest_alone():
     assert not weights[0].requires_grad
 
 
+@pytest.mark.slow
 def test_batches_of_1_4_and_8_agree_on_a_real_network():
     shown = block("natural", 8)
     model = network("world-adversarial-1")
@@ -130,6 +134,7 @@ def test_batches_of_1_4_and_8_agree_on_a_real_network():
                 np.testing.assert_allclose(part[name], values, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "most"), [(4, 4), (64, 16)])
 def test_no_pass_holds_more_images_than_fit(batch, most):
     """Nor do the copies of SmoothGrad: memory does not grow with the chunk or with their number."""
@@ -168,6 +173,7 @@ def test_inference_mode_is_a_clear_error():
         seen(network("world-standard-0"), block("natural", 2))
 
 
+@pytest.mark.slow
 def test_through_the_engine(monkeypatch, tmp_path):
     """Stored, scored, and with a reason where there are no gradients."""
     from importlib.metadata import EntryPoint

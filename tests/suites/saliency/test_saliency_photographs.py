@@ -47,6 +47,7 @@ def run(bench):
     return {(row.space, row.role, row.metric, row.condition): row for row in api.show("tiny")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", CLASSES)
 def test_a_folder_with_masks_has_a_board(space, tiny, tmp_path):
     made = folder(tmp_path / "photos", space)
@@ -65,6 +66,7 @@ def test_a_folder_with_masks_has_a_board(space, tiny, tmp_path):
     assert "photos" in board.sets[""]
 
 
+@pytest.mark.slow
 def test_maps_of_clicks_alone_have_their_metric_and_the_headline_its_reason(tiny, tmp_path):
     made = folder(tmp_path / "clicks", "imagenet1k")
     assert tiny("data", "add", "clickme", made, "--layout", "clickme").code == 0

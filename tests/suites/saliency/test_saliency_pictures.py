@@ -84,6 +84,7 @@ def test_grad_cam_by_hand():
     torch.testing.assert_close(grad_cam(Net(Places()), x, FIRST), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "side", "coarse"),
     [("tf_efficientnet_lite0", 224, 7), ("vit_tiny_patch16_224", 224, 14)],

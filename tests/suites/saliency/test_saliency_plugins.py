@@ -91,6 +91,7 @@ def values(installed):
     return board, board["rows"][0]["scores"]
 
 
+@pytest.mark.slow
 def test_they_stand_on_the_board_by_their_names(installed):
     ended = installed(ENTRIES, *RUN)
     assert ended.returncode == 0, ended.stderr
@@ -110,6 +111,7 @@ def test_they_stand_on_the_board_by_their_names(installed):
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.slow
 def test_the_suites_own_numbers_do_not_move(installed, tmp_path):
     installed(ENTRIES, *RUN)
     _, with_them = values(installed)
@@ -122,6 +124,7 @@ def test_the_suites_own_numbers_do_not_move(installed, tmp_path):
         assert with_them[name]["value"] == cell["value"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"), [("FAILS", "TypeError"), ("FLAT", "expected values of shape")]
 )

@@ -39,11 +39,13 @@ def with_columns(trials, **columns):
     return Trials({**trials.columns, **columns}, trials.missing)
 
 
+@pytest.mark.slow
 def test_the_contract_is_kept():
     failed = [check for check in check_suite(SUITE) if not check.ok]
     assert not failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [4, 8, 32])
 def test_batches_of_8_4_and_1_agree(parts, everything):
     other = toy_trials(SUITE, ToyShelf("geirhos16"), parts)
