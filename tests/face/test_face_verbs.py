@@ -50,6 +50,7 @@ def test_boards_as_a_tidy_table(db):
     assert "<td>world-stylised-0</td>" in boards._repr_html_()
 
 
+@pytest.mark.slow
 def test_a_summary_has_a_column_per_suite(db):
     (found,) = gb.summary(db=db)
     assert [headline.suite for headline in found.headlines] == ["cue-conflict", "human-comparison"]

@@ -86,6 +86,7 @@ def test_by_takes_a_suite(db):
         api.rank(by="corruptio", db=db)
 
 
+@pytest.mark.slow
 def test_a_suite_must_know_what_was_seen(db, bench):
     with pytest.raises(BenchError, match="saliency"):
         api.rank("saliency", unseen_only=True, db=db)

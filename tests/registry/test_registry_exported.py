@@ -55,6 +55,7 @@ def test_a_program_answers_like_its_network(program, tiny, card, tmp_path):
     assert all(result.ok for result in check(model)), check(model)
 
 
+@pytest.mark.slow
 def test_a_pickled_weight_is_refused(program, tmp_path):
     target = tmp_path / "executed"
 

@@ -91,6 +91,7 @@ def test_splitmix_gives_its_published_numbers():
     assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=50, unique=True), st.integers(0, 9))
 def test_splitmix_is_injective_and_elementwise(values, stream):
     seeds = np.asarray(values, dtype=np.uint64)

@@ -24,6 +24,7 @@ def errors(network, run, count=6):
     return gradient_errors(run, plain, network.pixels[:count], network.labels[:count], seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["world-standard-0", "world-adversarial-0"])
 def test_honest_gradients_are_slopes(name, world):
     network = world(name, 32)
@@ -88,6 +89,7 @@ def test_one_image_of_four_is_asked_whatever_the_others():
     assert np.array_equal(probed(seeds)[::3], probed(seeds[::3]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["blocks", "batch statistics"])
 def test_the_suite_says_so(mask, standard):
     run = (

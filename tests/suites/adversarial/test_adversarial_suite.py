@@ -51,6 +51,7 @@ def near(image, x):
     return (away < 40 / 255) & (away > 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["answer", "gradient"])
 def test_one_nan_under_attack_fails_that_image_and_not_the_run(what, robust):
     usual = robust.trials()
@@ -75,6 +76,7 @@ def test_one_nan_under_attack_fails_that_image_and_not_the_run(what, robust):
     assert all(said in score.flags for score in SUITE.score(SUITE.config, trials))
 
 
+@pytest.mark.slow
 def test_an_image_without_a_gradient_to_begin_with_is_broken(standard):
     image = standard.pixels[3:4]
 

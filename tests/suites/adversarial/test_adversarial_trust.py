@@ -120,6 +120,7 @@ def test_one_step_that_beats_many(small):
     assert any(flag.startswith("FGSM beats PGD") for flag in found(small, run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.5, 3.0])
 def test_larger_logits_are_no_mask(factor, small):
     assert found(small, lambda x: factor * small.feed.run(x)) == ()

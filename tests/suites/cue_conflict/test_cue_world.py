@@ -32,6 +32,7 @@ def test_the_shape_reader_is_all_shape(scores):
         assert scores["ideal-shape", metric].value == 1.0
 
 
+@pytest.mark.slow
 def test_the_texture_reader_is_all_texture(scores):
     assert scores["ideal-texture", "shape_bias"].value == 0.0
     assert scores["ideal-texture", "texture_fraction"].value == 1.0

@@ -144,6 +144,7 @@ def test_one_observer_against_people_as_a_group(board):
     assert accuracy.method == "t test, images and people"
 
 
+@pytest.mark.slow
 def test_people_are_suggested_and_a_wrong_name_is_a_mistake(board):
     with pytest.raises(UnknownName, match="people: all people as a group"):
         api.compare("subject-03 (contrast)", "peple", db=board)
