@@ -71,3 +71,35 @@ def test_draws_fill_the_ball_uniformly():
         spread = ball.size(draws) ** 3
         assert abs(float(spread.mean()) - 0.5) < 0.02
         assert abs(float(spread.std()) - 12**-0.5) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("delta", "epsilon", "nearest"),
+    [
+        # threshold 0.25: the two largest stay, each shorter by it
+        ([0.75, -0.5, 0.125, 0.0], 0.75, [0.5, -0.25, 0.0, 0.0]),
+        # threshold 0.125: three stay
+        ([0.5, -0.375, 0.25, 0.125], 0.75, [0.375, -0.25, 0.125, 0.0]),
+        # one alone stays; the others are below its threshold of 0.75
+        ([1.0, 0.5, -0.5, 0.25], 0.25, [0.25, 0.0, 0.0, 0.0]),
+        # inside, and on the sphere
+        ([0.25, -0.125, 0.0, 0.0], 0.5, [0.25, -0.125, 0.0, 0.0]),
+        ([0.25, -0.25, 0.0, 0.0], 0.5, [0.25, -0.25, 0.0, 0.0]),
+    ],
+)
+def test_l1_projection_by_hand(delta, epsilon, nearest):
+    # the other image of the batch has a threshold of its own
+    both = torch.tensor([delta, [1.0, 1.0, 0.0, 0.0]]).view(2, 1, 2, 2)
+    found = geometry("l1").project(both, torch.tensor([epsilon, 1.0]))
+    assert found.flatten(1)[0].tolist() == pytest.approx(nearest, abs=1e-6)
+    assert found.flatten(1)[1].tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_random_starts_differ_from_image_to_image(norm):
+    # one image four times: whatever differs was drawn
+    x = torch.full((4, 3, 6, 6), 0.5)
+    epsilon = torch.full((4,), EPSILON[norm] / 9)
+    points = random_start(geometry(norm), x, epsilon, [0, 1, 2, 3])
+    assert len(torch.unique(points.flatten(1), dim=0)) == 4
+    assert (points != x).flatten(1).any(dim=1).all()

@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchmark.engine.device import full_precision, make_policy, numerics
-from suites.adversarial.config import Config, Stage, Threat
+from suites.adversarial.apgd import apgd
+from suites.adversarial.config import Apgd, Config, Stage, Threat
 from suites.adversarial.fast import fgsm, slope
 from suites.adversarial.geometry import geometry
 from suites.adversarial.pool import attack
@@ -155,3 +156,31 @@ def test_in_low_precision_full_precision_has_the_last_word(norm, standard):
     fell = pool.broken >= 0
     assert fell.sum() > 0
     assert (plain(pool.point[fell]).argmax(1) != y[fell]).all()
+
+
+def starts(run_attack, seeds):
+    """Where each of the images, all of them the same, begins: the points that the network is shown first, [n, 12]."""
+    shown = []
+
+    def forward(x):
+        shown.append(x.detach().clone())
+        return torch.stack([x.mean(dim=(1, 2, 3)) + 9, x.mean(dim=(1, 2, 3))], dim=1)
+
+    n = len(seeds)
+    y = torch.zeros(n, dtype=torch.long)
+    images = torch.full((n, 3, 2, 2), 0.5)
+    run_attack(Problem(forward, images, y, np.array(seeds, dtype=np.uint64), 1 - y[:, None]))
+    return shown[0].flatten(1)
+
+
+@pytest.mark.parametrize("which", ["pgd", "apgd"])
+def test_every_image_has_a_random_start_of_its_own(which):
+    def run(problem):
+        if which == "apgd":
+            return apgd(problem, "linf", torch.full((len(problem.images),), 0.1), Apgd("ce", 2))
+        return attack(problem, BALL, single(Stage("ce", 2, "random"), 0.1))
+
+    points = starts(run, [0, 1, 2, 3])
+    assert len(torch.unique(points, dim=0)) == 4
+    assert all(len(row.unique()) > 3 for row in points - 0.5)  # entries are drawn one by one
+    assert torch.equal(points[2:], starts(run, [2, 3]))  # whatever company, the seed's own

@@ -10,7 +10,16 @@ from suites.adversarial.geometry import geometry
 from suites.adversarial.pool import attack
 from suites.adversarial.problem import Problem
 from suites.adversarial.programs import single
-from suites.adversarial.square import bump, l2_redraw, pattern, share_at, square
+from suites.adversarial.square import (
+    bump,
+    l2_redraw,
+    l2_start,
+    linf_redraw,
+    linf_start,
+    pattern,
+    share_at,
+    square,
+)
 
 EPSILON = {"linf": 16 / 255, "l2": 3.0}
 
@@ -67,6 +76,40 @@ def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():
     scale = (drawn / delta).flatten()
     common = scale[torch.isclose(scale, scale.median(), rtol=1e-3)]
     assert len(common) >= 3 * (400 - 50)
+
+
+def sign_triples(deltas):
+    """The signs of the three channels at the first pixel that a perturbation moves."""
+    found = set()
+    for delta in deltas:
+        moved = (delta != 0).any(dim=0).nonzero()
+        row, column = moved[0].tolist()
+        found.add(tuple(delta[:, row, column].sign().int().tolist()))
+    return found
+
+
+@pytest.mark.parametrize("part", ["linf start", "linf redraw", "l2 start", "l2 redraw"])
+def test_every_channel_has_a_sign_of_its_own(part):
+    # one sign for all channels gives two of the eight triples; 200 draws miss one of eight with p < 1e-10
+    blank = torch.zeros(3, 16, 16)
+    draw = {
+        "linf start": lambda g: linf_start(0.25, g, blank.shape),
+        "linf redraw": lambda g: linf_redraw(blank, 0.25, 5, g),
+        "l2 start": lambda g: l2_start(1.0, g, blank.shape),
+        "l2 redraw": lambda g: l2_redraw(blank, 1.0, 5, g),
+    }[part]
+    triples = sign_triples(draw(torch.Generator().manual_seed(seed)) for seed in range(200))
+    assert len(triples) == 8 and all(0 not in triple for triple in triples)
+
+
+def test_linf_stripes_and_squares_are_of_one_colour():
+    drawn = linf_start(0.25, torch.Generator().manual_seed(0), torch.Size((3, 4, 50)))
+    assert drawn.abs().unique().tolist() == [0.25]
+    assert (drawn == drawn[:, :1]).all()
+    assert 40 < int((drawn[:, 0] > 0).sum()) < 110  # of 150: columns are drawn one by one
+    redrawn = linf_redraw(torch.zeros(3, 16, 16), 0.25, 5, torch.Generator().manual_seed(0))
+    assert [int((channel.abs() == 0.25).sum()) for channel in redrawn] == [25, 25, 25]
+    assert [len(channel[channel != 0].unique()) for channel in redrawn] == [1, 1, 1]
 
 
 @pytest.mark.slow
