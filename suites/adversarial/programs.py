@@ -88,7 +88,8 @@ def _leaps(epsilon: NDArray[np.float64], name: list[str], start: list[int]) -> N
         i > 0 and start[i] == 0 and name[i] != name[i - 1] and epsilon[i] == epsilon[i - 1]
         for i in range(len(name))
     ]
-    return np.where(goes_on & (following < len(name)), following, -1)
+    ahead = np.array(goes_on, dtype=np.bool_) & (following < len(name))
+    return np.where(ahead, following, -1)
 
 
 def _stage(stage: Stage, epsilon: float) -> Iterator[Step]:

@@ -14,7 +14,7 @@ from suites.adversarial.config import Apgd, Config, Stage, Threat
 from suites.adversarial.fast import fgsm, slope
 from suites.adversarial.geometry import geometry
 from suites.adversarial.pool import attack
-from suites.adversarial.problem import Problem, taken
+from suites.adversarial.problem import Problem, fallen, taken
 from suites.adversarial.programs import program, single, sweep
 
 BALL = geometry("linf")
@@ -184,3 +184,21 @@ def test_every_image_has_a_random_start_of_its_own(which):
     assert len(torch.unique(points, dim=0)) == 4
     assert all(len(row.unique()) > 3 for row in points - 0.5)  # entries are drawn one by one
     assert torch.equal(points[2:], starts(run, [2, 3]))  # whatever company, the seed's own
+
+
+def test_near_the_boundary_the_plain_network_alone_decides_both_ways():
+    asked = []
+
+    def plain(x):
+        asked.append(len(x))
+        return x.flatten(1)
+
+    answers = torch.tensor([[0.0, 0.01], [0.01, 0.0], [0.0, 9.0], [9.0, 0.0], [0.01, 0.0]])
+    exact = torch.tensor([[0.01, 0.0], [0.0, 0.01], [1.0, 0.0], [0.0, 1.0], [0.01, 0.0]])
+    y = torch.zeros(5, dtype=torch.long)
+    problem = Problem(
+        answer, exact[:, :, None, None], y, np.arange(5), 1 - y[:, None], plain=plain, sure=0.02
+    )
+    fell = fallen(problem, slice(0, 5), problem.images, answers)
+    assert fell.tolist() == [False, True, True, False, False]
+    assert asked == [1, 1, 1]  # each on its own, and none that is sure
