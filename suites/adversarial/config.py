@@ -97,15 +97,6 @@ Attack = Apgd | Square | Library
 
 
 @dataclass(frozen=True)
-class Finish:
-    """A stronger attack where the stages came near: at each epsilon on the images that stand there and whose margin the
-    stages reduced to at most `near` of what it was at the image."""
-
-    attack: Apgd
-    near: float
-
-
-@dataclass(frozen=True)
 class Transfer:
     """Perturbations that were made on other networks: momentum FGSM (Dong et al. 2018), all its steps taken. networks:
     names of cards; those that cannot answer in the space or have no weights on disk are left out, and so is a network
@@ -121,8 +112,7 @@ class Config:
     at every epsilon in turn; check: tried on what stands at the threat's far epsilon; far_steps: steps of each stage
     there; bisect: rounds of halving between the smallest epsilon that broke an image and the largest that did not;
     transfer: judged beside the attacks; images: at most so many, evenly spaced over the set (None: all); listed: the
-    images are RobustBench's, where that list is there; finish: tried on what the stages nearly broke; leap: an image
-    that keeps more than this share of its margin after the first stage goes on to the next epsilon at once."""
+    images are RobustBench's, where that list is there."""
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]
@@ -133,8 +123,6 @@ class Config:
     transfer: Transfer | None = None
     images: int | None = None
     listed: bool = False
-    finish: Finish | None = None
-    leap: float = 1.0
 
     def threat(self, norm: NormName) -> Threat | None:
         """The threat of a norm, if it is attacked."""

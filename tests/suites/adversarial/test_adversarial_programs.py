@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from suites.adversarial.config import LINF, QUICK, Config, Stage, linf
+from suites.adversarial.config import LINF, QUICK, Config, Stage, Threat, linf
 from suites.adversarial.losses import KINDS
 from suites.adversarial.programs import STARTS, single, sweep
 
@@ -37,3 +37,8 @@ def test_stages_follow_one_another_at_each_epsilon():
     made = sweep(linf(1.0, 2.0, far=0.0), Config((), stages))
     assert made.name == ("ce", "ce", "margin", "margin", "margin") * 2
     assert [STARTS[i] for i in made.start[:5]] == ["clean", "last", *["random"] * 3]
+
+
+def test_a_protocol_without_stages_has_no_steps():
+    # attacks of other packages stand alone
+    assert len(sweep(Threat("linf", (0.01, 0.02)), Config((), ()))) == 0
