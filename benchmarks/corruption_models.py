@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default="world-standard-0,world-stylised-0,world-adversarial-0")
     parser.add_argument("--suite", default="corruption")
-    parser.add_argument("--limit", type=int, default=12)
+    parser.add_argument("--limit", type=int, default=480)
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
     keep_pages()

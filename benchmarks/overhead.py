@@ -4,7 +4,7 @@ The baseline is the loop that nobody can beat: the same tuned module, the same l
 preloaded as tensors in memory. Both sides alternate in one process; the harness side decodes, presents, decides,
 checks near-ties, stores every trial and scores. Process CPU time and wall time; ratios, no absolute times.
 
-    python benchmarks/overhead.py [--model efficientnet-lite0] [--rounds 2] [--limit 48]
+    python benchmarks/overhead.py [--model NAME] [--rounds 2] [--limit 320]
 """
 
 import argparse
@@ -26,6 +26,7 @@ from benchmark.engine import tuning
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.running import RunOptions, execute
 from benchmark.settings import Settings, read_settings
+from benchmark.stimuli.fetch import locate
 from benchmark.store import open_store
 from registry.load import load_model
 from registry.model import LoadedModel
@@ -109,6 +110,12 @@ def _per_image(model: LoadedModel, setting: tuning.Tuning) -> float:
     return timed(lambda: [run(images) for _ in range(repeats)])[0] / (repeats * setting.batch)
 
 
+def default_model() -> str:
+    """A network whose forward pass is worth timing, where its stimuli are here."""
+    there = locate("cue-conflict", read_settings()) is not None
+    return "efficientnet-lite0" if there else "world-standard-0"
+
+
 def main() -> None:
     """Alternate both sides and print the ratios."""
     keep_pages()
@@ -145,8 +152,13 @@ def main() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="world-standard-0")
+    parser.add_argument(
+        "--model",
+        help="default: efficientnet-lite0 where the cue-conflict set is on this disk, else world-standard-0, whose "
+        "forward passes are so short that the ratio tells of fixed costs",
+    )
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--limit", type=int, default=48, help="stimuli per set")
+    parser.add_argument("--limit", type=int, default=320, help="stimuli per set")
     ARGS = parser.parse_args()
+    ARGS.model = ARGS.model or default_model()
     main()
