@@ -13,8 +13,9 @@ from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.identity import Codes, digest, score_code
 from benchmark.stack_columns import stacked
 from benchmark.stats import clustered_variance, clustered_wilson, ratio_influence
-from benchmark.stats.clusters import t_interval
+from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.ratios import indicators, ratio_arrays
+from benchmark.stimuli.names import any_answer
 from benchmark.store import Observation, ScoreSet, Store, StoredObservation
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
@@ -303,11 +304,11 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     None: not measured.
 
     n: trials that count, of all people. Interval: variance of the ratio over people to first order, t quantile
-    (`stats.clusters`).
+    (`stats.clusters`). Who only ever gave no answer, or has no trial that counts, is no person more.
     """
     if metric.ratio is None:
         return None
-    parts = [part for trials in people if len(part := trials.of(metric.role))]
+    parts = [part for trials in people if any_answer((part := trials.of(metric.role))["response"])]
     if len(parts) < 2:
         return None
     arrays = [ratio_arrays(metric, part)[:2] for part in parts]
@@ -317,9 +318,14 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     if not sums[:, 1].sum():
         return replace(score, reason="no trial of anybody counts")
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
+    sums = sums[sums.any(axis=1)]
+    if len(sums) < 2:
+        return replace(score, value=value, flags=("one person: no interval",))
     over = clustered_variance(ratio_influence(*sums.T), [np.arange(len(sums))])
     if all(indicators(*pair) for pair in arrays):
         low, high = clustered_wilson(value, over)
+    elif metric.bounds is not None:
+        low, high = bounded_interval(value, over, metric.bounds)
     else:
         low, high = t_interval(value, over)
     return replace(score, value=value, low=low, high=high, method=f"t over {len(sums)} people")

@@ -110,6 +110,19 @@ def clustered_wilson(value: float, found: Clustered, level: float = 0.95) -> tup
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def bounded_interval(
+    value: float, found: Clustered, bounds: tuple[float, float], level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a number between a lowest and a highest value, `bounds`: `clustered_wilson` on its place there.
+
+    value: within the bounds, but for rounding.
+    """
+    start, size = bounds[0], bounds[1] - bounds[0]
+    share = min(1.0, max(0.0, (value - start) / size))
+    low, high = clustered_wilson(share, replace(found, variance=found.variance / size**2), level)
+    return start + size * low, start + size * high
+
+
 def t_interval(value: float, found: Clustered, level: float = 0.95) -> tuple[float, float]:
     """value +- the t quantile times the standard error; not clipped."""
     half = t_quantile(level, found.df) * sqrt(found.variance)
@@ -131,12 +144,9 @@ def mean_interval(
     mean = float(x.mean())
     if bounds is None:
         return t_interval(mean, found, level)
-    start, size = bounds[0], bounds[1] - bounds[0]
-    if x.min() < start or x.max() > bounds[1]:
+    if x.min() < bounds[0] or x.max() > bounds[1]:
         raise ValueError(f"values must lie within {bounds}")
-    share = replace(found, variance=found.variance / size**2)
-    low, high = clustered_wilson((mean - start) / size, share, level)
-    return start + size * low, start + size * high
+    return bounded_interval(mean, found, bounds, level)
 
 
 def _levels(column: Array, stimulus: Array) -> Array:

@@ -12,6 +12,7 @@ from benchmark.stats.bootstrap import Floats, bootstrap_ratio
 from benchmark.stats.clusters import (
     EXEMPLAR,
     Clusters,
+    bounded_interval,
     clustered_variance,
     clustered_wilson,
     ratio_influence,
@@ -58,7 +59,7 @@ def ratio_score(
     counts = (num != 0) | (den != 0)
     clusters = shared_clusters(metric, _mine(metric, trials).where(counts))
     if clusters:
-        return _clustered(score, num[counts], den[counts], clusters)
+        return _clustered(score, num[counts], den[counts], clusters, metric.bounds)
     return _with_interval(score, num, den, stimulus)
 
 
@@ -95,7 +96,13 @@ def _undefined(den: Floats) -> str:
     return ""
 
 
-def _clustered(score: Score, num: Floats, den: Floats, clusters: Clusters) -> Score:
+def _clustered(
+    score: Score,
+    num: Floats,
+    den: Floats,
+    clusters: Clusters,
+    bounds: tuple[float, float] | None,
+) -> Score:
     """`score` with its value and an interval that is about other levels of the factors in `clusters`."""
     value = float(num.sum() / den.sum())
     found = clustered_variance(ratio_influence(num, den), list(clusters.values()))
@@ -103,6 +110,9 @@ def _clustered(score: Score, num: Floats, den: Floats, clusters: Clusters) -> Sc
     how = " x ".join(f"{size} {name}s" for name, size in sizes.items())
     if indicators(num, den):
         low, high = clustered_wilson(value, found, score.level)
+        return replace(score, value=value, low=low, high=high, method=f"wilson, clustered ({how})")
+    if bounds is not None:
+        low, high = bounded_interval(value, found, bounds, score.level)
         return replace(score, value=value, low=low, high=high, method=f"wilson, clustered ({how})")
     low, high = t_interval(value, found, score.level)
     return replace(score, value=value, low=low, high=high, method=f"t, clustered ({how})")

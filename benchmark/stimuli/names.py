@@ -6,6 +6,7 @@ id here.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -53,6 +54,11 @@ class Pair(NamedTuple):
     shape: str
     texture: str
     exemplar: str
+
+
+def any_answer(responses: Iterable[str]) -> bool:
+    """Whether any of these is an answer; of none, no."""
+    return any(response != NO_ANSWER for response in responses)
 
 
 def image_id(name: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
-from benchmark.stimuli.names import NO_ANSWER
+from benchmark.stimuli.names import NO_ANSWER, any_answer
 from suites.cue_conflict.metrics import METRICS
 
 SILENT = f"no answer but '{NO_ANSWER}'"
@@ -24,10 +24,10 @@ def _scores(trials: Trials) -> Iterator[Score]:
             yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
         elif metric.role in present:
             mine = trials.of(metric.role)
-            if (mine["response"] == NO_ANSWER).all():
-                yield Score(metric.name, None, SILENT, excluded=len(mine), role=metric.role)
-            else:
+            if any_answer(mine["response"]):
                 yield from _measured(metric, mine)
+            else:
+                yield Score(metric.name, None, SILENT, excluded=len(mine), role=metric.role)
 
 
 def _measured(metric: Metric, trials: Trials) -> Iterator[Score]:

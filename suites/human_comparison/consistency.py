@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Trials
 from benchmark.stats.agreement import KEY, Matrix, match, pairwise
 from benchmark.stimuli.exemplars import shared_exemplars
+from benchmark.stimuli.names import any_answer
 from suites.human_comparison.experiments import BY_ROLE
 
 
@@ -45,7 +46,7 @@ class Tables:
 def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> Tables:
     """The tables of one experiment. People take part with the images that the observer answered, all or none."""
     mine = trials.of(role)
-    others = {who: part for who in sorted(references) if len(part := references[who].of(role))}
+    others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
     shown = set(_keys(mine))
     inside = tuple(who for who, part in others.items() if shown.issubset(_keys(part)))
     left_out = tuple(who for who in others if who not in inside)
@@ -65,6 +66,11 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
         for inside in [matched.condition == name]
     )
     return Tables(role, (name, *inside), tables, left_out)
+
+
+def answered(trials: Trials) -> bool:
+    """Whether there is an answer among the trials: agreement with who never gave one says nothing."""
+    return bool(len(trials)) and any_answer(trials["response"])
 
 
 def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:

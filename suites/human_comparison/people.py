@@ -8,7 +8,7 @@ from benchmark.contracts import Score, Trials
 from benchmark.stats.bootstrap import Floats
 from suites.human_comparison.bootstrap import Draws, draw, draw_people, pairs_among
 from suites.human_comparison.comparing import CEILING, valued
-from suites.human_comparison.consistency import tabulate
+from suites.human_comparison.consistency import answered, tabulate
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import AGREEMENT, KEPT
 from suites.human_comparison.scoring import counted, roles_of
@@ -56,7 +56,7 @@ class Group:
 
 
 def _group(role: str, trials: Mapping[str, Trials]) -> Group | None:
-    names = sorted(name for name, one in trials.items() if len(one.of(role)))
+    names = sorted(name for name, one in trials.items() if answered(one.of(role)))
     if len(names) < 2:
         return None
     first = max(

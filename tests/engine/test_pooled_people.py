@@ -71,6 +71,41 @@ def test_amounts_get_the_plain_t_interval():
     assert (found.low, found.high) == pytest.approx((2.1 - 0.745239, 2.1 + 0.745239), abs=1e-5)
 
 
+def test_pooled_amounts_with_bounds_stay_within():
+    marks = Metric(
+        "mark",
+        "",
+        "",
+        role="cue",
+        ratio=lambda t: (10.0 * (t["response"] == "s"), either(t) * 1.0),
+        bounds=(0.0, 10.0),
+    )
+    share = pooled_score(BIAS, [answered(99, 1), answered(100, 0), answered(90, 10)])
+    found = pooled_score(marks, [answered(99, 1), answered(100, 0), answered(90, 10)])
+    assert found.high < 10
+    assert (found.low, found.high) == pytest.approx((10 * share.low, 10 * share.high))
+
+
+def test_who_never_answers_is_no_person_more():
+    people = [answered(6, 4, 12), answered(8, 2, 12), answered(7, 3, 12)]
+    silent = answered(0, 0, 12)
+    silent = Trials({**silent.columns, "response": np.full(12, "na")})
+    right = Metric(
+        "right", "", "", role="cue", ratio=lambda t: (t["response"] == "s", t["role"] == "cue")
+    )
+    for metric in (BIAS, right):
+        assert pooled_score(metric, [*people, silent]) == pooled_score(metric, people)
+    # Neither is who gave answers of which none counts, where answers are few: t over 3 people.
+    found = pooled_score(BIAS, [*people, answered(0, 0, 12)])
+    assert found.method == "t over 3 people"
+    assert (found.low, found.high) == (
+        pooled_score(BIAS, people).low,
+        pooled_score(BIAS, people).high,
+    )
+    alone = pooled_score(BIAS, [answered(6, 4, 12), answered(0, 0, 12)])
+    assert (alone.value, alone.low, alone.flags) == (0.6, None, ("one person: no interval",))
+
+
 def test_what_is_not_pooled():
     assert pooled_score(BIAS, [answered(5, 5)]) is None
     assert pooled_score(Metric("x", "", ""), [answered(5, 5)] * 3) is None

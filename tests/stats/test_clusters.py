@@ -141,3 +141,17 @@ def test_a_ratio_that_is_no_proportion_gets_a_t_interval(bias, make):
     half = 12.706205 * np.sqrt(2 * 2 * (((1 - 3) + (2 - 3)) / 4) ** 2)
     assert (score.low, score.high) == pytest.approx((3 - half, 3 + half), rel=1e-6)
     assert score.method == "t, clustered (2 shapes)"
+
+
+def test_a_number_with_bounds_keeps_its_interval_within(bias, make):
+    trials = with_exemplars(make("sstt"), list("aabb"), [""] * 4)
+    marks = replace(bias, ratio=lambda t: (np.array([9.0, 8.0, 10.0, 10.0]), np.ones(4)))
+    free, held = (ratio_score(one, trials) for one in (marks, replace(marks, bounds=(0.0, 10.0))))
+    assert free.high > 10
+    assert (held.value, held.method) == (9.25, "wilson, clustered (2 shapes)")
+    # Of 10, value .925; the shapes pull it by -/+ .0375: V = 2 * 2 * .0375^2; t(1) = 12.7062
+    n, t = 0.925 * 0.075 / (4 * 0.0375**2), 12.7062047
+    middle = (0.925 + t**2 / (2 * n)) / (1 + t**2 / n)
+    half = t * np.sqrt(0.925 * 0.075 / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
+    assert (held.low, held.high) == pytest.approx((10 * (middle - half), 10 * (middle + half)))
+    assert 0 < held.low < 9.25 < held.high < 10

@@ -76,7 +76,7 @@ def test_intervals_are_about_other_shapes_and_textures(published):
         wilson = 2 * 1.96 * np.sqrt(score.value * (1 - score.value) / score.n)
         wider = (score.high - score.low) / wilson
         assert 1.15 < wider < 2.8
-        if name == "alexnet-caffe (published)":  # .4294, Wilson [.392, .468]
+        if name == "alexnet-caffe (texture-vs-shape)":  # .4294, Wilson [.392, .468]
             assert (score.low, score.high) == pytest.approx((0.333, 0.532), abs=0.002)
 
 

@@ -304,6 +304,18 @@ def test_one_person_is_no_group(make, find):
     assert find(people(None, {"subject-1": make([1, 0])}), "error_consistency").value is None
 
 
+def test_nobody_is_compared_with_who_never_answers(make, find):
+    crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(1, 4)}
+    silent = make([0] * 60)
+    silent = replace(silent, columns={**silent.columns, "response": np.full(60, "na")})
+    for name in ("error_consistency", "ood_accuracy", "observed_consistency"):
+        found = find(people(None, {"subject-0": silent, **crowd}), name)
+        assert found == find(people(None, crowd), name)
+    mine = make(bits(9, 60))
+    theirs = SUITE.against.scores(None, mine, {"subject-0": silent, **crowd})
+    assert list(theirs) == list(SUITE.against.scores(None, mine, crowd))
+
+
 def test_who_never_answers_has_no_score_and_so_no_rank(make, join, find):
     silent = make([0, 0, 0, 0], role="edges", condition="")
     silent = replace(silent, columns={**silent.columns, "response": np.full(4, "na")})
