@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.identity import Codes, digest, score_code
 from benchmark.stack_columns import stacked
-from benchmark.stats import clustered_variance, clustered_wilson, ratio_influence
+from benchmark.stats import clustered_variance, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.names import any_answer
@@ -322,10 +322,9 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     if len(sums) < 2:
         return replace(score, value=value, flags=("one person: no interval",))
     over = clustered_variance(ratio_influence(*sums.T), [np.arange(len(sums))])
-    if all(indicators(*pair) for pair in arrays):
-        low, high = clustered_wilson(value, over)
-    elif metric.bounds is not None:
-        low, high = bounded_interval(value, over, metric.bounds)
+    limits = (0.0, 1.0) if all(indicators(*pair) for pair in arrays) else metric.bounds
+    if limits is not None:
+        low, high = bounded_interval(value, over, limits)
     else:
         low, high = t_interval(value, over)
     return replace(score, value=value, low=low, high=high, method=f"t over {len(sums)} people")

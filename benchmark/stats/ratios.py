@@ -14,7 +14,6 @@ from benchmark.stats.clusters import (
     Clusters,
     bounded_interval,
     clustered_variance,
-    clustered_wilson,
     ratio_influence,
     shared_clusters,
     t_interval,
@@ -108,11 +107,9 @@ def _clustered(
     found = clustered_variance(ratio_influence(num, den), list(clusters.values()))
     sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
     how = " x ".join(f"{size} {name}s" for name, size in sizes.items())
-    if indicators(num, den):
-        low, high = clustered_wilson(value, found, score.level)
-        return replace(score, value=value, low=low, high=high, method=f"wilson, clustered ({how})")
-    if bounds is not None:
-        low, high = bounded_interval(value, found, bounds, score.level)
+    limits = (0.0, 1.0) if indicators(num, den) else bounds
+    if limits is not None:
+        low, high = bounded_interval(value, found, limits, score.level)
         return replace(score, value=value, low=low, high=high, method=f"wilson, clustered ({how})")
     low, high = t_interval(value, found, score.level)
     return replace(score, value=value, low=low, high=high, method=f"t, clustered ({how})")
