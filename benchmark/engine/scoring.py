@@ -308,7 +308,7 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """
     if metric.ratio is None:
         return None
-    parts = [part for trials in people if any_answer((part := trials.of(metric.role))["response"])]
+    parts = [part for trials in people if _answered(part := trials.of(metric.role))]
     if len(parts) < 2:
         return None
     arrays = [ratio_arrays(metric, part)[:2] for part in parts]
@@ -328,6 +328,11 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     else:
         low, high = t_interval(value, over)
     return replace(score, value=value, low=low, high=high, method=f"t over {len(sums)} people")
+
+
+def _answered(trials: Trials) -> bool:
+    """Whether there is an answer among the trials; what is measured without answers counts as one."""
+    return bool(len(trials)) and any_answer(trials.columns.get("response", ("measured",)))
 
 
 def suite_trials(

@@ -106,6 +106,14 @@ def test_who_never_answers_is_no_person_more():
     assert (alone.value, alone.low, alone.flags) == (0.6, None, ("one person: no interval",))
 
 
+def test_trials_without_answers_are_pooled_too():
+    times = [Trials({"role": np.full(2, "cue"), "ms": np.array([x, x])}) for x in (1.0, 2.0)]
+    speed = Metric("speed", "", "", role="cue", ratio=lambda t: (t["ms"], np.ones(len(t))))
+    for one in times:
+        one.columns["stimulus"] = np.array(["a", "b"])
+    assert pooled_score(speed, times).value == 1.5
+
+
 def test_what_is_not_pooled():
     assert pooled_score(BIAS, [answered(5, 5)]) is None
     assert pooled_score(Metric("x", "", ""), [answered(5, 5)] * 3) is None
