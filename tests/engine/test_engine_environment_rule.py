@@ -10,7 +10,7 @@ import benchmark
 ROOT = Path(benchmark.__file__).parents[1]
 #: The settings of this program; and where other libraries keep what they have downloaded, which is theirs to say.
 READERS = {"benchmark/settings.py", "registry/caches.py"}
-ABOVE = ("benchmark/api.py", "benchmark/cli/", "gestaltbench/")
+ABOVE = ("benchmark/api/", "benchmark/cli/", "gestaltbench/")
 NAMES = {"environ", "environb", "getenv", "getenvb"}
 
 

@@ -1,0 +1,53 @@
+"""The verbs behind the command line and the public face (`gestaltbench`)."""
+
+from benchmark.api.cards import load_model, models, one_card, register
+from benchmark.api.comparing import compare, discordant
+from benchmark.api.importing import import_trials, rescore
+from benchmark.api.opening import known_suites, reading, stimuli_notes
+from benchmark.api.ranking import rank, transfer
+from benchmark.api.running import (
+    DEFAULT_MODELS,
+    Prepared,
+    RunRequest,
+    Silent,
+    choose_cards,
+    estimates,
+    execute,
+    prepare,
+    run,
+    wanted_sets,
+)
+from benchmark.api.showing import provenance_lines, show
+from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, trials
+
+__all__ = [
+    "DEFAULT_MODELS",
+    "NAMED_SPACES",
+    "Prepared",
+    "RunRequest",
+    "Silent",
+    "answered",
+    "choose_cards",
+    "compare",
+    "discordant",
+    "estimates",
+    "execute",
+    "import_trials",
+    "known_suites",
+    "load_model",
+    "models",
+    "observer_trials",
+    "one_card",
+    "prepare",
+    "provenance_lines",
+    "rank",
+    "reading",
+    "register",
+    "rescore",
+    "run",
+    "show",
+    "stimuli_notes",
+    "transfer",
+    "trials",
+    "wanted_sets",
+]

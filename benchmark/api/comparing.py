@@ -1,0 +1,83 @@
+"""Two observers against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.api.opening import chosen_suites, reading
+from benchmark.display import masked
+from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
+from benchmark.settings import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Suite
+    from benchmark.stats.families import Compared, DiscordantTrial
+    from benchmark.store import Store
+
+
+def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> Compared:
+    """Paired tests of two observers on the stimuli that both answered: headlines are one family, the rest another.
+
+    "people" as one of them: all people whose trials are there, as a group, against the other one.
+    """
+    from benchmark.engine.comparing import compare_observers
+
+    a, b = _pair(a, b)
+    settings = read_settings(db)
+    with reading(settings) as store:
+        suites = _compared_suites(store, suite, a, b)
+        with _as_suites_write(f"'{a}' or '{b}'"):
+            found = compare_observers(store, suites, a, b)
+    if not len(found):
+        raise BenchError(
+            f"'{a}' and '{b}' have no stimuli in common in {masked(settings.db)}. "
+            "`bench show NAME` lists what each has."
+        )
+    return found
+
+
+@contextmanager
+def _as_suites_write(whose: str) -> Iterator[None]:
+    """Trials that a suite's own functions cannot read are damaged, or of a suite that has changed since."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise StoreError(
+            f"stored trials of {whose} are not as their suite writes them ({type(error).__name__}: {error}). "
+            "Restore the leaderboard from a backup, or run them again into a new one with `--db`."
+        ) from error
+
+
+def discordant(
+    a: str, b: str, *, suite: str | None = None, db: str | None = None
+) -> list[DiscordantTrial]:
+    """The images behind the headlines that only one of the two gets right, with what each answered."""
+    from benchmark.engine.comparing import discordant_trials
+
+    a, b = _pair(a, b)
+    with reading(read_settings(db)) as store:
+        return discordant_trials(store, _compared_suites(store, suite, a, b), a, b)
+
+
+def _pair(a: str, b: str) -> tuple[str, str]:
+    """The two in the order in which they are compared: people come second."""
+    if a == b:
+        raise UnknownName(f"'{a}' is compared with itself: name two observers.")
+    return (b, a) if a == "people" else (a, b)
+
+
+def _compared_suites(store: Store, suite: str | None, a: str, b: str) -> list[Suite]:
+    """The suites to compare under. Raises UnknownName where one of the two is not known."""
+    known = {row.name for row in store.observers()}
+    for name in (a, b):
+        if name not in known | {"people"}:
+            raise unknown_name(
+                "observer",
+                name,
+                known | {"people"},
+                "`bench rank` lists those with scores; people: all people as a group.",
+            )
+    return chosen_suites(store, suite, plugins.find_suites())

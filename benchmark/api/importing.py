@@ -1,0 +1,70 @@
+"""Trials brought in, and stored trials scored again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.api.opening import chosen_suites
+from benchmark.settings import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.engine.importing import ImportReport
+    from benchmark.store import Store
+
+
+def rescore(suite: str | None = None, *, db: str | None = None) -> int:
+    """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
+    from benchmark.engine.scoring import Scorer
+    from benchmark.identity import Codes
+    from benchmark.store import open_store
+
+    settings = read_settings(db)
+    # A missing leaderboard is an error, not a new one; an older one is brought up to date.
+    with open_store(settings.db, create=False) as store:
+        suites = chosen_suites(store, suite, plugins.find_suites())
+        with _recorded(store, "bench rescore") as number:
+            codes = Codes()
+            return sum(Scorer(store, number, one, codes).again() for one in suites)
+
+
+@contextmanager
+def _recorded(store: Store, command: str) -> Iterator[int]:
+    """A run without models: its number. It ends whatever happens, with the error that ended it."""
+    from benchmark.engine.environment import environment
+
+    number = store.begin_run(command, environment("none", 1))
+    try:
+        yield number
+    except BaseException as error:
+        status = "failed" if isinstance(error, Exception) else "interrupted"
+        store.end_run(number, status, str(error) or type(error).__name__)
+        raise
+    store.end_run(number, "done")
+
+
+def import_trials(
+    path: Path, *, training: Sequence[str] = (), source: str | None = None, db: str | None = None
+) -> ImportReport:
+    """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"; source: where
+    the tables come from, where their folder does not tell.
+    """
+    from benchmark.engine.importing import import_trials as read_in
+    from benchmark.engine.scoring import Scorer
+    from benchmark.stimuli.recipes import stated_recipes
+    from benchmark.stimuli.sources import check_source
+    from benchmark.store import open_store
+
+    recipes, stated = stated_recipes(training), None if source is None else check_source(source)
+    settings = read_settings(db)
+    command = f"bench import trials {path}"
+    with open_store(settings.db) as store, _recorded(store, command) as number:
+        report = read_in(path, store, number, recipes, stated)
+        for suite in plugins.find_suites().suites.values():
+            if suite.experiments:
+                scorer = Scorer(store, number, suite)
+                scorer.again() if report.superseded else scorer.imported()
+    return report

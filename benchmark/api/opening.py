@@ -1,0 +1,48 @@
+"""The leaderboard, opened for reading, and the suites that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.plugins import SuiteShelf, scored_suites, select_suites
+from benchmark.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Suite
+    from benchmark.store import StimuliNote, Store
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Store]:
+    """The leaderboard, read only."""
+    from benchmark.store import open_store
+
+    with open_store(settings.db, write=False) as store:
+        yield store
+
+
+def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
+    """Suites by name; without one (or "all") the plain ones and every variant that has scores."""
+    if pattern and pattern != "all":
+        return select_suites(pattern, shelf)
+    return scored_suites(store.suites(), shelf)
+
+
+def known_suites(*, db: str | None = None) -> list[Suite]:
+    """The plain suites and every variant that has scores in the leaderboard."""
+    with reading(read_settings(db)) as store:
+        return chosen_suites(store, None, plugins.find_suites())
+
+
+def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
+    """Stimulus sets of the leaderboard by digest."""
+    with reading(read_settings(db)) as store:
+        return notes_of(store)
+
+
+def notes_of(store: Store) -> dict[str, StimuliNote]:
+    """What the leaderboard knows of its stimulus sets, by digest."""
+    return {record.digest: record for record in (*store.stimuli_names(), *store.collections())}

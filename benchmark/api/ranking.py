@@ -1,0 +1,113 @@
+"""Ranked boards and transfer matrices from stored scores."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.errors import BenchError, unknown_name
+from benchmark.settings import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Suite
+    from benchmark.leaderboard import Board
+    from benchmark.leaderboard.transfer import Matrix
+    from benchmark.leaderboard.transfer_tests import Claim
+    from benchmark.store import ScoreRow, Store
+
+
+def rank(
+    suite: str | None = None,
+    *,
+    by: str | None = None,
+    db: str | None = None,
+    models: str | None = None,
+    unseen_only: bool = False,
+    flagged_last: bool = False,
+) -> list[Board]:
+    """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
+
+    by: a metric, or a suite (its headline); unseen_only: without the conditions that any of a board's observers was
+    trained on, for suites that know them; flagged_last: scores with a flag of distrust rank below all others.
+    """
+    from benchmark.leaderboard import boards, ranking
+    from benchmark.leaderboard.held_out import hinted, unseen_boards
+
+    settings = read_settings(db)
+    shelf = plugins.find_suites()
+    if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
+        suite, by = by, None
+    found: list[Board] = []
+    with reading(settings) as store:
+        chosen = chosen_suites(store, suite, shelf)
+        if by is not None and not any(by in {m.name for m in s.metrics} for s in chosen):
+            raise unknown_name(
+                "metric",
+                by,
+                {*shelf.suites, *(m.name for s in chosen for m in s.metrics)},
+                "`bench suites show NAME`.",
+            )
+        if unseen_only and suite is None:
+            chosen = [one for one in chosen if one.seen is not None]
+        sets = notes_of(store)
+        for one in chosen:
+            if by is None or by in {m.name for m in one.metrics}:
+                rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
+                rows = [*rows, *_beside(store, one, rows)]
+                if unseen_only:
+                    found += unseen_boards(store, one, rows, sets, by)
+                else:
+                    found += map(hinted, boards(rows, one, sets, by=by))
+    return [ranking.flagged_last(board) for board in found] if flagged_last else found
+
+
+def transfer(
+    suite: str | None = None,
+    *,
+    conditions: str = "default",
+    by_model: bool = False,
+    models: str | None = None,
+    claims: Sequence[tuple[str, str]] = (),
+    db: str | None = None,
+) -> list[tuple[Matrix, list[Claim]]]:
+    """Transfer matrices, trained on the row and tested on the column: the published experiments, then every suite.
+
+    conditions: "default", "levels", "mean", "half" or patterns, separated by commas; by_model: a row per observer;
+    claims: (recipe, condition) pairs to be judged (none: every noise against every other).
+    """
+    from benchmark.leaderboard.transfer import matrix
+    from benchmark.leaderboard.transfer_tests import judged
+    from benchmark.leaderboard.trial_pools import degrades, pools
+
+    ways = [part.strip() for part in conditions.split(",") if part.strip()]
+    shelf = plugins.find_suites()
+    with reading(read_settings(db)) as store:
+        chosen = [one for one in chosen_suites(store, suite, shelf) if degrades(one)]
+        if suite and not chosen:
+            raise BenchError(
+                f"suite '{suite}' shows no degraded images that a matrix could be made of."
+            )
+        judge = next((one for one in shelf.suites.values() if one.seen is not None), None)
+        found = pools(store, chosen, judge)
+    kept = [pool.only(models.split(",")) if models else pool for pool in found]
+    made = [one for pool in kept if (one := matrix(pool, ways, by_model=by_model)).columns]
+    return judged(made, claims)
+
+
+def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+    """Scores of what is no observer, from one observer per stimulus set: they are the same for all."""
+    if not suite.references:
+        return ()
+    names = {(row.space, row.stimuli): row.observer for row in rows}
+    conditions, observers = tuple(suite.references), set(names.values())
+    return store.latest_scores(suite=suite.name, conditions=conditions, observers=observers)
+
+
+def _matching(rows: Sequence[ScoreRow], pattern: str | None) -> Sequence[ScoreRow]:
+    if not pattern:
+        return rows
+    globs = [part.strip() for part in pattern.split(",")]
+    return [row for row in rows if any(fnmatch.fnmatchcase(row.observer, glob) for glob in globs)]

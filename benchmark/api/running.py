@@ -1,0 +1,160 @@
+"""Run suites on models: a request, its plan, what it would cost, and carrying it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark import plugins
+from benchmark.errors import BenchError
+from benchmark.plugins import SuiteShelf, select_suites, sequential_suites
+from benchmark.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Policy
+    from benchmark.engine.estimating import Estimate
+    from benchmark.engine.planning import Task
+    from benchmark.engine.running import RunReport, RunReporter
+    from benchmark.stimuli.catalogue import Entry
+    from registry.cards import ModelCard
+
+
+#: What `bench run` takes without --model: everything that needs no download.
+DEFAULT_MODELS = "bundled"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
+    precision_target: sample each condition only until its interval is at most +-so wide, where a suite can;
+    stimuli: names of stimulus sets that play their roles before all others.
+    """
+
+    models: str = DEFAULT_MODELS
+    suites: str = "all"
+    limit: int | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    batch: int | None = None
+    compile: bool = False
+    seed: int = 0
+    precision_target: float | None = None
+    stimuli: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan that can be looked at (dry run) or carried out."""
+
+    tasks: list[Task]
+    settings: Settings
+    request: RunRequest
+    suites: SuiteShelf
+
+
+def prepare(request: RunRequest, settings: Settings) -> Prepared:
+    """Names -> cards and suites -> tasks. Raises UnknownName with close matches."""
+    from benchmark.engine.planning import plan_tasks
+
+    shelf = plugins.find_suites()
+    suites = select_suites(request.suites, shelf)
+    if request.precision_target is not None:
+        suites = sequential_suites(suites, request.precision_target)
+    if request.limit is not None and request.limit < 1:
+        raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
+    cards = choose_cards(request.models, settings)
+    wanted = wanted_sets(request.stimuli, settings)
+    tasks = plan_tasks(cards, suites, settings, request.limit, [entry.name for entry in wanted])
+    shown = {block.stimuli.name for task in tasks for block in task.plan.blocks}
+    for entry in wanted:
+        if entry.name not in shown:
+            raise BenchError(
+                f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
+                "of these suites to any of these models."
+            )
+    return Prepared(tasks, settings, request, shelf)
+
+
+def wanted_sets(names: str, settings: Settings) -> list[Entry]:
+    """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli where one is not here."""
+    from benchmark.stimuli.catalogue import find_entry
+    from benchmark.stimuli.places import absent, folder_of
+
+    parts = [part.strip() for part in names.split(",")]
+    entries = [find_entry(part, settings) for part in parts if part]
+    for entry in entries:
+        if folder_of(entry, settings) is None:
+            raise absent(entry)
+    return entries
+
+
+def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
+    """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk
+    through the package itself or an installed package, the package's own architecture without training, and the
+    ideal observers."""
+    from registry.cards import read_cards, select_cards
+    from registry.load import availability
+
+    cards = read_cards(settings.cards)
+    if pattern != DEFAULT_MODELS:
+        return select_cards(pattern, cards)
+    return [
+        card
+        for card in cards.values()
+        if _is_bundled(card) and availability(card, settings.weights).on_disk
+    ]
+
+
+def _is_bundled(card: ModelCard) -> bool:
+    weights = card.weights or ""
+    untrained = weights.startswith("random:") and card.arch.startswith("python:registry.")
+    return card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained
+
+
+def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
+    """Carry out a plan."""
+    from benchmark.engine.running import RunOptions
+    from benchmark.engine.running import execute as run_tasks
+    from benchmark.store import open_store
+
+    device, policy = _how(prepared.request)
+    with open_store(prepared.settings.db) as store:
+        options = RunOptions(device, policy, prepared.request.batch, command)
+        return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
+
+
+def estimates(prepared: Prepared) -> list[Estimate]:
+    """What a plan would cost, and what of it is stored: one line per task that applies. Runs nothing."""
+    from benchmark.engine import estimating
+
+    planned = [task for task in prepared.tasks if task.plan.blocks]
+    return list(estimating.estimates(planned, prepared.settings, *_how(prepared.request)))
+
+
+def _how(request: RunRequest) -> tuple[str, Policy]:
+    """The device, and how numbers are computed on it."""
+    from benchmark.engine.device import choose_device, make_policy
+
+    device = choose_device(request.device)
+    return device, make_policy(
+        device, request.precision, compile_model=request.compile, seed=request.seed
+    )
+
+
+class Silent:
+    """A reporter that tells nothing."""
+
+    def expect(self, observer: str, trials: int) -> None:
+        """Ignored."""
+
+    def advance(self, observer: str, trials: int) -> None:
+        """Ignored."""
+
+    def note(self, text: str) -> None:
+        """Ignored."""
+
+
+def run(*, db: str | None = None, reporter: RunReporter | None = None, **request: Any) -> RunReport:
+    """Run suites on models; keywords are the fields of `RunRequest`. Returns what was done, failed and skipped."""
+    prepared = prepare(RunRequest(**request), read_settings(db))
+    return execute(prepared, reporter or Silent(), "benchmark.run")

@@ -1,0 +1,48 @@
+"""The scores of one observer, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmark.api.opening import reading
+from benchmark.errors import unknown_name
+from benchmark.settings import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.store import ScoreRow
+
+
+def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
+    """Every current score of one observer, per-condition scores included."""
+    with reading(read_settings(db)) as store:
+        known = {row.name for row in store.observers()}
+        if observer not in known:
+            raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
+        return list(store.latest_scores(observers=[observer]))
+
+
+def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:
+    """One line per score set: command, code, device, precision, versions."""
+    with reading(read_settings(db)) as store:
+        return [
+            _provenance_line(store.provenance(one))
+            for one in dict.fromkeys(row.set_id for row in rows)
+        ]
+
+
+def _provenance_line(facts: Mapping[str, Any]) -> str:
+    where = facts["environment"]
+    policies = [o["details"].get("policy") for o in facts["observations"]]
+    policy = next((p for p in policies if p), None) or {}
+    code = where.get("code") or {}
+    revision = (
+        f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}"
+        if code
+        else "installed package"
+    )
+    versions = ", ".join(
+        f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm")
+    )
+    how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
+    return f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]"
