@@ -11,6 +11,7 @@ from benchmark.cli.consistency import consistency
 from benchmark.errors import BenchError, UnknownName
 from benchmark.leaderboard.consistency import by_condition
 from benchmark.plugins import SuiteShelf
+from benchmark.settings import read_settings
 from suites.human_comparison import SUITE
 
 CATEGORIES = ("airplane", "bear", "cat", "dog")
@@ -68,7 +69,7 @@ def test_two_observers(board):
     out = run(board, "subject-03 (contrast)", "subject-01 (contrast)").output
     assert "a = subject-03 (contrast) and b = subject-01 (contrast)" in out
     assert all(text in out for text in ("c10", "c50", "all trials", "kappa", "only a", "["))
-    with api.reading(api.read_settings(board)) as store:
+    with api.reading(read_settings(board)) as store:
         a, b = (
             api.observer_trials(store, SUITE, name)
             for name in ("subject-03 (contrast)", "subject-01 (contrast)")
@@ -132,7 +133,7 @@ def test_one_observer_against_people_as_a_group(board):
     assert done.output.startswith("A: subject-03 (contrast)    B: people\n")
     found = api.compare("subject-03 (contrast)", "people", db=board)
     accuracy = next(row.comparison for row in found if row.metric.name == "contrast_accuracy")
-    with api.reading(api.read_settings(board)) as store:
+    with api.reading(read_settings(board)) as store:
         right = {
             n: (t["response"] == t["category"])[t["condition"] != "c01"]
             for n in (f"subject-0{i} (contrast)" for i in (1, 2, 3))

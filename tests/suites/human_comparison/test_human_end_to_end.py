@@ -4,6 +4,7 @@ import pytest
 
 from benchmark import api
 from benchmark.plugins import SuiteShelf
+from benchmark.settings import read_settings
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
 
@@ -21,7 +22,7 @@ def run(tmp_path, monkeypatch):
         db = str(tmp_path / f"{'-'.join(suite.name for suite in suites)}.db")
         report = api.run(models=models, suites="all", limit=LIMIT, device="cpu", db=db)
         assert not report.failed
-        with api.reading(api.read_settings(db)) as store:
+        with api.reading(read_settings(db)) as store:
             rows = store.latest_scores(suite=SUITE.name)
         return report, rows
 
