@@ -15,6 +15,7 @@ from benchmark.stats import (
     ratio_score,
     shared_clusters,
 )
+from benchmark.stats.clusters import Clustered
 
 SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
 
@@ -155,3 +156,10 @@ def test_a_number_with_bounds_keeps_its_interval_within(bias, make):
     half = t * np.sqrt(0.925 * 0.075 / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
     assert (held.low, held.high) == pytest.approx((10 * (middle - half), 10 * (middle + half)))
     assert 0 < held.low < 9.25 < held.high < 10
+
+
+def test_at_0_and_1_each_cluster_counts_as_one_trial_whatever_the_variance():
+    # Wilson's interval of 0 of 10: up to 3.8415 / 13.8415
+    found = Clustered(0.01, 9)
+    assert clustered_wilson(0.0, found) == pytest.approx((0, 0.27754), abs=1e-5)
+    assert clustered_wilson(1.0, found) == pytest.approx((0.72246, 1), abs=1e-5)
