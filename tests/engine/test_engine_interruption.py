@@ -8,9 +8,10 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "interruption.py"
 
 
-def test_killed_runs_go_on_where_they_were(tmp_path, capsys):
+def test_killed_runs_go_on_where_they_were(tmp_path, capsys, monkeypatch):
     if not SCRIPT.exists():
         pytest.skip("the benchmark scripts are not here")
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # it imports its neighbours
     spec = importlib.util.spec_from_file_location("interruption", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     __import__("sys").modules["interruption"] = script
