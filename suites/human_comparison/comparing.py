@@ -100,7 +100,7 @@ def _average(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Averages:
 
 def _of_experiment(found: Averages) -> Iterator[Score]:
     blank = Score("", None, n=found.n, excluded=found.excluded, condition=KEPT, role=found.role)
-    for metric, values in (*found.values.items(), (FRACTION, _fraction(found.values))):
+    for metric, values in (*found.values.items(), (FRACTION, share_of_ceiling(found.values))):
         yield valued(replace(blank, metric=metric, flags=found.flags), values)
 
 
@@ -113,7 +113,7 @@ def _overall(averages: Sequence[Averages], reasons: Sequence[str]) -> Iterator[S
     means: dict[str, Floats | None] = {m: _mean([a.values[m] for a in averages]) for m in names}
     flags = (*counted(len(averages)), *dict.fromkeys(flag for a in averages for flag in a.flags))
     n, excluded = sum(a.n for a in averages), sum(a.excluded for a in averages)
-    for metric, values in (*means.items(), (FRACTION, _fraction(means))):
+    for metric, values in (*means.items(), (FRACTION, share_of_ceiling(means))):
         yield valued(Score(metric, None, n=n, excluded=excluded, flags=flags), values)
 
 
@@ -122,7 +122,7 @@ def _mean(parts: Sequence[Floats | None]) -> Floats | None:
     return np.mean(there, axis=0) if len(there) == len(parts) else None
 
 
-def _fraction(values: Mapping[str, Floats | None]) -> Floats | None:
+def share_of_ceiling(values: Mapping[str, Floats | None]) -> Floats | None:
     """Error consistency over its ceiling; None where the ceiling is not above 0."""
     own, ceiling = values["error_consistency"], values[CEILING]
     if own is None or ceiling is None or ceiling[0] <= 0:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from suites.human_comparison import SUITE
 from suites.human_comparison.bootstrap import (
     against_people,
     among_people,
@@ -11,6 +12,7 @@ from suites.human_comparison.bootstrap import (
     interval,
     pairs_among,
 )
+from suites.human_comparison.comparing import share_of_ceiling
 from suites.human_comparison.consistency import matrices, tabulate
 
 
@@ -127,3 +129,19 @@ def test_coverage_of_the_interval_over_images(make):
         low, high = interval(against_people(draws.mean("error_consistency"), draws.people))
         hits += low <= 0.49 <= high  # agree where both follow `hard`: 0.7 * 0.7 of the way
     assert hits >= 106
+
+
+def test_ood_accuracy_draws_images_within_conditions(make, join, find):
+    """Shares .9 and .1 of 100 images each: sd of their mean .0212; images of both drawn together would have .0354."""
+    easy = make([1] * 90 + [0] * 10, condition="c50")
+    hard = make([1] * 10 + [0] * 90, condition="c05", start=100)
+    score = find(SUITE.score(None, join(easy, hard)), "ood_accuracy")
+    assert score.value == 0.5
+    assert (score.low, score.high) == pytest.approx((0.4584, 0.5416), abs=0.007)
+
+
+def test_the_share_of_the_ceiling_is_taken_in_every_resample():
+    own = np.array([0.2, 0.1, 0.3, 0.4, 0.1])
+    ceiling = np.array([0.4, 0.2, 0.6, 0.5, -0.1])  # a ceiling below 0 gives no share
+    found = share_of_ceiling({"error_consistency": own, "human_error_consistency": ceiling})
+    np.testing.assert_allclose(found, [0.5, 0.5, 0.5, 0.8, np.nan])
