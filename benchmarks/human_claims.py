@@ -25,7 +25,7 @@ from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
 from suites.human_comparison.metrics import accuracy_name, distorted, plain_accuracy
 from suites.human_comparison.pairing import compare_pair
 from suites.human_comparison.people import people
-from suites.human_comparison.scoring import roles_of
+from suites.human_comparison.score import roles_of
 
 IN, SIN = "resnet50", "resnet50-train-60-epochs"
 

@@ -73,13 +73,11 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     ),
     "corruption.score": ("suites.corruption",),
     "cue-conflict.observe": (
-        "suites.cue_conflict.protocol",
         "suites.cue_conflict.plan",
         "suites.cue_conflict.observe",
     ),
     "cue-conflict.score": ("suites.cue_conflict",),
     "human-comparison.observe": (
-        "suites.human_comparison.protocol",
         "suites.human_comparison.plan",
         "suites.human_comparison.observe",
     ),

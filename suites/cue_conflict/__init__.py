@@ -5,8 +5,9 @@ Definition, numbers and deviations: docs/suites/cue-conflict.md.
 
 from benchmark.contracts import Suite
 from suites.cue_conflict.metrics import METRICS
-from suites.cue_conflict.protocol import observe, plan
-from suites.cue_conflict.scoring import score
+from suites.cue_conflict.observe import observe
+from suites.cue_conflict.plan import plan
+from suites.cue_conflict.score import score
 
 SUITE = Suite(
     name="cue-conflict",

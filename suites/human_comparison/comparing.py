@@ -22,7 +22,7 @@ from suites.human_comparison.bootstrap import (
 )
 from suites.human_comparison.consistency import Tables, tabulate
 from suites.human_comparison.metrics import AGREEMENT, KEPT
-from suites.human_comparison.scoring import SILENT, counted, regenerated, roles_of, silent_roles
+from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CENTRED = METHOD + ", centred"

@@ -20,7 +20,7 @@ from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.consistency import Tables, common, tabulate
 from suites.human_comparison.influence import LIMITS, among, with_each
 from suites.human_comparison.metrics import AGREEMENT, METRICS
-from suites.human_comparison.scoring import roles_of
+from suites.human_comparison.score import roles_of
 
 METHOD = "t test, images and people"  # both drawn from more
 FIXED = "t test, images"  # ideal observers are no sample of anybody: these very ones

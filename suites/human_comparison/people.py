@@ -11,7 +11,7 @@ from suites.human_comparison.comparing import CEILING, valued
 from suites.human_comparison.consistency import answered, tabulate
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import AGREEMENT, KEPT
-from suites.human_comparison.scoring import counted, roles_of
+from suites.human_comparison.score import counted, roles_of
 
 ONE_PERSON = "fewer than two people answered an experiment's images"
 

@@ -28,12 +28,12 @@ ROOTS = {
     "plug-in": [("benchmark.transforms.listing", "Applied")],
     "corruption shows": [("suites.corruption.protocol", name) for name in ("plan", "observe")],
     "corruption scores": [("suites.corruption.scoring", "score")],
-    "cue shows": [("suites.cue_conflict.protocol", name) for name in ("plan", "observe")],
-    "cue scores": [("suites.cue_conflict.scoring", "score")],
+    "cue shows": [(f"suites.cue_conflict.{name}", name) for name in ("plan", "observe")],
+    "cue scores": [("suites.cue_conflict.score", "score")],
     "saliency shows": [(f"suites.saliency.{name}", name) for name in ("plan", "observe")],
     "saliency scores": [("suites.saliency.score", "score")],
     "adversarial shows": [("suites.adversarial.protocol", name) for name in ("plan", "observe")],
-    "people score": [("suites.human_comparison.scoring", "score")],
+    "people score": [("suites.human_comparison.score", "score")],
     "tiny": [("registry.tiny", "tiny_resnet")],
 }
 #: kind -> (file, old, new, roots that see it, roots that do not)
@@ -99,7 +99,7 @@ GUILTY = {
         "corruption shows", "cue shows, answers",
     ),
     "a set of a suite": (
-        "suites/cue_conflict/protocol.py", '("edges", "silhouettes")', '("silhouettes", "edges")',
+        "suites/cue_conflict/plan.py", '("edges", "silhouettes")', '("silhouettes", "edges")',
         "cue shows", "corruption shows, cue scores",
     ),
     "a map": (

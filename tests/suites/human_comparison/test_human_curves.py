@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.stats.likeness import human_likeness
+from benchmark.stats.human_ranks import human_likeness
 from suites.human_comparison.confusion import confusion, response_shares
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve, predict

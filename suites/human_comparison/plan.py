@@ -1,8 +1,6 @@
-"""Which stimuli are shown, and what is kept of each answer."""
+"""Which stimuli are shown."""
 
-from collections.abc import Mapping
-
-from benchmark.contracts import Array, Block, Plan, Shelf, View
+from benchmark.contracts import Block, Plan, Shelf
 from benchmark.errors import MissingStimuli
 from suites.human_comparison.experiments import EXPERIMENTS, WORLD_ROLES
 
@@ -25,8 +23,3 @@ def plan(_config: None, shelf: Shelf) -> Plan:
             f"none of the {len(roles)} experiments is on this disk; the first: {first}"
         )
     return Plan(tuple(blocks), missing)
-
-
-def observe(_config: None, view: View) -> Mapping[str, Array]:
-    """The answer [n] and the probability of every category [n, 16]."""
-    return {"response": view.responses, "probability": view.probabilities}

@@ -1,8 +1,6 @@
-"""Which stimuli are shown, and what is kept of each answer."""
+"""Which stimuli are shown."""
 
-from collections.abc import Mapping
-
-from benchmark.contracts import Array, Block, Plan, Shelf, View
+from benchmark.contracts import Block, Plan, Shelf
 from benchmark.errors import MissingStimuli
 
 #: Shown beside the conflict set wherever they are on disk.
@@ -22,11 +20,6 @@ def plan(_config: None, shelf: Shelf) -> Plan:
         except MissingStimuli as error:
             missing[role] = str(error)
     return Plan(tuple(blocks), missing)
-
-
-def observe(_config: None, view: View) -> Mapping[str, Array]:
-    """The answer [n] and the probability of every category [n, 16]."""
-    return {"response": view.responses, "probability": view.probabilities}
 
 
 def _block(role: str, shelf: Shelf) -> Block:

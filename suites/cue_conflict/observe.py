@@ -1,0 +1,10 @@
+"""What is kept of each answer."""
+
+from collections.abc import Mapping
+
+from benchmark.contracts import Array, View
+
+
+def observe(_config: None, view: View) -> Mapping[str, Array]:
+    """The answer [n] and the probability of every category [n, 16]."""
+    return {"response": view.responses, "probability": view.probabilities}
