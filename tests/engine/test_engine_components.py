@@ -114,6 +114,10 @@ GUILTY = {
     ),
     "a quantile": (
         "benchmark/stats/bootstrap.py", "tail = (1 - level) / 2", "tail = 1 - level",
+        "cue scores, people score", "scoring, cue shows, answers",
+    ),
+    "degrees of freedom": (
+        "benchmark/stats/clusters.py", "min(sizes) - 1)", "min(sizes))",
         "cue scores, scoring, people score", "cue shows, answers",
     ),
     "a metric": (
