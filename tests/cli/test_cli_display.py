@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 
+from benchmark.cli.printing import wide_console
 from benchmark.display import masked, printable, printable_lines
 
 #: Clears the screen, sets the title, turns the reading direction, colours by C1, opens and closes rich's markup.
