@@ -13,6 +13,7 @@ from torch import Tensor
 
 from suites.adversarial.apgd import apgd
 from suites.adversarial.config import Apgd, Attack, Config, NormName, Square, Threat
+from suites.adversarial.fast import slope
 from suites.adversarial.found import Found
 from suites.adversarial.geometry import geometry
 from suites.adversarial.libraries import library
@@ -51,10 +52,13 @@ def curve(
     problem: Problem, threat: Threat, config: Config, fast: NDArray[np.bool_] | None
 ) -> Curve:
     """Attack every image of a problem. fast: [n, epsilons], what FGSM broke (None: it was not asked)."""
-    found = _walked(problem, threat, config)
+    found, margins = _walked(problem, threat, config)
     if fast is not None:
         found = merged(found, fast, threat.epsilons, "fgsm")
-    for epsilon in threat.epsilons:
+    for column, epsilon in enumerate(threat.epsilons):
+        if config.finish is not None and threat.norm in config.finish.norms:
+            near = margins[:, column] > config.finish.near * _at_rest(problem)
+            found = _tried(problem, found, config.finish.attack, epsilon, near)
         for recipe in config.attacks:
             found = _tried(problem, found, recipe, epsilon)
     if config.check is not None and threat.far and config.stages:
@@ -80,6 +84,7 @@ def merged(found: Curve, broken: NDArray[np.bool_], epsilons: tuple[float, ...],
 def part(problem: Problem, rows: NDArray[np.int64]) -> Problem:
     """The images of a problem at `rows`."""
     first = None if problem.first is None else problem.first[rows]
+    rest = None if problem.rest is None else problem.rest[rows]
     return replace(
         problem,
         images=problem.images[rows],
@@ -87,18 +92,28 @@ def part(problem: Problem, rows: NDArray[np.int64]) -> Problem:
         seeds=problem.seeds[rows],
         targets=problem.targets[rows],
         first=first,
+        rest=rest,
         failed=problem.failed[rows],
     )
 
 
-def _walked(problem: Problem, threat: Threat, config: Config) -> Curve:
-    """PGD along the sweep."""
+def _at_rest(problem: Problem) -> NDArray[np.float64]:
+    """The margins at the images."""
+    if problem.rest is None:
+        return slope(problem).margin.double().cpu().numpy()
+    return problem.rest.double().cpu().numpy()
+
+
+def _walked(problem: Problem, threat: Threat, config: Config) -> tuple[Curve, NDArray[np.float64]]:
+    """PGD along the sweep; and the margins that it reached at each epsilon, [n, epsilons] (NaN: broken before)."""
     steps = sweep(threat, config)
     pool = attack(problem, geometry(threat.norm), steps)
     fell = pool.broken >= 0
     if not len(steps):
-        return _untouched(threat.norm, len(fell))
-    return Curve(
+        none = np.full((len(fell), len(threat.epsilons)), np.nan)
+        return _untouched(threat.norm, len(fell)), none
+    last = np.searchsorted(steps.epsilon, np.array(threat.epsilons), side="right") - 1
+    found = Curve(
         threat.norm,
         epsilon=np.where(fell, steps.epsilon[pool.broken], np.inf),
         by=np.where(fell, np.array(steps.name)[pool.broken], "").astype(NAME),
@@ -109,6 +124,7 @@ def _walked(problem: Problem, threat: Threat, config: Config) -> Curve:
         passes=pool.passes,
         forwards=pool.forwards,
     )
+    return found, pool.reached[:, last]
 
 
 def _untouched(norm: NormName, n: int) -> Curve:
@@ -117,9 +133,16 @@ def _untouched(norm: NormName, n: int) -> Curve:
     return Curve(norm, np.full(n, np.inf), none, nan, np.zeros(n), nan, nan, zero, zero)
 
 
-def _tried(problem: Problem, found: Curve, recipe: Attack, epsilon: float) -> Curve:
-    """One attack on the images that stand at an epsilon."""
-    rows = np.flatnonzero(found.epsilon > epsilon * CLOSE)
+def _tried(
+    problem: Problem,
+    found: Curve,
+    recipe: Attack,
+    epsilon: float,
+    among: NDArray[np.bool_] | None = None,
+) -> Curve:
+    """One attack on the images that stand at an epsilon. among: [n], those that it is tried on (None: all)."""
+    standing = found.epsilon > epsilon * CLOSE
+    rows = np.flatnonzero(standing if among is None else standing & among)
     if not len(rows) or (isinstance(recipe, Square) and found.norm not in recipe.norms):
         return found
     bounds = torch.full((len(rows),), epsilon, device=problem.images.device)

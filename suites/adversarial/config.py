@@ -97,6 +97,16 @@ Attack = Apgd | Square | Library
 
 
 @dataclass(frozen=True)
+class Finish:
+    """A stronger attack where the stages came near: at each epsilon of these norms on the images that stand there and
+    whose margin the stages reduced to at most `near` of what it was at the image."""
+
+    attack: Apgd
+    near: float
+    norms: tuple[NormName, ...] = ("linf",)
+
+
+@dataclass(frozen=True)
 class Transfer:
     """Perturbations that were made on other networks: momentum FGSM (Dong et al. 2018), all its steps taken. networks:
     names of cards; those that cannot answer in the space or have no weights on disk are left out, and so is a network
@@ -112,7 +122,8 @@ class Config:
     at every epsilon in turn; check: tried on what stands at the threat's far epsilon; far_steps: steps of each stage
     there; bisect: rounds of halving between the smallest epsilon that broke an image and the largest that did not;
     transfer: judged beside the attacks; images: at most so many, evenly spaced over the set (None: all); listed: the
-    images are RobustBench's, where that list is there."""
+    images are RobustBench's, where that list is there; finish: tried on what the stages nearly broke; leap: an image
+    that keeps more than this share of its margin after the first stage goes on to the next epsilon at once."""
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]
@@ -123,6 +134,8 @@ class Config:
     transfer: Transfer | None = None
     images: int | None = None
     listed: bool = False
+    finish: Finish | None = None
+    leap: float = 1.0
 
     def threat(self, norm: NormName) -> Threat | None:
         """The threat of a norm, if it is attacked."""
@@ -146,6 +159,8 @@ QUICK = Config(
     (Stage("ce", 2), Stage("margin", 3)),
     check=Square(100, norms=("linf",)),
     images=128,
+    finish=Finish(Apgd("margin", 20), near=0.3),
+    leap=0.6,
 )
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
 STANDARD = Config(

@@ -106,7 +106,7 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
     problem = _problem(view, rows)
     rest = slope(problem)
     targets = _targets(config, rest, problem)
-    problem = replace(problem, first=rest.gradient, targets=targets)
+    problem = replace(problem, first=rest.gradient, rest=rest.margin, targets=targets)
     columns = _at_rest(view, rows, rest) | _probed(view, problem, rows)
     epsilons = _fast_epsilons(config)
     columns["fgsm_broken"] = broken = fgsm(problem, rest.gradient, epsilons)

@@ -27,6 +27,7 @@ class Pool:
     """Where every image stands; each array [n].
 
     point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step;
+    reached: [n, steps], the margin that each step reached (NaN: it was not taken, or the next start is not judged);
     standing: not broken and not finished; broken: the step whose point was misclassified (-1: none); size: norm of
     that perturbation (NaN: none); loss, margin: cross entropy and margin of the newest judged point; passes,
     forwards: gradient and plain passes; refused: wrong answers that full precision did not confirm; steps: the
@@ -34,6 +35,7 @@ class Pool:
     """
 
     point: Tensor
+    reached: NDArray[np.float64]
     at: Rows
     fresh: NDArray[np.bool_]
     standing: NDArray[np.bool_]
@@ -44,6 +46,8 @@ class Pool:
     passes: Rows
     forwards: Rows
     refused: Rows
+    leaps: Rows
+    keeps: float
     steps: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -71,6 +75,7 @@ def _opened(problem: Problem, program: Program) -> Pool:
     }
     return Pool(
         point=problem.images.clone(),
+        reached=np.full((n, len(program)), np.nan),
         at=np.zeros(n, dtype=np.int64),
         fresh=np.zeros(n, dtype=np.bool_),
         standing=np.full(n, len(program) > 0),
@@ -81,6 +86,8 @@ def _opened(problem: Problem, program: Program) -> Pool:
         passes=np.zeros(n, dtype=np.int64),
         forwards=np.zeros(n, dtype=np.int64),
         refused=np.zeros(n, dtype=np.int64),
+        leaps=program.leap,
+        keeps=program.keeps,
         steps=columns,
     )
 
@@ -109,11 +116,22 @@ def _climb(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     pool.passes[rows] += 1
     still = point.detach()
     _judge(pool, problem, ball, rows, still, z.detach())
+    _leap(pool, problem, rows)
     _drop(pool, rows, lost(problem, rows, way))
     _step(pool, problem, ball, rows, still, way)
     left = rows[pool.standing[rows]]
     pool.at[left] += 1
     pool.fresh[left] = False
+
+
+def _leap(pool: Pool, problem: Problem, rows: Rows) -> None:
+    """Images that are still far from the boundary take this step at the next epsilon."""
+    if problem.rest is None or pool.keeps >= 1:
+        return
+    on = pool.leaps[pool.at[rows]]
+    far = pool.margin[rows] < pool.keeps * problem.rest[rows].cpu().numpy()
+    ahead = (on >= 0) & far & pool.standing[rows]
+    pool.at[rows[ahead]] = on[ahead]
 
 
 def _drop(pool: Pool, rows: Rows, gone: Tensor) -> None:
@@ -166,6 +184,8 @@ def _judge(
     none = torch.full_like(y, -1)
     pool.loss[rows] = cross_entropy(z, y, none).cpu().numpy()
     pool.margin[rows] = margin(z, y, none).cpu().numpy()
+    came = rows[~pool.fresh[rows]]
+    pool.reached[came, pool.at[came] - 1] = pool.margin[came]
     down = fallen(problem, rows, point, z).cpu().numpy()
     pool.refused[rows] += wrong(z, y).cpu().numpy() & ~down
     fell = rows[down]

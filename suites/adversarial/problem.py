@@ -18,7 +18,7 @@ Rows = NDArray[np.int64]
 class Problem:
     """What is attacked. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the most likely
     wrong classes in order; seeds: one number per image; first: the gradient of the cross entropy at the images, where
-    it is known already (the first step of every stage that starts there then costs nothing).
+    it is known already (the first step of every stage that starts there then costs nothing); rest: the margin there.
 
     plain: the network as it was loaded, in float32. An answer of `forward` whose margin is within `sure` of zero is
     the answer of `plain` to that image alone: folding, layout, precision and company move the last bits.
@@ -31,6 +31,7 @@ class Problem:
     seeds: NDArray[np.uint64]
     targets: Tensor
     first: Tensor | None = None
+    rest: Tensor | None = None
     batch: int = 32
     plain: Forward | None = None
     sure: float = 0.0

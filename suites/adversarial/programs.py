@@ -32,7 +32,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """The steps as columns, each [steps]."""
+    """The steps as columns, each [steps]. leap: where a stage goes on from the one before at the same epsilon, the
+    first step of the next epsilon, at which an image goes on that keeps more than `keeps` of its margin (else -1)."""
 
     epsilon: NDArray[np.float64]
     size: NDArray[np.float64]
@@ -40,6 +41,8 @@ class Program:
     start: NDArray[np.int64]
     target: NDArray[np.int64]
     name: tuple[str, ...]
+    leap: NDArray[np.int64]
+    keeps: float = 1.0
 
     def __len__(self) -> int:
         return len(self.name)
@@ -56,7 +59,7 @@ def sweep(threat: Threat, config: Config) -> Program:
     if threat.far:
         far = [Stage(one.loss, config.far_steps, targets=one.targets) for one in config.stages]
         steps += [step for one in far for step in _stage(one, threat.far)]
-    return program(steps)
+    return program(steps, config.leap)
 
 
 def single(stage: Stage, epsilon: float) -> Program:
@@ -64,16 +67,29 @@ def single(stage: Stage, epsilon: float) -> Program:
     return program(list(_stage(stage, epsilon)))
 
 
-def program(steps: list[Step]) -> Program:
+def program(steps: list[Step], keeps: float = 1.0) -> Program:
     """Columns from steps."""
+    epsilon = np.array([step.epsilon for step in steps], dtype=np.float64)
     return Program(
-        np.array([step.epsilon for step in steps], dtype=np.float64),
+        epsilon,
         np.array([step.size for step in steps], dtype=np.float64),
         np.array([step.kind for step in steps], dtype=np.int64),
         np.array([step.start for step in steps], dtype=np.int64),
         np.array([step.target for step in steps], dtype=np.int64),
         tuple(step.name for step in steps),
+        _leaps(epsilon, [step.name for step in steps], [step.start for step in steps]),
+        keeps,
     )
+
+
+def _leaps(epsilon: NDArray[np.float64], name: list[str], start: list[int]) -> NDArray[np.int64]:
+    following = np.searchsorted(epsilon, epsilon, side="right")
+    goes_on = [
+        i > 0 and start[i] == 0 and name[i] != name[i - 1] and epsilon[i] == epsilon[i - 1]
+        for i in range(len(name))
+    ]
+    ahead = np.array(goes_on, dtype=np.bool_) & (following < len(name))
+    return np.where(ahead, following, -1)
 
 
 def _stage(stage: Stage, epsilon: float) -> Iterator[Step]:
