@@ -6,6 +6,7 @@ images C.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ READINGS = (
 
 def flags(config: Config, trials: Trials) -> tuple[str, ...]:
     """The flags of one observer, each beginning with `DISTRUST`; none where nothing was attacked."""
+    trials = _filled(trials)
     attacked = trials.where(trials["clean_correct"].astype(bool))
     found = [
         *preprocessing(trials),
@@ -52,6 +54,15 @@ def flags(config: Config, trials: Trials) -> tuple[str, ...]:
         *(_found(config, attacked) if len(attacked) else ()),
     ]
     return tuple(f"{DISTRUST}{text}" for text in found)
+
+
+def _filled(trials: Trials) -> Trials:
+    """With the columns that trials stored by versions before 3 lack: nothing was asked, nothing failed."""
+    n = len(trials)
+    blank = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed")}
+    unasked = ("gradient_error", "company_difference", "alone_difference")
+    blank |= {name: np.full(n, np.nan) for name in unasked}
+    return replace(trials, columns={**blank, **trials.columns})
 
 
 def _found(config: Config, c: Trials) -> Iterator[str]:

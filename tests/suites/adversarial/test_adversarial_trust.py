@@ -231,3 +231,11 @@ def test_many_steps_that_break_nothing_that_one_leaves():
 def test_wrong_images_count_in_no_check():
     wrong = np.zeros(100, dtype=bool)
     assert by_hand(clean_correct=wrong, exact_correct=wrong, gradient_norm=np.zeros(100)) == ()
+
+
+def test_trials_of_older_versions_lack_columns_and_say_nothing_of_them():
+    from benchmark.contracts import Trials
+    from suites.adversarial.trust import _filled, numbers, slopes
+
+    old = _filled(Trials({"clean_correct": np.array([True, True])}))
+    assert list(numbers(old)) == [] and list(slopes(old)) == []
