@@ -46,7 +46,8 @@ def _as_suites_write(whose: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
         raise StoreError(
-            f"stored trials of {whose} are not as their suite writes them ({type(error).__name__}: {error}). "
+            f"stored trials of {whose} are not as their suite writes them ({type(error).__name__}: {error}), "
+            "or one of its metrics is at fault (`bench suites check NAME`). "
             "Restore the leaderboard from a backup, or run them again into a new one with `--db`."
         ) from error
 

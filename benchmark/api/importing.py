@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites
+from benchmark.errors import BenchError, PluginError
 from benchmark.settings import read_settings
 
 if TYPE_CHECKING:
     from benchmark.engine.importing import ImportReport
+    from benchmark.engine.scoring import Scorer
     from benchmark.store import Store
 
 
@@ -28,7 +30,20 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
         suites = chosen_suites(store, suite, plugins.find_suites())
         with _recorded(store, "bench rescore") as number:
             codes = Codes()
-            return sum(Scorer(store, number, one, codes).again() for one in suites)
+            return sum(_again(Scorer(store, number, one, codes)) for one in suites)
+
+
+def _again(scorer: Scorer) -> int:
+    try:
+        return scorer.again()
+    except BenchError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"suite '{scorer.suite.name}': stored trials cannot be scored ({type(error).__name__}: {error}). "
+            f"Either one of its metrics is at fault (`bench suites check {scorer.suite.name}`), or the trials are "
+            "damaged."
+        ) from error
 
 
 @contextmanager
