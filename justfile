@@ -18,6 +18,10 @@ test *words:
 slow *words:
     pytest -n 2 -m slow {{words}}
 
+# the large batches of the fuzzers, with counts
+fuzz *words:
+    pytest -m slow -k fuzz -s {{words}}
+
 # look for new counterexamples; each that is found becomes an @example of its test
 search *words:
     pytest -m hypothesis --hypothesis-profile=search {{words}}
