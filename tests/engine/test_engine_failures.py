@@ -11,7 +11,7 @@ from engine_toys import ideal, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK
 from benchmark.engine.model_view import near_ties
-from benchmark.errors import StimuliError
+from benchmark.errors import PluginError, StimuliError
 
 
 @pytest.mark.slow
@@ -282,9 +282,13 @@ def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("error", "status"), [(ValueError("no"), "failed"), (KeyboardInterrupt(), "interrupted")]
+    ("error", "raised", "status"),
+    [
+        (ValueError("no"), PluginError, "failed"),
+        (KeyboardInterrupt(), KeyboardInterrupt, "interrupted"),
+    ],
 )
-def test_a_rescoring_that_breaks_off_has_an_end(leaderboard, monkeypatch, error, status):
+def test_a_rescoring_that_breaks_off_has_an_end(leaderboard, monkeypatch, error, raised, status):
     from benchmark import api
     from benchmark.engine.scoring import Scorer
     from benchmark.store import schema
@@ -295,10 +299,10 @@ def test_a_rescoring_that_breaks_off_has_an_end(leaderboard, monkeypatch, error,
         raise error
 
     monkeypatch.setattr(Scorer, "again", breaks)
-    with pytest.raises(type(error)):
+    with pytest.raises(raised) as told:
         api.rescore("cue-conflict", db=leaderboard.settings.db)
     monkeypatch.undo()
     assert api.rescore("cue-conflict", db=leaderboard.settings.db) == 0
     with sa.create_engine(f"sqlite:///{leaderboard.settings.db}").connect() as connection:
         ends = connection.execute(sa.select(schema.RUN_ENDS.c.status, schema.RUN_ENDS.c.note)).all()
-    assert ends[1:] == [(status, str(error) or type(error).__name__), ("done", "")]
+    assert ends[1:] == [(status, str(told.value) or raised.__name__), ("done", "")]
