@@ -4,11 +4,16 @@ BENCH_HOME    where downloaded stimuli, registered cards and tuning notes are ke
 BENCH_DB      the leaderboard: a file or a database URL (default: results.db in the working directory)
 BENCH_MIRROR  a folder or URL that is tried first for every download
 BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per catalogue name
+
+Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
+XDG_CACHE_HOME.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from registry.caches import NO_CACHES, Caches
 
 DEFAULT_DB = "results.db"
 
@@ -21,6 +26,7 @@ class Settings:
     db: str
     mirror: str | None
     data: Path | None
+    caches: Caches = NO_CACHES
 
     @property
     def cards(self) -> Path:
@@ -61,7 +67,23 @@ def read_settings(db: str | None = None) -> Settings:
         db=db or os.environ.get("BENCH_DB") or DEFAULT_DB,
         mirror=os.environ.get("BENCH_MIRROR") or None,
         data=Path(data) if data else None,
+        caches=Caches(_torch_checkpoints(), _hub_cache()),
     )
+
+
+def _torch_checkpoints() -> Path:
+    return _folder("TORCH_HOME", "torch") / "hub" / "checkpoints"
+
+
+def _hub_cache() -> Path:
+    own = os.environ.get("HF_HUB_CACHE")
+    return Path(own).expanduser() if own else _folder("HF_HOME", "huggingface") / "hub"
+
+
+def _folder(variable: str, default: str) -> Path:
+    """The folder that a variable names, or the default in the user's cache."""
+    own, base = os.environ.get(variable), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(own or f"{base}/{default}").expanduser()
 
 
 def _default_home() -> str:

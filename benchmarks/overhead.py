@@ -77,7 +77,7 @@ def startup() -> float:
         "from benchmark import api; from benchmark.settings import read_settings; s=read_settings();"
         f"p=api.prepare(api.RunRequest(models='{ARGS.model}', suites='cue-conflict'), s);"
         "from registry.load import load_observer;"
-        "m=load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, device='cpu');"
+        "m=load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, caches=s.caches, device='cpu');"
         "print(time.perf_counter()-t)"
     )
     runs = [

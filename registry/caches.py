@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def _home(*variables: str, default: str) -> Path:
-    for variable in variables:
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / default
+@dataclass(frozen=True)
+class Caches:
+    """Folders of other libraries' downloads. Where one is not named, nothing is looked up there."""
+
+    torch: Path | None = None  # torch.hub's checkpoints
+    hub: Path | None = None  # files of the Hugging Face hub
+
+    def torch_file(self, name: str) -> Path | None:
+        """The checkpoint NAME, where torch has downloaded it."""
+        path = self.torch / name if self.torch and name else None
+        return path if path and path.is_file() else None
+
+    def hub_has(self, repository: str) -> bool:
+        """Whether the hub's cache holds weights of ORG/NAME."""
+        if self.hub is None:
+            return False
+        snapshots = self.hub / f"models--{repository.replace('/', '--')}" / "snapshots"
+        suffixes = {".safetensors", ".bin", ".pth"}
+        return any(path.suffix in suffixes for path in snapshots.glob("*/*"))
 
 
-def torch_checkpoints() -> Path:
-    """The folder in which torch.hub keeps checkpoints ($TORCH_HOME/hub/checkpoints)."""
-    return _home("TORCH_HOME", default="torch") / "hub" / "checkpoints"
-
-
-def hub_cache() -> Path:
-    """The cache of Hugging Face files ($HF_HUB_CACHE, or $HF_HOME/hub)."""
-    if os.environ.get("HF_HUB_CACHE"):
-        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
-    return _home("HF_HOME", default="huggingface") / "hub"
-
-
-def hub_has(repository: str) -> bool:
-    """Whether the cache holds weights of ORG/NAME."""
-    snapshots = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots"
-    suffixes = {".safetensors", ".bin", ".pth"}
-    return any(path.suffix in suffixes for path in snapshots.glob("*/*"))
+NO_CACHES = Caches()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry import caches
+from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard
 from registry.digests import digest_file, digest_state
 from registry.documents import is_file
@@ -41,10 +41,13 @@ class Availability:
 
 @dataclass(frozen=True)
 class Place:
-    """Where weights may lie and where they come from. mirror: a folder or URL asked first."""
+    """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of
+    the libraries that download by themselves.
+    """
 
     weights_folder: Path
     mirror: str | None = None
+    caches: Caches = NO_CACHES
 
 
 def _install(card: ModelCard) -> str:
@@ -75,12 +78,11 @@ def _package_availability(card: ModelCard) -> Availability:
     return Availability(True, f"in package {package}")
 
 
-def _cached_availability(card: ModelCard) -> Availability:
+def _cached_availability(card: ModelCard, caches: Caches) -> Availability:
     """timm, torchvision and hub sources: a look into the caches that their libraries keep."""
     repository = card.options.get("repository") or card.arch.removeprefix("hf_hub:")
     if card.source == "torchvision":
-        name = str(card.options.get("file", ""))
-        if name and (caches.torch_checkpoints() / name).is_file():
+        if caches.torch_file(str(card.options.get("file", ""))):
             return Availability(True, "in torch's cache")
     elif ("/" in repository and caches.hub_has(str(repository))) or (
         card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}")
@@ -89,7 +91,7 @@ def _cached_availability(card: ModelCard) -> Availability:
     return Availability(False, "downloads on use")
 
 
-def availability(card: ModelCard, weights_folder: Path) -> Availability:
+def availability(card: ModelCard, weights_folder: Path, caches: Caches = NO_CACHES) -> Availability:
     """Whether the card's weights are on this machine, without importing torch or timm."""
     weights = card.weights or ""
     if card.source == "ideal":
@@ -99,7 +101,7 @@ def availability(card: ModelCard, weights_folder: Path) -> Availability:
     if weights.startswith("package:"):
         return _package_availability(card)
     if card.source in ("timm", "torchvision", "hub") and not _is_file_reference(weights):
-        return _cached_availability(card)
+        return _cached_availability(card, caches)
     if not weights:
         return Availability(True, "comes with its code")
     try:
@@ -141,12 +143,13 @@ def _torchvision_state(card: ModelCard, place: Place) -> tuple[State, str]:
     if wanted not in (*names, "DEFAULT"):
         raise unknown_name("torchvision weights", wanted, names)
     url = kinds[wanted].url
-    cached = caches.torch_checkpoints() / file_name(url)
-    path = cached if cached.is_file() else fetch(url, place.weights_folder, None, place.mirror)
+    path = place.caches.torch_file(file_name(url)) or fetch(
+        url, place.weights_folder, None, place.mirror
+    )
     return renew_keys(read_state(path)), str(path)
 
 
-def _pretrained_timm(card: ModelCard) -> nn.Module:
+def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     """timm's own download, through the Hugging Face cache; the head stays as it was trained."""
     import timm
 
@@ -160,9 +163,7 @@ def _pretrained_timm(card: ModelCard) -> nn.Module:
         raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
     kwargs = card.options.get("kwargs", {})
     try:
-        module: nn.Module = timm.create_model(
-            name, pretrained=True, cache_dir=str(caches.hub_cache()), **kwargs
-        )
+        module: nn.Module = timm.create_model(name, pretrained=True, cache_dir=cache, **kwargs)
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise WeightsError(
@@ -237,7 +238,7 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
     if card.source == "hub" or (
         card.source == "timm" and not _is_file_reference(card.weights or "")
     ):
-        return _pretrained_timm(card).eval(), ""
+        return _pretrained_timm(card, place.caches.hub).eval(), ""
     module = _with_state(card, place, labels).eval()
     return module, source_code(card.arch, module)
 
@@ -260,7 +261,12 @@ def _kept_if_good(card: ModelCard, weights_folder: Path) -> AbstractContextManag
 
 
 def load_model(
-    card: ModelCard, *, weights_folder: Path, mirror: str | None = None, device: str = "cpu"
+    card: ModelCard,
+    *,
+    weights_folder: Path,
+    mirror: str | None = None,
+    caches: Caches = NO_CACHES,
+    device: str = "cpu",
 ) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against
     the card.
@@ -274,7 +280,7 @@ def load_model(
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no weights.")
     labels = label_space(card.labels)
     with _kept_if_good(card, weights_folder):
-        module, code = _module(card, Place(weights_folder, mirror), labels)
+        module, code = _module(card, Place(weights_folder, mirror, caches), labels)
         digest = digest_state(module.state_dict())
         _verify(card, digest)
     module.requires_grad_(False)
@@ -282,9 +288,16 @@ def load_model(
 
 
 def load_observer(
-    card: ModelCard, *, weights_folder: Path, mirror: str | None = None, device: str = "cpu"
+    card: ModelCard,
+    *,
+    weights_folder: Path,
+    mirror: str | None = None,
+    caches: Caches = NO_CACHES,
+    device: str = "cpu",
 ) -> LoadedModel | IdealObserver:
     """Load whatever the card describes: an ideal observer or a network."""
     if card.source == "ideal":
         return IdealObserver(card)
-    return load_model(card, weights_folder=weights_folder, mirror=mirror, device=device)
+    return load_model(
+        card, weights_folder=weights_folder, mirror=mirror, caches=caches, device=device
+    )

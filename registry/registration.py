@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 from pydantic import ValidationError
 
 from registry.architectures import random_seed, require_known, split_arch
+from registry.caches import NO_CACHES, Caches
 from registry.cards import (
     Interpolation,
     ModelCard,
@@ -224,6 +225,7 @@ def register(
     labels: str | Path | None = None,
     training: tuple[str, ...] = (),
     mirror: str | None = None,
+    caches: Caches = NO_CACHES,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network and return its card, as written to `cards_folder`, and the checks that it
@@ -243,7 +245,7 @@ def register(
     request = _Request(name, arch, weights, str(labels or "imagenet1k"), tuple(training))
     how, normalisation = _settled(request, overrides, weights_folder)
     draft = _draft(request, how)
-    model = load_model(draft, weights_folder=weights_folder, mirror=mirror)
+    model = load_model(draft, weights_folder=weights_folder, mirror=mirror, caches=caches)
     if _must_be_tried(arch, overrides) and takes_only_its_size(model):
         how = how.model_copy(update={"fixed_size": True})
         draft = draft.model_copy(update={"preprocess": how})

@@ -44,6 +44,7 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
         card,
         weights_folder=settings.weights,
         mirror=settings.mirror,
+        caches=settings.caches,
         device=choose_device(device),
     )
 
@@ -57,5 +58,12 @@ def register(
     settings = read_settings()
     path = Path(weights) if weights else None
     return register_card(
-        name, arch, path, cards_folder=settings.cards, weights_folder=settings.weights, **options
+        name,
+        arch,
+        path,
+        cards_folder=settings.cards,
+        weights_folder=settings.weights,
+        mirror=settings.mirror,
+        caches=settings.caches,
+        **options,
     )

@@ -101,7 +101,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     return [
         card
         for card in cards.values()
-        if _is_bundled(card) and availability(card, settings.weights).on_disk
+        if _is_bundled(card) and availability(card, settings.weights, settings.caches).on_disk
     ]
 
 

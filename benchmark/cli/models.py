@@ -46,7 +46,7 @@ def list_models(pattern: str | None) -> int:
     for column in ("model", "on disk", "labels", "training", "source"):
         table.add_column(column, overflow="fold")
     for card in api.models(pattern):
-        there = availability(card, settings.weights)
+        there = availability(card, settings.weights, settings.caches)
         table.add_row(
             card.name,
             "yes" if there.on_disk else f"no: {there.note}",

@@ -82,10 +82,10 @@ def _identities(tasks: Sequence[Task], settings: Settings, store: Store) -> Mapp
 
 
 def _identity(card: ModelCard, settings: Settings) -> str:
-    if not availability(card, settings.weights).on_disk:
+    if not availability(card, settings.weights, settings.caches).on_disk:
         return ""
     try:
-        return load_observer(card, weights_folder=settings.weights).identity
+        return load_observer(card, weights_folder=settings.weights, caches=settings.caches).identity
     except FAILURES:  # the run will say why it does not load
         return ""
 
@@ -106,7 +106,7 @@ def _stored(store: Store, key: str, block: Block) -> int:
 
 def _cost(task: Task, settings: Settings, device: str, owed: int) -> tuple[str, float | None]:
     """In words, and seconds where they are known."""
-    there = availability(task.card, settings.weights)
+    there = availability(task.card, settings.weights, settings.caches)
     if owed <= 0:
         return "stored", 0.0
     if not there.on_disk:

@@ -211,6 +211,7 @@ class _Run:
                 card,
                 weights_folder=self.settings.weights,
                 mirror=self.settings.mirror,
+                caches=self.settings.caches,
                 device=self.options.device,
             )
         except FAILURES as error:  # the boundary of one model's loading: recorded

@@ -27,13 +27,15 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
         _network(card, settings)
         for card in known
         if space in label_space(card.labels).answers
-        and availability(card, settings.weights).on_disk
+        and availability(card, settings.weights, settings.caches).on_disk
     )
 
 
 def _network(card: ModelCard, settings: Settings) -> Network:
     try:
-        model = load_model(card, weights_folder=settings.weights, mirror=settings.mirror)
+        model = load_model(
+            card, weights_folder=settings.weights, mirror=settings.mirror, caches=settings.caches
+        )
     except (WeightsError, CardError, LabelError) as error:
         raise MissingStimuli(
             f"the network '{card.name}' is shown the images, too: {error}"

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 import benchmark
+from benchmark.settings import read_settings
+from registry.caches import Caches
 
 ROOT = Path(benchmark.__file__).parents[1]
-#: The settings of this program; and where other libraries keep what they have downloaded, which is theirs to say.
-READERS = {"benchmark/settings.py", "registry/caches.py"}
+READERS = {"benchmark/settings.py"}
 ABOVE = ("benchmark/api/", "benchmark/cli/", "gestaltbench/")
 NAMES = {"environ", "environb", "getenv", "getenvb"}
 
@@ -42,3 +43,20 @@ def test_only_settings_read_the_environment():
 def test_only_what_is_above_reads_settings():
     readers = {name for name, tree in sources() if "read_settings" in set(names_of(tree))}
     assert readers <= {"benchmark/settings.py"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "torch_folder", "hub_folder"),
+    [
+        ({"HOME": "/h"}, "/h/.cache/torch/hub/checkpoints", "/h/.cache/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/x"}, "/x/torch/hub/checkpoints", "/x/huggingface/hub"),
+        ({"TORCH_HOME": "/t", "HF_HOME": "/f", "XDG_CACHE_HOME": "/x"}, "/t/hub/checkpoints", "/f/hub"),
+        ({"HF_HUB_CACHE": "~/c", "HF_HOME": "/f", "HOME": "/h"}, "/h/.cache/torch/hub/checkpoints", "/h/c"),
+    ],
+)  # fmt: skip
+def test_where_libraries_keep_their_downloads(monkeypatch, variables, torch_folder, hub_folder):
+    for name in ("TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings().caches == Caches(Path(torch_folder), Path(hub_folder))

@@ -12,6 +12,7 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
+from registry.caches import Caches
 from registry.cards import builtin_cards
 from registry.convert import by_order
 from registry.digests import digest_state
@@ -20,9 +21,9 @@ from registry.labels import label_space
 from registry.load import availability, load_model, load_observer
 
 
-def hub_repository(home, repository, module, config=None):
+def hub_repository(caches, repository, module, config=None):
     """Lay `module` out as the Hugging Face cache keeps it."""
-    root = home / "hub" / f"models--{repository.replace('/', '--')}"
+    root = caches.hub / f"models--{repository.replace('/', '--')}"
     snapshot = root / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (root / "refs").mkdir()
@@ -34,19 +35,18 @@ def hub_repository(home, repository, module, config=None):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return tmp_path / "hf"
+    return Caches(hub=tmp_path / "hf" / "hub")
 
 
 def test_timm_by_name(hub, card, tmp_path):
     network = timm.create_model("test_resnet")
     mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
-    assert availability(mine, tmp_path).note == "downloads on use"
+    assert availability(mine, tmp_path, hub).note == "downloads on use"
     hub_repository(hub, "timm/test_resnet.r160_in1k", network)
-    assert availability(mine, tmp_path).on_disk
-    model = load_model(mine, weights_folder=tmp_path)
+    assert availability(mine, tmp_path, hub).on_disk
+    assert not availability(mine, tmp_path).on_disk
+    model = load_model(mine, weights_folder=tmp_path, caches=hub)
     assert model.digest == digest_state(network.state_dict())
     assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 1000)
 
@@ -56,29 +56,29 @@ def test_a_hub_id_through_timm(hub, card, tmp_path):
     config = {"architecture": "test_resnet", "num_classes": 9, "pretrained_cfg": {"num_classes": 9}}
     hub_repository(hub, "someone/net", network, config)
     mine = card(None, source="hub", arch="hf_hub:someone/net")
-    assert availability(mine, tmp_path).on_disk
-    assert load_model(mine, weights_folder=tmp_path).digest == digest_state(network.state_dict())
+    assert availability(mine, tmp_path, hub).on_disk
+    model = load_model(mine, weights_folder=tmp_path, caches=hub)
+    assert model.digest == digest_state(network.state_dict())
 
 
 def test_timm_weights_out_of_reach(hub, card, tmp_path):
     mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
     with pytest.raises(WeightsError, match=r"could not build 'test_resnet\.r160_in1k'"):
-        load_model(mine, weights_folder=tmp_path)
+        load_model(mine, weights_folder=tmp_path, caches=hub)
 
 
-def test_torchvision_by_name(card, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+def test_torchvision_by_name(card, tmp_path):
+    caches = Caches(torch=tmp_path / "checkpoints")
     network = torchvision.models.squeezenet1_1()
     mine = card(
         "IMAGENET1K_V1", source="torchvision", arch="torchvision:squeezenet1_1",
         labels="imagenet1k", options={"file": "squeezenet1_1-b8a52dc0.pth"},
     )  # fmt: skip
-    assert not availability(mine, tmp_path).on_disk
-    cache = tmp_path / "hub" / "checkpoints"
-    cache.mkdir(parents=True)
-    torch.save(network.state_dict(), cache / "squeezenet1_1-b8a52dc0.pth")
-    assert availability(mine, tmp_path).on_disk
-    model = load_model(mine, weights_folder=tmp_path)
+    assert not availability(mine, tmp_path, caches).on_disk
+    caches.torch.mkdir()
+    torch.save(network.state_dict(), caches.torch / "squeezenet1_1-b8a52dc0.pth")
+    assert availability(mine, tmp_path, caches).on_disk
+    model = load_model(mine, weights_folder=tmp_path, caches=caches)
     assert model.digest == digest_state(network.state_dict())
     with pytest.raises(UnknownName, match="IMAGENET1K_V1"):
         load_model(mine.model_copy(update={"weights": "V7"}), weights_folder=tmp_path)
