@@ -19,20 +19,9 @@ from registry.errors import (
 )
 
 __all__ = [
-    "FAILURES",
-    "BenchError",
-    "CardError",
-    "LabelError",
-    "MissingStimuli",
-    "ModelFailure",
-    "PluginError",
-    "StimuliError",
-    "StoreError",
-    "TrialsError",
-    "UnknownName",
-    "WeightsError",
-    "unknown_name",
-]
+    "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError",
+    "StimuliError", "StoreError", "TrialsError", "UnknownName", "WeightsError", "unknown_name",
+]  # fmt: skip
 
 
 #: What somebody else's code may end a piece of work with: its errors, and `sys.exit`. Ctrl-C is the user's own.

@@ -97,7 +97,7 @@ def _target(text: str, name: str) -> float:
 def _load(entry: EntryPoint) -> Suite:
     suite = entry.load()
     if not isinstance(suite, Suite):
-        raise PluginError(f"expected a benchmark.contracts.Suite, got {type(suite).__name__}")
+        raise PluginError(f"expected a gestaltbench.contracts.Suite, got {type(suite).__name__}")
     if suite.name != entry.name:
         raise PluginError(f"the suite calls itself '{suite.name}', its entry point '{entry.name}'")
     for name, variant in suite.variants.items():

@@ -26,26 +26,7 @@ from benchmark.contracts import (
 )
 
 __all__ = [
-    "CHUNK",
-    "DISTRUST",
-    "Against",
-    "Array",
-    "Block",
-    "Direction",
-    "EarlyStop",
-    "Metric",
-    "Needs",
-    "Observer",
-    "ObserverKind",
-    "Plan",
-    "Policy",
-    "Presentation",
-    "Ratio",
-    "Score",
-    "Shelf",
-    "Stimuli",
-    "Suite",
-    "Transform",
-    "Trials",
-    "View",
-]
+    "CHUNK", "DISTRUST", "Against", "Array", "Block", "Direction", "EarlyStop", "Metric",
+    "Needs", "Observer", "ObserverKind", "Plan", "Policy", "Presentation", "Ratio", "Score",
+    "Shelf", "Stimuli", "Suite", "Transform", "Trials", "View",
+]  # fmt: skip

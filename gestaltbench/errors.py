@@ -16,16 +16,6 @@ from benchmark.errors import (
 )
 
 __all__ = [
-    "BenchError",
-    "CardError",
-    "LabelError",
-    "MissingStimuli",
-    "ModelFailure",
-    "PluginError",
-    "StimuliError",
-    "StoreError",
-    "TrialsError",
-    "UnknownName",
-    "WeightsError",
-    "unknown_name",
-]
+    "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError",
+    "StimuliError", "StoreError", "TrialsError", "UnknownName", "WeightsError", "unknown_name",
+]  # fmt: skip

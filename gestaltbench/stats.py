@@ -16,16 +16,7 @@ from benchmark.stats import (
 )
 
 __all__ = [
-    "Comparison",
-    "adjust",
-    "bootstrap_ratio",
-    "compare_ratio",
-    "confidence_sequence",
-    "holm",
-    "mcnemar_exact",
-    "mean_interval",
-    "paired_difference",
-    "rank_intervals",
-    "ratio_score",
+    "Comparison", "adjust", "bootstrap_ratio", "compare_ratio", "confidence_sequence", "holm",
+    "mcnemar_exact", "mean_interval", "paired_difference", "rank_intervals", "ratio_score",
     "wilson",
-]
+]  # fmt: skip

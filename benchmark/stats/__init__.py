@@ -28,20 +28,8 @@ from benchmark.stats.ratios import ratio_score
 from benchmark.stats.sequences import confidence_sequence
 
 __all__ = [
-    "Comparison",
-    "adjust",
-    "bootstrap_ratio",
-    "clustered_variance",
-    "clustered_wilson",
-    "compare_ratio",
-    "confidence_sequence",
-    "holm",
-    "mcnemar_exact",
-    "mean_interval",
-    "paired_difference",
-    "rank_intervals",
-    "ratio_influence",
-    "ratio_score",
-    "shared_clusters",
+    "Comparison", "adjust", "bootstrap_ratio", "clustered_variance", "clustered_wilson",
+    "compare_ratio", "confidence_sequence", "holm", "mcnemar_exact", "mean_interval",
+    "paired_difference", "rank_intervals", "ratio_influence", "ratio_score", "shared_clusters",
     "wilson",
-]
+]  # fmt: skip

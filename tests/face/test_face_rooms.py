@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,22 @@ def test_a_stranger_that_is_imported_already_is_named(crowded):
 def test_the_path_stays_as_it_was():
     code = "import sys; before = list(sys.path); import gestaltbench; assert sys.path == before"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+#: What the engine and our own suites use beside what a plug-in needs.
+OWN = {
+    "contracts": {"ClustersOf", "Network"},
+    "errors": set(),
+    "stats": {"clustered_variance", "clustered_wilson", "ratio_influence", "shared_clusters"},
+    "testing": set(),
+}
+
+
+@pytest.mark.parametrize("room", OWN)
+def test_the_face_lists_what_the_rooms_list(room):
+    face, own = (import_module(f"{package}.{room}") for package in ("gestaltbench", "benchmark"))
+    assert set(own.__all__) - set(face.__all__) == OWN[room]
+    assert all(getattr(face, name) is getattr(own, name) for name in face.__all__)
 
 
 PLUGIN = """

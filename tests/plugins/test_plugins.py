@@ -51,7 +51,7 @@ no-attribute = third_party.good:NOTHING
 """
 BROKEN_NAMES = {
     "does-not-import": "does_not_exist_anywhere",
-    "wrong-type": "expected a benchmark.contracts.Suite, got dict",
+    "wrong-type": "expected a gestaltbench.contracts.Suite, got dict",
     "wrong-name": "third-party",
     "no-attribute": "NOTHING",
 }

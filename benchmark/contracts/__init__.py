@@ -1,0 +1,28 @@
+"""The public types: what a suite, a stimulus set, a block, a trial table and a score are.
+
+Data flow: `Suite.plan` states blocks, the engine shows each block to each observer, `Suite.observe` turns
+one batch (a `View`) into columns per trial, the store keeps them, `Suite.score` turns stored `Trials` into
+`Score`s. `plan` and `score` are pure; `observe` is the only part that touches a model.
+"""
+
+from benchmark.contracts.answers import Observer, ObserverKind, Policy, Trials
+from benchmark.contracts.measures import DISTRUST, ClustersOf, Direction, Metric, Ratio, Score
+from benchmark.contracts.shown import (
+    CHUNK,
+    Array,
+    Block,
+    Network,
+    Plan,
+    Presentation,
+    Shelf,
+    Stimuli,
+    Transform,
+)
+from benchmark.contracts.suite import Against, EarlyStop, Needs, Suite
+from benchmark.contracts.view import View
+
+__all__ = [
+    "CHUNK", "DISTRUST", "Against", "Array", "Block", "ClustersOf", "Direction", "EarlyStop",
+    "Metric", "Needs", "Network", "Observer", "ObserverKind", "Plan", "Policy", "Presentation",
+    "Ratio", "Score", "Shelf", "Stimuli", "Suite", "Transform", "Trials", "View",
+]  # fmt: skip

@@ -1,0 +1,68 @@
+"""Who answers, and what is stored of it: observers, the policy of a run, trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts.shown import Array
+
+#: group: several people as one observer (all their trials pooled)
+ObserverKind = Literal["network", "human", "published", "ideal", "group"]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Anything that answers trials. identity: digest of what decides its answers (weights, preprocessing, labels;
+    for imported observers: their trials' source name). card: the model card as plain data, {} for people."""
+
+    name: str
+    kind: ObserverKind
+    identity: str
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How numbers are computed; part of an observation's identity.
+
+    device: "cpu", "cuda", "mps" (never an index); precision: "fp32", "tf32" or "bf16".
+    """
+
+    device: str = "cpu"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    compile: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Stored responses of one observer: columns of equal length, always with
+    "role", "condition", "stimulus" (image name) and the label columns; then what `observe` returned.
+    Where the stimuli have a label column "condition" (one set, many conditions), it stands for the block's.
+
+    A column that a block does not have is filled with "" (text) or NaN (numbers).
+    missing: role -> why there are no trials of it; training: the recipe tags of the observer's card.
+    """
+
+    columns: Mapping[str, Array]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    training: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __getitem__(self, column: str) -> Array:
+        return self.columns[column]
+
+    def where(self, keep: NDArray[np.bool_]) -> Trials:
+        """The trials at which `keep` [n] is true."""
+        return replace(self, columns={name: values[keep] for name, values in self.columns.items()})
+
+    def of(self, role: str) -> Trials:
+        """The trials of one role."""
+        return self.where(np.asarray(self["role"] == role, dtype=bool))

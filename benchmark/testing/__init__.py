@@ -1,0 +1,10 @@
+"""The conformance kit: what a suite must keep, ours and a third party's. `bench suites check NAME` runs it.
+
+from benchmark.testing import check_suite
+assert all(check.ok for check in check_suite(SUITE))
+"""
+
+from benchmark.testing.checks import Check, check_suite
+from benchmark.testing.toys import ToyShelf, ToyView, toy_stimuli, toy_trials
+
+__all__ = ["Check", "ToyShelf", "ToyView", "check_suite", "toy_stimuli", "toy_trials"]
