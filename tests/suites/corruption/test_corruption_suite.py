@@ -10,7 +10,8 @@ from benchmark.contracts import Block, Trials
 from benchmark.settings import read_settings
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.store import open_store
-from benchmark.testing import CATEGORIES, check_suite, toy_stimuli
+from benchmark.testing import check_suite, toy_stimuli
+from benchmark.testing.toys import CATEGORIES
 from registry.labels import decide, label_space
 from suites.corruption import SUITE
 from suites.corruption.config import Config

@@ -9,7 +9,8 @@ import torch
 
 from benchmark.contracts import Block, Trials
 from benchmark.stats import ratio_score
-from benchmark.testing import CATEGORIES, ToyShelf, ToyView, toy_stimuli, toy_trials
+from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
+from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.columns import EVIDENCE
 from suites.saliency.maps.exchange import _matched, evidence_columns, grounds, partners

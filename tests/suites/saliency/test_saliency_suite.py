@@ -9,7 +9,8 @@ import torch
 from benchmark.contracts import Block, Trials
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stats import compare_ratio
-from benchmark.testing import CATEGORIES, ToyShelf, ToyView, check_suite, toy_stimuli, toy_trials
+from benchmark.testing import ToyShelf, ToyView, check_suite, toy_stimuli, toy_trials
+from benchmark.testing.toys import CATEGORIES
 from registry.labels import label_space
 from suites.saliency import SUITE
 from suites.saliency.config import REFERENCES, Config
