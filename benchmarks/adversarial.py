@@ -33,11 +33,11 @@ from benchmark.stimuli.sets import subset
 from registry.cards import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
+from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.pgd import Pool, attack
+from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.attacks.schedule import Schedule, single, sweep
 from suites.adversarial.config import LINF, QUICK, Config, Stage, Threat
-from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import Pool, attack
-from suites.adversarial.problem import Problem
-from suites.adversarial.programs import Program, single, sweep
 
 BALL = geometry("linf")
 USERS_BATCH = 25
@@ -203,7 +203,7 @@ def naive(work: Problem, threat: Threat, stage: Stage) -> tuple[np.ndarray, int]
     return smallest, len(work.images) * len(threat.epsilons) * stage.steps
 
 
-def found(pool: Pool, steps: Program) -> np.ndarray:
+def found(pool: Pool, steps: Schedule) -> np.ndarray:
     """The smallest epsilon that breaks each image."""
     return np.where(pool.broken >= 0, steps.epsilon[pool.broken], np.inf)
 

@@ -29,7 +29,7 @@ from registry.load import load_model
 from registry.model import LoadedModel
 from suites.adversarial import SUITE
 from suites.adversarial.metrics import robust_at
-from suites.adversarial.trust import flags
+from suites.adversarial.trust.report import flags
 
 Run = Callable[[Tensor], Tensor]
 Way = Callable[[Tensor, Tensor], Tensor]  # (gradient, input) -> gradient passed on

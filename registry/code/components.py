@@ -59,7 +59,6 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     ),
     "tiny-networks": ("registry.tiny",),
     "adversarial.observe": (
-        "suites.adversarial.protocol",
         "suites.adversarial.variants",
         "suites.adversarial.plan",
         "suites.adversarial.observe",

@@ -17,8 +17,9 @@ from suites.adversarial.config import (
     Config,
 )
 from suites.adversarial.metrics import metrics_of
-from suites.adversarial.protocol import observe, plan
-from suites.adversarial.scoring import score
+from suites.adversarial.observe import observe
+from suites.adversarial.plan import plan
+from suites.adversarial.score import score
 from suites.adversarial.variants import AUTOATTACK, Variants, borrowed
 
 PLAIN = Suite(

@@ -14,7 +14,7 @@ from suites.adversarial.config import (
     Threat,
 )
 from suites.adversarial.metrics import metrics_of
-from suites.adversarial.protocol import plan
+from suites.adversarial.plan import plan
 
 FOOLBOX = "foolbox-"
 #: A perturbation of L2 norm 1 that is spread evenly over a tenth of 224 x 224 x 3 entries has L1 norm 123.
@@ -79,7 +79,7 @@ def borrowed(plain: Suite, name: str, summary: str, config: Config) -> Suite:
 
 def plan_borrowed(config: Config, shelf: Shelf) -> Plan:
     """As `plan`. Raises PluginError where a package is not installed or has no such attack."""
-    from suites.adversarial.libraries import check
+    from suites.adversarial.attacks.foreign import check
 
     for recipe in config.attacks:
         if isinstance(recipe, Library):

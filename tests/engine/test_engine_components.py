@@ -32,7 +32,7 @@ ROOTS = {
     "cue scores": [("suites.cue_conflict.score", "score")],
     "saliency shows": [(f"suites.saliency.{name}", name) for name in ("plan", "observe")],
     "saliency scores": [("suites.saliency.score", "score")],
-    "adversarial shows": [("suites.adversarial.protocol", name) for name in ("plan", "observe")],
+    "adversarial shows": [(f"suites.adversarial.{name}", name) for name in ("plan", "observe")],
     "people score": [("suites.human_comparison.score", "score")],
     "tiny": [("registry.tiny", "tiny_resnet")],
 }
@@ -106,7 +106,7 @@ GUILTY = {
         "suites/saliency/maps/gradients.py", "* np.float32(sigma)", "* np.float32(2 * sigma)", "saliency shows", "cue shows, answers",
     ),
     "an attack": (
-        "suites/adversarial/geometry.py", "import ", "import math as _math\nimport ", "", "cue shows, answers, cue scores",
+        "suites/adversarial/attacks/norms.py", "import ", "import math as _math\nimport ", "", "cue shows, answers, cue scores",
     ),
     "z doubled": (
         "benchmark/stats/proportions.py", "return -NormalDist()", "return -2 * NormalDist()",

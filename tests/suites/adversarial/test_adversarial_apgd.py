@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from suites.adversarial import apgd as module
-from suites.adversarial.apgd import apgd
-from suites.adversarial.climbing import dense_rules, windows
+from suites.adversarial.attacks import apgd as module
+from suites.adversarial.attacks.apgd import apgd
+from suites.adversarial.attacks.apgd_l1 import inside, sparse_rules
+from suites.adversarial.attacks.apgd_state import dense_rules, windows
+from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.problem import Problem, likely_wrong
 from suites.adversarial.config import Apgd
-from suites.adversarial.geometry import geometry
-from suites.adversarial.problem import Problem, likely_wrong
-from suites.adversarial.sparse import inside, sparse_rules
 
 EPSILON = {"linf": 4 / 255, "l2": 0.5, "l1": 12.0}
 HARMLESS = {"linf": 0.3 / 255, "l2": 0.02, "l1": 0.8}

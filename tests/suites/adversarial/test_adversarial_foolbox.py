@@ -13,12 +13,12 @@ from benchmark.engine.tuning import Tuning, feed
 from registry.cards import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
+from suites.adversarial.attacks.fgsm import fgsm, slope
+from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.pgd import attack
+from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.attacks.schedule import single, sweep
 from suites.adversarial.config import L2, LINF, Config, Stage
-from suites.adversarial.fast import fgsm, slope
-from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import attack
-from suites.adversarial.problem import Problem
-from suites.adversarial.programs import single, sweep
 
 foolbox = pytest.importorskip("foolbox")
 

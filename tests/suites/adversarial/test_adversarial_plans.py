@@ -10,7 +10,7 @@ from benchmark.testing import check_suite, toy_stimuli
 from suites.adversarial import SUITE
 from suites.adversarial.config import BISECT, QUICK, ROBUSTBENCH, SPARSE, STANDARD, STRONG
 from suites.adversarial.metrics import HELD_OUT, LISTED
-from suites.adversarial.protocol import plan
+from suites.adversarial.plan import plan
 
 
 class Shelf:

@@ -7,7 +7,7 @@ import torch
 from benchmark.contracts import Trials
 from benchmark.engine.device import make_policy, numerics
 from suites.adversarial import SUITE
-from suites.adversarial.trust import flags, precision
+from suites.adversarial.trust.report import flags, precision
 
 
 def answers(shown, exact):

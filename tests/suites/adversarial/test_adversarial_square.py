@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from benchmark.errors import BenchError
-from suites.adversarial.config import Square, Stage
-from suites.adversarial.geometry import geometry
-from suites.adversarial.pool import attack
-from suites.adversarial.problem import Problem
-from suites.adversarial.programs import single
-from suites.adversarial.square import (
+from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.pgd import attack
+from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.attacks.schedule import single
+from suites.adversarial.attacks.square import (
     bump,
     l2_redraw,
     l2_start,
@@ -20,6 +19,7 @@ from suites.adversarial.square import (
     share_at,
     square,
 )
+from suites.adversarial.config import Square, Stage
 
 EPSILON = {"linf": 16 / 255, "l2": 3.0}
 

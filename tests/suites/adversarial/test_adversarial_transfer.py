@@ -15,11 +15,11 @@ from benchmark.stimuli.resolver import Resolver
 from registry.cards import ModelCard, Preprocess, write_card
 from registry.tiny import tiny_resnet
 from suites.adversarial import SUITE
+from suites.adversarial.attacks.losses import cross_entropy
+from suites.adversarial.attacks.surrogates import Space, crafted, surrogates
 from suites.adversarial.config import TRANSFER, Transfer, linf
-from suites.adversarial.losses import cross_entropy
-from suites.adversarial.protocol import plan
-from suites.adversarial.surrogates import Space, crafted, surrogates
-from suites.adversarial.trust import flags
+from suites.adversarial.plan import plan
+from suites.adversarial.trust.report import flags
 
 HALF = Preprocess(size=32, resize=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 OTHERS = Transfer(("world-standard-1", "world-stylised-1"), steps=5)

@@ -8,7 +8,8 @@ import torch
 
 from benchmark.contracts import DISTRUST, Trials
 from suites.adversarial import SUITE
-from suites.adversarial.trust import READINGS, flags
+from suites.adversarial.trust.readings import READINGS
+from suites.adversarial.trust.report import flags
 
 
 def found(network, run=None):
@@ -235,7 +236,7 @@ def test_wrong_images_count_in_no_check():
 
 def test_trials_of_older_versions_lack_columns_and_say_nothing_of_them():
     from benchmark.contracts import Trials
-    from suites.adversarial.trust import _filled, numbers, slopes
+    from suites.adversarial.trust.report import _filled, numbers, slopes
 
     old = _filled(Trials({"clean_correct": np.array([True, True])}))
     assert list(numbers(old)) == [] and list(slopes(old)) == []

@@ -1,0 +1,86 @@
+"""Attacks of optional packages, judged here: what a package returns is brought into the ball and the box, and counts
+where the network's answer at that point is wrong."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from suites.adversarial.attacks import autoattack, foolbox_attacks
+from suites.adversarial.attacks.foreign_network import Network, own_randomness
+from suites.adversarial.attacks.losses import cross_entropy, margin
+from suites.adversarial.attacks.norms import Geometry, geometry
+from suites.adversarial.attacks.problem import Outcome, Problem, fallen, unattacked
+from suites.adversarial.config import Library, NormName
+
+Check = Callable[[Library], None]
+Points = Callable[[Network, Tensor, Tensor, NormName, float, Library], Tensor]
+
+
+def library(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library) -> Outcome:
+    """Attack every image of a problem, within epsilon [n], one for each, by an attack of a package.
+
+    Gradient and plain passes are those of the whole call, shared out evenly. Raises PluginError where the package is
+    not installed or has no such attack.
+    """
+    check(recipe)
+    found = unattacked(len(problem.images))
+    for bound in sorted(set(epsilon.tolist())):
+        rows = (epsilon == bound).nonzero()[:, 0]
+        images, labels = problem.images[rows].contiguous(), problem.labels[rows]
+        network = Network(problem)
+        with own_randomness(images.device):
+            reached = adapter(recipe)[1](network, images, labels, norm, bound, recipe)
+        at = rows.cpu().numpy()
+        _judge(problem, geometry(norm), at, reached.detach(), bound, found)
+        found.passes[at] += _shared(network.passes, len(at))
+        found.forwards[at] += _shared(network.forwards, len(at))
+    return found
+
+
+def check(recipe: Library) -> None:
+    """Raises PluginError where the package is not installed or has no such attack."""
+    adapter(recipe)[0](recipe)
+
+
+def adapter(recipe: Library) -> tuple[Check, Points]:
+    """How a package is asked whether it has an attack, and for its points; by name, so that both are part of an
+    observation's key."""
+    found = {
+        "autoattack": (autoattack.check, autoattack.points),
+        "foolbox": (foolbox_attacks.check, foolbox_attacks.points),
+    }
+    return found[recipe.package]
+
+
+def _judge(
+    problem: Problem,
+    ball: Geometry,
+    at: NDArray[np.int64],
+    reached: Tensor,
+    epsilon: float,
+    found: Outcome,
+) -> None:
+    """What the points are worth inside the ball and the box."""
+    for part in np.array_split(np.arange(len(at)), range(problem.batch, len(at), problem.batch)):
+        rows = at[part]
+        origin, y = problem.images[rows], problem.labels[rows]
+        bound = torch.full((len(rows),), epsilon, device=origin.device)
+        delta = ball.project((reached[part] - origin).nan_to_num(0.0, 0.0, 0.0), bound)
+        point = (origin + delta).clamp(0.0, 1.0)
+        with torch.no_grad():
+            z = problem.forward(point)
+        none, fell = torch.full_like(y, -1), fallen(problem, rows, point, z).cpu().numpy()
+        size = ball.size(point - origin).cpu().numpy()
+        found.broken[rows] = fell
+        found.size[rows] = np.where(fell, size, np.nan)
+        found.loss[rows] = cross_entropy(z, y, none).cpu().numpy()
+        found.margin[rows] = margin(z, y, none).cpu().numpy()
+        found.forwards[rows] += 1
+
+
+def _shared(total: int, count: int) -> NDArray[np.int64]:
+    """A total shared out among images, the remainder to the first."""
+    return np.full(count, total // count) + (np.arange(count) < total % count)

@@ -1,0 +1,96 @@
+"""From stored trials to scores: the curve, its summaries, and the flags of the trust report on each of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import floor, sqrt
+
+import numpy as np
+
+from benchmark.contracts import Metric, Ratio, Score, Trials
+from benchmark.stats import ratio_score
+from suites.adversarial.config import Config, Threat
+from suites.adversarial.metrics import (
+    HELD_OUT,
+    LISTED,
+    ROLE,
+    beyond_ce,
+    metrics_of,
+    passes,
+    reference,
+    robust_at,
+    stands,
+)
+from suites.adversarial.trust.report import flags
+
+Z95 = 1.959963984540054
+COLUMNS = {"fgsm_accuracy": "fgsm_broken", "transfer_accuracy": "transfer_broken"}
+REMARKS = {HELD_OUT: "training images", LISTED: "evenly spaced images, not RobustBench's list"}
+
+
+def score(config: Config, trials: Trials) -> Sequence[Score]:
+    """Scores of one observer; every flag of the trust report stands on each of them."""
+    metrics = {metric.name: metric for metric in metrics_of(config)}
+    if not len(trials):
+        return [Score(name, None, "no trials", role=ROLE) for name in metrics]
+    remarks = tuple(text for key, text in REMARKS.items() if key in trials.missing)
+    found = (*remarks, *flags(config, trials))
+    return [replace(one, flags=(*one.flags, *found)) for one in _scores(config, metrics, trials)]
+
+
+def _scores(config: Config, metrics: dict[str, Metric], trials: Trials) -> Iterator[Score]:
+    for metric in metrics.values():
+        if metric.ratio is not None:
+            yield ratio_score(metric, trials)
+    yield ratio_score(_with(metrics["gradient_passes"], passes), trials)
+    for threat in config.threats:
+        yield median_score(threat, trials)
+        for epsilon in threat.epsilons:
+            robust = _with(metrics["robust_accuracy"], robust_at(threat.norm, epsilon))
+            yield ratio_score(robust, trials, condition=threat.label(epsilon))
+        if config.stages:
+            yield from _beyond(metrics[f"beyond_ce_{threat.norm}"], threat, trials)
+    linf = config.threat("linf")
+    for name, column in COLUMNS.items():
+        if linf is not None and name in metrics:
+            yield from _by_epsilon(metrics[name], column, linf, trials)
+
+
+def _beyond(metric: Metric, threat: Threat, trials: Trials) -> Iterator[Score]:
+    """What other losses than the cross entropy added, at the reference budget and at each one."""
+    at = {"": reference(threat), **{threat.label(epsilon): epsilon for epsilon in threat.epsilons}}
+    for condition, epsilon in at.items():
+        one = _with(metric, beyond_ce(threat.norm, epsilon))
+        yield ratio_score(one, trials, condition=condition)
+
+
+def _by_epsilon(metric: Metric, column: str, threat: Threat, trials: Trials) -> Iterator[Score]:
+    """What an attack does at each epsilon on its own, from a column [n, epsilons]."""
+    for index, epsilon in enumerate(threat.epsilons):
+        one = _with(metric, stands(column, index))
+        yield ratio_score(one, trials, condition=threat.label(epsilon))
+
+
+def median_score(threat: Threat, trials: Trials) -> Score:
+    """The median over clean-correct images of the smallest perturbation found, in the threat's printed unit; images
+    that nothing broke within its largest epsilon count as larger than all. Interval: order statistics at n/2 -+
+    1.96 sqrt(n)/2 (normal approximation to the binomial)."""
+    right = trials["clean_correct"].astype(bool)
+    within = trials[f"{threat.norm}_epsilon"] <= max(threat.epsilons) * (1 + 1e-6)
+    sizes = np.sort(np.where(within, trials[f"{threat.norm}_size"], np.inf)[right]) * threat.scale
+    name, n = f"median_{threat.norm}", len(sizes)
+    start = Score(name, None, n=n, excluded=len(trials) - n, role=ROLE)
+    if not n:
+        return replace(start, reason="no image is answered correctly")
+    value, half = float(np.median(sizes)), Z95 * sqrt(n) / 2
+    if not np.isfinite(value):
+        return replace(
+            start, reason=f"half the images or more survive {threat.label(threat.epsilons[-1])}"
+        )
+    low, high = sizes[max(0, floor(n / 2 - half))], sizes[min(n - 1, floor(n / 2 + half))]
+    if not np.isfinite(high):
+        return replace(start, value=value, flags=("no upper bound of the interval",))
+    return replace(start, value=value, low=float(low), high=float(high), method="order statistics")
+
+
+def _with(metric: Metric, ratio: Ratio) -> Metric:
+    return replace(metric, ratio=ratio)

@@ -1,0 +1,143 @@
+"""The sequence of attacks: who is attacked, what counts, what is kept; bisection."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from suites.adversarial.attacks.attack_sequence import Curve, _tightened, curve, merged
+from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.problem import Problem, likely_wrong
+from suites.adversarial.config import LINF, QUICK, Apgd, Config, Square, Stage, Threat, linf
+
+NEVER = np.inf
+
+
+@pytest.fixture(scope="module")
+def problem(world):
+    network = world("world-adversarial-0", 20)
+    run, pixels = network.feed.run, network.pixels
+    with torch.no_grad():
+        z = run(pixels)
+    right = z.argmax(1) == network.labels
+    y = network.labels[right]
+    seeds = np.arange(len(y), dtype=np.uint64)
+    return Problem(run, pixels[right], y, seeds, likely_wrong(z[right], y, 9), batch=32)
+
+
+def blank(n, **values):
+    columns = {
+        "epsilon": np.full(n, NEVER),
+        "by": np.full(n, "", dtype="U40"),
+        **{name: np.full(n, np.nan) for name in ("size", "loss", "margin")},
+        "held": np.zeros(n),
+        **{name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")},
+    }
+    columns |= {name: np.asarray(value) for name, value in values.items()}
+    return Curve("linf", **columns)
+
+
+def test_the_worse_of_two_attacks_counts_image_by_image():
+    found = blank(3, epsilon=[1.0, 4.0, NEVER], by=["ce", "ce", ""], size=[1.0, 4.0, np.nan])
+    other = np.array([[False, True], [True, True], [False, False]])
+    both = merged(found, other, (1.0, 2.0), "fgsm")
+    assert both.epsilon.tolist() == [1.0, 1.0, NEVER]
+    assert both.by.tolist() == ["ce", "fgsm", ""]
+    assert both.size.tolist()[:2] == [1.0, 1.0] and np.isnan(both.size[2])
+
+
+def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
+    threat = Threat("linf", (1.0, 2.0, 4.0), far=32.0)
+    found = blank(5, epsilon=[4.0, 2.0, 1.0, 32.0, NEVER], size=[1.5, 2.0000001, 1.0, 20.0, np.nan])
+    made = _tightened(found, threat)
+    assert made.epsilon.tolist() == [2.0, 2.0, 1.0, 32.0, NEVER]
+    assert made.held.tolist() == [1.0, 1.0, 0.0, 4.0, 32.0]
+
+
+@pytest.mark.slow
+def test_later_attacks_see_only_what_stands(problem, monkeypatch):
+    seen = []
+
+    def spy(part, norm, bounds, recipe):
+        seen.append((float(bounds[0]), part.seeds.tolist()))
+        return original(part, norm, bounds, recipe)
+
+    from suites.adversarial.attacks import attack_sequence
+
+    original = attack_sequence.apgd
+    monkeypatch.setattr(attack_sequence, "apgd", spy)
+    threat = linf(4.0, 8.0, far=0.0)
+    stages = (Stage("ce", 3, "clean"),)
+    first = curve(problem, threat, Config((threat,), stages), None)
+    both = curve(problem, threat, Config((threat,), stages, (Apgd("margin", 10),)), None)
+    assert [round(255 * epsilon) for epsilon, _ in seen] == [4, 8]
+    for epsilon, seeds in seen:
+        assert set(seeds) <= set(problem.seeds[first.epsilon > epsilon * 1.001].tolist())
+    fell_at_four = problem.seeds[both.epsilon < 5 / 255].tolist()
+    assert not set(fell_at_four) & set(seen[1][1])
+    assert (both.epsilon <= first.epsilon).all() and (both.epsilon < first.epsilon).any()
+    changed = both.epsilon < first.epsilon
+    assert set(both.by[changed]) == {"apgd-margin"}
+    assert (both.passes >= first.passes).all()
+
+
+def test_attacks_alone_make_a_curve_too(problem):
+    threat = linf(4.0, far=0.0)
+    found = curve(problem, threat, Config((threat,), (), (Apgd("margin", 12),)), None)
+    fell = np.isfinite(found.epsilon)
+    assert fell.any() and not fell.all()
+    assert (found.by[fell] == "apgd-margin").all() and (found.by[~fell] == "").all()
+    assert np.isfinite(found.margin).all()
+
+
+@pytest.mark.slow
+def test_square_searches_far_out_only_what_gradients_leave(problem):
+    masked = replace(problem, forward=lambda x: problem.forward((x * 15).round() / 15))
+    threat, config = replace(LINF, epsilons=(8 / 255,)), replace(QUICK, check=Square(60))
+    honest, blocked = (curve(one, threat, config, None) for one in (problem, masked))
+    assert np.isfinite(honest.epsilon).all() and "square" not in honest.by
+    assert (blocked.by == "square").any() and set(blocked.by) <= {"", "square"}
+    assert np.allclose(blocked.epsilon[blocked.by == "square"], 32 / 255)
+    assert (blocked.margin[blocked.by == "square"] <= 0).all()  # of the gradient's last point
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_bisection_narrows_the_bracket_from_both_sides(problem, norm):
+    threat = next(one for one in QUICK.threats if one.norm == norm)
+    plain = curve(problem, threat, QUICK, None)
+    fine = curve(problem, threat, replace(QUICK, bisect=3), None)
+    within = plain.epsilon <= max(threat.epsilons) * 1.001
+    assert np.array_equal(plain.epsilon, fine.epsilon)
+    assert (fine.size[within] <= plain.size[within]).all()
+    assert (fine.held[within] >= plain.held[within]).all()
+    narrowed = (fine.size - fine.held)[within] / (plain.size - plain.held)[within]
+    assert narrowed.max() <= 1 / 8 + 1e-3  # three halvings
+    assert np.array_equal(plain.size[~within], fine.size[~within], equal_nan=True)
+    assert (fine.passes[within] > plain.passes[within]).all()
+
+
+@pytest.mark.slow
+def test_bisected_perturbations_are_perturbations(problem):
+    shown = []
+
+    def forward(x):
+        shown.append(x.detach().clone())
+        return problem.forward(x)
+
+    threat = replace(LINF, far=0.0)
+    found = curve(replace(problem, forward=forward), threat, replace(QUICK, bisect=2), None)
+    points = torch.cat(shown)
+    with torch.no_grad():
+        answers = problem.forward(points).argmax(1)
+    for image, label, size, epsilon in zip(
+        problem.images, problem.labels, found.size, found.epsilon, strict=True
+    ):
+        if np.isinf(epsilon):
+            continue
+        away = geometry("linf").size(points - image)
+        broke = answers != label
+        assert bool(
+            (broke & ((away - size).abs() < 1e-6)).any()
+        )  # such a point was seen, and is wrong

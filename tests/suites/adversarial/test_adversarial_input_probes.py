@@ -1,0 +1,71 @@
+"""A network that is normalised twice, or not at all, is found out; one that is right is not."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Trials
+from suites.adversarial import SUITE
+from suites.adversarial.trust.input_probes import asked
+from suites.adversarial.trust.readings import READINGS
+from suites.adversarial.trust.report import preprocessing
+
+
+@pytest.fixture(scope="module")
+def network(world):
+    return world("world-salt-and-pepper-0", 64)  # it needs its input as it was trained on
+
+
+def said(network, run):
+    return list(preprocessing(network.trials(run=run)))
+
+
+def test_readings_undo_one_another():
+    x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    more, less, *_ = READINGS.values()
+    assert torch.allclose(less(more(x)), x, atol=1e-6)
+    assert torch.allclose(more(x)[0, 0, 0, 0], (x[0, 0, 0, 0] - 0.485) / 0.229)
+
+
+# this network does not mind its pixels in [0.5, 1], so what would set that right gains nothing
+@pytest.mark.slow
+@pytest.mark.parametrize("reading", [r for r in READINGS if r != "scaled to [-1, 1] once more"])
+def test_every_reading_is_flagged_where_it_was_meant(network, reading):
+    opposite = reading.replace("more", "?").replace("less", "more").replace("?", "less")
+    flags = said(network, lambda x: network.feed.run(READINGS[opposite](x)))
+    assert any(flag.endswith(reading) for flag in flags)
+    assert all(flag.startswith("preprocessing: ") for flag in flags)
+
+
+@pytest.mark.slow
+def test_right_preprocessing_is_not(network):
+    assert said(network, network.feed.run) == []
+
+
+def test_who_is_asked_depends_on_the_seed_alone():
+    seeds = np.arange(1000, dtype=np.uint64)
+    assert asked(seeds).mean() == 0.5
+    assert np.array_equal(asked(seeds[::3]), asked(seeds)[::3])
+
+
+@pytest.mark.slow
+def test_images_that_were_not_asked_say_nothing(network):
+    trials = network.trials()
+    assert not trials["otherwise"][~trials["asked"]].any()
+    assert 0.3 < trials["asked"].mean() < 0.7
+    assert (trials["forwards"][trials["asked"]] >= 4).all()
+    assert SUITE.score(SUITE.config, trials)[0].flags == ()
+
+
+@pytest.mark.slow
+def test_a_gain_that_may_be_chance_is_no_flag(network):
+    trials = network.trials()
+    shown, asked_ = trials["clean_correct"].copy(), np.flatnonzero(trials["asked"])
+    otherwise = np.repeat(shown[:, None], len(READINGS), axis=1)
+    for count, flagged in ((4, False), (len(asked_) // 2, True)):
+        shown[asked_] = True
+        shown[asked_[:count]] = False
+        otherwise[asked_] = False
+        otherwise[asked_, 0] = True
+        changed = Trials({**trials.columns, "clean_correct": shown, "otherwise": otherwise})
+        assert bool(list(preprocessing(changed))) == flagged
