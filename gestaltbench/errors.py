@@ -1,21 +1,3 @@
 """The errors of this program; every one is a `BenchError`, whose text is one line for a person."""
 
-from benchmark.errors import (
-    BenchError,
-    CardError,
-    LabelError,
-    MissingStimuli,
-    ModelFailure,
-    PluginError,
-    StimuliError,
-    StoreError,
-    TrialsError,
-    UnknownName,
-    WeightsError,
-    unknown_name,
-)
-
-__all__ = [
-    "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError",
-    "StimuliError", "StoreError", "TrialsError", "UnknownName", "WeightsError", "unknown_name",
-]  # fmt: skip
+from benchmark.errors import *  # noqa: F403  # the room keeps the list of what is public

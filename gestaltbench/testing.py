@@ -1,19 +1,3 @@
 """The conformance kit: `check_suite(SUITE)` runs what a suite must keep on toy stimuli."""
 
-from benchmark.testing import (
-    Check,
-    ToyShelf,
-    ToyView,
-    check_suite,
-    toy_stimuli,
-    toy_trials,
-)
-
-__all__ = [
-    "Check",
-    "ToyShelf",
-    "ToyView",
-    "check_suite",
-    "toy_stimuli",
-    "toy_trials",
-]
+from benchmark.testing import *  # noqa: F403  # the room keeps the list of what is public

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from benchmark.cli.options import db_option, suite_option
-from benchmark.cli.printing import put_out, say, unwrapped_console, wide_console
+from benchmark.cli.printing import put_out, say, table_console
 
 unseen_option = click.option(
     "--unseen-only",
@@ -80,7 +80,7 @@ def print_boards(
     found = api.rank(
         suite, by=by, models=models, db=db, unseen_only=unseen_only, flagged_last=flagged_last
     )
-    console = wide_console()
+    console = table_console()
     ranked = [board for board in found if board.rows]
     if limit is not None and ranked:
         found = ranked
@@ -97,7 +97,7 @@ def show(observer: str, db: str | None) -> int:
     from benchmark import api
     from benchmark.leaderboard.render import render_show
 
-    console = wide_console()
+    console = table_console()
     rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
     suites = api.known_suites(db=db)
     console.print(render_show(rows, sets, console.width, suites))
@@ -125,7 +125,7 @@ def compare(a: str, b: str, suite: str | None, images: bool, db: str | None) -> 
     from benchmark.leaderboard.render import render_comparison, render_discordant
 
     found = api.compare(a, b, suite=suite, db=db)
-    console = unwrapped_console()
+    console = table_console()
     console.print(render_comparison(found))
     if images:
         differing = api.discordant(a, b, suite=suite, db=db)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.options import db_option
-from benchmark.cli.printing import wide_console
+from benchmark.cli.printing import table_console
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def consistency(
         if matrix
         else [_pair_table(observers, answered)]
     )
-    console = wide_console()
+    console = table_console()
     for table in tables:
         console.print(table)
     return 0
@@ -69,7 +69,7 @@ def _print_ranks(db: str | None) -> int:
     found = [b for b in api.rank("human-comparison", db=db) if b.rows]
     if not found:
         raise BenchError("no network has scores of human-comparison: `bench run` makes them.")
-    console = wide_console()
+    console = table_console()
     for board in found:
         title = f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}"
         table = Table(title=title, title_justify="left", caption_justify="left", **PLAIN)

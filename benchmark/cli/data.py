@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.printing import safe_console, say, wide_console
+from benchmark.cli.printing import safe_console, say, table_console
 from benchmark.cli.stylize import stylize
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def list_sets() -> int:
             entry.license,
             entry.title,
         )
-    wide_console().print(table)
+    table_console().print(table)
     return 0
 
 
@@ -175,7 +175,7 @@ def _print_cells(rows: Sequence[Row]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(row.corruption, row.severities, row.classes, row.images, row.size, row.remark)
-    wide_console().print(table)
+    table_console().print(table)
 
 
 @data.command()

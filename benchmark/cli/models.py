@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.printing import put_out, say, wide_console
+from benchmark.cli.printing import put_out, say, table_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def list_models(pattern: str | None) -> int:
             ", ".join(card.training),
             card.source,
         )
-    wide_console().print(table)
+    table_console().print(table)
     _warn_broken()
     return 0
 

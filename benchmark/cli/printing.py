@@ -24,17 +24,14 @@ def put_out(text: str) -> None:
     click.echo(printable_lines(text), nl=not text.endswith("\n"))
 
 
-def wide_console() -> Console:
-    """A console at least as wide as the leaderboard's tables want where nobody looks at a terminal."""
-    from benchmark.leaderboard.render import console_width
-
-    return safe_console(width=console_width(safe_console()))
+#: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.
+UNBOUNDED = 10_000
 
 
-def unwrapped_console() -> Console:
+def table_console() -> Console:
     """The terminal's console; of a file or a pipe one that no line is too wide for."""
     console = safe_console()
-    return console if console.is_terminal else safe_console(width=10_000)
+    return console if console.is_terminal else safe_console(width=UNBOUNDED)
 
 
 def safe_console(**options: Any) -> Console:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.options import db_option
-from benchmark.cli.printing import safe_console, say, wide_console
+from benchmark.cli.printing import safe_console, say, table_console
 from benchmark.display import masked
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _print_plan(prepared: Prepared) -> None:
     for row in lines:
         names = row.model, row.suite, row.space
         table.add_row(*names, str(row.trials), str(row.cached), row.note)
-    wide_console().print(table)
+    table_console().print(table)
     say(total(lines))
     rest = [task for task in prepared.tasks if not task.plan.blocks]
     for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli.options import db_option, suite_option
-from benchmark.cli.printing import put_out, say, wide_console
+from benchmark.cli.printing import put_out, say, table_console
 
 
 @click.command()
@@ -68,6 +68,6 @@ def transfer(
         else:
             put_out(text)
     else:
-        console = wide_console()
+        console = table_console()
         console.print(render_transfer(told, console.width))
     return 0

@@ -18,7 +18,7 @@ from benchmark.leaderboard.model import Board, SuiteLike
 from benchmark.stats.families import Compared, DiscordantTrial
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group, RenderableType
+    from rich.console import Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -81,11 +81,6 @@ def text(renderable: RenderableType, width: int) -> str:
     with console.capture() as captured:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
-
-
-def console_width(console: Console) -> int:
-    """Characters to draw in: the terminal's, or 140 where the output is a file or a pipe."""
-    return console.width if console.is_terminal else max(140, console.width)
 
 
 def _detail(part: Detail) -> Group:

@@ -1,13 +1,15 @@
 """What reaches a terminal: no control characters, no markup, no passwords, whatever is stored."""
 
 import csv
+import io
 import json
 import shutil
 import sqlite3
 
 import pytest
 
-from benchmark.cli.printing import wide_console
+from benchmark.cli.console import SafeConsole
+from benchmark.cli.printing import table_console
 from benchmark.display import masked, printable, printable_lines
 
 #: Clears the screen, sets the title, turns the reading direction, colours by C1, opens and closes rich's markup.
@@ -148,8 +150,26 @@ def test_no_command_lets_a_card_or_an_argument_move_the_cursor(bench, home, word
 
 
 def test_markup_is_text(capsys):
-    wide_console().print("[bold]tag[/bold], [/]")
+    table_console().print("[bold]tag[/bold], [/]")
     assert capsys.readouterr().out == "[bold]tag[/bold], [/]\n"
+
+
+def test_a_pipe_takes_lines_of_any_width(capsys):
+    from rich.table import Table
+
+    name, table = "a-name-of-many-words " * 20, Table("name", *map(str, range(40)))
+    table.add_row(name, *map(str, range(40)))
+    table_console().print(table)
+    assert name in capsys.readouterr().out
+
+
+def test_a_reader_that_has_enough_is_no_fault():
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):  # `bench` ends with 0 and says nothing
+        SafeConsole(file=Closed()).print("a line")
 
 
 def test_trials_in_files_are_exact(bench, hostile, tmp_path):
