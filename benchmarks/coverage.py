@@ -23,6 +23,7 @@ from benchmark.engine.scoring import pooled_score
 from benchmark.stats import mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
 from benchmark.stats.bootstrap import bootstrap_ratio, percentiles
+from benchmark.stats.correlations import correlation
 from benchmark.stats.ratios import ratio_score
 from suites.human_comparison.comparing import compare
 
@@ -31,6 +32,8 @@ Study = Callable[[Rng], Mapping[str, bool]]  # interval -> whether it held the t
 NOMINAL = 0.95
 POOLED = replace(METRIC, role="x")  # people are pooled role by role
 LARGE = 2_000_000  # draws behind a true value that has no formula
+#: Families, observers in the largest, correlation.
+FAMILIES = ((8, 2, 0.0), (8, 2, 0.5), (25, 4, 0.0), (25, 4, 0.5), (60, 3, 0.85))
 ACCURACIES = (0.80, 0.79, 0.79, 0.70, 0.55, 0.53, 0.30)  # networks with close neighbours
 
 
@@ -224,6 +227,26 @@ def equal_ranks(rng: Rng, networks: int) -> dict[str, bool]:
     return {"one network": bool(inside[0]), "all at once": bool(inside.all())}
 
 
+def correlations(rng: Rng, families: int, size: int, rho: float) -> dict[str, bool]:
+    """Rank correlation of two scores over observers; half of the variance is their families'.
+
+    The true value, of observers at large: 6/pi asin(rho/2) (Kruskal 1958, JASA 53:814).
+    """
+    cov, member = (
+        [[1, rho], [rho, 1]],
+        np.repeat(np.arange(families), rng.integers(1, size + 1, families)),
+    )
+    shared = rng.multivariate_normal([0, 0], cov, families)[member]
+    x, y = (shared + rng.multivariate_normal([0, 0], cov, len(member))).T
+    truth = 6 / np.pi * np.arcsin(rho / 2)
+    clustered = correlation(x, y, [str(one) for one in member])
+    alone = correlation(x, y, [str(one) for one in range(len(member))])
+    return {
+        "families as wholes": holds(clustered.low, clustered.high, truth),
+        "observers alone": holds(alone.low, alone.high, truth),
+    }
+
+
 def kinds() -> Iterator[Kind]:
     """Every kind of interval, on the sizes that occur."""
     for middle, spread, size in (
@@ -260,6 +283,14 @@ def kinds() -> Iterator[Kind]:
     yield Kind("rank", "7 networks, 1000 images in common", ranks)
     for networks in (3, 12):
         yield Kind("rank", f"{networks} equal networks", partial(equal_ranks, networks=networks))
+    for families, size, rho in FAMILIES:
+        words = f"{families} families of 1 to {size}, correlation {rho:g}"
+        yield Kind(
+            "rank correlation",
+            words,
+            partial(correlations, families=families, size=size, rho=rho),
+            True,
+        )
 
 
 def kappa_kinds() -> Iterator[Kind]:

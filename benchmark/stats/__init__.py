@@ -9,6 +9,7 @@ comparisons   a comparison's outcome, and families of them (Holm)
 student       Student's t with fractional degrees of freedom
 paired        two observers on the stimuli that both answered -> `Comparison`
 ranks         rank intervals, each at its level by itself
+correlations  rank, linear and partial correlation over observers, families resampled as wholes
 sequences     intervals of a proportion that hold at every n at once (sampling that stops early)
 """
 

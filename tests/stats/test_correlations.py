@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from benchmark.stats.correlations import correlation, without_each
+
+X = [0.21, 0.35, 0.18, 0.81, 0.64, 0.22, 0.47, 0.35, 0.90, 0.30, 0.55, 0.62]
+Y = [0.33, 0.31, 0.12, 0.60, 0.66, 0.30, 0.29, 0.41, 0.72, 0.35, 0.35, 0.80]
+Z = [0.70, 0.72, 0.55, 0.69, 0.81, 0.60, 0.74, 0.66, 0.90, 0.59, 0.71, 0.68]
+FAMILIES = ["a", "a", "b", "c", "c", "d", "e", "e", "f", "g", "h", "h"]
+
+
+def test_values_equal_scipys():
+    assert correlation(X, Y, FAMILIES).value == pytest.approx(stats.spearmanr(X, Y)[0], abs=1e-12)
+    assert correlation(X, Y, FAMILIES, method="pearson").value == pytest.approx(
+        stats.pearsonr(X, Y)[0], abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("method", ["spearman", "pearson"])
+def test_a_partial_correlation_is_that_of_the_residuals(method):
+    columns = [X, Y, Z]
+    if method == "spearman":
+        columns = [stats.rankdata(column) for column in columns]
+    x, y, z = map(np.asarray, columns)
+    design = np.column_stack([np.ones(12), z])
+    left = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (x, y)]
+    found = correlation(X, Y, FAMILIES, method=method, given=Z)
+    assert found.value == pytest.approx(stats.pearsonr(*left)[0], abs=1e-12)
+
+
+def test_two_things_held_constant():
+    rng = np.random.default_rng(3)
+    data = rng.normal(size=(30, 4)) @ rng.normal(size=(4, 4))
+    inverse = np.linalg.inv(np.corrcoef(data.T))
+    expected = -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
+    found = correlation(
+        data[:, 0], data[:, 1], [str(i) for i in range(30)], method="pearson", given=data[:, 2:]
+    )
+    assert found.value == pytest.approx(expected, abs=1e-10)
+
+
+def test_the_interval_is_that_of_resampled_families_written_out():
+    """Families drawn, their rows copied, scipy's coefficient of each draw."""
+    times = np.random.default_rng(0).multinomial(8, [1 / 8] * 8, size=1000)
+    member = [sorted(set(FAMILIES)).index(family) for family in FAMILIES]
+    drawn = []
+    for draw in times:
+        kept = np.repeat(np.arange(12), draw[member])
+        x, y = np.array(X)[kept], np.array(Y)[kept]
+        if np.ptp(x) and np.ptp(y):
+            drawn.append(np.arctanh(np.clip(stats.spearmanr(x, y)[0], -1 + 1e-15, 1 - 1e-15)))
+    z = np.arctanh(stats.spearmanr(X, Y)[0])
+    reach = stats.t.ppf(0.975, 7) * np.std(np.clip(drawn, z - 3, z + 3), ddof=1)
+    found = correlation(X, Y, FAMILIES, resamples=1000)
+    assert found.low == pytest.approx(np.tanh(z - reach), abs=1e-6)
+    assert found.high == pytest.approx(np.tanh(z + reach), abs=1e-6)
+    assert (found.n, found.families) == (12, 8)
+
+
+def test_families_of_copies_count_once():
+    """Ten copies of every observer add nothing to what is known."""
+    alone = [str(i) for i in range(12)]
+    once = correlation(X, Y, alone)
+    copied = correlation(X * 10, Y * 10, alone * 10)
+    assert copied.value == pytest.approx(once.value, abs=0.02)
+    assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "families", "reason"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], ["a", "b"], "2 observers: too few"),
+        ([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0], list("abcd"), "one of the two does not vary"),
+    ],
+)
+def test_where_there_is_no_correlation_there_is_a_reason(x, y, families, reason):
+    found = correlation(x, y, families)
+    assert found.value is None
+    assert found.low is None
+    assert found.reason == reason
+
+
+def test_few_families_and_perfect_order_give_no_interval():
+    few = correlation(X, Y, ["a"] * 5 + ["b"] * 4 + ["c"] * 3)
+    assert (few.low, few.reason) == (None, "3 families: no interval")
+    perfect = correlation(X, X, FAMILIES)
+    assert (perfect.value, perfect.low, perfect.reason) == (1.0, None, "perfect: no interval")
+
+
+def test_what_is_held_constant_leaves_nothing():
+    assert correlation(X, Y, FAMILIES, given=X).value is None
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="finite"):
+        correlation([1.0, float("nan"), 2.0], [1.0, 2.0, 3.0], list("abc"))
+    with pytest.raises(ValueError, match="one value per observer"):
+        correlation([1.0, 2.0], [1.0], ["a", "b"])
+    with pytest.raises(ValueError, match="families"):
+        correlation(X, Y, ["a"])
+
+
+def test_leaving_a_family_out():
+    found = without_each(X, Y, FAMILIES)
+    kept = [i for i, family in enumerate(FAMILIES) if family != "c"]
+    expected = stats.spearmanr(np.array(X)[kept], np.array(Y)[kept])[0]
+    assert found["c"] == pytest.approx(expected, abs=1e-12)
+    assert list(found) == list("abcdefgh")
+
+
+@given(st.permutations(range(12)))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_observers_changes_nothing(order):
+    def at(values):
+        return [values[i] for i in order]
+
+    a = correlation(X, Y, FAMILIES, given=Z, resamples=200)
+    assert correlation(at(X), at(Y), at(FAMILIES), given=at(Z), resamples=200) == a
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_ranks_ignore_a_monotone_scale_and_swapping_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 6, 15).astype(float), rng.normal(size=15)
+    names = [str(i // 2) for i in range(15)]
+    a, b = (correlation(v, y, names, resamples=100) for v in (x, np.exp(x)))
+    assert a == b
+    swapped = correlation(y, x, names, resamples=100).value
+    assert (a.value is None) == (swapped is None)
+    if a.value is not None:
+        assert swapped == pytest.approx(a.value, abs=1e-12)
