@@ -65,7 +65,6 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     ),
     "adversarial.score": ("suites.adversarial",),
     "corruption.observe": (
-        "suites.corruption.protocol",
         "suites.corruption.stylised",
         "suites.corruption.plan",
         "suites.corruption.observe",

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
+from benchmark.stimuli.natural import ROLE
 from suites.adversarial.config import Config, NormName, Threat
 
-ROLE = "natural"
-#: Keys of `Plan.missing`: nothing but training images is there; RobustBench's list is not.
-HELD_OUT = "natural (held out)"
+#: Key of `Plan.missing` where RobustBench's list is not on disk.
 LISTED = "natural (RobustBench's list)"
 CLOSE = 1 + 1e-6  # stored epsilons come back as they went, but 4/255 may be computed in two ways
 REFERENCE = 4 / 255

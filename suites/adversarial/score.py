@@ -8,11 +8,10 @@ import numpy as np
 
 from benchmark.contracts import Metric, Ratio, Score, Trials
 from benchmark.stats import ratio_score
+from benchmark.stimuli.natural import HELD_OUT, ROLE
 from suites.adversarial.config import Config, Threat
 from suites.adversarial.metrics import (
-    HELD_OUT,
     LISTED,
-    ROLE,
     beyond_ce,
     metrics_of,
     passes,

@@ -6,6 +6,10 @@ from typing import Literal
 ListName = Literal["imagenet-c", "human", "plugins"]
 #: The card whose errors on the same images can stand in for the published ones.
 ALEXNET = "alexnet"
+#: The decision space of the built-in world.
+WORLD = "world16"
+#: Key of `Plan.missing` where a folder's images are of another size than the published ones.
+SIZE_224 = "224 px"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from suites.corruption.cells import FAMILIES, Cell
-from suites.corruption.errors import Reference, alexnet, corruption_errors, mean_of
-from suites.corruption.means import Means
+from suites.corruption.cells.cell import FAMILIES, Cell
+from suites.corruption.cells.shares import Means
+from suites.corruption.cells.table import Flags
+from suites.corruption.mce import Reference, alexnet, corruption_errors, mean_of
 from suites.corruption.sweep import Sweep
-from suites.corruption.table import Flags
 
 Floats = NDArray[np.float64]
 

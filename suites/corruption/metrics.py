@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
-from suites.corruption.cells import FAMILIES
-from suites.corruption.errors import PERCENT, alexnet
-from suites.corruption.protocol import ROLE
+from benchmark.stimuli.natural import ROLE
+from suites.corruption.cells.cell import FAMILIES
+from suites.corruption.cells.table import Table, tabulate
+from suites.corruption.mce import PERCENT, alexnet
 from suites.corruption.sweep import lacks
-from suites.corruption.table import Table, tabulate
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]

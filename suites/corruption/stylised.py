@@ -9,8 +9,10 @@ import numpy as np
 from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials
 from benchmark.errors import MissingStimuli
 from benchmark.stats import ratio_score
+from benchmark.stimuli.natural import ROLE
 from suites.corruption.config import Config
-from suites.corruption.protocol import ROLE, observe, presentation
+from suites.corruption.observe import observe
+from suites.corruption.plan import presentation
 
 STYLISED_ROLE = "stylized-imagenet"
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmark.contracts import Trials
-from suites.corruption.cells import Cell
-from suites.corruption.errors import alexnet, lacking
-from suites.corruption.protocol import HELD_OUT, ROLE, SIZE_224
-from suites.corruption.table import Table, tabulate
-from suites.corruption.training import seen_conditions
+from benchmark.stimuli.natural import HELD_OUT, ROLE
+from suites.corruption.cells.cell import Cell
+from suites.corruption.cells.table import Table, tabulate
+from suites.corruption.cells.training import seen_conditions
+from suites.corruption.config import SIZE_224
+from suites.corruption.mce import alexnet, lacking
 
 SEEN = "seen in training"
 _OF_ALL = (HELD_OUT, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption

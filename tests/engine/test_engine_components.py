@@ -26,8 +26,8 @@ ROOTS = {
     "imagenet-c": [("benchmark.transforms.imagenet_c", "corruption")],
     "human": [("benchmark.transforms.geirhos", "degradation")],
     "plug-in": [("benchmark.transforms.listing", "Applied")],
-    "corruption shows": [("suites.corruption.protocol", name) for name in ("plan", "observe")],
-    "corruption scores": [("suites.corruption.scoring", "score")],
+    "corruption shows": [(f"suites.corruption.{name}", name) for name in ("plan", "observe")],
+    "corruption scores": [("suites.corruption.score", "score")],
     "cue shows": [(f"suites.cue_conflict.{name}", name) for name in ("plan", "observe")],
     "cue scores": [("suites.cue_conflict.score", "score")],
     "saliency shows": [(f"suites.saliency.{name}", name) for name in ("plan", "observe")],
@@ -92,10 +92,10 @@ GUILTY = {
     "an ideal observer": ("registry/ideal.py", '"p", 0.75)), truth', '"p", 0.7)), truth', "answers", "cue scores, human"),
     "a network of the program": ("registry/tiny.py", "def forward(self, x: Tensor) -> Tensor:\n", "def forward(self, x: Tensor) -> Tensor:\n        x = x * 2\n", "tiny", "cue scores, human"),
     "which images": (
-        "suites/corruption/protocol.py", "WORLD_IMAGES = 160", "WORLD_IMAGES = 161", "corruption shows", "cue shows, answers",
+        "suites/corruption/plan.py", "WORLD_IMAGES = 160", "WORLD_IMAGES = 161", "corruption shows", "cue shows, answers",
     ),
     "what is kept": (
-        "suites/corruption/protocol.py", "(before.sum(axis=1) < BEST)", "(before.sum(axis=1) <= BEST)",
+        "suites/corruption/observe.py", "(before.sum(axis=1) < BEST)", "(before.sum(axis=1) <= BEST)",
         "corruption shows", "cue shows, answers",
     ),
     "a set of a suite": (

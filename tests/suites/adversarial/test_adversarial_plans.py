@@ -6,10 +6,11 @@ import pytest
 
 from benchmark.contracts import Trials
 from benchmark.errors import MissingStimuli
+from benchmark.stimuli.natural import HELD_OUT
 from benchmark.testing import check_suite, toy_stimuli
 from suites.adversarial import SUITE
 from suites.adversarial.config import BISECT, QUICK, ROBUSTBENCH, SPARSE, STANDARD, STRONG
-from suites.adversarial.metrics import HELD_OUT, LISTED
+from suites.adversarial.metrics import LISTED
 from suites.adversarial.plan import plan
 
 

@@ -7,8 +7,8 @@ from corruption_tables import CELLS, table
 from benchmark.transforms.geirhos import GEIRHOS
 from benchmark.transforms.imagenet_c import CORRUPTIONS
 from benchmark.transforms.listing import own_list
-from suites.corruption.cells import cells_of, world_list
-from suites.corruption.training import seen, seen_conditions
+from suites.corruption.cells.cell import cells_of, world_list
+from suites.corruption.cells.training import seen, seen_conditions
 
 
 def test_the_lists_are_those_of_the_code():

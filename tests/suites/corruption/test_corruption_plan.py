@@ -1,6 +1,7 @@
 """What a sweep shows: blocks, presentations, options, what is missing."""
 
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.stimuli.generated import generated_set
 from benchmark.testing import ToyShelf, toy_stimuli
 from suites.corruption import SUITE
-from suites.corruption.cells import cells_of, world_list
+from suites.corruption.cells.cell import cells_of, world_list
 from suites.corruption.config import Config, Folders
-from suites.corruption.protocol import plan, plan_folders, presentation
+from suites.corruption.plan import plan, plan_folders, presentation
 
 
 class Shelf(ToyShelf):
@@ -233,8 +234,6 @@ def test_variants_have_their_own_names_and_sources():
 
 
 def test_a_transform_that_cannot_be_made_is_missing_with_its_reason(monkeypatch):
-    from suites.corruption import protocol
-
     def fails(entry, level, **options):
         from benchmark.errors import PluginError
 
@@ -242,6 +241,6 @@ def test_a_transform_that_cannot_be_made_is_missing_with_its_reason(monkeypatch)
             raise PluginError("snow does not load")
         return Transform(f"{entry.name}/{level}", {}, lambda images, seeds: images)
 
-    monkeypatch.setattr(protocol, "transform", fails)
+    monkeypatch.setattr(import_module("suites.corruption.plan"), "transform", fails)
     made = plan(Config(), Shelf("imagenet1k"))
     assert made.missing == {"snow": "snow does not load"} and len(made.blocks) == 71

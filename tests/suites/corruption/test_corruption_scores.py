@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchmark.contracts import Trials
 from benchmark.stats import compare_ratio, wilson
 from suites.corruption import SUITE
-from suites.corruption.table import tabulate
+from suites.corruption.cells.table import tabulate
 
 
 def scored(cells, **more):
@@ -186,8 +186,8 @@ def test_the_interval_of_mce_covers_at_its_level():
     """200 draws of 60 images from a known source, true mCE* from the source's own shares."""
     rng = np.random.default_rng(3)
     conditions = ("fog/1", "fog/3", "snow/2", "glass_blur/5")
-    from suites.corruption.cells import cells_of
-    from suites.corruption.errors import alexnet, corruption_errors, mean_of
+    from suites.corruption.cells.cell import cells_of
+    from suites.corruption.mce import alexnet, corruption_errors, mean_of
 
     cells = cells_of(conditions)
     truth = mean_of(corruption_errors(np.full((1, 4), 0.5), alexnet().row(cells), cells))[0]

@@ -15,7 +15,7 @@ from benchmark.testing.toys import CATEGORIES
 from registry.labels import decide, label_space
 from suites.corruption import SUITE
 from suites.corruption.config import Config
-from suites.corruption.protocol import observe
+from suites.corruption.observe import observe
 
 #: Other variants share the functions of these.
 DIFFERENT = ("human", "imagenet-c", "stylized-imagenet")

@@ -7,7 +7,7 @@ from scipy import ndimage, stats
 
 from benchmark.transforms.listing import transform
 from suites.corruption import world
-from suites.corruption.cells import world_list
+from suites.corruption.cells.cell import world_list
 
 RNG = np.random.default_rng(0)
 IMAGES = torch.from_numpy(RNG.integers(0, 256, (6, 3, 64, 64)).astype(np.float32)) / 255

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
-from suites.corruption.cells import CLEAN, Cell, cells_of
+from suites.corruption.cells.cell import CLEAN, Cell, cells_of
 
 Flags = NDArray[np.bool_]
 Whole = NDArray[np.int64]

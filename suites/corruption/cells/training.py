@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Trials
 from benchmark.transforms.listing import own_list
-from suites.corruption.cells import CLEAN, COMMON, cells_of
+from suites.corruption.cells.cell import CLEAN, COMMON, cells_of
 
 _TAG = re.compile(r"\s*([^()]+?)\s*(?:\((.*)\))?\s*")
 #: noise(KIND): the experiments' and ImageNet-C's corruptions of that kind, with the plain names of other libraries.

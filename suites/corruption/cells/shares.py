@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.stats.bootstrap import chunk_sizes
-from suites.corruption.table import Table
+from suites.corruption.cells.table import Table
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000

@@ -12,12 +12,12 @@ from benchmark.contracts import Score, Trials
 from benchmark.stats import wilson
 from benchmark.stats.bootstrap import percentiles
 from benchmark.stats.sequences import confidence_sequence
-from suites.corruption.cells import Cell
+from benchmark.stimuli.natural import ROLE
+from suites.corruption.cells.cell import Cell
+from suites.corruption.cells.shares import RESAMPLES, means, resampled
 from suites.corruption.config import Config, Folders
-from suites.corruption.means import RESAMPLES, means, resampled
 from suites.corruption.measures import Measure, measures, normalised
 from suites.corruption.metrics import ALL
-from suites.corruption.protocol import ROLE
 from suites.corruption.sweep import Sweep
 
 Floats = NDArray[np.float64]

@@ -1,38 +1,29 @@
-"""Which images are shown under which corruption, and what is kept of each answer."""
+"""Which images are shown under which corruption."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmark.contracts import Array, Block, Plan, Presentation, Shelf, Stimuli, View
+from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
 from benchmark.errors import MissingStimuli, PluginError, unknown_name
+from benchmark.stimuli.natural import ROLE, natural_images
 from benchmark.stimuli.sets import restrict, subset
 from benchmark.stimuli.shuffling import shuffled
 from benchmark.transforms.listing import Entries, Entry, own_list, plugins, transform
-from suites.corruption.cells import CLEAN, COMMON, EXTRA, world_list
-from suites.corruption.config import Config, Folders
+from suites.corruption.cells.cell import CLEAN, COMMON, EXTRA, world_list
+from suites.corruption.config import SIZE_224, WORLD, Config, Folders
 
-ROLE = "natural"
-WORLD = "world16"
-#: Key of `Plan.missing` where nothing but training images is there.
-HELD_OUT = "natural (held out)"
-#: Key of `Plan.missing` where a folder's images are of another size than the published ones.
-SIZE_224 = "224 px"
 #: Images of the built-in world: ten of each category.
 WORLD_IMAGES = 160
 SIDE = 224
-BEST = 5
 CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-bicubic"}
 
 
 def plan(config: Config, shelf: Shelf) -> Plan:
     """The images as they are, and under every cell of the sweep. What cannot be made is missing, with the reason."""
     missing: dict[str, str] = {}
-    stimuli = _natural(config, shelf, missing)
+    stimuli = _images(config, shelf, missing)
     how = "whole" if shelf.space == WORLD else CROPS[config.resize]
     blocks = [Block(stimuli, CLEAN, presentation=how, role=ROLE)]
     for entry in _chosen(config, shelf.space, missing):
@@ -74,26 +65,6 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
     return Plan(tuple(blocks), missing)
 
 
-def observe(config: Config | Folders, view: View) -> Mapping[str, Array]:
-    """Columns [n]: response; probability: of the image's category (NaN where it is none of the observer's);
-    top5: whether it is among the five best; right16: for ImageNet's classes, whether the answer among Geirhos' 16
-    categories is right (1, 0; -1: the class belongs to none); of: images of the block, where it may stop early.
-    """
-    probabilities = view.probabilities
-    place = {name: at for at, name in enumerate(view.categories)}
-    truth = np.array([place.get(name, -1) for name in view.labels["category"].tolist()], dtype=int)
-    columns = {
-        "response": np.asarray(view.responses),
-        "probability": _of_truth(probabilities, truth),
-        "top5": _among_best(probabilities, truth),
-    }
-    if view.block.stimuli.space == "imagenet1k" and len(view.categories) == 1000:
-        columns["right16"] = _right16(probabilities, truth)
-    if isinstance(config, Config) and config.half_width is not None:
-        columns["of"] = np.full(len(truth), len(view.block.stimuli), dtype=np.int32)
-    return columns
-
-
 def presentation(stimuli: Stimuli) -> Presentation:
     """Whole where the images are 224 x 224 px already: a second resize and crop would show another image."""
     at = {0, len(stimuli) // 3, 2 * len(stimuli) // 3, len(stimuli) - 1} if len(stimuli) else set()
@@ -114,17 +85,8 @@ def _those(clean: Stimuli, corrupted: Stimuli) -> Stimuli:
     return restrict(clean, names) if names else clean
 
 
-def _natural(config: Config, shelf: Shelf, missing: dict[str, str]) -> Stimuli:
-    try:
-        stimuli = shelf.find(ROLE)
-    except MissingStimuli as error:
-        if shelf.space != "imagenet1k":
-            raise
-        missing[HELD_OUT] = f"training images shown instead: {error}"
-        try:
-            stimuli = shelf.find("natural-training")
-        except MissingStimuli:
-            raise error from None
+def _images(config: Config, shelf: Shelf, missing: dict[str, str]) -> Stimuli:
+    stimuli = natural_images(shelf, missing)
     images = config.images
     if shelf.space == WORLD and images is None and config.half_width is None:
         images = WORLD_IMAGES
@@ -171,31 +133,3 @@ def _options(entry: Entry, config: Config, shelf: Shelf) -> dict[str, Any]:
     if "frost" in entry.options:
         options["frost"] = shelf.textures("frost")
     return options
-
-
-def _of_truth(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float32]:
-    rows = np.arange(len(truth))
-    found = probabilities[rows, np.maximum(truth, 0)].astype(np.float32)
-    return np.where(truth < 0, np.float32(np.nan), found)
-
-
-def _among_best(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether fewer than five categories come before the right one; of equal ones the first comes first."""
-    mine = probabilities[np.arange(len(truth)), np.maximum(truth, 0)][:, None]
-    earlier = np.arange(probabilities.shape[1]) < truth[:, None]
-    before = (probabilities > mine) | ((probabilities == mine) & earlier)
-    return np.asarray((before.sum(axis=1) < BEST) & (truth >= 0), dtype=bool)
-
-
-def _right16(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.int8]:
-    """The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes."""
-    from registry.labels import geirhos_groups
-
-    groups = list(geirhos_groups().values())
-    means = np.stack([probabilities[:, list(group)].mean(axis=1) for group in groups], axis=1)
-    of_class = np.full(probabilities.shape[1], -1)
-    for number, group in enumerate(groups):
-        of_class[list(group)] = number
-    wanted = np.where(truth < 0, -1, of_class[truth])
-    right = means.argmax(axis=1) == wanted
-    return np.where(wanted < 0, -1, right).astype(np.int8)

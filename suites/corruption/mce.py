@@ -11,7 +11,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from suites.corruption.cells import Cell
+from suites.corruption.cells.cell import Cell
 
 Floats = NDArray[np.float64]
 PERCENT = 100.0

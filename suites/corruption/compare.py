@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from benchmark.contracts import Score, Trials
-from suites.corruption.cells import Cell
+from suites.corruption.cells.cell import Cell
+from suites.corruption.cells.shares import Means, means, resampled
+from suites.corruption.cells.table import Table, tabulate
 from suites.corruption.config import Config, Folders
-from suites.corruption.errors import Floats, corruption_errors, mean_of
-from suites.corruption.means import Means, means, resampled
+from suites.corruption.mce import Floats, corruption_errors, mean_of
 from suites.corruption.measures import error, normalised, without
-from suites.corruption.scoring import role_of, scored
+from suites.corruption.score import role_of, scored
 from suites.corruption.sweep import Sweep
-from suites.corruption.table import Table, tabulate
 
 PLAIN, RELATIVE = "mce_measured", "relative_mce_measured"
 

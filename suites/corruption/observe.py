@@ -1,0 +1,61 @@
+"""What is kept of each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, View
+from suites.corruption.config import Config, Folders
+
+BEST = 5
+
+
+def observe(config: Config | Folders, view: View) -> Mapping[str, Array]:
+    """Columns [n]: response; probability: of the image's category (NaN where it is none of the observer's);
+    top5: whether it is among the five best; right16: for ImageNet's classes, whether the answer among Geirhos' 16
+    categories is right (1, 0; -1: the class belongs to none); of: images of the block, where it may stop early.
+    """
+    probabilities = view.probabilities
+    place = {name: at for at, name in enumerate(view.categories)}
+    truth = np.array([place.get(name, -1) for name in view.labels["category"].tolist()], dtype=int)
+    columns = {
+        "response": np.asarray(view.responses),
+        "probability": _of_truth(probabilities, truth),
+        "top5": _among_best(probabilities, truth),
+    }
+    if view.block.stimuli.space == "imagenet1k" and len(view.categories) == 1000:
+        columns["right16"] = _right16(probabilities, truth)
+    if isinstance(config, Config) and config.half_width is not None:
+        columns["of"] = np.full(len(truth), len(view.block.stimuli), dtype=np.int32)
+    return columns
+
+
+def _of_truth(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float32]:
+    rows = np.arange(len(truth))
+    found = probabilities[rows, np.maximum(truth, 0)].astype(np.float32)
+    return np.where(truth < 0, np.float32(np.nan), found)
+
+
+def _among_best(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether fewer than five categories come before the right one; of equal ones the first comes first."""
+    mine = probabilities[np.arange(len(truth)), np.maximum(truth, 0)][:, None]
+    earlier = np.arange(probabilities.shape[1]) < truth[:, None]
+    before = (probabilities > mine) | ((probabilities == mine) & earlier)
+    return np.asarray((before.sum(axis=1) < BEST) & (truth >= 0), dtype=bool)
+
+
+def _right16(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.int8]:
+    """The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes."""
+    from registry.labels import geirhos_groups
+
+    groups = list(geirhos_groups().values())
+    means = np.stack([probabilities[:, list(group)].mean(axis=1) for group in groups], axis=1)
+    of_class = np.full(probabilities.shape[1], -1)
+    for number, group in enumerate(groups):
+        of_class[list(group)] = number
+    wanted = np.where(truth < 0, -1, of_class[truth])
+    right = means.argmax(axis=1) == wanted
+    return np.where(wanted < 0, -1, right).astype(np.int8)
