@@ -28,6 +28,7 @@ COMMANDS = {
         "Input gradients of several models side by side, as a PNG.",
     ),
     "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),
+    "report": ("benchmark.cli.report:report", "The leaderboard as pages that open from disk."),
     "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
     "import": (
         "benchmark.cli.trials:import_group",

@@ -40,7 +40,7 @@ def export_boards(boards: Sequence[Board], form: str) -> str:
     _check(form)
     if form == "csv":
         records = (record for board in boards for record in board_records(board))
-        return _csv(records, (*PLACE, *SCORE, *NUMBERS, *ORIGIN))
+        return csv_text(records, (*PLACE, *SCORE, *NUMBERS, *ORIGIN))
     if form == "json":
         return _json([_board_json(board) for board in boards])
     draw = markdown_board if form == "markdown" else latex_board
@@ -52,7 +52,7 @@ def export_scores(rows: Sequence[ScoreRow], form: str, sets: Mapping[str, Stimul
     _check(form)
     records = [score_record(row, describe(row.stimuli, sets)) for row in rows]
     if form == "csv":
-        return _csv(records, (*SCORE, *NUMBERS, *ORIGIN))
+        return csv_text(records, (*SCORE, *NUMBERS, *ORIGIN))
     if form == "json":
         return _json(records)
     return (markdown_records if form == "markdown" else latex_records)(records)
@@ -159,7 +159,8 @@ def _finite(data: Any) -> Any:
     return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
-def _csv(records: Iterable[Record], names: Sequence[str]) -> str:
+def csv_text(records: Iterable[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Records as CSV with a header; text that no spreadsheet runs as a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)

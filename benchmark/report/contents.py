@@ -1,0 +1,98 @@
+"""What a report is made from: a leaderboard, read once."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from benchmark.display import masked
+from benchmark.errors import BenchError
+from benchmark.leaderboard import boards as ranked_boards
+from benchmark.leaderboard.summary import Summary, summaries
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Suite
+    from benchmark.leaderboard import Board
+    from benchmark.settings import Settings
+    from benchmark.store import ObserverRow, Outcome, ScoreRow, StimuliNote
+
+#: What stands for a family in the names and architectures of networks. The first that fits counts.
+FAMILIES = (
+    "resnext", "efficientnet", "mobilenet", "squeezenet", "shufflenet", "convnext", "densenet", "googlenet",
+    "inception", "alexnet", "cornet", "bagnet", "resnet", "swin", "deit", "beit", "clip", "vit", "eva", "vgg", "bit",
+)  # fmt: skip
+PEOPLE = ("human", "group")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A leaderboard as it was at one moment.
+
+    place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
+    observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli.
+    """
+
+    place: str
+    suites: tuple[Suite, ...]
+    boards: tuple[Board, ...]
+    observers: Mapping[str, ObserverRow]
+    scores: Mapping[str, Sequence[ScoreRow]]
+    sets: Mapping[str, StimuliNote]
+    outcomes: Sequence[Outcome]
+
+    @cached_property
+    def summaries(self) -> list[Summary]:
+        """Models by suites, one table per decision space."""
+        return summaries(self.boards)
+
+    def of_suite(self, name: str, space: str, metric: str) -> list[ScoreRow]:
+        """All current scores of a metric in one decision space, in the observers' order."""
+        rows = (row for mine in self.scores.values() for row in mine)
+        return [r for r in rows if (r.suite, r.space, r.metric) == (name, space, metric)]
+
+
+def read_contents(settings: Settings) -> Contents:
+    """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
+    from benchmark.api.opening import chosen_suites, notes_of, reading
+    from benchmark.plugins import find_suites
+
+    with reading(settings) as store:
+        suites = chosen_suites(store, None, find_suites())
+        rows, sets = store.latest_scores(), notes_of(store)
+        observers = {row.name: row for row in store.observers()}
+        outcomes = store.outcomes()
+    if not rows:
+        raise BenchError(
+            f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
+        )
+    by_suite, scores = defaultdict(list), defaultdict(list)
+    for row in rows:
+        by_suite[row.suite].append(row)
+        scores[row.observer].append(row)
+    made = [board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)]
+    shown = tuple(suite for suite in suites if by_suite[suite.name])
+    return Contents(masked(settings.db), shown, tuple(made), observers, scores, sets, outcomes)
+
+
+def family(observer: ObserverRow | None) -> str:
+    """The family of a network's architecture ("resnet"); its kind for whoever is no network, "" where unknown."""
+    if observer is None:
+        return ""
+    if observer.kind not in ("network", "published"):
+        return "people" if observer.kind in PEOPLE else observer.kind
+    text = f"{observer.card.get('arch', '')} {observer.name}".lower()
+    bare = re.sub(r"[^a-z]+", "", text.partition(" (")[0])
+    return next((name for name in FAMILIES if name in bare), "")
+
+
+def source(observer: ObserverRow | None) -> str:
+    """Where the answers come from: "run here", the tables' source, "drawn" for ideal observers."""
+    if observer is None:
+        return ""
+    if observer.kind == "network":
+        return "run here"
+    return "ideal" if observer.kind == "ideal" else str(observer.card.get("source", ""))

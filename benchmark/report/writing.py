@@ -1,0 +1,113 @@
+"""Pages and tables as files. Everything that a name, a card or an import says is text: in HTML and in CSV."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.display import printable_lines
+from benchmark.errors import BenchError
+from benchmark.leaderboard.export import csv_text
+from benchmark.leaderboard.formatting import number
+from registry.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+#: Written into every report: a folder without it is somebody else's and is not written over.
+MARK = "report.txt"
+NEEDS = "the report needs the extra 'report': pip install 'gestaltbench[report]'"
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+
+
+@dataclass
+class Site:
+    """A report being written: files under `folder`; `written` counts their bytes, `pages` the pages."""
+
+    folder: Path
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    written: int = 0
+    pages: int = 0
+
+    def page(self, path: str, template: str, **context: Any) -> None:
+        """A page from a template; `root` leads from it to the report's own folder."""
+        depth = path.count("/")
+        self.pages += 1
+        context = {**self.shared, **context, "root": "../" * depth, "path": path}
+        self.file(path, environment().get_template(template).render(context))
+
+    def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
+        """Records as CSV, without formulas."""
+        self.file(path, csv_text(records, names))
+
+    def file(self, path: str, content: str | bytes) -> None:
+        """A file, whole or not at all."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, content)
+        self.written += len(content.encode() if isinstance(content, str) else content)
+
+
+def open_site(folder: Path, shared: Mapping[str, Any]) -> Site:
+    """A new report, or an old one to be written over. BenchError where the folder holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise BenchError(f"{folder} is a file: name a folder for the report with --out.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
+        raise BenchError(
+            f"{folder} has files that are not of a report, and nothing was written: name a new or an empty folder "
+            "with --out."
+        )
+    site = Site(folder, shared)
+    site.file(MARK, "made by bench report; written over by the next one\n")
+    for name in ("site.css", "site.js"):
+        site.file(name, (files("benchmark.report") / "static" / name).read_text(encoding="utf-8"))
+    return site
+
+
+def slug(name: str) -> str:
+    """A file's name for any name: itself where it is plain, else what is plain of it and a digest. No two are alike,
+    also where capitals do not count."""
+    if _PLAIN.fullmatch(name):
+        return name
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+    return f"{plain or 'x'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+@cache
+def environment() -> Environment:
+    """The templates. Raises BenchError that names the extra where jinja2 is missing."""
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise BenchError(NEEDS) from error
+    made = Environment(
+        loader=PackageLoader("benchmark.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    made.filters |= {"slug": slug, "number": short, "percent": lambda level: f"{100 * level:g}"}
+    return made
+
+
+def short(value: float | None) -> str:
+    """A value for a page: three decimals, without the nought before the point."""
+    text = number(value, 3)
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _shown(value: Any) -> Any:
+    """What a template may print: text without control characters; None as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and not value.isprintable() and not hasattr(value, "__html__"):
+        return printable_lines(value)
+    return value

@@ -1,0 +1,115 @@
+"""A leaderboard by hand: observers with scores of real suites, written straight into a store."""
+
+import numpy as np
+import pytest
+
+from benchmark import plugins
+from benchmark.contracts import Observer, Score, Stimuli
+from benchmark.settings import read_settings
+from benchmark.store import ScoreSet, open_store
+
+SUITES = ("cue-conflict", "human-comparison", "corruption", "adversarial", "saliency")
+#: Names and tags that would do something if they were not shown as text.
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    '=HYPERLINK("http://x","y")',
+    "@SUM(1+1)",
+    "../../../etc/passwd",
+    "name\x1b[2J\u202egnp",
+    "{{ 7 * 7 }}",
+    "datum.value + 'x'",
+)
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """Settings of an empty home, with a leaderboard at its own place."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    return read_settings(str(tmp_path / "results.db"))
+
+
+@pytest.fixture
+def fill(settings):
+    """fill(names): a leaderboard in which those networks have scores; the settings that open it."""
+
+    def write(names, suites=SUITES, conditions=()):
+        with open_store(settings.db) as store:
+            run = store.begin_run("bench run", {"device": "cpu", "packages": {}})
+            for suite in suites:
+                store.put_stimuli(stimuli_of(suite))
+            for at, name in enumerate(names):
+                card = {
+                    "name": name,
+                    "arch": "timm:resnet50",
+                    "training": ["standard", name],
+                    "source": "timm",
+                }
+                observer = store.put_observer(Observer(name, "network", f"{at:064x}", card))
+                for place, suite in enumerate(suites):
+                    made = score_set(observer, suite)
+                    store.put_scores(run, made, list(scores_of(suite, at + place, conditions)))
+            store.end_run(run, "done")
+        return settings
+
+    return write
+
+
+def stimuli_of(suite):
+    n = 16
+    ids = tuple(f"{suite}-{i}.png" for i in range(n))
+    labels = {
+        name: np.array([f"c{i % 4}" for i in range(n)]) for name in ("category", "shape", "texture")
+    }
+    items = tuple(f"{i:064x}" for i in range(n))
+    return Stimuli(
+        suite, digest_of(suite), "geirhos16", ids, items, labels, decode=lambda i: None, whole=32
+    )
+
+
+def digest_of(suite):
+    return (suite.encode().hex() * 8)[:64]
+
+
+def score_set(observer, name):
+    suite = suite_of(name)
+    roles = {metric.role for metric in suite.metrics if metric.role} or {"natural"}
+    stimuli = dict.fromkeys(sorted(roles), digest_of(name))
+    return ScoreSet(observer, name, suite.version, "geirhos16", "code", stimuli, ())
+
+
+def scores_of(name, at, conditions=()):
+    """The shown metrics of a suite, and those of some conditions: (suite, metric, condition)."""
+    value = 0.1 + 0.8 * ((at * 37) % 101) / 101
+    for metric in suite_of(name).metrics:
+        if metric.shown:
+            yield Score(
+                metric.name,
+                value,
+                "",
+                value - 0.05,
+                value + 0.05,
+                0.95,
+                "wilson",
+                1200,
+                role=metric.role,
+            )
+    for suite, metric, condition in conditions:
+        if suite == name:
+            role = suite_of(name).metric(metric).role
+            yield Score(
+                metric,
+                value,
+                "",
+                value - 0.05,
+                value + 0.05,
+                0.95,
+                "wilson",
+                80,
+                condition=condition,
+                role=role,
+            )
+
+
+def suite_of(name):
+    return plugins.find_suites().suites[name]

@@ -1,0 +1,146 @@
+"""The report as files: what is written where, and that names stay text."""
+
+import csv
+import io
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import pytest
+
+from benchmark.errors import BenchError
+from benchmark.report import drawing
+from benchmark.report.building import build
+from benchmark.report.writing import MARK, slug
+from tests.report.conftest import HOSTILE
+
+pytest.importorskip("vl_convert")
+DRAWN = {
+    "svg",
+    "g",
+    "path",
+    "text",
+    "tspan",
+    "line",
+    "rect",
+    "style",
+    "defs",
+    "clipPath",
+    "title",
+    "circle",
+}
+ALLOWED = re.compile(r"(?:\.\./)*[a-z0-9._/-]+(?:#[a-z0-9-]*)?|#[a-z0-9-]+|data:,")
+
+
+class Page(HTMLParser):
+    """Elements, attributes and texts of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are not drawn: the converter takes seconds to start."""
+    monkeypatch.setattr(
+        drawing, "svg", lambda one, themed=False: '<svg width="1" height="1"></svg>'
+    )
+
+
+@pytest.fixture
+def hostile(fill, tmp_path, undrawn):
+    build(fill(HOSTILE), tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_names_are_text_in_pages(hostile):
+    for path in hostile.rglob("*.html"):
+        page = Page(path.read_text())
+        scripts = [attrs for tag, attrs in page.elements if tag == "script"]
+        assert all(
+            set(s) <= {"src", "defer"} or s.get("type") == "application/json" for s in scripts
+        )
+        assert not [
+            a for _, attrs in page.elements for a in attrs if a.startswith("on") or a == "style"
+        ]
+        for _, attrs in page.elements:
+            for name in ("href", "src"):
+                assert name not in attrs or ALLOWED.fullmatch(attrs[name]), (path, attrs[name])
+        assert all(c.isprintable() or c in "\n\t" for c in path.read_text())
+    shown = "".join(Page((hostile / "index.html").read_text()).texts)
+    assert "<script>alert(1)</script>" in shown and "{{ 7 * 7 }}" in shown
+
+
+@pytest.mark.slow
+def test_names_are_text_in_figures(fill, tmp_path):
+    build(fill(HOSTILE), tmp_path)
+    texts = []
+    for path in (tmp_path / "figures").glob("*.svg"):
+        elements = list(ElementTree.parse(path).iter())
+        assert {element.tag.rpartition("}")[2] for element in elements} <= DRAWN
+        texts += [element.text for element in elements]
+    assert "<script>alert(1)</script>" in texts and "datum.value + 'x'" in texts
+
+
+def test_names_are_text_in_tables(hostile):
+    for path in (hostile / "data").glob("*.csv"):
+        for row in csv.reader(io.StringIO(path.read_text())):
+            assert not [cell for cell in row if cell.startswith(("=", "@", "+"))]
+            assert all(cell.isprintable() for cell in row)
+
+
+def test_every_link_leads_somewhere(hostile):
+    for path in hostile.rglob("*.html"):
+        for _, attrs in Page(path.read_text()).elements:
+            link = attrs.get("href") or attrs.get("src") or "#"
+            if not link.startswith(("#", "data:")):
+                assert (path.parent / link.partition("#")[0]).is_file(), (path, link)
+
+
+def test_a_report_is_written_over_and_nothing_else_is(fill, tmp_path, undrawn):
+    settings = fill(["resnet50"])
+    build(settings, tmp_path / "out")
+    build(settings, tmp_path / "out")
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "thesis.tex").write_text("!")
+    with pytest.raises(BenchError, match="not of a report"):
+        build(settings, other)
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+    with pytest.raises(BenchError, match="is a file"):
+        build(settings, other / "thesis.tex")
+    assert (tmp_path / "out" / MARK).is_file()
+
+
+def test_an_empty_leaderboard_is_an_error(fill, tmp_path):
+    with pytest.raises(BenchError, match="no scores to report"):
+        build(fill([], suites=()), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pages_forbid_what_they_do_not_bring(hostile):
+    for path in hostile.rglob("*.html"):
+        policy = next(
+            a["content"] for _, a in Page(path.read_text()).elements if a.get("http-equiv")
+        )
+        rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+        assert rules["default-src"] == "'none'" and rules["script-src"] == "'self' file:"
+        assert "unsafe" not in policy and "http" not in policy
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "", "CON", "a" * 300, "résumé", "\udc80"])
+def test_slugs_are_plain(name):
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", slug(name)) and ".." not in slug(name)
+
+
+def test_slugs_differ_where_names_do():
+    names = ["resnet50", "ResNet50", "resnet50 ", "resnet-50", "a/b", "a-b", "a b", "", "x"]
+    assert len({slug(name).lower() for name in names}) == len(names)
