@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import unknown_name
+from benchmark.leaderboard import Board
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.drawn import put
+from benchmark.report.figures import (
+    adversarial,
+    corruption,
+    cue_conflict,
+    human_comparison,
+    saliency,
+)
+from benchmark.report.figures.chosen import Scene, scene
+from benchmark.report.figures.dots import headline
 from benchmark.report.figures.figure import Figure
 from benchmark.report.figures.overview import overview
 from benchmark.report.pages.leaderboard import leaderboard
@@ -19,6 +30,14 @@ from benchmark.report.writing import Site, open_site, slug
 from benchmark.settings import Settings
 from benchmark.version import __version__
 
+#: The field's own figures of a suite; others have their headline drawn.
+OF_SUITE: dict[str, Callable[[Scene], Iterator[Figure]]] = {
+    "cue-conflict": cue_conflict.figures,
+    "human-comparison": human_comparison.figures,
+    "corruption": corruption.figures,
+    "adversarial": adversarial.figures,
+    "saliency": saliency.figures,
+}
 SPACES = {
     "geirhos16": "Photographs, 16 categories",
     "world16": "The built-in world, 16 categories",
@@ -59,6 +78,13 @@ def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
     """(suite, "" for the leaderboard; figure)."""
     for summary in contents.summaries:
         yield "", overview(summary)
+    largest: dict[tuple[str, str], Board] = {}
+    for board in contents.boards:
+        largest.setdefault((board.suite, board.space), board)
+    for (suite, _), board in largest.items():
+        of_suite = OF_SUITE.get(suite.partition(":")[0], headline)
+        for one in of_suite(scene(contents, board)):
+            yield suite, one if ":" not in suite else replace(one, name=f"{one.name}-{slug(suite)}")
 
 
 def _shared(contents: Contents) -> dict[str, Any]:

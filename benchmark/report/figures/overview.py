@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.leaderboard.summary import Line, Summary
+from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.report.captions import about
-from benchmark.report.figures.figure import MOST, QUIET, Figure, Spec, axis, palette, some_of
+from benchmark.report.figures.dots import dots, group_of
+from benchmark.report.figures.figure import MOST, Figure, some_of
 from benchmark.report.writing import slug
 
-GROUPS = ("network", "published network", "people", "ideal observer", "reference")
-_GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "ideal": 3}
-NAMES = ("observer", "group", "suite", "metric", "value", "low", "high", "n", "chance")
+NAMES = ("observer", "group", "suite", "metric", "value", "low", "high", "n")
 
 
 def overview(summary: Summary) -> Figure:
-    """Networks in the table's order, then people as a group and ideal observers."""
+    """Networks in the table's order, then people as a group, ideal observers and references."""
     aside = [line for line in summary.references if line.kind not in ("human", "chance")]
     lines = [*summary.lines[:MOST], *aside[: MOST // 3]]
     records = [record for line in lines for record in _records(summary, line)]
+    panels = [(_title(head), head.column.chance) for head in summary.headlines]
     captions = (
         f"{head.suite}: {head.column.title}, {head.stimuli}; {about(line.cells[at] for line in summary.lines)}"
         for at, head in enumerate(summary.headlines)
@@ -29,65 +29,26 @@ def overview(summary: Summary) -> Figure:
         f"overview-{slug(summary.space)}",
         f"Models by suites, {summary.space}",
         caption + some_of(len(summary.lines), min(MOST, len(summary.lines)), "networks"),
-        _spec(summary, records, [line.observer for line in lines]),
+        dots(records, [line.observer for line in lines], panels),
         records,
         NAMES,
     )
 
 
+def _title(head: Headline) -> str:
+    return f"{head.column.title} ({head.suite})"
+
+
 def _records(summary: Summary, line: Line) -> Iterator[dict[str, Any]]:
-    group = GROUPS[_GROUP.get(line.kind, 4)]
     for head, cell in zip(summary.headlines, line.cells, strict=True):
         if cell.value is not None:
             yield {
                 "observer": line.observer,
-                "group": group,
+                "group": group_of(line.kind),
                 "suite": head.suite,
-                "metric": head.column.title,
+                "metric": _title(head),
                 "value": cell.value,
                 "low": cell.low,
                 "high": cell.high,
                 "n": cell.n,
-                "chance": head.column.chance,
             }
-
-
-def _spec(summary: Summary, records: list[dict[str, Any]], order: list[str]) -> Spec:
-    groups = [name for name in GROUPS if any(one["group"] == name for one in records)]
-    panels = [head.suite for head in summary.headlines]
-    return {
-        "data": {"values": records},
-        "facet": {"column": {"field": "suite", "sort": panels, "title": None}},
-        "spec": {"width": 130, "height": {"step": 15}, "layer": _layers(order, groups)},
-        "resolve": {"scale": {"x": "independent"}},
-    }
-
-
-def _layers(order: list[str], groups: list[str]) -> list[Spec]:
-    colour, shape = palette(groups)
-    y = {
-        "field": "observer",
-        "type": "nominal",
-        "sort": order,
-        "axis": axis("", labelLimit=260, grid=True),
-    }
-    x = {
-        "field": "value",
-        "type": "quantitative",
-        "axis": axis("share", tickCount=4),
-        "scale": {"zero": True},
-    }
-    hue = {"field": "group", "type": "nominal", "scale": colour, "legend": {"title": None}}
-    form = {"field": "group", "type": "nominal", "scale": shape, "legend": {"title": None}}
-    chance = {"field": "chance", "type": "quantitative", "aggregate": "max"}
-    return [
-        {"mark": {"type": "rule", "strokeDash": [3, 3], "color": QUIET}, "encoding": {"x": chance}},
-        {
-            "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
-            "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": hue},
-        },
-        {
-            "mark": {"type": "point", "filled": True, "size": 34, "opacity": 1},
-            "encoding": {"y": y, "x": x, "color": hue, "shape": form},
-        },
-    ]
