@@ -147,10 +147,14 @@ def report(table: dict[str, dict[str, float]]) -> None:
     common = names()
     for side in reversed(others):
         share = sum(table[side][n] for n in common) / sum(table["ours"][n] for n in common)
-        ratio("corruptions_15x5", share, f"{side}; higher is faster here")
+        ratio(f"corruptions_15x5/{side}", share, f"{side}; higher is faster here")
     for name in names("all"):
         best = min(others, key=lambda side: table[side][name])
-        ratio(f"corruption_{name}", table[best][name] / table["ours"][name], best)
+        ratio(
+            f"corruption_{name}",
+            table[best][name] / table["ours"][name],
+            f"{best}; higher is faster here",
+        )
     print(f"\nCPU ms per image, mean of five severities\n{'':20s}", *(f"{s:>24s}" for s in table))
     for name in names("all"):
         print(f"{name:20s}", *(f"{table[side][name] / 5:24.2f}" for side in table))

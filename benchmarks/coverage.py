@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
-from ratios import ratio
+from ratios import ratio, slug
 from size import METRIC, answers, crowd, trials
 
 from benchmark.contracts import Trials
@@ -321,11 +321,6 @@ def measured(kind: Kind, studies: int, seed: int) -> tuple[dict[str, float], int
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}, n
 
 
-def slug(*parts: str) -> str:
-    """A name without blanks."""
-    return "_".join(" ".join(parts).replace(",", "").replace("=", "").split())
-
-
 def main(given: Sequence[str] | None = None) -> None:
     """Print the table, then a line for each of its rows: coverage over the nominal .95, 1 where it is kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -345,7 +340,7 @@ def main(given: Sequence[str] | None = None) -> None:
         print(
             f"| {kind.name} | {kind.setting} | {name} | {value:.3f} | {other} | {n} |", flush=True
         )
-        rows.append((slug(kind.name, kind.setting), value / NOMINAL))
+        rows.append((slug("coverage", kind.name, kind.setting), value / NOMINAL))
     for label, value in rows:
         ratio(label, value, "nominal coverage .95")
 

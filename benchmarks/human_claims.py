@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from ratios import needs
+from ratios import needs, ratio
 
 from benchmark.contracts import Trials
 from benchmark.stats import adjust, compare_ratio
@@ -172,12 +172,15 @@ def cost(humans):
         "models",
         "seconds of one core",
     )
+    taken = {}
     for models in (1, 2, 4):
         start = time.process_time()
         for _ in range(models):
             SUITE.score(None, humans["subject-01"])
             SUITE.compare(None, humans["subject-01"], humans)
-        print(f"| {models} | {time.process_time() - start:.1f} |")
+        taken[models] = time.process_time() - start
+        print(f"| {models} | {taken[models]:.1f} |")
+    ratio("human_scoring_of_four", taken[4] / (4 * taken[1]), "four times the first one")
 
 
 def main(folder):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from ratios import ratio
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -244,9 +245,10 @@ def main() -> None:
         )
         right[is_masked] += bool(said) == is_masked
         total[is_masked] += 1
-    print(f"\nRATIO masked-networks-caught {right[True] / total[True]:.3f} (of {total[True]})")
+    print()
+    ratio("masked_networks_caught", right[True] / total[True], f"{total[True]} masked networks")
     false = total[False] - right[False]
-    print(f"RATIO false-alarms {false / total[False]:.3f} (of {total[False]} honest networks)")
+    ratio("false_alarms", false / total[False], f"{total[False]} honest networks")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,11 @@ def ratio(name: str, value: float, baseline: str) -> None:
     print(f"RATIO {name} {value:.3f} ({baseline})", flush=True)
 
 
+def slug(*parts: str) -> str:
+    """A name without blanks."""
+    return "_".join(" ".join(parts).replace(",", "").replace("=", "").split())
+
+
 def needs(what: str) -> NoReturn:
     """End in one line where something is missing."""
     raise SystemExit(f"needs {what}")

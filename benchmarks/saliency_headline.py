@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from ratios import ratio
 from saliency import SEEDS, fed, loaded, view_of
 from scipy.ndimage import gaussian_filter, sobel
 from scipy.stats import rankdata, spearmanr
@@ -278,6 +279,8 @@ def evidence(images: int) -> None:
     truth = [table[name][3] for name in trained]
     order = [spearmanr([table[name][k] for name in trained], truth)[0] for k in range(5)]
     _row("order of 12 networks against the renderer's (Spearman)", order)
+    ratio("saliency_order/masks", order[4], "order by the renderer (Spearman), 12 networks")
+    ratio("saliency_order/gradient_auc", order[0], "order by the renderer (Spearman), 12 networks")
 
 
 def _row(name: str, values: list[float]) -> None:
@@ -296,6 +299,7 @@ def covered(groups: int, size: int = 96) -> None:
         f"\n| {groups} sets of {size} images | mean | covers | half-width | images taken for independent |"
     )
     print("|---|---|---|---|---|")
+    held: list[float] = []
     for name in ("standard-0", "adversarial-0", "stylised-0", "random-0"):
         sets = [_fresh(loaded(f"world-{name}"), seed, size) for seed in range(groups)]
         scores = [ratio_score(SUITE.headline, trials) for trials in sets]
@@ -305,6 +309,10 @@ def covered(groups: int, size: int = 96) -> None:
         hits = [np.mean([s.low <= truth <= s.high for s in found]) for found in (scores, alone)]
         half = np.mean([s.high - s.low for s in scores]) / 2
         print(f"| {name} | {truth:.3f} | {hits[0]:.3f} | {half:.3f} | {hits[1]:.3f} |", flush=True)
+        held.append(float(hits[0]))
+    ratio(
+        "saliency_coverage", float(np.mean(held)) / 0.95, f"nominal coverage .95, {4 * groups} sets"
+    )
 
 
 def _fresh(model: LoadedModel, seed: int, size: int) -> Trials:

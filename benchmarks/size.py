@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from ratios import ratio, slug
 
 from benchmark.contracts import Metric, Trials
 from benchmark.stats import Comparison, compare_ratio
@@ -226,7 +227,7 @@ def measured(kind: Kind, runs: int, seed: int) -> Iterator[tuple[str, float, flo
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, then a line for each of its rows: size over the nominal .05."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=400, help="simulated studies of each kind")
     parser.add_argument("--seed", type=int, default=0)
@@ -234,10 +235,14 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{args.runs} runs each\n\n| metric | setting | size | intervals that hold 0 |")
     print("|---|---|---|---|")
+    rows = []
     for kind in kinds():
         if any(args.only in name for name in kind.names):
             for name, size, kept in measured(kind, args.runs, args.seed):
                 print(f"| {name} | {kind.setting} | {size:.3f} | {kept:.3f} |", flush=True)
+                rows.append((slug("size", name, kind.setting), size / 0.05))
+    for label, value in rows:
+        ratio(label, value, "nominal size .05")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ratios import ratio, slug
 from torch import Tensor, nn
 from torch.nn import functional
 from train_world import RECIPES, evaluation_pixels, labels, load, predictions
@@ -234,14 +235,17 @@ def checkpoints(folders: list[Path], recipe: str) -> list[Path]:
 def main() -> None:
     """Measure all checkpoints in the folders given, at most three seeds of a recipe."""
     parser = argparse.ArgumentParser(description=__doc__)
-    shipped = Path("registry/world_checkpoints")
+    shipped = Path(__file__).parents[1] / "registry" / "world_checkpoints"
     parser.add_argument("--checkpoints", nargs="+", type=Path, default=[shipped])
+    parser.add_argument("--seeds", type=int, default=3, help="at most so many of a recipe")
     parser.add_argument("--json", type=Path, help="also write every single score here")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = {recipe: checkpoints(options.checkpoints, recipe) for recipe in RECIPES}
     results = {
-        recipe: [measure(load(path)) for path in paths] for recipe, paths in found.items() if paths
+        recipe: [measure(load(path)) for path in paths[: options.seeds]]
+        for recipe, paths in found.items()
+        if paths
     }
     if options.json:
         plain = {
@@ -252,6 +256,13 @@ def main() -> None:
     print(table(results, relative=False))
     print("\nDifference from the standard recipe, paired by seed:\n")
     print(table(results, relative=True))
+    bias = "cue-conflict: shape bias"
+    for recipe, score in (("stylised", bias), ("adversarial", "PGD-20 1/255")):
+        ours, theirs = (
+            statistics.fmean(scores[score].value for scores in results[name])
+            for name in (recipe, "standard")
+        )
+        ratio(f"world_{recipe}_{slug(score)}", ours / theirs, "networks of the standard recipe")
 
 
 if __name__ == "__main__":
