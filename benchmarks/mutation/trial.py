@@ -1,0 +1,81 @@
+"""One mutant against the tests that run its line."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from benchmarks.mutation import ROOMS, ROOT
+from benchmarks.mutation.changes import Mutant
+from benchmarks.mutation.coverage_map import CoverageMap
+from benchmarks.mutation.server import Job, passes, run
+
+SPARE = 10.0  # seconds of processor time for imports
+ROUND = 20.0  # tests of about so many seconds at once
+
+
+def killed(
+    mutants: Sequence[Mutant], coverage: CoverageMap, workers: int
+) -> Iterator[tuple[Mutant, bool]]:
+    """Each mutant's fate as it is known: first the tests nearest to it and quickest, then the others."""
+    waiting = [(one, batches(tests_of(one, coverage), coverage)) for one in mutants]
+    while waiting:
+        yield from ((one, False) for one, rounds in waiting if not rounds)
+        left = {one: rounds for one, rounds in waiting if rounds}
+        jobs = (_job(one, rounds[0], coverage) for one, rounds in left.items())
+        waiting = []
+        for job, code in run(jobs, workers):
+            mutant = job.name
+            if code in (0, 5):  # passed; no such test
+                waiting.append((mutant, left[mutant][1:]))
+            else:
+                yield mutant, True
+
+
+def _job(mutant: Mutant, tests: Sequence[str], coverage: CoverageMap) -> Job:
+    seconds = SPARE + 3 * sum(coverage.seconds[name] for name in tests)
+    return Job(mutant, partial(passes, mutant, tests), seconds)
+
+
+def tests_of(mutant: Mutant, coverage: CoverageMap) -> list[str]:
+    """Tests that run the mutant's line; for what runs at import those that run the module or one that imports it."""
+    if mutant.at_import:
+        files = [mutant.file, *users(mutant.file)]
+        found = {name for file in files for name in coverage.lines.get(file, {})}
+    else:
+        lines = set(range(mutant.first, mutant.last + 1))
+        tests = coverage.lines.get(mutant.file, {})
+        found = {name for name, at in tests.items() if lines & at}
+    near = next(tests for room, tests in ROOMS.items() if mutant.file.startswith(room + "/"))
+    return sorted(found, key=lambda name: (not name.startswith(near), coverage.seconds[name], name))
+
+
+def batches(tests: Sequence[str], coverage: CoverageMap) -> list[list[str]]:
+    """Tests in rounds: the first of about a second, each further one of about ROUND seconds."""
+    rounds: list[list[str]] = []
+    spent, limit = 0.0, 1.0
+    for name in tests:
+        if not rounds or spent > limit:
+            limit = ROUND if rounds else limit
+            rounds, spent = [*rounds, []], 0.0
+        rounds[-1].append(name)
+        spent += coverage.seconds[name]
+    return rounds
+
+
+def users(file: str) -> list[str]:
+    """Files of the rooms that import a module."""
+    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    paths = [p for room in ROOMS for p in sorted((ROOT / room).rglob("*.py"))]
+    return [str(p.relative_to(ROOT)) for p in paths if _imports(p.read_text(), module)]
+
+
+def _imports(text: str, module: str) -> bool:
+    parent, _, name = module.rpartition(".")
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    return any(
+        node.module == module
+        or (node.module == parent and any(one.name == name for one in node.names))
+        for node in nodes
+    )
