@@ -5,8 +5,8 @@
 A mutant changes one operator, comparison, constant, condition or order of arguments, or drops one statement. It is
 killed where a test fails (or takes far too long), and survives where all pass: then a test is missing, unless the
 mutant does the same as the original; such ones are listed with reasons in `mutants_equal.txt`, one
-"FILE | LINE OF CODE | CHANGE | REASON" a line, and not drawn. Tests that compare code or outputs with recorded
-digests do not count.
+"FILE | LINE OF CODE | CHANGE | REASON" a line, and not drawn. Tests that hold code to recorded digests or outputs
+do not count.
 """
 
 from __future__ import annotations
