@@ -6,6 +6,7 @@ are, so what reads source text (digests of code) sees no change, and nothing is 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -97,6 +98,8 @@ def preload() -> None:
     """Import what is not ours, once."""
     for name in HEAVY:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a child that collects would copy all of it
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of pytest's start
 
 

@@ -1,0 +1,103 @@
+"""Scores of hand-made trials: areas, medians and budgets as worked out on paper."""
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Trials
+from suites.adversarial import SUITE
+from suites.adversarial.config import Config, Threat
+
+
+def trials(epsilons, sizes=None, right=None, fgsm=None):
+    """Of one Linf threat; epsilons and sizes in grey levels."""
+    n = len(epsilons)
+    levels = np.asarray(epsilons, dtype=float)
+    fallen = np.isfinite(levels)
+    return Trials(
+        {
+            "role": np.full(n, "natural"),
+            "condition": np.full(n, ""),
+            "stimulus": np.array([f"image{i}" for i in range(n)]),
+            "clean_correct": np.ones(n, dtype=bool) if right is None else np.array(right, bool),
+            "exact_correct": np.ones(n, dtype=bool) if right is None else np.array(right, bool),
+            "asked": np.zeros(n, dtype=bool),
+            "otherwise": np.zeros((n, 6), dtype=bool),
+            "gradient_norm": np.ones(n),
+            "loss": np.ones(n),
+            "margin": np.ones(n),
+            "probabilities": np.zeros(n, dtype=bool),
+            "repeat_difference": np.zeros(n),
+            "passes": np.arange(n),
+            "linf_by": np.where(fallen, "ce", ""),
+            "linf_margin": np.zeros(n),
+            "linf_epsilon": levels / 255,
+            "linf_size": np.asarray(levels if sizes is None else sizes, dtype=float) / 255,
+            "fgsm_broken": np.zeros((n, 3), dtype=bool) if fgsm is None else np.array(fgsm, bool),
+        }
+    )
+
+
+def scores(levels, *given, **more):
+    threat = Threat("linf", tuple(level / 255 for level in levels), scale=255.0, unit="/255")
+    found = SUITE.score(Config((threat,), ()), trials(*given, **more))
+    return {(score.metric, score.condition): score for score in found}
+
+
+def test_the_area_weighs_budgets_by_their_share_of_the_log_axis():
+    """1, 2, 8: widths 1 and 2 of log2, so weights 1/2, 3/2, 1 of 3; images that fall at 1, 2, 8 and never."""
+    found = scores((1, 2, 8), [1, 2, 8, np.inf])
+    assert found["auc_linf", ""].value == pytest.approx((0 + 1 / 6 + 2 / 3 + 1) / 4)
+    assert [found["robust_accuracy", f"linf {k}/255"].value for k in (1, 2, 8)] == [0.75, 0.5, 0.25]
+
+
+def test_the_median_is_over_the_right_answers():
+    """16 right ones of sizes 1 to 16 and 5 wrong ones of size 0; order statistics 5 and 12 of 16 bound the median."""
+    sizes = [*range(1, 17), *[0] * 5]
+    epsilons = [4 if size <= 4 else 16 for size in sizes]
+    found = scores((4, 16), epsilons, sizes, [True] * 16 + [False] * 5)["median_linf", ""]
+    assert (found.value, found.n, found.excluded) == (pytest.approx(8.5), 16, 5)
+    assert (found.low, found.high) == (pytest.approx(5), pytest.approx(12))
+
+
+def test_what_stands_is_larger_than_all_in_the_median():
+    sizes = [*range(1, 11), *[np.inf] * 6]
+    epsilons = [16] * 10 + [np.inf] * 6
+    found = scores((4, 16), epsilons, sizes)["median_linf", ""]
+    assert found.value == pytest.approx(8.5) and found.low is None and found.high is None
+    assert "no upper bound of the interval" in found.flags
+    half = scores((4, 16), [16] * 8 + [np.inf] * 8, [*range(8), *[np.inf] * 8])["median_linf", ""]
+    assert half.value is None and half.reason == "half the images or more survive linf 16/255"
+    none = scores((4, 16), [0, 0], right=[False, False])["median_linf", ""]
+    assert none.value is None and none.reason == "no image is answered correctly"
+
+
+def test_an_image_that_falls_at_the_far_epsilon_alone_stands():
+    """Sizes beyond the largest budget are no perturbation found, although the trust report tries there."""
+    found = scores((4, 16), [4, 4, 32], [2, 3, 20])
+    assert found["median_linf", ""].value == pytest.approx(3)
+    assert found["robust_accuracy", "linf 16/255"].value == pytest.approx(1 / 3)
+
+
+def test_fgsm_by_epsilon_and_passes_per_image():
+    broken = [[0, 0, 1], [0, 1, 1], [1, 1, 1], [0, 0, 0]]
+    found = scores((2, 4, 8), [8, 4, 2, np.inf], fgsm=broken)
+    assert [found["fgsm_accuracy", f"linf {k}/255"].value for k in (2, 4, 8)] == [0.75, 0.5, 0.25]
+    assert found["gradient_passes", ""].value == pytest.approx((0 + 1 + 2 + 3) / 4)
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilons", "expected"),
+    [
+        ("linf", (1 / 255, 4 / 255, 8 / 255), 4 / 255),
+        ("l2", (0.5, 1.0, 3.0), 1.0),
+        ("l1", (3.0, 12.0, 60.0, 70.0), 12.0),
+        ("l2", (0.25, 0.5, 3.0), 0.5),
+    ],
+)
+def test_the_headline_is_at_the_reference_budget(norm, epsilons, expected):
+    from suites.adversarial.metrics import metrics_of
+
+    metric = next(m for m in metrics_of(Config((Threat(norm, epsilons),), ())) if m.headline)
+    at = [0.99 * expected, expected, 1.01 * expected, np.inf]
+    num, den = metric.ratio(Trials({f"{norm}_epsilon": np.array(at)}))
+    assert num.tolist() == [False, False, True, True] and den.tolist() == [True] * 4
