@@ -14,7 +14,10 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Or: ast.And, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
-SYMMETRIC = ("max", "min", "maximum", "minimum", "logical_and", "logical_or", "isclose", "hypot")
+SYMMETRIC = (
+    *("max", "min", "maximum", "minimum", "logical_and", "logical_or", "isclose", "hypot"),
+    *("transpose", "swapaxes", "array_equal", "equal"),
+)
 NOT_RUN = ("annotation", "returns", "decorator_list", "type_params")
 
 

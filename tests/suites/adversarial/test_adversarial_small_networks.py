@@ -1,0 +1,195 @@
+"""Attacks on networks of a few weights, in milliseconds: a linear one, whose distance to the boundary is known, and one
+with a hidden layer, on which APGD takes the path of its authors' code."""
+
+import numpy as np
+import pytest
+import torch
+
+from suites.adversarial.attacks.apgd import apgd
+from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.pgd import attack
+from suites.adversarial.attacks.problem import Problem, likely_wrong
+from suites.adversarial.attacks.schedule import single
+from suites.adversarial.attacks.square import square
+from suites.adversarial.config import Apgd, Square, Stage
+
+SHAPE = (3, 6, 6)
+ORDER = {"linf": float("inf"), "l2": 2, "l1": 1}
+DUAL = {"linf": 1, "l2": 2, "l1": float("inf")}
+THEIR_NAME = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+
+
+def draws(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def grey(n=8, spread=0.05):
+    """Images near the middle of the box, which no perturbation of these tests reaches."""
+    return 0.5 + spread * draws(1, n, *SHAPE).clamp(-2, 2)
+
+
+def problem_of(forward, x, batch=64):
+    z = forward(x)
+    y = z.argmax(1)
+    seeds = np.arange(len(x), dtype=np.uint64) + 5
+    return Problem(forward, x, y, seeds, likely_wrong(z, y, 4), batch=batch)
+
+
+WEIGHTS = draws(0, 5, 108)
+
+
+def linear(x):
+    return x.flatten(1) @ WEIGHTS.T
+
+
+def two_way(x):
+    """Two classes that are ever right, three that never are (DLR wants them)."""
+    z = x.flatten(1) @ WEIGHTS[:2].T
+    return torch.cat([z, z.new_tensor([-40.0, -50.0, -60.0]).expand(len(x), 3)], dim=1)
+
+
+def radius(problem, norm):
+    """[n] distance of each image from the other of two classes: margin over the dual norm of the weights."""
+    z = problem.forward(problem.images)
+    return (z[:, 0] - z[:, 1]).abs() / torch.linalg.vector_norm(WEIGHTS[0] - WEIGHTS[1], DUAL[norm])
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("loss", ["margin", "dlr"])
+def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm, loss):
+    problem = problem_of(two_way, grey())
+    exact, recipe = radius(problem, norm), Apgd(loss, 60)
+    beyond = {"linf": 1.01, "l2": 1.01, "l1": 1.3}[norm]
+    found = apgd(problem, norm, beyond * exact, recipe)
+    assert found.broken.all()
+    assert (found.size <= (beyond * exact).numpy() * (1 + 1e-5)).all()
+    assert (found.size >= exact.numpy() * (1 - 1e-5)).all()
+    assert not apgd(problem, norm, 0.99 * exact, recipe).broken.any()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm):
+    problem = problem_of(two_way, grey())
+    for row, exact in enumerate(radius(problem, norm).tolist()):
+        part = slice(row, row + 1)
+        one = Problem(
+            two_way,
+            problem.images[part],
+            problem.labels[part],
+            problem.seeds[part],
+            problem.targets[part],
+        )
+        stage = Stage("margin", 20, "random")
+        beyond = attack(one, geometry(norm), single(stage, 1.05 * exact))
+        assert beyond.broken[0] >= 0 and exact * (1 - 1e-5) <= beyond.size[0] <= 1.0501 * exact
+        within = attack(one, geometry(norm), single(stage, 0.99 * exact))
+        assert within.broken[0] == -1 and within.passes[0] == 20 and within.forwards[0] == 1
+
+
+def test_targets_are_tried_in_turn():
+    """One step of each run, up the margin of its own target."""
+    problem, shown = watched(problem_of(linear, grey(1)))
+    found = apgd(problem, "linf", torch.tensor([1e-4]), Apgd("margin", 1, targets=3, restarts=2))
+    assert not found.broken.any() and found.passes[0] == len(shown) == 12
+    y = int(problem.labels[0])
+    ranked = linear(problem.images)[0].argsort(descending=True).tolist()
+    for run, (start, end) in enumerate(zip(shown[::2], shown[1::2], strict=True)):
+        target = ranked[1 + run // 2]
+        up = (WEIGHTS[target] - WEIGHTS[y]).sign()
+        moved = (end - start).flatten()
+        assert (moved * up >= 0).all() and (moved.abs() > 0).float().mean() > 0.9
+
+
+FIRST, SECOND = draws(2, 24, 108) / 10, draws(3, 5, 24) * 3
+
+
+def curved(x):
+    return torch.tanh(x.flatten(1) @ FIRST.T) @ SECOND.T
+
+
+def watched(problem):
+    shown = []
+
+    def forward(x):
+        shown.append(x.detach().clone())
+        return problem.forward(x)
+
+    given = problem.images, problem.labels, problem.seeds, problem.targets
+    return Problem(forward, *given, batch=problem.batch), shown
+
+
+@pytest.mark.parametrize("loss", ["ce", "dlr"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
+    theirs = pytest.importorskip("pyautoattack.autopgd_base")
+    steps, size = 40, {"linf": 0.004, "l2": 0.03, "l1": 0.2}[norm]
+    problem = problem_of(curved, grey())
+    mine, points = watched(problem)
+    assert not apgd(mine, norm, torch.full((8,), size), Apgd(loss, steps)).broken.any()
+    other, their_points = watched(problem)
+    run = theirs.APGDAttack(other.forward, n_iter=steps, norm=THEIR_NAME[norm], eps=size, loss=loss)
+    run.init_hyperparam(problem.images)
+    if norm == "l1":  # a given start changes its first step, so its own draw is replaced
+        ours = points[0] - problem.images
+        monkeypatch.setattr(theirs.torch, "randn", lambda *shape: ours)
+        run.attack_single_run(problem.images, problem.labels)
+    else:
+        run.attack_single_run(problem.images, problem.labels, x_init=points[0])
+    assert len(points) == len(their_points) == steps + 1
+    # as on large networks: L1 parts where rounding left a trace, DLR where a first window compares with 0
+    until = 8 if norm == "l1" or loss == "dlr" else steps + 1
+    for a, b in zip(points[:until], their_points, strict=False):
+        assert float((a - b).abs().max()) < 0.02 * size
+    for point in points:
+        away = (point.double() - problem.images.double()).flatten(1)
+        assert (torch.linalg.vector_norm(away, ORDER[norm], dim=1) <= size * (1 + 1e-4)).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_square_keeps_to_ball_and_box_and_tells_the_truth(norm):
+    problem = problem_of(two_way, grey(spread=0.2).clamp(0, 1))
+    epsilon = {"linf": 3, "l2": 3}[norm] * radius(problem, norm)
+    seen, shown = watched(problem)
+    found = square(seen, norm, epsilon, Square(60))
+    assert 2 <= found.broken.sum() < 8
+    assert all(x.min() >= 0 and x.max() <= 1 for x in shown)
+    away = (shown[0] - problem.images).flatten(1)
+    assert (torch.linalg.vector_norm(away, ORDER[norm], dim=1) <= epsilon * (1 + 1e-5)).all()
+    assert sum(map(len, shown)) == found.forwards.sum() and (found.passes == 0).all()
+    assert (found.forwards[~found.broken] == 60).all()
+    sizes, bounds = found.size[found.broken], epsilon.numpy()[found.broken]
+    assert (sizes <= bounds * (1 + 1e-5)).all() and (sizes >= bounds / 3 * (1 - 1e-5)).all()
+    assert (found.margin[found.broken] >= 0).all() and np.isnan(found.size[~found.broken]).all()
+
+
+def test_square_keeps_what_makes_the_answer_no_safer():
+    """Margins of the kept points never fall: of those shown, one that is kept is one square from the best so far."""
+    problem = problem_of(two_way, grey(1))
+    seen, shown = watched(problem)
+    square(seen, "linf", 0.5 * radius(problem, "linf"), Square(40))
+    z = torch.stack([two_way(point)[0] for point in shown])
+    y = int(problem.labels[0])
+    rival = z.clone()
+    rival[:, y] = -torch.inf
+    margins = rival.amax(dim=1) - z[:, y]
+    best = 0
+    for at in range(1, len(shown)):
+        moved = (shown[at] - shown[best]).abs().amax(dim=(0, 1)) > 1e-7
+        rows, columns = moved.nonzero(as_tuple=True)
+        if len(rows):
+            side = int(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
+            assert side <= (5 if at <= 1 else 4)  # .8, then .4 and less of 36 pixels
+        best = at if margins[at] > margins[best] else best
+    assert best > 3 and margins[best] > margins[0]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_neither_batch_nor_company_changes_an_attack(norm):
+    x, epsilon = grey(), 1.3 * radius(problem_of(two_way, grey()), norm)
+    for run in (
+        lambda p: square(p, norm, epsilon, Square(30)),
+        lambda p: apgd(p, norm, epsilon, Apgd("dlr", 8, targets=2)),
+    ):
+        together, apart = (run(problem_of(two_way, x, batch)) for batch in (64, 3))
+        assert np.array_equal(together.broken, apart.broken)
+        np.testing.assert_allclose(together.margin, apart.margin, atol=1e-4)
