@@ -213,3 +213,11 @@ def test_grey_has_the_published_weights():
     image = torch.tensor([200, 100, 50], dtype=torch.uint8).reshape(1, 3, 1, 1)
     out = degradation("colour", "bw").apply(image, seeds(1))
     assert out.flatten().tolist() == [118, 118, 118]
+
+
+def test_the_stand_in_for_the_measured_curve_is_a_power_of_2_2():
+    from benchmark.transforms.opponent import power_law
+
+    curve = power_law()
+    assert curve.shape == (256,)
+    assert curve[[0, 64, 128, 255]] == pytest.approx([0, 0.0477758, 0.2195197, 1], abs=1e-6)

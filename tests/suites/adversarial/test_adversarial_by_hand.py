@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.contracts import Trials
 from suites.adversarial import SUITE
-from suites.adversarial.config import Config, Threat
+from suites.adversarial.config import Config, Stage, Threat
 
 
 def trials(epsilons, sizes=None, right=None, fgsm=None):
@@ -101,3 +101,20 @@ def test_the_headline_is_at_the_reference_budget(norm, epsilons, expected):
     at = [0.99 * expected, expected, 1.01 * expected, np.inf]
     num, den = metric.ratio(Trials({f"{norm}_epsilon": np.array(at)}))
     assert num.tolist() == [False, False, True, True] and den.tolist() == [True] * 4
+
+
+def test_what_other_losses_add_at_each_budget():
+    """Of six images, those that a margin or Square breaks, at the budget where they fall."""
+    shown = trials([2, 2, 4, 4, np.inf, 8])
+    shown.columns["linf_by"] = np.array(["ce", "margin", "square", "fgsm", "", "apgd-dlr"])
+    threat = Threat("linf", (2 / 255, 4 / 255, 8 / 255), scale=255.0, unit="/255")
+    found = SUITE.score(Config((threat,), (Stage("ce", 2),)), shown)
+    by = {s.condition: s.value for s in found if s.metric == "beyond_ce_linf"}
+    labels = ("", "linf 2/255", "linf 4/255", "linf 8/255")
+    assert [by[label] for label in labels] == pytest.approx([1 / 6] * 4)
+
+
+def test_no_trials_no_values():
+    found = SUITE.score(SUITE.config, Trials({"stimulus": np.zeros(0, dtype=str)}))
+    assert {s.metric for s in found} == {m.name for m in SUITE.metrics}
+    assert {(s.value, s.reason, s.role) for s in found} == {(None, "no trials", "natural")}

@@ -103,3 +103,18 @@ def test_random_starts_differ_from_image_to_image(norm):
     points = random_start(geometry(norm), x, epsilon, [0, 1, 2, 3])
     assert len(torch.unique(points.flatten(1), dim=0)) == 4
     assert (points != x).flatten(1).any(dim=1).all()
+
+
+@pytest.mark.parametrize(
+    ("delta", "epsilon", "near"),
+    [
+        ([3.0, -1.0, 0.5], 2.0, [2.0, 0.0, 0.0]),  # the largest alone is left: threshold 3 - 2
+        ([3.0, -2.0, 0.5], 2.0, [1.5, -0.5, 0.0]),  # (3 + 2 - 2) / 2
+        ([3.0, -1.05, 0.5], 2.0, [1.975, -0.025, 0.0]),  # (3 + 1.05 - 2) / 2: barely two
+        ([-1.0, 1.0, 1.0], 1.5, [-0.5, 0.5, 0.5]),
+        ([0.5, -0.25, 0.0], 1.0, [0.5, -0.25, 0.0]),
+    ],
+)
+def test_the_l1_projection_by_hand(delta, epsilon, near):
+    found = geometry("l1").project(torch.tensor(delta).view(1, 3, 1, 1), torch.tensor([epsilon]))
+    torch.testing.assert_close(found.flatten(), torch.tensor(near), atol=1e-6, rtol=0)

@@ -98,6 +98,21 @@ def test_the_score_is_the_mean_as_a_share_of_the_ceiling(shown):
     assert score.low < score.value < score.high
 
 
+def test_a_view_is_held_against_its_own_maps():
+    view = ToyView(plan(Config(), ToyShelf("imagenet1k")).blocks[-1], np.array([5, 2]))
+    found = SUITE.observe(SUITE.config, view)
+    wanted = [view.categories.index(c) for c in view.labels["category"]]
+    rows = torch.eye(16, dtype=torch.bool)[wanted]
+    (gradient,) = input_gradients(view.forward, view.images, [rows], logit)
+    human = np.stack([human_map(view.importance(i), (224, 224)) for i in (5, 2)])
+    expected = [
+        stats.spearmanr(g.ravel(), h.ravel()).statistic
+        for g, h in zip(np.abs(gradient.numpy()).max(axis=1), human, strict=True)
+    ]
+    assert found["clickme"] == pytest.approx(expected, abs=1e-9)
+    assert set(found) == {"response", "clickme"}
+
+
 @pytest.mark.slow
 def test_maps_that_nobody_clicked_on_are_left_out_and_counted():
     def clicks(index):
