@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from benchmark.store import schema
 from benchmark.store.read import current
 from benchmark.store.rows import ScoreRow, ScoreSet, StimuliNote
+from benchmark.store.score_rules import check
 from benchmark.store.sql import batches, dump, fetched, parsed
 
 #: Columns of `scores` that are fields of a ScoreRow.
@@ -147,7 +148,9 @@ def _rows(
     scores: dict[int, list[Any]] = {}
     for some in batches([one.id for one in sets]):
         batch = query.where(table.c.score_set.in_(some))
-        for row in fetched(connection, batch.order_by(table.c.score_set, table.c.position)):
+        found = fetched(connection, batch.order_by(table.c.score_set, table.c.position))
+        check(found)
+        for row in found:
             scores.setdefault(row[-1], []).append(row)
     keys = [_first_key(one) for one in sets]
     policies = _policies(connection, [*keys, *chain.from_iterable(replaced.values())])

@@ -80,6 +80,8 @@ def fetched(
         if not found <= allowed:
             names = ", ".join(sorted(kind.__name__ for kind in found - allowed))
             raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
+        if wanted is int and any(value is not None and value < 0 for value in values):
+            raise ValueError(f"{column}: a number below 0")  # ids, versions, counts and places
     return rows
 
 

@@ -4,7 +4,6 @@ none updates anything."""
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
 from benchmark.store.rows import Chunk, Observation, Outcome, ScoreSet, recipe_tags
+from benchmark.store.score_rules import fault
 from benchmark.store.sql import batches, dump, insert_new, insert_one, now
 
 #: Columns of every trial table that the store itself fills in.
@@ -225,14 +225,11 @@ def put_scores(
 
 
 def score_row(position: int, score: Score) -> dict[str, Any]:
-    """A score's row. StoreError on NaN (undefined is None, with a reason)."""
+    """A score's row. StoreError on numbers that no score has (`score_rules`)."""
+    why = fault(score)
+    if why:
+        raise StoreError(f"score '{score.metric}': {why}")
     numbers = {name: getattr(score, name) for name in ("value", "low", "high", "level")}
-    if any(number is not None and math.isnan(number) for number in numbers.values()):
-        raise StoreError(
-            f"score '{score.metric}': NaN is no score; undefined is None with a reason"
-        )
-    if score.value is None and not score.reason:
-        raise StoreError(f"score '{score.metric}': it is undefined and gives no reason")
     row: dict[str, Any] = {
         name: None if number is None else float(number) for name, number in numbers.items()
     }

@@ -1,6 +1,8 @@
 """Scores, observers, outcomes: what counts as newest, and that older rows stay."""
 
 import math
+import re
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -134,6 +136,74 @@ def test_undefined_needs_a_reason(store, made):
     run, observer = made.world(store)
     with pytest.raises(StoreError, match="gives no reason"):
         store.put_scores(run, made.score_set(observer), [made.score(value=None)])
+
+
+#: Numbers that no score has -> what the message says.
+IMPOSSIBLE = [
+    ({"level": 7.0}, "level of its interval is 7.0"),
+    ({"level": 0.0}, "level of its interval is 0.0"),
+    ({"level": 1.0}, "level of its interval is 1.0"),
+    ({"level": -2.0}, "level of its interval is -2.0"),
+    ({"level": math.inf}, "level of its interval is inf"),
+    ({"low": 0.7}, "begins at 0.7 and ends below, at 0.6"),
+    ({"high": -math.inf}, "ends below, at -inf"),
+    ({"n": -1}, "counts -1 trials"),
+    ({"excluded": -(2**40)}, "leaves out -1099511627776"),
+    ({"value": None}, "gives no reason"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), IMPOSSIBLE)
+def test_a_score_that_no_program_makes_is_not_written(store, made, change, said):
+    run, observer = made.world(store)
+    with pytest.raises(StoreError, match="score 'shape_bias': .*" + said):
+        store.put_scores(run, made.score_set(observer), [replace(made.score(), **change)])
+    assert store.latest_scores() == []
+
+
+@pytest.mark.parametrize(("change", "said"), IMPOSSIBLE)
+def test_a_stored_score_that_no_program_makes_is_damage(url, made, change, said):
+    with open_store(url) as store:
+        _, observer = made.world(store)
+        put(store, made, observer, 0.5)
+    changed(url, sa.update(schema.SCORES).values(**change))
+    with open_store(url) as store, pytest.raises(StoreError, match="is damaged") as caught:
+        store.latest_scores()
+    assert re.search(said + "|a number below 0", str(caught.value))
+    assert "Restore it from a backup" in str(caught.value)
+
+
+def test_an_interval_without_width_may_be_rounded(store, made):
+    run, observer = made.world(store)
+    flat = replace(made.score(), low=0.5 + 1e-16 * 3, high=0.5)
+    store.put_scores(run, made.score_set(observer), [flat])
+    assert store.latest_scores()[0].high == 0.5
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("STIMULI", "n"),
+        ("OBSERVATIONS", "n"),
+        ("OBSERVATIONS", "version"),
+        ("SCORE_SETS", "version"),
+    ],
+)
+def test_a_count_below_0_is_damage(url, made, table, column):
+    with open_store(url) as store:
+        run, observer = made.world(store)
+        made.answers(store, "k1", observer, run=run)
+        put(store, made, observer, 0.5)
+    changed(url, sa.update(getattr(schema, table)).values(**{column: -1}))
+    with open_store(url) as store, pytest.raises(StoreError, match="a number below 0"):
+        store.latest_scores(), store.observations(), store.stimuli_names()
+
+
+def changed(url, statement):
+    """What an accident or a foreign hand does to a leaderboard."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(statement)
 
 
 def test_infinity_is_kept(store, made):
