@@ -15,7 +15,7 @@ from benchmark.store import schema
 from benchmark.store.read import current
 from benchmark.store.rows import ScoreRow, ScoreSet, StimuliNote
 from benchmark.store.score_rules import check
-from benchmark.store.sql import batches, dump, fetched, parsed
+from benchmark.store.sql import batches, dump, fetched, named_texts, parsed, texts
 
 #: Columns of `scores` that are fields of a ScoreRow.
 _OWN = (
@@ -102,7 +102,7 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     )
     newest: dict[tuple[int, str, str], ScoreSet] = {}
     for row in fetched(connection, query):
-        stimuli, keys = _mapping(row.stimuli), tuple(parsed(row.observations, list))
+        stimuli, keys = _mapping(row.stimuli), texts(row.observations)
         made = ScoreSet(row.observer, row.suite, row.version, row.space, row.code, stimuli, keys)
         newest[row.observer, row.space, row.stimuli] = made
     return list(newest.values())
@@ -245,9 +245,9 @@ def collections(connection: sa.Connection, notes: Mapping[str, StimuliNote]) -> 
 
 @lru_cache(maxsize=1024)
 def _mapping(text: str) -> dict[str, str]:
-    return parsed(text, dict)
+    return named_texts(text)
 
 
 @lru_cache(maxsize=1024)
 def _texts(text: str) -> tuple[str, ...]:
-    return tuple(parsed(text, list))
+    return texts(text)

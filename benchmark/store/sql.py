@@ -93,6 +93,22 @@ def parsed(text: str, kind: type[T]) -> T:
     return value
 
 
+def texts(text: str) -> tuple[str, ...]:
+    """A JSON list of texts. ValueError on what is none."""
+    values = parsed(text, list)
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError("a list holds what is no text")
+    return tuple(values)
+
+
+def named_texts(text: str) -> dict[str, str]:
+    """A JSON object whose values are texts. ValueError on what is none."""
+    values = parsed(text, dict)
+    if not all(isinstance(value, str) for value in values.values()):
+        raise ValueError("an object holds what is no text")
+    return values
+
+
 def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """The values in lists of at most `size`."""
     rest = iter(values)

@@ -199,6 +199,26 @@ def test_a_count_below_0_is_damage(url, made, table, column):
         store.latest_scores(), store.observations(), store.stimuli_names()
 
 
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("SCORES", {"flags": "[1]"}),
+        ("SCORES", {"flags": '["a", null]'}),
+        ("SCORES", {"flags": "{}"}),
+        ("REGISTRATIONS", {"training": "[[]]"}),
+        ("SCORE_SETS", {"stimuli": '{"cue-conflict": 1}'}),
+        ("SCORE_SETS", {"observations": '["k", 2]'}),
+    ],
+)
+def test_lists_and_objects_hold_texts_alone(url, made, table, change):
+    with open_store(url) as store:
+        _, observer = made.world(store)
+        put(store, made, observer, 0.5)
+    changed(url, sa.update(getattr(schema, table)).values(**change))
+    with open_store(url) as store, pytest.raises(StoreError, match="is damaged"):
+        store.latest_scores(), store.score_sets("cue-conflict")
+
+
 def changed(url, statement):
     """What an accident or a foreign hand does to a leaderboard."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
