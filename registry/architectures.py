@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from registry.checkpoints import State
 from registry.code.digests import code_digest
 from registry.code.files import Files
 from registry.errors import CardError, WeightsError, unknown_name
+from registry.weight_sets import State
 
 #: Weights "random:SEED": the architecture as it starts training.
 RANDOM = "random:"

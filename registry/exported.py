@@ -21,14 +21,15 @@ from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from registry import operators
-from registry.checkpoints import require_honest_size
 from registry.documents import is_file, shown
 from registry.errors import WeightsError
 from registry.expressions import is_plain
-from registry.footprint import MOST_RESULT, TooLarge, bytes_per_image
+from registry.footprint import FEWEST, MOST_RESULT, TooLarge, bytes_per_image
+from registry.pickles import require_honest_size
 
 _MEMBERS = re.compile(
     r"(data/(weights|constants|sample_inputs)/[\w.-]+|models/[\w.-]+\.json|extra/[\w./-]*"
@@ -179,6 +180,35 @@ def _quietly() -> Iterator[None]:
         log.disabled = before
 
 
+class _FixedBatch(nn.Module):
+    """A program that was exported for `batch` images: more are shown in turns, the last turn filled up with copies of
+    its last image.
+    """
+
+    def __init__(self, program: nn.Module, batch: int) -> None:
+        super().__init__()
+        self.program, self.batch = program, batch
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, 3, h, w) to what the program returns for each image."""
+        answers = []
+        for start in range(0, len(images), self.batch):
+            part = images[start : start + self.batch]
+            lacking = self.batch - len(part)
+            whole = torch.cat([part, part[-1:].expand(lacking, -1, -1, -1)]) if lacking else part
+            output = self.program(whole)
+            rows = output if isinstance(output, Tensor) else next(iter(tree_leaves(output)))
+            answers.append(rows[: len(part)])
+        return torch.cat(answers)
+
+
+def _batch(program: torch.export.ExportedProgram) -> int | None:
+    """The batch that a program was exported for; None where it takes any."""
+    images = next(iter(program.graph_signature.user_inputs))
+    shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == images)
+    return int(shape[0]) if isinstance(shape[0], int) else None
+
+
 def load_exported(path: Path, side: int) -> nn.Module:
     """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in:
     export it from `model.eval()`.
@@ -191,8 +221,10 @@ def load_exported(path: Path, side: int) -> nn.Module:
     copy = checked_archive(path)
     try:
         with _quietly():
-            module = torch.export.load(copy).module()
-        bytes_per_image(module, side)
+            program = torch.export.load(copy)
+        batch = _batch(program)
+        module = program.module() if batch is None else _FixedBatch(program.module(), batch)
+        bytes_per_image(module, side, batch or FEWEST)
     except TooLarge as error:
         raise _refusal(path, f"{error}; at most {MOST_RESULT // 2**30} GiB are given") from error
     except Exception as error:

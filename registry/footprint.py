@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 #: of published classifiers, of EfficientNet-L2 at 800 px, has 0.3 GiB.
 MOST_RESULT = 2**30
 MOST_RESULTS = 32 * 2**30
-_IMAGES = 2  # batch 1 is a special case in many exported programs
+FEWEST = 2  # batch 1 is a special case in many exported programs
 
 
 class TooLarge(MemoryError):
@@ -25,9 +25,10 @@ class TooLarge(MemoryError):
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up what operators return."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.total: int = 0
+        self.images = images
 
     def __torch_dispatch__(
         self,
@@ -40,7 +41,7 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._add(func, int(leaf.numel()) * leaf.element_size() // _IMAGES)
+                self._add(func, int(leaf.numel()) * leaf.element_size() // self.images)
         return result
 
     def _add(self, func: Callable[..., Any], size: int) -> None:
@@ -51,14 +52,15 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise TooLarge(f"its operators make more than {MOST_RESULTS // 2**30} GiB per image")
 
 
-def bytes_per_image(module: nn.Module, side: int) -> int:
-    """Bytes that all operators of `module` return for one image of `side` x `side` pixels, together.
+def bytes_per_image(module: nn.Module, side: int, batch: int = FEWEST) -> int:
+    """Bytes that all operators of `module` return for one image of `side` x `side` pixels, together, when it is shown
+    `batch` at once.
 
     Raises TooLarge beyond `MOST_RESULT` or `MOST_RESULTS`, and whatever a forward pass raises that fails.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        images = torch.empty((_IMAGES, 3, side, side))
-        meter = _Meter()
+        images = torch.empty((batch, 3, side, side))
+        meter = _Meter(batch)
         with meter:
             module(images)
     return meter.total

@@ -23,9 +23,9 @@ from registry.packages import package_file
 if TYPE_CHECKING:
     from torch import nn
 
-    from registry.checkpoints import State
     from registry.model import LoadedModel
     from registry.normalisation import Normalisation
+    from registry.weight_sets import Chosen
 
 _BUILTIN = Path(__file__).parent
 _HUB = re.compile(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
@@ -130,12 +130,11 @@ def _weights_path(card: ModelCard, place: Place) -> Path:
     return path
 
 
-def _torchvision_state(card: ModelCard, place: Place) -> tuple[State, str]:
-    """A torchvision network's published weights, safely from torch's cache or a download."""
+def _torchvision_file(card: ModelCard, place: Place) -> Path:
+    """A torchvision network's published weights, from torch's cache or a download."""
     from torchvision import models
 
-    from registry.architectures import renew_keys, split_arch
-    from registry.checkpoints import read_state
+    from registry.architectures import split_arch
 
     kinds = models.get_model_weights(split_arch(card.arch)[1])
     names = [entry.name for entry in kinds]
@@ -143,10 +142,9 @@ def _torchvision_state(card: ModelCard, place: Place) -> tuple[State, str]:
     if wanted not in (*names, "DEFAULT"):
         raise unknown_name("torchvision weights", wanted, names)
     url = kinds[wanted].url
-    path = place.caches.torch_file(file_name(url)) or fetch(
+    return place.caches.torch_file(file_name(url)) or fetch(
         url, place.weights_folder, None, place.mirror
     )
-    return renew_keys(read_state(path)), str(path)
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
@@ -176,51 +174,47 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
 def _with_state(card: ModelCard, place: Place, labels: LabelSpace) -> nn.Module:
     """Build the architecture and fill it from the card's weights."""
     from registry.architectures import build
-    from registry.checkpoints import fit_state, input_statistics
+    from registry.checkpoints import fit_state
     from registry.normalisation import require_agreement, stated_in
 
     module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
     if card.weights is None and card.source == "python":
         return module
-    state, origin = _state(card, place, module)
-    statistics = input_statistics(state, module.state_dict())
-    require_agreement(stated_in(statistics, origin), card, origin)
-    fit_state(module, state, origin)
+    chosen, origin = _weights(card, place, module)
+    require_agreement(stated_in(chosen.statistics, origin), card, origin)
+    fit_state(module, chosen.state, origin)
     return module
 
 
-def stated_normalisation(card: ModelCard, weights_folder: Path) -> Normalisation | None:
-    """The normalisation that the card's checkpoint holds beside the network, if any.
+def stated_weights(card: ModelCard, weights_folder: Path) -> tuple[Chosen, Normalisation | None]:
+    """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
     Raises WeightsError as `load_model`.
     """
     from registry.architectures import build
-    from registry.checkpoints import input_statistics
     from registry.normalisation import stated_in
 
     labels = label_space(card.labels)
     module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
-    state, origin = _state(card, Place(weights_folder), module)
-    return stated_in(input_statistics(state, module.state_dict()), origin)
+    chosen, origin = _weights(card, Place(weights_folder), module)
+    return chosen, stated_in(chosen.statistics, origin)
 
 
-def _state(card: ModelCard, place: Place, module: nn.Module) -> tuple[State, str]:
-    """The state dict of the card's weights, and where it came from."""
+def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[Chosen, str]:
+    """The card's weights for the network, and where they came from."""
+    from registry.architectures import renew_keys
+    from registry.checkpoints import read_weights
     from registry.convert import CONVERTERS
+    from registry.weight_sets import Chosen
 
     if card.source == "torchvision" and not _is_file_reference(card.weights or ""):
-        return _torchvision_state(card, place)
+        path = _torchvision_file(card, place)
+        return read_weights(path, module.state_dict(), renew=renew_keys), str(path)
     path = _weights_path(card, place)
-    converter = CONVERTERS.get(str(card.options.get("convert")))
-    return converter(path, module) if converter else _plain_state(card, path), str(path)
-
-
-def _plain_state(card: ModelCard, path: Path) -> State:
-    from registry.architectures import renew_keys
-    from registry.checkpoints import read_state
-
-    state = read_state(path, card.options.get("key"))
-    return renew_keys(state) if card.arch.startswith("torchvision:") else state
+    if converter := CONVERTERS.get(str(card.options.get("convert"))):
+        return Chosen("", converter(path, module)), str(path)
+    renew = renew_keys if card.arch.startswith("torchvision:") else dict
+    return read_weights(path, module.state_dict(), card.options.get("key"), renew), str(path)
 
 
 def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:

@@ -16,6 +16,7 @@ from registry.digests import digest_data
 from registry.errors import LabelError
 from registry.geometry import Pixels, Presentation, present_mask
 from registry.labels import LabelSpace
+from registry.outputs import logits_in, misfit
 
 __all__ = ["LoadedModel", "present_mask"]
 
@@ -114,14 +115,10 @@ class LoadedModel:
 
         Raises LabelError where the network's outputs are not one per class of its label space.
         """
-        logits = self.module(self.normalise(x))
+        output = self.module(self.normalise(x))
         expected = (len(x), len(self.labels.classes))
-        if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
-            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise LabelError(
-                f"model '{self.card.name}' returned {found} for {len(x)} images, expected logits "
-                f"{expected}: "
-                f"label space '{self.labels.name}' has {len(self.labels.classes)} classes. "
-                "Register it with the label space or mapping file of its own classes."
-            )
+        logits = logits_in(output, expected)
+        if logits is None:
+            reason = misfit(output, expected, self.labels)
+            raise LabelError(f"model '{self.card.name}' {reason}")
         return logits.float()

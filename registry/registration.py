@@ -23,8 +23,9 @@ from registry.cards import (
 )
 from registry.checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
-from registry.load import load_model, stated_normalisation
+from registry.load import load_model, stated_weights
 from registry.normalisation import Normalisation, agrees, as_text
+from registry.weight_sets import Chosen
 
 _GUESSABLE = ("timm", "torchvision")
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
@@ -54,6 +55,7 @@ class _Request:
     weights: Path | None
     labels: str
     training: tuple[str, ...]
+    key: str | None = None
 
 
 def _timm_defaults(name: str) -> dict[str, Any]:
@@ -131,22 +133,24 @@ def _preprocess(arch: str, fields: dict[str, Any]) -> Preprocess:
 
 def _from_checkpoint(
     request: _Request, fields: dict[str, Any], weights_folder: Path
-) -> Normalisation | None:
-    """The normalisation that the checkpoint holds beside the network, where it is a checkpoint."""
+) -> tuple[Chosen, Normalisation | None] | None:
+    """The weights that are taken from the checkpoint, and the normalisation that it holds beside the network; None
+    where there is no checkpoint.
+    """
     if _source(request.arch, request.weights) != "file" or "size" not in fields:
         return None
     blank = {**fields, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-    return stated_normalisation(_draft(request, _preprocess(request.arch, blank)), weights_folder)
+    return stated_weights(_draft(request, _preprocess(request.arch, blank)), weights_folder)
 
 
 def _settled(
-    request: _Request, overrides: Overrides, weights_folder: Path
-) -> tuple[Preprocess, Check]:
-    """How the input is made, and which normalisation that takes: what was given, else what the checkpoint
-    holds, else what the architecture's own configuration says.
+    request: _Request, overrides: Overrides, found: tuple[Chosen, Normalisation | None] | None
+) -> tuple[Preprocess, list[Check]]:
+    """How the input is made, and which weights and normalisation that takes: what was given, else what the
+    checkpoint holds, else what the architecture's own configuration says.
     """
     given, known = _given(overrides), default_preprocess(request.arch)
-    stated = _from_checkpoint(request, {**known, **given}, weights_folder)
+    chosen, stated = found or (None, None)
     fields, source = {**known, **given}, "as the architecture's own configuration says"
     if {"mean", "std", "scale"} & set(given):
         source = "as given"
@@ -158,7 +162,8 @@ def _settled(
     how = _preprocess(request.arch, fields)
     if stated is not None and agrees(stated, how):
         source += f"; the checkpoint's {stated.where} agree"
-    return how, Check("normalisation", True, f"{as_text(how)}, {source}")
+    rows = [] if chosen is None else [Check("weights", True, str(chosen))]
+    return how, [*rows, Check("normalisation", True, f"{as_text(how)}, {source}")]
 
 
 def _source(arch: str, weights: Path | None) -> Source:
@@ -190,6 +195,7 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
             preprocess=preprocess,
             labels=labels,
             training=request.training,
+            options={} if request.key is None else {"key": request.key},
         )
     except ValidationError as error:
         problem = error.errors()[0]
@@ -224,6 +230,7 @@ def register(
     weights_folder: Path,
     labels: str | Path | None = None,
     training: tuple[str, ...] = (),
+    key: str | None = None,
     mirror: str | None = None,
     caches: Caches = NO_CACHES,
     **overrides: Unpack[Overrides],
@@ -233,8 +240,10 @@ def register(
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION" or "export" (weights: a .pt2
     program); weights: a checkpoint, or "random:SEED" for the architecture before training; labels: a
-    label space or mapping file ("imagenet1k"); overrides: fields of `Preprocess`; None leaves the
-    architecture's own. Raises CardError (name taken, preprocessing unknown), WeightsError
+    label space or mapping file ("imagenet1k"); key: the weights to take where a file holds several;
+    overrides: fields of `Preprocess`; None leaves the architecture's own.
+
+    Raises CardError (name taken, preprocessing unknown), WeightsError
     (unreadable, misfit, failing checks), LabelError, UnknownName. Nothing is written unless every
     check holds.
     """
@@ -242,15 +251,19 @@ def register(
         raise CardError(f"a model called '{name}' is there already. Choose another name.")
     if random_seed(str(weights)) is not None:
         training = tuple(dict.fromkeys([UNTRAINED, *training]))
-    request = _Request(name, arch, weights, str(labels or "imagenet1k"), tuple(training))
-    how, normalisation = _settled(request, overrides, weights_folder)
+    request = _Request(name, arch, weights, str(labels or "imagenet1k"), tuple(training), key)
+    fields = {**default_preprocess(arch), **_given(overrides)}
+    found = _from_checkpoint(request, fields, weights_folder)
+    if found and found[0].others and found[0].name:
+        request = replace(request, key=found[0].name)  # the choice is frozen with the card
+    how, rows = _settled(request, overrides, found)
     draft = _draft(request, how)
     model = load_model(draft, weights_folder=weights_folder, mirror=mirror, caches=caches)
     if _must_be_tried(arch, overrides) and takes_only_its_size(model):
         how = how.model_copy(update={"fixed_size": True})
         draft = draft.model_copy(update={"preprocess": how})
         model = replace(model, card=draft)
-    checks = [normalisation, *check(model)]
+    checks = [*rows, *check(model)]
     _refuse_failures(name, checks)
     card = draft.model_copy(update={"sha256": model.digest})
     write_card(card, cards_folder)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -154,3 +155,12 @@ def built_in_space(name: str) -> LabelSpace:
     classes = _synset_list(name) if name in _SYNSETS else wnids
     own = {name: _identity(name, classes)}
     return LabelSpace(name, classes, MappingProxyType({**own, **by_classes(classes)}), words)
+
+
+def spaces_of_size(count: int) -> tuple[str, ...]:
+    """The built-in label spaces of so many classes, as far as the installed timm has their lists."""
+    found = []
+    for name in LABEL_SPACES:
+        with suppress(LabelError):
+            found += [name] * (len(built_in_space(name).classes) == count)
+    return tuple(found)

@@ -122,6 +122,11 @@ def _print_checks(checks: Sequence[Check]) -> int:
     metavar="SPACE|FILE",
     help="imagenet1k (default), geirhos16, world16, or a YAML mapping file.",
 )
+@click.option(
+    "--key",
+    metavar="NAME",
+    help="Which weights of a file that holds several: state_dict, ema, teacher, ...",
+)
 @click.option("--mean", help="Three numbers, comma separated.")
 @click.option("--std", help="Three numbers, comma separated.")
 @click.option("--size", type=int, help="Input side in pixels.")
