@@ -85,7 +85,7 @@ def run(
 
 def register(
     name: str,
-    arch: str,
+    arch: str = "",
     weights: str | Path | None = None,
     *,
     labels: str | Path | None = None,
@@ -95,19 +95,22 @@ def register(
     size: int | None = None,
     resize: int | None = None,
     interpolation: str | None = None,
+    resize_mode: Literal["shortest", "longest", "squash"] | None = None,
     channels: Literal["rgb", "bgr"] | None = None,
     scale: float | None = None,
     key: str | None = None,
 ) -> ModelCard:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION" or "export"; weights: a .safetensors, .pt, .pth or
-    .pt2 file, or "random:SEED"; labels: a label space or a mapping file; training: recipe tags; key: the weights
-    to take where a file holds several ("ema"); the rest: what the network is fed, where the architecture's own is not
-    right (mean and std in units of pixels in [0,1] times scale).
+    arch: "timm:NAME", "timm:hf_hub:ORG/NAME", "torchvision:NAME", "python:MODULE:FUNCTION" or "export"; "" for a
+    folder of timm, which says it; weights: a .safetensors, .pt, .pth or .pt2 file, such a folder, or "random:SEED";
+    labels: a label space or a mapping file; training: recipe tags; key: the weights to take where a file holds several
+    ("ema"); the rest: what the network is fed, where the architecture's own is not right (mean and std in units of
+    pixels in [0,1] times scale).
     """
     stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
     stated |= {"interpolation": interpolation, "channels": channels, "scale": scale}
+    stated["resize_mode"] = resize_mode
     stated |= {"labels": labels, "key": key}
     given = {key: value for key, value in stated.items() if value is not None}
     path = None if weights is None else str(weights)

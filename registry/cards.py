@@ -10,15 +10,17 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -29,7 +31,10 @@ from registry.whole_files import write_whole
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+ResizeMode = Literal["shortest", "longest", "squash"]
 Triple = tuple[float, float, float]
+Level = Annotated[int, Field(ge=0, le=255)]
+Levels = tuple[Level, Level, Level]
 
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -42,8 +47,9 @@ _LONGEST = 4000
 class Preprocess(BaseModel):
     """From pixels in [0,1] to the network's input: `(channels(x) * scale - mean) / std`.
 
-    size: side of the square input, in pixels; resize: the shorter side before the centre crop of
-    natural images; scale: 255 for networks trained on 0..255; fixed_size: the network takes nothing
+    size: side of the square input, in pixels; resize: the side that natural images are brought to before the centre
+    crop: the shorter one, the longer one (what is lacking is filled with `fill`, levels of 0 to 255), or both (squash:
+    without regard to the aspect); scale: 255 for networks trained on 0..255; fixed_size: the network takes nothing
     but `size` (a ViT).
     """
 
@@ -57,6 +63,17 @@ class Preprocess(BaseModel):
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float = Field(default=1.0, gt=0)
     fixed_size: bool = False
+    resize_mode: ResizeMode = "shortest"
+    fill: Levels = (0, 0, 0)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The rule of most networks is left out: the identity of models from before there were others stays."""
+        fields: dict[str, Any] = plain(self)
+        for name, usual in (("resize_mode", "shortest"), ("fill", (0, 0, 0))):
+            if name in fields and getattr(self, name) == usual:
+                del fields[name]
+        return fields
 
     @field_validator("std")
     @classmethod
@@ -67,7 +84,7 @@ class Preprocess(BaseModel):
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Preprocess:
-        if self.resize < self.size:
+        if self.resize < self.size and self.resize_mode != "longest":
             raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
         return self
 

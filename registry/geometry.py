@@ -2,7 +2,7 @@
 masks.
 
 Presentations: "whole": as it is, resized to the network's input only where it takes no other size;
-"card": the card's own shorter side and centre crop; "crop224": shorter side 256, centre crop 224
+"card": the card's own resizing and centre crop; "crop224": shorter side 256, centre crop 224
 (the published corruption protocol; "crop224-bicubic": with that filter instead of bilinear),
 resized to the network's input afterwards by `fit`, after any
 transform.
@@ -71,6 +71,42 @@ def _cropped(
     return centre_crop(shorter_side(pixels, resize, interpolation), crop)
 
 
+def longer_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation) -> NDArray[Plane]:
+    """Scale so that the longer side is `side` pixels; the shorter one is rounded."""
+    height, width = pixels.shape[:2]
+    ratio = max(height, width) / side
+    return _resized(pixels, (round(width / ratio), round(height / ratio)), interpolation)
+
+
+def _padded(pixels: NDArray[Plane], side: int, fill: tuple[int, int, int]) -> NDArray[Plane]:
+    """At least `side` pixels each way, the image in the middle; an odd rest goes to the right and below. Planes
+    without channels are filled with 0.
+    """
+    lacking = [max(side - length, 0) for length in pixels.shape[:2]]
+    if not any(lacking):
+        return pixels
+    height, width = (n + more for n, more in zip(pixels.shape[:2], lacking, strict=True))
+    whole = np.zeros((height, width, *pixels.shape[2:]), pixels.dtype)
+    if pixels.ndim == 3:
+        whole[:] = fill
+    top, left = (more // 2 for more in lacking)
+    whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return whole
+
+
+def _as_card(
+    pixels: NDArray[Plane], how: Preprocess, interpolation: Interpolation
+) -> NDArray[Plane]:
+    """An image, or what lies over it, by the card's own resizing and crop."""
+    if how.resize_mode == "squash":
+        square = _resized(pixels, (how.resize, how.resize), interpolation)
+        return centre_crop(square, how.size)
+    if how.resize_mode == "longest":
+        scaled = longer_side(pixels, how.resize, interpolation)
+        return centre_crop(_padded(scaled, how.size, how.fill), how.size)
+    return _cropped(pixels, how.resize, how.size, interpolation)
+
+
 def present(
     images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation
 ) -> list[Pixels]:
@@ -81,8 +117,7 @@ def present(
     stacked.
     """
     if presentation == "card":
-        how = preprocess.interpolation
-        return [_cropped(image, preprocess.resize, preprocess.size, how) for image in images]
+        return [_as_card(image, preprocess, preprocess.interpolation) for image in images]
     if presentation in CROPS_224:
         return [_cropped(image, 256, 224, CROPS_224[presentation]) for image in images]
     square = (preprocess.size, preprocess.size)
@@ -128,7 +163,7 @@ def _followed(
     """What lies over an image, through the image's resize and crop."""
     square = (preprocess.size, preprocess.size)
     if presentation == "card":
-        plane = _cropped(plane, preprocess.resize, preprocess.size, interpolation)
+        plane = _as_card(plane, preprocess, interpolation)
     elif presentation in CROPS_224:
         plane = _cropped(plane, 256, 224, interpolation)
     return _resized(plane, square, interpolation) if preprocess.fixed_size else plane

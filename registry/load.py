@@ -269,12 +269,14 @@ def load_model(
     LabelError.
     """
     from registry.model import LoadedModel
+    from registry.normalisation import require_once
 
     if card.source == "ideal":
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no weights.")
     labels = label_space(card.labels)
     with _kept_if_good(card, weights_folder):
         module, code = _module(card, Place(weights_folder, mirror, caches), labels)
+        require_once(module.state_dict(), card)
         digest = digest_state(module.state_dict())
         _verify(card, digest)
     module.requires_grad_(False)

@@ -7,7 +7,7 @@ It says how the network's input was made. A card that assumes another one would 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,11 @@ Named = Sequence[tuple[str, Tensor]]
 _NAME = re.compile(
     r"(?:(?:input_)?(?:normali[sz](?:er?|ation)|norm_layer|preprocess(?:ing)?|0)\.)?"
     r"(?:new_|input_)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))"
+)
+#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning,
+#: robustness libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
+_WRAPPERS = frozenset(
+    {"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"}
 )
 #: Published means are rounded to three or four digits.
 TOLERANCE = 1e-3
@@ -76,6 +81,30 @@ def kind_of(bare: str) -> str:
     """ "mean", "std" or "" for a key without its wrappers."""
     match = _NAME.fullmatch(bare)
     return "" if match is None else "mean" if match["mean"] else "std"
+
+
+def bare_name(name: str, more: Set[str] = frozenset()) -> str:
+    """A key without what wraps its network: the usual attributes, and `more`."""
+    while "." in name and name.partition(".")[0] in _WRAPPERS | more:
+        name = name.partition(".")[2]
+    return name
+
+
+def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
+    """Raise WeightsError where the network that has this state normalises its input, and the card does so too."""
+    how = card.preprocess
+    if how is None or (how.mean, how.std) == ((0, 0, 0), (1, 1, 1)):
+        return
+    own = {
+        kind_of(bare_name(name)): name
+        for name, tensor in state.items()
+        if kind_of(bare_name(name)) and tensor.numel() in (1, 3)
+    }
+    if {"mean", "std"} <= own.keys():
+        raise WeightsError(
+            f"the network of model '{card.name}' normalises its input itself ({own['mean']}, {own['std']}), and its "
+            f"preprocessing says {as_text(how)}: the input would be normalised twice. Give --mean 0,0,0 --std 1,1,1."
+        )
 
 
 def _kind(found: Named, kind: str) -> list[tuple[str, Tensor]]:

@@ -17,17 +17,12 @@ from torch import Tensor
 
 from registry.documents import shown
 from registry.errors import WeightsError
-from registry.normalisation import kind_of
+from registry.normalisation import bare_name, kind_of
 from registry.pickles import WRAPPERS
 
 State = dict[str, Tensor]
 #: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
 _LEVELS = 8
-#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning,
-#: robustness libraries. "1." is the network after a normalisation in a sequence of two.
-_TOKENS = frozenset(
-    {"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "1"}
-)
 _WORD = r"(?:^|[._]){}(?:$|[._])"
 _AVERAGED = re.compile(_WORD.format(r"(?:ema|swa|averaged?|averaging|shadow|teacher)"))
 #: Other networks of a training script beside the one that is taken.
@@ -225,16 +220,10 @@ def _statistics(
     parts = {part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1]}
     found = []
     for name, tensor in best.state.items():
-        bare = _bare(name, _TOKENS | parts)
+        bare = bare_name(name, parts)
         if not {name, bare, name.removeprefix(best.prefix)} & expected.keys() and kind_of(bare):
             found.append((name, bare, tensor))
     return found
-
-
-def _bare(name: str, tokens: frozenset[str]) -> str:
-    while name.partition(".")[0] in tokens and "." in name:
-        name = name.partition(".")[2]
-    return name
 
 
 def no_weights(origin: str, content: Any, key: str | None, remedy: str) -> WeightsError:

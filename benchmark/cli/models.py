@@ -108,13 +108,14 @@ def _print_checks(checks: Sequence[Check]) -> int:
 @click.argument("name")
 @click.option(
     "--arch",
-    required=True,
+    default="",
     metavar="SOURCE:NAME",
-    help="timm:resnet50, torchvision:vgg16, python:module:function, export.",
+    help="timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, python:module:function, export; a folder of timm "
+    "says it itself.",
 )
 @click.option(
     "--weights",
-    metavar="FILE",
+    metavar="FILE|FOLDER",
     help=".safetensors, .pt, .pth, an exported .pt2 program, or random:0 (untrained, seed 0).",
 )
 @click.option(
@@ -131,7 +132,12 @@ def _print_checks(checks: Sequence[Check]) -> int:
 @click.option("--std", help="Three numbers, comma separated.")
 @click.option("--size", type=int, help="Input side in pixels.")
 @click.option("--resize", type=int, help="Shorter side before the centre crop of natural images.")
-@click.option("--interpolation", help="bilinear, bicubic, ...")
+@click.option("--interpolation", type=click.Choice(["nearest", "bilinear", "bicubic"]))
+@click.option(
+    "--resize-mode",
+    type=click.Choice(["shortest", "longest", "squash"]),
+    help="Which side --resize is: the shorter (default), the longer (the rest is filled), or both.",
+)
 @click.option("--channels", type=click.Choice(["rgb", "bgr"]))
 @click.option(
     "--scale",

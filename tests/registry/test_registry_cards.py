@@ -139,7 +139,7 @@ def test_built_in_cards_are_complete():
 def test_torchvision_cards_say_what_torchvision_says():
     from torchvision import models
 
-    from registry.registration import default_preprocess
+    from registry.stated_input import default_preprocess
 
     for card in builtin_cards().values():
         if card.source == "torchvision":

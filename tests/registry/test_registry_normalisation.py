@@ -67,9 +67,7 @@ def test_an_agreeing_one_is_said_and_changes_nothing(tiny, nine, folders, tmp_pa
     path = saved(tmp_path / "n.safetensors", tiny.state_dict(), [0.5003, 0.5, 0.5], [0.5, 0.5, 0.5])
     card, checks = register("mine", "timm:test_resnet", path, labels=nine, **folders)
     assert card.preprocess.mean == (0.5, 0.5, 0.5)
-    assert "configuration says; the checkpoint's normalize.mean, normalize.std agree" in said(
-        checks
-    )
+    assert "own configuration; the checkpoint's normalize.mean, normalize.std agree" in said(checks)
 
 
 def test_a_contradiction_is_refused_with_both(tiny, nine, card, folders, tmp_path):

@@ -8,7 +8,8 @@ from registry.checks import check
 from registry.digests import digest_state
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.load import availability, load_model
-from registry.registration import default_preprocess, register
+from registry.registration import register
+from registry.stated_input import default_preprocess
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
         "mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders
     )
     assert all(result.ok for result in checks)
-    assert len(checks) == 10
+    assert len(checks) == 15
     assert card == read_card(folders["cards_folder"] / "mine.yaml")
     assert card.sha256 == digest_state(tiny.state_dict())
     how = card.preprocess

@@ -1,0 +1,212 @@
+"""What a network is fed, and where each part of that is stated: given, in the file, in a configuration, or nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from pydantic import ValidationError
+
+from registry.architectures import require_known, split_arch
+from registry.cards import Interpolation, Preprocess, ResizeMode
+from registry.errors import CardError, WeightsError
+from registry.model_folders import PretrainedConfig, parsed_config
+from registry.normalisation import Normalisation, agrees, as_text
+from registry.pickles import first_line
+from registry.soundness import Check
+
+_NEEDED = ("size", "mean", "std")
+_INPUT = ("mean", "std", "scale")
+GIVEN, DEFAULT = "as given", "default: nothing states it"
+
+
+class Overrides(TypedDict, total=False):
+    """Preprocessing that replaces what the architecture's own configuration says (fields of
+    `Preprocess`).
+    """
+
+    size: int | None
+    resize: int | None
+    interpolation: Interpolation | None
+    mean: tuple[float, float, float] | None
+    std: tuple[float, float, float] | None
+    channels: Literal["rgb", "bgr"] | None
+    scale: float | None
+    fixed_size: bool | None
+    resize_mode: ResizeMode | None
+    fill: tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class Stated:
+    """Fields of `Preprocess` and where they are stated, in words."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
+
+
+def _timm(name: str) -> Stated:
+    from timm.models import get_pretrained_cfg
+
+    found = get_pretrained_cfg(name)
+    if found is None:
+        return Stated()
+    known = {one: getattr(found, one) for one in PretrainedConfig.model_fields}
+    try:
+        stated = PretrainedConfig.model_validate(known)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise CardError(
+            f"arch 'timm:{name}' states {problem['loc'][0]} {problem['input']!r}, which is not known here: "
+            f"{problem['msg']}."
+        ) from error
+    tagged = f"timm's pretrained tag {found.tag} of {name.partition('.')[0]}"
+    chosen = "" if "." in name else ", its default: the architecture's own configuration"
+    return Stated(stated.fields(), f"{tagged}{chosen}" if found.tag else f"timm's {name}")
+
+
+def _torchvision(name: str) -> Stated:
+    from torchvision import models
+
+    try:
+        weights = models.get_model_weights(name)["DEFAULT"]
+    except (ValueError, KeyError):
+        return Stated()
+    transform = weights.transforms()
+    fields = {
+        "size": transform.crop_size[0],
+        "resize": transform.resize_size[0],
+        "interpolation": transform.interpolation.value,
+        "mean": tuple(transform.mean),
+        "std": tuple(transform.std),
+        "fixed_size": name.startswith(("vit_", "maxvit")),
+    }
+    return Stated(
+        fields, f"torchvision's {weights}, its default: the architecture's own configuration"
+    )
+
+
+#: Scheme of `--arch` -> what its library states of an architecture's input.
+_STATED: Mapping[str, Callable[[str], Stated]] = {"timm": _timm, "torchvision": _torchvision}
+
+
+def stated_input(arch: str) -> Stated:
+    """What the library of an architecture states of its input; no fields where it states none."""
+    if arch == "export":
+        return Stated({"fixed_size": True}, "an exported program")
+    kind, name = split_arch(arch)
+    require_known(arch)
+    return _STATED[kind](name) if kind in _STATED else Stated()
+
+
+def hub_input(repository: str, cache: Path | None) -> Stated:
+    """What a repository of the Hugging Face hub states of its network's input, from the cache or a download.
+
+    Raises WeightsError where it is in neither, CardError where it is no repository of timm.
+    """
+    from huggingface_hub import hf_hub_download
+
+    name, _, revision = repository.partition("@")
+    try:
+        config = Path(
+            hf_hub_download(name, "config.json", revision=revision or None, cache_dir=cache)
+        )
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"hf_hub:{repository}: its config.json cannot be had ({first_line(error)}). Offline? Fetch it once with a "
+            "network, or set HF_ENDPOINT to a mirror."
+        ) from error
+    text = config.read_text(encoding="utf-8", errors="replace")
+    known = parsed_config(text, f"hf_hub:{repository}/config.json")
+    return Stated(known.pretrained_cfg.fields(), f"config.json of hf_hub:{repository}")
+
+
+def default_preprocess(arch: str) -> dict[str, Any]:
+    """Preprocessing fields that the architecture's own configuration states; {} where it states
+    none.
+    """
+    return dict(stated_input(arch).fields)
+
+
+def given_fields(overrides: Overrides) -> dict[str, Any]:
+    """The overrides that say something, and the resize that belongs to a size."""
+    given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    if "size" in given and "resize" not in given:
+        whole = given.get("resize_mode") in ("squash", "longest")
+        given["resize"] = given["size"] if whole else round(int(str(given["size"])) * 256 / 224)
+    return given
+
+
+def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
+    """A `Preprocess` of these fields. Raises CardError naming what lacks or does not fit."""
+    lacking = [name for name in _NEEDED if name not in fields]
+    if lacking:
+        raise CardError(
+            f"arch '{arch}' does not say how its input is made. Give "
+            f"{', '.join(f'--{name}' for name in lacking)} as it was trained with; a guess "
+            "would change "
+            "every score silently."
+        )
+    try:
+        return Preprocess.model_validate(fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"])) or "preprocess"
+        message = problem["msg"].removeprefix("Value error, ")
+        raise CardError(f"preprocessing field '{name}': expected: {message}.") from error
+
+
+def settled(
+    arch: str, overrides: Overrides, known: Stated, stated: Normalisation | None
+) -> tuple[Preprocess, list[Check]]:
+    """How the input is made, with a line for each part of it that says where it comes from: what was given, else what
+    the checkpoint holds, else what a configuration says.
+    """
+    given = given_fields(overrides)
+    fields = {**known.fields, **given}
+    sources = dict.fromkeys(known.fields, known.where) | dict.fromkeys(given, GIVEN)
+    if "size" in given and overrides.get("resize") is None:
+        sources["resize"] = f"from the size {given['size']} that was given"
+    if stated is not None and not set(_INPUT) & set(given):
+        confirmed = "mean" in known.fields and agrees(stated, preprocess_of(arch, fields))
+        if not confirmed:
+            fields |= {"mean": stated.mean, "std": stated.std, "scale": stated.scale}
+            sources |= dict.fromkeys(_INPUT, "as the checkpoint holds it")
+    how = preprocess_of(arch, fields)
+    return how, _lines(how, sources, stated)
+
+
+def _lines(
+    how: Preprocess, sources: Mapping[str, str], stated: Normalisation | None
+) -> list[Check]:
+    """What is fed, a line a part."""
+
+    def line(name: str, text: str, *parts: str) -> Check:
+        told = dict.fromkeys(sources.get(part, DEFAULT) for part in parts)
+        return Check(name, True, f"{text}, {'; '.join(told)}")
+
+    parts = [name for name in _INPUT if name != "scale" or name in sources]
+    normalised = line("normalisation", as_text(how), *parts)
+    if stated is not None and agrees(stated, how):
+        normalised = Check(
+            "normalisation", True, f"{normalised.detail}; the checkpoint's {stated.where} agree"
+        )
+    resized = [name for name in ("resize", "resize_mode") if name == "resize" or name in sources]
+    top = 255 if how.scale == 255 else f"{how.scale:g}"
+    return [
+        line("size", f"{how.size} px{' and no other' if how.fixed_size else ''}", "size"),
+        line("resize", f"{_resizing(how)}, then the centre {how.size} px", *resized),
+        line("interpolation", how.interpolation, "interpolation"),
+        normalised,
+        line("pixels", f"{how.channels} in 0..{top}", "channels"),
+    ]
+
+
+def _resizing(how: Preprocess) -> str:
+    if how.resize_mode == "squash":
+        return f"both sides to {how.resize} px (squash)"
+    if how.resize_mode == "longest":
+        return f"longer side to {how.resize} px, filled with {how.fill}"
+    return f"shorter side to {how.resize} px"
