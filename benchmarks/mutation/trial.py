@@ -19,18 +19,23 @@ def killed(
     mutants: Sequence[Mutant], coverage: CoverageMap, workers: int
 ) -> Iterator[tuple[Mutant, bool]]:
     """Each mutant's fate as it is known: first the tests nearest to it and quickest, then the others."""
-    waiting = [(one, batches(tests_of(one, coverage), coverage)) for one in mutants]
+    waiting = [(one, batches(tests_of(one, coverage), coverage)) for one in reversed(mutants)]
+    yield from ((one, False) for one, rounds in waiting if not rounds)
+    waiting = [(one, rounds) for one, rounds in waiting if rounds]
+    later: dict[object, list[list[str]]] = {}
+
+    def jobs() -> Iterator[Job]:
+        while waiting:
+            one, (now, *later[one]) = waiting.pop()
+            yield _job(one, now, coverage)
+
     while waiting:
-        yield from ((one, False) for one, rounds in waiting if not rounds)
-        left = {one: rounds for one, rounds in waiting if rounds}
-        jobs = (_job(one, rounds[0], coverage) for one, rounds in left.items())
-        waiting = []
-        for job, code in run(jobs, workers):
-            mutant = job.name
-            if code in (0, 5):  # passed; no such test
-                waiting.append((mutant, left[mutant][1:]))
+        for job, code in run(jobs(), workers):
+            passed = code in (0, 5)  # 5: no such test
+            if passed and later[job.name]:
+                waiting.append((job.name, later[job.name]))
             else:
-                yield mutant, True
+                yield job.name, not passed
 
 
 def _job(mutant: Mutant, tests: Sequence[str], coverage: CoverageMap) -> Job:

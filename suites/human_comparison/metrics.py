@@ -32,15 +32,6 @@ def kept(trials: Trials) -> Array:
     return found
 
 
-def distorted(trials: Trials) -> Array:
-    """[n] bool: trials of every condition but the undistorted control, kept or not."""
-    found = np.zeros(len(trials), dtype=bool)
-    for role, experiment in BY_ROLE.items():
-        mine = trials["role"] == role
-        found |= mine & (experiment.single | (trials["condition"] != experiment.control))
-    return found
-
-
 def accuracy_name(role: str) -> str:
     """The accuracy metric of a role."""
     return f"{role.replace('-', '_')}_accuracy"

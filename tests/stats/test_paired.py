@@ -14,6 +14,7 @@ from benchmark.contracts import Metric, Trials
 from benchmark.stats import Comparison, adjust, compare_ratio, holm, paired_difference
 from benchmark.stats.comparisons import decided
 from benchmark.stats.differences import Discordant
+from benchmark.stats.paired import differing
 
 
 def draw(rng, n, shape, texture):
@@ -333,3 +334,14 @@ def test_one_hypothesis_has_one_digest(accuracy, bias, make):
     renamed = {**a.columns, "stimulus": np.char.add("z", a["stimulus"])}
     others = [Trials({**t.columns, "stimulus": renamed["stimulus"]}) for t in (a, b)]
     assert compare_ratio(accuracy, *others).data != right.data
+
+
+def test_trials_that_one_alone_gets_right_are_named_by_their_places(accuracy, make):
+    """w: both; y: a alone, third of a and first of b; z: b alone; x and q: one of them alone was asked."""
+    a = make("sts-", ["w", "x", "y", "z"])
+    b = make("tsss", ["y", "z", "w", "q"])
+    assert differing(accuracy, a, b) == [(2, 0, "a"), (3, 1, "b")]
+    assert differing(accuracy, b, a) == [(0, 2, "b"), (1, 3, "a")]
+    assert differing(accuracy, a, make("ss", ["m", "n"])) == []
+    halves = replace(accuracy, ratio=lambda t: (np.full(len(t), 0.5), np.ones(len(t))))
+    assert differing(halves, a, b) == []
