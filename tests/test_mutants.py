@@ -1,0 +1,74 @@
+"""The mutation tool's changes, on code by hand."""
+
+import ast
+
+import pytest
+
+from benchmarks.mutation.changes import mutants_of, mutated, sites
+
+TEXT = '''LEVEL: float = 0.4
+
+
+def found(a, b, *, most=2):
+    """1 > 0"""
+    a += len(b)
+    a.append(b)
+    if not a and b > -1:
+        raise ValueError(f"{a}")
+    return max(a, b), pow(a, b), True
+'''
+EXPECTED = [
+    ("0.4 -> 0.6000000000000001", "LEVEL: float = 0.6000000000000001", 1, True),
+    ("2 -> 3", "most=3", 4, True),
+    ("statement dropped", "pass", 6, False),
+    ("statement dropped", "pass", 7, False),
+    ("Add -> Sub", "a -= len(b)", 6, False),
+    ("condition negated", "if not (not a and b > -1):", 8, False),
+    ("And -> Or", "if not a or b > -1:", 8, False),
+    ("not dropped", "if not not a and b > -1:", 8, False),
+    ("Gt -> GtE", "b >= -1", 8, False),
+    ("minus dropped", "b > +1", 8, False),
+    ("1 -> 2", "b > -2", 8, False),
+    ("statement dropped", "pass", 9, False),
+    ("arguments of pow swapped", "pow(b, a)", 10, False),
+    ("True -> False", "pow(a, b), False)", 10, False),
+]
+
+
+def test_every_change_of_a_text():
+    """No annotation, no docstring, no maximum of two in another order."""
+    assert sorted((s.change.words, s.change.line, s.at_import) for s in sites(ast.parse(TEXT))) == (
+        sorted((words, line, at_import) for words, _, line, at_import in EXPECTED)
+    )
+
+
+def test_one_place_changes_at_a_time():
+    plain = ast.unparse(ast.parse(TEXT))
+    found = sites(ast.parse(TEXT))
+    for place, site in enumerate(found):
+        made = ast.unparse(mutated(TEXT, place))
+        (code,) = {
+            code
+            for words, code, line, _ in EXPECTED
+            if (words, line) == (site.change.words, site.change.line)
+        }
+        assert made != plain and code in made
+        compile(mutated(TEXT, place), "text", "exec")
+
+
+def test_a_mutant_says_which_statement_it_is_in():
+    first = next(
+        m for m in mutants_of("benchmark/stats/student.py") if m.change == "1e-300 -> 1.5e-300"
+    )
+    assert (first.code, first.at_import, first.first == first.last == first.line) == (
+        "TINY = 1e-300",
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize("place", range(len(EXPECTED)))
+def test_a_change_keeps_the_lines(place):
+    """So that coverage of the text is coverage of the mutant."""
+    lines = [n.lineno for n in ast.walk(mutated(TEXT, place)) if isinstance(n, ast.Return)]
+    assert lines == [10]
