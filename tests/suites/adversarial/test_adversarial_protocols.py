@@ -1,0 +1,125 @@
+"""The protocols as the page of the suite states them, in grey levels and steps: literals."""
+
+import pytest
+import torch
+
+from suites.adversarial import SUITE
+from suites.adversarial.trust.readings import READINGS
+
+SWEEP = [0.25, 0.5, 1, 2, 4, 8]
+L2 = [0.25, 0.5, 1, 2, 3]
+#: name -> (budgets by norm, stages, attacks, Square queries of the check, far steps, images, forward passes)
+PROTOCOLS = {
+    "": ({"linf": SWEEP, "l2": L2}, "ce 2 last, margin 3 last", "", 100, 10, 128, 90),
+    "standard": (
+        {"linf": SWEEP, "l2": L2},
+        "ce 40 clean, ce 40 random, margin 20 clean",
+        *("", 500, 20, None, 2000),
+    ),
+    "strong": (
+        {"linf": [1, 4, 8], "l2": [0.5, 1, 3]},
+        "ce 10 clean, margin 10 clean",
+        *("apgd-ce 100 x 1, apgd-dlr-targeted 100 x 9, square 1000", 500, 20, None, 15000),
+    ),
+    "robustbench": (
+        {"linf": [4, 8]},
+        "ce 10 clean, margin 10 clean",
+        *("apgd-ce 100 x 1, apgd-dlr-targeted 100 x 9, square 5000", 500, 20, 5000, 6000),
+    ),
+    "autoattack": ({"linf": [4]}, "", "autoattack:standard", None, 10, None, 90),
+    "bisect": ({"linf": SWEEP, "l2": L2}, "ce 2 last, margin 3 last", "", 100, 10, 128, 400),
+    "l1": (
+        {"l1": [3, 6, 12, 30, 60]},
+        "ce 2 last, margin 3 last",
+        *("apgd-margin 50 x 1", 100, 10, 128, 500),
+    ),
+    "transfer": ({"linf": [1, 2, 4, 8]}, "ce 2 last, margin 3 last", "", 100, 10, 128, 300),
+}
+
+
+def attack(one):
+    if hasattr(one, "queries"):
+        assert (one.share, one.norms) == (0.8, ("linf", "l2"))
+        return f"square {one.queries}"
+    if not hasattr(one, "steps"):
+        return one.name
+    assert one.restarts == 1
+    return f"{one.name} {one.steps} x {one.targets or 1}"
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol(name):
+    budgets, stages, attacks, queries, far_steps, images, passes = PROTOCOLS[name]
+    suite = SUITE.variants[name] if name else SUITE
+    config = suite.config
+    scale = {"linf": 255, "l2": 1, "l1": 1}
+    found = {t.norm: [e * scale[t.norm] for e in t.epsilons] for t in config.threats}
+    assert found == {norm: pytest.approx(levels) for norm, levels in budgets.items()}
+    for threat in config.threats:
+        assert threat.far * 255 == pytest.approx(32 if threat.norm == "linf" else 0)
+        assert threat.scale == scale[threat.norm]
+    assert ", ".join(f"{s.loss} {s.steps} {s.start}" for s in config.stages) == stages
+    assert {(s.targets, s.pace, s.restarts) for s in config.stages} <= {(0, 2.5, 1)}
+    assert ", ".join(map(attack, config.attacks)) == attacks
+    assert (config.check.queries if config.check else None) == queries
+    assert config.check is None or (config.check.share, config.check.norms) == (0.8, ("linf",))
+    assert (config.far_steps, config.images, suite.passes) == (far_steps, images, passes)
+    quick = name in ("", "bisect", "l1", "transfer")
+    assert config.leap == (0.6 if quick else 1.0)
+    assert config.bisect == (4 if name == "bisect" else 0)
+    assert config.listed == (name == "robustbench")
+    assert (config.finish is not None) == quick
+    if quick:
+        finish = config.finish
+        assert (attack(finish.attack), finish.near, finish.norms) == (
+            "apgd-margin 20 x 1",
+            0.3,
+            ("linf",),
+        )
+    assert config.transfer is None or config.transfer.steps == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "levels"),
+    [
+        ("AdamPGD", [0.25, 0.5, 1, 2, 4, 8]),
+        ("LinfDeepFoolAttack", [0.25, 0.5, 1, 2, 4, 8]),
+        ("L2CarliniWagnerAttack", [0.25, 0.5, 1, 2, 3]),
+        ("EADAttack", [10, 20, 40, 80, 160]),
+        ("L1BrendelBethgeAttack", [10, 20, 40, 80, 160]),
+        ("DDNAttack", [0.25, 0.5, 1, 2, 3]),
+    ],
+)
+def test_an_attack_of_foolbox_has_the_budgets_of_its_norm(name, levels):
+    (threat,) = SUITE.variants[f"foolbox-{name}"].config.threats
+    scale = 255 if threat.norm == "linf" else 1
+    assert [e * scale for e in threat.epsilons] == pytest.approx(levels)
+    assert threat.far == 0
+
+
+def test_budgets_that_have_a_metric_of_their_own():
+    at = {"robust_accuracy": 4 / 255, "robust_linf_1": 1 / 255, "robust_linf_8": 8 / 255}
+    from benchmark.contracts import Trials
+
+    metrics = {m.name: m for m in SUITE.metrics}
+    for name, norm, epsilon in [*((n, "linf", e) for n, e in at.items()), ("robust_l2_1", "l2", 1)]:
+        shown = torch.tensor([0.9, 1.0, 1.1]).double().numpy() * epsilon
+        num, _ = metrics[name].ratio(Trials({f"{norm}_epsilon": shown}))
+        assert num.tolist() == [False, False, True]
+
+
+def test_what_an_image_may_have_been_meant_as():
+    """White, with ImageNet's mean .485, .456, .406 and deviation .229, .224, .225."""
+    x = torch.ones(1, 3, 1, 1)
+    found = {name: reading(x).flatten().tolist() for name, reading in READINGS.items()}
+    assert found == {
+        "normalised once more": pytest.approx([2.2489083, 2.4285714, 2.64]),
+        "normalised once less": pytest.approx([0.714, 0.68, 0.631]),
+        "scaled to [-1, 1] once more": [1.0] * 3,
+        "scaled to [-1, 1] once less": [1.0] * 3,
+        "scaled to 0 ... 255 once more": [255.0] * 3,
+        "scaled to 0 ... 255 once less": pytest.approx([1 / 255] * 3),
+    }
+    grey = 0.25 * x
+    assert READINGS["scaled to [-1, 1] once more"](grey).flatten().tolist() == [-0.5] * 3
+    assert READINGS["scaled to [-1, 1] once less"](grey).flatten().tolist() == [0.625] * 3

@@ -1,0 +1,118 @@
+"""What each suite says of its metrics: direction, whether it ranks or is shown, chance, bounds, role."""
+
+from importlib import import_module
+
+import pytest
+
+TABLES = {
+    "cue_conflict": """
+        shape_bias higher headline 0.5 0..1 cue-conflict
+        shape_fraction none hidden 0.0625 0..1 cue-conflict
+        texture_fraction none hidden 0.0625 0..1 cue-conflict
+        neither_fraction none hidden 0.875 0..1 cue-conflict
+        agree_accuracy higher shown 0.0625 0..1 cue-conflict
+        natural_accuracy higher shown 0.0625 0..1 natural
+        edges_accuracy higher shown 0.0625 0..1 edges
+        silhouettes_accuracy higher shown 0.0625 0..1 silhouettes
+        shape_bias_alpha0 higher hidden 0.5 0..1 cue-conflict-alpha0
+        shape_bias_alpha1 higher hidden 0.5 0..1 cue-conflict-alpha1
+    """,
+    "human_comparison": """
+        error_consistency higher headline 0 - -
+        ceiling_fraction higher shown 0 - -
+        observed_consistency higher shown - 0..1 -
+        accuracy_difference lower shown - 0..1 -
+        ood_accuracy higher shown 0.0625 0..1 -
+        human_error_consistency none hidden - - -
+        colour_accuracy higher hidden 0.0625 0..1 colour
+        contrast_accuracy higher hidden 0.0625 0..1 contrast
+        high_pass_accuracy higher hidden 0.0625 0..1 high-pass
+        low_pass_accuracy higher hidden 0.0625 0..1 low-pass
+        phase_scrambling_accuracy higher hidden 0.0625 0..1 phase-scrambling
+        power_equalisation_accuracy higher hidden 0.0625 0..1 power-equalisation
+        false_colour_accuracy higher hidden 0.0625 0..1 false-colour
+        rotation_accuracy higher hidden 0.0625 0..1 rotation
+        eidolonI_accuracy higher hidden 0.0625 0..1 eidolonI
+        eidolonII_accuracy higher hidden 0.0625 0..1 eidolonII
+        eidolonIII_accuracy higher hidden 0.0625 0..1 eidolonIII
+        uniform_noise_accuracy higher hidden 0.0625 0..1 uniform-noise
+        sketch_accuracy higher hidden 0.0625 0..1 sketch
+        stylised_accuracy higher hidden 0.0625 0..1 stylised
+        edges_accuracy higher hidden 0.0625 0..1 edges
+        silhouettes_accuracy higher hidden 0.0625 0..1 silhouettes
+        cue_conflict_accuracy higher hidden 0.0625 0..1 cue-conflict
+        threshold none hidden - - -
+        response_entropy none hidden 4 - -
+        largest_share none hidden - - -
+    """,
+    "corruption": """
+        corruption_accuracy higher headline - - natural
+        clean_accuracy higher shown - - natural
+        relative_robustness higher shown - - natural
+        mce lower shown - - natural
+        mce_partial lower shown - - natural
+        relative_mce lower shown - - natural
+        mce_measured lower hidden - - natural
+        relative_mce_measured lower hidden - - natural
+        mean_error lower hidden - - natural
+        noise_accuracy higher shown - - natural
+        blur_accuracy higher shown - - natural
+        weather_accuracy higher shown - - natural
+        digital_accuracy higher shown - - natural
+        flip_consistency higher shown - - natural
+        unseen_accuracy higher shown - - natural
+        top5_accuracy higher hidden - - natural
+        clean_top5_accuracy higher hidden - - natural
+        accuracy16 higher hidden 0.0625 - natural
+        clean_accuracy16 higher hidden 0.0625 - natural
+    """,
+    "adversarial": """
+        robust_accuracy higher headline - - natural
+        robust_linf_1 higher shown - - natural
+        robust_linf_8 higher hidden - - natural
+        robust_l2_1 higher shown - - natural
+        clean_accuracy higher shown - - natural
+        auc_linf higher shown - - natural
+        median_linf higher hidden - - natural
+        beyond_ce_linf none hidden - - natural
+        auc_l2 higher shown - - natural
+        median_l2 higher hidden - - natural
+        beyond_ce_l2 none hidden - - natural
+        fgsm_accuracy higher hidden - - natural
+        gradient_passes none hidden - - natural
+    """,
+    "saliency": """
+        object_reliance higher headline 0 - -
+        object_auc_excess higher shown 0 - -
+        object_auc higher shown 0.5 - -
+        grad_centroid none shown - - -
+        object_mass_ratio higher hidden 1 - -
+        object_skill higher hidden 0 - -
+        rank_accuracy higher hidden - - -
+        sg_object_auc_excess higher shown 0 - -
+        target_contrast higher shown 0 - cue-conflict
+        clickme_alignment higher shown 0 - clickme
+        object_auc_excess_alpha0 higher hidden 0 - cue-conflict-alpha0
+        object_auc_excess_alpha1 higher hidden 0 - cue-conflict-alpha1
+        grad_image_cos none hidden - - -
+        grad_high_frequency none hidden - - -
+        grad_tv none hidden - - -
+        grad_gini none hidden - - -
+    """,
+}
+
+
+def row(metric):
+    place = "headline" if metric.headline else "shown" if metric.shown else "hidden"
+    chance = "-" if metric.chance is None else f"{metric.chance:g}"
+    bounds = "-" if metric.bounds is None else "{:g}..{:g}".format(*metric.bounds)
+    return [metric.name, metric.direction, place, chance, bounds, metric.role or "-"]
+
+
+@pytest.mark.parametrize("suite", TABLES)
+def test_metrics_are_those_of_the_definition(suite):
+    """Chance: 1/16 of 16 categories, 1/2 of two cues and of an AUC, 4 bits of 16 equal answers, 0 of differences."""
+    metrics = import_module(f"suites.{suite}").SUITE.metrics
+    assert list(map(row, metrics)) == [
+        line.split() for line in TABLES[suite].split("\n") if line.strip()
+    ]
