@@ -119,3 +119,12 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
         found = compare_people(metric, a, people)
         assert (found.p, found.reason) == (None, reason)
         assert found.verdict == f"not compared: {reason}"
+
+
+def test_two_common_trials_that_count_are_enough_and_proportions_differ_by_at_most_one(
+    accuracy, make
+):
+    a, people = make("s-"), [make("ss"), make("-s"), make("--")]
+    found = compare_people(accuracy, a, people)
+    assert (found.n, found.a, found.b) == (2, 0.5, 0.5)
+    assert (found.low, found.high) == (-1.0, 1.0)

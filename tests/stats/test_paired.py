@@ -345,3 +345,25 @@ def test_trials_that_one_alone_gets_right_are_named_by_their_places(accuracy, ma
     assert differing(accuracy, a, make("ss", ["m", "n"])) == []
     halves = replace(accuracy, ratio=lambda t: (np.full(len(t), 0.5), np.ones(len(t))))
     assert differing(halves, a, b) == []
+
+
+def test_holm_by_hand():
+    """3 x .01; then 2 x .4; then the larger of that and .7; never above 1."""
+    assert holm([0.7, 0.01, 0.4]).tolist() == pytest.approx([0.8, 0.03, 0.8])
+    assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((None, 0.3), "inconclusive at n=9: nothing differs"),
+        ((-0.1, None), "inconclusive at n=9: nothing differs"),
+        ((-0.1, 0.3), "inconclusive at n=9 (+- 0.2)"),
+    ],
+)
+def test_an_interval_open_on_one_side_has_no_half_width(interval, verdict):
+    from types import SimpleNamespace
+
+    test = SimpleNamespace(p=0.5, interval=lambda level: interval)
+    start = Comparison("m", n=9, a=0.5, b=0.4, difference=0.1)
+    assert decided(start, test, "by hand").verdict == verdict
