@@ -62,18 +62,29 @@ def _recorded(store: Store, command: str) -> Iterator[int]:
 
 
 def import_trials(
-    path: Path, *, training: Sequence[str] = (), source: str | None = None, db: str | None = None
+    path: Path,
+    *,
+    training: Sequence[str] = (),
+    source: str | None = None,
+    experiment: str | None = None,
+    observer: str | None = None,
+    columns: str = "",
+    db: str | None = None,
 ) -> ImportReport:
-    """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"; source: where
-    the tables come from, where their folder does not tell.
+    """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"; source,
+    experiment, observer: what the tables and their names do not say; columns: "THEIRS=OURS, ...".
     """
     from benchmark.engine.importing import import_trials as read_in
     from benchmark.engine.scoring import Scorer
     from benchmark.stimuli.recipes import stated_recipes
     from benchmark.stimuli.sources import check_source
+    from benchmark.stimuli.trial_columns import stated_columns
+    from benchmark.stimuli.trials import Stated
     from benchmark.store import open_store
 
-    recipes, stated = stated_recipes(training), None if source is None else check_source(source)
+    recipes = stated_recipes(training)
+    known = None if source is None else check_source(source)
+    stated = Stated(experiment, observer, known, stated_columns(columns))
     settings = read_settings(db)
     command = f"bench import trials {path}"
     with open_store(settings.db) as store, _recorded(store, command) as number:

@@ -74,27 +74,60 @@ def import_group() -> None:
     metavar="NAME",
     help="Where the tables come from (default: told by their folder's name).",
 )
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    help="Whose images they show, where file and folder do not tell.",
+)
+@click.option("--observer", metavar="NAME", help="Who answered, where the table does not tell.")
+@click.option(
+    "--columns",
+    default="",
+    metavar="THEIRS=OURS,...",
+    help="What the tables' columns mean: 'file=imagename,answer=object_response'.",
+)
 @db_option
-def import_trials(path: Path, training: tuple[str, ...], source: str | None, db: str | None) -> int:
+def import_trials(
+    path: Path,
+    training: tuple[str, ...],
+    source: str | None,
+    experiment: str | None,
+    observer: str | None,
+    columns: str,
+    db: str | None,
+) -> int:
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape.
 
-    Columns: subj, session, trial, rt, object_response, category, condition, imagename. A malformed file is named
-    with its row, and nothing of it is imported. Recipes of published networks also come from a file training.yaml
-    in the folder (OBSERVER: [RECIPE, ...]) and from the names of Geirhos et al. 2018; a second import may add them.
+    Columns: subj, session, trial, rt, object_response, category, condition, imagename, decision_margin; or image,
+    response, pred_label, whose files are called by their observers. A malformed file is named with its row and
+    nothing of it is imported; the others of its folder are (exit code 3).
+
+    Recipes of published networks also come from a file training.yaml in the folder (OBSERVER: [RECIPE, ...]) and from
+    the names of Geirhos et al. 2018; a second import may add them.
 
     An observer is a name of a source, "resnet50 (texture-vs-shape)": networks of one name from two sources are two.
     Several tables of one observer are joined; where answers differ, a later import takes the earlier one's place.
     """
     from benchmark import api
 
-    report = api.import_trials(path, training=training, source=source, db=db)
+    report = api.import_trials(
+        path,
+        training=training,
+        source=source,
+        experiment=experiment,
+        observer=observer,
+        columns=columns,
+        db=db,
+    )
     say(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
         say(f"{experiment}: {len(observers)} observers")
     for line in report.notes:
         say(line)
     say(f"{report.trials} trials imported, {report.known} observations were already there")
-    return 0
+    for line in report.unfit:
+        say(f"left out: {line}", err=True)
+    return 3 if report.unfit else 0
 
 
 @click.command()

@@ -5,25 +5,33 @@ newest, and those before it that it does not contradict: two sessions of a perso
 takes a faulty one's place, and the old table imported again takes it back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Stimuli
-from benchmark.engine.scoring import IMPORTED, commonest, imported_groups
+from benchmark.engine.imported_answers import (
+    KEPT,
+    answers_of,
+    contradict,
+    joined,
+    united,
+    with_conditions,
+    within,
+)
+from benchmark.engine.imported_trials import IMPORTED
+from benchmark.engine.partial_answers import left_out
 from benchmark.errors import TrialsError, unknown_name
 from benchmark.identity import digest
-from benchmark.stimuli.names import stimulus_id
+from benchmark.stimuli.named_images import trial_stimuli
 from benchmark.stimuli.recipes import Recipes, named_recipe, recipes_beside
-from benchmark.stimuli.sources import Named
-from benchmark.stimuli.trials import TrialFile, read_trials, trial_stimuli
+from benchmark.stimuli.sources import Named, prompt_order
+from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
 from benchmark.store import Chunk, Observation, Store, StoredObservation
 
-KEPT = ("response", "session", "trial", "rt")
 MERGED = "merged"  # the detail of an observation that is made of others: their keys
-COLUMNS = ("stimulus", "category", *KEPT)
 
 
 @dataclass
@@ -40,6 +48,8 @@ class ImportReport:
     sources: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     superseded: set[str] = field(default_factory=set)
+    unfit: list[str] = field(default_factory=list)
+    """Why files that should hold trials were left out, one line each."""
 
 
 def import_trials(
@@ -47,27 +57,36 @@ def import_trials(
     store: Store,
     run: int,
     training: Recipes | None = None,
-    source: str | None = None,
+    stated: Stated = NOTHING_STATED,
+    advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
     """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
 
     training: recipes of published networks by their name in the tables or here. They go before training.yaml
-    beside the tables, that before the recipe that is stored, and that before what a name states. source: where the
-    tables come from, where their folder does not tell.
+    beside the tables, that before the recipe that is stored, and that before what a name states. stated: what the
+    user says of the tables; advance: told how many pieces of how many are stored.
     """
-    files = read_trials(path, source=source)
+    found = read_tables(path, stated)
+    files = found.files
     report = ImportReport(sources=tuple(sorted({file.named.source for file in files})))
-    beside, stated = recipes_beside(path), training or {}
-    _check_recipes({**beside, **stated} if path.is_dir() else stated, files)
-    rows = _put_observers(files, store, {**beside, **stated})
-    stored = _stored(store)
-    for group in _by_images(map(_with_conditions, _per_observer(files))):
+    report.unfit += map(str, found.unfit.values())
+    report.notes += [f"{place.name}: {what}, no trials" for place, what in found.others.items()]
+    beside, told = recipes_beside(path), training or {}
+    _check_recipes({**beside, **told} if path.is_dir() else told, files)
+    rows = _put_observers(files, store, {**beside, **told})
+    stored, done = _stored(store), 0
+    pieces = [with_conditions(file) for file in _per_observer(files)]
+    for group in _by_images(pieces):
         shared = _put_stimuli(store, group)
         for file in group:
-            before = stored.get((str(file.named), file.experiment), [])
-            report.observers.setdefault(file.experiment, []).append(str(file.named))
+            before = stored.get((str(file.named), file.experiment, file.prompt), [])
+            who = report.observers.setdefault(file.experiment, [])
+            if str(file.named) not in who:
+                who.append(str(file.named))
             _import(file, shared, before, _Import(store, run, report, rows[str(file.named)]))
-    report.notes += _left_out(store, report.observers)
+            done += 1
+            advance(done, len(pieces))
+    report.notes += left_out(store, report.observers)
     return report
 
 
@@ -85,27 +104,26 @@ def _import(
     file: TrialFile, stimuli: Stimuli, before: Sequence[StoredObservation], into: _Import
 ) -> None:
     """One observer's answers in one experiment, after what was imported before, the newest last."""
-    current = _answers(into.store, before[-1]) if before else None
-    if current is not None and _within(file.columns, current):
+    current = answers_of(into.store, before[-1]) if before else None
+    if current is not None and within(file.columns, current):
         into.report.known += 1
         return
-    key = _put(file, stimuli, into, {"source": file.source, "files": [file.path.name]})
+    asked = _asked(file)
+    key = _put(file, stimuli, into, {"source": file.source, "files": [file.path.name], **asked})
     into.report.trials += len(file)
     keys, whole, withdrawn = [key], file, 0
     for older in reversed(before):
         if MERGED in older.details or older.key == key:
             continue
-        answers = _answers(into.store, older)
-        if _contradict(whole.columns, answers):
+        answers = answers_of(into.store, older)
+        if contradict(whole.columns, answers):
             withdrawn += older.n
-        elif not _within(answers, whole.columns):
-            whole, keys = (
-                replace(whole, columns=_united(whole.columns, answers)),
-                [*keys, older.key],
-            )
+        elif not within(answers, whole.columns):
+            whole = replace(whole, columns=united(whole.columns, answers))
+            keys = [*keys, older.key]
     counting = keys[:1]
     if len(keys) > 1:
-        merged = _put(whole, _put_stimuli(into.store, [whole]), into, {MERGED: keys})
+        merged = _put(whole, _put_stimuli(into.store, [whole]), into, {MERGED: keys, **asked})
         counting = [*counting, merged]
         into.report.notes.append(
             f"{file.named}, {file.experiment}: {len(file)} trials join those imported before: {len(whole)} in all"
@@ -120,39 +138,20 @@ def _import(
         )
 
 
-def _stored(store: Store) -> dict[tuple[str, str], list[StoredObservation]]:
-    """(observer, experiment) -> what was imported of them, in the order of their newest assertions."""
-    found: dict[tuple[str, str], list[StoredObservation]] = {}
+def _asked(file: TrialFile) -> dict[str, object]:
+    """The prompt, and by what the prompts of one observer are ordered; nothing where there is none."""
+    if not file.prompt:
+        return {}
+    return {"prompt": file.prompt, "order": list(prompt_order(file.source, file.prompt))}
+
+
+def _stored(store: Store) -> dict[tuple[str, str, str], list[StoredObservation]]:
+    """(observer, experiment, prompt) -> what was imported of them, in the order of their newest assertions."""
+    found: dict[tuple[str, str, str], list[StoredObservation]] = {}
     for one in store.observations(suite=IMPORTED):
-        found.setdefault((one.observer_name, one.role), []).append(one)
+        prompt = one.details.get("prompt", "")
+        found.setdefault((one.observer_name, one.role, prompt), []).append(one)
     return found
-
-
-def _answers(store: Store, observation: StoredObservation) -> Mapping[str, Array]:
-    trials = store.trials((observation.key,))
-    return {name: np.asarray(trials[name]) for name in COLUMNS}
-
-
-def _pairs(columns: Mapping[str, Array]) -> dict[str, tuple[str, str]]:
-    """Image -> category and answer."""
-    names = ("stimulus", "category", "response")
-    rows = zip(*(columns[name].tolist() for name in names), strict=True)
-    return {image: (category, answer) for image, category, answer in rows}
-
-
-def _within(part: Mapping[str, Array], whole: Mapping[str, Array]) -> bool:
-    known = _pairs(whole)
-    return all(known.get(image) == answer for image, answer in _pairs(part).items())
-
-
-def _contradict(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
-    known = _pairs(other)
-    return any(known.get(image, answer) != answer for image, answer in _pairs(one).items())
-
-
-def _united(one: Mapping[str, Array], more: Mapping[str, Array]) -> dict[str, Array]:
-    new = ~np.isin(more["stimulus"], one["stimulus"])
-    return {name: np.concatenate([one[name], more[name][new]]) for name in COLUMNS}
 
 
 def _check_recipes(stated: Recipes, files: Sequence[TrialFile]) -> None:
@@ -189,30 +188,13 @@ def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) ->
 
 
 def _per_observer(files: Iterable[TrialFile]) -> list[TrialFile]:
-    """All that one observer answered in one experiment as one file: each image once, as it was first answered."""
-    groups: dict[tuple[str, Named], list[TrialFile]] = {}
+    """All that one observer answered in one experiment, asked in one way, as one file: each image once, as it was
+    first answered.
+    """
+    groups: dict[tuple[str, Named, str], list[TrialFile]] = {}
     for file in files:
-        groups.setdefault((file.experiment, file.named), []).append(file)
-    return [_joined(mine) for mine in groups.values()]
-
-
-def _joined(files: Sequence[TrialFile]) -> TrialFile:
-    columns = {
-        name: np.concatenate([file.columns[name] for file in files]) for name in files[0].columns
-    }
-    shown: dict[tuple[str, str], int] = {}
-    pairs = zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True)
-    for i, pair in enumerate(pairs):
-        shown.setdefault(pair, i)
-    first = list(shown.values())
-    return replace(files[0], columns={name: values[first] for name, values in columns.items()})
-
-
-def _with_conditions(file: TrialFile) -> TrialFile:
-    """One image under eight degradations is eight stimuli: "c05/n02134084_5274.png"."""
-    pairs = zip(file.columns["condition"], file.columns["stimulus"], strict=True)
-    names = [stimulus_id(str(condition), str(image)) for condition, image in pairs]
-    return replace(file, columns={**file.columns, "stimulus": np.array(names)})
+        groups.setdefault((file.experiment, file.named, file.prompt), []).append(file)
+    return [joined(same) for same in groups.values()]
 
 
 def _put_stimuli(store: Store, files: Sequence[TrialFile]) -> Stimuli:
@@ -234,7 +216,12 @@ def _put(file: TrialFile, stimuli: Stimuli, into: _Import, details: Mapping[str,
     """Store one observer's answers to all images of a set; the observation's key."""
     columns, n = _ordered(file.columns, stimuli), len(stimuli)
     named = [file.named.source, file.named.name]
-    key = digest([IMPORTED, *named, stimuli.digest, columns["response"].tolist()])
+    answers: list[object] = [columns["response"].tolist()]
+    if MARGIN in columns:  # what was imported without them is another observation
+        answers.append(columns[MARGIN].tobytes().hex())
+    if file.prompt:
+        answers.append(file.prompt)
+    key = digest([IMPORTED, *named, stimuli.digest, *answers])
     observation = Observation(
         key=key,
         observer=into.observer,
@@ -271,35 +258,4 @@ def _ordered(columns: Mapping[str, Array], stimuli: Stimuli) -> dict[str, Array]
     """One answer per image, in the set's order."""
     order = np.argsort(columns["stimulus"])
     at = order[np.searchsorted(columns["stimulus"][order], np.asarray(stimuli.ids))]
-    return {name: columns[name][at] for name in KEPT}
-
-
-def _left_out(store: Store, experiments: Iterable[str]) -> list[str]:
-    """A line for each experiment in which observers lack images that most of their source answered: no table has them,
-    or in case of people none has them in their group.
-    """
-    groups = imported_groups(store)
-    lines = []
-    for role in experiments:
-        current = {name: mine[-1] for (name, of), mine in _stored(store).items() if of == role}
-        sets = {one.stimuli for one in current.values()}
-        ids = {stimuli: set(store.stimuli(stimuli).ids) for stimuli in sets}
-        usual = {
-            group: commonest(
-                [{role: one} for name, one in current.items() if groups[name] == group]
-            )
-            for group in {groups[name] for name in current}
-        }
-        shown = [ids[chosen[role]] for chosen in usual.values()]
-        partial = []
-        for name, one in current.items():
-            wanted, answered = ids[usual[groups[name]][role]], ids[one.stimuli]
-            alone = groups[name][0] != "human" and any(images <= answered for images in shown)
-            if not alone and (lacking := len(wanted - answered)):
-                partial.append(f"{name} lacks {lacking} of {len(wanted)}")
-        if partial:
-            lines.append(
-                f"{role}: {', '.join(partial)} images that most others answered: left out of its tables; "
-                "the trials are kept"
-            )
-    return lines
+    return {name: columns[name][at] for name in (*KEPT, MARGIN) if name in columns}

@@ -1,6 +1,5 @@
 """Stored trials -> stored scores: for the observers that were run, for imported ones, for people pooled."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,21 +9,23 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
+from benchmark.engine.imported_trials import (
+    Sets,
+    asked,
+    commonest,
+    imported_groups,
+    imported_roles,
+    restricted,
+)
 from benchmark.identity import Codes, digest, score_code
-from benchmark.stack_columns import stacked
 from benchmark.stats import clustered_variance, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.names import any_answer
-from benchmark.store import Observation, ScoreSet, Store, StoredObservation
+from benchmark.store import Observation, ScoreSet, Store
 
-#: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
-IMPORTED = "trials"  # as the store knows it
 PEOPLE, AMONG = "people (pooled)", "people (among themselves)"
 PUBLISHED_SPACE = "geirhos16"
-
-Sets = Mapping[str, str]  # role -> stimuli digest
-Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Answers:
     trials: Trials
     keys: tuple[str, ...]
     human: bool = False
+    prompt: str = ""
+    others: Mapping[str, Trials] = field(default_factory=dict)
+    """Prompt -> the same observer's trials on the same images when it was asked in another way."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Scorer:
             keys = (*mine.keys, *_keys_of(peers))
             target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, mine.trials.training)
             if not self.store.has_scores(target):
-                self._put(target, mine.trials, peers)
+                self._put(target, mine.trials, peers, mine)
                 made += 1
         return made + self._people(sets, {name: one for name, one in answers.items() if one.human})
 
@@ -148,7 +152,13 @@ class Scorer:
             code = digest([code, training])
         return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
 
-    def _put(self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers]) -> None:
+    def _put(
+        self,
+        target: ScoreSet,
+        trials: Trials,
+        peers: Mapping[str, Answers],
+        imported: Answers | None = None,
+    ) -> None:
         suite = self.suite
         theirs = {name: one.trials for name, one in peers.items()}
         with one_thread():
@@ -157,7 +167,27 @@ class Scorer:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # What `against` says of a metric stands for what score said of it ("needs references").
         named = {(score.metric, score.role, score.condition): score for score in scores}
-        self.store.put_scores(self.run, target, list(named.values()))
+        told = list(named.values())
+        if imported is not None and imported.prompt:
+            told = self._by_prompt(told, imported)
+        self.store.put_scores(self.run, target, told)
+
+    def _by_prompt(self, scores: Sequence[Score], answers: Answers) -> list[Score]:
+        """Scores that say by which prompt they were answered, and the main ones of every other prompt."""
+        remark = f"prompt: {answers.prompt}"
+        made = [
+            replace(one, flags=(*one.flags, remark))
+            if not one.condition and one.value is not None
+            else one
+            for one in scores
+        ]
+        for prompt, trials in answers.others.items():
+            with one_thread():
+                found = self.suite.score(self.suite.config, trials)
+            made += [
+                replace(one, condition=f"prompt: {prompt}") for one in found if not one.condition
+            ]
+        return made
 
     def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
@@ -210,7 +240,17 @@ class Scorer:
             if trials is not None:
                 keys = tuple(found[role].key for role in sorted(_roles(trials)))
                 trained = replace(trials, training=training_of(self.store, name))
-                yield name, Answers(trained, keys, kinds[name] == "human")
+                prompts = asked(self.store, found, sets)
+                yield (
+                    name,
+                    Answers(
+                        trained,
+                        (*keys, *prompts.keys),
+                        kinds[name] == "human",
+                        prompts.main,
+                        prompts.others,
+                    ),
+                )
 
     def _collections(self) -> list[Sets]:
         """Collections of sets that networks were shown, and that most observers of each imported source answered:
@@ -228,21 +268,6 @@ class Scorer:
         return list({digest(sets): sets for sets in found if sets}.values())
 
 
-def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
-    """Imported observers by name: people or published networks, of which source."""
-    rows = (row for row in store.observers() if row.kind in ("human", "published"))
-    return {row.name: (row.kind, str(row.card.get("source", ""))) for row in rows}
-
-
-def commonest(answered: Sequence[Found]) -> Sets:
-    """role -> the set that most of these observers answered; every role that any of them answered."""
-    votes: dict[str, Counter[str]] = {}
-    for found in answered:
-        for role, observation in found.items():
-            votes.setdefault(role, Counter())[observation.stimuli] += 1
-    return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
-
-
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Scores are made of small problems: on a busy machine, BLAS threads that wait for one another cost 30 x."""
@@ -250,36 +275,6 @@ def one_thread() -> Iterator[None]:
 
     with threadpool_limits(1):
         yield
-
-
-def imported_roles(store: Store, suite: Suite) -> dict[str, Found]:
-    """Imported observers by name: what each answered of the suite's stimuli, by role."""
-    names = {record.digest: record.name for record in store.stimuli_names()}
-    found: dict[str, Found] = {}
-    for observation in store.observations(suite=IMPORTED):
-        role = suite.experiments.get(names[observation.stimuli])
-        if role is not None:
-            found.setdefault(observation.observer_name, {})[role] = observation
-    return found
-
-
-def restricted(store: Store, found: Found, sets: Sets) -> Trials | None:
-    """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
-    parts = [
-        part
-        for role, stimuli in sorted(sets.items())
-        if role in found and (part := _covering(store, found[role], role, stimuli)) is not None
-    ]
-    return Trials(stacked([part.columns for part in parts])) if parts else None
-
-
-def _covering(store: Store, observation: Observation, role: str, stimuli: str) -> Trials | None:
-    trials = store.trials((observation.key,))
-    wanted = np.asarray(store.stimuli(stimuli).ids)
-    if not np.isin(wanted, trials["stimulus"]).all():
-        return None
-    kept = trials.where(np.isin(trials["stimulus"], wanted))
-    return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
 
 
 def _roles(trials: Trials) -> set[str]:
@@ -297,6 +292,30 @@ def _keys_of(peers: Mapping[str, Answers]) -> tuple[str, ...]:
 def training_of(store: Store, name: str) -> tuple[str, ...]:
     """The recipe tags of an observer's card; none for people."""
     return next((row.training for row in store.observers() if row.name == name), ())
+
+
+def suite_trials(
+    store: Store, suite: Suite, observer: str, like: Sets | None = None
+) -> Trials | None:
+    """An observer's trials under a suite: of its newest scores, else of imported tables. None without any.
+
+    like: role -> digest of the sets to prefer, where there are several (two observers are then compared on
+    the same images).
+    """
+    ids = {row.id: row.name for row in store.observers()}
+    mine = [made for made in store.score_sets(suite.name) if ids.get(made.observer) == observer]
+    found = imported_roles(store, suite).get(observer)
+    if found:
+        told = restricted(store, found, {role: one.stimuli for role, one in found.items()})
+        return told and replace(told, training=training_of(store, observer))
+    if not mine:
+        return None
+    chosen = next((made for made in mine if like and dict(made.stimuli) == dict(like)), mine[-1])
+    own = {o.key: o for o in store.observations(observer=observer, suite=suite.name)}
+    keys = tuple(key for key in chosen.keys if key in own)
+    missing = own[keys[0]].details.get("missing", {}) if keys else {}
+    trials = store.trials(keys, missing)
+    return replace(trials, training=training_of(store, observer))
 
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
@@ -333,27 +352,3 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
 def _answered(trials: Trials) -> bool:
     """Whether there is an answer among the trials; what is measured without answers counts as one."""
     return bool(len(trials)) and any_answer(trials.columns.get("response", ("measured",)))
-
-
-def suite_trials(
-    store: Store, suite: Suite, observer: str, like: Sets | None = None
-) -> Trials | None:
-    """An observer's trials under a suite: of its newest scores, else of imported tables. None without any.
-
-    like: role -> digest of the sets to prefer, where there are several (two observers are then compared on
-    the same images).
-    """
-    ids = {row.id: row.name for row in store.observers()}
-    mine = [made for made in store.score_sets(suite.name) if ids.get(made.observer) == observer]
-    found = imported_roles(store, suite).get(observer)
-    if found:
-        told = restricted(store, found, {role: one.stimuli for role, one in found.items()})
-        return told and replace(told, training=training_of(store, observer))
-    if not mine:
-        return None
-    chosen = next((made for made in mine if like and dict(made.stimuli) == dict(like)), mine[-1])
-    own = {o.key: o for o in store.observations(observer=observer, suite=suite.name)}
-    keys = tuple(key for key in chosen.keys if key in own)
-    missing = own[keys[0]].details.get("missing", {}) if keys else {}
-    trials = store.trials(keys, missing)
-    return replace(trials, training=training_of(store, observer))

@@ -90,7 +90,10 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Po
     observers = {row.name: row for row in store.observers()}
     names = {note.digest: note.name for note in store.stimuli_names()}
     keys: dict[str, dict[str, str]] = {}
-    for one in store.observations(suite=IMPORTED):  # oldest first: of two imports the newer counts
+    # Oldest first: of two imports the newer counts. Of several prompts the source's first comes last.
+    stored = store.observations(suite=IMPORTED)
+    stored.sort(key=lambda one: one.details.get("order", [-1]), reverse=True)
+    for one in stored:
         keys.setdefault(one.observer_name, {})[names[one.stimuli]] = one.key
     parts = {
         name: [_with_role(store.trials((key,)), role) for role, key in mine.items()]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmark.errors import TrialsError
 
@@ -30,13 +30,20 @@ class Named(NamedTuple):
 @dataclass(frozen=True)
 class Source:
     """A published collection. folders, holds: how it is recognised; names: what its tables call an observer -> what
-    that is; people: experiment (or "all") -> the source whose people these are.
+    that is; people: experiment (or "all") -> the source whose people these are; experiment: whose images all of its
+    tables show, where their names do not tell; files: patterns of file names that say who answered, and how; prompts:
+    what a file name calls a way of asking -> that way in words, the usual one first; others: patterns of files that
+    are no tables of trials -> what they are.
     """
 
-    folders: tuple[str, ...]
-    holds: tuple[str, ...]
-    names: Mapping[str, str]
-    people: Mapping[str, str]
+    folders: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
+    experiment: str = ""
+    files: tuple[str, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @cache
@@ -48,11 +55,10 @@ def known_sources() -> Mapping[str, Source]:
     return {name: _source(row) for name, row in yaml.safe_load(text).items()}
 
 
-def _source(row: Mapping[str, object]) -> Source:
-    names: Mapping[str, Mapping[str, str]] = row.get("names", {})  # type: ignore[assignment]
-    people: Mapping[str, str] = row.get("people", {})  # type: ignore[assignment]
-    folders, holds = (tuple(map(str, row.get(key, ()))) for key in ("folders", "holds"))  # type: ignore[call-overload]
-    return Source(folders, holds, {old: new["name"] for old, new in names.items()}, people)
+def _source(row: Mapping[str, Any]) -> Source:
+    lists = {key: tuple(row[key]) for key in ("folders", "holds", "files") if key in row}
+    names = {old: new["name"] for old, new in row.get("names", {}).items()}
+    return Source(**{**row, **lists, "names": names})
 
 
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
@@ -108,3 +114,37 @@ def named(source: str, observer: str, experiment: str, *, human: bool) -> Named:
     if human:
         return Named(known.people.get(experiment) or known.people.get(_ALL) or source, observer)
     return Named(source, known.names.get(observer, observer))
+
+
+class Told(NamedTuple):
+    """What the place of a table says: who answered, and under which prompt (in words)."""
+
+    observer: str | None = None
+    prompt: str = ""
+
+
+def told_by_place(source: str, path: Path) -> Told:
+    """What the name of a file and of the two folders above it say in this source."""
+    known = known_sources().get(source)
+    place = "/".join(path.absolute().with_suffix("").parts[-3:])
+    for pattern in known.files if known else ():
+        found = re.search(f"(?:^|/){pattern}$", place)
+        if found and known:
+            asked = found.groupdict().get("prompt") or ""
+            return Told(found["observer"], known.prompts.get(asked, asked.replace("_", " ")))
+    return Told()
+
+
+def is_no_table(source: str, path: Path) -> str:
+    """What a file of this source is that holds no trials; "" where it should hold some."""
+    known = known_sources().get(source)
+    place = path.absolute().as_posix()
+    patterns = known.others if known else {}
+    return next((what for one, what in patterns.items() if re.search(f"/{one}$", place)), "")
+
+
+def prompt_order(source: str, prompt: str) -> tuple[int, str]:
+    """By this the prompts of one observer are ordered: the one that its scores are made of comes first."""
+    known = known_sources().get(source)
+    usual = list(known.prompts.values()) if known else []
+    return (usual.index(prompt) if prompt in usual else len(usual), prompt)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from benchmark.errors import TrialsError
 from benchmark.stimuli.names import GEIRHOS16, NO_ANSWER
+from benchmark.stimuli.trial_columns import NOTHING, Unsaid, filled, read_header
 
-REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
-OPTIONAL = ("session", "trial", "rt")
 _ANSWERS = frozenset((*GEIRHOS16, NO_ANSWER))
 _CATEGORIES = frozenset(GEIRHOS16)
 
@@ -29,9 +28,10 @@ class Table:
         return f"{self.path}, row {self.rows[i]}"
 
 
-def load(path: Path) -> Table:
-    """Read a table and check its form, categories and answers. Raises TrialsError."""
-    table = _parse(path)
+def load(path: Path, unsaid: Unsaid = NOTHING) -> Table:
+    """Read a table and check its form, categories and answers; unsaid: what its columns do not say.
+    Raises TrialsError."""
+    table = _parse(path, unsaid)
     columns = table.columns
     _expect(table, "category", _CATEGORIES, f"one of {', '.join(GEIRHOS16)}")
     _expect(table, "object_response", _ANSWERS, f"one of the 16 categories or '{NO_ANSWER}'")
@@ -41,41 +41,44 @@ def load(path: Path) -> Table:
     return table
 
 
-def seconds(table: Table, index: Sequence[int]) -> list[float]:
-    """Reaction times, NaN where there is none. Raises TrialsError on other text."""
-    times = []
+def numbers(table: Table, name: str, index: Sequence[int], what: str) -> list[float]:
+    """A column of numbers, NaN where there is none; what: what they are. Raises TrialsError on
+    other text."""
+    values = []
     for i in index:
-        text = table.columns["rt"][i]
+        text = table.columns[name][i]
         try:
-            times.append(
+            values.append(
                 float(text or "nan") if text.lower() not in {"na", "none"} else float("nan")
             )
         except ValueError:
             where = table.where(i)
-            raise TrialsError(f"{where}: rt is '{text}'; expected seconds or NaN.") from None
-    return times
+            raise TrialsError(f"{where}: {name} is '{text}'; expected {what} or NaN.") from None
+    return values
 
 
-def _parse(path: Path) -> Table:
+def _parse(path: Path, unsaid: Unsaid) -> Table:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip().lower() for name in next(reader, [])]
-            _check_header(path, header)
-            return _body(path, header, ((reader.line_num, row) for row in reader))
+            names = read_header(path, header, unsaid)
+            return _body(path, names, unsaid, ((reader.line_num, row) for row in reader))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrialsError(f"{path}: cannot be read as a CSV table ({error}).") from error
 
 
-def _body(path: Path, header: list[str], lines: Iterable[tuple[int, list[str]]]) -> Table:
+def _body(
+    path: Path, names: list[str], unsaid: Unsaid, lines: Iterable[tuple[int, list[str]]]
+) -> Table:
     rows: list[int] = []
     kept: list[list[str]] = []
     for number, row in lines:
         if not row:
             continue
-        if len(row) != len(header):
+        if len(row) != len(names):
             raise TrialsError(
-                f"{path}, row {number}: {len(row)} fields; the header has {len(header)}."
+                f"{path}, row {number}: {len(row)} fields; the header has {len(names)}."
             )
         rows.append(number)
         kept.append(row)
@@ -83,24 +86,9 @@ def _body(path: Path, header: list[str], lines: Iterable[tuple[int, list[str]]])
         raise TrialsError(f"{path}: a header and no trials.")
     columns = {
         name: [text.strip() for text in values]
-        for name, values in zip(header, zip(*kept, strict=True), strict=True)
+        for name, values in zip(names, zip(*kept, strict=True), strict=True)
     }
-    columns.setdefault("session", ["1"] * len(rows))
-    columns.setdefault("trial", [str(i + 1) for i in range(len(rows))])
-    columns.setdefault("rt", [""] * len(rows))
-    return Table(path, columns, rows)
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    for name in REQUIRED:
-        if name not in header:
-            raise TrialsError(
-                f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} "
-                f"(and, if known, {', '.join(OPTIONAL)}); found: {', '.join(header) or 'nothing'}."
-            )
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise TrialsError(f"{path}, row 1: the column '{twice[0]}' is there twice.")
+    return Table(path, filled(path, columns, rows, unsaid), rows)
 
 
 def _expect(table: Table, name: str, allowed: frozenset[str], what: str) -> None:

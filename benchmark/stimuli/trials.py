@@ -1,27 +1,37 @@
 """Published tables of trials: what people and other laboratories' networks answered.
 
 Format: CSV of model-vs-human and texture-vs-shape, one row per trial, columns subj, session, trial,
-rt, object_response, category, condition, imagename (any case, any order). A file is taken whole or
-not at all.
+rt, object_response, category, condition, imagename (any case, any order), or what `trial_columns`
+knows of others. A file is taken whole or not at all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from benchmark.contracts import Array, Stimuli
-from benchmark.errors import StimuliError, TrialsError
-from benchmark.stimuli.digests import set_digest, text_digest
+from benchmark.contracts import Array
+from benchmark.errors import TrialsError
 from benchmark.stimuli.experiments import experiment_of, name_experiment, split_eidolon
 from benchmark.stimuli.names import canonical_condition, image_id, read_pair
-from benchmark.stimuli.sources import Named, named, sources_of
-from benchmark.stimuli.trial_csv import Table, load, seconds
+from benchmark.stimuli.sources import (
+    Named,
+    Told,
+    is_no_table,
+    known_sources,
+    named,
+    sources_of,
+    told_by_place,
+)
+from benchmark.stimuli.trial_columns import Unsaid
+from benchmark.stimuli.trial_csv import Table, load, numbers
 
-#: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text.
+#: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. Where a table states how clear
+#: each decision was, a column MARGIN of numbers comes after them.
 COLUMNS = ("stimulus", "category", "response", "condition", "session", "trial", "rt")
+MARGIN = "margin"
 PEOPLE = "subject-"
 Kind = Literal["human", "published"]
 
@@ -31,7 +41,8 @@ class TrialFile:
     """The trials of one observer in one experiment, from one file, in the file's order.
 
     columns: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition"
-    (canonical), "session", "trial": text [n]; "rt": float seconds [n]; source: where the file comes from.
+    (canonical), "session", "trial": text [n]; "rt": float seconds [n]; source: where the file comes from; prompt: how
+    the observer was asked, where it was asked in several ways.
     """
 
     path: Path
@@ -40,6 +51,7 @@ class TrialFile:
     kind: Kind
     columns: Mapping[str, Array]
     source: str = ""
+    prompt: str = ""
 
     @property
     def named(self) -> Named:
@@ -64,77 +76,95 @@ def trial_paths(path: Path) -> list[Path]:
     return found
 
 
-def read_trials(
-    path: Path, experiment: str | None = None, source: str | None = None
-) -> list[TrialFile]:
-    """The trials of a file, or of all files below a folder; one TrialFile per file, experiment and
-    observer.
+@dataclass(frozen=True)
+class Stated:
+    """What a user says of tables that do not say it: each goes before what names of files and columns say.
 
-    experiment, source: override what folder and file names say. Raises TrialsError naming file and row
-    (the header is row 1) and what was expected; then nothing of any file is returned.
+    columns: what the tables call a column -> what we call it.
     """
-    paths = trial_paths(path)
-    told = dict.fromkeys(paths, source) if source else sources_of(paths, path)
-    files = [one for table in paths for one in _read_table(table, experiment, told[table])]
-    _check_across(files)
-    return files
+
+    experiment: str | None = None
+    observer: str | None = None
+    source: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
-def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
-    """The images of one experiment, known by name alone: the union over `files`, by category, then
-    name.
-
-    Labels: category; for cue-conflict also shape and texture. Its digest is of names and labels, so
-    it never equals that of a set of files; `decode` raises StimuliError. Raises TrialsError where
-    files disagree.
-    """
-    experiment = _one_experiment(files)
-    category = _categories(files)
-    ids = tuple(sorted(category, key=lambda name: (category[name], name)))
-    items = tuple(text_digest(f"{experiment}/{name}") for name in ids)
-    labels: dict[str, Array] = {"category": np.array([category[name] for name in ids])}
-    if experiment == "cue-conflict":
-        labels["shape"] = labels["category"]
-        labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
-    return Stimuli(
-        name=experiment,
-        digest=set_digest(ids, items, labels),
-        space="geirhos16",
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=NoImages(experiment),
-        whole=len(ids),
-        origin="trial tables",
-    )
+NOTHING_STATED = Stated()
 
 
 @dataclass(frozen=True)
-class NoImages:
-    """decode of a set that is known by tables of trials alone: raises."""
+class Read:
+    """What was read of a folder. unfit: files that should be tables of trials and are not -> why; others: files that
+    are known to be something else -> what.
+    """
 
-    experiment: str
-
-    def __call__(self, index: int) -> Array:
-        """Raises StimuliError."""
-        raise StimuliError(
-            f"the images of '{self.experiment}' are known by name only (image {index})."
-        )
+    files: tuple[TrialFile, ...]
+    unfit: Mapping[Path, TrialsError] = field(default_factory=dict)
+    others: Mapping[Path, str] = field(default_factory=dict)
 
 
-def _read_table(path: Path, forced: str | None, source: str) -> Iterator[TrialFile]:
+def read_tables(path: Path, stated: Stated = NOTHING_STATED) -> Read:
+    """The trials of a file, or of all files below a folder that fit; one TrialFile per file, experiment and observer.
+
+    Raises TrialsError where none fits, and where two files of one source contradict one another.
+    """
+    paths = trial_paths(path)
+    sources = dict.fromkeys(paths, stated.source) if stated.source else sources_of(paths, path)
+    files: list[TrialFile] = []
+    unfit: dict[Path, TrialsError] = {}
+    others: dict[Path, str] = {}
+    for table in paths:
+        source = sources[table] or ""
+        if path != table and (what := is_no_table(source, table)):
+            others[table] = what
+            continue
+        try:
+            files += _read_table(table, stated, source)
+        except TrialsError as error:
+            unfit[table] = error
+    if not files and unfit:
+        raise next(iter(unfit.values()))
+    _check_across(files)
+    return Read(tuple(files), unfit, others)
+
+
+def read_trials(
+    path: Path, experiment: str | None = None, source: str | None = None
+) -> list[TrialFile]:
+    """`read_tables` where every file must fit. Raises TrialsError naming file and row (the header is row 1) and what
+    was expected; then nothing of any file is returned.
+    """
+    found = read_tables(path, Stated(experiment, source=source))
+    for error in found.unfit.values():
+        raise error
+    return list(found.files)
+
+
+def _read_table(path: Path, stated: Stated, source: str) -> list[TrialFile]:
     """Rows grouped by experiment and observer, each group in the file's order."""
-    named = name_experiment(forced) if forced else experiment_of(path)
-    table = load(path)
+    experiment, told = _experiment(path, stated, source), told_by_place(source, path)
+    observer = stated.observer or told.observer
+    table = load(path, Unsaid(stated.columns, observer))
+    return list(_groups(table, experiment, source, told))
+
+
+def _experiment(path: Path, stated: Stated, source: str) -> str:
+    if stated.experiment:
+        return name_experiment(stated.experiment)
+    known = known_sources().get(source)
+    return known.experiment if known and known.experiment else experiment_of(path)
+
+
+def _groups(table: Table, experiment: str, source: str, told: Told) -> Iterator[TrialFile]:
     groups: dict[tuple[str, str], list[int]] = {}
     conditions = table.columns["condition"]
     for i, observer in enumerate(table.columns["subj"]):
-        experiment = split_eidolon(named, conditions[i], table.where(i))
-        groups.setdefault((experiment, observer), []).append(i)
-    for (experiment, observer), index in groups.items():
+        shown = split_eidolon(experiment, conditions[i], table.where(i))
+        groups.setdefault((shown, observer), []).append(i)
+    for (shown, observer), index in groups.items():
         kind: Kind = "human" if observer.startswith(PEOPLE) else "published"
-        columns = _columns(table, experiment, index)
-        yield TrialFile(path, experiment, observer, kind, columns, source)
+        columns = _columns(table, shown, index)
+        yield TrialFile(table.path, shown, observer, kind, columns, source, told.prompt)
 
 
 def _columns(table: Table, experiment: str, index: list[int]) -> dict[str, Array]:
@@ -152,7 +182,11 @@ def _columns(table: Table, experiment: str, index: list[int]) -> dict[str, Array
         "trial": [raw["trial"][i] for i in index],
     }
     columns: dict[str, Array] = {name: np.array(values) for name, values in texts.items()}
-    return {**columns, "rt": np.array(seconds(table, index), dtype=np.float64)}
+    columns["rt"] = np.array(numbers(table, "rt", index, "seconds"), dtype=np.float64)
+    if "decision_margin" in raw:
+        margins = numbers(table, "decision_margin", index, "a number")
+        columns[MARGIN] = np.array(margins, dtype=np.float64)
+    return columns
 
 
 def _check_pairs(table: Table, experiment: str, index: list[int], names: list[str]) -> None:
@@ -184,41 +218,16 @@ def _check_repeats(table: Table, index: list[int], names: list[str], conditions:
 
 def _check_across(files: Sequence[TrialFile]) -> None:
     """An observer of a source answers an image once, or the same again, in whatever session and file."""
-    known: dict[tuple[Named, str, str, str], tuple[str, Path]] = {}
+    known: dict[tuple[Named, str, str, str, str], tuple[str, Path]] = {}
     for file in files:
         names = ("stimulus", "condition", "response")
         for image, condition, answer in zip(
             *(file.columns[n].tolist() for n in names), strict=True
         ):
-            key = (file.named, file.experiment, image, condition)
+            key = (file.named, file.prompt, file.experiment, image, condition)
             first, path = known.setdefault(key, (answer, file.path))
             if first != answer:
                 raise TrialsError(
                     f"{file.path}: {file.named} answered '{answer}' to '{image}' of {file.experiment}, but "
                     f"'{first}' in {path}; expected one answer. Import one of them, or give each a `--source`."
                 )
-
-
-def _one_experiment(files: Sequence[TrialFile]) -> str:
-    names = sorted({file.experiment for file in files})
-    if len(names) != 1:
-        raise TrialsError(
-            f"expected the trials of one experiment, got {', '.join(names) or 'none'}."
-        )
-    return names[0]
-
-
-def _categories(files: Sequence[TrialFile]) -> dict[str, str]:
-    """Image -> category. Raises TrialsError where two trials disagree."""
-    category: dict[str, str] = {}
-    for file in files:
-        pairs = zip(
-            file.columns["stimulus"].tolist(), file.columns["category"].tolist(), strict=True
-        )
-        for name, value in pairs:
-            if category.setdefault(name, value) != value:
-                raise TrialsError(
-                    f"{file.path}: '{name}' is of category '{value}' here and "
-                    f"'{category[name]}' elsewhere."
-                )
-    return category

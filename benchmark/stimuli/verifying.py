@@ -31,7 +31,7 @@ from benchmark.stimuli.listings import Listing, list_folder
 from benchmark.stimuli.places import absent, folder_of
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_texture, texture_paths
-from benchmark.stimuli.trials import read_trials, trial_paths
+from benchmark.stimuli.trials import read_tables
 from benchmark.stimuli.verifying_cells import verify_cells
 
 
@@ -60,8 +60,10 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
 
 
 def _verify_trials(folder: Path) -> Verification:
-    rows = sum(len(file) for file in read_trials(folder))
-    return Verification(True, (f"{folder}", f"{rows} trials in {len(trial_paths(folder))} tables"))
+    found = read_tables(folder)
+    rows, tables = sum(map(len, found.files)), {file.path for file in found.files}
+    lines = (f"{folder}", f"{rows} trials in {len(tables)} tables", *map(str, found.unfit.values()))
+    return Verification(not found.unfit, lines)
 
 
 def _verify_textures(entry: Entry, folder: Path) -> Verification:

@@ -41,7 +41,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "registry.load",
         "registry.model",
     ),
-    "scoring": ("benchmark.engine.scoring",),
+    "scoring": ("benchmark.engine.scoring", "benchmark.engine.imported_trials"),
     "imagenet-c": ("benchmark.transforms.imagenet_c",),
     "human-degradations": ("benchmark.transforms.geirhos",),
     "transforms": ("benchmark.transforms",),

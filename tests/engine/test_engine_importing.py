@@ -202,3 +202,39 @@ def test_a_sources_tables_do_not_hang_on_what_else_was_imported(tmp_path):
             assert api.import_trials(path, source=path.parent.name, db=db).notes == []
         found.append(biases(db))
     assert found == [{"net1 (a)": [1.0], "net2 (a)": [1.0], "resnet50 (b)": [0.0]}] * 2
+
+
+@pytest.mark.slow
+def test_prompts_are_conditions_of_one_observer(tmp_path, db):
+    """Its scores are of the usual prompt, whatever came first; the others stand beside them."""
+    answers = {"CLS": "tttt", "None": "ssst", "a_photo_of_a_CLS.": "sstt"}
+    clip = tmp_path / "vlm_shapebias" / "clip"
+    clip.mkdir(parents=True)
+    for prompt, letters in answers.items():
+        rows = [
+            (image, "cat" if letter == "s" else image.split("-")[1][:-5])
+            for letter, image in zip(letters, SHAPES, strict=True)
+        ]
+        lines = "".join(f"{image[:-4]},{answer}\n" for image, answer in rows)
+        (clip / f"clip_net_{prompt}.csv").write_text("image,pred_label\n" + lines)
+    first = api.import_trials(clip / "clip_net_CLS.csv", db=db)
+    assert first.observers == {"cue-conflict": ["net (vlm_shapebias)"]}
+    assert biases(db) == {"net (vlm_shapebias)": [0.0]}
+    api.import_trials(tmp_path / "vlm_shapebias", db=db)
+    assert biases(db) == {"net (vlm_shapebias)": [0.75]}
+    with api.reading(read_settings(db)) as store:
+        rows = store.latest_scores(suite="cue-conflict", metrics=["shape_bias"])
+    prompts = {row.condition: row.value for row in rows if row.condition.startswith("prompt")}
+    assert prompts == {"prompt: {}": 0.0, "prompt: a photo of a {}.": 0.5}
+    (main,) = (row for row in rows if not row.condition)
+    assert "prompt: mean of ImageNet's 80 templates" in main.flags
+    assert api.import_trials(tmp_path / "vlm_shapebias", db=db).trials == 0
+
+
+@pytest.mark.slow
+def test_the_rest_goes_in_and_the_exit_code_says_it(tmp_path, db, bench):
+    table(tmp_path / "lab" / "cue-conflict_1.csv", "ssst")
+    (tmp_path / "lab" / "cue-conflict_2.csv").write_text("nothing,of,use\n1,2,3\n")
+    ended = bench("import", "trials", tmp_path / "lab", "--db", db)
+    assert ended.code == 3 and "left out" in ended.err and "cue-conflict_2.csv" in ended.err
+    assert biases(db) == {"resnet50 (lab)": [0.75]}

@@ -31,11 +31,12 @@ from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.name_lists import read_names
+from benchmark.stimuli.named_images import trial_stimuli
 from benchmark.stimuli.pixels import read_rgb, size_of
 from benchmark.stimuli.recipes import recipes_beside
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
-from benchmark.stimuli.trials import read_trials, trial_stimuli
+from benchmark.stimuli.trials import read_trials
 
 WNID = "n01440764"
 TOKENS = (

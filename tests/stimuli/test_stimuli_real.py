@@ -9,8 +9,9 @@ import pytest
 
 from benchmark.settings import Settings
 from benchmark.stimuli.fetch import locate
+from benchmark.stimuli.named_images import trial_stimuli
 from benchmark.stimuli.sets import open_set
-from benchmark.stimuli.trials import TrialFile, read_trials, trial_stimuli
+from benchmark.stimuli.trials import TrialFile, read_trials
 from benchmark.stimuli.verifying import verify
 
 #: Published (Geirhos et al. 2019, 2021): shape and texture answers on the 1200 conflict trials.

@@ -1,12 +1,13 @@
 """Where tables come from, told from the folders that they lie in, and who their observers are."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import TrialsError
 from benchmark.stimuli.experiments import experiment_of
-from benchmark.stimuli.sources import check_source, known_sources, named, sources_of
+from benchmark.stimuli.sources import Source, check_source, known_sources, named, sources_of
 
 
 def told(root, *names):
@@ -83,7 +84,7 @@ def test_every_alias_has_a_reason_and_every_origin_is_known():
     )
     assert set(rows) == set(known_sources())
     for row in rows.values():
-        assert set(row) <= {"folders", "holds", "names", "people"}
+        assert set(row) <= {field.name for field in fields(Source)}
         for alias in row.get("names", {}).values():
             assert set(alias) == {"name", "reason"} and len(alias["reason"]) > 20
         assert set(row.get("people", {}).values()) <= set(rows)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmark.errors import StimuliError, TrialsError
-from benchmark.stimuli.trials import COLUMNS, read_trials, trial_stimuli
+from benchmark.stimuli.named_images import trial_stimuli
+from benchmark.stimuli.trials import COLUMNS, read_trials
 
 HEADER = "subj,Session,trial,rt,object_response,category,condition,imagename"
 ROW = "subject-01,1,{t},0.5,{r},{c},{k},0001_s5n_s01_0_{c}_00_{name}"

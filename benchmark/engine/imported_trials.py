@@ -1,0 +1,110 @@
+"""Imported trials as they count: what each observer answered of which sets, and by which prompt."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmark.contracts import Suite, Trials
+from benchmark.stack_columns import stacked
+from benchmark.store import Observation, Store, StoredObservation
+
+#: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
+IMPORTED = "trials"  # as the store knows it
+
+Sets = Mapping[str, str]  # role -> stimuli digest
+Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it
+
+
+def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
+    """Imported observers by name: people or published networks, of which source."""
+    rows = (row for row in store.observers() if row.kind in ("human", "published"))
+    return {row.name: (row.kind, str(row.card.get("source", ""))) for row in rows}
+
+
+def commonest(answered: Sequence[Found]) -> Sets:
+    """role -> the set that most of these observers answered; every role that any of them answered."""
+    votes: dict[str, Counter[str]] = {}
+    for found in answered:
+        for role, observation in found.items():
+            votes.setdefault(role, Counter())[observation.stimuli] += 1
+    return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
+
+
+def imported_roles(store: Store, suite: Suite) -> dict[str, Found]:
+    """Imported observers by name: what each answered of the suite's stimuli, by role."""
+    found: dict[str, Found] = {}
+    for name, answers in main_answers(store).items():
+        for experiment, observation in answers.items():
+            role = suite.experiments.get(experiment)
+            if role is not None:
+                found.setdefault(name, {})[role] = observation
+    return found
+
+
+def main_answers(store: Store) -> dict[str, Found]:
+    """Imported observers by name: what counts of each by experiment. Of several imports the newest; of several ways
+    of asking the one that its source puts first.
+    """
+    found: dict[str, Found] = {}
+    for (name, experiment), ways in answers_by_prompt(store).items():
+        found.setdefault(name, {})[experiment] = next(iter(ways.values()))
+    return found
+
+
+def answers_by_prompt(store: Store) -> dict[tuple[str, str], dict[str, StoredObservation]]:
+    """(observer, experiment) -> prompt ("" where there is none) -> the answers that count, the usual prompt first."""
+    found: dict[tuple[str, str], dict[str, StoredObservation]] = {}
+    for one in store.observations(suite=IMPORTED):
+        prompt = one.details.get("prompt", "")
+        found.setdefault((one.observer_name, one.role), {})[prompt] = one
+    return {
+        key: dict(sorted(ways.items(), key=lambda pair: pair[1].details.get("order", [-1])))
+        for key, ways in found.items()
+    }
+
+
+def restricted(store: Store, found: Found, sets: Sets) -> Trials | None:
+    """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
+    parts = [
+        part
+        for role, stimuli in sorted(sets.items())
+        if role in found and (part := _covering(store, found[role], role, stimuli)) is not None
+    ]
+    return Trials(stacked([part.columns for part in parts])) if parts else None
+
+
+def _covering(store: Store, observation: Observation, role: str, stimuli: str) -> Trials | None:
+    trials = store.trials((observation.key,))
+    wanted = np.asarray(store.stimuli(stimuli).ids)
+    if not np.isin(wanted, trials["stimulus"]).all():
+        return None
+    kept = trials.where(np.isin(trials["stimulus"], wanted))
+    return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
+
+
+class Asked(NamedTuple):
+    """By which prompt an observer's answers are scored, its trials by the other prompts, and their observations."""
+
+    main: str
+    others: Mapping[str, Trials]
+    keys: tuple[str, ...]
+
+
+def asked(store: Store, found: Found, sets: Sets) -> Asked:
+    """The prompts of an imported observer on the images of `sets`; found: its main answers by role."""
+    main = next((o.details["prompt"] for o in found.values() if "prompt" in o.details), "")
+    if not main:
+        return Asked("", {}, ())
+    experiments = {one.role: role for role, one in found.items()}
+    others: dict[str, Found] = {}
+    for (name, experiment), ways in answers_by_prompt(store).items():
+        if experiment in experiments and found[experiments[experiment]].observer_name == name:
+            for prompt, one in list(ways.items())[1:]:
+                others.setdefault(prompt, {})[experiments[experiment]] = one
+    trials = {prompt: restricted(store, ways, sets) for prompt, ways in others.items()}
+    kept = {prompt: told for prompt, told in sorted(trials.items()) if told is not None}
+    keys = tuple(sorted(one.key for prompt in kept for one in others[prompt].values()))
+    return Asked(main, kept, keys)
