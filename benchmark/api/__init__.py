@@ -18,6 +18,7 @@ from benchmark.api.running import (
     wanted_sets,
 )
 from benchmark.api.showing import provenance_lines, show
+from benchmark.api.summaries import against, correlate, parameters, summary
 from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, trials
 
 __all__ = [
@@ -26,9 +27,11 @@ __all__ = [
     "Prepared",
     "RunRequest",
     "Silent",
+    "against",
     "answered",
     "choose_cards",
     "compare",
+    "correlate",
     "discordant",
     "estimates",
     "execute",
@@ -38,6 +41,7 @@ __all__ = [
     "models",
     "observer_trials",
     "one_card",
+    "parameters",
     "prepare",
     "provenance_lines",
     "rank",
@@ -47,6 +51,7 @@ __all__ = [
     "run",
     "show",
     "stimuli_notes",
+    "summary",
     "transfer",
     "trials",
     "wanted_sets",

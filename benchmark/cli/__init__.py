@@ -15,6 +15,10 @@ COMMANDS = {
     "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
     "show": ("benchmark.cli.board:show", "Everything known of one observer."),
     "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
+    "correlate": (
+        "benchmark.cli.correlate:correlate",
+        "How the suites hang together over all observers.",
+    ),
     "consistency": (
         "benchmark.cli.consistency:consistency",
         "Error consistency (kappa) of two observers, or of all.",

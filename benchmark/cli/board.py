@@ -31,6 +31,13 @@ unseen_option = click.option(
     is_flag=True,
     help="Every row, not only the first 50, and tables of reference rows alone.",
 )
+@click.option("--summary", is_flag=True, help="Models by suites: every headline side by side.")
+@click.option(
+    "--baseline",
+    metavar="NAME",
+    help="With --summary: mark better, worse, inconclusive against it.",
+)
+@click.option("--explain", is_flag=True, help="What each column is, in a line.")
 @db_option
 def rank(
     name: str | None,
@@ -40,6 +47,9 @@ def rank(
     flagged_last: bool,
     models: str | None,
     everything: bool,
+    summary: bool,
+    baseline: str | None,
+    explain: bool,
     db: str | None,
 ) -> int:
     """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
@@ -49,6 +59,18 @@ def rank(
     if name and suite and name != suite:
         raise click.UsageError(f"the suite is given twice: '{name}' and --suite '{suite}'.")
     suite, limit = suite or name, None if everything else 50
+    if summary or baseline:
+        if suite or by or unseen_only:
+            raise click.UsageError("--summary is of all suites, each by its headline.")
+        shown = print_summary(
+            models=models,
+            db=db,
+            limit=limit,
+            flagged_last=flagged_last,
+            baseline=baseline,
+            explain=explain,
+        )
+        return 0 if shown else _nothing(models)
     shown = print_boards(
         suite,
         by=by,
@@ -57,10 +79,51 @@ def rank(
         limit=limit,
         unseen_only=unseen_only,
         flagged_last=flagged_last,
+        explain=explain,
     )
-    if not shown:
+    return 0 if shown else _nothing(models)
+
+
+def _nothing(models: str | None) -> int:
+    if models:
+        say(f"no scores of observers like '{models}'; `bench rank --summary` lists all.", err=True)
+    else:
         say("no scores yet: `bench run` makes them.", err=True)
     return 0
+
+
+def print_summary(
+    *,
+    models: str | None = None,
+    db: str | None = None,
+    limit: int | None = 50,
+    flagged_last: bool = False,
+    baseline: str | None = None,
+    explain: bool = False,
+) -> int:
+    """Print models by suites, one table per decision space; returns how many there were."""
+    from benchmark import api
+    from benchmark.leaderboard.render import render_details
+    from benchmark.leaderboard.summary_text import explain_lines, summary_detail
+
+    found = api.summary(models=models, flagged_last=flagged_last, db=db)
+    marks = api.against(found, baseline, db=db) if baseline else {}
+    sizes = api.parameters(db=db) if found else {}
+    console = table_console()
+    for at, one in enumerate(found):
+        table = summary_detail(
+            one,
+            console.width,
+            limit,
+            baseline=baseline if one.space in marks else None,
+            marks=marks.get(one.space),
+            parameters=sizes,
+        )
+        console.print(*([""] if at else []), render_details([table]), sep="\n")
+        if explain:
+            for line in explain_lines(one):
+                say(line)
+    return len(found)
 
 
 def print_boards(
@@ -72,6 +135,7 @@ def print_boards(
     limit: int | None = 50,
     unseen_only: bool = False,
     flagged_last: bool = False,
+    explain: bool = False,
 ) -> int:
     """Print every board of a suite; returns how many there were."""
     from benchmark import api
@@ -86,6 +150,11 @@ def print_boards(
         found = ranked
     if found:
         console.print(render_boards(found, console.width, limit))
+    if explain:
+        from benchmark.leaderboard.formatting import definitions
+
+        for line in dict.fromkeys(line for board in found for line in definitions(board)):
+            say(line)
     return len(found)
 
 

@@ -163,10 +163,14 @@ def _not_applicable(skipped: Mapping[str, str]) -> Iterator[str]:
 
 
 def _print_ranking(prepared: Prepared) -> None:
-    from benchmark.cli.board import print_boards
+    """The board of the suite that was run; of several suites their headlines side by side."""
+    from benchmark.cli.board import print_boards, print_summary
 
-    names = ",".join(dict.fromkeys(task.suite.name for task in prepared.tasks))
-    print_boards(names, db=prepared.settings.db)
+    names = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
+    if len(names) == 1:
+        print_boards(names[0], db=prepared.settings.db)
+    elif print_summary(db=prepared.settings.db):
+        say("every column of a suite: bench rank SUITE; two models: bench compare A B")
 
 
 def _print_plan(prepared: Prepared) -> None:

@@ -50,6 +50,7 @@ class Metric:
     clusters: what several stimuli share (factor -> level of each trial [n]): intervals are then about other shapes and
     textures. None: the label columns that end in "_exemplar" (`benchmark.stats.clusters`).
     bounds: the lowest and the highest value there is, where it has both: intervals over people stay within.
+    clean: whether it is accuracy on images as they are: a summary shows it once for all suites.
     """
 
     name: str
@@ -63,3 +64,4 @@ class Metric:
     ratio: Ratio | None = None
     clusters: ClustersOf | None = None
     bounds: tuple[float, float] | None = None
+    clean: bool = False

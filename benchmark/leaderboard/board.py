@@ -16,6 +16,7 @@ from benchmark.contracts import Metric
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.index import Index, build
 from benchmark.leaderboard.model import (
+    NOBODY,
     Board,
     Cell,
     Column,
@@ -117,9 +118,10 @@ class _Maker:
         ranked = [row for row in rows if not _is_reference(row, rank_people)]
         aside = [row for row in rows if _is_reference(row, rank_people)]
         told = [m for m in self.columns if m is self.metric or _has_value(rows, m)]
-        silent = [f"{m.title}: nobody has a value here" for m in self.columns if m not in told]
+        silent = [f"{m.title}: {NOBODY}" for m in self.columns if m not in told]
         columns = tuple(
-            Column(m.name, m.title, m.direction, m.chance, m.role, m.bounds) for m in told
+            Column(m.name, m.title, m.direction, m.chance, m.role, m.bounds, m.clean, m.definition)
+            for m in told
         )
         beside = rows_beside(self.index, self.suite.references, columns, digests)
         return Board(
@@ -193,7 +195,7 @@ class _Maker:
         notes = []
         for digest in dict.fromkeys(digests.values()):
             known = self.sets.get(digest)
-            if known is not None and is_partial(known):
+            if known is not None and is_partial(known) and known.origin != "generated":
                 notes.append(f"partial set: {known.n} of the {known.whole} images of {known.name}")
             if known is not None and known.painted:
                 notes.append(f"{known.name} is not a published set: {known.painted}")

@@ -58,6 +58,14 @@ def export_scores(rows: Sequence[ScoreRow], form: str, sets: Mapping[str, Stimul
     return (markdown_records if form == "markdown" else latex_records)(records)
 
 
+def export_records(records: Sequence[Record], form: str) -> str:
+    """Plain records with the same fields as "csv", "json" or "markdown" text."""
+    _check(form)
+    if form == "csv":
+        return _csv(records, tuple(records[0]) if records else ())
+    return _json(records) if form == "json" else markdown_records(records)
+
+
 def score_record(row: ScoreRow, described: str) -> Record:
     """A stored score as plain data."""
     record = {name: getattr(row, name) for name in (*SCORE, *NUMBERS)}

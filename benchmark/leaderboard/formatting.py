@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from benchmark.display import printable
@@ -18,7 +19,8 @@ def number(value: float | None, digits: int = 4) -> str:
         return NOTHING
     size = abs(value)
     decimals = digits if size < 10 else max(0, digits - 2) if size < 1000 else 0
-    return f"{value:.{decimals}f}"
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -29,6 +31,20 @@ def interval(low: float | None, high: float | None) -> str:
 def estimate(value: float | None, low: float | None, high: float | None) -> str:
     """ "value [low, high]"."""
     return f"{number(value)} {interval(low, high)}".rstrip()
+
+
+def short_estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """ "0.24 [.17, .31]": two decimals, for tables with many columns."""
+    if value is None or low is None or high is None:
+        return number(value, 2)
+    return f"{number(value, 2)} [{_bare(low)}, {_bare(high)}]"
+
+
+def _bare(value: float) -> str:
+    text = number(value, 2)
+    return (
+        text.replace("0.", ".", 1) if abs(value) < 1 and text.lstrip("-").startswith("0.") else text
+    )
 
 
 def p_value(p: float | None) -> str:
@@ -52,6 +68,14 @@ def caption(board: Board) -> str:
     ways = {"higher": "ranked by {}, higher is better", "lower": "ranked by {}, lower is better"}
     order = ways.get(head.direction, "ordered by {}").format(head.title)
     return f"{'; '.join(dict.fromkeys(board.sets.values())) or 'no stimuli'}; {order}"
+
+
+def definitions(board: Board) -> list[str]:
+    """Each column in a line: what it is, and which way is better."""
+    ways = {"higher": "; higher is better", "lower": "; lower is better"}
+    return [
+        f"{board.suite} {c.title}: {c.definition}{ways.get(c.direction, '')}" for c in board.columns
+    ]
 
 
 def explanation(board: Board) -> list[str]:
@@ -79,18 +103,28 @@ def explanation(board: Board) -> list[str]:
     return [*lines, *(f"Note: {note}" for note in board.notes)]
 
 
+def remarks(cell: Cell) -> list[str]:
+    """What is to be said of a number: its flags, or why it is missing."""
+    missing = cell.value is None and cell.reason not in ("", UNREMARKABLE)
+    return [*cell.flags, *([cell.reason] if missing else [])]
+
+
+def in_common(cells: Sequence[Cell]) -> set[str]:
+    """Remarks that every one of several cells has: they are of the column, not of a row."""
+    told = [set(remarks(cell)) for cell in cells]
+    return set.intersection(*told) if len(told) > 1 else set()
+
+
 @dataclass
 class Footnotes:
     """Numbers remarks as they come up; the same remark keeps its number."""
 
     texts: dict[str, int] = field(default_factory=dict)
 
-    def mark(self, cell: Cell) -> str:
-        """ " *1*2" for the remarks on a cell; "" where there are none."""
-        remarks = [*cell.flags]
-        if cell.value is None and cell.reason not in ("", UNREMARKABLE):
-            remarks.append(cell.reason)
-        return "".join(f" *{self.texts.setdefault(text, len(self.texts) + 1)}" for text in remarks)
+    def mark(self, cell: Cell, unsaid: Collection[str] = ()) -> str:
+        """ " *1*2" for the remarks on a cell, but those in `unsaid`; "" where there are none."""
+        told = [text for text in remarks(cell) if text not in unsaid]
+        return "".join(f" *{self.texts.setdefault(text, len(self.texts) + 1)}" for text in told)
 
     def lines(self, limit: int | None = None) -> list[str]:
         """ "*1 text", in order; past `limit` only their count."""

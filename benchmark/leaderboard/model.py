@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow, StimuliNote
 
 
+#: Of a column in which no observer has a number.
+NOBODY = "nobody has a value here"
+
+
 class SuiteLike(Protocol):
     """What a table needs of a suite (`contracts.Suite` has it)."""
 
@@ -73,7 +77,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds: the metric's."""
+    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean and
+    definition: the metric's."""
 
     metric: str
     title: str
@@ -81,6 +86,8 @@ class Column:
     chance: float | None = None
     role: str = ""
     bounds: tuple[float, float] | None = None
+    clean: bool = False
+    definition: str = ""
 
 
 @dataclass(frozen=True)

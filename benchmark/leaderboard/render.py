@@ -54,23 +54,24 @@ def render_show(
     suites: Sequence[SuiteLike] = (),
 ) -> Group:
     """Everything that is stored of one observer: every suite, space, stimulus set and condition."""
-    from rich.console import Group
-
-    return Group(*_spaced(_detail(part) for part in show_details(rows, sets, width, suites)))
+    return render_details(show_details(rows, sets, width, suites))
 
 
 def render_comparison(found: Compared) -> Group:
     """Two observers: headlines first, then the rest by suite."""
-    from rich.console import Group
-
-    return Group(*_spaced(_detail(part) for part in comparison_details(found)))
+    return render_details(comparison_details(found))
 
 
 def render_discordant(found: Sequence[DiscordantTrial], a: str, b: str) -> Group:
     """The images that only one of the two gets right."""
+    return render_details(discordant_details(found, a, b))
+
+
+def render_details(details: Sequence[Detail]) -> Group:
+    """Tables with their headings, under one another."""
     from rich.console import Group
 
-    return Group(*_spaced(_detail(part) for part in discordant_details(found, a, b)))
+    return Group(*_spaced(_detail(part) for part in details))
 
 
 def text(renderable: RenderableType, width: int) -> str:

@@ -6,12 +6,14 @@ of the same stimuli (of a suite's boards, the one with most observers).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.leaderboard.model import Board, Cell, Column, Row
+from benchmark.leaderboard.formatting import UNREMARKABLE
+from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row
 
 ELSEWHERE = "not on this board"
+NOWHERE = Cell(reason=UNREMARKABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,15 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One observer: a cell per headline, in their order, and its ranks there (None: not ranked)."""
+    """One observer: a cell per headline, in their order, and its ranks there (None: not ranked); clean: its accuracy
+    on images as they are."""
 
     observer: str
     kind: str
     training: tuple[str, ...]
     cells: tuple[Cell, ...]
     ranks: tuple[int | None, ...]
+    clean: Cell = NOWHERE
 
     @property
     def mean_rank(self) -> float | None:
@@ -43,12 +47,15 @@ class Line:
 @dataclass(frozen=True)
 class Summary:
     """The headlines of one decision space. lines: ranked observers by their mean rank, then those without any;
-    references: people, ideal observers, what a suite measures beside observers, chance."""
+    references: people, ideal observers, what a suite measures beside observers, chance, with a value in some suite; clean: where the clean
+    accuracy is from (None: nowhere); notes: what the boards say of themselves, once."""
 
     space: str
     headlines: tuple[Headline, ...]
     lines: tuple[Line, ...]
     references: tuple[Line, ...]
+    clean: Headline | None = None
+    notes: tuple[str, ...] = ()
 
 
 def summaries(boards: Sequence[Board]) -> list[Summary]:
@@ -63,9 +70,15 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
 
 def _summary(space: str, boards: Sequence[Board]) -> Summary:
     headlines = tuple(_headline(board) for board in boards)
-    lines = list(_lines(boards, [{row.observer: row for row in b.rows} for b in boards]))
-    aside = list(_lines(boards, [{row.observer: row for row in b.references} for b in boards]))
-    return Summary(space, headlines, tuple(sorted(lines, key=_order)), tuple(aside))
+    clean = _clean(boards)
+    lines = list(_lines(boards, [{row.observer: row for row in b.rows} for b in boards], clean))
+    aside = list(
+        _lines(boards, [{row.observer: row for row in b.references} for b in boards], clean)
+    )
+    told = (f"{board.suite}: {note}" for board in boards for note in board.notes)
+    notes = tuple(note for note in dict.fromkeys(told) if not note.endswith(NOBODY))
+    held = (line for line in aside if any(cell.value is not None for cell in line.cells))
+    return Summary(space, headlines, tuple(sorted(lines, key=_order)), tuple(held), clean, notes)
 
 
 def _headline(board: Board) -> Headline:
@@ -73,8 +86,25 @@ def _headline(board: Board) -> Headline:
     return Headline(board.suite, column, board.sets.get(column.role, ""))
 
 
-def _lines(boards: Sequence[Board], rows: Sequence[dict[str, Row]]) -> Iterator[Line]:
+def _clean(boards: Sequence[Board]) -> Headline | None:
+    """The column of clean accuracy that most observers have a value in."""
+    found = [
+        (sum(row.cells[column.metric].value is not None for row in board.rows), board, column)
+        for board in boards
+        for column in board.columns
+        if column.clean
+    ]
+    if not found:
+        return None
+    _, board, column = max(found, key=lambda one: one[0])
+    return Headline(board.suite, column, board.sets.get(column.role, ""))
+
+
+def _lines(
+    boards: Sequence[Board], rows: Sequence[Mapping[str, Row]], clean: Headline | None
+) -> Iterator[Line]:
     """rows: by observer, one table per board. An observer that a board lacks has an empty cell with the reason."""
+    suites = [board.suite for board in boards]
     names = dict.fromkeys(name for table in rows for name in table)
     for name in names:
         held = [table.get(name) for table in rows]
@@ -84,7 +114,9 @@ def _lines(boards: Sequence[Board], rows: Sequence[dict[str, Row]]) -> Iterator[
             for board, row in zip(boards, held, strict=True)
         )
         ranks = tuple(row.rank if row else None for row in held)
-        yield Line(name, first.kind, first.training, cells, ranks)
+        asked = held[suites.index(clean.suite)] if clean else None
+        plain = asked.cells[clean.column.metric] if asked and clean else NOWHERE
+        yield Line(name, first.kind, first.training, cells, ranks, plain)
 
 
 def _order(line: Line) -> tuple[bool, float, str]:

@@ -129,7 +129,13 @@ ALL = (
         headline=True,
         ratio=_mean(impaired),
     ),
-    Metric("clean_accuracy", "clean", "top-1 accuracy on the images as they are", ratio=_clean()),
+    Metric(
+        "clean_accuracy",
+        "clean",
+        "top-1 accuracy on the images as they are",
+        ratio=_clean(),
+        clean=True,
+    ),
     Metric(
         "relative_robustness",
         "of clean",

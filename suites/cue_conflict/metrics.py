@@ -69,11 +69,13 @@ def _bias(
     )
 
 
-def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True) -> Metric:
+def _accuracy_of(
+    role: str, title: str, what: str, *, shown: bool = True, clean: bool = False
+) -> Metric:
     name = f"{role.replace('-', '_')}_accuracy"
     text = f"answers with the image's category, on {what}"
     return Metric(
-        name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars, UNIT
+        name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars, UNIT, clean
     )
 
 
@@ -113,7 +115,9 @@ METRICS = (
         clusters=exemplars,
         bounds=UNIT,
     ),
-    _accuracy_of("natural", "natural", "natural images of the built-in world (cues agree)"),
+    _accuracy_of(
+        "natural", "natural", "natural images of the built-in world (cues agree)", clean=True
+    ),
     _accuracy_of("edges", "edges", "edge drawings"),
     _accuracy_of("silhouettes", "silhouettes", "filled silhouettes"),
     _bias(

@@ -1,0 +1,79 @@
+"""The headlines of all suites side by side, how they hang together, and how models stand to a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.api.opening import chosen_suites, reading
+from benchmark.api.ranking import rank
+from benchmark.errors import unknown_name
+from benchmark.settings import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.leaderboard.links import Contrast, Link
+    from benchmark.leaderboard.summary import Summary
+    from benchmark.stats.correlations import Method
+
+
+def summary(
+    *, models: str | None = None, flagged_last: bool = False, db: str | None = None
+) -> list[Summary]:
+    """Models by suites: one per decision space, the one with most observers first."""
+    from benchmark.leaderboard.summary import summaries
+
+    return summaries(rank(models=models, flagged_last=flagged_last, db=db))
+
+
+def correlate(
+    *, models: str | None = None, method: Method = "spearman", db: str | None = None
+) -> list[tuple[Summary, tuple[Link, ...], tuple[Contrast, ...]]]:
+    """Each decision space with every pair of headlines over its networks, and the contrasts of recipes."""
+    from benchmark.leaderboard.links import contrasts, links
+
+    return [
+        (one, links(one, method=method), contrasts(one)) for one in summary(models=models, db=db)
+    ]
+
+
+def parameters(*, db: str | None = None) -> dict[str, int]:
+    """Observer -> the number of its parameters, for networks that were run here."""
+    with reading(read_settings(db)) as store:
+        cards = {row.name: row.card.get("parameters") for row in store.observers()}
+    return {name: count for name, count in cards.items() if isinstance(count, int)}
+
+
+def against(
+    found: Sequence[Summary], baseline: str, *, db: str | None = None
+) -> dict[str, Mapping[tuple[str, str], str]]:
+    """Decision space -> (observer, suite) -> how it stands to the baseline, by paired tests of the headlines.
+
+    The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName where no summary has
+    the baseline.
+    """
+    from benchmark.engine.comparing import compare_observers
+    from benchmark.leaderboard.comparison import better
+    from benchmark.leaderboard.summary_text import BETTER, INCONCLUSIVE, WORSE
+
+    names = {line.observer for one in found for line in one.lines}
+    if baseline not in names:
+        raise unknown_name(
+            "baseline", baseline, names, "`bench rank --summary` lists the observers."
+        )
+    signs = {"A": BETTER, "B": WORSE}
+    marks: dict[str, Mapping[tuple[str, str], str]] = {}
+    with reading(read_settings(db)) as store:
+        suites = chosen_suites(store, None, plugins.find_suites())
+        for one in found:
+            if baseline not in {line.observer for line in one.lines}:
+                continue
+            others = (line.observer for line in one.lines if line.observer != baseline)
+            tested = ((name, compare_observers(store, suites, name, baseline)) for name in others)
+            marks[one.space] = {
+                (name, row.suite): signs.get(better(row), INCONCLUSIVE)
+                for name, rows in tested
+                for row in rows.headlines
+                if row.comparison.p is not None
+            }
+    return marks

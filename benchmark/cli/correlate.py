@@ -1,0 +1,70 @@
+"""`bench correlate`: how the suites hang together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from benchmark.cli.options import db_option
+from benchmark.cli.printing import put_out, say, table_console
+
+
+@click.command()
+@click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
+@click.option(
+    "--method",
+    type=click.Choice(["spearman", "pearson"]),
+    default="spearman",
+    show_default=True,
+    help="Of the partial correlation, and where a family is left out.",
+)
+@click.option("--contrasts", is_flag=True, help="csv: the contrasts of recipes, not the pairs.")
+@click.option("--format", "form", type=click.Choice(["csv", "json", "markdown"]))
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write."
+)
+@db_option
+def correlate(
+    models: str | None,
+    method: Literal["spearman", "pearson"],
+    contrasts: bool,
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+) -> int:
+    """Every suite's headline against every other, over all networks: rank and linear correlation, and the rank
+    correlation that is left given clean accuracy, each with an interval that draws families of networks as wholes.
+
+    Below: recipes (stylised, adversarial, noise, ...) minus the standard one, paired by architecture and seed.
+    """
+    from benchmark import api
+    from benchmark.leaderboard.export import export_records
+    from benchmark.leaderboard.links_text import contrast_records, link_details, link_records
+    from benchmark.leaderboard.render import render_details
+
+    found = api.correlate(models=models, method=method, db=db)
+    if not any(links for _, links, _ in found):
+        say("two suites with scores are needed: `bench run --suite all` makes them.", err=True)
+        return 0
+    if form or output:
+        records = [
+            record
+            for summary, links, pairs in found
+            for record in (
+                contrast_records(pairs, summary.space)
+                if contrasts
+                else link_records(links, summary.space)
+            )
+        ]
+        text = export_records(records, form or "csv")
+        if output:
+            output.write_text(text)
+        else:
+            put_out(text)
+        return 0
+    console = table_console()
+    for summary, links, pairs in found:
+        console.print(render_details(link_details(links, pairs, summary.space)), "")
+    return 0
