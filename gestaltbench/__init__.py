@@ -20,6 +20,7 @@ from benchmark.version import __version__  # noqa: E402  # the rooms are claimed
 from gestaltbench.verbs import (  # noqa: E402
     compare,
     consistency,
+    correlate,
     data,
     export,
     gallery,
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "compare",
     "consistency",
+    "correlate",
     "data",
     "export",
     "gallery",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmark.engine.running import RunReporter
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.consistency import Pair
+    from benchmark.leaderboard.links import Link
     from benchmark.leaderboard.summary import Summary
     from benchmark.stats.families import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
@@ -149,12 +150,31 @@ def summary(
     models: Names | None = None, *, flagged_last: bool = False, db: str | None = None
 ) -> Results[Summary]:
     """Models by suites: every suite's headline side by side, one summary per decision space."""
-    from benchmark.leaderboard.summary import summaries
-
-    boards = rank(models=models, flagged_last=flagged_last, db=db)
-    found = summaries(boards)
+    pattern = None if models is None else _pattern(models)
+    found = api.summary(models=pattern, flagged_last=flagged_last, db=db)
     title = f"{counted(len(found), 'summary').replace('summarys', 'summaries')} of models by suites"
     return Results(title, tuple(found), _summary_records, _summary_lines)
+
+
+def correlate(
+    models: Names | None = None,
+    *,
+    method: Literal["spearman", "pearson"] = "spearman",
+    db: str | None = None,
+) -> Results[Link]:
+    """How the suites hang together: every headline against every other over all networks, with intervals that draw
+    families of networks as wholes, and what is left given clean accuracy."""
+    from benchmark.leaderboard.links_text import link_records
+
+    pattern = None if models is None else _pattern(models)
+    found = api.correlate(models=pattern, method=method, db=db)
+    spaces = {id(link): summary.space for summary, links, _ in found for link in links}
+    links = tuple(link for _, part, _ in found for link in part)
+
+    def records(link: Link) -> Iterator[Record]:
+        return link_records([link], spaces[id(link)])
+
+    return Results(f"{counted(len(links), 'link')} between suites", links, records)
 
 
 def compare(

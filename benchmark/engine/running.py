@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -226,7 +226,7 @@ class _Run:
         )
         kind: ObserverKind = "ideal" if isinstance(observer, IdealObserver) else "network"
         row = self.store.put_observer(
-            Observer(card.name, kind, observer.identity, card.model_dump(mode="json"))
+            Observer(card.name, kind, observer.identity, _described(card, observer))
         )
         return Loaded(resident, observer.identity, row, tuple(wanted))
 
@@ -360,3 +360,11 @@ def _budget(device: str) -> int:
 def suites_of(tasks: Sequence[Task]) -> list[Suite]:
     """The suites of a plan, each once."""
     return list({task.suite.name: task.suite for task in tasks}.values())
+
+
+def _described(card: ModelCard, observer: LoadedModel | IdealObserver) -> dict[str, Any]:
+    """The card as plain data, with the number of parameters where there are any."""
+    plain: dict[str, Any] = card.model_dump(mode="json")
+    if isinstance(observer, IdealObserver):
+        return plain
+    return plain | {"parameters": sum(one.numel() for one in observer.module.parameters())}

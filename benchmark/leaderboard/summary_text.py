@@ -19,7 +19,7 @@ from benchmark.leaderboard.formatting import (
 from benchmark.leaderboard.grid import GAP, NAME_LEAST, NAME_MIN, Field, Grid
 from benchmark.leaderboard.lineage import recipe
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.summary import Headline, Line, Summary
+from benchmark.leaderboard.summary import ELSEWHERE, Headline, Line, Summary
 
 #: How a model stands to the baseline in a suite: see `Marks`.
 BETTER, WORSE, INCONCLUSIVE = (
@@ -55,6 +55,7 @@ def summary_detail(
     for form, with_recipe, with_size in _WAYS:
         notes = Footnotes()
         fields = [
+            *([] if form is _brief else [_places(rows)]),
             *_names(rows, with_recipe, sizes if with_size else {}),
             *_numbers(summary, rows, form, notes, marks or {}),
         ]
@@ -83,10 +84,12 @@ def explain_lines(summary: Summary) -> Iterator[str]:
     yield "[low, high]: 95 % interval of the number by itself, as the page of the suite defines it"
 
 
+def _places(rows: Sequence[Line]) -> Field:
+    places = (number(row.mean_rank, 1) if row.mean_rank else "" for row in rows)
+    return Field("mean rank", tuple(places), right=True)
+
+
 def _names(rows: Sequence[Line], with_recipe: bool, sizes: Mapping[str, int]) -> Iterator[Field]:
-    yield Field(
-        "mean rank", tuple(number(row.mean_rank, 1) if row.mean_rank else "" for row in rows), True
-    )
     marks = (f" {PUBLISHED}" if row.kind == "published" else "" for row in rows)
     yield Field(
         "observer", tuple(printable(r.observer) + m for r, m in zip(rows, marks, strict=True))
@@ -110,9 +113,11 @@ def _numbers(
     summary: Summary, rows: Sequence[Line], form: Form, notes: Footnotes, marks: Marks
 ) -> Iterator[Field]:
     if summary.clean:
-        yield _column("clean", rows, [row.clean for row in rows], _plain, notes)
+        plain = _brief if form is _brief else _plain
+        yield _column("clean", rows, [row.clean for row in rows], plain, notes)
     for at, one in enumerate(summary.headlines):
-        field = _column(_title(one), rows, [row.cells[at] for row in rows], form, notes)
+        title = one.column.title if form is _brief else _title(one)
+        field = _column(title, rows, [row.cells[at] for row in rows], form, notes)
         if any(suite == one.suite for _, suite in marks):
             signs = [marks.get((row.observer, one.suite), " ") for row in rows]
             texts = (f"{sign} {text}" for sign, text in zip(signs, field.texts, strict=True))
@@ -124,7 +129,8 @@ def _column(
     title: str, rows: Sequence[Line], cells: Sequence[Cell], form: Form, notes: Footnotes
 ) -> Field:
     common = _common(rows, cells)
-    texts = (form(c.value, c.low, c.high) + notes.mark(c, common) for c in cells)
+    unsaid = {*common, ELSEWHERE}
+    texts = (form(c.value, c.low, c.high) + notes.mark(c, unsaid) for c in cells)
     return Field(printable(title), tuple(texts))
 
 
@@ -142,6 +148,10 @@ def _plain(value: float | None, low: float | None, high: float | None) -> str:  
     return number(value, 3)
 
 
+def _brief(value: float | None, low: float | None, high: float | None) -> str:  # noqa: ARG001
+    return number(value, 2)
+
+
 #: What is shown, from much room to little: form of the numbers, recipe, parameters.
 _WAYS: tuple[tuple[Form, bool, bool], ...] = (
     (estimate, True, True),
@@ -151,6 +161,7 @@ _WAYS: tuple[tuple[Form, bool, bool], ...] = (
     (_plain, True, True),
     (_plain, True, False),
     (_plain, False, False),
+    (_brief, False, False),
 )
 
 
@@ -185,7 +196,7 @@ def _caption(summary: Summary) -> str:
 def _reading(
     summary: Summary, rows: Sequence[Line], form: Form, baseline: str | None
 ) -> Iterator[str]:
-    if form is _plain:
+    if form in (_plain, _brief):
         yield "Intervals: in a wider terminal, in a pipe, or bench rank SUITE."
     else:
         yield "[low, high]: 95 % interval."

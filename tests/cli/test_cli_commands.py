@@ -389,3 +389,26 @@ def test_without_a_model_named_what_needs_nothing_runs():
     assert {"world-standard-0", "world-random-0", "ideal-shape"} <= names
     assert "random-efficientnet-lite0" not in names
     assert "resnet50" not in names
+
+
+def test_models_by_suites(board, bench):
+    shown = bench("rank", "--summary", "--baseline", "world-standard-0", "--explain", "--db", board)
+    assert shown.code == 0
+    assert "models by suites" in shown.out
+    assert "Against world-standard-0, paired" in shown.out
+    assert "cue-conflict shape bias: " in shown.out
+    wrong = bench("rank", "--summary", "--baseline", "world-standrad-0", "--db", board)
+    assert wrong.code == 2
+    assert "world-standard-0" in wrong.err
+    both = bench("rank", "cue-conflict", "--summary", "--db", board)
+    assert both.code == 2
+
+
+def test_correlate_says_what_it_needs(board, bench):
+    shown = bench("correlate", "--db", board)
+    assert shown.code == 0
+    assert "clean accuracy" in shown.out or "two suites" in shown.err
+
+
+def test_a_pattern_that_nobody_matches_is_named(board, bench):
+    assert "observers like 'zz*'" in bench("rank", "-m", "zz*", "--db", board).err

@@ -9,8 +9,8 @@ import gestaltbench as gb
 from gestaltbench.results import Results
 
 VERBS = (
-    "compare", "consistency", "data", "export", "gallery", "models", "rank", "register", "run", "show", "suites",
-    "summary", "transfer", "trials",
+    "compare", "consistency", "correlate", "data", "export", "gallery", "models", "rank", "register", "run", "show",
+    "suites", "summary", "transfer", "trials",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 

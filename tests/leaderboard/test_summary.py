@@ -1,0 +1,138 @@
+"""Models by suites: what stands in which column, what gives way, what is said once."""
+
+import pytest
+
+from benchmark.contracts import Metric
+from benchmark.leaderboard.board import boards
+from benchmark.leaderboard.formatting import number, short_estimate
+from benchmark.leaderboard.render import render_details, text
+from benchmark.leaderboard.summary import summaries
+from benchmark.leaderboard.summary_text import explain_lines, summary_detail
+
+
+class Plain:
+    """A suite with a headline and a clean accuracy."""
+
+    version, references, against = 2, {}, None
+
+    def __init__(self, name, title, direction="higher", clean=False):
+        self.name = name
+        self.metrics = (
+            Metric("head", title, f"what {title} is", direction, headline=True),
+            *([Metric("plain", "clean", "right answers", clean=True)] if clean else []),
+        )
+
+
+@pytest.fixture
+def summary(score):
+    suites = [
+        Plain("bias", "shape bias"),
+        Plain("noise", "error", "lower", clean=True),
+        Plain("attack", "robust"),
+    ]
+
+    def row(observer, suite, right, metric="head", **fields):
+        return score(observer, right, 100, suite=suite, metric=metric, role="", **fields)
+
+    rows = [
+        row("good", "bias", 90, flags=("few shapes",), training=("stylised",)),
+        row("poor", "bias", 20, flags=("few shapes",)),
+        row("good", "noise", 10),
+        row("poor", "noise", 60),
+        row("good", "noise", 95, "plain"),
+        row("poor", "noise", 80, "plain"),
+        row("poor", "attack", 50, flags=("trust: masked",)),
+        row("theirs", "bias", 55, kind="published", flags=("few shapes",)),
+        row("ideal", "bias", 100, kind="ideal", flags=("few shapes",)),
+        row("odd", "bias", 0, kind="ideal", suite_space="other"),
+    ]
+    return next(iter(summaries([b for s in suites for b in boards(rows[:-1], s, {})])))
+
+
+@pytest.fixture
+def score(score):
+    def make(observer, right, n, **fields):
+        fields.pop("suite_space", None)
+        return score(observer, right, n, **fields)
+
+    return make
+
+
+def drawn(summary, width, **options):
+    return text(render_details([summary_detail(summary, width, **options)]), width)
+
+
+def test_one_row_per_model_and_one_column_per_suite(summary):
+    assert [one.suite for one in summary.headlines] == ["bias", "noise", "attack"]
+    assert [line.observer for line in summary.lines] == ["good", "poor", "theirs"]
+    good = summary.lines[0]
+    assert [cell.value for cell in good.cells] == [0.9, 0.1, None]
+    assert good.ranks == (1, 1, None)
+    assert good.mean_rank == 1.0
+    assert good.clean.value == 0.95
+    assert [line.observer for line in summary.references] == ["ideal"]
+
+
+def test_what_holds_for_every_row_is_said_once(summary):
+    shown = drawn(summary, 200)
+    assert shown.count("few shapes") == 1
+    assert "bias, every row: few shapes" in shown
+    assert "*1 trust: masked" in shown
+    assert "0.5000 [0.404, 0.596] *1" in shown
+    assert "Lower is better: noise error." in shown
+    assert "theirs +" in shown
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "gone"),
+    [
+        (200, ["0.9000 [0.826, 0.945]", "stylised", "1.2M", "bias shape"], []),
+        (84, ["0.90 [.83, .94]", "0.950"], ["0.9000 ["]),
+        (52, ["0.900", "mean"], ["[", "stylised"]),
+        (36, ["0.90", "robust"], ["[.83", "mean", "0.900", "attack"]),
+    ],
+)
+def test_what_gives_way(summary, width, shown, gone):
+    table = drawn(summary, width, parameters={"good": 1_200_000}).split("Interval")[0]
+    body = table.split("[low")[0].split("\n", 3)[3] if width > 60 else table.split("\n", 4)[4]
+    assert max(map(len, table.splitlines())) <= width
+    for word in shown:
+        assert word in body
+    for word in gone:
+        assert word not in body
+
+
+def test_names_are_text_and_carry_no_control_characters(score):
+    evil = "x[bold]\x1b[31m"
+    suite = Plain("bias", "shape bias")
+    rows = [score(evil, 90, 100, suite="bias", metric="head", role="")]
+    shown = drawn(summaries(boards(rows, suite, {}))[0], 100)
+    assert "\x1b" not in shown
+    assert "x[bold]?[31m" in shown
+
+
+def test_marks_against_a_baseline(summary):
+    marks = {("good", "bias"): "\N{BLACK UP-POINTING TRIANGLE}"}
+    shown = drawn(summary, 200, baseline="poor", marks=marks)
+    assert "\N{BLACK UP-POINTING TRIANGLE} 0.9000" in shown
+    assert "Against poor, paired" in shown
+
+
+def test_limit_says_what_is_left_out(summary):
+    assert "... 2 more, --all" in drawn(summary, 200, limit=1)
+
+
+def test_terms_are_explained(summary):
+    lines = list(explain_lines(summary))
+    assert lines[0].startswith("noise clean: right answers; higher is better")
+    assert lines[1].startswith("bias shape bias: what shape bias is; higher is better")
+    assert lines[2].startswith("noise error: what error is; lower is better")
+
+
+def test_numbers_have_no_negative_zero():
+    assert number(-0.00001) == "0.0000"
+    assert number(-0.0004, 2) == "0.00"
+    assert number(-0.25, 2) == "-0.25"
+    assert short_estimate(0.5, -0.25, 1.0) == "0.50 [-.25, 1.00]"
+    assert short_estimate(0.5, None, None) == "0.50"
+    assert short_estimate(None, 0.1, 0.2) == "-"
