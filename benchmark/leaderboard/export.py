@@ -62,7 +62,7 @@ def export_records(records: Sequence[Record], form: str) -> str:
     """Plain records with the same fields as "csv", "json" or "markdown" text."""
     _check(form)
     if form == "csv":
-        return _csv(records, tuple(records[0]) if records else ())
+        return csv_text(records, tuple(records[0]) if records else ())
     return _json(records) if form == "json" else markdown_records(records)
 
 
