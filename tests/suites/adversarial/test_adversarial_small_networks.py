@@ -1,17 +1,22 @@
 """Attacks on networks of a few weights, in milliseconds: a linear one, whose distance to the boundary is known, and one
 with a hidden layer, on which APGD takes the path of its authors' code."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from suites.adversarial.attacks.apgd import apgd
-from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.attack_sequence import curve
+from suites.adversarial.attacks.foreign_network import own_randomness
+from suites.adversarial.attacks.losses import margin
+from suites.adversarial.attacks.norms import geometry, seeded
 from suites.adversarial.attacks.pgd import attack
 from suites.adversarial.attacks.problem import Problem, likely_wrong
 from suites.adversarial.attacks.schedule import single
 from suites.adversarial.attacks.square import square
-from suites.adversarial.config import Apgd, Square, Stage
+from suites.adversarial.config import Apgd, Config, Square, Stage, Threat
 
 SHAPE = (3, 6, 6)
 ORDER = {"linf": float("inf"), "l2": 2, "l1": 1}
@@ -193,3 +198,90 @@ def test_neither_batch_nor_company_changes_an_attack(norm):
         together, apart = (run(problem_of(two_way, x, batch)) for batch in (64, 3))
         assert np.array_equal(together.broken, apart.broken)
         np.testing.assert_allclose(together.margin, apart.margin, atol=1e-4)
+
+
+BUDGETS = (0.2, 0.5, 1.0)  # L2
+
+
+def placed(*distances):
+    """Images on a line across the boundary, at these L2 distances from it."""
+    way = (WEIGHTS[0] - WEIGHTS[1]) / (WEIGHTS[0] - WEIGHTS[1]).norm()
+    middle = torch.full((108,), 0.5)
+    middle = middle - (middle @ way) * way
+    return torch.stack([middle + d * way for d in distances]).view(-1, *SHAPE)
+
+
+def whole_curve(distances, forward=two_way, **given):
+    x = placed(*distances)
+    problem = problem_of(two_way, x)
+    problem = replace(problem, forward=forward)
+    config = Config((Threat("l2", BUDGETS),), **given)
+    return curve(problem, config.threats[0], config, None), problem
+
+
+def test_the_curve_of_a_linear_network_is_its_distance():
+    """The smallest budget that reaches, by the attack that got there; bisection comes down to the distance itself."""
+    distances = [0.1, 0.3, 0.7, 1.3]
+    found, _ = whole_curve(distances, stages=(Stage("ce", 5), Stage("margin", 5)), bisect=7)
+    assert found.epsilon.tolist() == pytest.approx([0.2, 0.5, 1.0, np.inf])
+    assert found.by.tolist() == ["ce", "ce", "ce", ""]
+    assert found.size[:3] == pytest.approx(distances[:3], rel=0.02)
+    assert (found.size[:3] >= np.array(distances[:3]) - 1e-6).all()
+    assert (found.held[:3] <= distances[:3]).all() and (found.held[:3] > 0.9 * found.size[:3]).all()
+    assert np.isnan(found.size[3])
+
+
+def test_attacks_are_tried_on_what_stands_and_square_in_its_norms_alone():
+    distances = [0.1, 0.7, 1.3]
+    attacks = (Square(3, norms=("linf",)), Apgd("margin", 20))
+    found, _ = whole_curve(distances, stages=(), attacks=attacks)
+    assert found.epsilon.tolist() == pytest.approx([0.2, 1.0, np.inf])
+    assert found.by.tolist() == ["apgd-margin", "apgd-margin", ""]
+    assert found.forwards.tolist() == [0, 0, 0]
+    assert found.passes[2] == 3 * 21 and found.passes[0] <= 21
+
+
+@pytest.mark.parametrize("given", [{"stages": (), "attacks": (Apgd("margin", 3),)}])
+def test_what_is_no_number_under_attack_is_noted(given):
+    x = placed(0.3, 1.4)
+
+    def forward(images):
+        hit = (images - x[1]).flatten(1).norm(dim=1) < 0.25
+        return torch.where(hit[:, None], torch.nan, two_way(images))
+
+    _, problem = whole_curve([0.3, 1.4], forward, **given)
+    assert problem.failed.tolist() == [False, True]
+
+
+def test_far_images_leap_to_the_next_budget():
+    """More than 60 % of the margin left after the first stage: the second is not taken there."""
+    stages = (Stage("ce", 2), Stage("margin", 3))
+    margins = {}
+    for leap in (1.0, 0.6):
+        x = placed(2.0)
+        problem = problem_of(two_way, x)
+        problem = replace(problem, rest=margin(two_way(x), problem.labels, torch.tensor([-1])))
+        config = Config((Threat("l2", (0.2, 1.5)),), stages, leap=leap)
+        margins[leap] = curve(problem, config.threats[0], config, None)
+    assert [margins[leap].passes[0] for leap in (1.0, 0.6)] == [10, 7]
+
+
+def test_seeds_that_differ_draw_differently():
+    like = torch.zeros(3, *SHAPE)
+    drawn = seeded(geometry("linf").draw, like, [5, 5 + 126, 6])
+    assert len({tuple(one.flatten().tolist()) for one in drawn}) == 3
+
+
+def test_foreign_packages_draw_the_same_whatever_came_before():
+    import random
+
+    def numbers():
+        with own_randomness(torch.device("cpu")):
+            return float(torch.rand(1)), float(np.random.rand()), random.random()
+
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    first, after = numbers(), (float(torch.rand(1)), float(np.random.rand()), random.random())
+    torch.manual_seed(2), np.random.seed(2), random.seed(2)
+    assert numbers() == first
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    assert (float(torch.rand(1)), float(np.random.rand()), random.random()) == after

@@ -143,3 +143,27 @@ def test_maps_that_have_no_sign_are_grey():
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[9, 9].tolist() == [255, 255, 255]
     assert not map_picture(np.zeros((4, 4))).any()
+
+
+def test_a_map_is_grey_up_to_its_99th_percentile():
+    values = np.arange(101.0).reshape(1, 101)
+    picture = map_picture(values)
+    assert picture.shape == (1, 101, 3) and (picture == picture[..., :1]).all()
+    assert picture[0, [0, 33, 66, 99, 100], 0].tolist() == [0, 85, 170, 255, 255]
+    assert (map_picture(np.zeros((2, 2))) == 0).all()
+    assert (map_picture(np.array([[np.nan, 1.0]])) == 0).all()
+
+
+def test_captions_stand_below_their_tiles_and_names_beside():
+    side = 3 * 64  # three times is the largest whole number
+    white = np.full((64, 64, 3), 255, np.uint8)
+    plain = np.asarray(sheet([Row("", (white, white), ("", ""))])).astype(int)
+    told = np.asarray(sheet([Row("", (white, white), ("", "p = 0.50"))])).astype(int)
+    rows, columns = np.nonzero((plain != told).any(axis=2))
+    assert rows.min() > MARGIN + side and rows.max() < MARGIN + side + LINE
+    left = plain.shape[1] - (side + MARGIN)
+    assert left <= columns.min() <= left + 3 and columns.max() < left + side
+    named = np.asarray(sheet([Row("net", (white,), ("",))]))
+    rows, columns = np.nonzero((named < 128).any(axis=2))
+    assert rows.min() >= MARGIN + side // 2 and MARGIN <= columns.min() < columns.max()
+    assert columns.max() < named.shape[1] - side - MARGIN
