@@ -1,0 +1,51 @@
+"""The protocols of the suite's variants: literals."""
+
+import pytest
+
+from suites.corruption import SUITE
+
+PLAIN = {
+    "source": "imagenet-c", "corruptions": ("common",), "severities": (), "jpeg85": False,
+    "quantise": "published", "resize": "bilinear", "images": None, "references": ("alexnet",),
+    "half_width": None,
+}  # fmt: skip
+HUMAN = (
+    *("colour", "contrast", "uniform-noise", "salt-and-pepper", "low-pass", "high-pass"),
+    *("phase-scrambling", "power-equalisation", "rotation", "false-colour"),
+)
+SWEEPS = {
+    "": {},
+    "quick": {"severities": ("1", "3", "5"), "images": 500},
+    "jpeg85": {"jpeg85": True},
+    "rounded": {"quantise": "round"},
+    "bicubic": {"resize": "bicubic"},
+    "extra": {"corruptions": ("extra",)},
+    "human": {"source": "human", "corruptions": HUMAN},
+    "eidolon": {"source": "human", "corruptions": ("eidolon",)},
+    "stylized-imagenet": {},
+}
+FOLDERS = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",)}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_sweeps_differ_from_the_plain_one_in_what_they_are_called_after(name):
+    suite = SUITE.variants[name] if name else SUITE
+    assert vars(suite.config) == PLAIN | SWEEPS[name]
+    assert suite.passes == 1.0
+    spaces = ("imagenet1k", "geirhos16", "world16")
+    assert suite.spaces == (spaces if not name else spaces[:2])
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folders_are_shown_under_their_own_role(name):
+    suite = SUITE.variants[name]
+    assert vars(suite.config) == {
+        "role": name,
+        "corruptions": FOLDERS[name],
+        "references": ("alexnet",),
+    }
+    assert (suite.passes, suite.spaces) == (1.0, ("imagenet1k",))
+
+
+def test_there_are_no_others():
+    assert set(SUITE.variants) == {*SWEEPS, *FOLDERS} - {""}
