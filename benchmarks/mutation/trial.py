@@ -44,14 +44,14 @@ def _job(mutant: Mutant, tests: Sequence[str], coverage: CoverageMap) -> Job:
 
 
 def tests_of(mutant: Mutant, coverage: CoverageMap) -> list[str]:
-    """Tests that run the mutant's line; for what runs at import those that run the module or one that imports it."""
-    if mutant.at_import:
+    """Tests that run the mutant's line; for what runs at import (a line that no test runs may be of a function that is
+    called there) those that run the module or one that imports it."""
+    lines = set(range(mutant.first, mutant.last + 1))
+    tests = coverage.lines.get(mutant.file, {})
+    found = {name for name, at in tests.items() if lines & at}
+    if mutant.at_import or not found:
         files = [mutant.file, *users(mutant.file)]
         found = {name for file in files for name in coverage.lines.get(file, {})}
-    else:
-        lines = set(range(mutant.first, mutant.last + 1))
-        tests = coverage.lines.get(mutant.file, {})
-        found = {name for name, at in tests.items() if lines & at}
     near = next(tests for room, tests in ROOMS.items() if mutant.file.startswith(room + "/"))
     return sorted(found, key=lambda name: (not name.startswith(near), coverage.seconds[name], name))
 

@@ -204,6 +204,7 @@ def test_matching_is_by_role_condition_and_stimulus():
     b = trials(["dog", "cat", "cat"], start=1)
     found = match([a, b])
     assert found.stimulus.tolist() == ["i001", "i002"]
+    assert found.role.tolist() == a["role"][:2].tolist()
     assert found.right.tolist() == [[False, False], [False, True]]
     assert found.left_out == (1, 1)
 

@@ -292,3 +292,28 @@ def test_stored_images_give_the_same_stored_images(experiment):
     assert out.dtype == torch.uint8
     whole = change.apply(stored.float() / 255, seeds(len(stored)))
     assert torch.equal(out, (whole * 255).round().to(torch.uint8))
+
+
+def test_which_experiments_need_square_images_and_their_levels():
+    from benchmark.transforms.geirhos import GEIRHOS
+
+    square = {name for name, experiment in GEIRHOS.items() if experiment.square}
+    eidolons = {"eidolonI", "eidolonII", "eidolonIII"}
+    assert square == {"phase-scrambling", "power-equalisation", "rotation", *eidolons}
+    levels = {name: list(experiment.conditions.values()) for name, experiment in GEIRHOS.items()}
+    assert levels["contrast"] == [1, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01]
+    assert levels["uniform-noise"] == [0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9]
+    assert levels["salt-and-pepper"] == [0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95]
+    assert levels["low-pass"] == [0, 1, 3, 5, 7, 10, 15, 40]
+    assert levels["high-pass"] == [np.inf, 3, 1.5, 1, 0.7, 0.55, 0.45, 0.4]
+    assert levels["phase-scrambling"] == [0, 30, 60, 90, 120, 150, 180]
+    assert levels["rotation"] == [0, 90, 180, 270]
+    assert all(levels[name] == [1, 2, 4, 8, 16, 32, 64, 128] for name in eidolons)
+
+
+def test_the_mean_amplitude_of_photographs():
+    """The stand-in at some frequencies (rows down, columns across), as fitted; 116 grey levels at the middle."""
+    found = natural_amplitude(224, 224)
+    places = [(112, 112), (112, 113), (113, 112), (112, 122), (122, 122), (100, 150), (0, 0)]
+    expected = [22804.992, 2479.69811, 2627.24777, 186.670717, 84.8047869, 23.0123980, 2.96025600]
+    assert [found[place] for place in places] == pytest.approx(expected, rel=1e-6)

@@ -29,6 +29,13 @@ def test_losses_by_hand(name):
     torch.testing.assert_close(loss_named(name)(Z, Y, T), torch.tensor(EXPECTED[name]).float())
 
 
+def test_the_ratio_of_three_classes_is_over_first_less_third():
+    found = loss_named("dlr")(Z[:1, :3], Y[:1], T[:1])
+    assert float(found) == pytest.approx((1 - 3) / (3 - 0.5))
+    two = loss_named("dlr")(Z[:1, :2], Y[:1], T[:1])
+    assert float(two) == pytest.approx(-1.0)  # of two classes: over first less second
+
+
 def test_each_image_has_the_loss_of_its_kind():
     kinds = [2, 0, 1, 0]
     z, y, t = Z[:1].repeat(4, 1), torch.zeros(4, dtype=torch.int64), torch.full((4,), -1)

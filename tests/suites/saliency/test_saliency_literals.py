@@ -126,3 +126,39 @@ def test_objects_of_one_to_ninety_five_percent_count(area, counts):
     found = ratio_score(SUITE.headline, Trials(columns))
     assert found.n == 2 + counts
     assert found.value == pytest.approx(1 / 3)
+
+
+def test_how_many_images_are_shown():
+    from suites.saliency.config import SHOWN
+
+    assert {space: dict(counts) for space, counts in SHOWN.items()} == {
+        "world16": {
+            "natural": 192,
+            "cue-conflict": 137,
+            "cue-conflict-alpha0": 97,
+            "cue-conflict-alpha1": 97,
+        },
+        "geirhos16": {"cue-conflict": 320, "natural-masked": 320},
+        "imagenet1k": {"natural-masked": 320, "clickme": 320},
+    }
+    assert vars(SUITE.config) == {"draws": 4, "sigma": 0.15, "pool": 160, "added": ()}
+
+
+def test_only_the_main_role_of_several_enters_the_headline_and_the_excess():
+    """Two photographs and two conflict images: all of what the others add is 0 over 0."""
+    columns = {
+        "role": np.array(["natural-masked", "natural-masked", "cue-conflict", "cue-conflict"]),
+        "stimulus": np.arange(4).astype(str),
+        "area": np.full(4, 0.3),
+        "object_evidence": np.array([1.0, 3.0, 5.0, 5.0]),
+        "ground_evidence": np.array([1.0, 1.0, 1.0, 1.0]),
+        "grad_auc": np.array([0.7, 0.8, 0.9, 0.9]),
+        "grad_auc_other": np.array([0.5, 0.5, 0.4, 0.4]),
+        "smooth_auc": np.array([0.7, 0.8, 0.9, 0.9]),
+        "smooth_auc_other": np.array([0.5, 0.5, 0.4, 0.4]),
+    }
+    for metric in ("object_reliance", "object_auc_excess", "sg_object_auc_excess"):
+        num, den = SUITE.metric(metric).ratio(Trials(columns))
+        counts = np.asarray(den, dtype=bool)
+        assert counts.sum() == 2 and (counts[0] == counts[1]) and (counts[2] == counts[3])
+        assert (np.asarray(num)[~counts] == 0).all() and (np.asarray(num)[counts] != 0).any()
