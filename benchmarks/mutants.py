@@ -5,7 +5,7 @@
 A mutant changes one operator, comparison, constant, condition or order of arguments, or drops one statement. It is
 killed where a test fails (or takes far too long), and survives where all pass: then a test is missing, unless the
 mutant does the same as the original; such ones are listed with reasons in `mutants_equal.txt`, one
-"FILE | LINE OF CODE | CHANGE | REASON" a line, and not drawn. Tests that hold code to recorded digests or outputs
+"FILE | LINE OF CODE | CHANGE | REASON" a line, and left out. Tests that hold code to recorded digests or outputs
 do not count.
 """
 
@@ -28,13 +28,14 @@ EQUAL = Path(__file__).with_name("mutants_equal.txt")
 
 
 def chosen(only: list[str], number: int, seed: int) -> list[Mutant]:
-    """Random mutants of the rooms (of files whose path begins with one of `only`), without those known to be equal."""
+    """Random mutants of the rooms (of files whose path begins with one of `only`), less those known to be equal."""
     equal = {line.rpartition(" | ")[0] for line in EQUAL.read_text().splitlines()}
     paths = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
     files = [str(path.relative_to(ROOT)) for path in paths]
     wanted = [f for f in files if not only or any(f.startswith(part) for part in only)]
-    everything = [one for f in wanted for one in mutants_of(f) if one.name not in equal]
-    return random.Random(seed).sample(everything, min(number, len(everything)))
+    everything = [one for f in wanted for one in mutants_of(f)]
+    drawn = random.Random(seed).sample(everything, min(number, len(everything)))
+    return [one for one in drawn if one.name not in equal]
 
 
 def arguments() -> argparse.Namespace:

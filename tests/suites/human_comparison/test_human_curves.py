@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from benchmark.stats.human_ranks import human_likeness
+from suites.human_comparison import SUITE
 from suites.human_comparison.confusion import confusion, response_shares
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve, predict
@@ -180,3 +181,21 @@ def test_mean_rank_depends_on_the_set():
     d, e = row(0.4, 0.70, 0.28), row(0.5, 0.60, 0.29)
     many = {r.name: r.mean_rank for r in human_likeness({"a": a, "b": b, "c": c, "d": d, "e": e})}
     assert two == ["a", "b"] and many["b"] < many["a"]
+
+
+def threshold_of(trials):
+    (found,) = [score for score in SUITE.score(None, trials) if score.metric == "threshold"]
+    return found
+
+
+def test_a_threshold_has_its_interval_or_says_that_it_is_open(make, join):
+    trials = simulate(make, join, "low-pass", 6.0, np.random.default_rng(3))
+    score, curve = threshold_of(trials), fit_curve(LOW_PASS, trials)
+    assert (score.value, score.low, score.high) == (curve.threshold, curve.low, curve.high)
+    assert score.low < score.value < score.high and score.method == "profile likelihood"
+    assert score.n == 8 * 160 and score.flags == ()
+    few = simulate(make, join, "low-pass", 30.0, np.random.default_rng(3), slope=2.0, n=10)
+    score, curve = threshold_of(few), fit_curve(LOW_PASS, few)
+    assert curve.threshold is not None and (curve.low is None or curve.high is None)
+    assert (score.value, score.low, score.high, score.method) == (curve.threshold, None, None, "")
+    assert score.flags == ("interval open at the ends of the levels shown",)
