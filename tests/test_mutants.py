@@ -15,7 +15,7 @@ def found(a, b, *, most=2):
     a.append(b)
     if not a and b > -1:
         raise ValueError(f"{a}")
-    return max(a, b), pow(a, b), True
+    return max(a, b), pow(a, b), True, zip(a, strict=True)
 '''
 EXPECTED = [
     ("0.4 -> 0.6000000000000001", "LEVEL: float = 0.6000000000000001", 1, True),
@@ -31,12 +31,12 @@ EXPECTED = [
     ("1 -> 2", "b > -2", 8, False),
     ("statement dropped", "pass", 9, False),
     ("arguments of pow swapped", "pow(b, a)", 10, False),
-    ("True -> False", "pow(a, b), False)", 10, False),
+    ("True -> False", "pow(a, b), False, zip(a, strict=True))", 10, False),
 ]
 
 
 def test_every_change_of_a_text():
-    """No annotation, no docstring, no maximum of two in another order."""
+    """No annotation, no docstring, no guard, no maximum of two in another order."""
     assert sorted((s.change.words, s.change.line, s.at_import) for s in sites(ast.parse(TEXT))) == (
         sorted((words, line, at_import) for words, _, line, at_import in EXPECTED)
     )

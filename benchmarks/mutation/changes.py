@@ -18,6 +18,8 @@ SYMMETRIC = (
     *("max", "min", "maximum", "minimum", "logical_and", "logical_or", "isclose", "hypot"),
     *("transpose", "swapaxes", "array_equal", "equal"),
 )
+#: `zip(..., strict=True)` guards what the lines above have settled, and TYPE_CHECKING is never true: no test can tell.
+GUARDS = ("strict", "TYPE_CHECKING")
 NOT_RUN = ("annotation", "returns", "decorator_list", "type_params")
 
 
@@ -126,7 +128,7 @@ def sites(tree: ast.AST) -> list[Site]:
 
 def _below(node: ast.AST, first: int, last: int, at_import: bool) -> Iterator[Site]:
     for name, value in ast.iter_fields(node):
-        if name in NOT_RUN:
+        if name in NOT_RUN or _guard(node):
             continue
         runs_later = isinstance(node, ast.FunctionDef | ast.Lambda) and name == "body"
         parts = value if isinstance(value, list) else [value]
@@ -135,8 +137,14 @@ def _below(node: ast.AST, first: int, last: int, at_import: bool) -> Iterator[Si
                 yield Site(change, change.line, change.line, at_import and not runs_later)
         for part in (one for one in parts if isinstance(one, ast.AST)):
             span = _head(part) if isinstance(part, ast.stmt) else (first, last)
-            yield from (Site(one, *span, at_import and not runs_later) for one in changes_at(part))
+            found = () if _guard(part) else changes_at(part)
+            yield from (Site(one, *span, at_import and not runs_later) for one in found)
             yield from _below(part, *span, at_import and not runs_later)
+
+
+def _guard(node: ast.AST) -> bool:
+    named = isinstance(node, ast.keyword) and node.arg in GUARDS
+    return named or (isinstance(node, ast.If) and ast.unparse(node.test) in GUARDS)
 
 
 def _head(statement: ast.stmt) -> tuple[int, int]:
