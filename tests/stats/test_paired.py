@@ -367,3 +367,13 @@ def test_an_interval_open_on_one_side_has_no_half_width(interval, verdict):
     test = SimpleNamespace(p=0.5, interval=lambda level: interval)
     start = Comparison("m", n=9, a=0.5, b=0.4, difference=0.1)
     assert decided(start, test, "by hand").verdict == verdict
+
+
+@pytest.mark.parametrize(("letters", "sign"), [("st", 1), ("ts", -1)])
+def test_answers_that_are_all_alike_count_each_stimulus_once(bias, make, letters, sign):
+    """1 against 0 with different denominators: no variance is seen; z = 22 / sqrt(22) of 22 stimuli."""
+    a, b = letters[0] * 21 + "-", letters[1] * 20 + "-" + letters[1]
+    found = compare_ratio(bias, make(a), make(b))
+    assert found.difference == sign and found.n == 22
+    assert found.p == pytest.approx(2 * NormalDist().cdf(-np.sqrt(22)), rel=1e-6)
+    assert (found.low if sign > 0 else -found.high) > 0.5

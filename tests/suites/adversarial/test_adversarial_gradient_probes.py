@@ -100,3 +100,8 @@ def test_the_suite_says_so(mask, standard):
     said = masks.flags_of(standard.trials(run=run))
     begins = {"blocks": "masked gradient: ", "batch statistics": "batch: "}[mask]
     assert any(flag.startswith(begins) for flag in said)
+
+
+def test_one_image_in_four_is_asked_by_its_seed():
+    seeds = np.array([0, 1, 2, 3, 4, 5, 2**63 + 1], dtype=np.uint64)
+    assert probed(seeds).tolist() == [False, True, False, False, False, True, True]
