@@ -1,6 +1,7 @@
 """Gradients that are no slopes, and answers that depend on company, are found out; honest networks are not."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from suites.adversarial.trust.gradient_probes import company_differences, gradient_errors, probed
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "masked_networks.py"
+sys.path.append(str(SCRIPT.parent))  # last: a script there is called coverage
 SPEC = importlib.util.spec_from_file_location("masked_networks", SCRIPT)
 masks = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(masks)
