@@ -186,11 +186,15 @@ def kappa_people(rng: Rng, n: int, people: int) -> dict[str, bool]:
     return {"bootstrap of images and people": holds(score.low, score.high, true_kappa_of_people())}
 
 
-def mean(rng: Rng, n: int, skewed: bool) -> dict[str, bool]:
+def mean(rng: Rng, n: int, kind: str) -> dict[str, bool]:
     """A mean of numbers over images, one trial each."""
-    x = rng.exponential(size=n) if skewed else rng.normal(1, 1, n)
-    score = ratio_score(METRIC, trials(x, np.ones(n)))
-    return {"bootstrap by stimulus": holds(score.low, score.high, 1.0)}
+    draw, truth, bounds = {
+        "normal": (partial(rng.normal, 1, 1), 1.0, None),
+        "skewed": (rng.exponential, 1.0, None),
+        "within 0 and 1": (partial(rng.beta, 0.5, 4), 1 / 9, (0.0, 1.0)),
+    }[kind]
+    score = ratio_score(replace(METRIC, bounds=bounds), trials(draw(size=n), np.ones(n)))
+    return {score.method: holds(score.low, score.high, truth)}
 
 
 def share(rng: Rng, n: int, p: float) -> dict[str, bool]:
@@ -276,9 +280,9 @@ def kinds() -> Iterator[Kind]:
             f"{people} people, 0.96, sd 0.018",
             partial(mean_over_people, people=people, middle=0.96, sd=0.018),
         )
-    for n, skewed in ((40, False), (160, False), (160, True)):
-        words = f"{n} images, {'skewed' if skewed else 'normal'}"
-        yield Kind("mean", words, partial(mean, n=n, skewed=skewed))
+    for n in (40, 160):
+        for kind in ("normal", "skewed", "within 0 and 1"):
+            yield Kind("mean", f"{n} images, {kind}", partial(mean, n=n, kind=kind))
     yield from kappa_kinds()
     yield Kind("rank", "7 networks, 1000 images in common", ranks)
     for networks in (3, 12):

@@ -24,6 +24,9 @@ from benchmark.stats.student import t_quantile
 
 Flags = NDArray[np.bool_]
 RESAMPLES = 1000
+#: Images that the prior holds: both right, only a, only b, neither. Half a one for each of "both right", "both wrong"
+#: and "apart", which is two cells; half a one in each of the four would pull towards disagreement.
+PRIOR = (0.5, 0.25, 0.25, 0.5)
 KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
 
 
@@ -143,9 +146,9 @@ def agreement(
 ) -> Agreement:
     """Kappa of right answers a, b [n] bool on the same images, with an interval.
 
-    The interval is that of the four counts under Jeffreys' prior, half an image in each (Brown, Cai & DasGupta 2001,
-    Statistical Science 16:101): resampling images gives one of no width where no image tells the two apart. It depends
-    neither on the order of the images nor, in cost, on their number.
+    The interval is that of the four counts under Jeffreys' prior of three outcomes, both right, both wrong and apart
+    (`PRIOR`; Brown, Cai & DasGupta 2001, Statistical Science 16:101): resampling images gives one of no width where no
+    image tells the two apart. It depends neither on the order of the images nor, in cost, on their number.
     clusters: what images share, [n] each (`benchmark.stats.clusters`): the counts are then scaled to the number of
     independent images that has kappa's two-way cluster-robust variance. ValueError where the lengths differ.
     """
@@ -158,7 +161,7 @@ def agreement(
     if table.n < 2:
         return found
     share = _independent_share(a, b, clusters, level) if clusters else 1.0
-    drawn = np.random.default_rng(seed).dirichlet(counts * share + 0.5, size=resamples)
+    drawn = np.random.default_rng(seed).dirichlet(counts * share + PRIOR, size=resamples)
     low, high = percentiles(_of_counts(drawn)[4], level)
     method = "Jeffreys" + (", clustered" if clusters else "")
     return replace(found, low=min(low, kappa), high=max(high, kappa), method=method)

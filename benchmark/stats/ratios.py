@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
-from benchmark.stats.bootstrap import Floats, bootstrap_ratio
+from benchmark.stats.bootstrap import Floats
 from benchmark.stats.clusters import (
     EXEMPLAR,
     Clusters,
@@ -19,8 +19,6 @@ from benchmark.stats.clusters import (
     t_interval,
 )
 from benchmark.stats.proportions import wilson
-
-RESAMPLES = 2000
 
 
 def ratio_score(
@@ -36,9 +34,9 @@ def ratio_score(
     n: trials whose denominator is not 0; excluded: the other trials of `trials`, plus `excluded`
     that the caller left out before. No trials, or a denominator of 0: value None with the reason.
     Interval: where stimuli share a shape, a texture or the like (`stats.clusters`): cluster-robust; else
-    Wilson where num and den are 0/1 with num <= den and no stimulus counts twice; else
-    bootstrap over stimuli (all trials of one stimulus are drawn together); none from a single
-    stimulus (flagged).
+    Wilson where num and den are 0/1 with num <= den and no stimulus counts twice; else t with the
+    variance over stimuli (all trials of one stimulus together), where the metric has bounds or is a
+    proportion in Wilson's form; none from a single stimulus (flagged).
     ValueError: the metric has no ratio, or its numerator or denominator is not finite.
     """
     num, den, stimulus = ratio_arrays(metric, trials)
@@ -56,10 +54,11 @@ def ratio_score(
     if score.reason:
         return score
     counts = (num != 0) | (den != 0)
+    num, den, stimulus = num[counts], den[counts], stimulus[counts]
     clusters = shared_clusters(metric, _mine(metric, trials).where(counts))
     if clusters:
-        return _clustered(score, num[counts], den[counts], clusters, metric.bounds)
-    return _with_interval(score, num, den, stimulus)
+        return _clustered(score, num, den, clusters, metric.bounds)
+    return _by_stimulus(score, num, den, stimulus, metric.bounds)
 
 
 def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]:
@@ -103,31 +102,38 @@ def _clustered(
     bounds: tuple[float, float] | None,
 ) -> Score:
     """`score` with its value and an interval that is about other levels of the factors in `clusters`."""
+    sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
+    how = "clustered (" + " x ".join(f"{size} {name}s" for name, size in sizes.items()) + ")"
+    return _robust(score, num, den, clusters, bounds, ", " + how)
+
+
+def _by_stimulus(
+    score: Score, num: Floats, den: Floats, stimulus: Array, bounds: tuple[float, float] | None
+) -> Score:
+    """`score` with its value and an interval that is about other stimuli; all trials of one go together."""
+    value, stimuli = float(num.sum() / den.sum()), len(np.unique(stimulus))
+    if indicators(num, den) and stimuli == score.n:
+        low, high = wilson(int(num.sum()), score.n, score.level)
+        return replace(score, value=value, low=low, high=high, method="wilson")
+    if stimuli < 2:
+        return replace(score, value=value, flags=(*score.flags, "one stimulus: no interval"))
+    return _robust(score, num, den, {"stimulus": stimulus}, bounds, " (by stimulus)")
+
+
+def _robust(
+    score: Score,
+    num: Floats,
+    den: Floats,
+    clusters: Clusters,
+    bounds: tuple[float, float] | None,
+    how: str,
+) -> Score:
+    """`score` with its value and t with the cluster-robust variance; within bounds, where there are any."""
     value = float(num.sum() / den.sum())
     found = clustered_variance(ratio_influence(num, den), list(clusters.values()))
-    sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
-    how = " x ".join(f"{size} {name}s" for name, size in sizes.items())
     limits = (0.0, 1.0) if indicators(num, den) else bounds
     if limits is not None:
         low, high = bounded_interval(value, found, limits, score.level)
-        return replace(score, value=value, low=low, high=high, method=f"wilson, clustered ({how})")
+        return replace(score, value=value, low=low, high=high, method=f"wilson{how}")
     low, high = t_interval(value, found, score.level)
-    return replace(score, value=value, low=low, high=high, method=f"t, clustered ({how})")
-
-
-def _with_interval(score: Score, num: Floats, den: Floats, stimulus: Array) -> Score:
-    """`score` with its value and the interval that the data allow."""
-    value = float(num.sum() / den.sum())
-    stimuli = len(np.unique(stimulus[den != 0]))
-    if indicators(num, den):
-        if stimuli == score.n:
-            low, high = wilson(int(num.sum()), score.n, score.level)
-            return replace(score, value=value, low=low, high=high, method="wilson")
-        if value in (0.0, 1.0):  # resampling sees no spread; each stimulus counts as one trial
-            low, high = wilson(stimuli if value else 0, stimuli, score.level)
-            return replace(score, value=value, low=low, high=high, method="wilson (by stimulus)")
-    if len(np.unique(stimulus)) < 2:
-        return replace(score, value=value, flags=(*score.flags, "one stimulus: no interval"))
-    low, high = bootstrap_ratio(num, den, stimulus, resamples=RESAMPLES, level=score.level)
-    method = f"bootstrap ({RESAMPLES} resamples, by stimulus)"
-    return replace(score, value=value, low=low, high=high, method=method)
+    return replace(score, value=value, low=low, high=high, method=f"t{how}")

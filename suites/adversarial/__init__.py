@@ -24,7 +24,7 @@ from suites.adversarial.variants import AUTOATTACK, Variants, borrowed
 
 PLAIN = Suite(
     name="adversarial",
-    version=4,
+    version=5,
     summary="Robust accuracy against the size of the perturbation, with a report on whether to trust it",
     needs="gradients",
     metrics=metrics_of(QUICK),

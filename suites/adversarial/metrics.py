@@ -129,6 +129,7 @@ def _of_threat(config: Config, threat: Threat) -> Iterator[Metric]:
             f"{norm} area",
             f"area under robust accuracy over log2 epsilon, {norm}",
             area(threat),
+            bounds=(0.0, 1.0),
         )
     yield _metric(
         f"median_{norm}",

@@ -13,7 +13,7 @@ from suites.saliency.score import reference, score
 
 SUITE = Suite(
     name="saliency",
-    version=2,
+    version=3,
     summary="Does the object carry the evidence, and does the input gradient fall on it?",
     needs="gradients",
     metrics=(*METRICS, *added_metrics(ADDED)),

@@ -130,6 +130,19 @@ def _clicked(trials: Trials) -> tuple[Array, Array]:
     return counted(stored(trials, "clickme") / CEILING, trials, masked=False)
 
 
+UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
+#: Lowest and highest value of a mean, where there are such; intervals stay between them.
+BOUNDS = {
+    "object_auc_excess": SIGNED,
+    "sg_object_auc_excess": SIGNED,
+    "object_auc": UNIT,
+    "rank_accuracy": UNIT,
+    "grad_image_cos": UNIT,
+    "grad_high_frequency": UNIT,
+    "grad_gini": UNIT,
+}
+
+
 def _on_object(
     name: str, title: str, text: str, ratio: Ratio, chance: float | None, *, shown: bool
 ) -> Metric:
@@ -141,6 +154,7 @@ def _on_object(
         shown=shown,
         ratio=ratio,
         headline=name == HEADLINE,
+        bounds=BOUNDS.get(name),
     )
 
 
@@ -151,14 +165,16 @@ def _spilled(alpha: int, what: str) -> Metric:
         f"object_auc_excess on conflict images with {what}",
     )
     role = f"{CONFLICT}-alpha{alpha}"
+    title = f"gradient on object, {what}"
     return Metric(
-        name, f"gradient on object, {what}", text, role=role, chance=0.0, shown=False, ratio=_excess
+        name, title, text, role=role, chance=0.0, shown=False, ratio=_excess, bounds=SIGNED
     )
 
 
 def _plain(name: str, title: str, column: str, text: str, direction: Direction) -> Metric:
     shown = name == "grad_centroid"
-    return Metric(name, title, text, direction, shown=shown, ratio=mean_of(column, masked=False))
+    ratio = mean_of(column, masked=False)
+    return Metric(name, title, text, direction, shown=shown, ratio=ratio, bounds=BOUNDS.get(name))
 
 
 _METRICS = (
@@ -234,6 +250,7 @@ _METRICS = (
         role=CONFLICT,
         chance=0.0,
         ratio=_contrast,
+        bounds=SIGNED,
     ),
     Metric(
         "clickme_alignment",

@@ -138,11 +138,11 @@ def test_near_the_ceiling_the_interval_does_not_pretend(n, counts, low_below, hi
     assert found.low <= found.kappa <= found.high
 
 
-def test_the_interval_is_jeffreys():
+def test_the_interval_is_jeffreys_of_three_outcomes():
     counts = np.array([60, 9, 4, 7])
     a = np.repeat([True, True, False, False], counts)
     b = np.repeat([True, False, True, False], counts)
-    gamma = np.random.default_rng(11).gamma(counts + 0.5, size=(40_000, 4))
+    gamma = np.random.default_rng(11).gamma(counts + np.array([0.5, 0.25, 0.25, 0.5]), size=(40_000, 4))
     both, only_a, only_b, neither = (gamma / gamma.sum(axis=1, keepdims=True)).T
     p, q = both + only_a, both + only_b
     chance = p * q + (1 - p) * (1 - q)
@@ -150,6 +150,14 @@ def test_the_interval_is_jeffreys():
     found = agreement(a, b, resamples=40_000)
     assert (found.low, found.high) == pytest.approx(np.quantile(kappa, [0.025, 0.975]), abs=0.01)
     assert found.method == "Jeffreys"
+
+
+def test_two_that_err_together_once_are_not_said_to_differ():
+    """160 images, both wrong on the same one: a prior that pulls apart would begin at .17."""
+    a = np.repeat([True, False], [159, 1])
+    found = agreement(a, a)
+    assert found.kappa == 1 and found.low == pytest.approx(0.235, abs=0.02)
+    assert found.high == 1
 
 
 def test_the_influence_is_the_derivative_of_kappa():

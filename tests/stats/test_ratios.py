@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmark.contracts import Trials
@@ -76,15 +77,15 @@ def test_only_the_role_of_the_metric_counts(bias, make):
     assert ratio_score(replace(bias, role=""), both).value == pytest.approx(0.3)
 
 
-def test_repeated_stimuli_are_resampled_together(bias, make):
+def test_trials_of_one_stimulus_go_together(bias, make):
     answers = "sstst-tsst" * 8
     names = [f"image{i}" for i in range(80)]
     once = ratio_score(bias, make(answers, names))
     many = ratio_score(bias, make(answers * 5, names * 5, conditions=sorted("abcde" * 80)))
     assert once.method == "wilson"
-    assert many.method == "bootstrap (2000 resamples, by stimulus)"
+    assert many.method == "wilson (by stimulus)"
     assert many.value == pytest.approx(once.value)
-    assert many.high - many.low > 0.85 * (once.high - once.low)
+    assert (many.low, many.high) == pytest.approx((once.low, once.high), abs=0.003)
 
 
 def test_all_right_on_repeated_stimuli_counts_each_stimulus_once(bias, make):
@@ -93,16 +94,17 @@ def test_all_right_on_repeated_stimuli_counts_each_stimulus_once(bias, make):
     assert (score.low, score.high) == pytest.approx((0.51010, 1.0), abs=1e-5)
 
 
-def test_weights_are_resampled_and_one_stimulus_has_no_interval(accuracy, make):
+def test_numbers_get_t_over_stimuli_and_one_stimulus_no_interval(accuracy, make):
     def weighted(trials):
         return np.linspace(0, 1, len(trials)), np.full(len(trials), 2.0)
 
     metric = replace(accuracy, ratio=weighted)
     score = ratio_score(metric, make("s" * 50))
     assert score.value == pytest.approx(0.25)
-    assert score.method == "bootstrap (2000 resamples, by stimulus)"
-    half = 1.96 * np.std(np.linspace(0, 1, 50) / 2) / np.sqrt(50)
-    assert (score.low, score.high) == pytest.approx((0.25 - half, 0.25 + half), abs=0.006)
+    assert score.method == "t (by stimulus)"
+    values = np.linspace(0, 1, 50) / 2
+    expected = stats.t.interval(0.95, 49, values.mean(), stats.sem(values))
+    assert (score.low, score.high) == pytest.approx(expected, abs=1e-9)
     single = ratio_score(metric, make("ss", ["image"] * 2))
     assert (single.value, single.low, single.high) == (0.25, None, None)
     assert single.flags == ("one stimulus: no interval",)
@@ -118,3 +120,13 @@ def test_broken_metrics_are_named(accuracy, make):
     ):
         with pytest.raises(ValueError, match=f"'accuracy'.*{says}"):
             ratio_score(metric, make("sst"))
+
+
+def test_numbers_with_bounds_stay_within_them(accuracy, make):
+    values = np.array([1.0] * 19 + [0.4])
+    free = replace(accuracy, ratio=lambda _: (values, np.ones(20)))
+    assert ratio_score(free, make("s" * 20)).high > 1
+    score = ratio_score(replace(free, bounds=(0.0, 1.0)), make("s" * 20))
+    assert score.method == "wilson (by stimulus)"
+    # Wilson's interval of .97 with n = .97 * .03 / .03^2 = 32 1/3 and t(19) = 2.0930
+    assert (score.low, score.high) == pytest.approx((0.83257, 0.99527), abs=1e-4)

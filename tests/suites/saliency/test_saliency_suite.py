@@ -63,7 +63,7 @@ def test_excess_is_the_mean_difference_and_the_score_says_how(toy):
     assert found.value == pytest.approx(expected)
     assert (found.n, found.excluded) == (32, 0)
     assert found.low < found.value < found.high
-    assert "bootstrap" in found.method
+    assert found.method == "wilson (by stimulus)"
 
 
 def test_undefined_maps_are_left_out_and_counted(toy):
@@ -179,7 +179,7 @@ def test_images_of_one_silhouette_are_drawn_together(toy):
     together = scores(clustered)["cue-conflict", "object_auc", ""]
     assert together.value == apart.value
     assert (together.n, together.excluded) == (32, 0)
-    assert together.method == "t, clustered (4 shapes)"
+    assert together.method == "wilson, clustered (4 shapes)"
     assert "by stimulus" in apart.method
     assert together.high - together.low > 2 * (apart.high - apart.low)
 
