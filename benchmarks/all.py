@@ -38,7 +38,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "saliency_headline": ("--images", "32", "--groups", "10"),
     "human_claims": (),
     "world_effects": ("--seeds", "1"),
-    "coverage": ("--studies", "40"),
+    "interval_coverage": ("--studies", "40"),
     "size": ("--runs", "40"),
 }
 #: What is no measurement, or takes hours.

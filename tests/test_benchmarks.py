@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,3 +71,17 @@ def test_names_have_no_blanks(monkeypatch, capsys):
     assert capsys.readouterr().out == "RATIO size_of_clean_n160_x_5_clean_0.9 1.000 (nominal)\n"
     with pytest.raises(ValueError, match="no blanks"):
         lines.ratio("of clean", 1.0, "nominal")
+
+
+def test_no_script_hides_a_package_that_others_import():
+    """Scripts are on the path of whatever they import: benchmarks/coverage.py stopped numba."""
+    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+    assert not scripts & set(sys.stdlib_module_names)
+    hidden = {name for name in scripts if found_elsewhere(name)}
+    assert hidden == set()
+
+
+def found_elsewhere(name):
+    rest = [place for place in sys.path if place and Path(place).resolve() != FOLDER]
+    found = PathFinder.find_spec(name, rest)
+    return found is not None and found.origin is not None

@@ -142,7 +142,9 @@ def test_the_interval_is_jeffreys_of_three_outcomes():
     counts = np.array([60, 9, 4, 7])
     a = np.repeat([True, True, False, False], counts)
     b = np.repeat([True, False, True, False], counts)
-    gamma = np.random.default_rng(11).gamma(counts + np.array([0.5, 0.25, 0.25, 0.5]), size=(40_000, 4))
+    gamma = np.random.default_rng(11).gamma(
+        counts + np.array([0.5, 0.25, 0.25, 0.5]), size=(40_000, 4)
+    )
     both, only_a, only_b, neither = (gamma / gamma.sum(axis=1, keepdims=True)).T
     p, q = both + only_a, both + only_b
     chance = p * q + (1 - p) * (1 - q)

@@ -1,6 +1,6 @@
 """Coverage of the intervals: how often an interval at 95 % holds the true value, in simulated studies of each kind.
 
-    python benchmarks/coverage.py [--studies 100] [--seed 0] [--only WORD]
+    python benchmarks/interval_coverage.py [--studies 100] [--seed 0] [--only WORD]
 
 The true value is that of what the interval is about: other shapes and textures, other people, other images. An honest
 interval holds it in 95 % of studies; with 2,000 studies a share is good to +-1 %. Beside it stands what a simpler
