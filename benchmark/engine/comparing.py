@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmark.contracts import Metric, Suite, Trials
 from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer, suite_trials
 from benchmark.stats import Comparison, compare_ratio
-from benchmark.stats.crowd import compare_people
+from benchmark.stats.crowd import compare_people, metric_role
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.paired import differing
 from benchmark.store import ScoreSet, Store
@@ -73,12 +73,15 @@ def _under(both: Both) -> Iterator[SuiteComparison]:
 
 
 def _of_ratio(metric: Metric, both: Both) -> Comparison | None:
-    """None where one of the two has no trials of the metric's role."""
-    everybody = [both.a, *([both.b] if both.b is not None else both.people.values())]
-    parts = [part for one in everybody if len(part := one.of(metric.role) if metric.role else one)]
+    """None where one of the two has no trials of the metric's role; a lone person is no group, which the row says."""
+    others = list(both.people.values()) if both.b is None else [both.b]
+    mine = metric_role(metric, both.a)
+    theirs = [part for one in others if len(part := metric_role(metric, one))]
+    if not len(mine) or not theirs:
+        return None
     if both.b is None:
-        return compare_people(metric, both.a, parts[1:]) if len(parts) > 2 else None
-    return compare_ratio(metric, *parts) if len(parts) == 2 else None
+        return compare_people(metric, mine, theirs)
+    return compare_ratio(metric, mine, theirs[0])
 
 
 def _discordant(both: Both) -> Iterator[DiscordantTrial]:

@@ -20,6 +20,7 @@ from benchmark.engine.imported_trials import (
 from benchmark.identity import Codes, digest, score_code
 from benchmark.stats import clustered_variance, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
+from benchmark.stats.crowd import metric_role
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.names import any_answer
 from benchmark.store import Observation, ScoreSet, Store
@@ -327,7 +328,7 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """
     if metric.ratio is None:
         return None
-    parts = [part for trials in people if _answered(part := trials.of(metric.role))]
+    parts = [part for trials in people if _answered(part := metric_role(metric, trials))]
     if len(parts) < 2:
         return None
     arrays = [ratio_arrays(metric, part)[:2] for part in parts]

@@ -38,6 +38,11 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     parts = [_sums(metric, t, at, len(keys)) for t, at in zip(everybody, places, strict=True)]
     num, den = (np.column_stack(columns) for columns in zip(*parts, strict=True))
     counts = ((num != 0) | (den != 0)).any(axis=1)
+    heard = ((num != 0) | (den != 0)).any(axis=0)  # who has no trial that counts is no person more
+    heard[0] = True
+    num, den = num[:, heard], den[:, heard]
+    if heard.sum() == 2:
+        return undecided(replace(start, reason="trials of fewer than two people count"))
     if counts.sum() < 2:
         return undecided(replace(start, reason="fewer than two common trials count"))
     factors = [labels[counts] for labels in _shared(metric, everybody[0], places[0])]
