@@ -121,7 +121,6 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
         assert found.verdict == f"not compared: {reason}"
 
 
-<<<<<<< HEAD
 def test_two_common_trials_that_count_are_enough_and_proportions_differ_by_at_most_one(
     accuracy, make
 ):
@@ -129,7 +128,7 @@ def test_two_common_trials_that_count_are_enough_and_proportions_differ_by_at_mo
     found = compare_people(accuracy, a, people)
     assert (found.n, found.a, found.b) == (2, 0.5, 0.5)
     assert (found.low, found.high) == (-1.0, 1.0)
-=======
+
 def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
     mine, first, second = make("ststssttst" * 4), make("sstsstsstt" * 4), make("tstssstsst" * 4)
     silent = make("-" * 40)
@@ -140,4 +139,3 @@ def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
     assert (alone.p, alone.reason) == (None, "trials of fewer than two people count")
     nobody = compare_people(bias, mine, [silent, silent])
     assert (nobody.p, nobody.reason) == (None, "no common trial counts for people")
->>>>>>> bbf1230 (Silent people are no persons of a group, a lone one is said; attack figures on photographs; speed claims say where they do not hold; first page of performance)
