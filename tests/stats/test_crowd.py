@@ -129,6 +129,7 @@ def test_two_common_trials_that_count_are_enough_and_proportions_differ_by_at_mo
     assert (found.n, found.a, found.b) == (2, 0.5, 0.5)
     assert (found.low, found.high) == (-1.0, 1.0)
 
+
 def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
     mine, first, second = make("ststssttst" * 4), make("sstsstsstt" * 4), make("tstssstsst" * 4)
     silent = make("-" * 40)
