@@ -79,7 +79,7 @@ def check_suite(name: str) -> int:
     help="Folder to write NAME/ into (default: here).",
 )
 def new_package(name: str, kind: str, out: Path) -> int:
-    """Write a package to begin with: a suite, a corruption or a map of your own that passes its own tests."""
+    """Write a package to begin with (a suite, a corruption, a map, an attack of your own) that passes its own tests."""
     from benchmark.templates import write_package
 
     for path in write_package(name, kind, out):

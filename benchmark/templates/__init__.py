@@ -1,4 +1,4 @@
-"""Packages to begin with: a suite, a corruption, a map of a third party that pass their own tests as written.
+"""Packages to begin with: a suite, a corruption, a map, an attack of a third party that pass their own tests.
 
 A template is a folder of `.tmpl` files in which `$name` and `$module` stand for the package's names; `__module__` in a
 path stands for the module.
@@ -14,7 +14,7 @@ from string import Template
 
 from benchmark.errors import BenchError
 
-KINDS = ("suite", "corruption", "map")
+KINDS = ("suite", "corruption", "map", "attack")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 

@@ -38,10 +38,11 @@ def check_suite(suite: Suite) -> list[Check]:
         "no trials give no value": lambda: _empty(suite, shelf),
         "a part of the trials gives scores": lambda: _partial(suite, shelf),
     }
-    return [_run(name, check) for name, check in checks.items()]
+    return [run_check(name, check) for name, check in checks.items()]
 
 
-def _run(name: str, check: Callable[[], str]) -> Check:
+def run_check(name: str, check: Callable[[], str]) -> Check:
+    """The outcome of one check, which gives what was seen, or raises what is wrong."""
     try:
         return Check(name, True, check())
     except Exception as error:  # noqa: BLE001 - the boundary of foreign code; the error is the finding

@@ -80,20 +80,32 @@ class Square:
 
 @dataclass(frozen=True)
 class Library:
-    """An attack of an optional package by its name there: ("foolbox", "LinfDeepFoolAttack"), ("autoattack",
-    "standard"). options: keyword arguments."""
+    """An attack of an optional package by its name there: ("autoattack", "standard"). options: keyword arguments."""
 
-    package: Literal["autoattack", "foolbox"]
+    package: Literal["autoattack"]
     attack: str
     options: tuple[tuple[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
-        """`foolbox:LinfDeepFoolAttack`."""
+        """`autoattack:standard`."""
         return f"{self.package}:{self.attack}"
 
 
-Attack = Apgd | Square | Library
+@dataclass(frozen=True)
+class PluggedIn:
+    """An attack that another package adds (`added`), by the name of its entry point. code: the digest of its code."""
+
+    attack: str
+    code: str
+
+    @property
+    def name(self) -> str:
+        """`plugin:my-attack`."""
+        return f"plugin:{self.attack}"
+
+
+Recipe = Apgd | Square | Library | PluggedIn
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,7 @@ class Config:
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]
-    attacks: tuple[Attack, ...] = ()
+    attacks: tuple[Recipe, ...] = ()
     check: Square | None = None
     far_steps: int = 10
     bisect: int = 0
@@ -198,3 +210,15 @@ TRANSFER = replace(
         ("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1")
     ),
 )
+#: AutoAttack alone, at RobustBench's budget for ImageNet.
+AUTOATTACK = Config((ROBUSTBENCH_IMAGENET,), (), (Library("autoattack", "standard"),))
+#: The protocols beside the default, by the name of their variant.
+PROTOCOLS = {
+    "standard": STANDARD,
+    "strong": STRONG,
+    "robustbench": ROBUSTBENCH,
+    "autoattack": AUTOATTACK,
+    "bisect": BISECT,
+    "l1": SPARSE,
+    "transfer": TRANSFER,
+}

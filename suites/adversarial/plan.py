@@ -1,10 +1,11 @@
 """Which images are attacked."""
 
 from benchmark.contracts import Block, Plan, Shelf, Stimuli
-from benchmark.errors import MissingStimuli
+from benchmark.errors import MissingStimuli, PluginError
 from benchmark.stimuli.natural import ROLE, natural_images
 from benchmark.stimuli.sets import subset
-from suites.adversarial.config import Config
+from suites.adversarial.added import ADDED
+from suites.adversarial.config import Config, Library, PluggedIn
 from suites.adversarial.metrics import LISTED
 
 
@@ -16,6 +17,18 @@ def plan(config: Config, shelf: Shelf) -> Plan:
         stimuli = subset(stimuli, config.images)
     others = shelf.networks(config.transfer.networks) if config.transfer is not None else ()
     return Plan((Block(stimuli, presentation="card", role=ROLE, networks=others),), missing)
+
+
+def plan_foreign(config: Config, shelf: Shelf) -> Plan:
+    """As `plan`, for attacks of other packages. Raises PluginError where one is not installed or cannot be used."""
+    for recipe in config.attacks:
+        if isinstance(recipe, PluggedIn) and recipe.attack in ADDED.broken:
+            raise PluginError(f"the attack '{recipe.attack}': {ADDED.broken[recipe.attack]}")
+        if isinstance(recipe, Library):
+            from suites.adversarial.attacks.autoattack import check
+
+            check(recipe)
+    return plan(config, shelf)
 
 
 def _images(config: Config, shelf: Shelf, missing: dict[str, str]) -> Stimuli:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.fgsm import slope
-from suites.adversarial.attacks.foreign import library
+from suites.adversarial.attacks.foreign import foreign
 from suites.adversarial.attacks.norms import geometry
 from suites.adversarial.attacks.pgd import attack
 from suites.adversarial.attacks.problem import Outcome, Problem
 from suites.adversarial.attacks.schedule import sweep
 from suites.adversarial.attacks.square import square
-from suites.adversarial.config import Apgd, Attack, Config, NormName, Square, Threat
+from suites.adversarial.config import Apgd, Config, NormName, Recipe, Square, Threat
 
 CLOSE = 1 + 1e-6
 #: What bisection asks: 20 steps that find their own size, of the loss that does not saturate.
@@ -135,7 +135,7 @@ def _untouched(norm: NormName, n: int) -> Curve:
 def _tried(
     problem: Problem,
     found: Curve,
-    recipe: Attack,
+    recipe: Recipe,
     epsilon: float,
     among: NDArray[np.bool_] | None = None,
 ) -> Curve:
@@ -154,12 +154,12 @@ def _tried(
     return noted
 
 
-def _attacked(problem: Problem, norm: NormName, bounds: Tensor, recipe: Attack) -> Outcome:
+def _attacked(problem: Problem, norm: NormName, bounds: Tensor, recipe: Recipe) -> Outcome:
     if isinstance(recipe, Apgd):
         return apgd(problem, norm, bounds, recipe)
     if isinstance(recipe, Square):
         return square(problem, norm, bounds, recipe)
-    return library(problem, norm, bounds, recipe)
+    return foreign(problem, norm, bounds, recipe)
 
 
 def _noted(

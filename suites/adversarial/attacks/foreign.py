@@ -1,58 +1,50 @@
-"""Attacks of optional packages, judged here: what a package returns is brought into the ball and the box, and counts
+"""Attacks of other packages, judged here: what a package returns is brought into the ball and the box, and counts
 where the network's answer at that point is wrong."""
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks import autoattack, foolbox_attacks
+from suites.adversarial.added import ADDED
+from suites.adversarial.attacks import autoattack, plugged_in
 from suites.adversarial.attacks.foreign_network import Network, own_randomness
 from suites.adversarial.attacks.losses import cross_entropy, margin
 from suites.adversarial.attacks.norms import Geometry, geometry
 from suites.adversarial.attacks.problem import Outcome, Problem, fallen, unattacked
-from suites.adversarial.config import Library, NormName
-
-Check = Callable[[Library], None]
-Points = Callable[[Network, Tensor, Tensor, NormName, float, Library], Tensor]
+from suites.adversarial.config import Library, NormName, PluggedIn
 
 
-def library(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library) -> Outcome:
-    """Attack every image of a problem, within epsilon [n], one for each, by an attack of a package.
+def foreign(
+    problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library | PluggedIn
+) -> Outcome:
+    """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package.
 
     Gradient and plain passes are those of the whole call, shared out evenly. Raises PluginError where the package is
-    not installed or has no such attack.
+    not installed, has no such attack, or gives what is no perturbed image.
     """
-    check(recipe)
     found = unattacked(len(problem.images))
     for bound in sorted(set(epsilon.tolist())):
         rows = (epsilon == bound).nonzero()[:, 0]
-        images, labels = problem.images[rows].contiguous(), problem.labels[rows]
-        network = Network(problem)
-        with own_randomness(images.device):
-            reached = adapter(recipe)[1](network, images, labels, norm, bound, recipe)
-        at = rows.cpu().numpy()
+        network, at = Network(problem), rows.cpu().numpy()
+        reached = _points(network, rows, norm, bound, recipe)
         _judge(problem, geometry(norm), at, reached.detach(), bound, found)
         found.passes[at] += _shared(network.passes, len(at))
         found.forwards[at] += _shared(network.forwards, len(at))
     return found
 
 
-def check(recipe: Library) -> None:
-    """Raises PluginError where the package is not installed or has no such attack."""
-    adapter(recipe)[0](recipe)
-
-
-def adapter(recipe: Library) -> tuple[Check, Points]:
-    """How a package is asked whether it has an attack, and for its points; by name, so that both are part of an
-    observation's key."""
-    found = {
-        "autoattack": (autoattack.check, autoattack.points),
-        "foolbox": (foolbox_attacks.check, foolbox_attacks.points),
-    }
-    return found[recipe.package]
+def _points(
+    network: Network, rows: Tensor, norm: NormName, epsilon: float, recipe: Library | PluggedIn
+) -> Tensor:
+    problem = network.problem
+    images, labels = problem.images[rows].contiguous(), problem.labels[rows]
+    if isinstance(recipe, PluggedIn):
+        attack, seeds = ADDED.attacks[recipe.attack], problem.seeds[rows.cpu().numpy()]
+        return plugged_in.points(attack, network, images, labels, epsilon, seeds)
+    autoattack.check(recipe)
+    with own_randomness(images.device):
+        return autoattack.points(network, images, labels, norm, epsilon, recipe)
 
 
 def _judge(

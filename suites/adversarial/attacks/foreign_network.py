@@ -1,4 +1,4 @@
-"""What the attacks of optional packages need of us: the network as they expect it, and randomness of their own.
+"""What the attacks of other packages need of us: the network as they expect it, and randomness of their own.
 
 The packages draw from one generator per batch, so an image's random start depends on which images are attacked with
 it: batches hold `BATCH` images on every device, and every call begins from the same seed. A verdict can therefore

@@ -1,0 +1,37 @@
+"""An attack as `bench suites new` writes it: installed, run, ranked on a board of its own."""
+
+import json
+
+import pytest
+
+from benchmark.templates import write_package
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """The folder of the template package, with what pip leaves beside it."""
+    write_package("my-attack", "attack", tmp_path)
+    folder = tmp_path / "my-attack"
+    info = folder / "my_attack-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-attack\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[bench.attacks]\nmy-attack = my_attack:ATTACK\n")
+    return folder
+
+
+@pytest.mark.slow
+def test_from_the_template_to_a_board(installed, bench_with):
+    shown = bench_with(installed, "suites", "show", "adversarial")
+    assert (
+        "variant adversarial:my-attack: one random step, of another package, alone" in shown.stdout
+    )
+    checked = bench_with(installed, "suites", "check", "adversarial:my-attack")
+    assert checked.returncode == 0 and "FAIL" not in checked.stdout
+    words = ("-s", "adversarial:my-attack", "-m", "world-standard-0", "--limit", "24", "-q")
+    ran = bench_with(installed, "run", *words)
+    assert ran.returncode == 0, ran.stderr
+    ended = bench_with(installed, "export", "-s", "adversarial:my-attack", "--format", "json")
+    (board,) = json.loads(ended.stdout)
+    assert board["suite"] == "adversarial:my-attack"
+    gone = bench_with(installed.parent, "run", *words)
+    assert gone.returncode == 2 and "adversarial:my-attack" in gone.stderr
