@@ -9,6 +9,9 @@ BenchError
 `-- PluginError             a suite of a third party that does not load or does not keep its contract
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from registry.errors import (
     BenchError,
     CardError,
@@ -20,7 +23,7 @@ from registry.errors import (
 
 __all__ = [
     "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError",
-    "StimuliError", "StoreError", "TrialsError", "UnknownName", "WeightsError", "unknown_name",
+    "StimuliError", "StoreError", "TrialsError", "UnknownName", "WeightsError", "foreign_code", "unknown_name",
 ]  # fmt: skip
 
 
@@ -50,3 +53,15 @@ class ModelFailure(BenchError):
 
 class PluginError(BenchError):
     """A suite that does not load or does not keep its contract."""
+
+
+@contextmanager
+def foreign_code(what: str) -> Iterator[None]:
+    """Around a call of another package's function: its errors become a PluginError that begins with `what`. Memory that
+    runs out goes on as it is: the engine answers it with smaller batches."""
+    try:
+        yield
+    except Exception as error:
+        if "out of memory" in str(error).lower():
+            raise
+        raise PluginError(f"{what} failed: {type(error).__name__}: {error}") from error

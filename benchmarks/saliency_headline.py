@@ -35,14 +35,13 @@ from benchmark.stimuli.world.streams import Stream
 from benchmark.stimuli.world.textures import texture
 from registry.model import LoadedModel
 from suites.saliency import SUITE
-from suites.saliency.columns import EVIDENCE
+from suites.saliency.config import EVIDENCE
 from suites.saliency.maps.exchange import evidence_columns, partners
 from suites.saliency.maps.gradient_statistics import saliency
-from suites.saliency.maps.gradients import input_gradients, log_odds
+from suites.saliency.maps.gradients import input_gradients, log_odds, membership, target_rows
 from suites.saliency.maps.localisation import area_share
 from suites.saliency.maps.mask_context import Scene, scene_of
 from suites.saliency.maps.masks import kept
-from suites.saliency.maps.targets import membership, target_rows
 from suites.saliency.untrained import untrained
 
 OTHERS = ("standard-stylised-0", "salt-and-pepper-0", "uniform-noise-0")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 NormName = Literal["linf", "l2", "l1"]
+#: Two epsilons are one up to this factor: they are stored as they are, but 4/255 may be computed in two ways.
+CLOSE = 1 + 1e-6
 LossName = Literal["ce", "margin", "dlr"]
 #: last: go on from where the previous stage (or the previous epsilon) ended; clean: from the image; random: from a
 #: uniform draw in the ball.

@@ -10,11 +10,10 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
 from benchmark.stimuli.natural import ROLE
-from suites.adversarial.config import Config, NormName, Threat
+from suites.adversarial.config import CLOSE, Config, NormName, Threat
 
 #: Key of `Plan.missing` where RobustBench's list is not on disk.
 LISTED = "natural (RobustBench's list)"
-CLOSE = 1 + 1e-6  # stored epsilons come back as they went, but 4/255 may be computed in two ways
 REFERENCE = 4 / 255
 #: What a loss that saturates, and FGSM, which uses the same one, are called in the column `by`.
 SATURATING = ("fgsm", "ce", "ce-targeted", "apgd-ce", "apgd-ce-targeted")

@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.contracts import Metric, Ratio, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.natural import HELD_OUT, ROLE
-from suites.adversarial.config import Config, Threat
+from suites.adversarial.config import CLOSE, Config, Threat
 from suites.adversarial.metrics import (
     LISTED,
     beyond_ce,
@@ -74,7 +74,7 @@ def median_score(threat: Threat, trials: Trials) -> Score:
     that nothing broke within its largest epsilon count as larger than all. Interval: order statistics at n/2 -+
     1.96 sqrt(n)/2 (normal approximation to the binomial)."""
     right = trials["clean_correct"].astype(bool)
-    within = trials[f"{threat.norm}_epsilon"] <= max(threat.epsilons) * (1 + 1e-6)
+    within = trials[f"{threat.norm}_epsilon"] <= max(threat.epsilons) * CLOSE
     sizes = np.sort(np.where(within, trials[f"{threat.norm}_size"], np.inf)[right]) * threat.scale
     name, n = f"median_{threat.norm}", len(sizes)
     start = Score(name, None, n=n, excluded=len(trials) - n, role=ROLE)

@@ -16,7 +16,7 @@ from typing import Any
 from benchmark.contracts import Array, Direction, Metric
 from benchmark.errors import PluginError
 from benchmark.identity import code_digest
-from suites.saliency.columns import added_column, columns_of
+from suites.saliency.config import added_column, columns_of
 from suites.saliency.metrics import METRICS, mean_excess, mean_of
 
 GROUP = "bench.saliency"

@@ -1,5 +1,5 @@
-"""What is shown and how much is kept: roles, counts, and the suite's configuration. Imported where a leaderboard is
-read, so nothing here imports torch."""
+"""What is shown and how much is kept: roles, counts, names of columns, and the suite's configuration. Imported where a
+leaderboard is read, so nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ REFERENCES: Mapping[str, str] = {
 CLICKME_SIDE = 224
 
 
+#: Columns of an exchange: the evidence of the object and of the ground, and the image that lent its ground.
+EVIDENCE = ("object_evidence", "ground_evidence")
+PARTNER = "partner"
+
+
 @dataclass(frozen=True)
 class Config:
     """draws: noisy copies per image for SmoothGrad, on the sets that have a board (0: none); sigma: their noise, of
@@ -53,3 +58,13 @@ def has_board(block: Block) -> bool:
 def has_references(block: Block) -> bool:
     """Whether reference maps stand beside a block's scores."""
     return block.role in BOARDS
+
+
+def columns_of(name: str) -> tuple[str, str]:
+    """The columns of a map: AUC against the own mask, and its mean against masks of other categories."""
+    return f"{name}_auc", f"{name}_auc_other"
+
+
+def added_column(name: str) -> str:
+    """Where the values of another package's map or measure are: never a column of the suite's own."""
+    return f"added_{name}"

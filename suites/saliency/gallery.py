@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from benchmark.contracts import Array, Stimuli
 from registry.labels import Grouping
 from registry.model import LoadedModel
-from suites.saliency.maps.targets import membership, target_rows
+from suites.saliency.maps.gradients import membership, target_rows
 from suites.saliency.pictures import Picture, picture_named
 from suites.saliency.untrained import untrained
 

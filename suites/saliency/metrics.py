@@ -13,8 +13,17 @@ import numpy as np
 from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
 from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.names import read_pair
-from suites.saliency.columns import EVIDENCE, PARTNER, columns_of
-from suites.saliency.config import BOARDS, CLICKED, CONFLICT, LARGEST, NATURAL, SMALLEST
+from suites.saliency.config import (
+    BOARDS,
+    CLICKED,
+    CONFLICT,
+    EVIDENCE,
+    LARGEST,
+    NATURAL,
+    PARTNER,
+    SMALLEST,
+    columns_of,
+)
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753

@@ -7,7 +7,7 @@ from suites.saliency.config import Config
 
 
 def observe(config: Config, view: View) -> Mapping[str, Array]:
-    """The answer [n] and, per image, every metric of the gradient (see `maps.measured`)."""
-    from suites.saliency.maps.measured import measured
+    """The answer [n] and, per image, every metric of the gradient (see `measured`)."""
+    from suites.saliency.measured import measured
 
     return measured(config, view)

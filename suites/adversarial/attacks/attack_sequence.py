@@ -19,9 +19,8 @@ from suites.adversarial.attacks.pgd import attack
 from suites.adversarial.attacks.problem import Outcome, Problem
 from suites.adversarial.attacks.schedule import sweep
 from suites.adversarial.attacks.square import square
-from suites.adversarial.config import Apgd, Config, NormName, Recipe, Square, Threat
+from suites.adversarial.config import CLOSE, Apgd, Config, NormName, Recipe, Square, Threat
 
-CLOSE = 1 + 1e-6
 #: What bisection asks: 20 steps that find their own size, of the loss that does not saturate.
 HALVING = Apgd("margin", 20)
 NAME = "U40"

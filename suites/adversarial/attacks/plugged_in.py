@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.errors import PluginError
+from benchmark.errors import PluginError, foreign_code
 from suites.adversarial.added import Attack
 from suites.adversarial.attacks.foreign_network import Network, own_randomness
 from suites.adversarial.attacks.norms import geometry
@@ -41,15 +41,8 @@ def _points(
     epsilon: float,
     seeds: NDArray[np.uint64],
 ) -> Tensor:
-    try:
-        with own_randomness(images.device):
-            reached = attack.points(network, images.clone(), labels, epsilon, seeds)
-    except Exception as error:
-        if "out of memory" in str(error).lower():  # the engine answers with smaller batches
-            raise
-        raise PluginError(
-            f"the attack '{attack.title}' failed: {type(error).__name__}: {error}"
-        ) from error
+    with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
+        reached = attack.points(network, images.clone(), labels, epsilon, seeds)
     if fault := _fault(attack, images, reached, epsilon):
         raise PluginError(f"the attack '{attack.title}' gave {fault}.")
     moved: Tensor = reached.detach().to(images)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
 from benchmark.stats.proportions import mcnemar_exact, wilson
-from suites.adversarial.config import Config, Threat
+from suites.adversarial.config import CLOSE, Config, Threat
 from suites.adversarial.trust.readings import READINGS
 
 ZERO_GRADIENT = 0.05
@@ -149,7 +149,7 @@ def iterating(c: Trials, threat: Threat) -> Iterator[str]:
     if ahead > FAST_WINS:
         yield f"FGSM beats PGD on {ahead:.0%} of images"
     held = np.asarray(~c["fgsm_broken"].astype(bool).any(axis=1))
-    gained = held & white_box(c, threat) & (c["linf_epsilon"] <= max(threat.epsilons) * (1 + 1e-6))
+    gained = held & white_box(c, threat) & (c["linf_epsilon"] <= max(threat.epsilons) * CLOSE)
     if held.sum() >= FEW and not gained.any():
         yield "more steps are not stronger than one"
 
@@ -172,7 +172,7 @@ def climbing(c: Trials, norm: str) -> Iterator[str]:
 
 def bottom(c: Trials, threat: Threat) -> Iterator[str]:
     """Accuracy that gradients leave above zero at an epsilon that leaves nothing of the image's class."""
-    beyond = c[f"{threat.norm}_epsilon"] > max(threat.epsilons) * (1 + 1e-6)
+    beyond = c[f"{threat.norm}_epsilon"] > max(threat.epsilons) * CLOSE
     left = share(beyond & ~white_box(c, threat))
     if left > FAR:
         yield f"{left:.0%} of images are still right at {threat.label(threat.far)}"

@@ -18,13 +18,11 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from benchmark.contracts import Array, View
-from suites.saliency.columns import EVIDENCE, PARTNER
-from suites.saliency.config import LARGEST, SMALLEST
-from suites.saliency.maps.gradients import log_odds, part_size
+from suites.saliency.config import EVIDENCE, LARGEST, PARTNER, SMALLEST
+from suites.saliency.maps.gradients import log_odds, membership, part_size, target_rows
 from suites.saliency.maps.localisation import Flags, Floats
 from suites.saliency.maps.mask_context import Scene
 from suites.saliency.maps.masks import objects
-from suites.saliency.maps.targets import membership, target_rows
 
 
 def evidence_columns(view: View, scene: Scene) -> dict[str, Array]:

@@ -1,4 +1,6 @@
-"""Input gradients of a category's log-odds, and SmoothGrad. Nothing of the network is changed."""
+"""Input gradients of a category's log-odds, and SmoothGrad; the outputs that make up a category.
+
+Nothing of the network is changed."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.contracts import Array
 from benchmark.errors import ModelFailure
 
 Forward = Callable[[Tensor], Tensor]
@@ -92,3 +95,20 @@ def _gradients(
                 raise ModelFailure("its logits do not depend on the pixels: no gradient")
             found.append(one.detach())
     return found
+
+
+def membership(outputs: Sequence[Sequence[int]], classes: int) -> Tensor:
+    """[categories, classes] bool: outputs[c] are the columns of the logits that stand for category c."""
+    table = torch.zeros(len(outputs), classes, dtype=torch.bool)
+    for row, columns in enumerate(outputs):
+        table[row, list(columns)] = True
+    return table
+
+
+def target_rows(table: Tensor, categories: Sequence[str], names: Array) -> Tensor:
+    """[n, classes] bool: the outputs of each named category. ModelFailure where a name is none of them."""
+    place = {name: row for row, name in enumerate(categories)}
+    unknown = sorted({str(name) for name in names} - place.keys())
+    if unknown:
+        raise ModelFailure(f"label '{unknown[0]}' is none of the {len(place)} categories")
+    return table[torch.tensor([place[str(name)] for name in names], device=table.device)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.contracts import Array, View
-from suites.saliency.columns import columns_of
+from suites.saliency.config import columns_of
 from suites.saliency.maps.localisation import (
     Flags,
     Floats,

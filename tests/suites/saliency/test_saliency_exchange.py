@@ -12,7 +12,7 @@ from benchmark.stats import ratio_score
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
-from suites.saliency.columns import EVIDENCE
+from suites.saliency.config import EVIDENCE
 from suites.saliency.maps.exchange import _matched, evidence_columns, grounds, partners
 from suites.saliency.maps.mask_context import scene_of
 from suites.saliency.metrics import exemplars, reliance

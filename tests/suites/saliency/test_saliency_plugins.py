@@ -11,8 +11,7 @@ import pytest
 
 from benchmark.identity import code_digest
 from suites.saliency.added import GROUP, Map, Measure, added_metrics, read_added
-from suites.saliency.columns import added_column
-from suites.saliency.config import REFERENCES
+from suites.saliency.config import REFERENCES, added_column
 
 CODE = '''
 from suites.saliency.added import Map, Measure

@@ -15,9 +15,9 @@ from registry.labels import label_space
 from suites.saliency import SUITE
 from suites.saliency.config import REFERENCES, Config
 from suites.saliency.maps.gradient_statistics import grad_centroid, saliency
+from suites.saliency.maps.gradients import membership, target_rows
 from suites.saliency.maps.localisation import mass_ratio
 from suites.saliency.maps.masks import kept, own_masks, pool_of
-from suites.saliency.maps.targets import membership, target_rows
 from suites.saliency.plan import plan
 from suites.saliency.score import NO_ANSWER, NO_MASKS
 

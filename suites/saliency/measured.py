@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, View
-from benchmark.errors import PluginError
+from benchmark.errors import foreign_code
 from suites.saliency.added import ADDED
-from suites.saliency.columns import added_column, columns_of
-from suites.saliency.config import CLICKED, CONFLICT, Config, has_board, has_references
+from suites.saliency.config import (
+    CLICKED,
+    CONFLICT,
+    Config,
+    added_column,
+    columns_of,
+    has_board,
+    has_references,
+)
 from suites.saliency.maps.clickme import alignment, human_map, logit, strongest
 from suites.saliency.maps.exchange import evidence_columns
 from suites.saliency.maps.gradient_statistics import (
@@ -27,11 +34,17 @@ from suites.saliency.maps.gradient_statistics import (
     saliency,
     total_variation,
 )
-from suites.saliency.maps.gradients import input_gradients, noise_of, part_size, smooth_gradient
+from suites.saliency.maps.gradients import (
+    input_gradients,
+    membership,
+    noise_of,
+    part_size,
+    smooth_gradient,
+    target_rows,
+)
 from suites.saliency.maps.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
 from suites.saliency.maps.mask_context import Scene, scene_of
 from suites.saliency.maps.references import reference_columns
-from suites.saliency.maps.targets import membership, target_rows
 
 
 def measured(config: Config, view: View) -> Mapping[str, Array]:
@@ -143,14 +156,9 @@ def _nothing(count: int, name: str) -> dict[str, Floats]:
 def _added(config: Config, part: _Part, maps: Array) -> Iterator[tuple[str, Array]]:
     """Columns of other packages' maps and measures."""
     for name, _ in config.added:
-        try:
-            yield from _foreign(name, part, maps).items()
-        except Exception as error:
-            if "out of memory" in str(error).lower():  # the engine answers with smaller batches
-                raise
-            raise PluginError(
-                f"the saliency map or measure '{name}' failed: {type(error).__name__}: {error}"
-            ) from error
+        with foreign_code(f"the saliency map or measure '{name}'"):
+            columns = _foreign(name, part, maps)
+        yield from columns.items()
 
 
 def _foreign(name: str, part: _Part, maps: Array) -> dict[str, Floats]:
