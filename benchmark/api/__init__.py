@@ -5,6 +5,12 @@ from benchmark.api.comparing import compare, discordant
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.opening import known_suites, reading, stimuli_notes
 from benchmark.api.ranking import rank, transfer
+from benchmark.api.reference_board import (
+    ReferenceReport,
+    offer_reference,
+    reference,
+    reference_db,
+)
 from benchmark.api.running import (
     DEFAULT_MODELS,
     Prepared,
@@ -17,7 +23,7 @@ from benchmark.api.running import (
     run,
     wanted_sets,
 )
-from benchmark.api.showing import provenance_lines, show
+from benchmark.api.showing import families, provenance_lines, show
 from benchmark.api.summaries import against, correlate, parameters, summary
 from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, trials
 
@@ -25,6 +31,7 @@ __all__ = [
     "DEFAULT_MODELS",
     "NAMED_SPACES",
     "Prepared",
+    "ReferenceReport",
     "RunRequest",
     "Silent",
     "against",
@@ -35,17 +42,21 @@ __all__ = [
     "discordant",
     "estimates",
     "execute",
+    "families",
     "import_trials",
     "known_suites",
     "load_model",
     "models",
     "observer_trials",
+    "offer_reference",
     "one_card",
     "parameters",
     "prepare",
     "provenance_lines",
     "rank",
     "reading",
+    "reference",
+    "reference_db",
     "register",
     "rescore",
     "run",

@@ -28,7 +28,7 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
     with open_store(settings.db, create=False) as store:
         suites = chosen_suites(store, suite, plugins.find_suites())
-        with _recorded(store, "bench rescore") as number:
+        with recorded(store, "bench rescore") as number:
             codes = Codes()
             return sum(_again(Scorer(store, number, one, codes)) for one in suites)
 
@@ -47,7 +47,7 @@ def _again(scorer: Scorer) -> int:
 
 
 @contextmanager
-def _recorded(store: Store, command: str) -> Iterator[int]:
+def recorded(store: Store, command: str) -> Iterator[int]:
     """A run without models: its number. It ends whatever happens, with the error that ended it."""
     from benchmark.engine.environment import environment
 
@@ -87,7 +87,7 @@ def import_trials(
     stated = Stated(experiment, observer, known, stated_columns(columns))
     settings = read_settings(db)
     command = f"bench import trials {path}"
-    with open_store(settings.db) as store, _recorded(store, command) as number:
+    with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
         for suite in plugins.find_suites().suites.values():
             if suite.experiments:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
+from benchmark.api.chosen_observers import Wanted
 from benchmark.api.opening import chosen_suites, notes_of, reading
 from benchmark.errors import BenchError, unknown_name
 from benchmark.settings import read_settings
@@ -25,13 +25,15 @@ def rank(
     by: str | None = None,
     db: str | None = None,
     models: str | None = None,
+    wanted: Wanted | None = None,
     unseen_only: bool = False,
     flagged_last: bool = False,
 ) -> list[Board]:
     """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
 
-    by: a metric, or a suite (its headline); unseen_only: without the conditions that any of a board's observers was
-    trained on, for suites that know them; flagged_last: scores with a flag of distrust rank below all others.
+    by: a metric, or a suite (its headline); models, wanted: only these observers; unseen_only: without the conditions
+    that any of a board's observers was trained on, for suites that know them; flagged_last: scores with a flag of
+    distrust rank below all others.
     """
     from benchmark.leaderboard import boards, ranking
     from benchmark.leaderboard.held_out import hinted, unseen_boards
@@ -41,6 +43,7 @@ def rank(
     if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
         suite, by = by, None
     found: list[Board] = []
+    chosen_rows = wanted or Wanted(models or "")
     with reading(settings) as store:
         chosen = chosen_suites(store, suite, shelf)
         if by is not None and not any(by in {m.name for m in s.metrics} for s in chosen):
@@ -55,7 +58,9 @@ def rank(
         sets = notes_of(store)
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
-                rows = _matching(store.latest_scores(suite=one.name, conditions=("",)), models)
+                rows = chosen_rows.keep(
+                    store, store.latest_scores(suite=one.name, conditions=("",))
+                )
                 rows = [*rows, *_beside(store, one, rows)]
                 if unseen_only:
                     found += unseen_boards(store, one, rows, sets, by)
@@ -104,10 +109,3 @@ def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[Sc
     names = {(row.space, row.stimuli): row.observer for row in rows}
     conditions, observers = tuple(suite.references), set(names.values())
     return store.latest_scores(suite=suite.name, conditions=conditions, observers=observers)
-
-
-def _matching(rows: Sequence[ScoreRow], pattern: str | None) -> Sequence[ScoreRow]:
-    if not pattern:
-        return rows
-    globs = [part.strip() for part in pattern.split(",")]
-    return [row for row in rows if any(fnmatch.fnmatchcase(row.observer, glob) for glob in globs)]

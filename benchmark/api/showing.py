@@ -22,6 +22,14 @@ def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
         return list(store.latest_scores(observers=[observer]))
 
 
+def families(*, db: str | None = None) -> dict[str, str]:
+    """Observer -> family ("resnet", "vit", ...; "" for people)."""
+    from benchmark.api.chosen_observers import families as of
+
+    with reading(read_settings(db)) as store:
+        return of(store)
+
+
 def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:
     """One line per score set: command, code, device, precision, versions."""
     with reading(read_settings(db)) as store:

@@ -38,6 +38,10 @@ COMMANDS = {
         "benchmark.cli.trials:import_group",
         "Bring in trials of people and of published networks.",
     ),
+    "board": (
+        "benchmark.cli.reference:board",
+        "A leaderboard of published observers, for your network to stand in.",
+    ),
     "rescore": ("benchmark.cli.trials:rescore", "Score stored trials again, without any model."),
     "models": ("benchmark.cli.models:models", "List, show and check models."),
     "register": ("benchmark.cli.models:register", "Register a checkpoint as a model."),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from benchmark.cli.filters import filter_options
 from benchmark.cli.options import db_option, suite_option
 from benchmark.cli.printing import put_out, say, table_console
+
+if TYPE_CHECKING:
+    from benchmark.api.chosen_observers import Wanted
 
 unseen_option = click.option(
     "--unseen-only",
@@ -29,7 +35,7 @@ unseen_option = click.option(
     "--all",
     "everything",
     is_flag=True,
-    help="Every row, not only the first 50, and tables of reference rows alone.",
+    help="Every row: each person, each published network, and tables of reference rows alone.",
 )
 @click.option("--summary", is_flag=True, help="Models by suites: every headline side by side.")
 @click.option(
@@ -38,6 +44,7 @@ unseen_option = click.option(
     help="With --summary: mark better, worse, inconclusive against it.",
 )
 @click.option("--explain", is_flag=True, help="What each column is, in a line.")
+@filter_options
 @db_option
 def rank(
     name: str | None,
@@ -51,6 +58,7 @@ def rank(
     baseline: str | None,
     explain: bool,
     db: str | None,
+    **filters: str,
 ) -> int:
     """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
 
@@ -71,10 +79,12 @@ def rank(
             explain=explain,
         )
         return 0 if shown else _nothing(models)
+    from benchmark.api.chosen_observers import Wanted
+
     shown = print_boards(
         suite,
         by=by,
-        models=models,
+        wanted=Wanted(models or "", **filters),
         db=db,
         limit=limit,
         unseen_only=unseen_only,
@@ -130,7 +140,7 @@ def print_boards(
     suite: str | None,
     *,
     by: str | None = None,
-    models: str | None = None,
+    wanted: Wanted | None = None,
     db: str | None = None,
     limit: int | None = 50,
     unseen_only: bool = False,
@@ -139,15 +149,17 @@ def print_boards(
 ) -> int:
     """Print every board of a suite; returns how many there were."""
     from benchmark import api
+    from benchmark.leaderboard.folding import fold
     from benchmark.leaderboard.render import render_boards
 
     found = api.rank(
-        suite, by=by, models=models, db=db, unseen_only=unseen_only, flagged_last=flagged_last
+        suite, by=by, wanted=wanted, db=db, unseen_only=unseen_only, flagged_last=flagged_last
     )
     console = table_console()
     ranked = [board for board in found if board.rows]
-    if limit is not None and ranked:
-        found = ranked
+    if limit is not None:
+        families = api.families(db=db)
+        found = [fold(board, families) for board in ranked or found]
     if found:
         console.print(render_boards(found, console.width, limit))
     if explain:

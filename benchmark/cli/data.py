@@ -66,13 +66,28 @@ def _count(entry: Entry) -> str:
     help="Of a set in several archives, the one to get: noise, blur, ... (can be repeated).",
 )
 def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
-    """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them."""
+    """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them.
+
+    "published-trials" stands for every table of published answers; of such a group, what cannot be got is said and the
+    rest is got (exit code 3).
+    """
+    from benchmark.errors import BenchError
     from benchmark.settings import read_settings
+    from benchmark.stimuli.catalogue import members
     from benchmark.stimuli.fetch import fetch as get
 
+    failed = 0
     for name in names:
-        say(get(name, read_settings(), lambda text: say(text, err=True), only))
-    return 0
+        group = members(name)
+        for one in group:
+            try:
+                say(get(one, read_settings(), lambda text: say(text, err=True), only))
+            except BenchError as error:
+                if len(group) == 1:
+                    raise
+                failed += 1
+                say(f"{one}: {error}", err=True)
+    return 3 if failed else 0
 
 
 @data.command()

@@ -137,6 +137,8 @@ def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
             report = api.execute(prepared, bars, command)
     _print_report(report, time.monotonic() - started)
     _print_ranking(prepared)
+    if offer := api.offer_reference(prepared):
+        say(offer, err=True)
     return report
 
 

@@ -16,6 +16,8 @@ IMPORTED = "trials"  # as the store knows it
 
 Sets = Mapping[str, str]  # role -> stimuli digest
 Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it
+Who = tuple[str, str]  # observer, experiment
+Ways = dict[str, StoredObservation]  # prompt -> an observer's trials by it
 
 
 def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
@@ -54,9 +56,9 @@ def main_answers(store: Store) -> dict[str, Found]:
     return found
 
 
-def answers_by_prompt(store: Store) -> dict[tuple[str, str], dict[str, StoredObservation]]:
+def answers_by_prompt(store: Store) -> dict[Who, Ways]:
     """(observer, experiment) -> prompt ("" where there is none) -> the answers that count, the usual prompt first."""
-    found: dict[tuple[str, str], dict[str, StoredObservation]] = {}
+    found: dict[Who, Ways] = {}
     for one in store.observations(suite=IMPORTED):
         prompt = one.details.get("prompt", "")
         found.setdefault((one.observer_name, one.role), {})[prompt] = one
@@ -77,12 +79,23 @@ def restricted(store: Store, found: Found, sets: Sets) -> Trials | None:
 
 
 def _covering(store: Store, observation: Observation, role: str, stimuli: str) -> Trials | None:
-    trials = store.trials((observation.key,))
+    kept = _among(store, observation, stimuli)
+    if kept is None:
+        return None
+    return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
+
+
+def _among(store: Store, observation: Observation, stimuli: str) -> Trials | None:
+    """The trials on the images of a set; None where some of these have none."""
+    if observation.stimuli == stimuli:
+        return store.trials((observation.key,))
     wanted = np.asarray(store.stimuli(stimuli).ids)
+    if observation.n < len(wanted):
+        return None
+    trials = store.trials((observation.key,))
     if not np.isin(wanted, trials["stimulus"]).all():
         return None
-    kept = trials.where(np.isin(trials["stimulus"], wanted))
-    return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
+    return trials.where(np.isin(trials["stimulus"], wanted))
 
 
 class Asked(NamedTuple):
@@ -93,18 +106,16 @@ class Asked(NamedTuple):
     keys: tuple[str, ...]
 
 
-def asked(store: Store, found: Found, sets: Sets) -> Asked:
-    """The prompts of an imported observer on the images of `sets`; found: its main answers by role."""
+def asked(store: Store, found: Found, sets: Sets, ways: Mapping[Who, Ways]) -> Asked:
+    """The prompts of an imported observer on the images of `sets`; found: its main answers by role; ways: as
+    `answers_by_prompt` gives them.
+    """
     main = next((o.details["prompt"] for o in found.values() if "prompt" in o.details), "")
-    if not main:
-        return Asked("", {}, ())
-    experiments = {one.role: role for role, one in found.items()}
     others: dict[str, Found] = {}
-    for (name, experiment), ways in answers_by_prompt(store).items():
-        if experiment in experiments and found[experiments[experiment]].observer_name == name:
-            for prompt, one in list(ways.items())[1:]:
-                others.setdefault(prompt, {})[experiments[experiment]] = one
-    trials = {prompt: restricted(store, ways, sets) for prompt, ways in others.items()}
+    for role, one in found.items() if main else ():
+        for prompt, other in list(ways[one.observer_name, one.role].items())[1:]:
+            others.setdefault(prompt, {})[role] = other
+    trials = {prompt: restricted(store, roles, sets) for prompt, roles in others.items()}
     kept = {prompt: told for prompt, told in sorted(trials.items()) if told is not None}
     keys = tuple(sorted(one.key for prompt in kept for one in others[prompt].values()))
     return Asked(main, kept, keys)

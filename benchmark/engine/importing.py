@@ -27,7 +27,7 @@ from benchmark.errors import TrialsError, unknown_name
 from benchmark.identity import digest
 from benchmark.stimuli.named_images import trial_stimuli
 from benchmark.stimuli.recipes import Recipes, named_recipe, recipes_beside
-from benchmark.stimuli.sources import Named, prompt_order
+from benchmark.stimuli.sources import Named, known_of, prompt_order
 from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
 from benchmark.store import Chunk, Observation, Store, StoredObservation
 
@@ -179,7 +179,10 @@ def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) ->
         source, known_as = file.named
         card = {**cards.get(name, {}), "source": source, "named": known_as}
         told = next((stated[one] for one in _names(file) if one in stated), None)
-        recipe = told or card.get("training") or named_recipe(file.observer)
+        known = known_of(file.named)
+        if known.family:
+            card["family"] = known.family
+        recipe = told or card.get("training") or known.training or named_recipe(file.observer)
         if recipe:
             card["training"] = list(recipe)
         identity = digest([file.kind, source, known_as])

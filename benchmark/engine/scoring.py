@@ -1,6 +1,6 @@
 """Stored trials -> stored scores: for the observers that were run, for imported ones, for people pooled."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.engine.imported_trials import (
     Sets,
+    answers_by_prompt,
     asked,
     commonest,
     imported_groups,
@@ -71,13 +72,14 @@ class Scorer:
         self._put(target, trials, peers)
         return True
 
-    def imported(self) -> int:
+    def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
         """Score every imported observer on its own stimuli and on each collection that networks were shown.
 
         A set of which some images are not in the imported trials is left out: an observer is compared on all
-        images of a set or on none. Returns the number of new score sets.
+        images of a set or on none. each: told "so many of so many are done" of each collection. Returns the number of
+        new score sets.
         """
-        return sum(self._collection(sets) for sets in self._collections())
+        return sum(self._collection(sets, each) for sets in self._collections())
 
     def again(self) -> int:
         """Score once more what the board shows, with today's code. Returns the number of new score sets."""
@@ -90,11 +92,11 @@ class Scorer:
                 made += self.observer(observations, observations[0].details.get("missing", {}))
         return made + self.imported()
 
-    def _collection(self, sets: Sets) -> int:
+    def _collection(self, sets: Sets, each: Callable[[int, int], None]) -> int:
         answers = self._imported_answers(sets)
         ids = {row.name: row.id for row in self.store.observers()}
         made = 0
-        for name, mine in answers.items():
+        for done, (name, mine) in enumerate(answers.items(), 1):
             # People on what this observer answered: two collections that agree on it give one set of scores.
             shown = _shown(sets, mine.trials)
             peers = self._peers(PUBLISHED_SPACE, shown, name)
@@ -103,6 +105,7 @@ class Scorer:
             if not self.store.has_scores(target):
                 self._put(target, mine.trials, peers, mine)
                 made += 1
+            each(done, len(answers))
         return made + self._people(sets, {name: one for name, one in answers.items() if one.human})
 
     def _people(self, sets: Sets, people: Mapping[str, Answers]) -> int:
@@ -235,23 +238,16 @@ class Scorer:
         return self._answers[key]
 
     def _read_imported(self, sets: Sets) -> Iterator[tuple[str, Answers]]:
-        kinds = {row.name: row.kind for row in self.store.observers()}
+        rows = {row.name: row for row in self.store.observers()}
+        ways = answers_by_prompt(self.store)
         for name, found in imported_roles(self.store, self.suite).items():
             trials = restricted(self.store, found, sets)
             if trials is not None:
                 keys = tuple(found[role].key for role in sorted(_roles(trials)))
-                trained = replace(trials, training=training_of(self.store, name))
-                prompts = asked(self.store, found, sets)
-                yield (
-                    name,
-                    Answers(
-                        trained,
-                        (*keys, *prompts.keys),
-                        kinds[name] == "human",
-                        prompts.main,
-                        prompts.others,
-                    ),
-                )
+                trained = replace(trials, training=rows[name].training)
+                prompts = asked(self.store, found, sets, ways)
+                human, used = rows[name].kind == "human", (*keys, *prompts.keys)
+                yield name, Answers(trained, used, human, prompts.main, prompts.others)
 
     def _collections(self) -> list[Sets]:
         """Collections of sets that networks were shown, and that most observers of each imported source answered:

@@ -157,12 +157,25 @@ def _lists(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def members(name: str) -> tuple[str, ...]:
+    """The entries that a name stands for: those of a group, or itself."""
+    return tuple(_raw()["groups"].get(name, (name,)))
+
+
+@cache
+def _raw() -> Mapping[str, Any]:
+    source = files("benchmark.stimuli") / "catalogue.yaml"
+    read: Mapping[str, Any] = _yaml().safe_load(source.read_text(encoding="utf-8"))
+    return read
+
+
 @cache
 def _built_in() -> Mapping[str, Entry]:
-    source = files("benchmark.stimuli") / "catalogue.yaml"
-    raw = _yaml().safe_load(source.read_text(encoding="utf-8"))
+    raw = {name: row for name, row in _raw().items() if name != "groups"}
     shared = raw.pop("shared", {})
-    rows = {name: {**shared.get(row.pop("from", ""), {}), **row} for name, row in raw.items()}
+    rows = {name: {**shared.get(row.get("from", ""), {}), **row} for name, row in raw.items()}
+    for row in rows.values():
+        row.pop("from", None)
     return {name: _trusted(name, _filled(name, row)) for name, row in rows.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import PurePath
 
 import numpy as np
@@ -35,6 +36,7 @@ def shared_exemplars(trials: Trials, stimulus: Array) -> list[Array]:
     return list(shared_levels(told, stimulus).values())
 
 
+@lru_cache(maxsize=2**15)
 def _parts(name: str) -> tuple[str, str]:
     pair = read_pair(name)
     return (pair.exemplar, PurePath(name).stem.rpartition("-")[2]) if pair else ("", "")

@@ -49,13 +49,17 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
         report(f"{entry.name}: already at {here}")
         return here
     with folder_in(settings.stimuli, ".fetching-") as staging:
-        source = _mirrored(entry, settings)
+        source, packed = _mirrored(entry, settings), _packed(entry, settings)
         if wanted and source is None:
             return fetch_archives(entry, settings, staging, report, wanted)
         if source is not None:
             report(f"{entry.name}: copying {source}")
             shutil.copytree(source, staging / entry.name)
             _check_copied(entry, staging / entry.name, settings, report)
+        elif packed is not None:
+            report(f"{entry.name}: unpacking {packed}")
+            unpack(packed, None, staging / entry.name)
+            _check_fetched(entry, staging / entry.name, settings, report)
         else:
             _download(entry, staging / entry.name, settings, report)
         _settle(staging / entry.name, target)
@@ -168,6 +172,14 @@ def _mirrored(entry: Entry, settings: Settings) -> Path | None:
         return None
     place = Path(settings.mirror).expanduser() / entry.name
     return place if place.is_dir() else None
+
+
+def _packed(entry: Entry, settings: Settings) -> Path | None:
+    """Tables that a mirror folder holds in an archive of their own, under the paths of the publisher's repository."""
+    if entry.kind != "trials" or not settings.mirror or "://" in settings.mirror:
+        return None
+    file = Path(settings.mirror).expanduser() / "published-trials" / f"{entry.name}.tar.xz"
+    return file if file.is_file() else None
 
 
 def _settle(ready: Path, target: Path) -> None:

@@ -61,6 +61,31 @@ def _source(row: Mapping[str, Any]) -> Source:
     return Source(**{**row, **lists, "names": names})
 
 
+class Known(NamedTuple):
+    """What is known of a published network."""
+
+    training: tuple[str, ...] = ()
+    family: str = ""
+
+
+@cache
+def _published_observers() -> Mapping[Named, Known]:
+    import yaml
+
+    text = (files("benchmark.stimuli") / "published_observers.yaml").read_text(encoding="utf-8")
+    return {
+        Named(source, name): Known(tuple(group["training"]), family)
+        for source, groups in yaml.safe_load(text).items()
+        for group in groups
+        for name, family in group["observers"].items()
+    }
+
+
+def known_of(observer: Named) -> Known:
+    """Recipe and family of a published network; empty where nothing is known."""
+    return _published_observers().get(observer, Known())
+
+
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     """The source of each table below `root` (a folder, or a table itself).
 

@@ -1,0 +1,70 @@
+"""Which observers a table is about: by name, kind, source, recipe and family."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.errors import unknown_name
+
+if TYPE_CHECKING:
+    from benchmark.store import ObserverRow, ScoreRow, Store
+
+KINDS = ("model", "published", "reported", "human", "group", "ideal")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Patterns separated by commas; "" means all. recipe: one of the observer's tags must fit."""
+
+    models: str = ""
+    kind: str = ""
+    source: str = ""
+    recipe: str = ""
+    family: str = ""
+
+    def keep(self, store: Store, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+        """The scores of wanted observers. Raises UnknownName for a kind that there is not."""
+        for one in _patterns(self.kind):
+            if one not in KINDS:
+                raise unknown_name("kind of observer", one, KINDS, "`bench rank --kind`.")
+        kept = [row for row in rows if _fits([row.observer], self.models)]
+        if not (self.kind or self.source or self.recipe or self.family):
+            return kept
+        known = {row.name: row for row in store.observers()}
+        names = {name for name, row in known.items() if self._wants(row)}
+        return [row for row in kept if row.observer in names]
+
+    def _wants(self, row: ObserverRow) -> bool:
+        return (
+            _fits([row.kind], self.kind)
+            and _fits([str(row.card.get("source", ""))], self.source)
+            and _fits(row.training, self.recipe)
+            and _fits([family(row)], self.family)
+        )
+
+
+def families(store: Store) -> dict[str, str]:
+    """Observer -> family."""
+    return {row.name: family(row) for row in store.observers()}
+
+
+def family(row: ObserverRow) -> str:
+    """The family on the card; of networks without one, what their name begins with ("resnet50" -> "resnet")."""
+    if row.kind in ("human", "group", "ideal"):
+        return ""
+    stated = row.card.get("family")
+    found = re.match(r"[A-Za-z]+", row.name)
+    return str(stated or (found[0].lower() if found else ""))
+
+
+def _fits(values: Iterable[str], patterns: str) -> bool:
+    globs = _patterns(patterns)
+    return not globs or any(fnmatch.fnmatchcase(v, glob) for v in values for glob in globs)
+
+
+def _patterns(text: str) -> list[str]:
+    return [part for part in (piece.strip() for piece in re.split(r",(?![^(]*\))", text)) if part]

@@ -1,0 +1,162 @@
+"""All published observers in one leaderboard, from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from benchmark import plugins
+from benchmark.api.importing import recorded
+from benchmark.display import masked
+from benchmark.errors import BenchError
+from benchmark.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from benchmark.api.running import Prepared
+    from benchmark.store import Store
+
+GROUP = "published-trials"
+
+
+class Progress(Protocol):
+    """Told of pieces of work: a bar each."""
+
+    def expect(self, observer: str, trials: int, /) -> None:
+        """A piece of so many steps begins."""
+
+    def advance(self, observer: str, trials: int, /) -> None:
+        """So many steps of it are done."""
+
+
+@dataclass
+class ReferenceReport:
+    """Where the leaderboard is and what came in. failed: what could not be got or read, a line each."""
+
+    db: str
+    observers: int = 0
+    people: int = 0
+    trials: int = 0
+    notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def reference_db(settings: Settings) -> str:
+    """Where the leaderboard of published observers is, unless somebody says another place."""
+    return str(settings.home / "reference.db")
+
+
+def reference(
+    sources: Sequence[str] = (),
+    *,
+    db: str | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+    progress: Progress | None = None,
+) -> ReferenceReport:
+    """Get the published trials that are not on this disk, bring all in, score them. Doing it twice adds nothing.
+
+    sources: names of the catalogue (none: all of them); report: told each step. Raises BenchError where nothing could
+    be brought in, UnknownName.
+    """
+    from benchmark.stimuli.catalogue import find_entry, members
+    from benchmark.store import open_store
+
+    settings = read_settings()
+    names = [
+        find_entry(name, settings).name for one in sources or (GROUP,) for name in members(one)
+    ]
+    made = ReferenceReport(db or reference_db(settings))
+    folders = _fetched(names, settings, report, made)
+    if not folders:
+        raise BenchError("no published trials: " + "; ".join(made.failed))
+    Path(settings.home).mkdir(parents=True, exist_ok=True)
+    with open_store(made.db) as store, recorded(store, "bench board reference") as run:
+        _bring_in(store, run, folders, made, progress)
+        rows = store.observers()
+        made.people = sum(row.kind == "human" for row in rows)
+        made.observers = sum(row.kind == "published" for row in rows)
+    return made
+
+
+def offer_reference(prepared: Prepared) -> str:
+    """One line for who ran networks on published cue-conflict images where no published observer stands beside them;
+    "" for everybody else.
+    """
+    from benchmark.api.opening import reading
+
+    shown = {
+        block.stimuli.name
+        for task in prepared.tasks
+        if task.suite.name == "cue-conflict"
+        for block in task.plan.blocks
+        if block.stimuli.space == "geirhos16"
+    }
+    if "cue-conflict" not in shown:
+        return ""
+    with reading(prepared.settings) as store:
+        if any(row.kind == "published" for row in store.observers()):
+            return ""
+    return (
+        "some 60 published networks and 90 people answered these images: "
+        f"`bench board reference --db {masked(prepared.settings.db)}` puts them beside yours"
+    )
+
+
+def _fetched(
+    names: Sequence[str], settings: Settings, report: Callable[[str], None], made: ReferenceReport
+) -> dict[str, Path]:
+    from benchmark.stimuli.fetch import fetch
+    from benchmark.stimuli.places import locate
+
+    found: dict[str, Path] = {}
+    for name in names:
+        try:
+            fetch(name, settings, report)
+            place = locate(name, settings)
+        except BenchError as error:
+            made.failed.append(f"{name}: {error}")
+            continue
+        if place is not None:
+            found[name] = place
+    return found
+
+
+def _bring_in(
+    store: Store,
+    run: int,
+    folders: dict[str, Path],
+    made: ReferenceReport,
+    progress: Progress | None,
+) -> None:
+    from benchmark.engine.importing import import_trials
+    from benchmark.engine.scoring import Scorer
+
+    for name, folder in folders.items():
+        step = _steps(f"reading {name}", progress)
+        try:
+            found = import_trials(folder, store, run, advance=step)
+        except BenchError as error:
+            made.failed.append(f"{name}: {error}")
+            continue
+        made.trials += found.trials
+        made.notes += found.notes
+        made.failed += found.unfit
+    for suite in plugins.find_suites().suites.values():
+        if suite.experiments:
+            Scorer(store, run, suite).imported(_steps(f"scoring {suite.name}", progress))
+
+
+def _steps(name: str, progress: Progress | None) -> Callable[[int, int], None]:
+    """What is told "so many of so many are done"."""
+    begun: list[int] = []
+
+    def step(done: int, total: int) -> None:
+        if progress is None:
+            return
+        if not begun or done == 1:
+            begun.append(total)
+            progress.expect(f"{name} ({len(begun)})" if len(begun) > 1 else name, total)
+        progress.advance(f"{name} ({len(begun)})" if len(begun) > 1 else name, 1)
+
+    return step

@@ -1,0 +1,85 @@
+"""A board of a hundred rows: what is folded, what stays, what is said."""
+
+import pytest
+
+from benchmark.errors import UnknownName
+from benchmark.leaderboard.folding import FEW_PEOPLE, FEW_PUBLISHED, fold
+from benchmark.leaderboard.model import Board, Cell, Column, Row
+
+
+def row(name, kind, value, rank=None, training=()):
+    return Row(rank, rank, rank, name, kind, training, {"m": Cell(value)})
+
+
+def board(rows, references=()):
+    column = Column("m", "m", "higher")
+    return Board("s", 1, "x", "t", {}, (column,), tuple(rows), tuple(references), by="m")
+
+
+PUBLISHED = [
+    row(f"net{i:02}", "published", 1 - i / 100, i + 1, ("standard",) if i % 2 else ("stylised",))
+    for i in range(20)
+]
+
+
+def test_published_networks_fold_to_the_best_of_each_recipe_and_family():
+    mine = row("mine", "model", 0.905, 11)
+    rows = [*PUBLISHED[:10], mine, *PUBLISHED[10:]]
+    families = {one.observer: "a" if at < 10 else "b" for at, one in enumerate(PUBLISHED)}
+    found = fold(board(rows), families)
+    assert [one.observer for one in found.rows] == [
+        "net00", "net01", "mine", "net10", "net11", "net19",
+    ]  # fmt: skip
+    assert [one.rank for one in found.rows] == [1, 2, 11, 11, 12, 20]
+    assert "15 of 20 published networks are folded away" in found.notes[0]
+
+
+def test_what_is_few_stays():
+    people = [row(f"subject-{i}", "human", 0.9) for i in range(FEW_PEOPLE)]
+    mean = row("people (mean of 4)", "group", 0.9)
+    plain = board(PUBLISHED[:FEW_PUBLISHED], [mean, *people])
+    assert fold(plain, {}) == plain
+
+
+def test_people_fold_into_their_group_and_their_spread_is_said():
+    people = [row(f"subject-{i}", "human", 0.9 + i / 100) for i in range(6)]
+    blank = row("subject-9", "human", None)
+    mean, chance = row("people (mean of 7)", "group", 0.92), row("chance", "chance", 0.5)
+    found = fold(board([], [mean, *people, blank, chance]), {})
+    assert [one.observer for one in found.references] == ["people (mean of 7)", "chance"]
+    assert found.notes == (
+        "7 people are folded into one row (--all): from 0.9000 (subject-0) to 0.9500 (subject-5)",
+    )
+    alone = board([], people)  # no row stands for them: they stay
+    assert fold(alone, {}) == alone
+
+
+def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
+    from benchmark.api.chosen_observers import Wanted
+    from benchmark.contracts import Observer
+    from benchmark.store import ObserverRow, open_store
+
+    with open_store(str(tmp_path / "x.db")) as store:
+        for name, kind, card in (
+            ("resnet50", "model", {"training": ["standard"]}),
+            ("resnet50 (lab)", "published", {"source": "lab", "training": ["adversarial(l2,3.0)"]}),
+            ("ViT_L (lab)", "published", {"source": "lab", "family": "clip"}),
+            ("subject-01 (lab)", "human", {"source": "lab"}),
+        ):
+            store.put_observer(Observer(name, kind, name, card))
+
+        def kept(**patterns):
+            rows = store.observers()
+            names = {one.name: one for one in rows}
+            shaped = [type("R", (), {"observer": name})() for name in names]
+            return [one.observer for one in Wanted(**patterns).keep(store, shaped)]
+
+        assert isinstance(store.observers()[0], ObserverRow)
+        assert kept(kind="published") == ["ViT_L (lab)", "resnet50 (lab)"]
+        assert kept(source="lab", kind="human") == ["subject-01 (lab)"]
+        assert kept(recipe="adversarial(l2,3.0)") == ["resnet50 (lab)"]
+        assert kept(recipe="adversarial*,standard") == ["resnet50", "resnet50 (lab)"]
+        assert kept(family="resnet") == ["resnet50", "resnet50 (lab)"]
+        assert kept(family="clip", models="ViT*") == ["ViT_L (lab)"]
+        with pytest.raises(UnknownName, match="kind of observer"):
+            kept(kind="robot")
