@@ -176,6 +176,12 @@ def _weighted(table: Table, resamples: int, rng: np.random.Generator) -> tuple[F
     return patterns, np.concatenate([counts[None, :], drawn])
 
 
+def draw_image_weights(table: Table, resamples: int, rng: np.random.Generator) -> Floats:
+    """How much each image of a condition counts in the sample and the resamples, [1 + B, images]."""
+    own = (np.arange(len(table.right)),)
+    return _crossed(table.clusters or own, resamples, rng)
+
+
 def _crossed(clusters: Sequence[Array], resamples: int, rng: np.random.Generator) -> Floats:
     """Weights of images in the sample and the resamples, [1 + B, n]: the product of those of what they are made of."""
     weights = np.ones((1 + resamples, len(clusters[0])))

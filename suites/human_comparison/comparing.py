@@ -21,6 +21,8 @@ from suites.human_comparison.bootstrap import (
     interval,
 )
 from suites.human_comparison.consistency import Tables, tabulate
+from suites.human_comparison.margins import NAME as MARGINS
+from suites.human_comparison.margins import margin_draws
 from suites.human_comparison.metrics import AGREEMENT, KEPT
 from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 
@@ -52,7 +54,7 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
 
 
 def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Score]:
-    averages, reasons = [], []
+    averages, margins, reasons = [], [], []
     for role in silent_roles(trials):
         reasons.append(SILENT)
         yield Score("error_consistency", None, SILENT, condition=KEPT, role=role)
@@ -68,7 +70,15 @@ def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Scor
         if draws.kept:
             averages.append(_average(tables, draws, flags))
             yield from _of_experiment(averages[-1])
+            if (clear := margin_draws(trials.of(role), tables, draws)) is not None:
+                margins.append(replace(averages[-1], values={MARGINS: clear}))
+                blank = Score(MARGINS, None, n=margins[-1].n, condition=KEPT, role=role)
+                yield valued(replace(blank, excluded=margins[-1].excluded, flags=flags), clear)
     yield from _overall(averages, reasons)
+    if margins:
+        n, excluded = sum(one.n for one in margins), sum(one.excluded for one in margins)
+        blank = Score(MARGINS, None, n=n, excluded=excluded, flags=counted(len(margins)))
+        yield valued(blank, _mean([one.values[MARGINS] for one in margins]))
 
 
 def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Iterator[Score]:

@@ -4,7 +4,7 @@ The observer that is scored is column 0, the reference observers ("people") foll
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from suites.human_comparison.experiments import BY_ROLE
 
 @dataclass(frozen=True)
 class Table:
-    """One condition: right [images, observers] bool, images in order of name.
+    """One condition: right [images, observers] bool, images in order of name; stimuli: those names.
 
     clusters: what the images share (shape, texture), [images] each; none where each stands for itself.
     """
@@ -27,6 +27,7 @@ class Table:
     kept: bool
     right: NDArray[np.bool_]
     clusters: tuple[Array, ...] = ()
+    stimuli: Array = field(default_factory=lambda: np.array([], dtype=str))
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
             _is_kept(role, name),
             matched.right[inside],
             tuple(column[inside] for column in clusters),
+            matched.stimulus[inside],
         )
         for name in conditions
         for inside in [matched.condition == name]

@@ -106,6 +106,14 @@ METRICS = (
         "none",
         shown=False,
     ),
+    Metric(
+        "margin_consistency",
+        "margin consistency",
+        "correlation of decision margins with the share of people who are right; mean over conditions, experiments",
+        chance=0.0,
+        shown=False,
+        bounds=(-1.0, 1.0),
+    ),
     *map(_accuracy_of, EXPERIMENTS),
     Metric(
         "threshold",
