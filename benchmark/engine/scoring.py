@@ -24,6 +24,7 @@ from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.crowd import metric_role
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.names import any_answer
+from benchmark.stimuli.sources import compares
 from benchmark.store import Observation, ScoreSet, Store
 
 PEOPLE, AMONG = "people (pooled)", "people (among themselves)"
@@ -246,7 +247,8 @@ class Scorer:
                 keys = tuple(found[role].key for role in sorted(_roles(trials)))
                 trained = replace(trials, training=rows[name].training)
                 prompts = asked(self.store, found, sets, ways)
-                human, used = rows[name].kind == "human", (*keys, *prompts.keys)
+                row, used = rows[name], (*keys, *prompts.keys)
+                human = row.kind == "human" and compares(str(row.card.get("source", "")))
                 yield name, Answers(trained, used, human, prompts.main, prompts.others)
 
     def _collections(self) -> list[Sets]:

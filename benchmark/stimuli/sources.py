@@ -33,7 +33,7 @@ class Source:
     that is; people: experiment (or "all") -> the source whose people these are; experiment: whose images all of its
     tables show, where their names do not tell; files: patterns of file names that say who answered, and how; prompts:
     what a file name calls a way of asking -> that way in words, the usual one first; others: patterns of files that
-    are no tables of trials -> what they are.
+    are no tables of trials -> what they are; apart: why its own people are no group to compare with, "" where they are.
     """
 
     folders: tuple[str, ...] = ()
@@ -44,6 +44,7 @@ class Source:
     files: tuple[str, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
+    apart: str = ""
 
 
 @cache
@@ -158,6 +159,12 @@ def told_by_place(source: str, path: Path) -> Told:
             asked = found.groupdict().get("prompt") or ""
             return Told(found["observer"], known.prompts.get(asked, asked.replace("_", " ")))
     return Told()
+
+
+def compares(source: str) -> bool:
+    """Whether a source's own people are a group that observers are compared with."""
+    known = known_sources().get(source)
+    return known is None or not known.apart
 
 
 def is_no_table(source: str, path: Path) -> str:

@@ -7,6 +7,7 @@ import pytest
 from benchmark import api
 from benchmark.errors import TrialsError
 from benchmark.settings import read_settings
+from benchmark.stimuli.sources import Named as _Named
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
 SHAPES = ("cat1-dog1.png", "cat2-dog2.png", "cat3-bear1.png", "cat4-bear2.png")
@@ -238,3 +239,28 @@ def test_the_rest_goes_in_and_the_exit_code_says_it(tmp_path, db, bench):
     ended = bench("import", "trials", tmp_path / "lab", "--db", db)
     assert ended.code == 3 and "left out" in ended.err and "cue-conflict_2.csv" in ended.err
     assert biases(db) == {"resnet50 (lab)": [0.75]}
+
+
+@pytest.mark.slow
+def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
+    """One of error-consistency's people of 2018 saw the images of 2021."""
+    for i in (1, 2):
+        table(tmp_path / "human-trials" / f"cue-conflict_{i}.csv", "ssst", f"subject-0{i}")
+    api.import_trials(tmp_path / "human-trials", db=db)
+    before = biases(db)
+    place = tmp_path / "error-consistency" / "colour" / "x.csv"
+    table(place, "tttt", "subject-01")  # as an experiment whose people are the source's own
+    from benchmark.stimuli.sources import compares, named
+
+    assert str(named("error-consistency", "subject-01", "colour", human=True)).endswith(
+        "(error-consistency)"
+    )
+    assert not compares("error-consistency") and compares("model-vs-human") and compares("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "benchmark.stimuli.trials.named", lambda source, name, *_, **__: _Named(source, name)
+        )
+        api.import_trials(place, source="error-consistency", experiment="cue-conflict", db=db)
+    after = biases(db)
+    assert after["people (pooled)"] == before["people (pooled)"] == [0.75]
+    assert after["subject-01 (error-consistency)"] == [0.0]
