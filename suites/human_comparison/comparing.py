@@ -24,6 +24,7 @@ from suites.human_comparison.consistency import Tables, tabulate
 from suites.human_comparison.margins import NAME as MARGINS
 from suites.human_comparison.margins import margin_draws
 from suites.human_comparison.metrics import AGREEMENT, KEPT
+from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
@@ -73,12 +74,18 @@ def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Scor
             if (clear := margin_draws(trials.of(role), tables, draws)) is not None:
                 margins.append(replace(averages[-1], values={MARGINS: clear}))
                 blank = Score(MARGINS, None, n=margins[-1].n, condition=KEPT, role=role)
-                yield valued(replace(blank, excluded=margins[-1].excluded, flags=flags), clear)
+                blank = replace(blank, excluded=margins[-1].excluded, flags=flags)
+                yield _over_images(valued(blank, clear))
     yield from _overall(averages, reasons)
     if margins:
         n, excluded = sum(one.n for one in margins), sum(one.excluded for one in margins)
         blank = Score(MARGINS, None, n=n, excluded=excluded, flags=counted(len(margins)))
-        yield valued(blank, _mean([one.values[MARGINS] for one in margins]))
+        yield _over_images(valued(blank, _mean([one.values[MARGINS] for one in margins])))
+
+
+def _over_images(score: Score) -> Score:
+    """The score with its method: people are not drawn anew."""
+    return replace(score, method=IMAGES) if score.method else score
 
 
 def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Iterator[Score]:

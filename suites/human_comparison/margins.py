@@ -1,9 +1,12 @@
 """Decision margin consistency: does what is a clear case for a network come easily to people?
 
-The correlation (Pearson), over images, between a decision margin (how far the activation of the right category
-is above the strongest other one) and the share of people who answer right. As in the toolbox model-vs-human-dmc it is
-computed within conditions. Scale and origin of margins do not matter, their kind does: margins of logits and of
-probabilities are different measures.
+The correlation (Pearson), over images, between a decision margin (how far the activation of the right category is
+above the strongest other one) and the share of people who answer right. As in the toolbox model-vs-human-dmc it is computed
+within conditions. Scale and origin of margins do not matter, their kind does: margins of logits and of probabilities are
+different measures.
+
+Intervals are about other images before the same people: drawing four people anew would add noise to their share, and
+every resample would correlate less than the sample does.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ def margin_draws(trials: Trials, tables: Tables, draws: Draws) -> Floats | None:
         if table.kept:
             mine = trials.where(trials["condition"] == table.condition)
             margins = _in_order(mine, table)
-            one = _condition(tables.role, table, margins, draws.people)
+            one = _condition(tables.role, table, margins, len(draws.people) - 1)
             if not np.isfinite(one[0]):
                 return None
             found.append(one)
@@ -44,12 +47,11 @@ def _in_order(trials: Trials, table: Table) -> Array:
     return np.asarray(trials[MARGIN][at], dtype=np.float64)
 
 
-def _condition(role: str, table: Table, margins: Array, people: Floats) -> Floats:
+def _condition(role: str, table: Table, margins: Array, resamples: int) -> Floats:
     seed = zlib.crc32(f"{role} {table.condition} margins".encode())
-    weights = draw_image_weights(table, len(people) - 1, np.random.default_rng(seed))
-    right = table.right[:, 1:].astype(np.float64)
-    share = people @ right.T / people.sum(axis=1, keepdims=True)  # [1 + B, images]
-    return weighted_correlation(weights, margins[None, :], share)
+    weights = draw_image_weights(table, resamples, np.random.default_rng(seed))
+    share = table.right[:, 1:].mean(axis=1)
+    return weighted_correlation(weights, margins[None, :], share[None, :])
 
 
 def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
