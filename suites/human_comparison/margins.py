@@ -1,9 +1,9 @@
 """Decision margin consistency: does what is a clear case for a network come easily to people?
 
 The correlation (Pearson), over images, between a decision margin (how far the activation of the right category is
-above the strongest other one) and the share of people who answer right. As in the toolbox model-vs-human-dmc it is computed
-within conditions. Scale and origin of margins do not matter, their kind does: margins of logits and of probabilities are
-different measures.
+above the strongest other one) and the share of people who answer right. As in the toolbox model-vs-human-dmc it is
+computed within conditions. Scale and origin of margins do not matter, their kind does: margins of logits and of
+probabilities are different measures.
 
 Intervals are about other images before the same people: drawing four people anew would add noise to their share, and
 every resample would correlate less than the sample does.
