@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -54,8 +54,19 @@ COMMANDS = {
 }
 
 
+class ClosedPipe(Exception):
+    """The reader of our output has enough (`bench ... | head`). No OSError: click would end with code 1."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and one-line help without importing them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a closed pipe is no fault."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ClosedPipe from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order of the table, then whatever was attached."""
@@ -110,7 +121,7 @@ def main() -> None:
         _fail(_usage(error), 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; what is stored stays, the same command goes on from there.", 130)
-    except BrokenPipeError:
+    except ClosedPipe:
         sys.stderr.close()
         sys.exit(0)
     except (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def list_sets() -> int:
         there = locate(name, settings)
         table.add_row(
             name,
-            "yes" if there else "no",
+            _on_disk(entry, there),
             entry.kind,
             _count(entry),
             entry.license,
@@ -50,6 +51,20 @@ def list_sets() -> int:
         )
     table_console().print(table)
     return 0
+
+
+def _on_disk(entry: Entry, there: Path | None) -> str:
+    """ "no", "yes", or of a set of which only a part is there how much: "320 of 1280"."""
+    if there is None:
+        return "no"
+    whole = entry.count or 0
+    if entry.kind != "images" or entry.levels or not whole:
+        return "yes"
+    from benchmark.stimuli.items import SUFFIXES
+
+    files = (name for _, _, names in os.walk(there) for name in names if not name.startswith("."))
+    images = sum(Path(name).suffix.lower() in SUFFIXES for name in files)
+    return f"{images} of {whole}" if images < whole else "yes"
 
 
 def _count(entry: Entry) -> str:
@@ -93,7 +108,11 @@ def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
 @data.command()
 @click.argument("name")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--role", help="What suites know it as (a catalogue name brings its own).")
+@click.option(
+    "--role",
+    help="What suites know it as (a catalogue name brings its own): natural, cue-conflict, edges, ...; `bench suites "
+    "show NAME` names a suite's.",
+)
 @click.option("--space", help="Label space of its categories: geirhos16, imagenet1k, ...")
 @click.option("--layout", help="How the folder is laid out: class-folder, masks, coco, ...")
 def add(name: str, folder: Path, role: str | None, space: str | None, layout: str | None) -> int:

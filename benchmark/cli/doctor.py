@@ -74,16 +74,15 @@ def _suites() -> Iterator[tuple[str, str]]:
 def _data() -> Iterator[tuple[str, str]]:
     from benchmark.settings import read_settings
     from benchmark.stimuli.catalogue import read_catalogue
-    from benchmark.stimuli.fetch import locate
+    from benchmark.stimuli.places import locate, remedy
 
     settings = read_settings()
-    for name in read_catalogue(settings):
+    for name, entry in read_catalogue(settings).items():
         found = locate(name, settings)
-        yield (
-            ("ok", f"data      {name}: {found}")
-            if found
-            else ("-", f"data      {name}: bench data fetch {name}")
-        )
+        if found:
+            yield "ok", f"data      {name}: {found}"
+        else:
+            yield "-", f"data      {name}: {remedy(entry)}"
 
 
 def _models() -> Iterator[tuple[str, str]]:

@@ -87,7 +87,7 @@ def run(
     from benchmark.settings import read_settings
 
     request = api.RunRequest(
-        models=",".join(models) or api.DEFAULT_MODELS,
+        models=_patterns(models),
         suites=suite,
         limit=limit,
         device=device,
@@ -105,6 +105,15 @@ def run(
         return 0
     report = _carry_out(prepared, quiet)
     return report.exit_code or (3 if strict and report.skipped else 0)
+
+
+def _patterns(models: tuple[str, ...]) -> str:
+    """The patterns as one; without any, what needs no download."""
+    from benchmark.api import DEFAULT_MODELS
+
+    if any(not pattern.strip(" ,") for pattern in models):
+        raise click.BadParameter("expected a name or a pattern, got ''", param_hint="--model")
+    return ",".join(models) or DEFAULT_MODELS
 
 
 def _batch(text: str) -> int | None:

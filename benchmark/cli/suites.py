@@ -42,6 +42,8 @@ def show_suite(name: str) -> int:
     for suite in select_suites(name, find_suites()):
         say(f"{suite.name} v{suite.version}: {suite.summary}")
         say(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
+        roles = dict.fromkeys([*(m.role for m in suite.metrics), *suite.experiments.values()])
+        say(f"roles of its stimuli (`bench data add --role`): {', '.join(filter(None, roles))}")
         for metric in suite.metrics:
             chance = f", chance {metric.chance:.4g}" if metric.chance is not None else ""
             mark = " (headline)" if metric.headline else ""

@@ -44,7 +44,7 @@ def remedy(entry: Entry) -> str:
     add = f"`bench data add {entry.name} FOLDER`"
     fetchable = entry.url is not None or entry.archives
     if not fetchable and entry.source:
-        return f"{add} (it is to be had from {entry.source})"
+        return f"{add} (get it from {entry.source})"
     if not fetchable:
         return f"{add} (its terms do not allow a download)"
     return f"`bench data fetch {entry.name}`, or {add} where you have it"

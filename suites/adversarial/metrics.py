@@ -104,7 +104,7 @@ def _budgets(config: Config) -> Iterator[Metric]:
     label = first.label(reference(first))
     yield _metric(
         "robust_accuracy",
-        "robust",
+        f"robust {label}",
         f"images that no attack breaks within {label} (other budgets as conditions)",
         robust_at(first.norm, reference(first)),
         headline=True,

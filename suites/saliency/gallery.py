@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from benchmark.contracts import Array, Stimuli
-from registry.labels import Grouping
+from registry.labels import Grouping, decide
 from registry.model import LoadedModel
 from suites.saliency.maps.gradients import membership, target_rows
 from suites.saliency.pictures import Picture, picture_named
@@ -89,7 +89,8 @@ def draw(
 ) -> Gallery:
     """The figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random weights.
 
-    Target of a map: log-odds of the image's category; caption: its probability. kind: a name of `PICTURES`. Raises
+    Target of a map: log-odds of the image's category; caption: the answer, and that category's probability. kind: a
+    name of `PICTURES`. Raises
     UnknownName for another, LabelError where a network cannot answer in the stimuli's decision space, ModelFailure
     where it has no such map.
     """
@@ -139,22 +140,31 @@ def _row(
 ) -> Row:
     grouping = model.labels.grouping(space)
     found = list(_maps(model, grouping, images, names, picture))
-    tiles = tuple(map_picture(one) for one, _ in found)
-    return Row(model.card.name, tiles, tuple(f"p = {p:.2f}" for _, p in found))
+    tiles = tuple(map_picture(one) for one, _, _ in found)
+    pairs = zip(found, names, strict=True)
+    captions = tuple(_caption(str(name), answer, p) for (_, answer, p), name in pairs)
+    return Row(model.card.name, tiles, captions)
+
+
+def _caption(right: str, answer: str, p: float) -> str:
+    """ "cat .93" where the answer is right, else what was said, and the right category's probability."""
+    share = f"{p:.2f}"
+    return f"{right} {share}" if answer == right else f"says {answer} ({share})"
 
 
 def _maps(
     model: LoadedModel, grouping: Grouping, images: Sequence[Pixels], names: Array, picture: Picture
-) -> Iterator[tuple[Array, float]]:
-    """Map and category's probability (summed over its outputs), one image at a time."""
+) -> Iterator[tuple[Array, str, float]]:
+    """Map, answer, and the right category's probability (summed over its outputs), one image at a time."""
     table = membership(grouping.indices, len(model.labels.classes))
     for image, name in zip(images, names, strict=True):
         pixels = model.fit(model.prepare([image], "whole"))
         rows = target_rows(table, grouping.categories, np.asarray([name]))
         made = picture.make(model, pixels, rows)
         with torch.no_grad():
-            share = model.forward(pixels).double().softmax(1)[rows].sum()
-        yield made[0].numpy(), float(share)
+            logits = model.forward(pixels)
+        answer = grouping.categories[int(decide(logits, grouping).argmax(1))]
+        yield made[0].numpy(), answer, float(logits.double().softmax(1)[rows].sum())
 
 
 def _step(tile: Pixels) -> int:
