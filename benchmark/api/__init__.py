@@ -23,7 +23,7 @@ from benchmark.api.running import (
     run,
     wanted_sets,
 )
-from benchmark.api.showing import families, provenance_lines, show
+from benchmark.api.showing import families, provenance_lines, show, who
 from benchmark.api.summaries import against, correlate, parameters, summary
 from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, trials
 
@@ -66,4 +66,5 @@ __all__ = [
     "transfer",
     "trials",
     "wanted_sets",
+    "who",
 ]

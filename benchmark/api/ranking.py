@@ -56,6 +56,7 @@ def rank(
         if unseen_only and suite is None:
             chosen = [one for one in chosen if one.seen is not None]
         sets = notes_of(store)
+        identities = {row.name: row.identity for row in store.observers() if row.kind == "network"}
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
                 rows = chosen_rows.keep(
@@ -66,6 +67,7 @@ def rank(
                     found += unseen_boards(store, one, rows, sets, by)
                 else:
                     found += map(hinted, boards(rows, one, sets, by=by))
+        found = [ranking.with_twins(board, identities) for board in found]
     return [ranking.flagged_last(board) for board in found] if flagged_last else found
 
 

@@ -10,7 +10,7 @@ from benchmark.errors import unknown_name
 from benchmark.settings import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.store import ScoreRow
+    from benchmark.store import ObserverRow, ScoreRow
 
 
 def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
@@ -28,6 +28,12 @@ def families(*, db: str | None = None) -> dict[str, str]:
 
     with reading(read_settings(db)) as store:
         return of(store)
+
+
+def who(observer: str, *, db: str | None = None) -> ObserverRow:
+    """An observer as it is stored; one that `show` knows."""
+    with reading(read_settings(db)) as store:
+        return next(row for row in store.observers() if row.name == observer)
 
 
 def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:

@@ -176,11 +176,15 @@ def print_boards(
 def show(observer: str, db: str | None) -> int:
     """Every score of one observer, with intervals, reasons and where the numbers come from."""
     from benchmark import api
-    from benchmark.leaderboard.render import render_show
+    from benchmark.leaderboard.detail import card_line, headline_detail
+    from benchmark.leaderboard.render import render_details, render_show
 
     console = table_console()
     rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
     suites = api.known_suites(db=db)
+    say(card_line(api.who(observer, db=db)))
+    if heads := headline_detail(rows, suites):
+        console.print("", render_details([heads]), "", sep="\n")
     console.print(render_show(rows, sets, console.width, suites))
     for line in api.provenance_lines(rows, db=db):
         say(line)

@@ -13,7 +13,7 @@ from benchmark.leaderboard.grid import GAP, Field, Grid
 from benchmark.leaderboard.model import Cell, SuiteLike, describe
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow, StimuliNote
+    from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 TEXT_MAX = 28  # a title, condition or method breaks beyond this
 
@@ -42,6 +42,43 @@ def show_details(
     return [
         _show(part, sets, width, known.get(name)) for (name, _, _), part in sorted(tables.items())
     ]
+
+
+def headline_detail(rows: Sequence[ScoreRow], suites: Sequence[SuiteLike]) -> Detail | None:
+    """The headline of every suite that the observer has a score in; None where it has none."""
+    heads = {suite.name: next(m for m in suite.metrics if m.headline) for suite in suites}
+    found = [
+        row
+        for row in rows
+        if row.suite in heads and row.metric == heads[row.suite].name and not row.condition
+    ]
+    if not found:
+        return None
+    notes = Footnotes()
+    fields = [
+        Field("suite", tuple(printable(row.suite) for row in found)),
+        Field("headline", tuple(printable(heads[row.suite].title) for row in found)),
+        Field("value", tuple(_value(row, notes) for row in found)),
+        Field("n", tuple(str(row.n) for row in found), right=True),
+    ]
+    grid = Grid(tuple(replace(f, width=f.natural) for f in fields), footnotes=notes)
+    return Detail("headlines", "", grid, tuple(notes.lines()))
+
+
+def card_line(observer: ObserverRow) -> str:
+    """Who an observer is, in a line: kind, architecture, weights, recipe, parameters, labels."""
+    card = observer.card
+    digest, count = card.get("sha256"), card.get("parameters")
+    parts = [
+        observer.kind,
+        card.get("arch"),
+        f"weights {str(digest)[:8]}" if digest else "",
+        f"trained: {', '.join(observer.training)}" if observer.training else "",
+        f"{count:,} parameters" if isinstance(count, int) else "",
+        f"labels {card['labels']}" if card.get("labels") else "",
+        f"identity {observer.identity[:8]}",
+    ]
+    return f"{observer.name}: {', '.join(str(part) for part in parts if part)}"
 
 
 def _show(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.contracts import DISTRUST, Direction
@@ -66,3 +66,17 @@ def _with_rank(row: Row, ranks: tuple[int, int, int]) -> Row:
 def _noted(row: Row, head: Cell) -> Row:
     """An unranked row; its note is the reason for the missing value, where one is missing."""
     return row if head.value is not None else replace(row, note=head.reason)
+
+
+def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
+    """The board with a note on rows that are one network under several names. identities: observer -> digest of what
+    decides its answers."""
+    names: dict[str, list[str]] = {}
+    for row in board.rows:
+        if row.observer in identities:
+            names.setdefault(identities[row.observer], []).append(row.observer)
+    twins = [" = ".join(same) for same in names.values() if len(same) > 1]
+    if not twins:
+        return board
+    note = f"the same network (weights, preprocessing, labels) under two names: {'; '.join(twins)}"
+    return replace(board, notes=(*board.notes, note))
