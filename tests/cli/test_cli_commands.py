@@ -412,3 +412,44 @@ def test_correlate_says_what_it_needs(board, bench):
 
 def test_a_pattern_that_nobody_matches_is_named(board, bench):
     assert "observers like 'zz*'" in bench("rank", "-m", "zz*", "--db", board).err
+
+
+def test_show_begins_with_the_card_and_the_headlines(board, bench):
+    lines = bench("show", "world-stylised-0", "--db", board).out.splitlines()
+    assert lines[0].startswith("world-stylised-0: network, python:registry.tiny:tiny_resnet, ")
+    assert "trained: stylised, " in lines[0]
+    assert lines[2] == "headlines"
+    assert "cue-conflict  shape bias" in "\n".join(lines[3:8])
+
+
+def test_a_part_of_a_set_says_how_much_is_there(bench, tmp_path, monkeypatch):
+    for name in ("a.png", "b.PNG", ".hidden.png", "notes.txt"):
+        (tmp_path / "edges" / "cat").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "edges" / "cat" / name).write_bytes(b"")
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    row = next(line for line in bench("data", "list").out.splitlines() if line.startswith("edges"))
+    assert row.split()[1:5] == ["2", "of", "160", "images"]
+
+
+def test_an_empty_pattern_runs_nothing(bench):
+    wrong = bench("run", "-m", "")
+    assert wrong.code == 2
+    assert "expected a name or a pattern" in wrong.err
+
+
+def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):
+    import io
+    import sys
+
+    from benchmark.cli import main, suites
+
+    def closed(*_args, **_kwargs):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(suites, "say", closed)
+    monkeypatch.setattr(sys, "argv", ["bench", "suites", "list"])
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # it is closed at the end
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    assert capsys.readouterr().err == ""

@@ -390,3 +390,12 @@ def test_an_untrained_network_is_held_against_the_others(suite, sets, score):
         (board,) = boards(rows, suite, sets, rank_people=rank_people)
         assert ranks(board) == [(1, 1, 1, "a")]
         assert [row.observer for row in board.references] == ["b", "chance"]
+
+
+def test_one_network_under_two_names_is_noted(score, suite, sets):
+    from benchmark.leaderboard.ranking import with_twins
+
+    (board,) = boards([score("a", 60, 220), score("b", 60, 220), score("c", 10, 220)], suite, sets)
+    noted = with_twins(board, {"a": "1" * 64, "b": "1" * 64, "c": "2" * 64})
+    assert noted.notes[-1].endswith("under two names: a = b")
+    assert with_twins(board, {"a": "1" * 64, "b": "2" * 64}) is board

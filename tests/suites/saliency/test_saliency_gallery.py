@@ -167,3 +167,10 @@ def test_captions_stand_below_their_tiles_and_names_beside():
     rows, columns = np.nonzero((named < 128).any(axis=2))
     assert rows.min() >= MARGIN + side // 2 and MARGIN <= columns.min() < columns.max()
     assert columns.max() < named.shape[1] - side - MARGIN
+
+
+def test_a_caption_says_what_the_network_answered():
+    from suites.saliency.gallery import _caption
+
+    assert _caption("cat", "cat", 0.934) == "cat 0.93"
+    assert _caption("cat", "dog", 0.1) == "says dog (0.10)"
