@@ -23,9 +23,11 @@ from benchmark.report.figures.chosen import Scene, scene
 from benchmark.report.figures.dots import headline
 from benchmark.report.figures.figure import Figure
 from benchmark.report.figures.overview import overview
+from benchmark.report.pages.explorer import explorer
 from benchmark.report.pages.leaderboard import leaderboard
 from benchmark.report.pages.observers import observer_pages
 from benchmark.report.pages.suites import suite_pages
+from benchmark.report.thumbnails import thumbnails
 from benchmark.report.writing import Site, open_site, slug
 from benchmark.settings import Settings
 from benchmark.version import __version__
@@ -57,7 +59,9 @@ def build(settings: Settings, folder: Path) -> Site:
     }
     leaderboard(site, contents)
     suite_pages(site, contents, by_suite)
-    observer_pages(site, contents)
+    pictures, credits = thumbnails(site, contents.answers, settings)
+    observer_pages(site, contents, pictures)
+    explorer(site, contents, pictures, credits)
     return site
 
 
@@ -89,7 +93,7 @@ def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
 
 def _shared(contents: Contents) -> dict[str, Any]:
     """What every page shows: the menu, and where the numbers come from."""
-    menu = [{"path": "index.html", "title": "Leaderboard"}]
+    menu = [{"path": "index.html", "title": "Leaderboard", "suite": ""}]
     menu += [
         {"path": f"suites/{slug(suite.name)}.html", "title": suite.name}
         for suite in contents.suites

@@ -13,6 +13,7 @@ from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.summary import Summary, summaries
+from benchmark.report.answers import Answers, read_answers
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
@@ -33,7 +34,8 @@ class Contents:
     """A leaderboard as it was at one moment.
 
     place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
-    observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli.
+    observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli;
+    answers: to single images, by role and space.
     """
 
     place: str
@@ -43,6 +45,7 @@ class Contents:
     scores: Mapping[str, Sequence[ScoreRow]]
     sets: Mapping[str, StimuliNote]
     outcomes: Sequence[Outcome]
+    answers: Sequence[Answers] = ()
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -65,6 +68,7 @@ def read_contents(settings: Settings) -> Contents:
         rows, sets = store.latest_scores(), notes_of(store)
         observers = {row.name: row for row in store.observers()}
         outcomes = store.outcomes()
+        answers = read_answers(store, suites)
     if not rows:
         raise BenchError(
             f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
@@ -75,7 +79,9 @@ def read_contents(settings: Settings) -> Contents:
         scores[row.observer].append(row)
     made = [board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)]
     shown = tuple(suite for suite in suites if by_suite[suite.name])
-    return Contents(masked(settings.db), shown, tuple(made), observers, scores, sets, outcomes)
+    return Contents(
+        masked(settings.db), shown, tuple(made), observers, scores, sets, outcomes, answers
+    )
 
 
 def family(observer: ObserverRow | None) -> str:

@@ -35,7 +35,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A cell: its texts, footnotes, and where dot and interval are ("" where there is none). key: what it sorts by."""
+    """A cell: its texts, footnotes, and where dot and interval are ("" where there is none)."""
 
     text: str
     interval: str
@@ -43,7 +43,6 @@ class Mark:
     dot: str = ""
     start: str = ""
     end: str = ""
-    key: str = ""
 
 
 def axis_of(
@@ -65,13 +64,13 @@ def mark(cell: Cell, axis: Axis | None, notes: Footnotes) -> Mark:
     remarks = notes.mark(cell)
     if cell.value is None:
         return Mark("", "", remarks)
-    text, key = short(cell.value), f"{cell.value:.6g}"
+    text = short(cell.value)
     dot = axis.at(cell.value) if axis else ""
     if cell.low is None or cell.high is None:
-        return Mark(text, "", remarks, dot, key=key)
+        return Mark(text, "", remarks, dot)
     interval = f"[{short(cell.low)}, {short(cell.high)}]"
     ends = (axis.at(cell.low), axis.at(cell.high)) if axis else ("", "")
-    return Mark(text, interval, remarks, dot, *ends, key)
+    return Mark(text, interval, remarks, dot, *ends)
 
 
 def marks(

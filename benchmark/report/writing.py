@@ -28,12 +28,14 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 @dataclass
 class Site:
-    """A report being written: files under `folder`; `written` counts their bytes, `pages` the pages."""
+    """A report being written: files under `folder`. written, pictured: bytes of files and of thumbnails; pages: how
+    many there are."""
 
     folder: Path
     shared: Mapping[str, Any] = field(default_factory=dict)
     written: int = 0
     pages: int = 0
+    pictured: int = 0
 
     def page(self, path: str, template: str, **context: Any) -> None:
         """A page from a template; `root` leads from it to the report's own folder."""
@@ -45,6 +47,12 @@ class Site:
     def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
         """Records as CSV, without formulas."""
         self.file(path, csv_text(records, names))
+
+    def picture(self, path: str, content: bytes) -> None:
+        """A thumbnail: counted apart."""
+        self.file(path, content)
+        self.written -= len(content)
+        self.pictured += len(content)
 
     def file(self, path: str, content: str | bytes) -> None:
         """A file, whole or not at all."""

@@ -23,7 +23,7 @@ SHAPES = (
 )
 INK, QUIET, LINE = "#1b1f24", "#59626d", "#dde1e6"
 #: Observers that one figure shows; the caption says where there are more.
-MOST = 60
+MOST = 40
 
 
 @dataclass(frozen=True)

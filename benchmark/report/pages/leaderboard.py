@@ -21,11 +21,9 @@ BETTER: dict[Direction, str] = {
     "none": "no better end",
 }
 FILTERS = ("recipe", "family", "kind", "source")
-#: Columns of the CSV file.
-NAMES = (
-    *("observer", "kind", "recipe", "family", "source", "suite", "metric", "value", "low", "high"),
-    *("level", "method", "n", "rank", "flags", "reason", "stimuli"),
-)
+#: Columns of the CSV: of the observer, and of each headline after its name.
+WHO = ("observer", "kind", "recipe", "family", "source")
+PARTS = ("", "_low", "_high", "_n", "_rank", "_remarks")
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,8 @@ def leaderboard(site: Site, contents: Contents) -> None:
     tables = []
     for summary in contents.summaries:
         data = f"data/leaderboard-{slug(summary.space)}.csv"
-        site.table(data, records(summary, contents), NAMES)
+        names = [*WHO, *(_key(headline) + part for headline in summary.headlines for part in PARTS)]
+        site.table(data, records(summary, contents), names)
         tables.append(_table(summary, contents, data))
     site.page(
         "index.html",
@@ -87,30 +86,26 @@ def leaderboard(site: Site, contents: Contents) -> None:
 
 
 def records(summary: Summary, contents: Contents) -> Iterator[dict[str, Any]]:
-    """One record per observer and headline, in the table's order."""
+    """One record per observer, in the table's order: value, interval, n, rank and remarks of each suite's headline."""
     for line in (*summary.lines, *summary.references):
         known = contents.observers.get(line.observer)
-        who = {"observer": line.observer, "kind": line.kind, "recipe": ", ".join(line.training)}
-        who |= {"family": family(known), "source": source(known)}
+        record: dict[str, Any] = {
+            "observer": line.observer,
+            "kind": line.kind,
+            "recipe": ", ".join(line.training),
+        }
+        record |= {"family": family(known), "source": source(known)}
         for headline, cell, rank in zip(summary.headlines, line.cells, line.ranks, strict=True):
-            yield {**who, **_numbers(headline, cell), "rank": rank}
+            remarks = [*cell.flags, *([cell.reason] if cell.reason else [])]
+            values = (cell.value, cell.low, cell.high, cell.n, rank, remarks)
+            record |= {
+                _key(headline) + part: value for part, value in zip(PARTS, values, strict=True)
+            }
+        yield record
 
 
-def _numbers(headline: Headline, cell: Cell) -> dict[str, Any]:
-    made = cell.source
-    return {
-        "suite": headline.suite,
-        "metric": headline.column.metric,
-        "value": cell.value,
-        "low": cell.low,
-        "high": cell.high,
-        "level": made.level if made else None,
-        "method": made.method if made else "",
-        "n": cell.n,
-        "flags": list(cell.flags),
-        "reason": cell.reason,
-        "stimuli": headline.stimuli,
-    }
+def _key(headline: Headline) -> str:
+    return f"{headline.suite}.{headline.column.metric}"
 
 
 def _table(summary: Summary, contents: Contents, data: str) -> Table:

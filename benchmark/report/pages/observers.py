@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmark.leaderboard.model import describe
 from benchmark.report.captions import PARENTHESIS
 from benchmark.report.contents import Contents, family, source
+from benchmark.report.pages.answered import answered, confusions
 from benchmark.report.writing import Site, short, slug
 
 if TYPE_CHECKING:
@@ -47,14 +48,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Part:
-    """The scores of one suite in one space: lines over all conditions, then by metric those of single conditions."""
+    """The scores of one suite in one space: lines over all conditions, then by metric those of single
+    conditions in one text."""
 
     suite: str
     page: str
     title: str
     how: str
     lines: Sequence[Line]
-    conditions: Sequence[tuple[str, Sequence[Line]]]
+    conditions: Sequence[tuple[str, str]]
     remarks: Sequence[str]
     methods: Sequence[str]
     stimuli: Sequence[str]
@@ -69,7 +71,9 @@ class Legend:
     remarks: dict[str, int] = field(default_factory=dict)
 
 
-def observer_pages(site: Site, contents: Contents) -> None:
+def observer_pages(
+    site: Site, contents: Contents, thumbnails: Mapping[tuple[str, str], str]
+) -> None:
     """observers/NAME.html for everybody with a name in the leaderboard."""
     for name, known in contents.observers.items():
         parts = list(_parts(contents, contents.scores.get(name, ())))
@@ -77,8 +81,11 @@ def observer_pages(site: Site, contents: Contents) -> None:
             f"observers/{slug(name)}.html",
             "observer.html",
             title=name,
+            brief=True,
             facts=list(_facts(known)),
             parts_=parts,
+            answered=list(answered(contents.answers, name, thumbnails)),
+            confusions=confusions(contents.answers, name),
             outcomes=[
                 one
                 for one in contents.outcomes
@@ -136,16 +143,18 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         key=lambda r: (metrics[r.metric][0] if r.metric in metrics else 999, r.metric),
     )
     legend = Legend()
-    plain: list[Line] = []
-    single: dict[str, list[Line]] = defaultdict(list)
-    for row in ordered:
-        title = metrics[row.metric][1].title if row.metric in metrics else row.metric
-        if row.condition:
-            own = metrics[row.metric][1].role if row.metric in metrics else row.role
-            where = row.condition if row.role == own else f"{row.role} {row.condition}"
-            single[title].append(_line(where, row, legend))
-        else:
-            plain.append(_line(title, row, legend))
+    titles = {name: metric.title for name, (_, metric) in metrics.items()}
+    plain = [
+        _line(titles.get(row.metric, row.metric), row, legend)
+        for row in ordered
+        if not row.condition
+    ]
+    single: dict[str, list[ScoreRow]] = defaultdict(list)
+    silent = {name for name, (_, metric) in metrics.items() if not metric.shown}
+    for row in _of_largest([row for row in ordered if row.condition and row.metric not in silent]):
+        own = metrics[row.metric][1].role if row.metric in metrics else row.role
+        where = "" if row.role == own else f" ({row.role})"
+        single[titles.get(row.metric, row.metric) + where].append(row)
     first = ordered[0] if ordered else rows[0]
     made = {row.created[:10] for row in rows}
     how = "; ".join([first.policy or "imported answers", f"scored {min(made)}"])
@@ -155,11 +164,38 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         title=f"{first.suite} (version {first.version}), {first.space}",
         how=how,
         lines=plain,
-        conditions=list(single.items()),
+        conditions=[(name, _conditions(mine)) for name, mine in single.items()],
         remarks=list(legend.remarks),
         methods=list(legend.methods),
         stimuli=[describe(digest, contents.sets) for digest in legend.stimuli],
     )
+
+
+def _of_largest(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
+    """Of each metric, role and condition the score on the largest stimuli: collections share most of their sets."""
+    found: dict[tuple[str, str, str], ScoreRow] = {}
+    for row in rows:
+        held = found.setdefault((row.metric, row.role, row.condition), row)
+        if (row.value is not None, row.n) > (held.value is not None, held.n):
+            found[row.metric, row.role, row.condition] = row
+    return list(found.values())
+
+
+def _conditions(rows: Sequence[ScoreRow]) -> str:
+    """ "c05 .533, c10 .694 (n 160; 95 % intervals reach at most .06 from the value)"."""
+    sizes = sorted({row.n for row in rows if row.value is not None})
+    texts = [
+        f"{r.condition} {short(r.value)}" if r.value is not None else f"{r.condition}: {r.reason}"
+        for r in rows
+    ]
+    reach = [
+        max(row.high - row.value, row.value - row.low)
+        for row in rows
+        if row.value is not None and row.low is not None and row.high is not None
+    ]
+    said = [f"n {sizes[0]}{f' to {sizes[-1]}' if len(sizes) > 1 else ''}"] if sizes else []
+    said += [f"intervals reach at most {short(max(reach))} from the value"] if reach else []
+    return f"{', '.join(texts)} ({'; '.join(said)})" if said else ", ".join(texts)
 
 
 def _line(title: str, row: ScoreRow, legend: Legend) -> Line:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmark.leaderboard.export import NUMBERS, ORIGIN, PLACE, SCORE, board_records
+from benchmark.leaderboard.export import sectioned
 from benchmark.leaderboard.formatting import Footnotes, explanation, rank_text
 from benchmark.leaderboard.model import Board, Row
 from benchmark.report.captions import about
@@ -18,6 +18,10 @@ from benchmark.report.writing import Site, slug
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.report.drawn import Shown
+
+
+#: What a CSV file says of a metric, after its name.
+PARTS = ("", "_low", "_high", "_n", "_remarks")
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _terms(suite: Suite) -> list[tuple[str, str]]:
 def _table(site: Site, contents: Contents, board: Board, at: int) -> BoardTable:
     key = f"{slug(board.suite)}-{slug(board.space)}-{at}"
     data = f"data/board-{key}.csv"
-    site.table(data, board_records(board), (*PLACE, *SCORE, *NUMBERS, *ORIGIN))
+    site.table(data, *wide(board))
     rows, notes = [*board.rows, *board.references], Footnotes()
     columns = list(_columns(board, rows))
     drawn = [
@@ -104,6 +108,30 @@ def _table(site: Site, contents: Contents, board: Board, at: int) -> BoardTable:
     ]
     lines = [*dict.fromkeys(board.sets.values()), *explanation(board)]
     return BoardTable(key, board.title, columns, made, lines, notes.lines(), data)
+
+
+def wide(board: Board) -> tuple[list[dict[str, Any]], list[str]]:
+    """(records, their fields): a record for each row, and in it value, interval, n and remarks of every metric. The
+    whole provenance of each number is in `bench export`."""
+    held = [column.metric + part for column in board.columns for part in PARTS]
+    names = ["section", "rank", "observer", "kind", "recipe", *held]
+    return [_record(board, section, row) for section, row in sectioned(board)], names
+
+
+def _record(board: Board, section: str, row: Row) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "section": section,
+        "rank": row.rank,
+        "observer": row.observer,
+        "kind": row.kind,
+    }
+    record["recipe"] = ", ".join(row.training)
+    for column in board.columns:
+        cell = row.cells[column.metric]
+        remarks = [*cell.flags, *([cell.reason] if cell.reason else [])]
+        values = (cell.value, cell.low, cell.high, cell.n, remarks)
+        record |= {column.metric + part: value for part, value in zip(PARTS, values, strict=True)}
+    return record
 
 
 def _columns(board: Board, rows: Sequence[Row]) -> Iterator[BoardColumn]:

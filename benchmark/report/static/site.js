@@ -34,7 +34,7 @@
     if (at < 0) return;
     const sign = way === "desc" ? -1 : 1;
     const value = (row) => {
-      const cell = row.cells[at], text = cell.dataset.v ?? cell.textContent.trim();
+      const cell = row.cells[at], text = cell.dataset.v ?? (cell.querySelector("b") ?? cell).textContent.trim().replaceAll(",", "");
       return text === "" ? null : isNaN(text) ? text.toLowerCase() : Number(text);
     };
     const compare = (a, b) => {
@@ -122,6 +122,43 @@
     restore();
   });
 
+  // Stimuli: everybody's answers to an image
+
+  const held = document.getElementById("answers");
+  if (held) {
+    const told = JSON.parse(held.textContent), dialog = document.getElementById("answer"), inside = dialog.querySelector("div");
+    const make = (tag, text, name) => Object.assign(document.createElement(tag), { textContent: text, className: name ?? "" });
+    const show = (at, title) => {
+      const codes = [...told.codes[at]].map((one) => one.codePointAt(0) - 0x31), right = told.category[at];
+      inside.replaceChildren(make("h2", `${title}: ${right}`));
+      for (const [kind, text] of [["p", "People"], ["n", "Networks"], ["i", "Ideal observers"]]) {
+        const list = document.createElement("ul");
+        codes.forEach((code, i) => {
+          if (code < 0 || kind !== told.kinds[i]) return;
+          const item = document.createElement("li"), link = make("a", told.observers[i]), word = told.words[code];
+          link.href = `../observers/${told.pages[i] || told.observers[i]}.html`;
+          item.append(link, make("span", ` ${word}${word === right ? " \u2713" : ""}`, word === right ? "rightly" : "wrong"));
+          list.append(item);
+        });
+        if (list.children.length) inside.append(make("h3", `${text} (${list.children.length})`), list);
+      }
+      dialog.showModal();
+    };
+    for (const cell of all("[data-image]")) {
+      const button = make("button", cell.textContent);
+      button.type = "button";
+      button.addEventListener("click", () => show(Number(cell.dataset.image), button.textContent));
+      cell.replaceChildren(button);
+    }
+  }
+  for (const button of all("button[data-sort]")) {
+    button.addEventListener("click", () => {
+      const [key, way] = button.dataset.sort.split(".");
+      sort(tables[0], key, way);
+      put(`sort-${tables[0].dataset.table}`, button.dataset.sort);
+    });
+  }
+
   const restore = () => {
     for (const one of filters) {
       const value = state.get(one.dataset.filter) ?? "";
@@ -130,7 +167,7 @@
     const changed = new Set((state.get("columns") ?? "").split(" "));
     for (const box of boxes) box.checked = usual.get(box) !== changed.has(box.dataset.column);
     for (const table of tables) {
-      const wanted = state.get(`sort-${table.dataset.table}`) ?? "place.asc", dot = wanted.lastIndexOf(".");
+      const wanted = state.get(`sort-${table.dataset.table}`) ?? table.dataset.start ?? "place.asc", dot = wanted.lastIndexOf(".");
       sort(table, wanted.slice(0, dot), wanted.slice(dot + 1));
       columns(table);
     }

@@ -1,0 +1,193 @@
+"""What everybody answered to single images: the stored trials of sets that are shown as they are, not degraded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.stimuli.names import NO_ANSWER, SINGLE_CONDITION
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Array, Suite, Trials
+    from benchmark.store import ObserverRow, Store, StoredObservation
+
+#: Suite name under which imported trials are stored, and the space that they live in.
+IMPORTED, PUBLISHED_SPACE = "trials", "geirhos16"
+ABSENT = -1
+NATURAL = "natural"
+PEOPLE, NETWORKS = ("human",), ("network", "published")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to the images of one role in one space.
+
+    images: names [n], sorted; category, shape, texture: labels [n] ("" where the set has none); words: answers by
+    code; code: [observers, n], `ABSENT` where an image was not shown; names: set names, digest -> name.
+    """
+
+    space: str
+    role: str
+    observers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    images: NDArray[np.str_]
+    labels: Mapping[str, NDArray[np.str_]]
+    words: tuple[str, ...]
+    code: NDArray[np.int16]
+    sets: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """Role and space, for addresses."""
+        return f"{self.role}-{self.space}"
+
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """[observers, n]: whether the image was shown."""
+        shown: NDArray[np.bool_] = self.code != ABSENT
+        return shown
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """[observers, n]: whether the answer is the image's category."""
+        place = {word: at for at, word in enumerate(self.words)}
+        truth = np.array([place.get(name, ABSENT - 1) for name in self.labels["category"].tolist()])
+        right: NDArray[np.bool_] = self.code == truth[None, :]
+        return right
+
+    def group(self, kinds: Sequence[str]) -> NDArray[np.bool_]:
+        """[observers]: who is of these kinds."""
+        return np.array([kind in kinds for kind in self.kinds], dtype=bool)
+
+    def share(self, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(share right [n], NaN where none of them was shown the image; how many were [n]); members: [observers]."""
+        n = self.shown[members].sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.right[members].sum(axis=0) / n, n
+
+    def answer(self, observer: int, image: int) -> str:
+        """What an observer answered; "" where the image was not shown."""
+        code = int(self.code[observer, image])
+        return "" if code == ABSENT else self.words[code]
+
+
+def read_answers(store: Store, suites: Sequence[Suite]) -> list[Answers]:
+    """By role and space, the one with most observers first. What was answered several times counts by its newest."""
+    known = {row.name: row for row in store.observers() if row.kind != "group"}
+    names = {note.digest: note.name for note in store.stimuli_names()}
+    asked = [suite for suite in suites if suite.experiments]
+    found: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)
+    for one in store.observations():
+        place = _place(one, asked, names)
+        if place is not None and one.observer_name in known:
+            found[place][one.observer_name] = one
+    made = [_gathered(store, place, mine, known, names) for place, mine in found.items()]
+    return sorted(
+        (one for one in made if len(one.images)), key=lambda one: (-len(one.observers), one.key)
+    )
+
+
+def _place(
+    one: StoredObservation, suites: Sequence[Suite], names: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """(space, role) of an observation that belongs here."""
+    if one.suite == IMPORTED:
+        name = names[one.stimuli]
+        roles = (suite.experiments[name] for suite in suites if name in suite.experiments)
+        return next(((PUBLISHED_SPACE, role) for role in roles if name in SINGLE_CONDITION), None)
+    mine = next((suite for suite in suites if suite.name == one.suite), None)
+    if one.condition or mine is None or one.role not in {*mine.experiments.values(), NATURAL}:
+        return None
+    return one.space, one.role
+
+
+def _gathered(
+    store: Store,
+    place: tuple[str, str],
+    mine: Mapping[str, StoredObservation],
+    known: Mapping[str, ObserverRow],
+    names: Mapping[str, str],
+) -> Answers:
+    tables = {name: table for name in sorted(mine) if len(table := store.trials((mine[name].key,)))}
+    tables = {name: table for name, table in tables.items() if "response" in table.columns}
+    labels = _labels(tables.values())
+    images = np.array(sorted(labels["category"]), dtype=str)
+    words = sorted(
+        {str(word) for table in tables.values() for word in np.unique(table["response"])}
+    )
+    code = np.full((len(tables), len(images)), ABSENT, dtype=np.int16)
+    for at, table in enumerate(tables.values()):
+        where = np.searchsorted(images, table["stimulus"].astype(str))
+        code[at, where] = np.searchsorted(words, table["response"].astype(str))
+    return Answers(
+        space=place[0],
+        role=place[1],
+        observers=tuple(tables),
+        kinds=tuple(known[name].kind for name in tables),
+        images=images,
+        labels={
+            n: np.array([held.get(image, "") for image in images.tolist()], dtype=str)
+            for n, held in labels.items()
+        },
+        words=tuple(words),
+        code=code,
+        sets={mine[name].stimuli: names[mine[name].stimuli] for name in tables},
+    )
+
+
+def _labels(tables: Iterable[Trials]) -> dict[str, dict[str, str]]:
+    """Label -> image -> its value, as the tables say."""
+    found: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
+    for table in tables:
+        for name, held in found.items():
+            if name in table.columns:
+                held.update(zip(table["stimulus"].tolist(), table[name].tolist(), strict=True))
+    return found
+
+
+def confusion(answers: Answers, observer: int) -> tuple[list[str], list[str], Array]:
+    """(categories, answers, counts [categories, answers]) of one observer; "na" comes last."""
+    rows = sorted(set(answers.labels["category"].tolist()))
+    columns = [*rows, *(word for word in answers.words if word not in rows and word != NO_ANSWER)]
+    columns += [NO_ANSWER] if NO_ANSWER in answers.words else []
+    counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
+    place = {word: at for at, word in enumerate(columns)}
+    column = np.array([place[word] for word in answers.words], dtype=np.int64)
+    row = np.searchsorted(rows, answers.labels["category"])
+    seen = answers.shown[observer]
+    np.add.at(counts, (row[seen], column[answers.code[observer, seen]]), 1)
+    kept = counts.sum(axis=0) > 0
+    kept[: len(rows)] = True
+    return rows, [word for word, keep in zip(columns, kept, strict=True) if keep], counts[:, kept]
+
+
+def common_answers(
+    answers: Answers, image: int, members: NDArray[np.bool_], most: int = 3
+) -> list[tuple[str, int]]:
+    """The most frequent answers of a group to an image, with how many gave them."""
+    codes = answers.code[members, image]
+    words, counts = np.unique(codes[codes != ABSENT], return_counts=True)
+    order = sorted(zip((-counts).tolist(), words.tolist(), strict=True))
+    return [(answers.words[word], -count) for count, word in order[:most]]
+
+
+def against_others(
+    answers: Answers, observer: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(share right of all others [n], how many they are [n]): how hard an image is, without the observer itself."""
+    others = np.ones(len(answers.observers), dtype=bool)
+    others[observer] = False
+    return answers.share(others)
+
+
+def each(answers: Sequence[Answers], name: str) -> Iterator[tuple[Answers, int]]:
+    """The answers that somebody took part in, with the place there."""
+    for one in answers:
+        if name in one.observers:
+            yield one, one.observers.index(name)
