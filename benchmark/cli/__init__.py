@@ -33,6 +33,8 @@ COMMANDS = {
     ),
     "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),
     "report": ("benchmark.cli.report:report", "The leaderboard as pages that open from disk."),
+    "plot": ("benchmark.cli.report:plot", "One figure, paper-ready, as SVG, PDF or PNG."),
+    "serve": ("benchmark.cli.report:serve", "The report of a live leaderboard, in a browser."),
     "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
     "import": (
         "benchmark.cli.trials:import_group",

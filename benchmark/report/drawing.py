@@ -32,6 +32,7 @@ CONFIG: Mapping[str, Any] = {
     "header": {"labelColor": INK, "titleColor": INK, "labelFontWeight": "bold", "labelFontSize": 12},
     "legend": {
         "labelColor": INK, "titleColor": INK, "titleFontWeight": "normal", "labelFontSize": 11, "labelLimit": 260,
+        "symbolOpacity": 1,
     },
     "title": {"color": INK, "fontSize": 13, "anchor": "start"},
     "text": {"color": INK, "fontSize": 11},

@@ -53,8 +53,8 @@ def axis_of(
     if bounds is not None or not ends:
         return Axis(*(bounds or (0.0, 1.0)), chance)
     low, high = min(*ends, 0.0), max(ends)
-    if low >= 0 and 0.5 < high <= 1:
-        return Axis(0.0, 1.0, chance)
+    if low == high or (low >= 0 and 0.5 < high <= 1):
+        return Axis(low, low + 1.0, chance)
     step = 10 ** floor(log10(max(high - low, 1e-9)))
     return Axis(floor(low / step) * step, ceil(high / step) * step, chance)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from benchmark.report.figures.chosen import Scene, among, featured, sizes
 from benchmark.report.figures.dots import metric_dots
 from benchmark.report.figures.figure import Figure, Records, Spec, axis
 from benchmark.report.writing import slug
-from benchmark.transforms.listing import own_list
+from benchmark.transforms.listing import Entry, own_list
 
 ACCURACY = "corruption_accuracy"
 NAMES = ("observer", "corruption", "severity", "value", "low", "high", "n")
@@ -27,6 +27,7 @@ def figures(scene: Scene) -> Iterator[Figure]:
     heat = _heat(scene)
     found = (
         heat,
+        _others(scene),
         metric_dots(
             "corruption-families", "Accuracy by family of corruptions", scene.board, FAMILIES
         ),
@@ -74,6 +75,64 @@ def _heat(scene: Scene) -> Figure | None:
     )
 
 
+def _in_severities(condition: str, known: Mapping[str, Entry]) -> bool:
+    """Whether it is a severity of a corruption, not a level in the unit of an experiment with people."""
+    name, _, level = condition.rpartition("/")
+    return level in ("1", "2", "3", "4", "5") and (name in known or name not in own_list("human"))
+
+
+def _others(scene: Scene) -> Figure | None:
+    """Degradations of the experiments with people, by their own levels."""
+    shown, known = featured(scene.networks, 8), own_list("imagenet-c")
+    rows = [
+        row
+        for name in shown
+        for row in scene.rows(name, ACCURACY)
+        if "/" in row.condition and not _in_severities(row.condition, known)
+    ]
+    records = [
+        {
+            "observer": row.observer,
+            "condition": row.condition.replace("/", " "),
+            "value": row.value,
+            "low": row.low,
+            "high": row.high,
+            "n": row.n,
+        }
+        for row in rows
+    ]
+    if not records:
+        return None
+    x = {
+        "field": "observer",
+        "type": "nominal",
+        "scale": {"domain": list(shown)},
+        "axis": axis("", labelAngle=-40),
+    }
+    y = {"field": "condition", "type": "nominal", "sort": None, "axis": axis("")}
+    colour = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"scheme": "viridis", "domain": [0, 1]},
+        "legend": {"title": "accuracy", "gradientLength": 140},
+    }
+    return Figure(
+        f"corruption-other-levels-{slug(scene.key)}",
+        "Accuracy under other degradations",
+        "Top-1 accuracy under degradations of the experiments with people, at levels in their own units. "
+        f"{among(shown, scene.networks)}{sizes(records)} a cell; 95 % intervals (Wilson) are in the CSV.",
+        {
+            "data": {"values": records},
+            "mark": {"type": "rect"},
+            "width": {"step": 44},
+            "height": {"step": 17},
+            "encoding": {"x": x, "y": y, "color": colour},
+        },
+        records,
+        ("observer", "condition", "value", "low", "high", "n"),
+    )
+
+
 def _spec(corruptions: list[str], order: list[str], records: Records) -> Spec:
     known = {name: at for at, name in enumerate(own_list("imagenet-c"))}
     names = sorted(set(corruptions), key=lambda name: (known.get(name, len(known)), name))
@@ -81,11 +140,16 @@ def _spec(corruptions: list[str], order: list[str], records: Records) -> Spec:
     scale = {"scheme": "viridis", "domain": [0, 1]}
     return {
         "data": {"values": records},
-        "facet": {"field": "observer", "sort": order, "title": None, "header": {"labelLimit": 150}},
+        "facet": {
+            "field": "observer",
+            "sort": order,
+            "title": None,
+            "header": {"labelLimit": 170, "labelFontSize": 11},
+        },
         "columns": 3,
         "spec": {
             "mark": {"type": "rect"},
-            "width": {"step": 24},
+            "width": {"step": 30},
             "height": {"step": 15},
             "encoding": {
                 "x": {

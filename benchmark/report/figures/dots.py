@@ -107,7 +107,7 @@ def _panel(
     x = {
         "field": "value",
         "type": "quantitative",
-        "axis": axis(title, tickCount=4),
+        "axis": axis(title, tickCount=3),
         "scale": {"zero": True},
     }
     legend = {"title": None, "orient": "bottom"} if len(groups) > 1 else None

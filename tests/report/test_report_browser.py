@@ -1,0 +1,224 @@
+"""The report in headless Chromium: sorting, filters, address, theme, comparison, stimuli; nothing leaves the page."""
+
+import shutil
+
+import pytest
+
+from benchmark import api
+from benchmark.report.building import build
+from benchmark.settings import read_settings
+
+playwright = pytest.importorskip("playwright.sync_api")
+axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
+pytest.importorskip("vl_convert")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"
+    ),
+]
+MODELS = "world-standard-0,world-stylised-0,world-adversarial-0,ideal-shape,ideal-texture"
+A, B = "world-stylised-0", "world-standard-0"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The report of three networks and two ideal observers on twelve images of each set."""
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(folder))
+        patch.delenv("BENCH_DATA", raising=False)
+        db = str(folder / "results.db")
+        done = api.run(
+            db=db, models=MODELS, suites="cue-conflict,human-comparison", limit=12, batch=12
+        )
+        assert done.exit_code == 0
+        build(read_settings(db), folder / "report", [(A, B)])
+    return folder / "report"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        made = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def visit(site, browser):
+    """visit(page, **context): a page that must not complain and not ask for anything outside the report."""
+    seen, contexts = [], []
+
+    def go(path, **options):
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: seen.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
+        page.on("request", lambda request: _check(request.url))
+        page.on("requestfailed", lambda request: seen.append(f"failed: {request.url}"))
+        page.goto(f"{site.as_uri()}/{path}")
+        return page
+
+    def _check(url):
+        if not url.startswith((site.as_uri(), "data:")):
+            seen.append(f"leaves: {url}")
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert seen == []
+
+
+def pages(site):
+    kinds = ("index.html", "compare.html", "stimuli.html", "links.html")
+    some = [
+        next((site / folder).glob("*.html"))
+        for folder in ("suites", "observers", "compare", "stimuli")
+    ]
+    return [name for name in kinds if (site / name).is_file()] + [
+        str(path.relative_to(site)) for path in some
+    ]
+
+
+def shown(page):
+    return page.locator("table[data-table] tbody tr:visible th").all_inner_texts()
+
+
+def test_a_column_sorts_and_the_address_keeps_it(visit):
+    page = visit("index.html")
+    head = page.locator("th[data-key='cue-conflict']")
+    networks = page.locator("tr.network th")
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert networks.all_inner_texts()[0] == "world-stylised-0"
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert networks.all_inner_texts()[-1] == "world-stylised-0"
+    assert "sort-world16=cue-conflict.asc" in page.url
+    page.reload()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert networks.all_inner_texts()[-1] == "world-stylised-0"
+
+
+def test_rows_without_a_value_come_last_either_way(visit):
+    page = visit("index.html")
+    head = page.locator("th[data-key='human-comparison']")
+    at = page.locator("thead th").all_inner_texts().index(head.inner_text())
+    for _ in range(2):
+        head.locator("button").click()
+        cells = [row.split("\t") for row in page.locator("tbody tr").all_inner_texts()]
+        texts = [row[at].strip() if len(row) > at else "" for row in cells]
+        values = [bool(text) and not text.startswith("*") for text in texts]
+        assert values == sorted(values, reverse=True)
+
+
+def test_filters_hide_rows_and_the_address_keeps_them(visit):
+    page = visit("index.html")
+    page.get_by_label("recipe").first.select_option("stylised")
+    names = shown(page)
+    assert "world-stylised-0" in names and "world-standard-0" not in names and "chance" in names
+    assert "recipe=stylised" in page.url
+    page.reload()
+    assert shown(page) == names
+    page.get_by_role("button", name="Reset").click()
+    assert "world-standard-0" in shown(page)
+    page.get_by_label("Search").fill("ADVERS")
+    assert "world-adversarial-0" in shown(page) and "world-stylised-0" not in shown(page)
+    assert "of" in page.locator("[data-count]").inner_text()
+
+
+def test_columns_can_be_chosen(visit):
+    page = visit("index.html")
+    assert not page.locator("th[data-key='family']").is_visible()
+    page.locator("details.columns summary").click()
+    page.locator("input[data-column='family']").check()
+    page.locator("input[data-column='cue-conflict']").uncheck()
+    assert page.locator("th[data-key='family']").is_visible()
+    page.reload()
+    assert page.locator("th[data-key='family']").is_visible()
+    assert not page.locator("th[data-key='cue-conflict']").is_visible()
+
+
+def test_the_theme_follows_the_reader_and_the_button(visit):
+    dark = visit("index.html", color_scheme="dark")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    before = dark.evaluate(colour)
+    dark.get_by_role("button", name="Dark or light").click()
+    after = dark.evaluate(colour)
+    assert after == "rgb(255, 255, 255)" and before != after
+    dark.reload()
+    assert dark.evaluate(colour) == after
+
+
+def test_figures_are_drawn_in_the_theme_of_the_page(visit, site):
+    path = next((site / "suites").glob("cue*.html")).relative_to(site)
+    shades = []
+    for theme in ("light", "dark"):
+        page = visit(str(path), color_scheme=theme)
+        image = page.locator("figure img").first
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("document.querySelector('figure img').complete")
+        assert image.evaluate("one => one.naturalWidth") > 100
+        shades.append(image.screenshot())
+    assert shades[0] != shades[1]
+
+
+def test_a_comparison_has_its_forest_plot_and_images(visit, site):
+    page = visit("compare.html")
+    page.get_by_role("link", name=f"{A} against {B}").click()
+    assert (
+        page.locator("figure img").evaluate("one => one.decode().then(() => one.naturalWidth)")
+        > 100
+    )
+    assert page.locator("h3").count() >= 1 and "alone" in page.locator("h4").first.inner_text()
+
+
+def test_an_image_tells_everybodys_answer(visit):
+    page = visit("stimuli/cue-conflict-world16.html")
+    page.locator("[data-image] button").first.click()
+    dialog = page.locator("dialog")
+    assert dialog.is_visible() and "world-standard-0" in dialog.inner_text()
+    assert dialog.locator("a").first.get_attribute("href").startswith("../observers/")
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    page.get_by_role("button", name="Hardest for networks").click()
+    assert "sort-stimuli=networks.asc" in page.url
+
+
+def test_everything_is_there_without_javascript(visit):
+    page = visit("index.html", java_script_enabled=False)
+    assert {"world-standard-0", "world-stylised-0", "ideal-shape", "chance"} <= set(shown(page))
+    assert not page.locator("form.filters").is_visible()
+
+
+def test_the_keyboard_reaches_what_the_mouse_does(visit):
+    page = visit("index.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator("th[data-key='cue-conflict'] button").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("th[data-key='cue-conflict']").get_attribute("aria-sort") == "descending"
+
+
+def test_no_page_is_wider_than_a_phone(visit, site):
+    for path in pages(site):
+        page = visit(path)
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_are_accessible(visit, site, theme):
+    for path in pages(site):
+        page = visit(path, color_scheme=theme)
+        found = axe_runner.Axe().run(page, options={"preload": False}).response["violations"]
+        serious = [
+            (one["id"], [node["html"][:120] for node in one["nodes"][:3]])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert not serious, (path, serious)

@@ -1,0 +1,106 @@
+"""`bench serve`: the newest report over HTTP, to this machine alone."""
+
+import http.client
+import threading
+
+import pytest
+
+from benchmark.errors import BenchError
+from benchmark.report.serving import Live, open_server
+
+
+@pytest.fixture
+def live(settings, tmp_path):
+    """A live report that says how often it was made; the leaderboard is a file that the test writes."""
+    made = []
+
+    def build(folder):
+        made.append(folder)
+        (folder / "compare").mkdir(parents=True)
+        (folder / "index.html").write_text(f"report {len(made)}")
+
+    def pair(folder, a, b):
+        if "nobody" in (a, b):
+            raise BenchError("no observer is called 'nobody'")
+        (folder / "compare" / "pair.html").write_text(f"{a} {b}")
+        return "compare/pair.html"
+
+    (tmp_path / "results.db").write_text("1")
+    one = Live(settings, build, pair)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def ask(live):
+    """ask(path, host): status, headers and text."""
+    live.refresh()
+    server = open_server(live, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+
+    def get(path, host="localhost"):
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, dict(answer.getheaders()), text
+
+    yield get
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_changed_leaderboard_is_shown(live, ask, tmp_path):
+    assert ask("/")[2] == "report 1"
+    assert not live.refresh()
+    (tmp_path / "results.db").write_text("1 and more")
+    assert live.refresh()
+    assert ask("/")[2] == "report 2"
+
+
+def test_a_leaderboard_that_cannot_be_read_now_leaves_the_report(live, ask, tmp_path, monkeypatch):
+    def fail(folder):
+        raise BenchError("locked")
+
+    monkeypatch.setattr(live, "_build", fail)
+    (tmp_path / "results.db").write_text("22")
+    assert not live.refresh()
+    assert ask("/")[2] == "report 1"
+
+
+def test_every_answer_has_the_policy(ask):
+    headers = ask("/")[1]
+    assert (
+        "default-src 'none'" in headers["Content-Security-Policy"]
+        and headers["X-Content-Type-Options"] == "nosniff"
+    )
+
+
+def test_other_host_names_are_refused(ask):
+    assert ask("/", "evil.example")[0] == 403
+    assert ask("/", "127.0.0.1:8000")[0] == 200
+
+
+def test_nothing_outside_the_report_is_served(ask, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    for path in ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/compare/"):
+        status, _, text = ask(path)
+        assert status == 404 and "secret" not in text.replace(path, "")
+
+
+def test_a_pair_is_made_when_it_is_asked_for(ask):
+    status, headers, _ = ask("/compare?a=x&b=y")
+    assert (status, headers["Location"]) == (303, "/compare/pair.html")
+    status, _, text = ask("/compare?a=<b>&b=nobody")
+    assert status == 400 and "<b>" not in text and "nobody" in text
+
+
+def test_an_address_that_is_taken_is_an_error(live):
+    live.refresh()
+    server = open_server(live, "127.0.0.1", 0)
+    with pytest.raises(BenchError, match="--port"):
+        open_server(live, "127.0.0.1", server.server_address[1])
+    server.server_close()
