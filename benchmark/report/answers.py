@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 IMPORTED, PUBLISHED_SPACE = "trials", "geirhos16"
 ABSENT = -1
 NATURAL = "natural"
+#: Images of a role on its page: those on which the groups differ most.
+MOST = 200
 PEOPLE, NETWORKS = ("human",), ("network", "published")
 
 
@@ -175,6 +177,20 @@ def common_answers(
     words, counts = np.unique(codes[codes != ABSENT], return_counts=True)
     order = sorted(zip((-counts).tolist(), words.tolist(), strict=True))
     return [(answers.words[word], -count) for count, word in order[:most]]
+
+
+def telling(answers: Answers, most: int = MOST) -> list[int]:
+    """Images by how far people are ahead of networks, both ends of the order; without people the hardest ones."""
+    human, _ = answers.share(answers.group(PEOPLE))
+    machine, _ = answers.share(answers.group(NETWORKS))
+    gap = human - machine
+    if np.isnan(gap).all():
+        gap = -np.nan_to_num(machine, nan=1.0)
+    order = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable")
+    if len(order) <= most:
+        return [int(i) for i in order]
+    first = most * 2 // 3
+    return [int(i) for i in (*order[:first], *order[len(order) - (most - first) :])]
 
 
 def against_others(

@@ -10,10 +10,11 @@ from typing import Any
 from benchmark.report.comparisons import compare, pairs
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.drawn import put
-from benchmark.report.figures.every import every_figure
+from benchmark.report.figures.every import LINKS, every_figure
 from benchmark.report.pages.compare import compare_page, compare_pages, page_of
 from benchmark.report.pages.explorer import explorer
 from benchmark.report.pages.leaderboard import leaderboard
+from benchmark.report.pages.links import has_links, links_page
 from benchmark.report.pages.observers import observer_pages
 from benchmark.report.pages.suites import suite_pages
 from benchmark.report.thumbnails import thumbnails
@@ -39,7 +40,7 @@ def build(
     contents = read_contents(settings)
     compared = pairs(contents, wanted, settings.db)
     site = open_site(folder, {**_shared(contents), "live": live})
-    drawn = [(suite, put(site, one)) for suite, one in every_figure(contents)]
+    drawn = [(suite, put(site, one)) for suite, one in every_figure(contents) if suite != LINKS]
     by_suite = {
         name: [one for suite, one in drawn if suite == name]
         for name in {suite for suite, _ in drawn}
@@ -49,6 +50,7 @@ def build(
     pictures, credits = thumbnails(site, contents.answers, settings)
     observer_pages(site, contents, pictures)
     compare_pages(site, compared, pictures, sorted(contents.scores), live=live)
+    links_page(site, contents)
     explorer(site, contents, pictures, credits)
     return site
 
@@ -65,13 +67,15 @@ def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
 
 def _shared(contents: Contents) -> dict[str, Any]:
     """What every page shows: the menu, and where the numbers come from."""
-    menu = [{"path": "index.html", "title": "Leaderboard"}]
-    menu += [
-        {"path": f"suites/{slug(suite.name)}.html", "title": suite.name}
-        for suite in contents.suites
-    ]
+    pages = {"index.html": "Leaderboard"}
+    pages |= {f"suites/{slug(suite.name)}.html": suite.name for suite in contents.suites}
+    if has_links(contents):
+        pages["links.html"] = "Links"
+    pages["compare.html"] = "Compare"
+    if contents.answers:
+        pages["stimuli.html"] = "Stimuli"
     return {
-        "menu": menu,
+        "menu": [{"path": path, "title": title} for path, title in pages.items()],
         "place": Path(contents.place).name if "://" not in contents.place else contents.place,
         "moment": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,

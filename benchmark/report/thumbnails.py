@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import BenchError
-from benchmark.report.answers import Answers
-from benchmark.report.pages.explorer import telling
+from benchmark.report.answers import Answers, telling
 from benchmark.report.writing import Site, slug
 
 if TYPE_CHECKING:

@@ -189,6 +189,27 @@ def test_an_image_tells_everybodys_answer(visit):
     assert "sort-stimuli=networks.asc" in page.url
 
 
+def test_the_menu_leads_to_every_kind_of_page(visit):
+    for title in ("cue-conflict", "Links", "Compare", "Stimuli", "Leaderboard"):
+        page = visit("index.html")
+        page.get_by_role("navigation", name="Pages").get_by_role(
+            "link", name=title, exact=True
+        ).click()
+        assert page.locator("nav [aria-current]").inner_text() == title
+
+
+def test_links_name_the_networks_and_say_when_they_are_few(visit):
+    page = visit("links.html")
+    text = page.locator("main").inner_text()
+    assert "no random sample" in text and "too few" in text
+    table = page.locator("table[data-table]").first
+    table.locator("th[data-key='spearman'] button").click()
+    assert table.locator("th[data-key='spearman']").get_attribute("aria-sort") == "descending"
+    page.locator("details.more summary").click()
+    drawn = page.locator("details.more img").first
+    assert drawn.evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
+
+
 def test_everything_is_there_without_javascript(visit):
     page = visit("index.html", java_script_enabled=False)
     assert {"world-standard-0", "world-stylised-0", "ideal-shape", "chance"} <= set(shown(page))

@@ -43,12 +43,12 @@ def figures(scene: Scene) -> Iterator[Figure]:
 
 
 def _heat(scene: Scene) -> Figure | None:
-    shown = featured(scene.networks, 6)
+    shown, known = featured(scene.networks, 6), own_list("imagenet-c")
     rows = [
         r
         for name in shown
         for r in scene.rows(name, ACCURACY)
-        if r.condition.rpartition("/")[2].isdigit()
+        if _in_severities(r.condition, known)
     ]
     records = [
         {

@@ -14,6 +14,7 @@ from benchmark.report.figures import (
     corruption,
     cue_conflict,
     human_comparison,
+    links,
     saliency,
 )
 from benchmark.report.figures.chosen import Scene, scene
@@ -22,6 +23,8 @@ from benchmark.report.figures.figure import Figure
 from benchmark.report.figures.overview import overview
 from benchmark.report.writing import slug
 
+#: What stands for a suite where a figure is about two.
+LINKS = "links"
 #: The field's own figures of a suite; others have their headline drawn.
 OF_SUITE: dict[str, Callable[[Scene], Iterator[Figure]]] = {
     "cue-conflict": cue_conflict.figures,
@@ -33,7 +36,7 @@ OF_SUITE: dict[str, Callable[[Scene], Iterator[Figure]]] = {
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
-    """(suite, "" for the leaderboard; figure) for all that there is data for."""
+    """(suite, "" for the leaderboard, `LINKS`; figure) for all that there is data for."""
     for summary in contents.summaries:
         yield "", overview(summary)
     largest: dict[tuple[str, str], Board] = {}
@@ -43,6 +46,8 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
         of_suite = OF_SUITE.get(suite.partition(":")[0], headline)
         for one in of_suite(scene(contents, board)):
             yield suite, one if ":" not in suite else replace(one, name=f"{one.name}-{slug(suite)}")
+    for one in links.figures(contents):
+        yield LINKS, one
     for one in consistency.figures(contents.answers):
         yield consistency.SUITE, one
 

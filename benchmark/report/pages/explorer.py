@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.display import printable
-from benchmark.report.answers import NETWORKS, PEOPLE, Answers, common_answers
+from benchmark.report.answers import NETWORKS, PEOPLE, Answers, common_answers, telling
 from benchmark.report.contents import Contents
 from benchmark.report.writing import Site, short, slug
 
-#: Images of a role on its page: those on which the groups differ most. The CSV has all.
-MOST = 200
 FIRST = 0x30  # the character "0"
 NAMES = (
     *(
@@ -108,20 +106,6 @@ def records(answers: Answers) -> Iterator[dict[str, Any]]:
             "people_answers": _said(answers, at, people),
             "network_answers": _said(answers, at, networks),
         }
-
-
-def telling(answers: Answers, most: int = MOST) -> list[int]:
-    """Images by how far people are ahead of networks, both ends of the order; without people the hardest ones."""
-    human, _ = answers.share(answers.group(PEOPLE))
-    machine, _ = answers.share(answers.group(NETWORKS))
-    gap = human - machine
-    if np.isnan(gap).all():
-        gap = -np.nan_to_num(machine, nan=1.0)
-    order = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable")
-    if len(order) <= most:
-        return [int(i) for i in order]
-    first = most * 2 // 3
-    return [int(i) for i in (*order[:first], *order[len(order) - (most - first) :])]
 
 
 def _sheet(

@@ -1,0 +1,104 @@
+"""Two headlines against each other, a point for each network: do they hang together?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmark.leaderboard.links import Link, links
+from benchmark.leaderboard.links_text import QUESTIONS, verdict
+from benchmark.report.contents import Contents
+from benchmark.report.figures.figure import Figure, Spec, axis, palette
+from benchmark.report.writing import short, slug
+from benchmark.stats.correlations import Correlation
+
+NAMES = ("observer", "family", "recipe", "x", "y")
+
+
+def order_of(link: Link) -> int:
+    """The questions in their order, then the rest."""
+    texts = [text for text, _, _ in QUESTIONS]
+    asked = question_of(link)
+    return texts.index(asked) if asked else len(texts)
+
+
+def question_of(link: Link) -> str:
+    """The field's question that these two answer; "" where there is none."""
+    pair = {link.x.name, link.y.name}
+    return next((text for text, x, y in QUESTIONS if {x, y} == pair), "")
+
+
+def figures(contents: Contents) -> Iterator[Figure]:
+    """One for each pair of headlines, and for each with clean accuracy."""
+    for summary in contents.summaries:
+        for link in links(summary):
+            if link.observers:
+                yield scatter(link, summary.space)
+
+
+def scatter(link: Link, space: str) -> Figure:
+    """One pair. The observers' names are in the marks' labels, which the report's script shows."""
+    records: list[dict[str, Any]] = [
+        {
+            "observer": one.name,
+            "family": one.lineage.family,
+            "recipe": one.lineage.recipe,
+            "x": one.values[link.x.name],
+            "y": one.values[link.y.name],
+        }
+        for one in sorted(link.observers, key=lambda one: (one.lineage.family, one.name))
+    ]
+    partial = f"; given clean accuracy {told(link.partial)}" if link.partial else ""
+    return Figure(
+        f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(space)}",
+        f"{link.x.title} and {link.y.title}",
+        f"A point for each network, {link.spearman.n} in {link.spearman.families} families: {verdict(link)}. Spearman "
+        f"{told(link.spearman)}; Pearson {told(link.pearson)}{partial}. 95 % intervals draw families as wholes.",
+        _spec(link, records),
+        records,
+        NAMES,
+    )
+
+
+def told(one: Correlation) -> str:
+    """ ".80 [.21, .97]", or why there is no number."""
+    if one.value is None:
+        return one.reason
+    return (
+        short(one.value)
+        if one.low is None or one.high is None
+        else _with_ends(one.value, one.low, one.high)
+    )
+
+
+def _with_ends(value: float, low: float, high: float) -> str:
+    return f"{short(value)} [{short(low)}, {short(high)}]"
+
+
+def _spec(link: Link, records: list[dict[str, Any]]) -> Spec:
+    families = list(dict.fromkeys(str(one["family"]) for one in records))
+    colour, shape = palette(families)
+    legend = {"title": None, "orient": "right", "labelLimit": 160} if len(families) <= 24 else None
+    return {
+        "data": {"values": records},
+        "width": 250,
+        "height": 220,
+        "config": {"aria": True},
+        "mark": {"type": "point", "filled": True, "size": 50, "opacity": 0.85},
+        "encoding": {
+            "x": _side("x", link.x.title),
+            "y": _side("y", link.y.title),
+            "color": {"field": "family", "type": "nominal", "scale": colour, "legend": legend},
+            "shape": {"field": "family", "type": "nominal", "scale": shape, "legend": legend},
+            "description": {"field": "observer"},
+        },
+    }
+
+
+def _side(name: str, title: str) -> Spec:
+    return {
+        "field": name,
+        "type": "quantitative",
+        "scale": {"zero": False, "nice": True},
+        "axis": axis(title, grid=True, tickCount=5),
+    }
