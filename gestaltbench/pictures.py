@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,9 @@ SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 @dataclass(frozen=True, repr=False)
 class Picture:
     """image: the figure (PIL); warning: why such a map is no score ("" where it is one); stimuli: name of the set;
-    identities: model name -> identity; shown: a small strip of the images; strips: model name -> one of its maps.
+    identities: model name -> identity; shown: a small strip of the images; strips: model name -> one of its maps;
+    categories: the images' right answers; captions: model name -> what stands under its maps; masks: a strip of the
+    objects, None where there are none.
     """
 
     image: Image
@@ -33,6 +36,9 @@ class Picture:
     identities: Mapping[str, str]
     shown: Image
     strips: Mapping[str, Image]
+    categories: tuple[str, ...] = ()
+    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    masks: Image | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the figure as a PNG."""
@@ -62,19 +68,41 @@ def draw(pattern: str, name: str | None, count: int, kind: str, *, random: bool)
     networks = [model for model in loaded if isinstance(model, LoadedModel)]
     made = render(networks, stimuli, count, random=random, kind=kind)
     identities = {model.card.name: model.identity for model in networks}
-    return Picture(made.image, made.warning, stimuli.name, identities, made.stimuli, made.strips)
+    return Picture(
+        made.image,
+        made.warning,
+        stimuli.name,
+        identities,
+        made.stimuli,
+        made.strips,
+        made.categories,
+        made.captions,
+        made.masks,
+    )
 
 
 def keep(picture: Picture, folder: Path) -> None:
-    """NAME.png for each model, with the identity of the model that it shows as text "identity"; _stimuli.png."""
+    """NAME.png for each model, with the identity of the model that it shows as text "identity" and what stands under
+    its tiles as "captions" (a list, JSON); _stimuli.png with the right answers; _masks.png where there are masks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(picture.shown, folder / "_stimuli.png", captions=picture.categories)
+    if picture.masks is None:
+        (folder / "_masks.png").unlink(missing_ok=True)
+    else:
+        _save(picture.masks, folder / "_masks.png")
+    for name, strip in picture.strips.items():
+        captions = picture.captions.get(name, ())
+        _save(strip, folder / f"{name}.png", captions=captions, identity=picture.identities[name])
+
+
+def _save(image: Image, path: Path, captions: Sequence[str] = (), identity: str = "") -> None:
     from PIL.PngImagePlugin import PngInfo
 
-    folder.mkdir(parents=True, exist_ok=True)
-    picture.shown.save(folder / "_stimuli.png")
-    for name, strip in picture.strips.items():
-        note = PngInfo()
-        note.add_text("identity", picture.identities[name])
-        strip.save(folder / f"{name}.png", pnginfo=note)
+    note = PngInfo()
+    if identity:
+        note.add_text("identity", identity)
+    note.add_text("captions", json.dumps(list(captions)))
+    image.save(path, pnginfo=note)
 
 
 def _check(cards: Sequence[ModelCard]) -> None:

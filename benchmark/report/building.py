@@ -11,6 +11,7 @@ from benchmark.report.comparisons import compare, pairs
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.drawn import put
 from benchmark.report.figures.every import LINKS, every_figure
+from benchmark.report.gallery import galleries
 from benchmark.report.pages.compare import compare_page, compare_pages, page_of
 from benchmark.report.pages.explorer import explorer
 from benchmark.report.pages.leaderboard import leaderboard
@@ -46,7 +47,7 @@ def build(
         for name in {suite for suite, _ in drawn}
     }
     leaderboard(site, contents)
-    suite_pages(site, contents, by_suite)
+    suite_pages(site, contents, by_suite, galleries(site, contents.observers, settings))
     pictures, credits = thumbnails(site, contents.answers, settings)
     observer_pages(site, contents, pictures)
     compare_pages(site, compared, pictures, sorted(contents.scores), live=live)

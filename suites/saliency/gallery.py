@@ -6,7 +6,7 @@ A picture, not a score: stimuli are chosen by a rule, never by looks, and nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,12 +28,16 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 @dataclass(frozen=True)
 class Gallery:
     """image: the figure; stimuli: a strip of what was shown; strips: model name -> a strip of its maps, small, in the
-    stimuli's order; warning: why such a map is no score ("" where it is one)."""
+    stimuli's order; warning: why such a map is no score ("" where it is one); categories: the right answers; captions:
+    model name -> what stands under its maps; masks: a strip of the objects, None where the set has no masks."""
 
     image: Image.Image
     stimuli: Image.Image
     strips: Mapping[str, Image.Image]
     warning: str = ""
+    categories: tuple[str, ...] = ()
+    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    masks: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,11 @@ def draw(
     if random:
         blank = _row(untrained(models[0]), stimuli.space, images, names, picture)
         rows.append(replace(blank, name="random weights"))
-    return Gallery(sheet([shown, *rows]), strip(shown.tiles), strips, picture.warning)
+    captions = {row.name: row.captions for row in rows}
+    whole, masks = sheet([shown, *rows]), _masks(stimuli, index)
+    return Gallery(
+        whole, strip(shown.tiles), strips, picture.warning, shown.captions, captions, masks
+    )
 
 
 def sheet(rows: Sequence[Row]) -> Image.Image:
@@ -133,6 +141,14 @@ def strip(tiles: Sequence[Pixels]) -> Image.Image:
     for place, tile in enumerate(small):
         canvas.paste(Image.fromarray(np.ascontiguousarray(tile)), (place * width, 0))
     return canvas
+
+
+def _masks(stimuli: Stimuli, index: Sequence[int]) -> Image.Image | None:
+    """The objects as white on black."""
+    if stimuli.mask is None:
+        return None
+    found = (stimuli.mask(i)[..., None].astype(np.uint8) * 255 for i in index)
+    return strip([one.repeat(3, axis=2) for one in found])
 
 
 def _row(

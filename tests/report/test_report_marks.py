@@ -8,6 +8,7 @@ from benchmark.report.captions import about
 from benchmark.report.figures.chosen import featured
 from benchmark.report.figures.figure import palette
 from benchmark.report.marks import EDGE, WIDTH, axis_of, mark, marks
+from benchmark.report.pages.leaderboard import without_common
 from benchmark.report.writing import short
 
 
@@ -68,3 +69,15 @@ def test_few_are_chosen_evenly():
 def test_colours_and_shapes_tell_more_than_eight_apart():
     colour, shape = palette([str(i) for i in range(24)])
     assert len(set(zip(colour["range"], shape["range"], strict=True))) == 24
+
+
+def test_what_holds_for_every_row_is_said_once():
+    source = object()
+    cells = [
+        Cell(0.5, flags=("few", "seen"), source=source),
+        Cell(0.4, flags=("few",), source=source),
+        Cell(reason="no"),
+    ]
+    common, rest = without_common(cells)
+    assert common == ("few",) and [cell.flags for cell in rest] == [("seen",), (), ()]
+    assert without_common(cells[:1])[0] == ()

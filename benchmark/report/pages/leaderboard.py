@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ def leaderboard(site: Site, contents: Contents) -> None:
     tables = []
     for summary in contents.summaries:
         data = f"data/leaderboard-{slug(summary.space)}.csv"
-        names = [*WHO, *(_key(headline) + part for headline in summary.headlines for part in PARTS)]
+        names = [*WHO, *(_key(head) + part for head, _ in _held(summary) for part in PARTS)]
         site.table(data, records(summary, contents), names)
         tables.append(_table(summary, contents, data))
     site.page(
@@ -86,22 +86,33 @@ def leaderboard(site: Site, contents: Contents) -> None:
 
 
 def records(summary: Summary, contents: Contents) -> Iterator[dict[str, Any]]:
-    """One record per observer, in the table's order: value, interval, n, rank and remarks of each suite's headline."""
+    """One record per observer, in the table's order: value, interval, n, rank and remarks of each headline, and of
+    the clean accuracy."""
     for line in (*summary.lines, *summary.references):
         known = contents.observers.get(line.observer)
-        record: dict[str, Any] = {
-            "observer": line.observer,
-            "kind": line.kind,
+        record: dict[str, Any] = {"observer": line.observer, "kind": line.kind}
+        record |= {
             "recipe": ", ".join(line.training),
+            "family": family(known),
+            "source": source(known),
         }
-        record |= {"family": family(known), "source": source(known)}
-        for headline, cell, rank in zip(summary.headlines, line.cells, line.ranks, strict=True):
+        for at, (headline, cell_of) in enumerate(_held(summary)):
+            cell, rank = cell_of(line), line.ranks[at] if at < len(line.ranks) else None
             remarks = [*cell.flags, *([cell.reason] if cell.reason else [])]
             values = (cell.value, cell.low, cell.high, cell.n, rank, remarks)
             record |= {
                 _key(headline) + part: value for part, value in zip(PARTS, values, strict=True)
             }
         yield record
+
+
+def _held(summary: Summary) -> list[tuple[Headline, Callable[[Line], Cell]]]:
+    """The headlines, then clean accuracy where it is known, each with its cell of a line."""
+    found: list[tuple[Headline, Callable[[Line], Cell]]] = [
+        (head, lambda line, at=at: line.cells[at])  # type: ignore[misc]
+        for at, head in enumerate(summary.headlines)
+    ]
+    return [*found, (summary.clean, lambda line: line.clean)] if summary.clean else found
 
 
 def _key(headline: Headline) -> str:
@@ -111,16 +122,13 @@ def _key(headline: Headline) -> str:
 def _table(summary: Summary, contents: Contents, data: str) -> Table:
     lines, notes = [*summary.lines, *summary.references], Footnotes()
     columns, drawn = [], []
-    for at, headline in enumerate(summary.headlines):
-        cells = [line.cells[at] for line in lines]
+    for headline, cell_of in _held(summary):
+        common, cells = without_common([cell_of(line) for line in lines])
         axis, made = marks(cells, notes, headline.column.bounds, headline.column.chance)
-        columns.append(_column(headline, cells, axis))
+        columns.append(_column(headline, cells, axis, common, clean=headline is summary.clean))
         drawn.append(made)
-    places = {
-        line.observer: str(at)
-        for at, line in enumerate(summary.lines, 1)
-        if line.mean_rank is not None
-    }
+    ranked = [line.observer for line in summary.lines if line.mean_rank is not None]
+    places = {name: str(at) for at, name in enumerate(ranked, 1)}
     rows = [
         _row(line, contents, places.get(line.observer, ""), [column[at] for column in drawn])
         for at, line in enumerate(lines)
@@ -129,13 +137,34 @@ def _table(summary: Summary, contents: Contents, data: str) -> Table:
     return Table(summary.space, columns, rows, notes.lines(), data, figure)
 
 
-def _column(headline: Headline, cells: Sequence[Cell], axis: Axis) -> Column:
-    column = headline.column
-    page = f"suites/{slug(headline.suite)}.html"
+def without_common(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[Cell]]:
+    """(flags that every measured cell carries, the cells without them): what holds for all is said once."""
+    measured = [
+        set(cell.flags) for cell in cells if cell.value is not None and cell.source is not None
+    ]
+    common = set.intersection(*measured) if len(measured) > 1 else set()
+    order = tuple(flag for cell in cells[:1] for flag in cell.flags if flag in common)
+    told = (*order, *sorted(common - set(order)))
+    return told, [
+        cell._replace(flags=tuple(f for f in cell.flags if f not in common)) for cell in cells
+    ]
+
+
+def _column(
+    headline: Headline, cells: Sequence[Cell], axis: Axis, common: Sequence[str], *, clean: bool
+) -> Column:
+    column, said = headline.column, about(cells)
     return Column(
-        slug(headline.suite), column.title, headline.suite, page, BETTER[column.direction], column.direction, axis,
-        headline.stimuli, about(cells),
-    )  # fmt: skip
+        key="clean" if clean else slug(headline.suite),
+        title=f"{column.title}, {headline.suite}" if clean else column.title,
+        suite="clean accuracy" if clean else headline.suite,
+        page=f"suites/{slug(headline.suite)}.html",
+        better=BETTER[column.direction],
+        direction=column.direction,
+        axis=axis,
+        stimuli=headline.stimuli,
+        about=f"{said}; of every row: {', '.join(common)}" if common else said,
+    )
 
 
 def _row(line: Line, contents: Contents, place: str, drawn: Sequence[Mark]) -> Row:

@@ -11,6 +11,7 @@ from benchmark.leaderboard.formatting import Footnotes, explanation, rank_text
 from benchmark.leaderboard.model import Board, Row
 from benchmark.report.captions import about
 from benchmark.report.contents import Contents, family, source
+from benchmark.report.gallery import SUITE, Gallery
 from benchmark.report.marks import Axis, Mark, axis_of, mark
 from benchmark.report.pages.leaderboard import BETTER
 from benchmark.report.writing import Site, slug
@@ -65,8 +66,10 @@ class BoardTable:
     data: str
 
 
-def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[Shown]]) -> None:
-    """suites/NAME.html for every suite with scores. figures: by suite."""
+def suite_pages(
+    site: Site, contents: Contents, figures: Mapping[str, Sequence[Shown]], kept: Sequence[Gallery]
+) -> None:
+    """suites/NAME.html for every suite with scores. figures: by suite; kept: galleries, for the suite of gradients."""
     for suite in contents.suites:
         boards = [board for board in contents.boards if board.suite == suite.name and board.rows]
         tables = [_table(site, contents, board, at) for at, board in enumerate(boards, 1)]
@@ -77,6 +80,8 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[S
             suite=suite,
             tables=tables,
             figures=figures.get(suite.name, ()),
+            galleries=kept if suite.name == SUITE else (),
+            draws=suite.name == SUITE,
             terms=_terms(suite),
         )
 

@@ -1,0 +1,45 @@
+"""A large leaderboard: 200 observers under five suites stay small and quick, 1,000 still work."""
+
+import time
+
+import pytest
+
+from benchmark.report.building import build
+from tests.report.conftest import SUITES, suite_of
+
+pytest.importorskip("vl_convert")
+pytestmark = pytest.mark.slow
+MEGABYTES = 1e6
+
+
+def conditions():
+    """As many single conditions as a run has: categories, cells, budgets, levels."""
+    made = [("cue-conflict", "shape_bias", f"category{i}") for i in range(16)]
+    made += [
+        ("corruption", "corruption_accuracy", f"fog{i}/{level}")
+        for i in range(15)
+        for level in range(1, 6)
+    ]
+    made += [("adversarial", "robust_accuracy", f"linf {i}/255") for i in (0.25, 0.5, 1, 2, 4, 8)]
+    made += [("adversarial", "robust_accuracy", f"l2 {i}") for i in (0.25, 0.5, 1, 2, 3)]
+    made += [
+        ("human-comparison", "contrast_accuracy", f"c{i:02}") for i in (1, 3, 5, 10, 15, 30, 50)
+    ]
+    return [
+        one for one in made if any(metric.name == one[1] for metric in suite_of(one[0]).metrics)
+    ]
+
+
+def test_two_hundred_observers_fit_into_five_megabytes(fill, tmp_path):
+    settings = fill([f"network-{i}" for i in range(200)], SUITES, conditions())
+    start = time.process_time()
+    site = build(settings, tmp_path / "out")
+    assert time.process_time() - start < 15
+    assert site.written < 5 * MEGABYTES
+    assert (tmp_path / "out" / "index.html").stat().st_size < 0.5 * MEGABYTES
+
+
+def test_a_thousand_observers_work(fill, tmp_path):
+    site = build(fill([f"network-{i}" for i in range(1000)]), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "observers").glob("*.html"))) == 1000
+    assert site.pages > 1000
