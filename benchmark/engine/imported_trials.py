@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from benchmark.contracts import Suite, Trials
 from benchmark.stack_columns import stacked
-from benchmark.store import Observation, Store, StoredObservation
+from benchmark.store import Observation, StimuliRecord, Store, StoredObservation
 
 #: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"  # as the store knows it
@@ -18,6 +18,38 @@ Sets = Mapping[str, str]  # role -> stimuli digest
 Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it
 Who = tuple[str, str]  # observer, experiment
 Ways = dict[str, StoredObservation]  # prompt -> an observer's trials by it
+
+
+class Reader(Protocol):
+    """What reads trials: the store, or one who remembers what he read."""
+
+    def trials(self, keys: Sequence[str], /) -> Trials:
+        """The trials of observations."""
+
+    def stimuli(self, digest: str, /) -> StimuliRecord:
+        """Names and labels of a set."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A store whose trials are read once: scoring a hundred observers asks for each a dozen times."""
+
+    store: Store
+    _trials: dict[tuple[str, ...], Trials] = field(default_factory=dict)
+    _stimuli: dict[str, StimuliRecord] = field(default_factory=dict)
+
+    def trials(self, keys: Sequence[str], /) -> Trials:
+        """The trials of observations."""
+        asked = tuple(keys)
+        if asked not in self._trials:
+            self._trials[asked] = self.store.trials(asked)
+        return self._trials[asked]
+
+    def stimuli(self, digest: str, /) -> StimuliRecord:
+        """Names and labels of a set."""
+        if digest not in self._stimuli:
+            self._stimuli[digest] = self.store.stimuli(digest)
+        return self._stimuli[digest]
 
 
 def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
@@ -68,7 +100,7 @@ def answers_by_prompt(store: Store) -> dict[Who, Ways]:
     }
 
 
-def restricted(store: Store, found: Found, sets: Sets) -> Trials | None:
+def restricted(store: Reader, found: Found, sets: Sets) -> Trials | None:
     """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
     parts = [
         part
@@ -78,14 +110,14 @@ def restricted(store: Store, found: Found, sets: Sets) -> Trials | None:
     return Trials(stacked([part.columns for part in parts])) if parts else None
 
 
-def _covering(store: Store, observation: Observation, role: str, stimuli: str) -> Trials | None:
+def _covering(store: Reader, observation: Observation, role: str, stimuli: str) -> Trials | None:
     kept = _among(store, observation, stimuli)
     if kept is None:
         return None
     return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
 
 
-def _among(store: Store, observation: Observation, stimuli: str) -> Trials | None:
+def _among(store: Reader, observation: Observation, stimuli: str) -> Trials | None:
     """The trials on the images of a set; None where some of these have none."""
     if observation.stimuli == stimuli:
         return store.trials((observation.key,))
@@ -106,7 +138,7 @@ class Asked(NamedTuple):
     keys: tuple[str, ...]
 
 
-def asked(store: Store, found: Found, sets: Sets, ways: Mapping[Who, Ways]) -> Asked:
+def asked(store: Reader, found: Found, sets: Sets, ways: Mapping[Who, Ways]) -> Asked:
     """The prompts of an imported observer on the images of `sets`; found: its main answers by role; ways: as
     `answers_by_prompt` gives them.
     """

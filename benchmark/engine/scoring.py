@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.engine.imported_trials import (
+    Remembered,
     Sets,
     answers_by_prompt,
     asked,
@@ -52,6 +53,10 @@ class Scorer:
     suite: Suite
     codes: Codes = field(default_factory=Codes)
     _answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
+
+    @cached_property
+    def _reader(self) -> Remembered:
+        return Remembered(self.store)
 
     @cached_property
     def _code(self) -> str:
@@ -242,11 +247,11 @@ class Scorer:
         rows = {row.name: row for row in self.store.observers()}
         ways = answers_by_prompt(self.store)
         for name, found in imported_roles(self.store, self.suite).items():
-            trials = restricted(self.store, found, sets)
+            trials = restricted(self._reader, found, sets)
             if trials is not None:
                 keys = tuple(found[role].key for role in sorted(_roles(trials)))
                 trained = replace(trials, training=rows[name].training)
-                prompts = asked(self.store, found, sets, ways)
+                prompts = asked(self._reader, found, sets, ways)
                 row, used = rows[name], (*keys, *prompts.keys)
                 human = row.kind == "human" and compares(str(row.card.get("source", "")))
                 yield name, Answers(trained, used, human, prompts.main, prompts.others)
