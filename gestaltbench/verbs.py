@@ -100,6 +100,7 @@ def register(
     channels: Literal["rgb", "bgr"] | None = None,
     scale: float | None = None,
     key: str | None = None,
+    replace: bool = False,
 ) -> ModelCard:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card.
 
@@ -107,7 +108,7 @@ def register(
     folder of timm, which says it; weights: a .safetensors, .pt, .pth or .pt2 file, such a folder, or "random:SEED";
     labels: a label space or a mapping file; training: recipe tags; key: the weights to take where a file holds several
     ("ema"); the rest: what the network is fed, where the architecture's own is not right (mean and std in units of
-    pixels in [0,1] times scale).
+    pixels in [0,1] times scale); replace: take the place of the registered model of that name.
     """
     stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
     stated |= {"interpolation": interpolation, "channels": channels, "scale": scale}
@@ -115,7 +116,7 @@ def register(
     stated |= {"labels": labels, "key": key}
     given = {key: value for key, value in stated.items() if value is not None}
     path = None if weights is None else str(weights)
-    card, _ = api.register(name, arch, path, training=tuple(training), **given)
+    card, _ = api.register(name, arch, path, training=tuple(training), replaces=replace, **given)
     return card
 
 
@@ -124,14 +125,16 @@ def rank(
     *,
     by: str | None = None,
     models: Names | None = None,
+    hide: Names | None = None,
     unseen_only: bool = False,
     flagged_last: bool = False,
     db: str | None = None,
 ) -> Results[Board]:
     """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
 
-    by: the metric that ranks (default: the headline); unseen_only: without conditions that any of a board's observers
-    was trained on; flagged_last: numbers that may not mean what they say rank below all others.
+    by: the metric that ranks (default: the headline); models, hide: only these, and none of those; unseen_only: without
+    conditions that any of a board's observers was trained on; flagged_last: numbers that may not mean what they say
+    rank below all others.
     """
     from benchmark.leaderboard.export import board_records
 
@@ -139,6 +142,7 @@ def rank(
         suite,
         by=by,
         models=None if models is None else _pattern(models),
+        hide=None if hide is None else _pattern(hide),
         unseen_only=unseen_only,
         flagged_last=flagged_last,
         db=db,

@@ -108,7 +108,8 @@ class ModelCard(BaseModel):
     an ideal observer's name; weights: a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a
     torchvision enum name, "pretrained", "random:SEED" (the architecture before training), or
     nothing; sha256: of the loaded state dict; file_sha256: of the download; labels: a label space's
-    name or the path of a mapping file; training: recipe tags.
+    name or the path of a mapping file; training: recipe tags; retired: left out of boards and patterns; formerly: names
+    that the model had.
     """
 
     model_config = _CONFIG
@@ -127,6 +128,8 @@ class ModelCard(BaseModel):
     year: int | None = None
     reported: tuple[Reported, ...] = ()
     description: str = ""
+    retired: bool = False
+    formerly: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("name")
@@ -337,7 +340,11 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
     broken = cards.broken if isinstance(cards, CardShelf) else {}
     chosen: dict[str, ModelCard] = {}
     for part in wanted:
-        names = [name for name in cards if fnmatchcase(name, part)]
+        names = [
+            name
+            for name, card in cards.items()
+            if name == part or (fnmatchcase(name, part) and not card.retired)
+        ]
         if not names and part in broken:
             raise broken[part]
         if not names:
@@ -346,13 +353,13 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
     return list(chosen.values())
 
 
-def write_card(card: ModelCard, folder: Path) -> Path:
+def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
     """Write a card as NAME.yaml (atomically) and return its path. Raises CardError if the file is
-    there.
+    there, unless it is to be replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.yaml"
-    if path.exists():
+    if path.exists() and not replace:
         raise CardError(f"{path} is already there. Choose another name or remove that card first.")
     data = card.model_dump(mode="json", exclude_defaults=True)
     write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

@@ -15,10 +15,12 @@ from registry.architectures import random_seed, require_known, split_arch
 from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard, Preprocess, Source, read_cards, write_card
 from registry.checks import Check, check, takes_only_its_size
+from registry.class_lists import is_class_list, read_class_list, write_mapping
 from registry.errors import CardError, WeightsError
 from registry.load import load_model, stated_weights
 from registry.model_folders import read_folder
 from registry.normalisation import Normalisation
+from registry.shelving import card_file
 from registry.stated_input import (
     Overrides,
     Stated,
@@ -158,6 +160,7 @@ def register(
     labels: str | Path | None = None,
     training: tuple[str, ...] = (),
     key: str | None = None,
+    replaces: bool = False,
     mirror: str | None = None,
     caches: Caches = NO_CACHES,
     **overrides: Unpack[Overrides],
@@ -168,6 +171,7 @@ def register(
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION" or "export" (weights: a .pt2
     program); weights: a checkpoint, or "random:SEED" for the architecture before training; labels: a
     label space or mapping file ("imagenet1k"); key: the weights to take where a file holds several;
+    replaces: take the place of a registered card of that name;
     overrides: fields of `Preprocess`; None leaves the architecture's own.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError
@@ -175,15 +179,23 @@ def register(
     check holds.
     """
     if name in read_cards(cards_folder):
-        raise CardError(f"a model called '{name}' is there already. Choose another name.")
+        if not replaces:
+            raise CardError(
+                f"a model called '{name}' is there already. Choose another name, or --replace it."
+            )
+        card_file(name, cards_folder)
     if random_seed(str(weights)) is not None:
         training = tuple(dict.fromkeys([UNTRAINED, *training]))
     place, known = _located(arch, weights, caches)
+    space = str(labels or "imagenet1k")
+    listed = read_class_list(space, name) if is_class_list(space) else None
+    if listed is not None:
+        space = str(write_mapping(listed, cards_folder / "labels"))
     request = _Request(
         name,
         place.arch,
         place.weights,
-        str(labels or "imagenet1k"),
+        space,
         tuple(training),
         key,
         place.kwargs,
@@ -194,6 +206,8 @@ def register(
     how, rows = settled(place.arch, overrides, known, found[1] if found else None)
     if found:
         rows.insert(0, Check("weights", True, str(found[0])))
+    if listed:
+        rows.append(Check("labels", True, str(listed)))
     draft = _draft(request, how)
     model = load_model(draft, weights_folder=weights_folder, mirror=mirror, caches=caches)
     stated = {**known.fields, **given_fields(overrides)}
@@ -204,5 +218,5 @@ def register(
     checks = [*rows, *check(model)]
     _refuse_failures(name, checks)
     card = draft.model_copy(update={"sha256": model.digest})
-    write_card(card, cards_folder)
+    write_card(card, cards_folder, replace=replaces)
     return card, checks

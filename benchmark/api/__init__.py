@@ -1,6 +1,16 @@
 """The verbs behind the command line and the public face (`gestaltbench`)."""
 
-from benchmark.api.cards import load_model, models, one_card, register
+from benchmark.api.cards import (
+    entrances,
+    load_model,
+    models,
+    named_or_registered,
+    one_card,
+    register,
+    remove_model,
+    rename_model,
+    retire_model,
+)
 from benchmark.api.comparing import compare, discordant
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.opening import known_suites, reading, stimuli_notes
@@ -40,6 +50,7 @@ __all__ = [
     "compare",
     "correlate",
     "discordant",
+    "entrances",
     "estimates",
     "execute",
     "families",
@@ -47,6 +58,7 @@ __all__ = [
     "known_suites",
     "load_model",
     "models",
+    "named_or_registered",
     "observer_trials",
     "offer_reference",
     "one_card",
@@ -58,7 +70,10 @@ __all__ = [
     "reference",
     "reference_db",
     "register",
+    "remove_model",
+    "rename_model",
     "rescore",
+    "retire_model",
     "run",
     "show",
     "stimuli_notes",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.api.opening import chosen_suites
 from benchmark.errors import unknown_name
+from benchmark.plugins import find_suites
 from benchmark.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -67,3 +71,95 @@ def register(
         caches=settings.caches,
         **options,
     )
+
+
+def remove_model(name: str) -> None:
+    """Delete a registered card; weights and stored answers stay."""
+    from registry.shelving import remove_card
+
+    remove_card(name, read_settings().cards)
+
+
+def retire_model(name: str, *, retired: bool = True) -> ModelCard:
+    """Take a registered model from boards and patterns, or back; what is stored of it stays."""
+    from registry.shelving import retire_card
+
+    return retire_card(name, read_settings().cards, retired=retired)
+
+
+def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
+    """Give a registered model another name; its stored trials are scored again under it."""
+    from registry.shelving import rename_card
+
+    settings = read_settings(db)
+    card = rename_card(name, new, settings.cards)
+    _scored_as(card, name, settings)
+    return card
+
+
+def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
+    """Scores of what a former name answered, under the card's own name. Answers belong to weights, not to names."""
+    from dataclasses import replace
+
+    from benchmark.contracts import Observer
+    from benchmark.engine.environment import environment
+    from benchmark.engine.scoring import Scorer
+    from benchmark.store import open_store
+
+    with open_store(settings.db) as store:
+        known = next(
+            (row for row in store.observers() if (row.name, row.kind) == (former, "network")), None
+        )
+        if known is None:
+            return
+        run = store.begin_run(f"bench models rename {former} {card.name}", environment("none", 1))
+        plain = card.model_dump(mode="json")
+        row = store.put_observer(Observer(card.name, "network", known.identity, plain))
+        for suite in chosen_suites(store, None, find_suites()):
+            mine = {o.key: o for o in store.observations(observer=former, suite=suite.name)}
+            for shown in store.score_sets(suite.name):
+                owned = [mine[key] for key in shown.keys if key in mine]
+                if (
+                    shown.observer == known.id
+                    and owned
+                    and all(store.complete(o.key) for o in owned)
+                ):
+                    new = [replace(o, observer=row, observer_name=card.name) for o in owned]
+                    Scorer(store, run, suite).observer(new, new[0].details.get("missing", {}))
+        store.end_run(run, "done")
+
+
+def entrances(card: ModelCard) -> list[tuple[str, str]]:
+    """(suite, what keeps the model out, "" where it can enter), looking at a few stimuli of each set."""
+    from benchmark.engine.planning import plan_tasks
+
+    suites = list(find_suites().suites.values())
+    found: dict[str, str] = {}
+    for task in plan_tasks([card], suites, read_settings(), 64):
+        reason = "" if task.plan.blocks else task.reason
+        found[task.suite.name] = reason and found.get(task.suite.name, reason)
+    return list(found.items())
+
+
+def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, Sequence[Check]]:
+    """The name or pattern of models that `what` is; the path of a checkpoint or folder is registered under its own
+    name, unless that very file is already. Returns the name, and what a registration checked.
+    """
+    from registry.cards import read_cards
+
+    settings, path = read_settings(), Path(what).expanduser()
+    cards = read_cards(settings.cards)
+    if what in cards or not path.exists():
+        return what, ()
+    whole = path.resolve()
+    inside = {str(whole), *(str(one) for one in whole.glob("*") if whole.is_dir())}
+    for card in cards.values():
+        if card.weights in inside and arch in ("", card.arch) and labels in (None, card.labels):
+            return card.name, ()
+    name = re.sub("[^A-Za-z0-9._+-]", "-", path.stem if path.is_file() else whole.name).lstrip(
+        "._+-"
+    )
+    if path.suffix == ".pt2" and not arch:
+        arch = "export"
+    card, checks = register(name or "model", arch, str(path), labels=labels)
+    return card.name, checks

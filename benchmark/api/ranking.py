@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.chosen_observers import Wanted
 from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.api.standing import standing
 from benchmark.errors import BenchError, unknown_name
 from benchmark.settings import read_settings
 
@@ -26,14 +27,15 @@ def rank(
     db: str | None = None,
     models: str | None = None,
     wanted: Wanted | None = None,
+    hide: str | None = None,
     unseen_only: bool = False,
     flagged_last: bool = False,
 ) -> list[Board]:
     """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
 
-    by: a metric, or a suite (its headline); models, wanted: only these observers; unseen_only: without the conditions
-    that any of a board's observers was trained on, for suites that know them; flagged_last: scores with a flag of
-    distrust rank below all others.
+    by: a metric, or a suite (its headline); models, wanted: only these observers (retired models when they are named);
+    hide: none of those (names, globs, comma lists); unseen_only: without the conditions that any of a board's observers
+    was trained on, for suites that know them; flagged_last: scores with a flag of distrust rank below all others.
     """
     from benchmark.leaderboard import boards, ranking
     from benchmark.leaderboard.held_out import hinted, unseen_boards
@@ -55,13 +57,13 @@ def rank(
             )
         if unseen_only and suite is None:
             chosen = [one for one in chosen if one.seen is not None]
-        sets = notes_of(store)
+        sets, now = notes_of(store), standing(store, settings)
         identities = {row.name: row.identity for row in store.observers() if row.kind == "network"}
         for one in chosen:
             if by is None or by in {m.name for m in one.metrics}:
-                rows = chosen_rows.keep(
-                    store, store.latest_scores(suite=one.name, conditions=("",))
-                )
+                scores = store.latest_scores(suite=one.name, conditions=("",))
+                kept = chosen_rows.keep(store, scores)
+                rows = [now.marked(row) for row in kept if now.shown(row, chosen_rows.models, hide)]
                 rows = [*rows, *_beside(store, one, rows)]
                 if unseen_only:
                     found += unseen_boards(store, one, rows, sets, by)

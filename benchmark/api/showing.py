@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.api.opening import reading
+from benchmark.api.standing import standing
 from benchmark.errors import unknown_name
 from benchmark.settings import read_settings
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
 def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
     """Every current score of one observer, per-condition scores included."""
-    with reading(read_settings(db)) as store:
+    settings = read_settings(db)
+    with reading(settings) as store:
         known = {row.name for row in store.observers()}
         if observer not in known:
             raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
-        return list(store.latest_scores(observers=[observer]))
+        now = standing(store, settings)
+        return [now.marked(row) for row in store.latest_scores(observers=[observer])]
 
 
 def families(*, db: str | None = None) -> dict[str, str]:

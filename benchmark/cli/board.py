@@ -30,7 +30,8 @@ unseen_option = click.option(
     is_flag=True,
     help="Scores with a flag of distrust ('trust: ...') rank below all others.",
 )
-@click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
+@click.option("--only", "--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
+@click.option("--hide", metavar="PATTERN", help="Without these observers.")
 @click.option(
     "--all",
     "everything",
@@ -53,6 +54,7 @@ def rank(
     unseen_only: bool,
     flagged_last: bool,
     models: str | None,
+    hide: str | None,
     everything: bool,
     summary: bool,
     baseline: str | None,
@@ -85,6 +87,7 @@ def rank(
         suite,
         by=by,
         wanted=Wanted(models or "", **filters),
+        hide=hide,
         db=db,
         limit=limit,
         unseen_only=unseen_only,
@@ -141,6 +144,7 @@ def print_boards(
     *,
     by: str | None = None,
     wanted: Wanted | None = None,
+    hide: str | None = None,
     db: str | None = None,
     limit: int | None = 50,
     unseen_only: bool = False,
@@ -153,7 +157,13 @@ def print_boards(
     from benchmark.leaderboard.render import render_boards
 
     found = api.rank(
-        suite, by=by, wanted=wanted, db=db, unseen_only=unseen_only, flagged_last=flagged_last
+        suite,
+        by=by,
+        wanted=wanted,
+        hide=hide,
+        db=db,
+        unseen_only=unseen_only,
+        flagged_last=flagged_last,
     )
     console = table_console()
     ranked = [board for board in found if board.rows]

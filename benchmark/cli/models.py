@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli.options import db_option
 from benchmark.cli.printing import put_out, say, table_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from registry.cards import ModelCard
     from registry.checks import Check
 
-SUBCOMMANDS = ("list", "show", "check")
+SUBCOMMANDS = ("list", "show", "check", "remove", "rename", "retire")
 
 
 class PatternGroup(click.Group):
@@ -28,7 +30,7 @@ class PatternGroup(click.Group):
 
 @click.group(cls=PatternGroup)
 def models() -> None:
-    """List, show and check models: `bench models [PATTERN]`, `bench models show NAME`."""
+    """List, show, check, rename, retire and remove models: `bench models [PATTERN]`, `bench models show NAME`."""
 
 
 @models.command("list")
@@ -49,7 +51,7 @@ def list_models(pattern: str | None) -> int:
         there = availability(card, settings.weights, settings.caches)
         table.add_row(
             card.name,
-            "yes" if there.on_disk else f"no: {there.note}",
+            ("retired; " * card.retired) + ("yes" if there.on_disk else f"no: {there.note}"),
             card.labels,
             ", ".join(card.training),
             card.source,
@@ -98,6 +100,45 @@ def check_model(name: str, device: str) -> int:
     return _print_checks(check(model))
 
 
+@models.command("remove")
+@click.argument("name")
+def remove_model(name: str) -> int:
+    """Delete a registered card. Weights stay, and so do stored answers and scores."""
+    from benchmark import api
+
+    api.remove_model(name)
+    say(f"removed '{name}'. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
+    return 0
+
+
+@models.command("rename")
+@click.argument("name")
+@click.argument("new")
+@db_option
+def rename_model(name: str, new: str, db: str | None) -> int:
+    """Give a registered model another name; stored trials are scored again under it."""
+    from benchmark import api
+
+    api.rename_model(name, new, db=db)
+    say(f"'{name}' is '{new}' now, with all its stored trials.")
+    return 0
+
+
+@models.command("retire")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Bring it back.")
+def retire_model(name: str, undo: bool) -> int:
+    """Take a registered model from boards and patterns; by its full name it still runs and shows."""
+    from benchmark import api
+
+    api.retire_model(name, retired=not undo)
+    back = (
+        f"`bench rank --only {name}` shows it, `bench models retire {name} --undo` brings it back"
+    )
+    say(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))
+    return 0
+
+
 def _print_checks(checks: Sequence[Check]) -> int:
     for one in checks:
         say(f"{'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}")
@@ -120,8 +161,9 @@ def _print_checks(checks: Sequence[Check]) -> int:
 )
 @click.option(
     "--labels",
-    metavar="SPACE|FILE",
-    help="imagenet1k (default), geirhos16, world16, or a YAML mapping file.",
+    metavar="SPACE|FILE|FOLDER",
+    help="imagenet1k (default), geirhos16, world16, a YAML mapping file, a list of class names (.txt, .json), or the "
+    "folder of the classes.",
 )
 @click.option(
     "--key",
@@ -132,6 +174,9 @@ def _print_checks(checks: Sequence[Check]) -> int:
 @click.option("--std", help="Three numbers, comma separated.")
 @click.option("--size", type=int, help="Input side in pixels.")
 @click.option("--resize", type=int, help="Shorter side before the centre crop of natural images.")
+@click.option(
+    "--replace", is_flag=True, help="Take the place of the registered model of that name."
+)
 @click.option("--interpolation", type=click.Choice(["nearest", "bilinear", "bicubic"]))
 @click.option(
     "--resize-mode",
@@ -157,16 +202,36 @@ def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
     """
     from benchmark import api
 
+    replaces = bool(options.pop("replace"))
+    card, checks = api.register(name, arch, weights, replaces=replaces, **stated(options))
+    code = _print_checks(checks)
+    say(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
+    if replaces:
+        say("Scores of older weights stay, and boards mark them until the model is run again.")
+    print_entrances(card)
+    return code
+
+
+def stated(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `register` that were given."""
     given = {key: value for key, value in options.items() if value not in (None, ())}
     for key in ("mean", "std"):
         if key in given:
             given[key] = _three(given[key], f"--{key}")
-    card, checks = api.register(name, arch, weights, **given)
-    code = _print_checks(checks)
-    say(
-        f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}). Next: bench run --model {card.name}"
-    )
-    return code
+    return given
+
+
+def print_entrances(card: ModelCard) -> None:
+    """Which suites a model can enter, and what is missing for the others."""
+    from benchmark import api
+
+    found = api.entrances(card)
+    able = [suite for suite, reason in found if not reason]
+    if able:
+        say(f"it can enter: {', '.join(able)}. Next: bench run --model {card.name}")
+    for suite, reason in found:
+        if reason:
+            say(f"not yet: {suite}: {reason}")
 
 
 def _three(text: str, option: str) -> tuple[float, float, float]:

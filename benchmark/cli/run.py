@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.argument("what", metavar="[PATH_OR_NAME]...", nargs=-1)
 @click.option(
     "--model",
     "-m",
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Model names, globs or comma lists; repeatable.",
 )
+@click.option("--arch", default="", metavar="SOURCE:NAME", help="Of checkpoints given by path.")
+@click.option("--labels", metavar="SPACE|FILE", help="Of checkpoints given by path.")
 @click.option("--suite", "-s", default="all", show_default=True, metavar="NAME[:VARIANT]|all")
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set."
@@ -63,7 +66,10 @@ if TYPE_CHECKING:
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
 @db_option
 def run(
+    what: tuple[str, ...],
     models: tuple[str, ...],
+    arch: str,
+    labels: str | None,
     suite: str,
     limit: int | None,
     stimuli: str,
@@ -80,12 +86,14 @@ def run(
 ) -> int:
     """Run suites on models, store every trial, and print the ranking.
 
-    Without --model: everything that needs no download (the built-in world's networks and ideal observers, and
+    A path of a checkpoint (with --arch) or of a folder of timm registers it on the way. Without a model: everything
+    that needs no download (the built-in world's networks and ideal observers, and
     weights that installed packages bring). An interrupted run resumes by the same command.
     """
     from benchmark import api
     from benchmark.settings import read_settings
 
+    models = (*models, *(_named(one, arch, labels) for one in what))
     request = api.RunRequest(
         models=_patterns(models),
         suites=suite,
@@ -104,6 +112,8 @@ def run(
         _print_plan(prepared)
         return 0
     report = _carry_out(prepared, quiet)
+    if not report.counts["done"] + report.counts["cached"] and not report.failed:
+        say("nothing ran: none of these suites applies to these models.", err=True)
     return report.exit_code or (3 if strict and report.skipped else 0)
 
 
@@ -114,6 +124,16 @@ def _patterns(models: tuple[str, ...]) -> str:
     if any(not pattern.strip(" ,") for pattern in models):
         raise click.BadParameter("expected a name or a pattern, got ''", param_hint="--model")
     return ",".join(models) or DEFAULT_MODELS
+
+
+def _named(what: str, arch: str, labels: str | None) -> str:
+    """A model's name or pattern; a checkpoint or folder given by its path is registered first, under its own name."""
+    from benchmark import api
+
+    card, checks = api.named_or_registered(what, arch, labels)
+    for check in checks:
+        say(f"ok    {check.name}: {check.detail}", err=True)
+    return card
 
 
 def _batch(text: str) -> int | None:

@@ -60,6 +60,8 @@ class Suite:
     score: Callable[[Any, Trials], Sequence[Score]]
     config: Any = None
     spaces: tuple[str, ...] = ("geirhos16", "world16")
+    own_space: bool = False
+    """Whether it also runs on a set that is labelled in a model's own classes."""
     experiments: Mapping[str, str] = field(default_factory=dict)
     """Stimulus set name -> role, for trials of people and published networks."""
     against: Against | None = None

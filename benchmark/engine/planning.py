@@ -76,7 +76,10 @@ def _tasks(card: ModelCard, suite: Suite, plans: _Plans) -> Iterator[Task]:
     planned, missing = [], []
     for space in spaces:
         try:
-            planned.append(Task(card, suite, space, plans.get(suite, space)))
+            plan = plans.get(suite, space)
+            if space not in suite.spaces:
+                _require_classes(card, plan)
+            planned.append(Task(card, suite, space, plan))
         except MissingStimuli as error:
             missing.append(str(error))
     yield from planned or [
@@ -84,13 +87,28 @@ def _tasks(card: ModelCard, suite: Suite, plans: _Plans) -> Iterator[Task]:
     ]
 
 
+def _require_classes(card: ModelCard, plan: Plan) -> None:
+    """Raise MissingStimuli where a set in the model's own space has classes that the model has not."""
+    known = set(label_space(card.labels).classes)
+    for stimuli in {block.stimuli.digest: block.stimuli for block in plan.blocks}.values():
+        strange = sorted(set(map(str, stimuli.labels["category"])) - known)
+        if strange:
+            raise MissingStimuli(
+                f"the set '{stimuli.name}' has {len(strange)} classes that the labels of '{card.name}' lack: "
+                f"{', '.join(strange[:5])}. Give the same names to both (--labels FOLDER takes a set's)"
+            )
+
+
 def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
     if card.source == "ideal":
         if suite.needs == "decisions":
             return suite.spaces, ""
         return (), f"an ideal observer answers from labels: it has no {suite.needs}"
-    answers = label_space(card.labels).answers
+    labels = label_space(card.labels)
+    answers = labels.answers
     shared = tuple(space for space in suite.spaces if space in answers)
+    if suite.own_space and labels.name not in suite.spaces:
+        shared += (labels.name,)
     return shared, "" if shared else (
         f"its labels '{card.labels}' answer in {', '.join(answers)}; the suite's stimuli are labelled in "
         f"{', '.join(suite.spaces)}"

@@ -57,10 +57,10 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 all failed, 3 some failed."""
-        if not self.failed:
-            return 0
-        return 3 if self.counts["done"] + self.counts["cached"] else 1
+        """0 all done, 1 nothing done, 3 some failed."""
+        if not self.counts["done"] + self.counts["cached"]:
+            return 1
+        return 3 if self.failed else 0
 
 
 class RunReporter(Reporter, Protocol):

@@ -24,6 +24,7 @@ PLAIN = Suite(
     score=score,
     config=QUICK,
     spaces=("world16", "imagenet1k", "geirhos16"),
+    own_space=True,
     passes=90.0,
 )
 

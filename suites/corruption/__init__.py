@@ -37,6 +37,7 @@ _PLAIN = Suite(
     score=score,
     config=Config(),
     spaces=ALL,
+    own_space=True,
     against=Against(compare),
     seen=seen,
 )
@@ -69,6 +70,7 @@ def _in_folders(role: str, summary: str, corruptions: tuple[str, ...] = ("all",)
         plan=plan_folders,
         config=Folders(role, corruptions),
         spaces=IMAGENET,
+        own_space=False,
     )
 
 

@@ -22,6 +22,7 @@ SUITE = Suite(
     score=score,
     config=Config(added=ADDED.signatures),
     spaces=tuple(SHOWN),
+    own_space=True,
     references={reference(name): title for name, title in REFERENCES.items()},
     passes=21.0,  # a backward counts two: answer 1, gradient 3, texture 2, four noisy copies 12, exchange 3
 )

@@ -16,6 +16,8 @@ SHOWN: Mapping[str, Mapping[str, int]] = {
     "geirhos16": {CONFLICT: 320, MASKED: 320},
     "imagenet1k": {MASKED: 320, CLICKED: 320},
 }
+#: Of a space of a model's own classes.
+OWN: Mapping[str, int] = {MASKED: 320}
 #: The roles that have a board of their own; in the built-in world the natural images alone.
 BOARDS = (NATURAL, MASKED, CONFLICT)
 #: An object this small or large says little of where a map lies: left out of the scores and of the pool.
@@ -51,7 +53,7 @@ class Config:
 def has_board(block: Block) -> bool:
     """Whether the main metrics of a block rank: SmoothGrad is computed on those alone."""
     return block.role == BOARDS[0] or (
-        block.role in BOARDS and NATURAL not in SHOWN[block.stimuli.space]
+        block.role in BOARDS and NATURAL not in SHOWN.get(block.stimuli.space, OWN)
     )
 
 

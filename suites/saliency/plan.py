@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Block, Plan, Shelf, Stimuli, Transform
 from benchmark.errors import MissingStimuli
 from benchmark.stimuli.sets import subset
-from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, SHOWN, Config
+from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, Config
 from suites.saliency.maps.masks import kept
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def plan(_config: Config, shelf: Shelf) -> Plan:
     Raises MissingStimuli where none of a space's sets is here.
     """
     blocks, missing = [], {}
-    for role, count in SHOWN[shelf.space].items():
+    for role, count in SHOWN.get(shelf.space, OWN).items():
         try:
             blocks.append(_block(role, subset(shelf.find(role), count)))
         except MissingStimuli as error:

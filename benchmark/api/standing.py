@@ -1,0 +1,70 @@
+"""What boards leave out and what they mark: retired and renamed models, and scores of older weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmark.store import ScoreRow, Store
+    from registry.cards import ModelCard
+
+
+@dataclass(frozen=True)
+class Standing:
+    """hidden: names that a board shows only when it is asked for them; outdated: name -> what to know of its scores."""
+
+    hidden: frozenset[str] = frozenset()
+    outdated: Mapping[str, str] = field(default_factory=dict)
+
+    def shown(self, row: ScoreRow, only: str | None, hide: str | None) -> bool:
+        """Whether a board that is asked for `only` has this row. only, hide: names, globs or comma lists."""
+        if hide and _matches(row.observer, hide):
+            return False
+        return row.observer not in self.hidden or row.observer in _parts(only or "")
+
+    def marked(self, row: ScoreRow) -> ScoreRow:
+        """The row, flagged where it is outdated."""
+        remark = self.outdated.get(row.observer)
+        return replace(row, flags=(*row.flags, remark)) if remark else row
+
+
+def standing(store: Store, settings: Settings) -> Standing:
+    """How the names of a leaderboard stand to the cards of today."""
+    from registry.cards import read_cards
+
+    cards = read_cards(settings.cards)
+    former = {name for card in cards.values() for name in card.formerly}
+    retired = {card.name for card in cards.values() if card.retired}
+    outdated = {
+        row.name: remark
+        for row in store.observers()
+        if row.kind == "network" and row.name in cards
+        if (remark := _remark(row.card, cards[row.name]))
+    }
+    return Standing(frozenset(retired | (former - cards.keys())), outdated)
+
+
+def _remark(stored: Mapping[str, Any], card: ModelCard) -> str:
+    """Why scores under a stored card are not those of today's; "" where they are."""
+    today = card.model_dump(mode="json")
+    if stored.get("sha256") and today["sha256"] and stored["sha256"] != today["sha256"]:
+        return f"outdated: of older weights ({stored['sha256'][:12]})"
+    for name in ("arch", "preprocess"):
+        if name in stored and stored[name] != today[name]:
+            return f"outdated: of another {name}"
+    return ""
+
+
+def _parts(pattern: str) -> Sequence[str]:
+    return [part.strip() for part in pattern.split(",") if part.strip()]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return any(fnmatchcase(name, part) for part in _parts(pattern))

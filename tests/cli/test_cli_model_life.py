@@ -1,0 +1,119 @@
+"""A model's life after registration: replaced, renamed, retired, removed; and what boards say of it."""
+
+import pytest
+import timm
+import torch
+from click.testing import CliRunner
+
+from benchmark import api
+from benchmark.cli import cli
+from benchmark.errors import CardError, UnknownName
+from registry.cards import read_cards
+
+
+def bench(*words):
+    return CliRunner().invoke(
+        cli, [str(word) for word in words], catch_exceptions=False, standalone_mode=False
+    )
+
+
+def said(result):
+    return result.stdout + result.stderr
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BENCH_DB", str(tmp_path / "r.db"))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        module = timm.create_model("test_resnet", num_classes=16)
+        torch.save({"model": module.state_dict()}, tmp_path / f"net{seed}.pt")
+    return tmp_path
+
+
+REGISTER = ("--arch", "timm:test_resnet", "--labels", "world16", "--size", 64)
+RUN = ("--suite", "cue-conflict", "--limit", 4, "-q", "--batch-size", 8)
+
+
+def registered(home, name, seed=0, *more):
+    return bench("register", name, *REGISTER, "--weights", home / f"net{seed}.pt", *more)
+
+
+def rows(**how):
+    return {row.observer: row for board in api.rank("cue-conflict", **how) for row in board.rows}
+
+
+def flags(row):
+    return [flag for cell in row.cells.values() for flag in cell.flags]
+
+
+def test_a_model_is_replaced_renamed_retired_and_removed(home):
+    first = said(registered(home, "mine"))
+    assert "it can enter: " in first
+    assert "cue-conflict" in first
+    assert bench("run", "mine", *RUN).return_value == 0
+    assert not any("outdated" in flag for flag in flags(rows()["mine"]))
+
+    with pytest.raises(CardError, match="--replace"):
+        registered(home, "mine", 1)
+    old = read_cards(home / "home" / "cards")["mine"].sha256
+    registered(home, "mine", 1, "--replace")
+    outdated = [flag for flag in flags(rows()["mine"]) if "outdated" in flag]
+    assert set(outdated) == {f"outdated: of older weights ({old[:12]})"}
+    assert bench("run", "mine", *RUN).return_value == 0
+    assert not any("outdated" in flag for flag in flags(rows()["mine"]))
+
+    cells = rows()["mine"].cells
+    bench("models", "rename", "mine", "yours")
+    shown = rows()
+    assert set(shown) == {"yours"}
+    values = {name: cell.value for name, cell in cells.items()}
+    assert {name: cell.value for name, cell in shown["yours"].cells.items()} == values
+    assert "1 cached" in said(bench("run", "yours", *RUN))
+
+    bench("models", "retire", "yours")
+    assert rows() == {}
+    assert set(rows(models="yours")) == {"yours"}
+    assert rows(models="your*") == {}
+    with pytest.raises(UnknownName):
+        bench("run", "your*", *RUN)
+    bench("models", "retire", "yours", "--undo")
+    assert set(rows()) == {"yours"}
+    assert rows(hide="yours") == {}
+
+    bench("models", "remove", "yours")
+    assert "yours" not in read_cards(home / "home" / "cards")
+    assert set(rows()) == {"yours"}
+
+
+def test_built_in_cards_stay_as_they_are(home):
+    for words in (("remove", "resnet50"), ("rename", "resnet50", "x"), ("retire", "resnet50")):
+        with pytest.raises(CardError, match="built-in card"):
+            bench("models", *words)
+    with pytest.raises(UnknownName, match="no registered model is called 'nobody'"):
+        bench("models", "remove", "nobody")
+    with pytest.raises(CardError, match="built-in card"):
+        registered(home, "resnet50", 0, "--replace")
+    registered(home, "mine")
+    with pytest.raises(CardError, match="there already"):
+        bench("models", "rename", "mine", "resnet50")
+    with pytest.raises(CardError, match="letters, digits"):
+        bench("models", "rename", "mine", "../mine")
+    assert "mine" in read_cards(home / "home" / "cards")
+
+
+def test_a_path_registers_and_runs_in_one_go(home):
+    how = ("--arch", "timm:test_resnet", "--labels", "world16")
+    result = bench("run", home / "net0.pt", *how, *RUN, "--dry-run")
+    assert "net0" in said(result)
+    card = read_cards(home / "home" / "cards")["net0"]
+    again = bench("run", home / "net0.pt", *how, *RUN, "--dry-run")
+    assert "ok    " not in said(again)
+    assert read_cards(home / "home" / "cards")["net0"] == card
+
+
+def test_a_run_in_which_nothing_ran_is_no_success(home):
+    result = bench("run", "ideal-shape", "--suite", "adversarial", "-q")
+    assert result.return_value == 1
+    assert "nothing ran" in said(result)

@@ -1,0 +1,136 @@
+"""A network with classes of its own: its labels from a list or a folder, its suites by its own space."""
+
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmark import api
+from benchmark.cli import cli
+from benchmark.settings import read_settings
+from registry.cards import read_cards
+from registry.class_lists import mapping_of, read_class_list
+from registry.errors import LabelError
+from registry.labels import label_space
+from registry.spaces import built_in_space, geirhos_groups
+
+CLASSES = ("anemone", "beetle", "cup")
+
+
+def bench(*words):
+    arguments = [str(word) for word in words]
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BENCH_DB", str(tmp_path / "r.db"))
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_resnet", num_classes=3).state_dict(), tmp_path / "net.pt")
+    draw = np.random.default_rng(0)
+    for root, masks in (("photos", False), ("masked", True)):
+        for name in CLASSES:
+            (tmp_path / root / name).mkdir(parents=True)
+            for number in range(2):
+                pixels = draw.integers(0, 256, (72, 72, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / root / name / f"{name}{number}.png")
+                if masks:
+                    mask = np.zeros((72, 72), dtype=np.uint8)
+                    mask[20:50, 20:50] = 255
+                    (tmp_path / root / "masks" / name).mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(mask).save(
+                        tmp_path / root / "masks" / name / f"{name}{number}.png"
+                    )
+    return tmp_path
+
+
+def registered(home):
+    how = ("--arch", "timm:test_resnet", "--size", 64, "--labels", home / "photos")
+    return bench("register", "mine", *how, "--weights", home / "net.pt")
+
+
+def test_it_enters_by_its_own_space(home):
+    before = registered(home)
+    assert "3 classes as the space 'photos'" in before.stdout
+    assert "`bench data add NAME FOLDER --role natural --space photos`" in before.stdout
+    bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
+    card = read_cards(read_settings().cards)["mine"]
+    reasons = dict(api.entrances(card))
+    assert reasons["corruption"] == reasons["adversarial"] == ""
+    assert "natural-masked" in reasons["saliency"]
+    assert "answer in photos" in reasons["cue-conflict"]
+
+
+def test_classes_that_the_set_has_and_the_network_lacks_are_named(home):
+    registered(home)
+    (home / "photos" / "cup").rename(home / "photos" / "mug")
+    bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
+    card = read_cards(read_settings().cards)["mine"]
+    assert (
+        "1 classes that the labels of 'mine' lack: mug" in dict(api.entrances(card))["corruption"]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", ["corruption:quick", "adversarial", "saliency"])
+def test_it_is_scored_there(suite, home):
+    registered(home)
+    bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
+    how = ("--role", "natural-masked", "--layout", "masks", "--space", "photos")
+    bench("data", "add", "mine-masks", home / "masked", *how)
+    result = bench("run", "mine", "--suite", suite, "-q", "--batch-size", 6)
+    assert result.return_value == 0, result.stderr
+    (board,) = api.rank(suite)
+    assert board.space == "photos"
+    assert board.rows[0].cells[board.by].n > 0
+
+
+def test_names_are_matched_to_wordnet_and_the_sixteen(tmp_path):
+    (tmp_path / "mine.txt").write_text("goldfish\nGreat_White-Shark\ncrane\nairplane\nwidget\n")
+    found = read_class_list(str(tmp_path / "mine.txt"), "net")
+    assert found.name == "mine"
+    assert found.matched == ("n01443537", "n01484850", "", "airplane", "")  # two cranes: neither
+    assert str(found) == (
+        "5 classes as the space 'mine'; 3 are WordNet or geirhos16 classes; unmatched: crane, widget"
+    )
+
+
+def test_a_list_that_covers_a_space_answers_there(tmp_path):
+    imagenet = built_in_space("imagenet1k")
+    order = list(reversed(imagenet.classes))
+    (tmp_path / "labels.json").write_text(
+        json.dumps({str(i): name for i, name in enumerate(order)})
+    )
+    whole = mapping_of(read_class_list(str(tmp_path / "labels.json"), "net"))
+    assert (whole["name"], whole["classes"]) == ("net", order)
+    sixteen = [*sorted(geirhos_groups(), reverse=True), "widget"]
+    (tmp_path / "mine.txt").write_text("\n".join(sixteen))
+    from registry.class_lists import write_mapping
+
+    path = write_mapping(read_class_list(str(tmp_path / "mine.txt"), "net"), tmp_path / "labels")
+    space = label_space(str(path))
+    assert set(space.answers) == {"mine", "geirhos16"}
+    assert space.grouping("geirhos16").indices == tuple((15 - i,) for i in range(16))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "one\none\ntwo", "listed twice: one"),
+        ("a.txt", "one", "at least two names"),
+        ("a.json", "{", "a name a line, or JSON"),
+        ("a.json", '{"0": "a", "2": "b"}', "the indices are not 0, 1, 2"),
+        ("a.json", "[1, 2]", "holds something else"),
+        ("a.txt", "one\nt\x1b[2Jwo", "control character"),
+    ],
+)
+def test_a_list_that_cannot_be_used(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(LabelError, match=message) as caught:
+        read_class_list(str(tmp_path / name), "net")
+    assert str(caught.value).isprintable()
