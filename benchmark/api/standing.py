@@ -40,11 +40,13 @@ def standing(store: Store, settings: Settings) -> Standing:
     from registry.cards import read_cards
 
     cards = read_cards(settings.cards)
+    stored = store.observers()
     former = {name for card in cards.values() for name in card.formerly}
+    former |= {str(name) for row in stored for name in row.card.get("formerly") or ()}
     retired = {card.name for card in cards.values() if card.retired}
     outdated = {
         row.name: remark
-        for row in store.observers()
+        for row in stored
         if row.kind == "network" and row.name in cards
         if (remark := _remark(row.card, cards[row.name]))
     }
