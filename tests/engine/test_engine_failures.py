@@ -239,7 +239,7 @@ def test_not_applicable_is_a_row_with_its_reason(leaderboard):
         report = execute(
             [task], store, leaderboard.settings, RunOptions("cpu", Policy()), toys.Silent()
         )
-    assert report.exit_code == 0
+    assert report.exit_code == 1
     (row,) = leaderboard.outcomes()
     assert (row.status, row.reason) == ("not applicable", "the pictures are not here")
 
