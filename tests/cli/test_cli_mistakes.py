@@ -209,7 +209,7 @@ def test_weights_that_vanished(bench, tmp_path, state):
 
 def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
     with_path = bench("run", "-m", "efficientnet-lite0", "-s", "cue-conflict", "--limit", "2")
-    assert with_path.code == 0
+    assert with_path.code == 1  # nothing ran
     (line,) = [one for one in with_path.errors if one.startswith("not applicable")]
     assert "bench data fetch cue-conflict" in line
     strict = bench(
