@@ -29,7 +29,7 @@ from registry.documents import is_file, shown
 from registry.errors import WeightsError
 from registry.expressions import is_plain
 from registry.footprint import FEWEST, MOST_RESULT, TooLarge, bytes_per_image
-from registry.pickles import require_honest_size
+from registry.pickles import refuse_onnx, require_honest_size
 
 _MEMBERS = re.compile(
     r"(data/(weights|constants|sample_inputs)/[\w.-]+|models/[\w.-]+\.json|extra/[\w./-]*"
@@ -218,6 +218,7 @@ def load_exported(path: Path, side: int) -> nn.Module:
     """
     if not is_file(path):
         raise WeightsError(f"exported program {shown(path)} is not there. Check the path.")
+    refuse_onnx(path)
     copy = checked_archive(path)
     try:
         with _quietly():

@@ -135,12 +135,22 @@ def require_honest_size(file: Path | IO[bytes], size: int, name: str) -> None:
         )
 
 
-def _require_state(path: Path) -> None:
-    """Raise WeightsError, with the way in, for a file that is a program and no state dict."""
+def refuse_onnx(path: Path) -> None:
+    """Raise WeightsError, with the way in, for an ONNX program: no gradient passes through one, and its weights have
+    lost their names.
+    """
     if path.suffix == ".onnx":
         raise WeightsError(
-            f"{path} is an ONNX program, not a state dict: register it with --arch onnx."
+            f"{shown(path)} is an ONNX program: no gradient passes through it, so it is not read. Where the network is "
+            'still at hand, torch.export.save(torch.export.export(model.eval(), (images,)), "net.pt2") saves it for '
+            "--arch export, and torch.save(model.state_dict(), ...) for its architecture; from ONNX alone, onnx2torch "
+            "makes a network that either can save."
         )
+
+
+def _require_state(path: Path) -> None:
+    """Raise WeightsError, with the way in, for a file that is a program and no state dict."""
+    refuse_onnx(path)
     if not is_zipfile(path):
         return
     with ZipFile(path) as archive:

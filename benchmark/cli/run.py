@@ -114,7 +114,7 @@ def run(
     report = _carry_out(prepared, quiet)
     if not report.counts["done"] + report.counts["cached"] and not report.failed:
         say("nothing ran: none of these suites applies to these models.", err=True)
-    lacking = strict and report.skipped and report.exit_code != 3 and not report.failed
+    lacking = strict and report.skipped and not report.failed
     return 3 if lacking else report.exit_code
 
 

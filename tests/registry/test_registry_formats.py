@@ -148,6 +148,7 @@ def large_head(state, path):
 REFUSED = {
     "an object of a class of one's own": ("net.pt", saved_object, r"holds '[\w.]+\.Trainer'.*python -c"),
     "TorchScript": ("net.pt", scripted, r"TorchScript program.*torch\.jit\.load.*--arch export"),
+    "ONNX": ("net.onnx", lambda state, path: path.write_bytes(b"\x08\x07"), r"ONNX program.*torch\.export\.save"),
     "an exported program as weights": ("net.pt2", program, "exported program.*--arch export"),
     "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench probe"),
     "21,843 outputs": ("net.pt", large_head, "it has 21843 outputs: --labels imagenet21k"),
@@ -162,6 +163,12 @@ def test_a_file_that_is_refused(row, tiny, nine, folders, tmp_path):
         register("mine", "timm:test_resnet", tmp_path / name, labels=nine, **HALF, **folders)
     assert "\n" not in str(caught.value)
     assert not folders["cards_folder"].exists()
+
+
+def test_onnx_is_refused_as_a_program_too(nine, folders, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x07")
+    with pytest.raises(WeightsError, match="ONNX program"):
+        register("mine", "export", tmp_path / "net.onnx", labels=nine, **HALF, **folders)
 
 
 @pytest.mark.slow
