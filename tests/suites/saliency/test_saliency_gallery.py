@@ -174,3 +174,8 @@ def test_a_caption_says_what_the_network_answered():
 
     assert _caption("cat", "cat", 0.934) == "cat 0.93"
     assert _caption("cat", "dog", 0.1) == "says dog (0.10)"
+
+
+def test_one_deviation_is_a_sixth_of_the_range():
+    values = np.array([1.0, -1.0, 1.0, -1.0] * 3).reshape(3, 2, 2)
+    assert gradient_picture(values)[0, :, 0].tolist() == [170, 85]
