@@ -377,3 +377,4 @@ def test_answers_that_are_all_alike_count_each_stimulus_once(bias, make, letters
     assert found.difference == sign and found.n == 22
     assert found.p == pytest.approx(2 * NormalDist().cdf(-np.sqrt(22)), rel=1e-6)
     assert (found.low if sign > 0 else -found.high) > 0.5
+    assert found.verdict == ("a is higher" if sign > 0 else "b is higher")

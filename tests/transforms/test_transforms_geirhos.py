@@ -300,6 +300,9 @@ def test_which_experiments_need_square_images_and_their_levels():
     square = {name for name, experiment in GEIRHOS.items() if experiment.square}
     eidolons = {"eidolonI", "eidolonII", "eidolonIII"}
     assert square == {"phase-scrambling", "power-equalisation", "rotation", *eidolons}
+    units = {name: experiment.unit for name, experiment in GEIRHOS.items()}
+    assert units["phase-scrambling"] == "half width, degrees" and units["low-pass"] == "sd, px"
+    assert units["contrast"] == "share of full contrast" and units["colour"] == ""
     levels = {name: list(experiment.conditions.values()) for name, experiment in GEIRHOS.items()}
     assert levels["contrast"] == [1, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01]
     assert levels["uniform-noise"] == [0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9]

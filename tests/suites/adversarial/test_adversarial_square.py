@@ -175,3 +175,11 @@ def test_it_breaks_what_masked_gradients_leave(problem):
 def test_no_l1(problem):
     with pytest.raises(BenchError, match="not defined here in l1"):
         square(problem, "l1", bounds(problem, "l2"), Square(5))
+
+
+def test_an_l2_start_is_five_patterns_a_side_and_nothing_beyond():
+    """18 pixels: patterns of 3 from the second pixel on, and two columns at the end that none fits into."""
+    drawn = l2_start(0.7, torch.Generator().manual_seed(0), torch.Size((3, 18, 18)))
+    assert float(drawn.norm()) == pytest.approx(0.7)
+    used = (drawn != 0).any(dim=0)
+    assert used[1:16, 1:16].all() and int(used.sum()) == 15 * 15
