@@ -58,6 +58,11 @@ class Recorder:
         if report.failed:
             self.failing.add(function(report.nodeid))
 
+    def pytest_collectreport(self, report: Any) -> None:
+        """Files that cannot be imported."""
+        if report.failed:
+            self.failing.add(report.nodeid)
+
     def pytest_sessionfinish(self) -> None:
         """Write what was seen."""
         self.coverage.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 from benchmarks.mutation import ROOMS, ROOT
 from benchmarks.mutation.changes import Mutant
@@ -45,13 +45,14 @@ def _job(mutant: Mutant, tests: Sequence[str], coverage: CoverageMap) -> Job:
 
 def tests_of(mutant: Mutant, coverage: CoverageMap) -> list[str]:
     """Tests that run the mutant's line; for what runs at import (a line that no test runs may be of a function that is
-    called there) those that run the module or one that imports it."""
+    called there) those that run the module or one that imports it, and those in files that import it or its room."""
     lines = set(range(mutant.first, mutant.last + 1))
     tests = coverage.lines.get(mutant.file, {})
     found = {name for name, at in tests.items() if lines & at}
     if mutant.at_import or not found:
         files = [mutant.file, *users(mutant.file)]
         found = {name for file in files for name in coverage.lines.get(file, {})}
+        found |= {name for name in coverage.seconds if name.split("::")[0] in readers(mutant.file)}
     near = next(tests for room, tests in ROOMS.items() if mutant.file.startswith(room + "/"))
     return sorted(found, key=lambda name: (not name.startswith(near), coverage.seconds[name], name))
 
@@ -69,10 +70,25 @@ def batches(tests: Sequence[str], coverage: CoverageMap) -> list[list[str]]:
     return rounds
 
 
+@cache
 def users(file: str) -> list[str]:
     """Files of the rooms that import a module."""
-    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    paths = [p for room in ROOMS for p in sorted((ROOT / room).rglob("*.py"))]
+    return [name for room in ROOMS for name in _importing(room, _module(file))]
+
+
+@cache
+def readers(file: str) -> frozenset[str]:
+    """Files of tests that import a module or its room, and so may read what it holds without running a line of it."""
+    rooms = [room.replace("/", ".") for room in ROOMS if file.startswith(room + "/")]
+    return frozenset(one for name in (_module(file), *rooms) for one in _importing("tests", name))
+
+
+def _module(file: str) -> str:
+    return file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def _importing(folder: str, module: str) -> list[str]:
+    paths = sorted((ROOT / folder).rglob("*.py"))
     return [str(p.relative_to(ROOT)) for p in paths if _imports(p.read_text(), module)]
 
 

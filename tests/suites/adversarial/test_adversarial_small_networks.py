@@ -285,3 +285,15 @@ def test_foreign_packages_draw_the_same_whatever_came_before():
     assert numbers() == first
     torch.manual_seed(1), np.random.seed(1), random.seed(1)
     assert (float(torch.rand(1)), float(np.random.rand()), random.random()) == after
+
+
+@pytest.mark.parametrize(("targets", "place"), [(0, 1), (1, 1), (2, 2)])
+def test_a_pgd_step_goes_up_the_margin_of_the_next_class_or_of_its_target(targets, place):
+    """Five classes; untargeted the second most likely one, targeted each in turn (here the last of them)."""
+    x = grey(4)
+    problem, shown = watched(problem_of(linear, x))
+    attack(problem, geometry("linf"), single(Stage("margin", 1, "clean", targets), 1e-4))
+    ranked = linear(x).argsort(dim=1, descending=True)
+    up = (WEIGHTS[ranked[:, place]] - WEIGHTS[problem.labels]).sign()
+    moved = (shown[-1] - x).flatten(1)
+    assert (moved * up >= 0).all() and float((moved.abs() > 0).float().mean()) > 0.9
