@@ -26,6 +26,7 @@ TABLES = {
         accuracy_difference lower shown - 0..1 -
         ood_accuracy higher shown 0.0625 0..1 -
         human_error_consistency none hidden - - -
+        margin_consistency higher hidden 0 -1..1 -
         colour_accuracy higher hidden 0.0625 0..1 colour
         contrast_accuracy higher hidden 0.0625 0..1 contrast
         high_pass_accuracy higher hidden 0.0625 0..1 high-pass
