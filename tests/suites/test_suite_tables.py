@@ -75,10 +75,10 @@ TABLES = {
         robust_linf_8 higher hidden - - natural
         robust_l2_1 higher shown - - natural
         clean_accuracy higher shown - - natural
-        auc_linf higher shown - - natural
+        auc_linf higher shown - 0..1 natural
         median_linf higher hidden - - natural
         beyond_ce_linf none hidden - - natural
-        auc_l2 higher shown - - natural
+        auc_l2 higher shown - 0..1 natural
         median_l2 higher hidden - - natural
         beyond_ce_l2 none hidden - - natural
         fgsm_accuracy higher hidden - - natural
@@ -86,21 +86,21 @@ TABLES = {
     """,
     "saliency": """
         object_reliance higher headline 0 - -
-        object_auc_excess higher shown 0 - -
-        object_auc higher shown 0.5 - -
+        object_auc_excess higher shown 0 -1..1 -
+        object_auc higher shown 0.5 0..1 -
         grad_centroid none shown - - -
         object_mass_ratio higher hidden 1 - -
         object_skill higher hidden 0 - -
-        rank_accuracy higher hidden - - -
-        sg_object_auc_excess higher shown 0 - -
-        target_contrast higher shown 0 - cue-conflict
+        rank_accuracy higher hidden - 0..1 -
+        sg_object_auc_excess higher shown 0 -1..1 -
+        target_contrast higher shown 0 -1..1 cue-conflict
         clickme_alignment higher shown 0 - clickme
-        object_auc_excess_alpha0 higher hidden 0 - cue-conflict-alpha0
-        object_auc_excess_alpha1 higher hidden 0 - cue-conflict-alpha1
-        grad_image_cos none hidden - - -
-        grad_high_frequency none hidden - - -
+        object_auc_excess_alpha0 higher hidden 0 -1..1 cue-conflict-alpha0
+        object_auc_excess_alpha1 higher hidden 0 -1..1 cue-conflict-alpha1
+        grad_image_cos none hidden - 0..1 -
+        grad_high_frequency none hidden - 0..1 -
         grad_tv none hidden - - -
-        grad_gini none hidden - - -
+        grad_gini none hidden - 0..1 -
     """,
 }
 
