@@ -1,5 +1,7 @@
 """The gradient figure: exact rendering, stimuli by a rule, the command from end to end."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -97,6 +99,7 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
     run("--models", "world-standard-0", "--out", str(tmp_path / "a.png"), "--count", "3")
     folder = tmp_path / "home" / "thumbnails" / "world-natural"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "_masks.png",
         "_stimuli.png",
         "world-standard-0.png",
     ]
@@ -107,11 +110,15 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
         Image.open(tmp_path / "a.png") as whole,
     ):
         assert image.size == (3 * 64, 64)
-        assert image.text == {"identity": api.load_model("world-standard-0").identity}
+        assert image.text["identity"] == api.load_model("world-standard-0").identity
+        assert len(json.loads(image.text["captions"])) == 3
         left = whole.width - 3 * (192 + MARGIN)
         top = MARGIN + 192 + LINE + MARGIN
         shown = np.asarray(whole)[top : top + 192 : 3, left : left + 192 : 3]
         np.testing.assert_array_equal(np.asarray(image)[:, :64], shown)
+    with Image.open(folder / "_stimuli.png") as image, Image.open(folder / "_masks.png") as masks:
+        assert json.loads(image.text["captions"]) == ["airplane", "bottle", "dog"]
+        assert masks.size == image.size and set(np.unique(np.asarray(masks))) == {0, 255}
 
 
 @pytest.mark.parametrize("kind", ["integrated-gradients", "gradient-x-input", "grad-cam"])
