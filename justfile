@@ -18,6 +18,13 @@ test *words:
 slow *words:
     pytest -n 2 -m slow {{words}}
 
+# the quick tests with the lowest versions that pyproject.toml allows; needs uv
+lowest *words:
+    uv venv --quiet --allow-existing --python 3.11 .lowest-venv
+    uv pip install --quiet --python .lowest-venv --resolution lowest-direct --editable .
+    uv pip install --quiet --python .lowest-venv pytest pytest-xdist hypothesis scikit-learn statsmodels
+    .lowest-venv/bin/python -m pytest -n 2 {{words}}
+
 # the large batches of the fuzzers, with counts
 fuzz *words:
     pytest -m slow -k fuzz -s {{words}}

@@ -5,39 +5,18 @@ holds content: weights, preprocessing, stimuli, configuration, and all code betw
 (`registry.code`; what is guaranteed, and how: docs/identity.md).
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from benchmark.contracts import CHUNK, Block, Policy, Stimuli, Suite
 from registry.code.digests import Codes, code_digest
+from registry.digests import digest_data
 
-__all__ = ["Codes", "block_key", "code_digest", "digest", "observation_key", "score_code"]
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON of `value` (dataclasses as dicts, tuples as lists). Hex, 64 characters."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"a {type(value).__name__} cannot be part of a key: use plain data")
+__all__ = ["Codes", "block_key", "code_digest", "observation_key", "score_code"]
 
 
 def block_key(block: Block, codes: Codes | None = None) -> str:
     """Identity of what is shown: equal blocks are walked once. The role is the suite's own word and not in it."""
-    return digest(_block(block, codes or Codes()))
+    return digest_data(_block(block, codes or Codes()))
 
 
 def _block(block: Block, codes: Codes) -> dict[str, Any]:
@@ -71,7 +50,7 @@ def observation_key(
     codes: digests of code that are made already; without it they are made anew.
     """
     codes = codes or Codes()
-    return digest(
+    return digest_data(
         {
             "observer": identity,
             "block": _block(block, codes),
@@ -96,7 +75,7 @@ def score_code(suite: Suite, codes: Codes | None = None) -> str:
     codes = codes or Codes()
     ratios = [metric.ratio for metric in suite.metrics if metric.ratio is not None]
     against = (suite.against.scores, suite.against.group) if suite.against else ()
-    return digest(
+    return digest_data(
         {
             "code": codes.of(suite.score, *against, *ratios),
             "metrics": [(one.name, one.role) for one in suite.metrics if one.ratio is not None],

@@ -23,8 +23,8 @@ import numpy as np
 from ratios import ratio
 
 from benchmark.contracts import Observer, Score, Stimuli, Suite
-from benchmark.identity import digest
 from benchmark.store import Observation, ScoreSet, Store, open_store
+from registry.digests import digest_data
 from suites.cue_conflict import SUITE
 
 Seconds = tuple[float, float]  # (CPU, wall)
@@ -62,7 +62,7 @@ def _observations(
     details = {"policy": policy, "missing": {}}
     keys = []
     for role, stimuli in digests.items():
-        keys.append(digest([observer, role]))
+        keys.append(digest_data([observer, role]))
         names = (SUITE.name, SUITE.version, SPACE, stimuli, role, "", "whole", "")
         store.put_observation(run, Observation(keys[-1], observer, *names, 16, details))
     return tuple(keys)

@@ -25,9 +25,10 @@ from benchmark.contracts import Policy
 from benchmark.engine import tuning
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.running import RunOptions, execute
-from benchmark.settings import Settings, read_settings
+from benchmark.settings import Settings
 from benchmark.stimuli.fetch import locate
 from benchmark.store import open_store
+from benchmark.variables import read_settings
 from registry.load import load_model
 from registry.model import LoadedModel
 
@@ -74,7 +75,7 @@ def startup() -> float:
     """Wall seconds of a process that imports, opens everything and plans, up to the first batch."""
     code = (
         "import time; t=time.perf_counter();"
-        "from benchmark import api; from benchmark.settings import read_settings; s=read_settings();"
+        "from benchmark import api; from benchmark.variables import read_settings; s=read_settings();"
         f"p=api.prepare(api.RunRequest(models='{ARGS.model}', suites='cue-conflict'), s);"
         "from registry.load import load_observer;"
         "m=load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, caches=s.caches, device='cpu');"

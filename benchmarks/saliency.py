@@ -24,11 +24,11 @@ from benchmark.contracts import CHUNK, Block, Plan, Trials
 from benchmark.engine.device import keep_pages
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
-from benchmark.settings import read_settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.world.sets import _NATURAL_SEED, _spill
+from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.load import load_model
 from registry.model import LoadedModel

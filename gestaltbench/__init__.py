@@ -6,8 +6,8 @@
     gb.rank("cue-conflict").frame()
     gb.compare("tf_efficientnet_lite0", "resnet50")
 
-Every verb of the command `bench` is a function here, with the same names and the same results. Results print
-themselves short, show themselves as tables in a notebook, and give tidy pandas tables by `.frame()`.
+What `bench` runs, ranks, compares and imports is a function here, with the same names and the same results. Results
+print themselves short, show themselves as tables in a notebook, and give tidy pandas tables by `.frame()`.
 
 Plug-ins import what they need from `gestaltbench.contracts`, `.stats`, `.stimuli`, `.errors` and `.testing`.
 """
@@ -24,9 +24,11 @@ from gestaltbench.verbs import (  # noqa: E402
     data,
     export,
     gallery,
+    import_trials,
     models,
     rank,
     register,
+    rescore,
     run,
     show,
     suites,
@@ -43,9 +45,11 @@ __all__ = [
     "data",
     "export",
     "gallery",
+    "import_trials",
     "models",
     "rank",
     "register",
+    "rescore",
     "run",
     "show",
     "suites",

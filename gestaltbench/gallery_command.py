@@ -42,7 +42,7 @@ def gallery(pattern: str, out: Path, name: str | None, count: int, kind: str, ra
     One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks.
     A small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports.
     """
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
     from gestaltbench.pictures import draw, keep
 
     made = draw(pattern, name, count, kind, random=random)

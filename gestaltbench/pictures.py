@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import api
 from benchmark.errors import BenchError
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image

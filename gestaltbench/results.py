@@ -63,9 +63,9 @@ class Results(Sequence[T], Generic[T]):
         return "".join(table.to_html(escape=True, index=False, na_rep="") for table in tables)
 
 
-def counted(n: int, noun: str) -> str:
-    """ "1 board", "3 boards"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """ "1 board", "3 boards"; plural: where an s is not enough."""
+    return f"{n} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def _flat(record: Record) -> dict[str, Any]:

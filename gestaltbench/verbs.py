@@ -1,4 +1,4 @@
-"""Every verb of the command `bench` as a typed function.
+"""The verbs of the command `bench` as typed functions.
 
 Names are given as one name, a pattern ("world-*"), a comma list, or a list of any of these. `db`: the leaderboard, a
 file or a database URL (None: BENCH_DB, else results.db in the working folder). A mistake raises a `BenchError` whose
@@ -7,24 +7,28 @@ text is one line for a person.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark import api
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
+from gestaltbench import records
 from gestaltbench.results import Record, Results, counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.contracts import Suite
+    from benchmark.engine.importing import ImportReport
     from benchmark.engine.running import RunReporter
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.consistency import Pair
     from benchmark.leaderboard.links import Link
     from benchmark.leaderboard.summary import Summary
+    from benchmark.leaderboard.transfer import Matrix
+    from benchmark.leaderboard.transfer_tests import Claim
     from benchmark.stats.families import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
@@ -72,16 +76,9 @@ def run(
     )
     prepared = api.prepare(request, read_settings(db))
     report = api.execute(prepared, reporter or api.Silent(), "gestaltbench.run")
-    records: list[Record] = [
-        {"what": status, "count": n, "reason": ""} for status, n in sorted(report.counts.items())
-    ]
-    for status, found in (("failed", report.failed), ("not applicable", report.skipped)):
-        records += [
-            {"what": f"{status}: {name}", "count": 1, "reason": reason}
-            for name, reason in found.items()
-        ]
-    told = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
-    return Results(f"run: {told or 'nothing to do'}", tuple(records), _itself)
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
+    title = f"run: {counts or 'nothing to do'}"
+    return Results(title, tuple(records.run_records(report)), records.itself)
 
 
 def register(
@@ -147,7 +144,9 @@ def rank(
         flagged_last=flagged_last,
         db=db,
     )
-    return Results(counted(len(found), "ranked board"), tuple(found), board_records, _board_lines)
+    return Results(
+        counted(len(found), "ranked board"), tuple(found), board_records, records.board_lines
+    )
 
 
 def summary(
@@ -156,8 +155,8 @@ def summary(
     """Models by suites: every suite's headline side by side, one summary per decision space."""
     pattern = None if models is None else _pattern(models)
     found = api.summary(models=pattern, flagged_last=flagged_last, db=db)
-    title = f"{counted(len(found), 'summary').replace('summarys', 'summaries')} of models by suites"
-    return Results(title, tuple(found), _summary_records, _summary_lines)
+    title = f"{counted(len(found), 'summary', 'summaries')} of models by suites"
+    return Results(title, tuple(found), records.summary_records, records.summary_lines)
 
 
 def correlate(
@@ -175,10 +174,10 @@ def correlate(
     spaces = {id(link): summary.space for summary, links, _ in found for link in links}
     links = tuple(link for _, part, _ in found for link in part)
 
-    def records(link: Link) -> Iterator[Record]:
+    def record(link: Link) -> Iterable[Record]:
         return link_records([link], spaces[id(link)])
 
-    return Results(f"{counted(len(links), 'link')} between suites", links, records)
+    return Results(f"{counted(len(links), 'link')} between suites", links, record)
 
 
 def compare(
@@ -189,31 +188,17 @@ def compare(
     The suites' headlines come first and are one family of tests, the rest is another; p and intervals are adjusted
     within each (Holm).
     """
-    from dataclasses import asdict, replace
-
     found = api.compare(a, b, suite=suite, db=db)
-    headlines = set(map(id, found.headlines))
-
-    def record(row: SuiteComparison) -> Record:
-        numbers = asdict(replace(row.comparison, test=None))
-        shown = {name: value for name, value in numbers.items() if name not in ("test", "data")}
-        return {"suite": row.suite, "headline": id(row) in headlines, **shown}
-
     title = f"{counted(len(found), 'paired comparison')} of a = {found.a} and b = {found.b}"
-    return Results(title, tuple(found), lambda row: [record(row)])
+    record = partial(records.comparison_record, found.headlines)
+    return Results(title, tuple(found), record)
 
 
 def show(observer: str, *, db: str | None = None) -> Results[ScoreRow]:
     """Every current score of one observer, per condition too."""
-    from benchmark.leaderboard.export import score_record
-    from benchmark.leaderboard.model import describe
-
     rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
-
-    def records(row: ScoreRow) -> Iterator[Record]:
-        yield score_record(row, describe(row.stimuli, sets))
-
-    return Results(f"{counted(len(rows), 'score')} of {observer}", tuple(rows), records)
+    record = partial(records.score_record, sets)
+    return Results(f"{counted(len(rows), 'score')} of {observer}", tuple(rows), record)
 
 
 def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
@@ -225,7 +210,7 @@ def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
 
 
 def consistency(
-    observers: Sequence[str] = (), *, experiment: str | None = None, db: str | None = None
+    observers: Names = (), *, experiment: str | None = None, db: str | None = None
 ) -> Results[Pair]:
     """Error consistency (kappa) of every pair of these observers (default: of all), per experiment and condition.
 
@@ -234,7 +219,8 @@ def consistency(
     """
     from benchmark.leaderboard.consistency import pair_record, pairs
 
-    found = tuple(pairs(api.answered(observers, experiment=experiment, db=db)))
+    named = [name.strip() for name in _pattern(observers).split(",") if name.strip()]
+    found = tuple(pairs(api.answered(named, experiment=experiment, db=db)))
     return Results(f"error consistency of {counted(len(found), 'pair')}", found, pair_record)
 
 
@@ -246,14 +232,12 @@ def transfer(
     models: Names | None = None,
     claims: Sequence[tuple[str, str]] = (),
     db: str | None = None,
-) -> Results[Any]:
+) -> Results[tuple[Matrix, list[Claim]]]:
     """Transfer matrices: trained on the row, tested on the column (Geirhos et al. 2018).
 
     conditions: "default", "levels", "mean", "half" or patterns; by_model: a row per observer; claims: pairs (recipe,
     condition) to judge. Values: (matrix, its claims).
     """
-    from benchmark.leaderboard.transfer_text import transfer_records
-
     found = api.transfer(
         suite,
         conditions=_pattern(conditions),
@@ -262,8 +246,8 @@ def transfer(
         claims=claims,
         db=db,
     )
-    title = f"{counted(len(found), 'transfer matrix').replace('matrixs', 'matrices')}"
-    return Results(title, tuple(found), lambda told: transfer_records(told[0]))
+    title = counted(len(found), "transfer matrix", "transfer matrices")
+    return Results(title, tuple(found), records.matrix_records)
 
 
 def gallery(
@@ -284,6 +268,25 @@ def gallery(
     return draw(_pattern(models), stimuli, count, map, random=random)
 
 
+def import_trials(
+    path: str | Path,
+    *,
+    training: Sequence[str] = (),
+    source: str | None = None,
+    db: str | None = None,
+) -> ImportReport:
+    """Bring in published tables of people or networks from a file or a folder, and score them.
+
+    training: "OBSERVER=RECIPE"; source: where the tables come from, where their folder does not say.
+    """
+    return api.import_trials(Path(path), training=training, source=source, db=db)
+
+
+def rescore(suite: str | None = None, *, db: str | None = None) -> int:
+    """Score stored trials with today's metrics, without any network. Gives the number of new score sets."""
+    return api.rescore(suite, db=db)
+
+
 def export(
     suite: str | None = None,
     *,
@@ -301,7 +304,7 @@ def export(
 def models(pattern: Names | None = None) -> Results[ModelCard]:
     """Model cards, built-in and registered."""
     found = api.models(None if pattern is None else _pattern(pattern))
-    return Results(counted(len(found), "model card"), tuple(found), _card_record)
+    return Results(counted(len(found), "model card"), tuple(found), records.card_record)
 
 
 def suites() -> Results[Suite]:
@@ -309,7 +312,7 @@ def suites() -> Results[Suite]:
     from benchmark.plugins import find_suites
 
     found = tuple(find_suites().suites.values())
-    return Results(counted(len(found), "suite"), found, _suite_record)
+    return Results(counted(len(found), "suite"), found, records.suite_record)
 
 
 def data() -> Results[Entry]:
@@ -318,77 +321,10 @@ def data() -> Results[Entry]:
 
     settings = read_settings()
     found = tuple(read_catalogue(settings).values())
-    return Results(counted(len(found), "stimulus set"), found, partial(_set_record, settings))
+    return Results(
+        counted(len(found), "stimulus set"), found, partial(records.set_record, settings)
+    )
 
 
 def _pattern(names: Names) -> str:
     return names if isinstance(names, str) else ",".join(names)
-
-
-def _itself(record: Record) -> Iterator[Record]:
-    yield record
-
-
-def _board_lines(board: Board) -> Iterator[Record]:
-    from benchmark.leaderboard.formatting import estimate, rank_text
-
-    for row in (*board.rows, *board.references):
-        texts = {}
-        for column in board.columns:
-            cell = row.cells[column.metric]
-            texts[column.title] = estimate(cell.value, cell.low, cell.high)
-        yield {"rank": rank_text(row), "observer": row.observer, **texts}
-
-
-def _summary_records(one: Summary) -> Iterator[Record]:
-    for section, lines in (("ranked", one.lines), ("reference", one.references)):
-        for line in lines:
-            head = {"space": one.space, "section": section, "observer": line.observer}
-            head |= {"kind": line.kind, "training": "; ".join(line.training)}
-            for headline, cell, rank in zip(one.headlines, line.cells, line.ranks, strict=True):
-                values = {"value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
-                named = {"suite": headline.suite, "metric": headline.column.metric, "rank": rank}
-                flags = {"flags": "; ".join(cell.flags), "reason": cell.reason}
-                yield {**head, **named, **values, **flags, "set": headline.stimuli}
-
-
-def _summary_lines(one: Summary) -> Iterator[Record]:
-    from benchmark.leaderboard.formatting import estimate
-
-    for line in (*one.lines, *one.references):
-        texts = {
-            f"{headline.suite}: {headline.column.title}": estimate(cell.value, cell.low, cell.high)
-            for headline, cell in zip(one.headlines, line.cells, strict=True)
-        }
-        yield {"observer": line.observer, "training": ", ".join(line.training), **texts}
-
-
-def _card_record(card: ModelCard) -> Iterator[Record]:
-    plain: Mapping[str, Any] = card.model_dump(mode="json")
-    shown = ("name", "source", "arch", "labels", "training", "weights", "sha256", "license")
-    yield {name: plain.get(name) for name in shown}
-
-
-def _suite_record(suite: Suite) -> Iterator[Record]:
-    yield {
-        "suite": suite.name,
-        "version": suite.version,
-        "headline": suite.headline.name,
-        "needs": suite.needs,
-        "variants": tuple(suite.variants),
-        "summary": suite.summary,
-    }
-
-
-def _set_record(settings: Any, entry: Entry) -> Iterator[Record]:
-    from benchmark.stimuli.fetch import locate
-
-    yield {
-        "set": entry.name,
-        "on_disk": bool(locate(entry.name, settings)),
-        "role": entry.role,
-        "space": entry.space,
-        "count": entry.count,
-        "licence": entry.license,
-        "what": entry.title,
-    }

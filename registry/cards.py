@@ -27,6 +27,7 @@ from pydantic import (
 from registry.documents import read_document, shown, texts_in, unprintable
 from registry.errors import CardError, unknown_name
 from registry.options import require_options, require_weights
+from registry.validation import problems
 from registry.whole_files import write_whole
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
@@ -193,18 +194,6 @@ class CardShelf(dict[str, ModelCard]):
         self.broken: dict[str, CardError] = dict(broken or {})
 
 
-def _explain(path: Path, name: str, error: ValidationError) -> CardError:
-    lines = []
-    for problem in error.errors():
-        field = shown(".".join(str(part) for part in problem["loc"]) or "card")
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"no such field; fields are {', '.join(ModelCard.model_fields)}"
-        given = "" if problem["type"] == "missing" else f", found {str(problem['input'])[:60]!r}"
-        lines.append(f"field '{field}': expected: {message}{given}")
-    return CardError(f"card '{name}' in {shown(path)} cannot be used. {'; '.join(lines[:10])}.")
-
-
 def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make a user's relative paths (weights, labels) relative to the card file."""
     changed = dict(data)
@@ -252,7 +241,11 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
-        raise _explain(path, _called(path, fields), error) from error
+        name, found = (
+            _called(path, fields),
+            "; ".join(problems(error, ModelCard.model_fields, "card")[:10]),
+        )
+        raise CardError(f"card '{name}' in {shown(path)} cannot be used. {found}.") from error
 
 
 def read_card(path: Path) -> ModelCard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,31 @@ def digest_state(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
+def canonical(value: Any, *, ascii: bool = True) -> str:
+    """Canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
+
+    Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=_plain
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no plain data: {value!r:.80}")
+
+
 def digest_data(value: Any) -> str:
-    """Digest of plain data (JSON types): keys sorted, numbers as Python prints them."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Digest of plain data: of its canonical JSON. Hex, 64 characters."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def digest_file(path: Path) -> str:

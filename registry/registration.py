@@ -30,6 +30,7 @@ from registry.stated_input import (
     settled,
     stated_input,
 )
+from registry.validation import problems
 from registry.weight_sets import Chosen
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
@@ -132,12 +133,7 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
             options=request.options,
         )
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"]))
-        raise CardError(
-            f"field '{field}': expected: {problem['msg'].removeprefix('Value error, ')}, "
-            f"found {str(problem['input'])!r:.60}."
-        ) from error
+        raise CardError(f"{problems(error, ModelCard.model_fields)[0]}.") from error
 
 
 def _refuse_failures(name: str, checks: list[Check]) -> None:

@@ -16,6 +16,7 @@ from registry.model_folders import PretrainedConfig, parsed_config
 from registry.normalisation import Normalisation, agrees, as_text
 from registry.pickles import first_line
 from registry.soundness import Check
+from registry.validation import problems
 
 _NEEDED = ("size", "mean", "std")
 _INPUT = ("mean", "std", "scale")
@@ -152,10 +153,8 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     try:
         return Preprocess.model_validate(fields)
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"])) or "preprocess"
-        message = problem["msg"].removeprefix("Value error, ")
-        raise CardError(f"preprocessing field '{name}': expected: {message}.") from error
+        found = problems(error, Preprocess.model_fields, "preprocess")[0]
+        raise CardError(f"preprocessing {found}.") from error
 
 
 def settled(

@@ -1,5 +1,6 @@
 """What is imported is ours, and what is shipped is complete and small."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -34,16 +35,22 @@ def test_the_packages_are_ours(package):
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Names and sizes of a fresh wheel."""
+def built(tmp_path_factory):
+    """A fresh wheel."""
     if find_spec("build") is None or find_spec("hatchling") is None:
         pytest.skip("building a wheel without a network needs build and hatchling")
     folder = tmp_path_factory.mktemp("wheel")
     words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run([sys.executable, *words], check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
-        return path.stat().st_size, set(archive.namelist())
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    """Size of the wheel, and the names in it."""
+    with zipfile.ZipFile(built) as archive:
+        return built.stat().st_size, set(archive.namelist())
 
 
 def test_the_wheel_holds_what_runs_need(wheel):
@@ -62,6 +69,38 @@ def test_the_wheel_is_small_and_clean(wheel):
     size, names = wheel
     assert size < 8 * 10**6
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_runs_from_another_folder(built, tmp_path):
+    """Only the dependencies are those of this environment; the program is the wheel's, and finds its own data."""
+    place = tmp_path / "installed"
+    words = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), str(built)]
+    subprocess.run([sys.executable, *words], check=True)
+    env = {**os.environ, "PYTHONPATH": str(place), "BENCH_HOME": str(tmp_path / "home")}
+
+    def bench(*words):
+        start = (
+            f"import sys, gestaltbench; assert gestaltbench.__file__.startswith({str(place)!r}); "
+            f"sys.argv = {['bench', *words]!r}; from gestaltbench.command import main; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", start],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    bench(
+        "run", "--suite", "cue-conflict", "--model", "world-standard-0,ideal-shape", "--limit", "16"
+    )
+    assert (tmp_path / "results.db").is_file()
+    assert "world-standard-0" in bench("rank", "cue-conflict")
+    assert (place / "bin" / "bench").is_file()
 
 
 def test_every_checkpoint_is_small():

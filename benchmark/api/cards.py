@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.api.opening import chosen_suites
 from benchmark.errors import unknown_name
 from benchmark.plugins import find_suites
-from benchmark.settings import Settings, read_settings
+from benchmark.settings import Settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from registry.cards import ModelCard

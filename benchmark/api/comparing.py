@@ -10,7 +10,7 @@ from benchmark import plugins
 from benchmark.api.opening import chosen_suites, reading
 from benchmark.display import masked
 from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites
 from benchmark.errors import BenchError, PluginError
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.engine.importing import ImportReport

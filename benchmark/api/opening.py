@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
-from benchmark.settings import Settings, read_settings
+from benchmark.settings import Settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite

@@ -10,7 +10,7 @@ from benchmark.api.chosen_observers import Wanted
 from benchmark.api.opening import chosen_suites, notes_of, reading
 from benchmark.api.standing import standing
 from benchmark.errors import BenchError, unknown_name
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite

@@ -11,7 +11,8 @@ from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.display import masked
 from benchmark.errors import BenchError
-from benchmark.settings import Settings, read_settings
+from benchmark.settings import Settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.api.running import Prepared

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark import plugins
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, select_suites, sequential_suites
-from benchmark.settings import Settings, read_settings
+from benchmark.settings import Settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Policy

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.api.opening import reading
 from benchmark.api.standing import standing
 from benchmark.errors import unknown_name
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.store import ObserverRow, ScoreRow

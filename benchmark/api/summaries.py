@@ -9,7 +9,7 @@ from benchmark import plugins
 from benchmark.api.opening import chosen_suites, reading
 from benchmark.api.ranking import rank
 from benchmark.errors import unknown_name
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.leaderboard.links import Contrast, Link

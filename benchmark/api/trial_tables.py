@@ -9,7 +9,7 @@ from benchmark import plugins
 from benchmark.api.opening import reading
 from benchmark.errors import BenchError, unknown_name
 from benchmark.plugins import named_suite
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,9 +31,9 @@ def list_sets() -> int:
     """The catalogue: what there is, what is on this disk, and under which licence."""
     from rich.table import Table
 
-    from benchmark.settings import read_settings
     from benchmark.stimuli.catalogue import read_catalogue
     from benchmark.stimuli.fetch import locate
+    from benchmark.variables import read_settings
 
     settings = read_settings()
     table = Table(box=None, pad_edge=False)
@@ -87,9 +87,9 @@ def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
     rest is got (exit code 3).
     """
     from benchmark.errors import BenchError
-    from benchmark.settings import read_settings
     from benchmark.stimuli.catalogue import members
     from benchmark.stimuli.fetch import fetch as get
+    from benchmark.variables import read_settings
 
     failed = 0
     for name in names:
@@ -117,8 +117,8 @@ def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
 @click.option("--layout", help="How the folder is laid out: class-folder, masks, coco, ...")
 def add(name: str, folder: Path, role: str | None, space: str | None, layout: str | None) -> int:
     """Use a folder that is already on this disk."""
-    from benchmark.settings import read_settings
     from benchmark.stimuli.fetch import add as note
+    from benchmark.variables import read_settings
 
     settings = read_settings()
     entry = note(name, folder, settings, role=role, space=space, layout=layout, report=say)
@@ -149,9 +149,9 @@ def regenerate(experiment: str, source: str, trials: str, output: Path | None) -
     For who has ImageNet but not the published files: the set plays the experiment's role where those are absent, and
     every score on it is flagged. An interrupted run goes on where it stopped.
     """
-    from benchmark.settings import read_settings
     from benchmark.stimuli.regenerating import make_set
     from benchmark.stimuli.regeneration import parametric
+    from benchmark.variables import read_settings
 
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
@@ -173,9 +173,9 @@ def verify(name: str, sample: int | None, full: bool) -> int:
     Names, classes and empty files are checked of all images; a sample of a large set is read. Exit code 1 where
     something is broken; a part of a set is all right, and said.
     """
-    from benchmark.settings import read_settings
     from benchmark.stimuli.inspecting import Depth
     from benchmark.stimuli.verifying import verify as check
+    from benchmark.variables import read_settings
 
     with _counted(name) as expect:
         found = check(name, read_settings(), Depth(sample, full, expect))
@@ -217,9 +217,9 @@ def _print_cells(rows: Sequence[Row]) -> None:
 def path(name: str) -> int:
     """Where a set lies on this disk."""
     from benchmark.errors import MissingStimuli, unknown_name
-    from benchmark.settings import read_settings
     from benchmark.stimuli.catalogue import read_catalogue
     from benchmark.stimuli.fetch import locate
+    from benchmark.variables import read_settings
 
     settings = read_settings()
     known = read_catalogue(settings)

@@ -22,7 +22,7 @@ def doctor(db: str | None) -> int:
 
 
 def _lines(db: str | None) -> Iterator[tuple[str, str]]:
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
 
     settings = read_settings(db)
     yield "ok", f"home      {settings.home}"
@@ -72,9 +72,9 @@ def _suites() -> Iterator[tuple[str, str]]:
 
 
 def _data() -> Iterator[tuple[str, str]]:
-    from benchmark.settings import read_settings
     from benchmark.stimuli.catalogue import read_catalogue
     from benchmark.stimuli.places import locate, remedy
+    from benchmark.variables import read_settings
 
     settings = read_settings()
     for name, entry in read_catalogue(settings).items():
@@ -86,7 +86,7 @@ def _data() -> Iterator[tuple[str, str]]:
 
 
 def _models() -> Iterator[tuple[str, str]]:
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
     from registry.cards import read_cards
     from registry.load import availability
 

@@ -40,7 +40,7 @@ def list_models(pattern: str | None) -> int:
     from rich.table import Table
 
     from benchmark import api
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
     from registry.load import availability
 
     settings = read_settings()
@@ -62,7 +62,7 @@ def list_models(pattern: str | None) -> int:
 
 
 def _warn_broken() -> None:
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
     from registry.cards import read_cards
 
     for path, reason in read_cards(read_settings().cards).broken.items():
@@ -76,7 +76,7 @@ def show_model(name: str) -> int:
     import yaml
 
     from benchmark import api
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
 
     card = api.one_card(name, read_settings())
     plain = card.model_dump(mode="json", exclude_none=True)

@@ -35,7 +35,7 @@ def report(out: Path, wanted: tuple[str, ...], db: str | None) -> int:
     Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run.
     """
     from benchmark.report.building import build
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
 
     site = build(read_settings(db), out, [_pair(one) for one in wanted])
     pictures = f" and {site.pictured / 1e6:.1f} MB of thumbnails" if site.pictured else ""
@@ -60,7 +60,7 @@ def plot(figure: str | None, out: Path | None, db: str | None) -> int:
     from benchmark.report.contents import read_contents
     from benchmark.report.drawing import draw
     from benchmark.report.figures.every import every_figure, find_figure
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
     from registry.whole_files import write_whole
 
     contents = read_contents(read_settings(db))
@@ -106,7 +106,7 @@ def serve(host: str, port: int, every: float, db: str | None) -> int:
 
     from benchmark.report.building import add_pair, build
     from benchmark.report.serving import LOOPBACK, Live, open_server, watch
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
 
     settings = read_settings(db)
     live = Live(

@@ -91,7 +91,7 @@ def run(
     weights that installed packages bring). An interrupted run resumes by the same command.
     """
     from benchmark import api
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
 
     models = (*models, *(_named(one, arch, labels) for one in what))
     request = api.RunRequest(

@@ -80,10 +80,10 @@ def stylize(
     The network is another one than for the published sets: boards name it and never mix the sets. An interrupted
     run goes on where it stopped.
     """
-    from benchmark.settings import read_settings
     from benchmark.stimuli.conflicts import Sample
     from benchmark.stimuli.stylisation_network import load_network
     from benchmark.stimuli.stylised_sets import Order, make_stylised
+    from benchmark.variables import read_settings
 
     _check(cue_conflict, per_pair, count, same_category, space)
     sample = Sample(per_pair, count, same_category) if cue_conflict else None

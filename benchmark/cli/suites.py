@@ -86,5 +86,5 @@ def new_package(name: str, kind: str, out: Path) -> int:
 
     for path in write_package(name, kind, out):
         say(str(out / name / path))
-    say(f"Next: pip install -e {out / name} && pytest {out / name}")
+    say(f"Next: pip install -e '{out / name}[test]' && pytest {out / name}")
     return 0

@@ -1,6 +1,6 @@
 """What a plan would cost: for `bench run --dry-run`.
 
-What is stored is told by the run's own keys. A model is loaded for its identity only where the leaderboard has answers
+The run's own keys say what is stored. A model is loaded for its identity only where the leaderboard has answers
 of its name: weights or code may have changed since.
 """
 

@@ -24,12 +24,12 @@ from benchmark.engine.imported_answers import (
 from benchmark.engine.imported_trials import IMPORTED
 from benchmark.engine.partial_answers import left_out
 from benchmark.errors import TrialsError, unknown_name
-from benchmark.identity import digest
 from benchmark.stimuli.named_images import trial_stimuli
 from benchmark.stimuli.recipes import Recipes, named_recipe, recipes_beside
 from benchmark.stimuli.sources import Named, known_of, prompt_order
 from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
 from benchmark.store import Chunk, Observation, Store, StoredObservation
+from registry.digests import digest_data
 
 MERGED = "merged"  # the detail of an observation that is made of others: their keys
 
@@ -185,7 +185,7 @@ def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) ->
         recipe = told or card.get("training") or known.training or named_recipe(file.observer)
         if recipe:
             card["training"] = list(recipe)
-        identity = digest([file.kind, source, known_as])
+        identity = digest_data([file.kind, source, known_as])
         rows[name] = store.put_observer(Observer(name, file.kind, identity, card))
     return rows
 
@@ -224,7 +224,7 @@ def _put(file: TrialFile, stimuli: Stimuli, into: _Import, details: Mapping[str,
         answers.append(columns[MARGIN].tobytes().hex())
     if file.prompt:
         answers.append(file.prompt)
-    key = digest([IMPORTED, *named, stimuli.digest, *answers])
+    key = digest_data([IMPORTED, *named, stimuli.digest, *answers])
     observation = Observation(
         key=key,
         observer=into.observer,

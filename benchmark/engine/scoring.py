@@ -1,12 +1,10 @@
 """Stored trials -> stored scores: for the observers that were run, for imported ones, for people pooled."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from benchmark.contracts import Metric, Observer, Score, Suite, Trials
 from benchmark.engine.imported_trials import (
@@ -19,14 +17,16 @@ from benchmark.engine.imported_trials import (
     imported_roles,
     restricted,
 )
-from benchmark.identity import Codes, digest, score_code
+from benchmark.identity import Codes, score_code
 from benchmark.stats import clustered_variance, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.crowd import metric_role
 from benchmark.stats.ratios import indicators, ratio_arrays
+from benchmark.stats.threads import one_blas_thread
 from benchmark.stimuli.names import any_answer
 from benchmark.stimuli.sources import compares
 from benchmark.store import Observation, ScoreSet, Store
+from registry.digests import digest_data
 
 PEOPLE, AMONG = "people (pooled)", "people (among themselves)"
 PUBLISHED_SPACE = "geirhos16"
@@ -120,7 +120,7 @@ class Scorer:
             return 0
         against = self.suite.against
         name = AMONG if against is not None and against.group is not None else PEOPLE
-        row = self.store.put_observer(Observer(name, "group", digest(name)))
+        row = self.store.put_observer(Observer(name, "group", digest_data(name)))
         keys = tuple(key for one in people.values() for key in one.keys)
         roles = set().union(*(_roles(one.trials) for one in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
@@ -128,7 +128,7 @@ class Scorer:
         if self.store.has_scores(target):
             return 0
         trials = {name: one.trials for name, one in people.items()}
-        with one_thread():
+        with one_blas_thread():
             scores = self._group_scores(trials)
         self.store.put_scores(self.run, target, scores)
         return 1
@@ -159,7 +159,7 @@ class Scorer:
     ) -> ScoreSet:
         suite, code = self.suite, self._code
         if suite.seen is not None:  # then scores depend on what the card says of the training, too
-            code = digest([code, training])
+            code = digest_data([code, training])
         return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
 
     def _put(
@@ -171,7 +171,7 @@ class Scorer:
     ) -> None:
         suite = self.suite
         theirs = {name: one.trials for name, one in peers.items()}
-        with one_thread():
+        with one_blas_thread():
             scores = list(suite.score(suite.config, trials))
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
@@ -192,7 +192,7 @@ class Scorer:
             for one in scores
         ]
         for prompt, trials in answers.others.items():
-            with one_thread():
+            with one_blas_thread():
                 found = self.suite.score(self.suite.config, trials)
             made += [
                 replace(one, condition=f"prompt: {prompt}") for one in found if not one.condition
@@ -217,7 +217,7 @@ class Scorer:
 
     def _run_answers(self, sets: Sets, names: tuple[str, ...]) -> dict[str, Answers]:
         """What observers that were run answered of these sets: those that answered all of them. Read once."""
-        key = digest([sets, names])
+        key = digest_data([sets, names])
         if key not in self._answers:
             self._answers[key] = self._read_run(sets, names)
         return self._answers[key]
@@ -238,7 +238,7 @@ class Scorer:
         return found
 
     def _imported_answers(self, sets: Sets) -> dict[str, Answers]:
-        key = digest(sets)
+        key = digest_data(sets)
         if key not in self._answers:
             self._answers[key] = dict(self._read_imported(sets))
         return self._answers[key]
@@ -269,16 +269,7 @@ class Scorer:
         roles = imported_roles(self.store, self.suite)
         for group in sorted(set(groups.values())):
             found.append(commonest([mine for name, mine in roles.items() if groups[name] == group]))
-        return list({digest(sets): sets for sets in found if sets}.values())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Scores are made of small problems: on a busy machine, BLAS threads that wait for one another cost 30 x."""
-    import scipy.linalg  # noqa: F401  # its BLAS is limited only if it is loaded by now
-
-    with threadpool_limits(1):
-        yield
+        return list({digest_data(sets): sets for sets in found if sets}.values())
 
 
 def _roles(trials: Trials) -> set[str]:

@@ -18,8 +18,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from benchmark.identity import digest
 from registry.cards import ModelCard
+from registry.digests import digest_data
 from registry.fold import fold_batch_norm
 from registry.model import LoadedModel
 from registry.soundness import Checksum, changed, checksum
@@ -141,7 +141,7 @@ def remembered_seconds(card: ModelCard, device: str, notes: Path) -> float | Non
 def _key(card: ModelCard, device: str) -> str:
     name = torch.cuda.get_device_name() if device.startswith("cuda") else f"{os.cpu_count()} cores"
     size = card.preprocess.size if card.preprocess else 0
-    arch = digest([card.source, card.arch, card.options, size])[:16]
+    arch = digest_data([card.source, card.arch, card.options, size])[:16]
     return f"{arch} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
 
 

@@ -42,15 +42,13 @@ def boards(
     suite: SuiteLike,
     sets: Mapping[str, StimuliNote],
     by: str | None = None,
-    *,
-    rank_people: bool = False,
 ) -> list[Board]:
     """The ranked tables of one suite's newest version, the one with most observers first.
 
     rows: stored scores (other suites', single conditions' and outdated ones are passed over; those of
     the suite's reference conditions make rows of their own);
     sets: digest -> stimulus set; by: the metric that ranks (None: the headline; UnknownName where
-    the suite has no such metric); rank_people: rank people among the networks. No rows: no tables.
+    the suite has no such metric). No rows: no tables.
     """
     metric = _ranking_metric(suite, by)
     spaces, version, stale = build(rows, suite.name, suite.references)
@@ -61,7 +59,7 @@ def boards(
             maker = _Maker(
                 suite, index, sets, metric, _columns(suite, index, metric), digest, members
             )
-            made.append(maker.board(space, version, notes, rank_people))
+            made.append(maker.board(space, version, notes))
     return sorted(made, key=lambda board: -len(board.rows) - len(board.references))
 
 
@@ -109,14 +107,14 @@ class _Maker:
     digest: str
     members: Sequence[str]
 
-    def board(self, space: str, version: int, notes: tuple[str, ...], rank_people: bool) -> Board:
+    def board(self, space: str, version: int, notes: tuple[str, ...]) -> Board:
         """The finished table."""
         sizes = {digest: known.n for digest, known in self.sets.items()}
         digests = self.index.role_digests(self.columns, self.members, sizes)
         digests[self.metric.role] = self.digest
         rows = self._rows(digests)
-        ranked = [row for row in rows if not _is_reference(row, rank_people)]
-        aside = [row for row in rows if _is_reference(row, rank_people)]
+        ranked = [row for row in rows if not _is_reference(row)]
+        aside = [row for row in rows if _is_reference(row)]
         told = [m for m in self.columns if m is self.metric or _has_value(rows, m)]
         silent = [f"{m.title}: {NOBODY}" for m in self.columns if m not in told]
         columns = tuple(
@@ -211,9 +209,9 @@ def _grouped(suite: SuiteLike) -> bool:
     return suite.against is not None and suite.against.group is not None
 
 
-def _is_reference(row: Row, rank_people: bool) -> bool:
+def _is_reference(row: Row) -> bool:
     """Whether an observer is held against the ranked ones."""
-    return UNTRAINED in row.training or (row.kind in REFERENCE_KINDS and not rank_people)
+    return UNTRAINED in row.training or row.kind in REFERENCE_KINDS
 
 
 def _ways(policies: Sequence[str]) -> str:

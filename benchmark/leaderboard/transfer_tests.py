@@ -2,7 +2,7 @@
 
 Of a row trained on T, tested on C: its gain on C over a row without any distortion in its training, as a share of
 what training on C itself gains there (where no row did: of what the row gained on T). More than one half of it:
-"transfers"; less: "does not transfer"; the interval of the share includes one half: "not told".
+"transfers"; less: "does not transfer"; the interval of the share includes one half: "inconclusive".
 """
 
 from __future__ import annotations
@@ -240,5 +240,5 @@ def _share(gain: Interval, most: Interval) -> Interval | None:
 
 def _verdict(share: Interval | None) -> str:
     if share is None or share.low <= MOST <= share.high:
-        return "not told"
+        return "inconclusive"
     return "transfers" if share.low > MOST else "does not transfer"

@@ -11,6 +11,7 @@ paired        two observers on the stimuli that both answered -> `Comparison`
 ranks         rank intervals, each at its level by itself
 correlations  rank, linear and partial correlation over observers, families resampled as wholes
 sequences     intervals of a proportion that hold at every n at once (sampling that stops early)
+threads       one thread for small matrix products
 """
 
 from benchmark.stats.bootstrap import bootstrap_ratio

@@ -5,7 +5,7 @@ folder. An added entry of a built-in name says where that set lies and keeps eve
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -131,23 +131,12 @@ def added_file(settings: Settings) -> Path:
 
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
-    from pydantic import TypeAdapter, ValidationError
+    from registry.validation import validated  # pydantic: 0.1 s that not every command needs
 
-    try:
-        return TypeAdapter(Entry).validate_python({"name": name, **row, **_lists(row)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = first["loc"][0] if first["loc"] else ""
-        if first["type"] == "unexpected_keyword_argument":
-            known = ", ".join(sorted(one.name for one in fields(Entry)))
-            raise StimuliError(
-                f"{source}: '{name}' has an unknown field '{field}'; known: {known}."
-            ) from error
-        if first["type"] == "missing":
-            raise StimuliError(f"{source}: '{name}' needs '{field}', a text.") from error
-        raise StimuliError(
-            f"{source}: '{name}' has {field} {first['input']!r:.80}: {first['msg']}."
-        ) from error
+    def wrong(what: str) -> StimuliError:
+        return StimuliError(f"{source}, stimulus set '{name}': {what}.")
+
+    return validated(Entry, {"name": name, **row, **_lists(row)}, wrong)
 
 
 def _lists(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def add(
 ) -> Entry:
     """Remember a folder as a set. A catalogue name keeps its own role, space and layout.
 
-    What is not given is told from the folder: layout from its names, space from its categories,
+    What is not given is read off the folder: layout from its names, space from its categories,
     role from the layout or the name. report: told which images are left out, a line a reason.
     Raises StimuliError where the folder cannot be read as such a set.
     """

@@ -29,7 +29,7 @@ class Guess(NamedTuple):
 def describe(
     name: str, place: Path, role: str | None, space: str | None, layout: str | None
 ) -> Entry:
-    """The entry of a folder; what is not given is told from its names. Raises StimuliError."""
+    """The entry of a folder; what is not given is read off its names. Raises StimuliError."""
     check_name(name)
     if layout is not None and layout not in LAYOUTS:
         raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")

@@ -34,7 +34,7 @@ from benchmark.stimuli.stylising import (
 Report = Callable[[str], None]
 Pixels = NDArray[np.uint8]
 ROUND = 256  # images between two reports
-MEND = "mend or remove it"
+FIX = "fix or remove it"
 #: Decision space -> the role of the published stylised set.
 _ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 
@@ -119,7 +119,7 @@ def _plan(order: Order, space: str, settings: Settings) -> tuple[list[Pairing], 
         planned = conflicting(contents, styles, order.sample, order.seed)
     pairings = spread(planned, order.limit)
     for one in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
-        size_of(one, MEND)  # told before hours of work, not after
+        size_of(one, FIX)  # told before hours of work, not after
     return pairings, styles, len(planned)
 
 
@@ -173,8 +173,8 @@ def _paint_all(
     def paint(pair: Pairing) -> None:
         style = known.get(pair.style.digest)
         if style is None:
-            style = known[pair.style.digest] = painter.style(read_rgb(pair.style.path, MEND))
-        content = read_rgb(pair.content.path, MEND)
+            style = known[pair.style.digest] = painter.style(read_rgb(pair.style.path, FIX))
+        content = read_rgb(pair.content.path, FIX)
         pixels = painter.paint(
             content, style, strength=order.strength, size=order.size, crop=order.crop
         )

@@ -1,4 +1,4 @@
-"""Reading scores: the newest of everything, and the history of one metric."""
+"""Reading scores: the newest of everything."""
 
 from __future__ import annotations
 
@@ -112,25 +112,6 @@ def suites(connection: sa.Connection) -> list[str]:
     """Names of the suites that have scores."""
     table = schema.SCORE_SETS
     return sorted(name for (name,) in fetched(connection, sa.select(table.c.suite).distinct()))
-
-
-def history(connection: sa.Connection, observer: str, suite: str, metric: str) -> list[ScoreRow]:
-    """Every score that a name ever had in a metric, oldest first, whatever its identity then."""
-    table, names, registrations = schema.SCORE_SETS, schema.OBSERVERS, schema.REGISTRATIONS
-    newest = (
-        sa.select(registrations.c.training)
-        .where(registrations.c.observer == names.c.id)
-        .order_by(registrations.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = (
-        sa.select(*_set_columns(names, newest.label("training")))
-        .join(names, names.c.id == table.c.observer)
-        .where(names.c.name == observer, table.c.suite == suite)
-        .order_by(table.c.id)
-    )
-    return _rows(connection, fetched(connection, query), Wanted(metrics=(metric,)), {})
 
 
 def _rows(

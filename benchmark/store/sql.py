@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from registry.digests import canonical
+
 T = TypeVar("T")
 BATCH = 500  # values per IN list: below every driver's limit
 
@@ -46,20 +48,8 @@ def now() -> str:
 
 
 def dump(value: Any) -> str:
-    """Canonical JSON: equal values give equal text."""
-    return json.dumps(
-        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain
-    )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    if hasattr(value, "tolist"):  # NumPy's scalars and arrays
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be stored as JSON: {value!r}")
+    """Canonical JSON, readable as it stands: equal values give equal text."""
+    return canonical(value, ascii=False)
 
 
 def fetched(

@@ -213,11 +213,6 @@ class Store:
         with self._database.reading() as connection:
             return scores.latest_scores(connection, wanted)
 
-    def history(self, observer: str, suite: str, metric: str) -> list[ScoreRow]:
-        """Every score that an observer name ever had in a metric, oldest first."""
-        with self._database.reading() as connection:
-            return scores.history(connection, observer, suite, metric)
-
     def has_scores(self, made: ScoreSet) -> bool:
         """Whether `latest_scores` already shows this very set: nothing to score again."""
         with self._database.reading() as connection:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Network, Stimuli, Suite, Trials
-from benchmark.identity import digest
 from benchmark.stack_columns import stacked
+from registry.digests import digest_data
 
 if TYPE_CHECKING:
     import torch
@@ -57,10 +57,10 @@ def toy_stimuli(role: str, space: str = "geirhos16", size: int = TOY_SIZE) -> St
     ids = tuple(f"{role}-{i:04d}.png" for i in range(size))
     return Stimuli(
         name=f"toy-{role}",
-        digest=digest([role, space, size]),
+        digest=digest_data([role, space, size]),
         space=space,
         ids=ids,
-        items=tuple(digest(name) for name in ids),
+        items=tuple(digest_data(name) for name in ids),
         labels={"category": shape, "shape": shape, "texture": texture},
         decode=_toy_image,
         mask=_toy_mask,

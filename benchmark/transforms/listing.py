@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.contracts import Transform
 from benchmark.errors import PluginError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+Level = bool | int | float | str
 GROUP = "bench.corruptions"
 FILE = "corruptions.yaml"
 #: Lists that the package brings: name -> file beside this module.
@@ -43,15 +44,30 @@ class Entry:
 
     name: str
     family: str
-    levels: tuple[Any, ...]
+    levels: tuple[Level, ...]
     unit: str
     citation: str
     function: str = ""
     transform: str = ""
     options: tuple[str, ...] = ()
-    plain: tuple[Any, ...] = ()
+    plain: tuple[Level, ...] = ()
     ordered: bool = True
     version: int = 1
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        """ValueError where the fields do not go together."""
+        if "/" in self.name or not self.name:
+            raise ValueError("a name has no '/'")
+        if bool(self.function) == bool(self.transform):
+            raise ValueError(
+                "expected `function` or `transform`, one of them, as 'package.module:name'"
+            )
+        if not self.levels or len(set(map(str, self.levels))) < len(self.levels):
+            raise ValueError("`levels` is a list of one or more different levels")
+        if odd := set(self.plain) - set(self.levels):
+            raise ValueError(f"`plain` names levels that are not in `levels`: {odd}")
 
     def condition(self, level: Any) -> str:
         """How trials name it: "fog/3", "uniform-noise/0.1"."""
@@ -158,6 +174,12 @@ def parse(text: str, where: str) -> Entries:
     if not isinstance(named, dict) or not named:
         raise PluginError(f"{where}: expected `corruptions:`, a mapping of name to fields.")
     defaults = data.get("defaults") or {}
+    for what, one in (
+        ("`defaults`", defaults),
+        *((f"corruption '{n}'", v) for n, v in named.items()),
+    ):
+        if not isinstance(one, dict | None):
+            raise PluginError(f"{where}, {what}: expected a mapping of fields.")
     return {
         str(name): _entry(str(name), {**defaults, **(own or {})}, where)
         for name, own in named.items()
@@ -165,28 +187,12 @@ def parse(text: str, where: str) -> Entries:
 
 
 def _entry(name: str, given: Mapping[str, Any], where: str) -> Entry:
+    from registry.validation import validated  # pydantic, as above
+
     def wrong(what: str) -> PluginError:
         return PluginError(f"{where}, corruption '{name}': {what}.")
 
-    known = [field.name for field in fields(Entry) if field.name != "name"]
-    if unknown := sorted(given.keys() - set(known)):
-        raise wrong(f"no field '{unknown[0]}'; fields are {', '.join(known)}")
-    for needed in ("family", "levels", "unit", "citation"):
-        if needed not in given:
-            raise wrong(f"field '{needed}' is missing")
-    if "/" in name or not name:
-        raise wrong("a name has no '/'")
-    if bool(given.get("function")) == bool(given.get("transform")):
-        raise wrong("expected `function` or `transform`, one of them, as 'package.module:name'")
-    levels = given["levels"]
-    if (
-        not isinstance(levels, list)
-        or not levels
-        or len({str(one) for one in levels}) < len(levels)
-    ):
-        raise wrong("`levels` is a list of one or more different levels")
-    lists = {key: tuple(given[key]) for key in ("levels", "options", "plain") if key in given}
-    return Entry(**{**given, "name": name, **lists})
+    return validated(Entry, {**given, "name": name}, wrong)
 
 
 def _imported(entry: Entry, path: str) -> Callable[..., Any]:

@@ -383,7 +383,7 @@ def test_four_processes_write_one_leaderboard(tmp_path):
 def test_without_a_model_named_what_needs_nothing_runs():
     """The world's networks, trained or not, and ideal observers; no other architecture without weights."""
     from benchmark import api
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
 
     names = {card.name for card in api.choose_cards(api.DEFAULT_MODELS, read_settings())}
     assert {"world-standard-0", "world-random-0", "ideal-shape"} <= names

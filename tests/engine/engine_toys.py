@@ -9,10 +9,10 @@ from benchmark.api import Silent
 from benchmark.contracts import Block, Metric, Plan, Policy, Score, Stimuli, Suite
 from benchmark.engine import running
 from benchmark.engine.planning import Task
-from benchmark.identity import digest
-from benchmark.settings import read_settings
 from benchmark.store import open_store
+from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess
+from registry.digests import digest_data
 from registry.labels import label_space
 
 torch.set_num_threads(1)
@@ -38,10 +38,10 @@ def make_stimuli(n=40, name="toys", numbers=None, side=32):
     numbers = list(range(n)) if numbers is None else list(numbers)
     shape = np.array([CLASSES[i % 16] for i in numbers])
     texture = np.array([CLASSES[(i * 7 + 3) % 16] for i in numbers])
-    items = tuple(digest(["picture", side, i]) for i in numbers)
+    items = tuple(digest_data(["picture", side, i]) for i in numbers)
     return Stimuli(
         name=name,
-        digest=digest([name, items]),
+        digest=digest_data([name, items]),
         space="world16",
         ids=tuple(f"picture-{i:05d}.png" for i in numbers),
         items=items,

@@ -6,8 +6,8 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import TrialsError
-from benchmark.settings import read_settings
 from benchmark.stimuli.sources import Named as _Named
+from benchmark.variables import read_settings
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
 SHAPES = ("cat1-dog1.png", "cat2-dog2.png", "cat3-bear1.png", "cat4-bear2.png")

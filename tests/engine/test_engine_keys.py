@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Block, Plan, Policy, Transform
-from benchmark.identity import block_key, code_digest, digest, observation_key, score_code
+from benchmark.identity import block_key, code_digest, observation_key, score_code
 from benchmark.stimuli.sets import seeds_of, subset
 from registry.cards import ModelCard
+from registry.digests import digest_data
 from registry.load import load_model
 
 STIMULI = toys.make_stimuli(20)
@@ -147,7 +148,7 @@ def digest_of(tmp_path):
     """Digest of `observe` of a small package with one edit, in a process of its own."""
 
     def call(edit=("", ""), helper_edit=("", "")):
-        folder = tmp_path / digest([edit, helper_edit])[:8]
+        folder = tmp_path / digest_data([edit, helper_edit])[:8]
         package = folder / "toypack"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
@@ -212,7 +213,7 @@ def test_score_code_sees_score_and_ratios_alone():
 
 def test_digest_refuses_what_is_not_plain_data():
     with pytest.raises(TypeError, match="plain data"):
-        digest({"a": object()})
+        digest_data({"a": object()})
 
 
 def test_seeds_stay_with_their_stimulus():

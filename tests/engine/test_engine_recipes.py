@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import TrialsError, UnknownName
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
 

@@ -9,8 +9,8 @@ import gestaltbench as gb
 from gestaltbench.results import Results
 
 VERBS = (
-    "compare", "consistency", "correlate", "data", "export", "gallery", "models", "rank", "register", "run", "show",
-    "suites", "summary", "transfer", "trials",
+    "compare", "consistency", "correlate", "data", "export", "gallery", "import_trials", "models", "rank", "register",
+    "rescore", "run", "show", "suites", "summary", "transfer", "trials",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 
@@ -81,6 +81,7 @@ def test_comparisons_scores_and_consistency(db):
     pair = gb.consistency(NETS, db=db).frame()
     counts = pair[["both_right", "only_a", "only_b", "both_wrong"]].sum(axis=1)
     assert (counts == pair.n).all() and set(pair.a) == {NETS[0]}
+    assert gb.consistency(", ".join(NETS), db=db).frame().equals(pair)
     assert gb.export("cue-conflict", db=db).startswith("ranked_by,section,rank")
 
 

@@ -204,9 +204,6 @@ def test_people_are_references_unless_asked(suite, sets, score):
     assert (people.low, people.high) == pytest.approx(mean_interval([200 / 220, 210 / 220]))
     assert people.n == 440
     assert (chance.value, chance.low) == (0.5, None)
-    (asked,) = boards(rows, suite, sets, rank_people=True)
-    assert [row.observer for row in asked.rows] == ["best", "p2", "p1", "net"]
-    assert [row.observer for row in asked.references] == ["chance"]
 
 
 def test_published_people_give_their_published_mean(suite, sets, score):
@@ -386,10 +383,9 @@ def test_what_was_not_measured_on_the_stimuli_has_no_row(suite, sets, score):
 
 def test_an_untrained_network_is_held_against_the_others(suite, sets, score):
     rows = [score("a", 60, 220), score("b", 110, 220, training=("untrained",))]
-    for rank_people in (False, True):
-        (board,) = boards(rows, suite, sets, rank_people=rank_people)
-        assert ranks(board) == [(1, 1, 1, "a")]
-        assert [row.observer for row in board.references] == ["b", "chance"]
+    (board,) = boards(rows, suite, sets)
+    assert ranks(board) == [(1, 1, 1, "a")]
+    assert [row.observer for row in board.references] == ["b", "chance"]
 
 
 def test_one_network_under_two_names_is_noted(score, suite, sets):

@@ -34,7 +34,7 @@ def board(rows, suite, sets):
 
 
 def test_csv_has_one_line_per_number_in_full_precision(board, rows):
-    table = pd.read_csv(io.StringIO(export_boards(board, "csv")))
+    table = pd.read_csv(io.StringIO(export_boards(board, "csv")), float_precision="round_trip")
     assert len(table) == (3 + 1 + 1) * 2
     line = table[(table.observer == "net_a|b") & (table.metric == "bias")].iloc[0]
     assert (line.value, line.low, line.high) == (THIRD, rows[0].low, rows[0].high)
@@ -99,7 +99,7 @@ def test_scores_keep_conditions_and_provenance(rows, sets):
     records = json.loads(export_scores(rows, "json", sets))
     assert [record["condition"] for record in records] == ["", "", "", "", "", "cat"]
     assert records[4]["set"] == "edges 160 images (e3e3e3e3)"
-    table = pd.read_csv(io.StringIO(export_scores(rows, "csv", sets)))
+    table = pd.read_csv(io.StringIO(export_scores(rows, "csv", sets)), float_precision="round_trip")
     assert len(table) == len(rows)
     assert list(table.condition.fillna(""))[-1] == "cat"
 

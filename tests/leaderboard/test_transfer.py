@@ -326,9 +326,9 @@ def claim_of(own, other, base_own=0.1, base_other=0.1, **options):
 def test_verdicts():
     assert claim_of(0.8, 0.12).verdict == "does not transfer"
     assert claim_of(0.8, 0.75).verdict == "transfers"
-    assert claim_of(0.8, 0.45).verdict == "not told"
+    assert claim_of(0.8, 0.45).verdict == "inconclusive"
     nothing = claim_of(0.1, 0.5)
-    assert (nothing.share, nothing.verdict) == (None, "not told")
+    assert (nothing.share, nothing.verdict) == (None, "inconclusive")
     assert "gains nothing" in claim_text(nothing)
     worse = claim_of(0.8, 0.02)
     assert worse.share.value < 0 and worse.verdict == "does not transfer"

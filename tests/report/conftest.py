@@ -7,8 +7,8 @@ import pytest
 
 from benchmark import plugins
 from benchmark.contracts import Observer, Score, Stimuli
-from benchmark.settings import read_settings
 from benchmark.store import ScoreSet, open_store
+from benchmark.variables import read_settings
 
 SUITES = ("cue-conflict", "human-comparison", "corruption", "adversarial", "saliency")
 #: Names and tags that would do something if they were not shown as text.

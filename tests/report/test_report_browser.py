@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import api
 from benchmark.report.building import build
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")

@@ -42,17 +42,32 @@ def test_unknown_name_gives_close_ones(settings: Settings) -> None:
     [
         ("a: [", "not valid YAML"),
         ("- a", "expected a table"),
-        ("a: {role: r, space: s}", "needs 'layout'"),
+        ("a: {role: r, space: s}", "'a': field 'layout' is missing"),
         (
             "a: {role: r, space: s, layout: heap}",
-            "'a' has layout 'heap': Input should be 'class-folder'",
+            "field 'layout': expected: Input should be 'class-folder'.*found 'heap'",
         ),
-        ("a: {role: r, space: s, layout: session, colour: red}", "unknown field 'colour'"),
-        ("a: {role: r, space: s, layout: session, parts: 3}", "'a' has parts 3"),
-        ("a: {role: r, space: s, layout: session, count: many}", "'a' has count 'many'"),
-        ("a: {role: r, space: s, layout: session, folder: [x]}", r"'a' has folder \['x'\]"),
-        ("a: {role: r, space: s, layout: session, kind: sounds}", "'a' has kind 'sounds'"),
-        ("edges: {folder: 7}", "'edges' has folder 7"),
+        (
+            "a: {role: r, space: s, layout: session, colour: red}",
+            "field 'colour': expected: no such field",
+        ),
+        (
+            "a: {role: r, space: s, layout: session, parts: 3}",
+            "field 'parts': expected: Input should be a valid tuple, found '3'",
+        ),
+        (
+            "a: {role: r, space: s, layout: session, count: many}",
+            "field 'count': expected: .*, found 'many'",
+        ),
+        (
+            "a: {role: r, space: s, layout: session, folder: [x]}",
+            "field 'folder': expected: Input should be a valid string",
+        ),
+        (
+            "a: {role: r, space: s, layout: session, kind: sounds}",
+            "field 'kind': expected: .*, found 'sounds'",
+        ),
+        ("edges: {folder: 7}", "'edges': field 'folder': expected: .*, found '7'"),
         ("7: {role: r, space: s, layout: session}", "expected a table"),
         (b"a: {title: M\xfcller}", "not valid YAML"),
         (b"\xff\xfe\x00", "not valid YAML"),
@@ -81,7 +96,7 @@ def test_the_packages_own_entries_are_valid(settings: Settings) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 from benchmark.stimuli.fetch import add
 
 sys.stdin.readline()  # all start at once

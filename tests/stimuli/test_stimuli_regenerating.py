@@ -9,9 +9,9 @@ from PIL import Image
 
 from benchmark.cli.data import data
 from benchmark.errors import MissingStimuli, UnknownName
-from benchmark.settings import read_settings
 from benchmark.stimuli.regenerating import make_set
 from benchmark.stimuli.resolver import Resolver
+from benchmark.variables import read_settings
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
 SHOWN = [

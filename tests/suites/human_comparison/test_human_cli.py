@@ -11,7 +11,7 @@ from benchmark.cli.consistency import consistency
 from benchmark.errors import BenchError, UnknownName
 from benchmark.leaderboard.consistency import by_condition
 from benchmark.plugins import SuiteShelf
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 from suites.human_comparison import SUITE
 
 CATEGORIES = ("airplane", "bear", "cat", "dog")

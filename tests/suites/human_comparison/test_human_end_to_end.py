@@ -4,7 +4,7 @@ import pytest
 
 from benchmark import api
 from benchmark.plugins import SuiteShelf
-from benchmark.settings import read_settings
+from benchmark.variables import read_settings
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
 

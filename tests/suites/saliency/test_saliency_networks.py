@@ -11,9 +11,9 @@ from torchvision.transforms.functional import gaussian_blur
 from benchmark.contracts import Block
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import Tuning, feed
-from benchmark.settings import read_settings
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
+from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.load import load_model
 from suites.saliency import SUITE

@@ -1,0 +1,51 @@
+"""Every environment variable that the program reads, in one place.
+
+BENCH_HOME    where downloaded stimuli, registered cards and tuning notes are kept (default: the user's data folder)
+BENCH_DB      the leaderboard: a file or a database URL (default: results.db in the working directory)
+BENCH_MIRROR  a folder or URL that is tried first for every download
+BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per catalogue name
+
+Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
+XDG_CACHE_HOME.
+"""
+
+import os
+from pathlib import Path
+
+from benchmark.settings import Settings
+from registry.caches import Caches
+
+DEFAULT_DB = "results.db"
+
+
+def read_settings(db: str | None = None) -> Settings:
+    """The settings of this process; `db` (a file or URL, from `--db`) wins over the environment."""
+    data = os.environ.get("BENCH_DATA")
+    return Settings(
+        home=Path(os.environ.get("BENCH_HOME") or _default_home()),
+        db=db or os.environ.get("BENCH_DB") or DEFAULT_DB,
+        mirror=os.environ.get("BENCH_MIRROR") or None,
+        data=Path(data) if data else None,
+        caches=Caches(_torch_checkpoints(), _hub_cache()),
+    )
+
+
+def _torch_checkpoints() -> Path:
+    return _folder("TORCH_HOME", "torch") / "hub" / "checkpoints"
+
+
+def _hub_cache() -> Path:
+    own = os.environ.get("HF_HUB_CACHE")
+    return Path(own).expanduser() if own else _folder("HF_HOME", "huggingface") / "hub"
+
+
+def _folder(variable: str, default: str) -> Path:
+    """The folder that a variable names, or the default in the user's cache."""
+    own, base = os.environ.get(variable), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(own or f"{base}/{default}").expanduser()
+
+
+def _default_home() -> str:
+    from platformdirs import user_data_dir
+
+    return user_data_dir("gestaltbench")
