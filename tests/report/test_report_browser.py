@@ -7,6 +7,7 @@ import pytest
 from benchmark import api
 from benchmark.report.building import build
 from benchmark.variables import read_settings
+from gestaltbench.pictures import draw, keep
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -32,9 +33,15 @@ def site(tmp_path_factory):
         patch.delenv("BENCH_DATA", raising=False)
         db = str(folder / "results.db")
         done = api.run(
-            db=db, models=MODELS, suites="cue-conflict,human-comparison", limit=12, batch=12
+            db=db,
+            models=MODELS,
+            suites="cue-conflict,human-comparison,saliency",
+            limit=12,
+            batch=12,
         )
         assert done.exit_code == 0
+        drawn = draw(f"{A},{B}", None, 4, "gradient", random=False)
+        keep(drawn, read_settings(db).thumbnails / drawn.stimuli)
         build(read_settings(db), folder / "report", [(A, B)])
     return folder / "report"
 
@@ -175,6 +182,15 @@ def test_a_comparison_has_its_forest_plot_and_images(visit, site):
         > 100
     )
     assert page.locator("h3").count() >= 1 and "alone" in page.locator("h4").first.inner_text()
+
+
+def test_the_gallery_shows_images_objects_and_gradients(visit):
+    page = visit("suites/saliency.html")
+    rows = page.locator(".gallery h3").all_inner_texts()
+    assert rows == ["image", "object", B, A]
+    assert page.locator(".gallery ol").first.locator("li").count() == 4
+    for image in page.locator(".gallery img").all():
+        assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") == 4 * 64
 
 
 def test_an_image_tells_everybodys_answer(visit):

@@ -1,0 +1,182 @@
+"""What figures show: the stored numbers, in the right order, of the observers that they say."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import cohen_kappa_score, confusion_matrix
+
+from benchmark.errors import UnknownName
+from benchmark.report.answers import (
+    ABSENT,
+    Answers,
+    against_others,
+    common_answers,
+    confusion,
+    telling,
+)
+from benchmark.report.comparisons import usual
+from benchmark.report.contents import family, read_contents
+from benchmark.report.drawing import draw
+from benchmark.report.figures import consistency
+from benchmark.report.figures.every import every_figure, find_figure
+from benchmark.store.rows import ObserverRow
+
+WORDS = ("bird", "cat", "dog", "na")
+
+
+@pytest.fixture
+def contents(fill):
+    conditions = [("cue-conflict", "shape_bias", name) for name in ("cat", "dog")]
+    conditions += [("adversarial", "robust_accuracy", f"linf {size}/255") for size in (8, 0.5, 2)]
+    conditions += [
+        ("corruption", "corruption_accuracy", name) for name in ("fog/1", "fog/5", "low-pass/10")
+    ]
+    conditions += [
+        ("human-comparison", "contrast_accuracy", name) for name in ("c05", "c100", "c30")
+    ]
+    return read_contents(fill([f"net-{i}" for i in range(12)], conditions=conditions))
+
+
+@pytest.fixture
+def answers():
+    """Three people and three networks on forty images of three categories; one network missed one of them."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 40)
+    code = np.where(rng.random((6, 40)) < 0.6, truth, rng.integers(0, 4, (6, 40))).astype(np.int16)
+    code[5, 0] = ABSENT
+    labels = {
+        "category": np.array(WORDS)[truth],
+        "shape": np.full(40, ""),
+        "texture": np.full(40, ""),
+    }
+    images = np.array([f"image-{i:02}" for i in range(40)])
+    names = ("p0", "p1", "p2", "n0", "n1", "n2")
+    kinds = ("human",) * 3 + ("network",) * 2 + ("published",)
+    return Answers("geirhos16", "edges", names, kinds, images, labels, WORDS, code, {})
+
+
+def figure(contents, start):
+    return next(one for _, one in every_figure(contents) if one.name.startswith(start))
+
+
+def test_marks_are_the_stored_scores(contents):
+    made = figure(contents, "shape-bias-by-category")
+    stored = {
+        (r.observer, r.condition): r
+        for rows in contents.scores.values()
+        for r in rows
+        if r.metric == "shape_bias"
+    }
+    assert {one["category"] for one in made.records} == {"cat", "dog"}
+    for one in made.records:
+        row = stored[one["observer"], one["category"]]
+        assert (one["value"], one["low"], one["high"], one["n"]) == (
+            row.value,
+            row.low,
+            row.high,
+            row.n,
+        )
+
+
+def test_seven_of_twelve_networks_are_shown_and_the_caption_says_so(contents):
+    made = figure(contents, "shape-bias-by-category")
+    assert len({one["observer"] for one in made.records}) == 7
+    assert (
+        "7 of 12 networks" in made.caption
+        and "n 80" in made.caption
+        and "95 % interval: wilson" in made.caption
+    )
+
+
+def test_levels_and_budgets_are_in_order(contents):
+    contrast = figure(contents, "accuracy-contrast")
+    assert contrast.spec["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
+    robust = figure(contents, "robust-accuracy-linf")
+    assert {one["epsilon"] for one in robust.records} == {0.5, 2.0, 8.0}
+    assert "1/255" in robust.spec["layer"][1]["encoding"]["x"]["axis"]["title"]
+
+
+def test_the_heat_map_holds_severities_alone(contents):
+    heat = figure(contents, "corruption-by-severity")
+    assert {(one["corruption"], one["severity"]) for one in heat.records} == {
+        ("fog", 1),
+        ("fog", 5),
+    }
+    others = figure(contents, "corruption-other-levels")
+    assert {one["condition"] for one in others.records} == {"low-pass 10"}
+
+
+def test_every_caption_states_n_and_every_figure_has_its_data(contents):
+    for _, one in every_figure(contents):
+        assert one.records and set(one.names) <= {"n", *one.records[0]} | set(one.names)
+        assert "n " in one.caption or "networks" in one.caption or "a mark" in one.caption
+    names = [one.name for _, one in every_figure(contents)]
+    assert len(set(names)) == len(names)
+
+
+def test_unknown_figures_are_answered_with_close_ones(contents):
+    with pytest.raises(UnknownName, match="overview-geirhos16"):
+        find_figure(contents, "overview-geirhos")
+    with pytest.raises(UnknownName, match="svg"):
+        draw(find_figure(contents, "overview-geirhos16"), "gif")
+
+
+def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
+    ranked = [line.observer for line in contents.summaries[0].lines]
+    ((a, b),) = usual(contents)
+    assert a == ranked[0] and b in ranked[1:]
+
+
+def test_kappa_is_that_of_another_library(answers):
+    (made,) = consistency.figures([answers])
+    everybody = answers.shown.all(axis=0)
+    assert {one["n"] for one in made.records} == {int(everybody.sum())}
+    for one in made.records:
+        a, b = (answers.right[answers.observers.index(one[side])][everybody] for side in "ab")
+        assert one["kappa"] == pytest.approx(cohen_kappa_score(a, b))
+    assert "Ceiling" in made.caption
+
+
+def test_confusions_are_those_of_another_library(answers):
+    rows, columns, counts = confusion(answers, 5)
+    seen = answers.shown[5]
+    truth, said = answers.labels["category"][seen], np.array(WORDS)[answers.code[5, seen]]
+    expected = confusion_matrix(truth, said, labels=list(WORDS))[:3]
+    assert rows == ["bird", "cat", "dog"] and columns == list(WORDS)
+    np.testing.assert_array_equal(counts, expected)
+
+
+def test_difficulty_leaves_the_observer_out(answers):
+    share, n = against_others(answers, 0)
+    assert n.tolist() == [4, *[5] * 39]
+    np.testing.assert_allclose(share[1:], answers.right[1:, 1:].mean(axis=0))
+
+
+def test_people_right_and_networks_wrong_comes_first(answers):
+    human, _ = answers.share(answers.group(("human",)))
+    machine, _ = answers.share(answers.group(("network", "published")))
+    gap = (human - machine)[telling(answers)]
+    assert (np.diff(gap) <= 1e-12).all()
+    assert len(telling(answers, 10)) == 10 and telling(answers, 10)[0] == telling(answers)[0]
+    assert telling(answers, 10)[-1] == telling(answers)[-1]
+
+
+def test_common_answers_are_counted(answers):
+    everybody = np.ones(6, dtype=bool)
+    said = common_answers(answers, 7, everybody, most=4)
+    assert sum(count for _, count in said) == 6
+    assert [count for _, count in said] == sorted((count for _, count in said), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "arch", "expected"),
+    [
+        ("my-net", "network", "timm:resnext50_32x4d", "resnext"),
+        ("resnet50-sin (texture-vs-shape)", "published", "", "resnet"),
+        ("vit_b_16 (outputs)", "published", "", "vit"),
+        ("mystery", "network", "python:a.b:c", ""),
+        ("subject-01", "human", "", "people"),
+        ("ideal-shape", "ideal", "", "ideal"),
+    ],
+)
+def test_families_are_read_from_architecture_and_name(name, kind, arch, expected):
+    assert family(ObserverRow(1, name, kind, "x", {"arch": arch}, "")) == expected
