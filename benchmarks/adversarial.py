@@ -93,7 +93,7 @@ def problem(args: argparse.Namespace, model: LoadedModel) -> Problem:
         pixels, labels = folder_images(model, args.images_folder, args.images)
     else:
         pixels, labels = world_images(model, args.images)
-    run = feed(model, Tuning(args.batch, True, True), device="cpu").run
+    run = feed(model, Tuning(args.batch), device="cpu").run
     with torch.no_grad():
         right = torch.cat([run(part).argmax(1) for part in pixels.split(args.batch)]) == labels
     kept, y = pixels[right], labels[right]

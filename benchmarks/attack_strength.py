@@ -51,7 +51,7 @@ def problem(folder: Path, count: int, batch: int = 16) -> Problem:
     """The clean-correct images as the suite has them, their gradients known."""
     model = load_model(builtin_cards()[NETWORK], weights_folder=Path("weights"))
     pixels, labels = folder_images(model, folder, count)
-    run = feed(model, Tuning(batch, True, True), device="cpu").run
+    run = feed(model, Tuning(batch), device="cpu").run
     with torch.no_grad():
         exact = torch.cat([model.forward(part) for part in pixels.split(batch)])
         tuned = torch.cat([run(part) for part in pixels.split(batch)])

@@ -192,7 +192,7 @@ class Masked:
 def network(name: str) -> TunedModel:
     """A network of the world, tuned."""
     model = load_model(builtin_cards()[name], weights_folder=Path("weights"))
-    return feed(model, Tuning(32, True, True), device="cpu")
+    return feed(model, Tuning(32), device="cpu")
 
 
 def attacked(tuned: TunedModel, run: Run, count: int) -> Trials:

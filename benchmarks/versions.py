@@ -155,7 +155,7 @@ def _answers() -> Numbers:
     """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
     from benchmark.contracts import Block
     from benchmark.engine.model_view import NetworkView
-    from benchmark.engine.tuning import Tuning, feed
+    from benchmark.engine.tuning import TunedModel, Tuning, feed
     from benchmark.stimuli.generated import generated_set
     from benchmark.stimuli.sets import seeds_of, subset
     from registry.cards import builtin_cards
@@ -169,14 +169,13 @@ def _answers() -> Numbers:
     for how in ("whole", "card", "crop224", "crop224-bicubic"):
         pixels = model.present(images, how)  # type: ignore[arg-type]
         found[f"{how} pixels"] = told(pixels)
-        for tuning in (Tuning(4), Tuning(4, True, True)):
+        asis = TunedModel(model, Tuning(4), model.forward)
+        for folded, fed in ((False, asis), (True, feed(model, Tuning(4), device="cpu"))):
             block = Block(stimuli, presentation=how)  # type: ignore[arg-type]
             grouping = model.labels.groupings["world16"]
-            view = NetworkView(
-                feed(model, tuning, device="cpu"), block, index, pixels, grouping, 0, batch=4
-            )
-            found[f"{how} {tuning.folded}"] = told(view.probabilities)
-            found[f"{how} {tuning.folded} answers"] = told(view.responses)
+            view = NetworkView(fed, block, index, pixels, grouping, 0, batch=4)
+            found[f"{how} {folded}"] = told(view.probabilities)
+            found[f"{how} {folded} answers"] = told(view.responses)
     for name, card in cards.items():
         if card.source == "ideal":
             ideal = load_observer(card, weights_folder=Path("unused"))

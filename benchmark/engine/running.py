@@ -291,7 +291,7 @@ class _Run:
         ):
             return
         model, device = resident.observer.model, self.options.device
-        found = tuning.plain(self.options.batch) if self.options.batch else self._tuned(model)
+        found = tuning.stated(self.options.batch) if self.options.batch else self._tuned(model)
         resident.observer = tuning.feed(
             model, found, device=device, compile_model=self.options.policy.compile
         )
@@ -328,7 +328,7 @@ class _Run:
 
 
 def _unfed(model: LoadedModel) -> tuning.TunedModel:
-    return tuning.TunedModel(model, tuning.plain(1), model.forward)
+    return tuning.TunedModel(model, tuning.stated(1), model.forward)
 
 
 def _by_card(tasks: Sequence[Task]) -> list[tuple[ModelCard, list[Task]]]:

@@ -1,12 +1,12 @@
-"""Batch size, memory layout, thread count and batch-norm folding, tuned per model and device in seconds.
+"""Batch size and thread count, tuned per model and device in seconds.
 
-Tuning moves float noise only. Decisions do not change with it: what lies near a tie is decided on the plain
-path (see `model_view`).
+The form of a network is not tuned: batch norms are folded, and on a CPU channels come last, so that a clock has no
+say in any number. Batch size and threads move float noise at most. Decisions do not change with them: what lies near
+a tie is decided on the plain path (see `model_view`).
 """
 
 import contextlib
 import copy
-import functools
 import json
 import os
 import time
@@ -32,7 +32,6 @@ _SECONDS, _PASSES = 0.3, 3  # per candidate, at most
 
 Clock = Callable[[], float]
 Run = Callable[[torch.Tensor], torch.Tensor]
-Form = Callable[[bool, bool], LoadedModel]  # (folded, channels last) -> the model in that form
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,11 @@ class Tuning:
     """How a model is fed. None of it is part of an observation's identity."""
 
     batch: int
-    channels_last: bool = False
-    folded: bool = False
     threads: int = 1
 
 
-def plain(batch: int) -> Tuning:
-    """The untuned setting at a batch size that the user gave."""
+def stated(batch: int) -> Tuning:
+    """The setting at a batch size that the user gave."""
     return Tuning(batch, threads=torch.get_num_threads())
 
 
@@ -70,30 +67,51 @@ def feed(
     model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False
 ) -> TunedModel:
     """Bring a loaded model into its tuned form on a device. The plain path stays as `model.forward`."""
-    fast = _fast(model, tuning.folded, tuning.channels_last)
+    form = _form(model, device)
     if compile_model:
-        fast = replace_module(fast, cast(nn.Module, torch.compile(fast.module)))
-    run = _runner(fast, tuning.channels_last, device)
-    return TunedModel(model, tuning, run, fast.module, checksum(fast.module))
+        compiled = cast(nn.Module, torch.compile(form.model.module))
+        form = replace(form, model=replace_module(form.model, compiled))
+    module = form.model.module
+    return TunedModel(model, tuning, form.runner(device), module, checksum(module))
 
 
-def _runner(fast: LoadedModel, channels_last: bool, device: str) -> Run:
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+@dataclass(frozen=True)
+class _Form:
+    """A model in the form in which it is fed, and the memory layout of its images."""
 
-    def run(images: torch.Tensor) -> torch.Tensor:
-        return fast.forward(images.to(device).contiguous(memory_format=layout))
+    model: LoadedModel
+    layout: torch.memory_format
 
-    return run
+    def runner(self, device: str) -> Run:
+        """Images on any device and in any layout -> logits."""
+
+        def run(images: torch.Tensor) -> torch.Tensor:
+            return self.model.forward(images.to(device).contiguous(memory_format=self.layout))
+
+        return run
 
 
-def _fast(model: LoadedModel, folded: bool, channels_last: bool) -> LoadedModel:
-    module = model.module
-    if folded:
-        module = fold_batch_norm(module, model.normalise(example(model, 2))) or module
-    if channels_last:
-        module = copy.deepcopy(module) if module is model.module else module
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model if module is model.module else replace_module(model, module)
+def _form(model: LoadedModel, device: str) -> _Form:
+    """Batch norms folded; on a CPU, whose convolutions are quickest so, channels last where the network takes that.
+
+    It depends on the network and the kind of device alone: float noise is part of saliency and of attacks.
+    """
+    if model.card.source == "export":
+        return _Form(model, torch.contiguous_format)
+    folded = fold_batch_norm(model.module, model.normalise(example(model, 2)))
+    module = model.module if folded is None else folded
+    plain = _Form(replace_module(model, module), torch.contiguous_format)
+    if not device.startswith("cpu"):
+        return plain
+    layout = torch.channels_last
+    moved = copy.deepcopy(module).to(memory_format=layout)  # type: ignore[call-overload]
+    last = _Form(replace_module(model, moved), layout)
+    try:
+        with torch.inference_mode():
+            last.runner(device)(example(model, 2))
+    except RuntimeError:  # a view of what lies otherwise in memory
+        return plain
+    return last
 
 
 @contextlib.contextmanager
@@ -125,7 +143,7 @@ def tune(model: LoadedModel, device: str, notes: Path) -> Tuning:
     key = _key(model.card, device)
     known = _read(notes).get(key)
     if known is not None:
-        return Tuning(**known["tuning"])
+        return Tuning(known["tuning"]["batch"], known["tuning"]["threads"])
     with torch.inference_mode():
         best, seconds = _search(model, device)
     _write(notes, key, {"tuning": asdict(best), "seconds": seconds})
@@ -146,17 +164,16 @@ def _key(card: ModelCard, device: str) -> str:
 
 
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
-    """Form, then batch, then threads, each at the best of what came before; and wall seconds per image.
+    """Batch, then threads at the best batch; and wall seconds per image.
 
-    On a CPU the first two are judged by one thread's processor time, which other work on the machine does
-    not disturb; only the number of threads needs the wall clock.
+    On a CPU the batch is judged by one thread's processor time, which other work on the machine does not
+    disturb; only the number of threads needs the wall clock.
     """
     gpu = device.startswith("cuda")
     threads = torch.get_num_threads()
     clock = time.perf_counter if gpu else time.process_time
-    trial = _Trial(model, device, functools.cache(lambda *form: _fast(model, *form)))
-    best = Tuning(64 if gpu else 8, threads=threads if gpu else 1)
-    best = trial.cheapest(best, _forms(best), clock)
+    trial = _Trial(model, device, _form(model, device).runner(device))
+    best = Tuning(64 if gpu else 8, threads if gpu else 1)
     best = trial.cheapest(best, _batches(best, gpu), clock)
     if not gpu and threads > 1:
         best = trial.cheapest(best, (replace(best, threads=threads),), time.perf_counter)
@@ -165,11 +182,11 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Measures settings of one model; every form of it is made once."""
+    """Measures settings of one model."""
 
     model: LoadedModel
     device: str
-    form: Form
+    run: Run
 
     def cheapest(self, start: Tuning, others: Iterable[Tuning], clock: Clock) -> Tuning:
         """`start`, or the one of `others` that saves most, if that is more than noise."""
@@ -184,17 +201,9 @@ class _Trial:
         """Seconds per image, the best of a few passes; infinite where the device cannot hold the batch."""
         try:
             with working_threads(tuning.threads):
-                fast = self.form(tuning.folded, tuning.channels_last)
-                run = _runner(fast, tuning.channels_last, self.device)
-                return _best_pass(run, example(self.model, tuning.batch), clock) / tuning.batch
+                return _best_pass(self.run, example(self.model, tuning.batch), clock) / tuning.batch
         except RuntimeError:
             return float("inf")
-
-
-def _forms(tuning: Tuning) -> Iterator[Tuning]:
-    yield replace(tuning, folded=True)
-    yield replace(tuning, channels_last=True)
-    yield replace(tuning, folded=True, channels_last=True)
 
 
 def _batches(tuning: Tuning, gpu: bool) -> Iterator[Tuning]:

@@ -21,7 +21,7 @@ def view(preprocess, presentation="card", **changes):
     labels = label_space("world16")
     card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
     model = LoadedModel(card, Readout(3).eval(), "digest", labels)
-    feed = tuning.feed(model, tuning.plain(4), device="cpu")
+    feed = tuning.feed(model, tuning.stated(4), device="cpu")
     stimuli = replace(make_stimuli(8), **changes)
     block = Block(stimuli, presentation=presentation, role="toys")
     pixels = model.prepare([stimuli.decode(i) for i in range(8)], presentation)

@@ -21,7 +21,7 @@ def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
     labels = label_space("world16")
     card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
     model = LoadedModel(card, Readout(3).eval(), "digest", labels)
-    feed = tuning.feed(model, tuning.plain(batch), device="cpu")
+    feed = tuning.feed(model, tuning.stated(batch), device="cpu")
     stimuli = replace(make_stimuli(40), **changes)
     block = Block(stimuli, presentation=presentation, role="toys")
     if pixels is None:

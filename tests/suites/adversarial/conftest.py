@@ -73,7 +73,7 @@ def shown(name, count=32):
     stack = np.stack([stimuli.decode(i) for i in range(count)])
     pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
     model = load_model(builtin_cards()[name], weights_folder=Path("unused"))
-    return World(feed(model, Tuning(32, True, True), device="cpu"), stimuli, pixels)
+    return World(feed(model, Tuning(32), device="cpu"), stimuli, pixels)
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ def lite_problem(model: LoadedModel, folder: Path, count: int):
     images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
     pixels = model.prepare(images, "card")
     labels = torch.tensor([model.labels.classes.index(file.parent.name) for file in files])
-    run = feed(model, Tuning(8, True, True), device="cpu").run
+    run = feed(model, Tuning(8), device="cpu").run
     return problem_of(run, pixels, labels, batch=8)
 
 

@@ -42,7 +42,7 @@ def block(role, n):
 
 def view_of(model, shown, batch):
     """The whole block as one chunk, seen `batch` images at a time."""
-    inlet = feed(model, Tuning(batch, channels_last=True), device="cpu")
+    inlet = feed(model, Tuning(batch), device="cpu")
     index = np.arange(len(shown.stimuli))
     images = model.prepare([shown.stimuli.decode(int(i)) for i in index], shown.presentation)
     return NetworkView(

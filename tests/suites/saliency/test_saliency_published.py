@@ -55,7 +55,7 @@ def columns(name, published, n):
     (block,) = plan(Config(), Resolver("geirhos16", published, n)).blocks
     model = load_model(read_cards(None)[name], weights_folder=published.weights)
     images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
-    inlet = feed(model, Tuning(8, channels_last=True), device="cpu")
+    inlet = feed(model, Tuning(8), device="cpu")
     grouping = model.labels.groupings["geirhos16"]
     view = NetworkView(inlet, block, np.arange(n), images, grouping, 0, batch=8)
     return SUITE.observe(SUITE.config, view)

@@ -1,0 +1,68 @@
+"""The form in which a network is fed depends on the network and the kind of device, never on a clock."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.engine import tuning
+from benchmark.engine.tuning import Tuning, feed, tune, working_threads
+from registry.cards import builtin_cards
+from registry.load import load_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(builtin_cards()["world-standard-0"], weights_folder="unused")
+
+
+def answers(model, batch, threads):
+    run = feed(model, Tuning(batch, threads), device="cpu").run
+    images = torch.rand(12, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    images.requires_grad_(True)
+    with working_threads(threads):
+        logits = torch.cat([run(images[i : i + batch]) for i in range(0, 12, batch)])
+        (gradient,) = torch.autograd.grad(logits.max(1).values.sum(), images)
+    return logits.detach(), gradient
+
+
+def test_batch_and_threads_move_float_noise_at_most(model):
+    first = answers(model, 12, 1)
+    for batch, threads in ((3, 1), (4, 2), (12, 2)):
+        torch.testing.assert_close(answers(model, batch, threads), first, rtol=1e-4, atol=1e-4)
+
+
+def test_norms_are_folded_and_channels_come_last(model):
+    fed = feed(model, Tuning(4), device="cpu").module
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in fed.modules())
+    assert fed.stem.weight.is_contiguous(memory_format=torch.channels_last)
+    assert any(isinstance(part, nn.BatchNorm2d) for part in model.module.modules())
+
+
+@pytest.mark.parametrize("slow", [0, 1])
+def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, slow):
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(tuning.time, "process_time", lambda: next(ticks) ** (1 + slow))
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(ticks) ** (1 + slow))
+    found = tune(model, "cpu", tmp_path / "tuning.json")
+    assert set(vars(found)) == {"batch", "threads"}
+    assert tune(model, "cpu", tmp_path / "tuning.json") == found
+
+
+class Viewed(nn.Module):
+    """Flattens by a view, which channels-last memory does not allow."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Linear(4 * 64 * 64, 16)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.head(x.view(len(x), -1))
+
+
+def test_a_network_that_needs_its_memory_as_it_lies_gets_it(model):
+    viewed = tuning.replace_module(model, Viewed().eval())
+    run = feed(viewed, Tuning(4), device="cpu").run
+    images = torch.rand(4, 3, 64, 64)
+    torch.testing.assert_close(run(images), viewed.forward(images))
