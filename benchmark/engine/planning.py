@@ -110,6 +110,6 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
     if suite.own_space and labels.name not in suite.spaces:
         shared += (labels.name,)
     return shared, "" if shared else (
-        f"its labels '{card.labels}' answer in {', '.join(answers)}; the suite's stimuli are labelled in "
+        f"its labels '{labels.name}' answer in {', '.join(answers)}; the suite's stimuli are labelled in "
         f"{', '.join(suite.spaces)}"
     )

@@ -26,6 +26,11 @@ def bench(*words):
     return CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
 
 
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
@@ -33,19 +38,14 @@ def home(tmp_path, monkeypatch):
     torch.manual_seed(0)
     torch.save(timm.create_model("test_resnet", num_classes=3).state_dict(), tmp_path / "net.pt")
     draw = np.random.default_rng(0)
-    for root, masks in (("photos", False), ("masked", True)):
-        for name in CLASSES:
-            (tmp_path / root / name).mkdir(parents=True)
-            for number in range(2):
-                pixels = draw.integers(0, 256, (72, 72, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(tmp_path / root / name / f"{name}{number}.png")
-                if masks:
-                    mask = np.zeros((72, 72), dtype=np.uint8)
-                    mask[20:50, 20:50] = 255
-                    (tmp_path / root / "masks" / name).mkdir(parents=True, exist_ok=True)
-                    Image.fromarray(mask).save(
-                        tmp_path / root / "masks" / name / f"{name}{number}.png"
-                    )
+    mask = np.zeros((72, 72), dtype=np.uint8)
+    mask[20:50, 20:50] = 255
+    for name in CLASSES:
+        for number in range(2):
+            pixels = draw.integers(0, 256, (72, 72, 3), dtype=np.uint8)
+            for root in ("photos", "masked/images"):
+                save(tmp_path / root / name / f"{name}{number}.png", pixels)
+            save(tmp_path / "masked" / "masks" / name / f"{name}{number}.png", mask)
     return tmp_path
 
 
@@ -63,7 +63,7 @@ def test_it_enters_by_its_own_space(home):
     reasons = dict(api.entrances(card))
     assert reasons["corruption"] == reasons["adversarial"] == ""
     assert "natural-masked" in reasons["saliency"]
-    assert "answer in photos" in reasons["cue-conflict"]
+    assert "its labels 'photos' answer in photos" in reasons["cue-conflict"]
 
 
 def test_classes_that_the_set_has_and_the_network_lacks_are_named(home):
@@ -81,8 +81,7 @@ def test_classes_that_the_set_has_and_the_network_lacks_are_named(home):
 def test_it_is_scored_there(suite, home):
     registered(home)
     bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
-    how = ("--role", "natural-masked", "--layout", "masks", "--space", "photos")
-    bench("data", "add", "mine-masks", home / "masked", *how)
+    bench("data", "add", "mine-masks", home / "masked", "--space", "photos")
     result = bench("run", "mine", "--suite", suite, "-q", "--batch-size", 6)
     assert result.return_value == 0, result.stderr
     (board,) = api.rank(suite)

@@ -111,6 +111,46 @@ def test_categories_of_no_space_need_one_and_unknown_ones_are_refused(
     assert (entry.layout, entry.space, entry.role) == ("masks", "imagenet1k", "natural-masked")
 
 
+def in_classes(folder: Path, *classes: str) -> Path:
+    for i, name in enumerate(classes):
+        save(folder / "images" / name / "a.png", photo(i))
+        save(folder / "masks" / name / "a.png", box(i, i + 4, 2, 9).astype(np.uint8))
+    return folder
+
+
+def test_class_folders_say_the_categories_where_there_is_no_table(
+    tmp_path: Path, settings: Settings
+) -> None:
+    folder = in_classes(tmp_path / "own", "mug", "beetle")
+    with pytest.raises(StimuliError, match="--space NAME"):
+        add("own", folder, settings)
+    stimuli = opened("own", folder, settings, space="kitchen")
+    assert stimuli.ids == ("beetle/a.png", "mug/a.png") and stimuli.space == "kitchen"
+    assert stimuli.labels["category"].tolist() == ["beetle", "mug"]
+    assert np.array_equal(stimuli.mask(1), box(0, 4, 2, 9))
+    (folder / "masks" / "mug" / "a.png").unlink()
+    with pytest.raises(StimuliError, match=r"no such mask, but there is the image 'mug/a\.png'"):
+        open_set("own", settings)
+    save(folder / "images" / "a.png", photo(3))
+    with pytest.raises(StimuliError, match=r"images/a\.png: of no category.*images/CATEGORY/NAME"):
+        open_set("own", settings)
+    shutil.rmtree(folder / "images")
+    with pytest.raises(StimuliError, match="which is not there"):
+        open_set("own", settings)
+
+
+@pytest.mark.parametrize(
+    ("classes", "space"), [(("cat", "dog"), "geirhos16"), (WNIDS[:2], "imagenet1k")]
+)
+def test_class_folders_tell_the_space(
+    classes: tuple[str, ...], space: str, tmp_path: Path, settings: Settings
+) -> None:
+    entry = add("mine", in_classes(tmp_path / "mine", *classes), settings)
+    assert (entry.layout, entry.space, entry.role) == ("masks", space, "natural-masked")
+    with pytest.raises(StimuliError, match=r"mug/a\.png: 'mug' is not"):
+        opened("mine", in_classes(tmp_path / "mine", "mug"), settings, space=space)
+
+
 def test_digests_follow_masks_and_images_and_are_kept_by_parts(
     tmp_path: Path, settings: Settings
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmark.stimuli.catalogue import Layout
 from benchmark.stimuli.items import images_below
+from benchmark.stimuli.listings import subfolders
 from benchmark.stimuli.masked import imagenet_s, voc
 from benchmark.stimuli.masked.boxes import PACKED
 from benchmark.stimuli.names import GEIRHOS16, WNID
@@ -28,6 +29,8 @@ def tell(folder: Path) -> tuple[Layout, str | None] | None:
         return "voc", "geirhos16"
     if any((folder / "annotations").glob("instances_*.json")):
         return "coco", "geirhos16"
+    if (folder / "masks").is_dir() and (folder / "images").is_dir():
+        return "masks", _space_of(set(subfolders(folder / "images")))
     if _has_boxes(folder):
         return "imagenet-boxes", "imagenet1k"
     # Only where there are no image files: a tree of a million images is not walked for archives.
@@ -50,12 +53,14 @@ def _space(table: Path) -> str | None:
         suppress(OSError, ValueError, csv.Error),
         table.open(newline="", encoding="utf-8-sig") as file,
     ):
-        names = {row.get("category") or "" for row in csv.DictReader(file)}
-        if names and names <= set(GEIRHOS16):
-            return "geirhos16"
-        if names and all(WNID.fullmatch(name) for name in names):
-            return "imagenet1k"
+        return _space_of({row.get("category") or "" for row in csv.DictReader(file)})
     return None
+
+
+def _space_of(names: set[str]) -> str | None:
+    if names and names <= set(GEIRHOS16):
+        return "geirhos16"
+    return "imagenet1k" if names and all(map(WNID.fullmatch, names)) else None
 
 
 def _has_boxes(folder: Path) -> bool:
