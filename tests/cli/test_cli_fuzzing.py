@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fuzzing import READERS, damaged, ended, sentence, unseen
 
-QUICK, SLOW = 120, 10_000
+QUICK, SLOW = 120, 2_000
 
 
 def leaderboards(board, folder, seeds):
