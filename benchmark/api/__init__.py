@@ -12,6 +12,7 @@ from benchmark.api.cards import (
     retire_model,
 )
 from benchmark.api.comparing import compare, discordant
+from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.opening import known_suites, reading, stimuli_notes
 from benchmark.api.ranking import rank, transfer
@@ -50,6 +51,7 @@ __all__ = [
     "compare",
     "correlate",
     "discordant",
+    "document",
     "entrances",
     "estimates",
     "execute",
@@ -75,9 +77,11 @@ __all__ = [
     "rescore",
     "retire_model",
     "run",
+    "scores",
     "show",
     "stimuli_notes",
     "summary",
+    "tidy",
     "transfer",
     "trials",
     "wanted_sets",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from benchmark.cli.exporting import FORMS, boards_out, form_of, scores_out
 from benchmark.cli.filters import filter_options
 from benchmark.cli.options import db_option, suite_option
-from benchmark.cli.printing import put_out, say, table_console
+from benchmark.cli.printing import say, table_console
 
 if TYPE_CHECKING:
     from benchmark.api.chosen_observers import Wanted
@@ -233,12 +235,22 @@ def compare(a: str, b: str, suite: str | None, images: bool, db: str | None) -> 
 @click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
 @unseen_option
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "json", "markdown", "latex"]), default="csv"
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    help="Default: by the ending of --output (.csv .json .md .tex .parquet), else csv.",
+)
+@click.option(
+    "--scores",
+    "everything",
+    is_flag=True,
+    help="Not the ranked tables but every score with its conditions: tidy csv or parquet; json: one document with all "
+    "provenance (docs/export.md).",
 )
 @click.option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="File to write (default: standard output).",
 )
 @db_option
@@ -246,19 +258,20 @@ def export(
     suite: str | None,
     by: str | None,
     unseen_only: bool,
-    form: str,
-    output: str | None,
+    form: str | None,
+    everything: bool,
+    output: Path | None,
     db: str | None,
 ) -> int:
-    """The ranked tables at full precision (csv, json) or as printed (markdown, latex)."""
-    from pathlib import Path
+    """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs)."""
 
-    from benchmark import api
-    from benchmark.leaderboard import export_boards
-
-    text = export_boards(api.rank(suite, by=by, unseen_only=unseen_only, db=db), form)
-    if output:
-        Path(output).write_text(text)
+    chosen = form_of(form, output)
+    if everything:
+        if by or unseen_only:
+            raise click.UsageError(
+                "--scores has every metric and condition: no --by, no --unseen-only."
+            )
+        scores_out(suite, chosen, output, db)
     else:
-        put_out(text)
+        boards_out(suite, by, unseen_only, chosen, output, db)
     return 0

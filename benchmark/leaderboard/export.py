@@ -17,8 +17,10 @@ from benchmark.errors import unknown_name
 from benchmark.leaderboard.markup import (
     latex_board,
     latex_records,
+    latex_table,
     markdown_board,
     markdown_records,
+    markdown_table,
 )
 from benchmark.leaderboard.model import Board, Cell, Row, describe
 
@@ -59,11 +61,13 @@ def export_scores(rows: Sequence[ScoreRow], form: str, sets: Mapping[str, Stimul
 
 
 def export_records(records: Sequence[Record], form: str) -> str:
-    """Plain records with the same fields as "csv", "json" or "markdown" text."""
+    """Plain records with the same fields as text."""
     _check(form)
     if form == "csv":
         return csv_text(records, tuple(records[0]) if records else ())
-    return _json(records) if form == "json" else markdown_records(records)
+    if form == "json":
+        return _json(records)
+    return (markdown_table if form == "markdown" else latex_table)(records)
 
 
 def score_record(row: ScoreRow, described: str) -> Record:

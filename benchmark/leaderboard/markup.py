@@ -12,6 +12,7 @@ from benchmark.leaderboard.formatting import (
     caption,
     estimate,
     explanation,
+    number,
     observer_text,
     rank_text,
 )
@@ -65,6 +66,16 @@ def latex_board(board: Board) -> str:
     return "\n".join([*lines, *_latex(head, rows), *below, r"\end{table}"]) + "\n"
 
 
+def markdown_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records of the same fields, a column for each."""
+    return "\n".join(_markdown(*_plain_cells(records))) + "\n"
+
+
+def latex_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records of the same fields as one tabular for the booktabs package."""
+    return "\n".join(_latex(*_plain_cells(records))) + "\n"
+
+
 def markdown_records(records: Sequence[Mapping[str, Any]]) -> str:
     """Stored scores as one table."""
     return "\n".join(_markdown(*_record_cells(records))) + "\n"
@@ -94,6 +105,23 @@ def _cells(board: Board) -> tuple[list[str], list[list[str]], list[str]]:
         ["rank", "observer", first, "n", *others],
         rows,
         [*explanation(board), *footnotes.lines()],
+    )
+
+
+def _plain_cells(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    head = list(records[0]) if records else []
+    return head, [[_plain(record[name]) for name in head] for record in records]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    return (
+        "; ".join(map(str, value))
+        if isinstance(value, list)
+        else ""
+        if value is None
+        else str(value)
     )
 
 

@@ -1,0 +1,110 @@
+"""A leaderboard as one document, and as tidy tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from benchmark import plugins
+from benchmark.api.opening import chosen_suites, reading
+from benchmark.variables import read_settings
+from benchmark.version import __version__
+
+if TYPE_CHECKING:
+    from benchmark.leaderboard.exchange import Document
+    from benchmark.store import ScoreRow, Store
+
+
+def scores(suite: str | None = None, *, db: str | None = None) -> list[ScoreRow]:
+    """Every current score of one suite or of all, single conditions included."""
+    with reading(read_settings(db)) as store:
+        return _scores(store, suite)
+
+
+def document(suite: str | None = None, *, db: str | None = None) -> Document:
+    """Every current score with its conditions, intervals and provenance: `benchmark.leaderboard.exchange`."""
+    from benchmark.leaderboard import exchange
+
+    with reading(read_settings(db)) as store:
+        rows = _scores(store, suite)
+        names, digests = {row.observer for row in rows}, {row.stimuli for row in rows}
+        origins = {one: store.provenance(one) for one in dict.fromkeys(row.set_id for row in rows)}
+        runs = {number: run for facts in origins.values() for number, run in facts["runs"].items()}
+        sets = {note.digest: note for note in (*store.stimuli_names(), *store.collections())}
+        return exchange.Document(
+            program=__version__,
+            observers=tuple(
+                exchange.ExportedObserver(
+                    name=row.name, kind=row.kind, identity=row.identity, card=dict(row.card)
+                )
+                for row in store.observers()
+                if row.name in names
+            ),
+            stimuli=tuple(
+                exchange.ExportedStimuli(
+                    digest=note.digest,
+                    name=note.name,
+                    space=note.space,
+                    n=note.n,
+                    whole=note.whole,
+                    origin=note.origin,
+                )
+                for digest, note in sets.items()
+                if digest in digests
+            ),
+            runs=tuple(_run(runs[number]) for number in sorted(runs)),
+            score_sets=tuple(_score_set(one, facts) for one, facts in origins.items()),
+            scores=tuple(_score(row) for row in rows),
+        )
+
+
+def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
+    chosen = chosen_suites(store, suite, plugins.find_suites())
+    return [row for one in chosen for row in store.latest_scores(suite=one.name)]
+
+
+def _run(facts: Mapping[str, Any]) -> Any:
+    from benchmark.leaderboard.exchange import ExportedRun
+
+    names = ("run", "command", "started", "ended", "status", "environment")
+    return ExportedRun.model_validate(
+        {name: facts[name] for name in names if facts.get(name) is not None}
+    )
+
+
+def _score_set(number: int, facts: Mapping[str, Any]) -> Any:
+    from benchmark.leaderboard.exchange import ExportedScoreSet
+
+    names = ("suite", "version", "space", "code", "created")
+    keys = tuple(one["key"] for one in facts["observations"])
+    plain = {name: facts[name] for name in names}
+    return ExportedScoreSet(
+        id=number, observations=keys, runs=tuple(sorted(facts["runs"])), **plain
+    )
+
+
+def _score(row: ScoreRow) -> Any:
+    from benchmark.leaderboard.exchange import ExportedScore
+
+    plain: dict[str, Any] = {
+        name: getattr(row, name)
+        for name in ExportedScore.model_fields
+        if name not in ("value", "low", "high", "score_set")
+    }
+    numbers = {name: _finite(getattr(row, name)) for name in ("value", "low", "high")}
+    return ExportedScore.model_validate({**plain, **numbers, "score_set": row.set_id})
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
+
+
+def tidy(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[dict[str, Any]]:
+    """One record per score, for tables."""
+    from benchmark.api.opening import stimuli_notes
+    from benchmark.leaderboard.export import score_record
+    from benchmark.leaderboard.model import describe
+
+    sets = stimuli_notes(db=db)
+    return [score_record(row, describe(row.stimuli, sets)) for row in rows]

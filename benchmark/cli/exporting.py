@@ -1,0 +1,86 @@
+"""Tables and documents into files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.cli.printing import put_out
+from benchmark.errors import BenchError
+
+ENDINGS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".tex": "latex",
+    ".parquet": "parquet",
+}
+
+FORMS = tuple(dict.fromkeys(ENDINGS.values()))
+
+
+def form_of(form: str | None, output: Path | None) -> str:
+    """The form that is asked for, else the one that the file's ending says, else csv."""
+    if form is not None:
+        return form
+    return ENDINGS.get(output.suffix.lower(), "csv") if output else "csv"
+
+
+def boards_out(
+    suite: str | None,
+    by: str | None,
+    unseen_only: bool,
+    form: str,
+    output: Path | None,
+    db: str | None,
+) -> None:
+    """The ranked tables."""
+    from benchmark import api
+    from benchmark.leaderboard.export import board_records, export_boards
+
+    found = api.rank(suite, by=by, unseen_only=unseen_only, db=db)
+    if form == "parquet":
+        write_parquet([record for board in found for record in board_records(board)], output)
+    else:
+        write(export_boards(found, form), output)
+
+
+def scores_out(suite: str | None, form: str, output: Path | None, db: str | None) -> None:
+    """Every score, single conditions included."""
+    from benchmark import api
+    from benchmark.leaderboard.export import export_records
+
+    if form == "json":
+        plain = api.document(suite, db=db).model_dump(mode="json")
+        write(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n", output)
+        return
+    records = api.tidy(api.scores(suite, db=db), db=db)
+    if form == "parquet":
+        write_parquet(records, output)
+    else:
+        write(export_records(records, form), output)
+
+
+def write(text: str, output: Path | None) -> None:
+    """Text into a file, or on standard output."""
+    if output is None:
+        put_out(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def write_parquet(records: Sequence[Mapping[str, Any]], output: Path | None) -> None:
+    """Records into a Parquet file; lists stay lists."""
+    import pandas as pd
+
+    if output is None:
+        raise BenchError("Parquet is no text: name a file with -o FILE.parquet.")
+    try:
+        pd.DataFrame(records).to_parquet(output, index=False)
+    except ImportError as error:
+        raise BenchError(
+            "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."
+        ) from error

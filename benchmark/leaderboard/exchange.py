@@ -1,0 +1,108 @@
+"""A whole leaderboard as one document that other programs can read: every score with its conditions and provenance.
+
+The form is versioned: a reader of version 1 reads every document that says 1. `docs/leaderboard-1.schema.json` is its
+JSON schema, made from the types below.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    """Nothing that is not named, no number that is not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ExportedObserver(_Part):
+    """Whoever answered. identity: digest of what decides the answers; card: the model card, {} for people."""
+
+    name: str
+    kind: str
+    identity: str
+    card: dict[str, Any] = {}
+
+
+class ExportedStimuli(_Part):
+    """A stimulus set. n: images that were shown; whole: images of the published set, where it is known."""
+
+    digest: str
+    name: str
+    space: str
+    n: int = Field(ge=0)
+    whole: int | None = None
+    origin: str = ""
+
+
+class ExportedRun(_Part):
+    """A command that computed something. environment: versions, device, code revision."""
+
+    run: int
+    command: str
+    started: str
+    ended: str | None = None
+    status: str = ""
+    environment: dict[str, Any] = {}
+
+
+class ExportedScoreSet(_Part):
+    """Scores that were made together. code: digest of the scoring code; observations: keys of the trials behind them;
+    runs: those that computed the trials and the scores."""
+
+    id: int
+    suite: str
+    version: int
+    space: str
+    code: str
+    created: str
+    observations: tuple[str, ...] = ()
+    runs: tuple[int, ...] = ()
+
+
+class ExportedScore(_Part):
+    """One number. value None: there is none, and `reason` says why; low, high: its interval at `level`, made by
+    `method`; n: trials that count; condition "": over all conditions; stimuli: digest of the role's set."""
+
+    observer: str
+    suite: str
+    version: int
+    space: str
+    metric: str
+    condition: str = ""
+    role: str = ""
+    stimuli: str = ""
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float = Field(default=0.95, gt=0, lt=1)
+    method: str = ""
+    n: int = Field(default=0, ge=0)
+    excluded: int = Field(default=0, ge=0)
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    policy: str = ""
+    score_set: int
+
+
+class Document(_Part):
+    """A leaderboard. program: the version that wrote it."""
+
+    form: Literal["gestaltbench-leaderboard"] = "gestaltbench-leaderboard"
+    version: Literal[1] = 1
+    program: str
+    observers: tuple[ExportedObserver, ...]
+    stimuli: tuple[ExportedStimuli, ...]
+    runs: tuple[ExportedRun, ...]
+    score_sets: tuple[ExportedScoreSet, ...]
+    scores: tuple[ExportedScore, ...]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a document (draft 2020-12)."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Document.model_json_schema(),
+    }

@@ -1,0 +1,82 @@
+"""A leaderboard as one document: everything is in it, the schema fits, a reader finds its way."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import api
+from benchmark.leaderboard.exchange import Document, json_schema
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-1.schema.json"
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exchange")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(folder))
+        path = str(folder / "results.db")
+        report = api.run(
+            db=path, models="ideal-shape,ideal-texture", suites="cue-conflict", limit=8, batch=8
+        )
+        assert report.exit_code == 0
+    return path
+
+
+def test_the_published_schema_is_that_of_the_program():
+    assert json.loads(SCHEMA.read_text()) == json_schema()
+
+
+def test_a_document_has_every_score_and_fits_the_schema(db):
+    jsonschema = pytest.importorskip("jsonschema")
+    plain = api.document(db=db).model_dump(mode="json")
+    jsonschema.validate(plain, json.loads(SCHEMA.read_text()))
+    assert (plain["form"], plain["version"]) == ("gestaltbench-leaderboard", 1)
+    rows = api.scores(db=db)
+    assert len(plain["scores"]) == len(rows) > 10
+    assert Document.model_validate(plain) == api.document(db=db)
+    stored = {(r.observer, r.metric, r.condition, r.role): r for r in rows}
+    for one in plain["scores"]:
+        row = stored[one["observer"], one["metric"], one["condition"], one["role"]]
+        assert (one["value"], one["low"], one["high"], one["n"]) == (
+            row.value, row.low, row.high, row.n,
+        )  # fmt: skip
+        assert one["value"] is not None or one["reason"]
+
+
+def test_every_reference_in_a_document_leads_somewhere(db):
+    found = api.document(db=db)
+    names = {one.name for one in found.observers}
+    digests, sets = {one.digest for one in found.stimuli}, {one.id for one in found.score_sets}
+    runs = {one.run for one in found.runs}
+    assert names == {"ideal-shape", "ideal-texture"}
+    for score in found.scores:
+        assert score.observer in names and score.score_set in sets
+        assert score.stimuli in digests | {""}
+    for one in found.score_sets:
+        assert one.observations and set(one.runs) <= runs
+
+
+def test_the_ending_chooses_the_form(db, bench, tmp_path):
+    for name, begins in (
+        ("a.csv", "observer,kind,"),
+        ("a.json", '{\n "form": "gestaltbench-leaderboard"'),
+        ("a.tex", "\\begin{tabular}"),
+        ("a.md", "| observer |"),
+    ):
+        path = tmp_path / name
+        assert bench("export", "--scores", "--db", db, "-o", path).code == 0
+        assert path.read_text().startswith(begins)
+    assert bench("export", "--db", db, "-o", tmp_path / "b.tex").code == 0
+    assert (tmp_path / "b.tex").read_text().startswith("\\begin{table}")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(api.scores(db=db))
+
+
+def test_what_does_not_go_together_is_said(db, bench):
+    assert bench("export", "--scores", "--by", "shape_bias", "--db", db).code == 2
+    nowhere = bench("export", "--scores", "--format", "parquet", "--db", db)
+    assert nowhere.code != 0
+    assert "Parquet" in nowhere.err
