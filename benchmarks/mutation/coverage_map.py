@@ -25,7 +25,8 @@ LIMIT = 120.0  # seconds of processor time for one file of tests
 
 @dataclass(frozen=True)
 class CoverageMap:
-    """seconds: test -> processor time; lines: file of code -> test -> its lines; failing: tests that do already."""
+    """seconds: test -> processor time; lines: file of code -> test -> its lines, those run while tests are collected
+    (at import) under ""; failing: tests that do already."""
 
     seconds: dict[str, float]
     lines: dict[str, dict[str, frozenset[int]]]
@@ -71,7 +72,7 @@ class Recorder:
         for file in data.measured_files():
             tests = lines.setdefault(str(Path(file).relative_to(ROOT)), {})
             for line, names in data.contexts_by_lineno(file).items():
-                for name in filter(None, names):
+                for name in names:
                     tests.setdefault(name, []).append(line)
         seen = {"seconds": self.seconds, "lines": lines, "failing": sorted(self.failing)}
         self.target.write_text(json.dumps(seen))
@@ -80,7 +81,9 @@ class Recorder:
 def measured(workers: int) -> CoverageMap:
     """The map of the quick tier as it stands; only files of tests that changed are run."""
     code = _digest(
-        p for p in _python("benchmark", "registry", "suites", "tests") if not _is_test(p)
+        p
+        for p in _python("benchmark", "benchmarks/mutation", "registry", "suites", "tests")
+        if not _is_test(p)
     )
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     kept = kept if kept.get("code") == code else {"code": code, "files": {}}
@@ -119,14 +122,15 @@ def _watch(file: str, target: Path) -> int:
 
 
 def _joined(parts: list[dict[str, Any]]) -> CoverageMap:
-    failing = sorted(name for part in parts for name in part["failing"])
+    failing = {name for part in parts for name in part["failing"]}
     lines: dict[str, dict[str, frozenset[int]]] = {}
     for part in parts:
         for file, tests in part["lines"].items():
             of_file = lines.setdefault(file, {})
-            of_file |= {name: frozenset(at) for name, at in tests.items() if name not in failing}
+            for name in tests.keys() - failing:
+                of_file[name] = of_file.get(name, frozenset()) | frozenset(tests[name])
     seconds = {n: s for part in parts for n, s in part["seconds"].items() if n not in failing}
-    return CoverageMap(seconds, lines, tuple(failing))
+    return CoverageMap(seconds, lines, tuple(sorted(failing)))
 
 
 def _python(*folders: str) -> list[Path]:

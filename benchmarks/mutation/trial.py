@@ -44,15 +44,16 @@ def _job(mutant: Mutant, tests: Sequence[str], coverage: CoverageMap) -> Job:
 
 
 def tests_of(mutant: Mutant, coverage: CoverageMap) -> list[str]:
-    """Tests that run the mutant's line; for what runs at import (a line that no test runs may be of a function that is
-    called there) those that run the module or one that imports it, and those in files that import it or its room."""
+    """Tests that run the mutant's line; for what runs at import (a function may be called there, by a line that no test
+    runs) those that run the module or one that imports it, and those in files that import it or its room."""
     lines = set(range(mutant.first, mutant.last + 1))
     tests = coverage.lines.get(mutant.file, {})
     found = {name for name, at in tests.items() if lines & at}
-    if mutant.at_import or not found:
+    if mutant.at_import or "" in found or not found:
         files = [mutant.file, *users(mutant.file)]
         found = {name for file in files for name in coverage.lines.get(file, {})}
         found |= {name for name in coverage.seconds if name.split("::")[0] in readers(mutant.file)}
+    found.discard("")
     near = next(tests for room, tests in ROOMS.items() if mutant.file.startswith(room + "/"))
     return sorted(found, key=lambda name: (not name.startswith(near), coverage.seconds[name], name))
 

@@ -133,3 +133,56 @@ def test_ranks_ignore_a_monotone_scale_and_swapping_changes_nothing(seed):
     assert (a.value is None) == (swapped is None)
     if a.value is not None:
         assert swapped == pytest.approx(a.value, abs=1e-12)
+
+
+def test_four_families_of_three_observers_or_more_are_enough():
+    four = correlation(X, Y, list("aaabbbcccddd"), resamples=200)
+    assert four.families == 4 and four.low < four.value < four.high and four.reason == ""
+    assert correlation([1, 2, 3], [1, 3, 2], list("abc")).value == pytest.approx(0.5)
+    held = correlation([1, 2, 3], [1, 3, 2], list("abc"), given=[1, 2, 4])
+    assert (held.value, held.n, held.reason) == (None, 3, "3 observers: too few")
+
+
+def test_left_out_families_leave_three_observers_at_least():
+    """Without "a" three rows are left, without "b" or "c" four, two of them short of what a held column needs."""
+    x, y, families = [1.0, 2.0, 3.0, 5.0, 4.0], [2.0, 1.0, 3.0, 4.0, 5.0], list("aabcc")
+    found = without_each(x, y, families)
+    assert found == pytest.approx({"a": -0.5 + 1.0, "b": 0.6, "c": 0.5})
+    assert without_each(x, y, families, given=[1.0, 2.0, 4.0, 3.0, 5.0])["a"] is None
+    assert without_each(x[:4], y[:4], list("aabc")) == pytest.approx(
+        {"a": None, "b": 0.5, "c": 0.5}
+    )
+
+
+def test_few_resamples_with_a_value_give_no_interval():
+    """Three of four families are all alike: most draws have no spread."""
+    x = [1.0] * 9 + [2.0, 3.0, 4.0]
+    found = correlation(x, [*range(9), 5.0, 3.0, 7.0], list("aaabbbcccddd"), method="pearson")
+    assert found.value is not None
+    assert (found.low, found.high, found.n, found.families) == (None, None, 12, 4)
+    assert found.reason == "too few families vary: no interval"
+
+
+def test_perfect_order_downwards_and_rounding_stay_within_one():
+    down = correlation(X, [-value for value in X], FAMILIES)
+    assert (down.value, down.low, down.reason) == (-1.0, None, "perfect: no interval")
+    for seed in range(20):
+        x = np.random.default_rng(seed).normal(size=12)
+        assert correlation(x, 0.1 * x + 0.3, FAMILIES, method="pearson").value <= 1.0
+
+
+@pytest.mark.parametrize("held", [X, Y])
+def test_a_line_through_what_is_held_constant_leaves_nothing(held):
+    for scale in (0.1, 0.3, 7.0, 1 / 3):
+        given = [scale * value + 0.7 for value in held]
+        assert correlation(X, Y, FAMILIES, method="pearson", given=given).value is None
+        left = without_each(X, Y, FAMILIES, method="pearson", given=given)
+        assert set(left.values()) == {None}
+
+
+def test_lengths_are_named_in_their_order():
+    for call in (correlation, without_each):
+        with pytest.raises(ValueError, match=r"got \[\(2,\), \(1,\), \(3,\)\]"):
+            call([1.0, 2.0], [1.0], ["a", "b"], given=[1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="one value per observer"):
+        correlation([[1.0, 2.0]], [[1.0, 3.0]], ["a"])

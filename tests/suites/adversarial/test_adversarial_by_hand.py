@@ -118,3 +118,10 @@ def test_no_trials_no_values():
     found = SUITE.score(SUITE.config, Trials({"stimulus": np.zeros(0, dtype=str)}))
     assert {s.metric for s in found} == {m.name for m in SUITE.metrics}
     assert {(s.value, s.reason, s.role) for s in found} == {(None, "no trials", "natural")}
+
+
+def test_the_reason_without_a_median_names_the_largest_budget():
+    levels = [1, np.inf, np.inf]
+    found = scores((1, 2, 4, 16), levels, levels, fgsm=np.zeros((3, 4)))["median_linf", ""]
+    assert (found.value, found.n, found.excluded) == (None, 3, 0)
+    assert found.reason == "half the images or more survive linf 16/255"

@@ -69,3 +69,23 @@ def test_a_gain_that_may_be_chance_is_no_flag(network):
         otherwise[asked_, 0] = True
         changed = Trials({**trials.columns, "clean_correct": shown, "otherwise": otherwise})
         assert bool(list(preprocessing(changed))) == flagged
+
+
+@pytest.mark.parametrize(
+    ("asked_", "right", "better", "said"),
+    [
+        (40, 20, 38, ["preprocessing: 50% right as shown, 95% normalised once more"]),
+        (40, 20, 24, []),  # a tenth, not more
+        (40, 20, 2, []),  # it answers far worse
+        (8, 4, 7, []),  # three more of eight may be chance
+        (0, 0, 0, []),
+    ],
+)
+def test_a_reading_that_is_answered_better_is_said(asked_, right, better, said):
+    """Of 50 images some are asked; the first `right` as shown, the first `better` otherwise. Who is not asked is
+    answered wrongly whatever the reading."""
+    row = np.arange(50)
+    otherwise = np.zeros((50, len(READINGS)), dtype=bool)
+    otherwise[:better, 0] = True
+    columns = {"asked": row < asked_, "clean_correct": row < right, "otherwise": otherwise}
+    assert list(preprocessing(Trials(columns))) == said

@@ -42,3 +42,10 @@ def test_gradients_pass_through_groups():
     z = logits().requires_grad_()
     per_category(((0, 1), (4, 5, 6)))(z)[:, 1].sum().backward()
     assert (z.grad[:, 4:7] > 0).all() and (z.grad[:, :4] == 0).all()
+
+
+def test_groups_of_two_are_their_mean_exponential():
+    """ln((1 + 3) / 2), ln((2 + 2) / 2) and the single column itself."""
+    z = torch.tensor([[1.0, 3.0, 2.0, 2.0, 5.0]]).log()
+    found = per_category(((0, 1), (2, 3), (4,)))(z)
+    assert torch.allclose(found.exp(), torch.tensor([[2.0, 2.0, 5.0]]))

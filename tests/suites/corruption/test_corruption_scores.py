@@ -304,3 +304,72 @@ def test_the_table_of_a_sweep():
     assert made.right.tolist() == [[False, False, True, True], [True, True, False, True]]
     assert made.pairs == ((2, 3),)  # fog/1 and fog/2 were not shown with the same image
     assert made.thousand and made.clean
+
+
+UNEVEN = {
+    "clean": [1, 1, 0, 1],
+    "fog/1": [1, 0, -1, -1],
+    "fog/2": [1, 1, 0, 0],
+    "fog/3": [0, -1, 1, 0],
+    "gaussian_noise/2": [-1, 1, 0, 0],
+    "rotation/90": [1, -1, -1, 0],
+}
+SIXTEEN = {
+    "clean": [1, -1, 0, 1],
+    "fog/1": [1, 0, 0, 0],
+    "fog/2": [0, -1, 0, 1],
+    "fog/3": [1, 0, -1, 1],
+    "gaussian_noise/2": [0, 1, 1, 1],
+    "rotation/90": [1, 0, 0, 1],
+}
+
+
+def test_ratios_of_an_uneven_sweep_on_paper():
+    """Shares by cell: fog 1/2, 2/4, 1/3; noise 1/3; rotation 1/2; clean 3/4. Of 16: 1/2, 1/3, 2/2, 3/3, 2/2; 2/3."""
+    trials = table(UNEVEN, right16=SIXTEEN)
+    mean = (1 / 2 + 1 / 2 + 1 / 3 + 1 / 3 + 1 / 2) / 5
+    expected = {
+        "clean_accuracy": 3 / 4,
+        "corruption_accuracy": mean,
+        "relative_robustness": mean / (3 / 4),
+        "mean_error": 100 * (1 - mean),
+        "weather_accuracy": (1 / 2 + 1 / 2 + 1 / 3) / 3,
+        "noise_accuracy": 1 / 3,
+        "flip_consistency": (1 / 2 + 1 / 3) / 2,
+        "accuracy16": (1 / 2 + 1 / 3 + 2 / 2 + 3 / 3 + 2 / 2) / 5,
+        "clean_accuracy16": 2 / 3,
+    }
+    scores = by_name(SUITE.score(SUITE.config, trials))
+    for name, value in expected.items():
+        num, den = (np.asarray(part, dtype=float) for part in SUITE.metric(name).ratio(trials))
+        assert num.sum() / den.sum() == pytest.approx(value), name
+        assert scores[name, ""].value == pytest.approx(value), name
+    counts = {
+        "corruption_accuracy": 14,
+        "accuracy16": 12,
+        "clean_accuracy16": 3,
+        "clean_accuracy": 4,
+    }
+    assert {name: scores[name, ""].n for name in counts} == counts
+
+
+def test_ratios_of_cells_that_were_not_shown_count_nobody():
+    trials = table(
+        {"clean": [1, 0], "rotation/0": [1, 1]}, right16={"clean": [-1, -1], "rotation/0": [1, 1]}
+    )
+    for name in ("weather_accuracy", "flip_consistency", "clean_accuracy16", "mce", "relative_mce"):
+        assert np.sum(SUITE.metric(name).ratio(trials)[1]) == 0, name
+
+
+@pytest.mark.parametrize("without", ["mine", "theirs", "both", "neither"])
+def test_relative_errors_need_clean_images_of_both(without):
+    from suites.corruption.compare import compare
+
+    rng = np.random.default_rng(11)
+    rows = correlated(rng, 6, ("clean", "fog/1", "fog/2"))
+    bare = {name: row for name, row in rows.items() if name != "clean"}
+    mine, theirs = (table(bare if without in (who, "both") else rows) for who in ("mine", "theirs"))
+    found = by_name(compare(SUITE.config, mine, {"alexnet": theirs}))
+    assert found["mce_measured", ""].value is not None or found["mce_measured", ""].reason
+    relative = found["relative_mce_measured", ""]
+    assert (relative.reason == "the images as they are were not shown") == (without != "neither")
