@@ -108,7 +108,7 @@ def test_steps_and_starts_stay_in_the_box(norm):
     start = Climb(**{**vars(start), "origin": origin, "point": origin, "before": origin})
     moved = rules.move(start, torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
     assert moved.flatten().tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
-    assert 0 <= moved.min() and moved.max() <= 1
+    assert moved.min() >= 0 and moved.max() <= 1
     wide = torch.full((1, 3, 8, 8), 0.5)
     begun = rules.start(wide, torch.tensor([200.0]), [3])
     assert 0 <= begun.min() < 0.2 and 0.8 < begun.max() <= 1
