@@ -32,6 +32,11 @@ class Settings:
         return self.home / "weights"
 
     @property
+    def features(self) -> Path:
+        """Folder of features of training images, by backbone and set: a cache, safe to delete."""
+        return self.home / "features"
+
+    @property
     def decoded(self) -> Path:
         """Folder of decoded chunks of small stimulus sets: a cache, safe to delete."""
         return self.home / "decoded"

@@ -97,6 +97,7 @@ def register(
     channels: Literal["rgb", "bgr"] | None = None,
     scale: float | None = None,
     key: str | None = None,
+    templates: str | Path | None = None,
     replace: bool = False,
 ) -> ModelCard:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card.
@@ -106,15 +107,50 @@ def register(
     labels: a label space or a mapping file; training: recipe tags; key: the weights to take where a file holds several
     ("ema"); the rest: what the network is fed, where the architecture's own is not right (mean and std in units of
     pixels in [0,1] times scale); replace: take the place of the registered model of that name.
+
+    arch is also "hf:ORG/NAME", or "open_clip:ARCH" (weights: a tag or file; templates: "single", "7", "80" or a file).
     """
     stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
     stated |= {"interpolation": interpolation, "channels": channels, "scale": scale}
     stated["resize_mode"] = resize_mode
     stated |= {"labels": labels, "key": key}
+    if templates is not None:
+        stated["options"] = {"templates": str(templates)}
     given = {key: value for key, value in stated.items() if value is not None}
     path = None if weights is None else str(weights)
     card, _ = api.register(name, arch, path, training=tuple(training), replaces=replace, **given)
     return card
+
+
+def probe(
+    backbone: str,
+    train: str | Path,
+    *,
+    name: str = "",
+    head: Literal["linear", "nearest-class"] = "linear",
+    weights: str | Path | None = None,
+    key: str | None = None,
+    labels: str | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+    interpolation: str | None = None,
+) -> ModelCard:
+    """Fit a classifier on a frozen backbone's features of a training set, and register the two as one model.
+
+    backbone: a model's name, whose own classifier is taken off, or an architecture with its weights; train: a folder of
+    class folders, or "world": images of the built-in world; name: of the new model; limit: images of the training set;
+    mean and what follows: what an architecture is fed, as in `register`.
+    """
+    stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
+    stated["interpolation"] = interpolation
+    given = {key: value for key, value in stated.items() if value is not None}
+    path = None if weights is None else str(weights)
+    asked = api.Probe(backbone, str(train), head, name, path, key, labels, limit, device, given)
+    return api.probe(asked)[0]
 
 
 def rank(

@@ -66,7 +66,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise LabelError(f"class list {shown(path)}: listed twice: {', '.join(twice[:5])[:300]}.")
-    return ClassList(_space_name(path, model), tuple(names), tuple(map(_match, names)))
+    return ClassList(space_name(path, model), tuple(names), tuple(map(match_name, names)))
 
 
 def _folders(path: Path) -> list[str]:
@@ -107,7 +107,7 @@ def _from_json(value: Any) -> list[str]:
     return value
 
 
-def _space_name(path: Path, model: str) -> str:
+def space_name(path: Path, model: str) -> str:
     """What the space is called: the folder or file, where its name says something."""
     name = path.name if path.is_dir() else path.stem
     if name.lower() in _PLAIN_NAMES:
@@ -119,7 +119,8 @@ def _plain(name: str) -> str:
     return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
-def _match(name: str) -> str:
+def match_name(name: str) -> str:
+    """The WordNet id or category that a name stands for; "" for others."""
     return _known().get(_plain(name), "")
 
 

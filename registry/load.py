@@ -96,6 +96,8 @@ def availability(card: ModelCard, weights_folder: Path, caches: Caches = NO_CACH
     weights = card.weights or ""
     if card.source == "ideal":
         return Availability(True, "needs no weights")
+    if (head := card.options.get("head")) and not is_file(Path(head)):
+        return Availability(False, f"missing: {head}")
     if weights.startswith("random:"):
         return Availability(True, "random weights")
     if weights.startswith("package:"):
@@ -108,7 +110,7 @@ def availability(card: ModelCard, weights_folder: Path, caches: Caches = NO_CACH
         path = local_file(card, weights_folder)
     except WeightsError as error:
         return Availability(False, str(error))
-    if is_file(path):
+    if is_file(path) or path.is_dir():
         return Availability(True, str(path.name))
     return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
 
@@ -171,19 +173,28 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     return module
 
 
-def _with_state(card: ModelCard, place: Place, labels: LabelSpace) -> nn.Module:
-    """Build the architecture and fill it from the card's weights."""
+def _with_state(card: ModelCard, place: Place, labels: LabelSpace, bare: bool) -> nn.Module:
+    """Build the architecture, without its classifier where it is to be bare, and fill it from the card's weights."""
     from registry.architectures import build
     from registry.checkpoints import fit_state
     from registry.normalisation import require_agreement, stated_in
 
     module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
+    gone = _take_off_head(module, card) if bare else frozenset()
     if card.weights is None and card.source == "python":
         return module
     chosen, origin = _weights(card, place, module)
     require_agreement(stated_in(chosen.statistics, origin), card, origin)
-    fit_state(module, chosen.state, origin)
+    kept = {name: tensor for name, tensor in chosen.state.items() if name not in gone}
+    fit_state(module, kept, origin)
     return module
+
+
+def _take_off_head(module: nn.Module, card: ModelCard) -> frozenset[str]:
+    from registry.families.backbones import without_head
+
+    assert card.preprocess is not None
+    return without_head(module, card.preprocess.size)
 
 
 def stated_weights(card: ModelCard, weights_folder: Path) -> tuple[Chosen, Normalisation | None]:
@@ -218,12 +229,37 @@ def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[Chosen, 
 
 
 def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
-    """The network and the digest of its code, where its architecture's name does not say it."""
+    """The network, with the card's own head where it has one, and the digest of its code."""
+    file = card.options.get("head")
+    if not file:
+        return _network(card, place, labels, bare=False)
+    from registry.families.backbones import WithHead
+    from registry.families.heads import read_head
+
+    head = read_head(Path(file), len(labels.classes))
+    module, code = _network(card, place, labels, bare=True)
+    return WithHead(module, head.layer()).eval(), code
+
+
+def _network(
+    card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool
+) -> tuple[nn.Module, str]:
+    """The network, without its classifier where it is to be bare, and the digest of its code, where its
+    architecture's name does not say it.
+    """
     from registry.architectures import build_untrained, random_seed, source_code
     from registry.exported import load_exported
+    from registry.families.family import Sources, family_of
+    from registry.families.hub_files import Hub
 
+    if (family := family_of(card.arch)) is not None:
+        hub = Hub(place.weights_folder, place.mirror, place.caches.hub)
+        sources = Sources(hub, lambda asked: _weights_path(asked, place))
+        return family.network(card, sources, len(labels.classes), bare=bare)
     if (seed := random_seed(card.weights)) is not None:
         module = build_untrained(card.arch, len(labels.classes), seed, card.options.get("kwargs"))
+        if bare:
+            _take_off_head(module, card)
         return module.eval(), source_code(card.arch, module)
     if card.source == "export" or card.arch == "export":
         path = _weights_path(card, place)
@@ -232,8 +268,11 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
     if card.source == "hub" or (
         card.source == "timm" and not _is_file_reference(card.weights or "")
     ):
-        return _pretrained_timm(card, place.caches.hub).eval(), ""
-    module = _with_state(card, place, labels).eval()
+        module = _pretrained_timm(card, place.caches.hub)
+        if bare:
+            _take_off_head(module, card)
+        return module.eval(), ""
+    module = _with_state(card, place, labels, bare).eval()
     return module, source_code(card.arch, module)
 
 
@@ -280,6 +319,31 @@ def load_model(
         digest = digest_state(module.state_dict())
         _verify(card, digest)
     module.requires_grad_(False)
+    return LoadedModel(card, module.to(device), digest, labels, code)
+
+
+def load_backbone(
+    card: ModelCard,
+    *,
+    weights_folder: Path,
+    mirror: str | None = None,
+    caches: Caches = NO_CACHES,
+    device: str = "cpu",
+) -> LoadedModel:
+    """The card's network without its classifier: `module` answers with features, `forward` is not for it.
+
+    digest: of the weights that are left. Raises as `load_model`.
+    """
+    from registry.model import LoadedModel
+
+    if card.source == "ideal":
+        raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no features.")
+    labels = label_space(card.labels)
+    with _kept_if_good(card, weights_folder):
+        place = Place(weights_folder, mirror, caches)
+        module, code = _network(card, place, labels, bare=True)
+    module.requires_grad_(False)
+    digest = digest_state(module.state_dict())
     return LoadedModel(card, module.to(device), digest, labels, code)
 
 

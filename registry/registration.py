@@ -11,16 +11,18 @@ from typing import Any, Unpack
 
 from pydantic import ValidationError
 
+from registry.admission import UNTRAINED, Shelf, admit, require_free
 from registry.architectures import random_seed, require_known, split_arch
 from registry.caches import NO_CACHES, Caches
-from registry.cards import ModelCard, Preprocess, Source, read_cards, write_card
-from registry.checks import Check, check, takes_only_its_size
+from registry.cards import ModelCard, Preprocess, Source
+from registry.checks import Check
 from registry.class_lists import is_class_list, read_class_list, write_mapping
 from registry.errors import CardError, WeightsError
-from registry.load import load_model, stated_weights
+from registry.families.family import family_of
+from registry.load import stated_weights
+from registry.members import Member, described, register_member
 from registry.model_folders import read_folder
 from registry.normalisation import Normalisation
-from registry.shelving import card_file
 from registry.stated_input import (
     Overrides,
     Stated,
@@ -32,9 +34,6 @@ from registry.stated_input import (
 )
 from registry.validation import problems
 from registry.weight_sets import Chosen
-
-#: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
-UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
@@ -136,14 +135,29 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
         raise CardError(f"{problems(error, ModelCard.model_fields)[0]}.") from error
 
 
-def _refuse_failures(name: str, checks: list[Check]) -> None:
-    failed = [f"{result.name}: {result.detail}" for result in checks if not result.ok]
-    if failed:
-        raise WeightsError(
-            f"model '{name}' was not registered, because {len(failed)} of {len(checks)} checks "
-            "failed. "
-            f"{'; '.join(failed)}."
+def backbone_card(
+    name: str,
+    arch: str,
+    weights: Path | None,
+    *,
+    shelf: Shelf,
+    key: str | None = None,
+    **overrides: Unpack[Overrides],
+) -> tuple[ModelCard, list[Check]]:
+    """The card of a network that is to get a head of its own, not written anywhere, and what it is fed. Its labels
+    decide nothing: its own classifier is taken off. Raises as `register`.
+    """
+    if (family := family_of(arch)) is not None:
+        member = Member(
+            name, arch, str(weights) if weights else None, None, (), {}, overrides, True
         )
+        card, told, _ = described(family, member, shelf)
+        return card, told
+    training = () if random_seed(str(weights)) is None else (UNTRAINED,)
+    place, known = _located(arch, weights, shelf.caches)
+    how, rows = settled(place.arch, overrides, known, None)
+    request = _Request(name, place.arch, place.weights, "imagenet1k", training, key, place.kwargs)
+    return _draft(request, how), rows
 
 
 def register(
@@ -157,6 +171,7 @@ def register(
     training: tuple[str, ...] = (),
     key: str | None = None,
     replaces: bool = False,
+    options: Mapping[str, Any] | None = None,
     mirror: str | None = None,
     caches: Caches = NO_CACHES,
     **overrides: Unpack[Overrides],
@@ -164,34 +179,32 @@ def register(
     """Register a network and return its card, as written to `cards_folder`, and the checks that it
     passed.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION" or "export" (weights: a .pt2
-    program); weights: a checkpoint, or "random:SEED" for the architecture before training; labels: a
-    label space or mapping file ("imagenet1k"); key: the weights to take where a file holds several;
-    replaces: take the place of a registered card of that name;
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "export" (weights: a .pt2
+    program) or a member of a family (see `registry.families`); weights: a checkpoint, or
+    "random:SEED" for the architecture before training; labels: a label space or mapping file
+    ("imagenet1k"); key: the weights to take where a file holds several; replaces: take the place of
+    a registered card of that name; options: of a family alone;
     overrides: fields of `Preprocess`; None leaves the architecture's own.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError
     (unreadable, misfit, failing checks), LabelError, UnknownName. Nothing is written unless every
     check holds.
     """
-    if name in read_cards(cards_folder):
-        if not replaces:
-            raise CardError(
-                f"a model called '{name}' is there already. Choose another name, or --replace it."
-            )
-        card_file(name, cards_folder)
+    shelf = Shelf(cards_folder, weights_folder, mirror, caches, replaces)
+    require_free(name, shelf)
     if random_seed(str(weights)) is not None:
         training = tuple(dict.fromkeys([UNTRAINED, *training]))
+    space, told = _label_space(labels, name, cards_folder)
+    if (family := family_of(arch)) is not None:
+        given = None if weights is None else str(weights)
+        member = Member(name, arch, given, space, training, options or {}, overrides)
+        return register_member(family, member, shelf)
     place, known = _located(arch, weights, caches)
-    space = str(labels or "imagenet1k")
-    listed = read_class_list(space, name) if is_class_list(space) else None
-    if listed is not None:
-        space = str(write_mapping(listed, cards_folder / "labels"))
     request = _Request(
         name,
         place.arch,
         place.weights,
-        space,
+        space or "imagenet1k",
         tuple(training),
         key,
         place.kwargs,
@@ -202,17 +215,16 @@ def register(
     how, rows = settled(place.arch, overrides, known, found[1] if found else None)
     if found:
         rows.insert(0, Check("weights", True, str(found[0])))
-    if listed:
-        rows.append(Check("labels", True, str(listed)))
     draft = _draft(request, how)
-    model = load_model(draft, weights_folder=weights_folder, mirror=mirror, caches=caches)
     stated = {**known.fields, **given_fields(overrides)}
-    if "fixed_size" not in stated and takes_only_its_size(model):
-        how = how.model_copy(update={"fixed_size": True})
-        draft = draft.model_copy(update={"preprocess": how})
-        model = replace(model, card=draft)
-    checks = [*rows, *check(model)]
-    _refuse_failures(name, checks)
-    card = draft.model_copy(update={"sha256": model.digest})
-    write_card(card, cards_folder, replace=replaces)
-    return card, checks
+    return admit(draft, [*rows, *told], shelf, size_is_stated="fixed_size" in stated)
+
+
+def _label_space(
+    labels: str | Path | None, model: str, cards_folder: Path
+) -> tuple[str | None, list[Check]]:
+    """The label space or mapping file that was given, and what was made of a list of classes."""
+    if labels is None or not is_class_list(str(labels)):
+        return None if labels is None else str(labels), []
+    listed = read_class_list(str(labels), model)
+    return str(write_mapping(listed, cards_folder / "labels")), [Check("labels", True, str(listed))]

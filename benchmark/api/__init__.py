@@ -15,6 +15,7 @@ from benchmark.api.comparing import compare, discordant
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.opening import known_suites, reading, stimuli_notes
+from benchmark.api.probing import Probe, probe
 from benchmark.api.ranking import rank, transfer
 from benchmark.api.reference_board import (
     ReferenceReport,
@@ -42,6 +43,7 @@ __all__ = [
     "DEFAULT_MODELS",
     "NAMED_SPACES",
     "Prepared",
+    "Probe",
     "ReferenceReport",
     "RunRequest",
     "Silent",
@@ -66,6 +68,7 @@ __all__ = [
     "one_card",
     "parameters",
     "prepare",
+    "probe",
     "provenance_lines",
     "rank",
     "reading",

@@ -47,6 +47,10 @@ COMMANDS = {
     "rescore": ("benchmark.cli.trials:rescore", "Score stored trials again, without any model."),
     "models": ("benchmark.cli.models:models", "List, show and check models."),
     "register": ("benchmark.cli.models:register", "Register a checkpoint as a model."),
+    "probe": (
+        "benchmark.cli.probe:probe",
+        "Fit a classifier on a backbone's features and register it.",
+    ),
     "data": ("benchmark.cli.data:data", "List, fetch, add, make and verify stimulus sets."),
     "suites": ("benchmark.cli.suites:suites", "List, show and check test suites."),
     "doctor": (

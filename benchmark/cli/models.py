@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from benchmark.cli.model_input import (
+    given_options,
+    input_options,
+    print_checks,
+    print_registered,
+)
 from benchmark.cli.options import db_option
 from benchmark.cli.printing import put_out, say, table_console
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registry.cards import ModelCard
-    from registry.checks import Check
 
 SUBCOMMANDS = ("list", "show", "check", "remove", "rename", "retire")
 
@@ -97,7 +97,7 @@ def check_model(name: str, device: str) -> int:
     if isinstance(model, IdealObserver):
         say("ok    an ideal observer: it answers from labels, there is nothing to load")
         return 0
-    return _print_checks(check(model))
+    return print_checks(check(model))
 
 
 @models.command("remove")
@@ -139,25 +139,19 @@ def retire_model(name: str, undo: bool) -> int:
     return 0
 
 
-def _print_checks(checks: Sequence[Check]) -> int:
-    for one in checks:
-        say(f"{'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}")
-    return 0 if all(one.ok for one in checks) else 1
-
-
 @click.command()
 @click.argument("name")
 @click.option(
     "--arch",
     default="",
     metavar="SOURCE:NAME",
-    help="timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, python:module:function, export; a folder of timm "
-    "says it itself.",
+    help="timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
+    "python:module:function, export; a folder of timm says it itself.",
 )
 @click.option(
     "--weights",
     metavar="FILE|FOLDER",
-    help=".safetensors, .pt, .pth, an exported .pt2 program, or random:0 (untrained, seed 0).",
+    help=".safetensors, .pt, .pth, an exported .pt2 program, a tag of open_clip, or random:0 (untrained, seed 0).",
 )
 @click.option(
     "--labels",
@@ -170,24 +164,8 @@ def _print_checks(checks: Sequence[Check]) -> int:
     metavar="NAME",
     help="Which weights of a file that holds several: state_dict, ema, teacher, ...",
 )
-@click.option("--mean", help="Three numbers, comma separated.")
-@click.option("--std", help="Three numbers, comma separated.")
-@click.option("--size", type=int, help="Input side in pixels.")
-@click.option("--resize", type=int, help="Shorter side before the centre crop of natural images.")
 @click.option(
     "--replace", is_flag=True, help="Take the place of the registered model of that name."
-)
-@click.option("--interpolation", type=click.Choice(["nearest", "bilinear", "bicubic"]))
-@click.option(
-    "--resize-mode",
-    type=click.Choice(["shortest", "longest", "squash"]),
-    help="Which side --resize is: the shorter (default), the longer (the rest is filled), or both.",
-)
-@click.option("--channels", type=click.Choice(["rgb", "bgr"]))
-@click.option(
-    "--scale",
-    type=float,
-    help="Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).",
 )
 @click.option(
     "--training",
@@ -195,6 +173,12 @@ def _print_checks(checks: Sequence[Check]) -> int:
     metavar="TAG",
     help="Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.",
 )
+@click.option(
+    "--templates",
+    metavar="single|7|80|FILE",
+    help="Of open_clip models: the texts in which the names of the label space stand (80).",
+)
+@input_options
 def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
 
@@ -202,43 +186,11 @@ def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
     """
     from benchmark import api
 
-    replaces = bool(options.pop("replace"))
-    card, checks = api.register(name, arch, weights, replaces=replaces, **stated(options))
-    code = _print_checks(checks)
-    say(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
+    replaces, templates = bool(options.pop("replace")), options.pop("templates")
+    family = {} if templates is None else {"templates": templates}
+    given = {**given_options(options), "replaces": replaces, "options": family}
+    card, checks = api.register(name, arch, weights, **given)
+    code = print_registered(card, checks)
     if replaces:
         say("Scores of older weights stay, and boards mark them until the model is run again.")
-    print_entrances(card)
     return code
-
-
-def stated(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of `register` that were given."""
-    given = {key: value for key, value in options.items() if value not in (None, ())}
-    for key in ("mean", "std"):
-        if key in given:
-            given[key] = _three(given[key], f"--{key}")
-    return given
-
-
-def print_entrances(card: ModelCard) -> None:
-    """Which suites a model can enter, and what is missing for the others."""
-    from benchmark import api
-
-    found = api.entrances(card)
-    able = [suite for suite, reason in found if not reason]
-    if able:
-        say(f"it can enter: {', '.join(able)}. Next: bench run --model {card.name}")
-    for suite, reason in found:
-        if reason:
-            say(f"not yet: {suite}: {reason}")
-
-
-def _three(text: str, option: str) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(part) for part in text.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            f"expected three numbers like 0.485,0.456,0.406, got '{text}'", param_hint=option
-        ) from None
-    return first, second, third

@@ -82,6 +82,28 @@ class DrawnMask:
         return _render(self.name, index).mask
 
 
+def training_stimuli(count: int) -> Stimuli:
+    """Natural images of the world to fit a network to: no set that a suite shows shares one with them."""
+    world = _world()
+    source = world.training_set("natural", count, seed=0)
+    ids, items = tuple(source.ids), _recipes(source, world.GENERATOR_VERSION)
+    labels = _labels(source)
+    digest = set_digest(ids, items, labels)
+    return Stimuli(source.name, digest, SPACE, ids, items, labels, DrawnOf(source))
+
+
+@dataclass(frozen=True)
+class DrawnOf:
+    """decode(i): the i-th stimulus of a set that has no name, HWC uint8."""
+
+    source: WorldSet
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """HWC uint8."""
+        drawn: WorldStimulus = _world().render(self.source, index)
+        return drawn.image
+
+
 @lru_cache(maxsize=64)
 def _render(name: str, index: int) -> WorldStimulus:
     """A drawn stimulus; image and mask are usually asked for one after the other."""

@@ -35,6 +35,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "registry.checkpoints",
         "registry.convert",
         "registry.exported",
+        "registry.families",
         "registry.fold",
         "registry.geometry",
         "registry.ideal",

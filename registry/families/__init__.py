@@ -1,0 +1,1 @@
+"""Models beyond plain checkpoints: heads on frozen backbones, image-text models, transformers, detectors."""

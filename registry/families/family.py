@@ -1,0 +1,86 @@
+"""What a family of models tells of one of its members, and what it needs to build it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from torch import nn
+
+from registry.cards import ModelCard, Source
+from registry.families.hub_files import Hub
+from registry.soundness import Check
+from registry.stated_input import Stated
+
+#: Scheme of `--arch` -> the module that knows its models.
+FAMILIES: Mapping[str, str] = {
+    "hf": "registry.families.hugging_face",
+    "open_clip": "registry.families.image_text",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of a model. name: of the card; arch: without its scheme; weights: a file, a folder, a tag or
+    nothing; labels: a label space, a mapping file or nothing; options: of the family alone; folder: for files that
+    belong to the card; bare: its features alone are wanted, a head follows.
+    """
+
+    name: str
+    arch: str
+    weights: str | None
+    labels: str | None
+    folder: Path
+    hub: Hub
+    options: Mapping[str, Any] = field(default_factory=dict)
+    bare: bool = False
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a card says of a model, with `stated`: what it is fed, as far as its files say; rows: what a user should
+    know; files: that were written for the card; tags: of the recipe.
+    """
+
+    source: Source
+    arch: str
+    weights: str | None
+    labels: str
+    stated: Stated
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rows: tuple[Check, ...] = ()
+    files: tuple[Path, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where what a card names comes from. network: of another card, with the digest of its code; file: of the card's
+    weights, fetched.
+    """
+
+    hub: Hub
+    file: Callable[[ModelCard], Path]
+
+
+class Family(Protocol):
+    """A module of this room."""
+
+    def describe(self, asked: Asked) -> Described:
+        """What a card says of the model. Raises CardError, WeightsError, LabelError."""
+
+    def network(
+        self, card: ModelCard, sources: Sources, outputs: int, *, bare: bool
+    ) -> tuple[nn.Module, str]:
+        """The network of a card with so many outputs, or bare: with features; and the digest of what computes besides
+        weights, where the architecture's name does not say it. Raises CardError, WeightsError.
+        """
+
+
+def family_of(arch: str) -> Family | None:
+    """The family of an architecture; None for those that need no more than an architecture and its weights."""
+    module = FAMILIES.get(arch.partition(":")[0])
+    return None if module is None else cast(Family, import_module(module))

@@ -1,0 +1,219 @@
+"""Linear classifiers on frozen features: fitted, frozen to a file, read again.
+
+Both kinds are one matrix and one bias, on features as the backbone gives them:
+
+linear          multinomial logistic regression with an L2 penalty on standardised features
+nearest-class   the class whose mean is closest, by Euclidean distance of standardised features
+                (Mensink et al. 2013, "Distance-based image classification", with the identity as metric):
+                -|z - m|^2 / 2 without |z|^2, which is the same for all classes, is linear in z
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from registry.documents import is_file, shown
+from registry.errors import WeightsError
+from registry.whole_files import write_whole
+
+Kind = Literal["linear", "nearest-class"]
+KINDS: tuple[str, ...] = get_args(Kind)
+#: Penalties that are tried, on the mean loss per image.
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+#: Every so many images of a class, one is held out to choose the penalty and to estimate the accuracy.
+HELD_OUT = 5
+_STEPS = 300
+
+
+@dataclass(frozen=True)
+class Head:
+    """weight: [classes, features], bias: [classes], float32. trained_on: digest of the training set; images: how many
+    it has; backbone: digest of the weights whose features these were.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    kind: Kind
+    classes: tuple[str, ...]
+    trained_on: str
+    backbone: str
+    images: int
+
+    def ordered(self, order: Sequence[int]) -> Head:
+        """The same head with its classes in another order: `order` are their places now."""
+        rows = list(order)
+        classes = tuple(self.classes[i] for i in rows)
+        return replace(self, weight=self.weight[rows], bias=self.bias[rows], classes=classes)
+
+    def layer(self) -> nn.Linear:
+        """The classifier as a layer."""
+        layer = nn.Linear(self.weight.shape[1], self.weight.shape[0])
+        layer.load_state_dict({"weight": self.weight, "bias": self.bias})
+        return layer
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """weight, bias: as of `Head`. right, held: images answered rightly of those held out while the penalty was
+    chosen; penalty: the chosen one, 0 where there is none.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    right: int
+    held: int
+    penalty: float = 0.0
+
+
+def held_out(targets: Tensor) -> Tensor:
+    """[n] bool: every fifth image of each class, from its fifth on; targets: [n] class numbers."""
+    counts: dict[int, int] = {}
+    flags = []
+    for target in targets.tolist():
+        counts[target] = counts.get(target, 0) + 1
+        flags.append(counts[target] % HELD_OUT == 0)
+    return torch.tensor(flags)
+
+
+def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
+    """Fit a head to features [n, d] and class numbers [n]: first without the images held out, to know what it is
+    worth on others, then on all. Deterministic. Raises WeightsError for features that no head can be fitted to.
+    """
+    if not bool(torch.isfinite(features).all()):
+        raise WeightsError(
+            "the backbone gave features that are NaN or infinite: nothing is fitted."
+        )
+    if classes < 2:
+        raise WeightsError(f"a head needs two classes or more to tell apart, found {classes}.")
+    held = held_out(targets)
+    known, known_targets = features[~held], targets[~held]
+    best = Fitted(torch.empty(0), torch.empty(0), -1, int(held.sum()))
+    for penalty in PENALTIES if kind == "linear" and best.held else (_usual(kind),):
+        weight, bias = _solve(kind, known, known_targets, classes, penalty)
+        right = _right(weight, bias, features[held], targets[held])
+        if right >= best.right:  # of equals the stronger penalty
+            best = Fitted(weight, bias, right, best.held, penalty)
+    weight, bias = _solve(kind, features, targets, classes, best.penalty)
+    return Fitted(weight.float(), bias.float(), best.right, best.held, best.penalty)
+
+
+def _usual(kind: Kind) -> float:
+    return PENALTIES[2] if kind == "linear" else 0.0
+
+
+def _right(weight: Tensor, bias: Tensor, features: Tensor, targets: Tensor) -> int:
+    answers = functional.linear(features.double(), weight, bias).argmax(dim=1)
+    return int((answers == targets).sum())
+
+
+def _solve(
+    kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias, float64, on features as they came."""
+    x = features.double()
+    mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
+    spread = torch.where(
+        spread > 1e-12 * spread.max().clamp(min=1e-30), spread, torch.inf
+    )  # a constant says nothing
+    z = (x - mean) / spread
+    solve = logistic if kind == "linear" else nearest_mean
+    weight, bias = solve(z, targets, classes, penalty)
+    weight = weight / spread
+    return weight, bias - weight @ mean
+
+
+def nearest_mean(
+    z: Tensor, targets: Tensor, classes: int, _penalty: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Weight [classes, d] and bias [classes] whose largest output is the class with the closest mean.
+
+    Divided by d, so that differences of logits are mean squared distances, whatever the width.
+    """
+    member = functional.one_hot(targets, classes).to(z.dtype)
+    means = (member.T @ z) / member.sum(dim=0).clamp(min=1)[:, None]
+    width = z.shape[1]
+    return means / width, -means.square().sum(dim=1) / (2 * width)
+
+
+def logistic(z: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """Minimise mean cross-entropy + penalty/2 * |weight|^2 (the bias is free) by L-BFGS from zero: convex, so the start
+    decides nothing. z: [n, d] float64.
+    """
+    weight = torch.zeros(classes, z.shape[1], dtype=z.dtype, requires_grad=True)
+    bias = torch.zeros(classes, dtype=z.dtype, requires_grad=True)
+    search = torch.optim.LBFGS(
+        [weight, bias], max_iter=_STEPS, tolerance_grad=1e-7, tolerance_change=1e-12,
+        history_size=20, line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = functional.cross_entropy(functional.linear(z, weight, bias), targets)
+        value = value + penalty / 2 * weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    with torch.enable_grad():
+        search.step(loss)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()
+
+
+def write_head(head: Head, path: Path) -> None:
+    """Freeze a head to a safetensors file, in one move."""
+    from safetensors.torch import save
+
+    notes = {
+        "kind": head.kind,
+        "classes": json.dumps(head.classes),
+        "trained_on": head.trained_on,
+        "backbone": head.backbone,
+        "images": str(head.images),
+    }
+    tensors = {"weight": head.weight.contiguous(), "bias": head.bias.contiguous()}
+    write_whole(path, save(tensors, {"head": json.dumps(notes, ensure_ascii=True)}))
+
+
+def read_head(path: Path, outputs: int) -> Head:
+    """The head of a file. Raises WeightsError: no such file, no head, or another number of classes than `outputs`."""
+    if not is_file(path):
+        raise WeightsError(
+            f"head {shown(path)} is not there. Restore it, or fit it again: `bench probe`."
+        )
+    tensors, notes = _read(path)
+    weight, bias = tensors.get("weight"), tensors.get("bias")
+    fits = weight is not None and bias is not None and weight.dim() == 2 and bias.dim() == 1
+    if not fits or weight is None or bias is None or len(weight) != len(bias):
+        raise WeightsError(
+            f"head {shown(path)}: expected weight [classes, features] and bias [classes]."
+        )
+    if len(weight) != outputs:
+        raise WeightsError(
+            f"head {shown(path)} has {len(weight)} classes, its card's label space {outputs}."
+        )
+    kind: Kind = "nearest-class" if notes.get("kind") == "nearest-class" else "linear"
+    classes: Sequence[str] = json.loads(notes.get("classes", "[]"))
+    texts = (notes.get("trained_on", ""), notes.get("backbone", ""))
+    return Head(
+        weight.float(), bias.float(), kind, tuple(classes), *texts, int(notes.get("images", 0))
+    )
+
+
+def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            notes = json.loads((file.metadata() or {})["head"])
+            return {name: file.get_tensor(name) for name in ("weight", "bias")}, notes
+    except Exception as error:
+        raise WeightsError(
+            f"{shown(path)} is no head of `bench probe` ({type(error).__name__}). Fit it again."
+        ) from error

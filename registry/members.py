@@ -1,0 +1,99 @@
+"""Registering members of families: image-text models, classifiers of transformers, detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from registry.admission import UNTRAINED, Shelf, admit
+from registry.architectures import random_seed
+from registry.cards import ModelCard
+from registry.checks import Check
+from registry.errors import CardError
+from registry.families.family import Asked, Described, Family
+from registry.families.hub_files import Hub
+from registry.stated_input import Overrides, given_fields, settled
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a user says of a model of a family. weights: a file, a folder, a tag of the family's library, "random:SEED";
+    labels: a label space or a mapping file; options: of the family alone; bare: a head follows.
+    """
+
+    name: str
+    arch: str
+    weights: str | None
+    labels: str | None
+    training: tuple[str, ...]
+    options: Mapping[str, Any]
+    overrides: Overrides
+    bare: bool = False
+
+
+def described(
+    family: Family, member: Member, shelf: Shelf
+) -> tuple[ModelCard, list[Check], Described]:
+    """The card of a model of a family, written nowhere, and what a user should know of it. Raises CardError,
+    WeightsError, LabelError.
+    """
+    hub = Hub(shelf.weights, shelf.mirror, shelf.caches.hub)
+    name = member.arch.partition(":")[2]
+    asked = Asked(
+        member.name,
+        name,
+        member.weights,
+        member.labels,
+        shelf.cards,
+        hub,
+        member.options,
+        member.bare,
+    )
+    known = family.describe(asked)
+    how, rows = settled(known.arch, member.overrides, known.stated, None)
+    tags = (UNTRAINED,) if random_seed(known.weights) is not None else ()
+    try:
+        card = ModelCard(
+            name=member.name,
+            source=known.source,
+            arch=known.arch,
+            weights=known.weights,
+            preprocess=how,
+            labels=_whole(known.labels),
+            training=tuple(dict.fromkeys([*tags, *known.tags, *member.training])),
+            options=dict(known.options),
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise CardError(
+            f"field '{field}': expected: {problem['msg'].removeprefix('Value error, ')}, "
+            f"found {str(problem['input'])!r:.60}."
+        ) from error
+    return card, [*known.rows, *rows], known
+
+
+def register_member(family: Family, member: Member, shelf: Shelf) -> tuple[ModelCard, list[Check]]:
+    """Register a model of a family; what was written for it is gone again where a check fails."""
+    card, rows, known = described(family, member, shelf)
+    stated = {**known.stated.fields, **given_fields(member.overrides)}
+    try:
+        return admit(card, rows, shelf, size_is_stated="fixed_size" in stated)
+    except BaseException:
+        _remove(known.files)
+        raise
+
+
+def _whole(labels: str) -> str:
+    """A mapping file by its whole path."""
+    plain = Path(labels).suffix not in (".yaml", ".yml")
+    return labels if plain else str(Path(labels).expanduser().resolve())
+
+
+def _remove(files: tuple[Path, ...]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)

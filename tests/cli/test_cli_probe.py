@@ -1,0 +1,147 @@
+"""`bench probe` from a backbone to a row on a board; docs/models.md has a row for each case."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from benchmark import api
+from benchmark.stimuli.generated import generated_set, training_stimuli
+from registry.cards import read_cards
+
+IN = ("--size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+FACTORIES = """
+from torch import nn
+
+class Backbone(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+
+    def forward(self, x):
+        return self.conv(x)
+
+class Tokens(Backbone):
+    def forward(self, x):
+        return super().forward(x).flatten(2)
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Class folders of two colours, six images each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw = np.random.default_rng(0)
+    for number, name in enumerate(("elm", "jay")):
+        (folder / name).mkdir()
+        for i in range(6):
+            pixels = draw.integers(0, 128, (40, 32, 3)) + np.eye(3, dtype=int)[number] * 127
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{name}{i}.png")
+    return folder
+
+
+@pytest.fixture
+def factories(tmp_path, monkeypatch):
+    name = f"backbones_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(FACTORIES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+@pytest.mark.slow
+def test_the_world_trains_a_probe_that_reads_the_world(bench, home):
+    done = bench("probe", "world-standard-0", "--train", "world", "--limit", "320", "--as", "mine")
+    assert done.code == 0, done.err
+    assert "training set: 320 images of 16 classes" in done.out
+    card = read_cards(home / "cards")["mine"]
+    assert card.training == ("standard", "probe(linear)")
+    assert card.options["trained_on"] == training_stimuli(320).digest
+    run = bench("run", "--model", "mine", "--suite", "cue-conflict", "--limit", "60")
+    assert run.code == 0, run.err
+    model, natural = api.load_model("mine"), generated_set("world-natural")
+    images = model.prepare([natural.decode(i) for i in range(0, 480, 10)], "card")
+    answers = model.forward(images).argmax(1).tolist()
+    truth = [model.labels.classes.index(name) for name in natural.labels["category"][::10]]
+    assert np.mean(np.equal(answers, truth)) > 0.9
+
+
+def test_training_images_of_the_world_are_no_stimuli():
+    shown = {
+        item for name in ("natural", "stylised") for item in generated_set(f"world-{name}").items
+    }
+    drawn = training_stimuli(320)
+    assert not shown & set(drawn.items)
+    assert sorted(set(np.unique(drawn.labels["category"], return_counts=True)[1])) == [20]
+
+
+@pytest.mark.parametrize("kept", ["a classifier", "none"])
+def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
+    torch.manual_seed(0)
+    state = timm.create_model(
+        "test_resnet", num_classes=21 if kept == "a classifier" else 0
+    ).state_dict()
+    save_file(state, tmp_path / "net.safetensors")
+    done = bench(
+        "probe", "timm:test_resnet", "--weights", tmp_path / "net.safetensors", "--train", pictures,
+        "--head", "nearest-class", "--as", "two", "--size", "32",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "held out: 1.000" in done.out
+    model = api.load_model("two")
+    assert model.labels.classes == ("elm", "jay")
+    assert model.labels.name == pictures.name
+    assert not model.module.training
+    same = model.module.backbone.state_dict()
+    assert all(torch.equal(same[name], state[name]) for name in same)
+
+
+def test_a_backbone_of_python(bench, pictures, factories):
+    done = bench("probe", f"python:{factories}:Backbone", *IN, "--train", pictures, "--as", "p")
+    assert done.code == 0, done.err
+    assert "features: 8 numbers" in done.out
+    done = bench("probe", f"python:{factories}:Tokens", *IN, "--train", pictures, "--as", "t")
+    assert done.code == 1
+    assert "expected features [images, numbers] or a feature map" in done.err
+
+
+def test_features_are_computed_once(bench, home, pictures, monkeypatch):
+    from benchmark.api import probing
+
+    words = ("probe", "world-standard-0", "--train", pictures)
+    assert bench(*words, "--as", "first").code == 0
+    computed = probing._computed
+    monkeypatch.setattr(probing, "_computed", None)
+    assert bench(*words, "--as", "second", "--head", "nearest-class").code == 0
+    monkeypatch.setattr(probing, "_computed", computed)
+    (cached,) = (home / "features").iterdir()
+    cached.write_bytes(b"torn")
+    assert bench(*words, "--as", "third").code == 0
+    heads = home / "cards" / "heads"
+    same = [(heads / f"{name}.safetensors").read_bytes() for name in ("first", "third")]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("world-standard-0", "--train", "nowhere"), "no such folder"),
+        (("world-standard-0", "--train", "{}/elm"), "one folder per class"),
+        (("no-such-net", "--train", "{}"), "no model is called 'no-such-net'"),
+        (("ideal-shape", "--train", "{}"), "it has no features"),
+        (
+            ("world-standard-0", "--train", "{}", "--labels", "geirhos16"),
+            "are not those of label space",
+        ),
+        (("world-standard-0", "--train", "{}", "--as", "resnet50"), "there already"),
+        (("world-standard-0", "--train", "{}", "--size", "32"), "registered with its own input"),
+        (("python:os:getcwd", "--train", "{}"), "--size, --mean, --std"),
+    ],
+)
+def test_mistakes(words, told, bench, home, pictures):
+    done = bench("probe", *(word.format(pictures) for word in words))
+    assert done.code in (1, 2)
+    assert told in done.err
+    assert len(done.errors) == 1
+    assert not list((home / "cards").rglob("*.*"))

@@ -1,0 +1,253 @@
+"""Zero-shot image-text models, from a tiny configuration with random weights; docs/models.md has a row for each."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from registry.admission import Shelf
+from registry.cards import read_cards
+from registry.errors import CardError, UnknownName, WeightsError
+from registry.labels import label_space
+from registry.load import availability, load_backbone, load_model
+from registry.registration import backbone_card, register
+
+open_clip = pytest.importorskip("open_clip")
+
+VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
+TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+CLIP = {"embed_dim": 16, "vision_cfg": VISION, "text_cfg": TEXT}
+SIGLIP = {**CLIP, "custom_text": True, "init_logit_bias": -10}
+INPUT = {
+    "mean": [0.5, 0.4, 0.3],
+    "std": [0.2, 0.3, 0.4],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+SQUASHED = {**INPUT, "mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny model of open_clip as the library saves one; `config` and `fed` are of that model."""
+    made = {}
+
+    def make(config=CLIP, fed=INPUT, name="tiny"):
+        if name not in made:
+            place = tmp_path_factory.mktemp("models") / name
+            place.mkdir(parents=True)
+            text = json.dumps({"model_cfg": config, "preprocess_cfg": fed})
+            (place / "open_clip_config.json").write_text(text)
+            torch.manual_seed(0)
+            model = open_clip.create_model(f"local-dir:{place}", load_weights=False)
+            state = {name: value.clone() for name, value in model.state_dict().items()}
+            save_file(state, place / "open_clip_model.safetensors")
+            made[name] = place
+        return made[name]
+
+    return make
+
+
+def loaded(card, folders):
+    return load_model(card, weights_folder=folders["weights_folder"])
+
+
+def rows(checks):
+    return {check.name: check.detail for check in checks}
+
+
+@pytest.mark.parametrize(
+    ("config", "fed", "name"), [(CLIP, INPUT, "tiny"), (SIGLIP, SQUASHED, "sig")]
+)
+def test_it_answers_as_open_clip_does(config, fed, name, folder, folders):
+    place = folder(config, fed, name)
+    card, checks = register(
+        "mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders
+    )
+    assert availability(card, folders["weights_folder"]).on_disk
+    assert card.training == ("zero-shot(16 names x 7 templates)",)
+    assert "16 names of 'geirhos16', such as 'airplane'" in rows(checks)["names"]
+    mine = loaded(card, folders)
+    theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{place}")
+    theirs.eval()
+    vectors = open_clip.build_zero_shot_classifier(
+        theirs, open_clip.get_tokenizer(f"local-dir:{place}"), label_space("geirhos16").classes,
+        open_clip.SIMPLE_IMAGENET_TEMPLATES,
+    )  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    fed = transform(Image.fromarray(pixels))[None]
+    assert torch.allclose(mine.normalise(mine.prepare([pixels], "card")), fed, atol=1e-5)
+    with torch.no_grad():
+        image = theirs.encode_image(fed, normalize=True)
+        bias = 0 if theirs.logit_bias is None else theirs.logit_bias
+        wanted = theirs.logit_scale.exp() * image @ vectors + bias
+        assert torch.allclose(mine.forward(mine.prepare([pixels], "card")), wanted, atol=1e-4)
+    assert ("resize_mode" in card.model_dump()["preprocess"]) == (name == "sig")
+
+
+@pytest.mark.slow
+def test_sixteen_names_and_a_thousand_grouped_are_two_observers(folder, folders):
+    place = f"open_clip:{folder()}"
+    single = {"templates": "single"}
+    few, _ = register("few", place, labels="geirhos16", options=single, **folders)
+    many, checks = register("many", place, options=single, **folders)
+    assert "1000 names of 'imagenet1k', such as 'tench'" in rows(checks)["names"]
+    assert label_space(few.labels).answers == ("geirhos16",)
+    assert label_space(many.labels).answers == ("imagenet1k", "geirhos16")
+    one, other = loaded(few, folders), loaded(many, folders)
+    assert one.identity != other.identity
+    assert torch.equal(one.module.visual.conv1.weight, other.module.visual.conv1.weight)
+
+
+def test_prompts_are_part_of_a_model(folder, folders):
+    place = f"open_clip:{folder()}"
+    cards = [
+        register(name, place, labels="geirhos16", options={"templates": name}, **folders)[0]
+        for name in ("single", "7")
+    ]
+    one, other = (loaded(card, folders) for card in cards)
+    assert one.identity != other.identity
+    images = torch.rand(2, 3, 32, 32)
+    assert not torch.equal(one.forward(images), other.forward(images))
+    again, _ = register("again", place, labels="geirhos16", options={"templates": "7"}, **folders)
+    assert again.options["prompts"] == cards[1].options["prompts"]
+    assert loaded(again, folders).identity == other.identity
+
+
+def test_templates_of_ones_own(folder, folders, tmp_path):
+    place, file = f"open_clip:{folder()}", tmp_path / "mine.txt"
+    file.write_text("a drawing of a {}.\n\nthe {} itself\n")
+    options = {"templates": str(file)}
+    _, checks = register("mine", place, labels="geirhos16", options=options, **folders)
+    assert rows(checks)["templates"].startswith("2, such as 'a drawing of a {}.'")
+    for text, told in (("a photo", "a photo"), ("{} and {}", "and"), ("", "nothing")):
+        file.write_text(text)
+        with pytest.raises(CardError, match=rf"one {{}} each.*{told}"):
+            register("other", place, labels="geirhos16", options=options, **folders)
+    with pytest.raises(CardError, match="expected single, 7, 80"):
+        register("other", place, labels="geirhos16", options={"templates": "9"}, **folders)
+
+
+def test_names_of_ones_own(folder, folders, tmp_path):
+    names = tmp_path / "birds.txt"
+    names.write_text("jay\nhouse_sparrow\n")
+    card, _ = register("mine", f"open_clip:{folder()}", labels=names, **folders)
+    model = loaded(card, folders)
+    assert model.labels.classes == ("jay", "house_sparrow")
+    assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 2)
+
+
+def test_a_text_head_that_is_not_the_frozen_one(folder, folders):
+    card, _ = register("mine", f"open_clip:{folder()}", labels="geirhos16", **folders)
+    file = card.options["text_head"]
+    content = load_file(file)
+    save_file({"weight": content["weight"]}, file)
+    with pytest.raises(WeightsError, match="no text head"):
+        loaded(card, folders)
+    other, _ = register(
+        "other", f"open_clip:{folder()}", labels="geirhos16", options={"templates": "7"}, **folders
+    )
+    changed = card.model_copy(
+        update={"options": {**card.options, "text_head": other.options["text_head"]}}
+    )
+    with pytest.raises(WeightsError, match=r"expected digest .* got"):
+        loaded(changed, folders)
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """The tiny configuration as an architecture of the library, with a published tag."""
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", {**CLIP})
+    monkeypatch.setitem(
+        open_clip.pretrained._PRETRAINED, "tiny", {"ours": {"hf_hub": "somebody/tiny/", **INPUT}}
+    )
+
+
+@pytest.mark.slow
+def test_an_architecture_with_a_file_and_with_random_weights(folder, folders, listed):
+    file = folder() / "open_clip_model.safetensors"
+    half = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
+    card, _ = register("file", "open_clip:tiny", file, labels="geirhos16", **half, **folders)
+    assert (card.source, card.weights) == ("file", str(file))
+    whole, _ = register("folder", f"open_clip:{folder()}", labels="geirhos16", **folders)
+    assert loaded(card, folders).digest == loaded(whole, folders).digest
+    first, _ = register("r0", "open_clip:tiny", "random:0", labels="geirhos16", **folders)
+    second, _ = register("r1", "open_clip:tiny", "random:1", labels="geirhos16", **folders)
+    assert first.training[0] == "untrained"
+    assert loaded(first, folders).digest == first.sha256 != second.sha256
+    with pytest.raises(WeightsError, match="does not fit"):
+        register("misfit", "open_clip:ViT-S-32-alt", file, labels="geirhos16", **folders)
+
+
+def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path):
+    repository = tmp_path / "mirror" / "somebody" / "tiny"
+    repository.parent.mkdir(parents=True)
+    repository.symlink_to(folder(), target_is_directory=True)
+    words = {"mirror": str(tmp_path / "mirror"), **folders}
+    card, checks = register("mine", "open_clip:tiny", "ours", labels="geirhos16", **words)
+    assert (card.source, card.weights, card.options["repository"]) == (
+        "hub",
+        "ours",
+        "somebody/tiny",
+    )
+    assert rows(checks)["normalisation"].startswith(
+        "mean (0.5, 0.4, 0.3), std (0.2, 0.3, 0.4), open_clip's"
+    )
+    whole, _ = register("folder", f"open_clip:{folder()}", labels="geirhos16", **folders)
+    assert card.sha256 == whole.sha256
+    hub, _ = register("hub", "open_clip:somebody/tiny", labels="geirhos16", **words)
+    assert hub.sha256 == whole.sha256
+
+
+def test_mistakes(folder, folders, listed, tmp_path):
+    with pytest.raises(UnknownName, match=r"no architecture of open_clip.*ViT-B-32"):
+        register("mine", "open_clip:ViT-B-33", "openai", **folders)
+    with pytest.raises(
+        UnknownName, match=r"no pretrained tag of open_clip:tiny is called 'mine'.*ours"
+    ):
+        register("mine", "open_clip:tiny", "mine", **folders)
+    with pytest.raises(CardError, match=r"without open_clip_config\.json"):
+        register("mine", f"open_clip:{tmp_path}", **folders)
+    with pytest.raises(CardError, match="--weights is not for it"):
+        register("mine", f"open_clip:{folder()}", "ours", **folders)
+    assert not read_cards(folders["cards_folder"]).keys() & {"mine"}
+
+
+def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "open_clip_config.json").write_bytes(
+        (folder() / "open_clip_config.json").read_bytes()
+    )
+    state = load_file(folder() / "open_clip_model.safetensors")
+    state["visual.conv1.weight"] = state["visual.conv1.weight"] * torch.nan
+    save_file(state, broken / "open_clip_model.safetensors")
+    with pytest.raises(WeightsError, match="NaN"):
+        register("mine", f"open_clip:{broken}", labels="geirhos16", **folders)
+    assert not list((folders["cards_folder"] / "heads").iterdir())
+
+
+def test_a_probe_on_the_image_tower(folder, folders):
+    shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
+    card, _ = backbone_card("mine", f"open_clip:{folder()}", None, shelf=shelf)
+    model = load_backbone(card, weights_folder=shelf.weights)
+    theirs = open_clip.create_model(f"local-dir:{folder()}").eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(model.module(images), theirs.encode_image(images), atol=1e-6)
+
+
+def test_the_extra_is_named_where_it_is_missing(folder, folders, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(CardError, match=r"pip install 'gestaltbench\[clip\]'"):
+        register("mine", f"open_clip:{folder()}", **folders)

@@ -1,0 +1,165 @@
+"""Heads on frozen backbones: what is taken off, what is fitted, what is frozen."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torchvision import models
+
+from registry.errors import LabelError, WeightsError
+from registry.families.backbones import WithHead, pooled, without_head
+from registry.families.heads import Head, fit, held_out, logistic, read_head, write_head
+from registry.families.named_outputs import labels_of_folders
+from registry.labels import label_space
+
+
+@pytest.fixture
+def clouds():
+    """Three overlapping clouds in four dimensions of different scales; one dimension is constant."""
+    draw = np.random.default_rng(3)
+    targets = np.repeat([0, 1, 2], 40)
+    points = draw.normal(size=(120, 4)) + np.eye(3, 4)[targets] * 2
+    points = points * [1, 10, 0.1, 0] + [0, 5, 0, 7]
+    return torch.from_numpy(points).float(), torch.from_numpy(targets)
+
+
+def test_the_linear_head_is_logistic_regression(clouds):
+    features, targets = clouds
+    z = StandardScaler().fit_transform(features.double().numpy())
+    for penalty in (1e-3, 1e-1):
+        weight, bias = logistic(torch.from_numpy(z), targets, 3, penalty)
+        other = LogisticRegression(C=1 / (120 * penalty), tol=1e-10, max_iter=5000).fit(z, targets)
+        assert np.allclose(weight, other.coef_, atol=1e-4)
+        assert np.allclose(
+            bias - bias.mean(), other.intercept_ - other.intercept_.mean(), atol=1e-4
+        )
+
+
+def test_a_head_answers_on_features_as_they_come(clouds):
+    features, targets = clouds
+    fitted = fit("linear", features, targets, 3)
+    z = StandardScaler().fit_transform(features.double().numpy())
+    other = LogisticRegression(C=1 / (120 * fitted.penalty), tol=1e-10, max_iter=5000)
+    shares = (features @ fitted.weight.T + fitted.bias).softmax(1)
+    assert np.allclose(shares, other.fit(z, targets).predict_proba(z), atol=1e-3)
+    assert fitted.weight[:, 3].tolist() == [0, 0, 0]
+
+
+def test_the_nearest_class_head_is_the_nearest_centroid(clouds):
+    features, targets = clouds
+    fitted = fit("nearest-class", features, targets, 3)
+    z = StandardScaler().fit_transform(features.double().numpy())
+    wanted = NearestCentroid().fit(z, targets).predict(z)
+    assert np.array_equal((features @ fitted.weight.T + fitted.bias).argmax(1), wanted)
+    assert 0.5 < (wanted == targets.numpy()).mean() < 1  # the clouds do overlap
+
+
+def test_what_is_held_out_is_every_fifth_image_of_a_class():
+    targets = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1])
+    assert held_out(targets).nonzero().flatten().tolist() == [4, 10]
+
+
+def test_the_accuracy_is_of_images_that_were_not_fitted():
+    draw = torch.Generator().manual_seed(0)
+    features, targets = torch.randn(60, 80, generator=draw), torch.arange(60) % 2
+    fitted = fit("linear", features, targets, 2)
+    right = (features @ fitted.weight.T + fitted.bias).argmax(1) == targets
+    assert right.float().mean() > 0.9  # more numbers than images: noise is learnt by heart
+    assert (fitted.held, fitted.right <= 9) == (12, True)
+
+
+def test_features_that_nothing_can_be_fitted_to():
+    with pytest.raises(WeightsError, match="NaN or infinite"):
+        fit("linear", torch.full((10, 2), torch.nan), torch.arange(10) % 2, 2)
+    with pytest.raises(WeightsError, match="two classes or more"):
+        fit("linear", torch.ones(10, 2), torch.zeros(10, dtype=torch.int64), 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "gone", "width"),
+    [
+        (lambda: timm.create_model("test_resnet", num_classes=9), {"fc.weight", "fc.bias"}, 96),
+        (lambda: timm.create_model("test_vit", num_classes=0), set(), 64),
+        (lambda: models.squeezenet1_1(num_classes=9), set(), 9),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3072, 5), nn.ReLU()), set(), 5),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(3072, 5), nn.ReLU(True), nn.Linear(5, 2)),
+            {"3.weight", "3.bias"},
+            5,
+        ),
+        (lambda: models.shufflenet_v2_x0_5(num_classes=9), {"fc.weight", "fc.bias"}, 1024),
+    ],
+)
+def test_the_classifier_is_taken_off_and_nothing_else(build, gone, width):
+    module = build().eval()
+    side = module.default_cfg["input_size"][-1] if hasattr(module, "default_cfg") else 32
+    before = dict(module.state_dict())
+    assert without_head(module, side) == gone
+    assert set(module.state_dict()) == set(before) - gone
+    assert pooled(module(torch.rand(2, 3, side, side))).shape == (2, width)
+
+
+def test_feature_maps_are_averaged_and_tokens_refused():
+    maps = torch.arange(24.0).reshape(2, 3, 2, 2)
+    assert pooled(maps).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
+    with pytest.raises(WeightsError, match=r"\(2, 5, 8\): expected features"):
+        pooled(torch.zeros(2, 5, 8))
+
+
+def head(**changes):
+    fields = {
+        "weight": torch.arange(6.0).reshape(3, 2), "bias": torch.arange(3.0), "kind": "linear",
+        "classes": ("c", "a", "b"), "trained_on": "1" * 64, "backbone": "2" * 64, "images": 7,
+    }  # fmt: skip
+    return Head(**{**fields, **changes})
+
+
+def test_a_frozen_head_comes_back(tmp_path):
+    write_head(head(kind="nearest-class"), tmp_path / "h.safetensors")
+    again = read_head(tmp_path / "h.safetensors", 3)
+    assert (again.kind, again.classes, again.images) == ("nearest-class", ("c", "a", "b"), 7)
+    assert (again.trained_on, again.backbone) == ("1" * 64, "2" * 64)
+    network = WithHead(nn.Identity(), again.layer())
+    assert network(torch.tensor([[1.0, 2.0]])).tolist() == [[2.0, 9.0, 16.0]]
+
+
+def test_files_that_are_no_head_of_this_card(tmp_path):
+    file = tmp_path / "h.safetensors"
+    with pytest.raises(WeightsError, match="not there"):
+        read_head(file, 3)
+    file.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    with pytest.raises(WeightsError, match="no head"):
+        read_head(file, 3)
+    write_head(head(), file)
+    with pytest.raises(WeightsError, match="3 classes, its card's label space 4"):
+        read_head(file, 4)
+    write_head(head(bias=torch.zeros(2)), file)
+    with pytest.raises(WeightsError, match="expected weight"):
+        read_head(file, 3)
+
+
+def test_classes_in_another_order_move_with_their_rows():
+    moved = head().ordered([1, 2, 0])
+    assert moved.classes == ("a", "b", "c")
+    assert moved.weight.tolist() == [[2, 3], [4, 5], [0, 1]]
+    assert moved.bias.tolist() == [1, 2, 0]
+
+
+def test_the_label_space_of_a_list_of_classes(tmp_path):
+    wnids = label_space("imagenet1k").classes
+    place = tmp_path / "birds"
+    name, order, files = labels_of_folders(wnids[::-1], None, place, tmp_path)
+    assert (name, order[:3], files) == ("imagenet1k", (999, 998, 997), [])
+    sixteen = label_space("geirhos16").classes
+    assert labels_of_folders(sixteen, None, place, tmp_path)[0] == "geirhos16"
+    assert labels_of_folders(sixteen, "world16", place, tmp_path)[0] == "world16"
+    own, order, files = labels_of_folders(("jay", "elm"), None, place, tmp_path)
+    assert (own, order) == (str(files[0]), (0, 1))
+    space = label_space(own)
+    assert (space.name, space.classes) == ("birds", ("jay", "elm"))
+    with pytest.raises(LabelError, match=r"15 lack: bear, .*; 1 are none of its classes: jay"):
+        labels_of_folders(("airplane", "jay"), "geirhos16", place, tmp_path)

@@ -1,0 +1,247 @@
+"""Classifiers of transformers, from tiny folders with random weights; docs/models.md has a row for each case."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from registry.admission import Shelf
+from registry.cards import Preprocess
+from registry.errors import CardError, LabelError, WeightsError
+from registry.families.processors import fields_of
+from registry.labels import label_space
+from registry.load import availability, load_backbone, load_model
+from registry.model import LoadedModel
+from registry.registration import backbone_card, register
+
+transformers = pytest.importorskip("transformers")
+
+TINY = {
+    "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+    "image_size": 32, "patch_size": 8,
+}  # fmt: skip
+THREE = {0: "elm", 1: "tabby cat", 2: "jay"}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+
+
+@pytest.fixture
+def vit(tmp_path):
+    """Write a tiny ViT with its processor and return the folder."""
+
+    def make(name="net", kind="ViTForImageClassification", processor=True, **config):
+        torch.manual_seed(0)
+        settings = transformers.ViTConfig(**{**TINY, "id2label": THREE, **config})
+        folder = tmp_path / name
+        getattr(transformers, kind)(settings).save_pretrained(folder)
+        if processor:
+            own = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+            own.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+def rows(checks):
+    return {check.name: check.detail for check in checks}
+
+
+def test_a_folder_answers_as_transformers_does(vit, folders):
+    folder = vit()
+    card, checks = register("mine", f"hf:{folder}", **folders)
+    assert (card.arch, card.weights, card.source) == ("hf:vit", str(folder), "file")
+    assert availability(card, folders["weights_folder"]).on_disk
+    told = rows(checks)
+    assert "unmatched: elm" in told["labels"]
+    assert "1 are WordNet" in told["labels"] or "2 are WordNet" in told["labels"]
+    assert "both sides to 32 px (squash)" in told["resize"]
+    assert "preprocessor_config.json" in told["normalisation"]
+    model = load_model(card, weights_folder=folders["weights_folder"])
+    assert model.preprocess.fixed_size
+    assert label_space(card.labels).classes == ("elm", "tabby cat", "jay")
+    network = transformers.ViTForImageClassification.from_pretrained(folder)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        wanted = network((images - 0.5) / 0.5).logits
+    assert torch.allclose(model.forward(images), wanted, atol=1e-6)
+
+
+def test_neither_place_nor_names_are_part_of_its_identity(vit, folders):
+    first, _ = register("one", f"hf:{vit('a')}", **folders)
+    second, _ = register("two", f"hf:{vit('b')}", **folders)
+    other, _ = register("three", f"hf:{vit('c', hidden_act='relu')}", **folders)
+    one, two, three = (
+        load_model(c, weights_folder=folders["weights_folder"]) for c in (first, second, other)
+    )
+    assert one.digest == two.digest == three.digest
+    assert one.code == two.code != three.code  # the weights do not say which activation
+
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+SQUARE = {"height": 48, "width": 48}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("ViTImageProcessor", {"size": SQUARE}),
+        ("DeiTImageProcessor", {"size": SQUARE, "crop_size": {"height": 40, "width": 40}}),
+        ("CLIPImageProcessor", {"size": {"shortest_edge": 48}, "crop_size": {"height": 40, "width": 40}}),
+        ("ConvNextImageProcessor", {"size": {"shortest_edge": 48}}),
+        ("ConvNextImageProcessor", {"size": {"shortest_edge": 384}}),
+        ("SiglipImageProcessor", {"size": SQUARE}),
+        ("EfficientNetImageProcessor", {"size": SQUARE, "rescale_factor": 1 / 127.5, "rescale_offset": True}),
+        ("MobileViTImageProcessor", {"size": {"shortest_edge": 48}, "crop_size": {"height": 40, "width": 40}}),
+        ("ViTImageProcessor", {"size": SQUARE, "do_normalize": False}),
+        ("ViTImageProcessor", {"size": SQUARE, "do_rescale": False, "image_mean": [120] * 3, "image_std": [60] * 3}),
+    ],
+)  # fmt: skip
+def test_a_card_feeds_what_the_processor_feeds(kind, settings):
+    own = getattr(transformers, kind)(**settings)
+    wanted = own(IMAGE, return_tensors="pt")["pixel_values"][0].float()
+    how = Preprocess.model_validate(fields_of(json.loads(own.to_json_string())))
+    card = type("Card", (), {"preprocess": how})()
+    model = LoadedModel(card, torch.nn.Identity(), "", label_space("geirhos16"))
+    fed = model.normalise(model.prepare([IMAGE], "card"))[0]
+    assert fed.shape == wanted.shape
+    levels = (fed - wanted).abs() * torch.tensor(how.std).view(3, 1, 1) / how.scale * 255
+    assert levels.mean() < 1.0  # two implementations of one filter
+    assert levels.quantile(0.99) < 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"do_resize": False}, "do_resize is off"),
+        ({"resample": 1}, "no filter of a card"),
+        ({"size": {"height": 32, "width": 48}}, "no square"),
+        ({"size": {"longest_edge": 32}}, "height"),
+    ],
+)
+def test_processors_that_no_card_can_say(settings, told, vit, folders):
+    folder = vit()
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    with pytest.raises(CardError, match=told):
+        register("mine", f"hf:{folder}", **folders)
+
+
+def test_without_a_processor_the_input_must_be_said(vit, folders):
+    folder = vit(processor=False)
+    with pytest.raises(CardError, match="--mean, --std"):
+        register("mine", f"hf:{folder}", **folders)
+    half = (0.5, 0.5, 0.5)
+    card, _ = register("mine", f"hf:{folder}", mean=half, std=half, **folders)
+    assert card.preprocess.size == 32
+
+
+@pytest.mark.slow
+def test_names_of_imagenet_in_their_places(vit, folders):
+    words = list(label_space("imagenet1k").words)
+    words[3], words[7] = "a shark", "somebody's cock"
+    named = dict(enumerate(word.split(",")[0] for word in words))
+    card, checks = register("mine", f"hf:{vit(id2label=named)}", **folders)
+    assert card.labels == "imagenet1k"
+    assert "998 of 1000 names" in rows(checks)["labels"]
+    assert "not matched: 3 'a shark', 7 'somebody's cock'" in rows(checks)["labels"]
+    moved = dict(enumerate([*words[500:], *words[:500]]))
+    card, _ = register("moved", f"hf:{vit('moved', id2label=moved)}", **folders)
+    assert card.labels != "imagenet1k"
+
+
+def test_outputs_without_names(vit, folders):
+    bare = {i: f"LABEL_{i}" for i in range(16)}
+    folder = vit(id2label=bare)
+    with pytest.raises(LabelError, match=r"LABEL_0.*--labels geirhos16 or world16"):
+        register("mine", f"hf:{folder}", **folders)
+    card, checks = register("mine", f"hf:{folder}", labels="world16", **folders)
+    assert card.labels == "world16"
+    assert "0 of 16 names" in rows(checks)["labels"]
+    with pytest.raises(WeightsError, match="16 outputs, the label space 'imagenet1k' 1000"):
+        register("other", f"hf:{folder}", labels="imagenet1k", **folders)
+
+
+def test_files_that_are_refused(vit, folders, tmp_path):
+    folder = vit("pickled")
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"holds no .safetensors.*save_pretrained"):
+        register("mine", f"hf:{folder}", **folders)
+    code = vit("code")
+    config = json.loads((code / "config.json").read_text())
+    config |= {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"},
+    }
+    (code / "config.json").write_text(json.dumps(config))
+    (code / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises((WeightsError, CardError), match="transformers"):
+        register("mine", f"hf:{code}", **folders)
+    assert not (tmp_path / "ran").exists()
+    timm = vit("timm")
+    (timm / "config.json").write_text('{"architecture": "resnet18"}')
+    with pytest.raises(CardError, match="no model_type"):
+        register("mine", f"hf:{timm}", **folders)
+    with pytest.raises(CardError, match=r"without config\.json"):
+        register("mine", f"hf:{tmp_path}", **folders)
+    with pytest.raises(CardError, match="neither a folder"):
+        register("mine", "hf:nowhere", **folders)
+    with pytest.raises(CardError, match="--weights is not for it"):
+        register("mine", f"hf:{timm}", timm / "model.safetensors", **folders)
+    assert not list(folders["cards_folder"].glob("*.yaml"))
+
+
+def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders):
+    folder = vit(kind="ViTModel")
+    with pytest.raises(WeightsError, match=r"weights of its classifier.*bench probe"):
+        register("mine", f"hf:{folder}", **folders)
+    shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
+    card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
+    model = load_backbone(card, weights_folder=shelf.weights)
+    network = transformers.ViTModel.from_pretrained(folder)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(model.module(images), network(images).pooler_output, atol=1e-6)
+    card, _ = backbone_card("mine", f"hf:{vit('whole')}", None, shelf=shelf)
+    model = load_backbone(card, weights_folder=shelf.weights)
+    network = transformers.ViTForImageClassification.from_pretrained(card.weights)
+    with (
+        torch.no_grad()
+    ):  # its pooler was never trained: the class token is what its own classifier reads
+        assert torch.allclose(
+            network.classifier(model.module(images)), network(images).logits, atol=1e-6
+        )
+
+
+def test_a_mirror_stands_in_for_the_hub(vit, folders, tmp_path):
+    folder = vit("somebody/tiny")
+    card, _ = register("mine", "hf:somebody/tiny", mirror=str(tmp_path), **folders)
+    assert (card.arch, card.source, card.weights) == ("hf:somebody/tiny", "hub", None)
+    again = load_model(card, weights_folder=folders["weights_folder"], mirror=str(tmp_path))
+    assert again.digest == card.sha256
+    assert folder.is_dir()
+
+
+def test_a_repository_that_can_be_had_nowhere(folders, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def offline(*_args, **_words):
+        raise OSError("no network here")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(
+        WeightsError, match=r"could not be had.*it lacks.*no network here.*HF_ENDPOINT"
+    ):
+        register("mine", "hf:somebody/tiny", mirror=str(tmp_path), **folders)
+
+
+def test_the_extra_is_named_where_it_is_missing(vit, folders, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(CardError, match=r"pip install 'gestaltbench\[hf\]'"):
+        register("mine", f"hf:{vit()}", **folders)
