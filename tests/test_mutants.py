@@ -4,7 +4,9 @@ import ast
 
 import pytest
 
+from benchmarks.mutation import trial
 from benchmarks.mutation.changes import mutants_of, mutated, sites
+from benchmarks.mutation.coverage_map import CoverageMap
 
 TEXT = '''LEVEL: float = 0.4
 
@@ -72,3 +74,19 @@ def test_a_change_keeps_the_lines(place):
     """So that coverage of the text is coverage of the mutant."""
     lines = [n.lineno for n in ast.walk(mutated(TEXT, place)) if isinstance(n, ast.Return)]
     assert lines == [10]
+
+
+def test_what_runs_at_import_meets_the_tests_that_read_it():
+    """`linf` of the adversarial protocols is called when its module is imported, and by one test that says nothing."""
+    mutant = next(m for m in mutants_of("suites/adversarial/config.py") if m.change == "255 -> 256")
+    seconds = {f"tests/suites/adversarial/test_adversarial_{name}": 1.0 for name in
+               ("schedule.py::test_a", "protocols.py::test_b", "norms.py::test_c")}  # fmt: skip
+    seconds["tests/stats/test_ranks.py::test_d"] = 0.1
+    at = frozenset(range(mutant.first, mutant.last + 1))
+    one = {"tests/suites/adversarial/test_adversarial_schedule.py::test_a": at}
+    called = CoverageMap(seconds, {mutant.file: one}, ())
+    assert trial.tests_of(mutant, called) == list(one)
+    imported = CoverageMap(seconds, {mutant.file: {"": at, **one}}, ())
+    found = trial.tests_of(mutant, imported)
+    assert "tests/suites/adversarial/test_adversarial_protocols.py::test_b" in found
+    assert "" not in found and "tests/stats/test_ranks.py::test_d" not in found

@@ -20,6 +20,7 @@ KEPT = ROOT / ".pytest_cache" / "mutation_map.json"
 #: Where behaviour of the rooms is tested. Not the engine's tests: they run everything, slowly, and hold code to
 #: recorded digests and outputs, which any change breaks, right or wrong.
 FOLDERS = ("tests/stats", "tests/transforms", "tests/suites", "tests/leaderboard")
+FIXTURE = "fixture: "
 LIMIT = 120.0  # seconds of processor time for one file of tests
 
 
@@ -34,12 +35,14 @@ class CoverageMap:
 
 
 class Recorder:
-    """A plugin of pytest: which lines each test ran, its time, whether it passed."""
+    """A plugin of pytest: which lines each test ran, its time, whether it passed. What a fixture runs counts for each
+    of the tests that share it."""
 
     def __init__(self, target: Path) -> None:
         import coverage
 
         self.target, self.seconds, self.failing = target, dict[str, float](), set[str]()
+        self.now, self.users = "", dict[str, set[str]]()
         places = [str(ROOT / room / "*") for room in ROOMS]
         self.coverage = coverage.Coverage(data_file=None, include=places, config_file=False)
         self.coverage.start()
@@ -48,11 +51,27 @@ class Recorder:
     def pytest_runtest_protocol(self, item: Any) -> Any:
         """One test."""
         name, began = function(item.nodeid), time.process_time()
-        self.coverage.switch_context(name)
+        for fixture in getattr(item, "fixturenames", ()):
+            self.users.setdefault(FIXTURE + fixture, set()).add(name)
+        self._enter(name)
         result = yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - began
-        self.coverage.switch_context("")
+        self._enter("")
         return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
+        """One fixture; those of a single test are part of it."""
+        before = self.now
+        if fixturedef.scope != "function":
+            self._enter(FIXTURE + fixturedef.argname)
+        result = yield
+        self._enter(before)
+        return result
+
+    def _enter(self, context: str) -> None:
+        self.now = context
+        self.coverage.switch_context(context)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Tests that fail without any mutant."""
@@ -72,7 +91,7 @@ class Recorder:
         for file in data.measured_files():
             tests = lines.setdefault(str(Path(file).relative_to(ROOT)), {})
             for line, names in data.contexts_by_lineno(file).items():
-                for name in names:
+                for name in {test for one in names for test in self.users.get(one, {one})}:
                     tests.setdefault(name, []).append(line)
         seen = {"seconds": self.seconds, "lines": lines, "failing": sorted(self.failing)}
         self.target.write_text(json.dumps(seen))

@@ -89,15 +89,21 @@ def _module(file: str) -> str:
 
 
 def _importing(folder: str, module: str) -> list[str]:
-    paths = sorted((ROOT / folder).rglob("*.py"))
-    return [str(p.relative_to(ROOT)) for p in paths if _imports(p.read_text(), module)]
-
-
-def _imports(text: str, module: str) -> bool:
     parent, _, name = module.rpartition(".")
-    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-    return any(
-        node.module == module
-        or (node.module == parent and any(one.name == name for one in node.names))
-        for node in nodes
-    )
+    return [
+        file
+        for file, imports in _imports(folder)
+        if any(found == module or (found == parent and name in names) for found, names in imports)
+    ]
+
+
+@cache
+def _imports(folder: str) -> list[tuple[str, list[tuple[str | None, frozenset[str]]]]]:
+    """Each file of a folder with the modules that it imports from, and the names it takes."""
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    return [(str(path.relative_to(ROOT)), _from(ast.parse(path.read_text()))) for path in paths]
+
+
+def _from(tree: ast.AST) -> list[tuple[str | None, frozenset[str]]]:
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return [(node.module, frozenset(one.name for one in node.names)) for node in nodes]

@@ -1,0 +1,104 @@
+"""What is noted of images before any attack, on logits by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from suites.adversarial.attacks.fgsm import Slope
+from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.pgd import attack
+from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.attacks.schedule import single
+from suites.adversarial.config import Stage
+from suites.adversarial.measured import _at_rest, _problem, _right_in_full_precision
+
+TWO = ((0,), (1,))
+
+
+def rest_of(z, gradient=None):
+    n = len(z)
+    gradient = torch.zeros(n, 1, 1, 2) if gradient is None else gradient
+    no = torch.zeros(n, dtype=torch.bool)
+    return Slope(torch.tensor(z), gradient, torch.arange(n) + 0.5, torch.arange(n) - 0.5, no)
+
+
+def test_shares_that_sum_to_one_are_probabilities():
+    """Zeros and ones are, so are roundings of both; logits, negative shares and other sums are not."""
+    raw = [
+        [0.25, 0.75],
+        [0.0, 1.0],
+        [-5e-6, 1.000005],
+        [-0.1, 1.1],
+        [0.5, 0.6],
+        [0.5, 0.4],
+        [2.0, -1.0],
+    ]
+    view = SimpleNamespace(logits=torch.tensor(raw), outputs=TWO)
+    found = _at_rest(view, np.arange(7), rest_of(raw))
+    assert found["probabilities"].tolist() == [True, True, True, False, False, False, False]
+    assert found["repeat_difference"].tolist() == pytest.approx([0.0] * 7, abs=1e-6)
+
+
+def test_repeated_answers_differ_by_their_directions_and_gradients_have_lengths():
+    """(3, 4) against (8, 6), both cut to length one: (.6, .8) less (.8, .6)."""
+    view = SimpleNamespace(logits=torch.tensor([[9.0, 9.0, 9.0], [8.0, 6.0, 0.0], [0.0, 2.0, 0.0]]),
+                           outputs=((0,), (1,), (2,)))  # fmt: skip
+    gradient = torch.tensor([[1.0, 1.0], [3.0, 4.0]]).view(2, 1, 1, 2)
+    rest = rest_of([[3.0, 4.0, 0.0], [0.0, 1.0, 0.0]], gradient)
+    found = _at_rest(view, np.array([1, 2]), rest)
+    assert found["repeat_difference"].tolist() == pytest.approx([0.08**0.5, 0.0])
+    assert found["gradient_norm"].tolist() == pytest.approx([2**0.5, 5.0])
+    assert found["loss"].tolist() == [0.5, 1.5] and found["margin"].tolist() == [-0.5, 0.5]
+
+
+def seen(forward, plain, n=10, batch=4):
+    images = torch.linspace(0.1, 1.0, n).view(n, 1, 1, 1)
+    labels = {"category": np.array(["a"] * n)}
+    return SimpleNamespace(
+        images=images, labels=labels, categories=("a", "b"), outputs=TWO, batch=batch,
+        seeds=np.arange(n, dtype=np.uint64), forward=forward, plain=plain,
+    )  # fmt: skip
+
+
+def level(x, by=0.0):
+    """Class a as bright as the pixel, b at one half; a moved by something."""
+    value = x.flatten(1)[:, 0]
+    return torch.stack([value + by, torch.full_like(value, 0.5)], dim=1)
+
+
+def test_answers_are_sure_beyond_ten_times_what_the_tuned_network_is_off():
+    """The largest difference of the first eight images, in absolute value; never below one thousandth."""
+    off = _problem(seen(lambda x: level(x, -0.02), level), np.array([1, 3]))
+    assert off.sure == pytest.approx(0.2, rel=1e-5)
+    assert off.images.flatten().tolist() == pytest.approx([0.2, 0.4])
+    assert off.seeds.tolist() == [1, 3] and off.labels.tolist() == [0, 0] and off.batch == 4
+    assert _problem(seen(level, level), np.array([0])).sure == 1e-3
+
+
+def test_full_precision_is_asked_where_the_run_moves_logits_beyond_rounding():
+    told = np.array([False] * 10)
+    bright = [False] * 4 + [False] + [True] * 5  # above one half; a tie goes to the first class
+    bright[4] = True
+    asked = _right_in_full_precision(seen(lambda x: level(x, 0.01), level), told)
+    assert asked.tolist()[:4] == [False] * 4 and asked.tolist()[5:] == [True] * 5
+    assert _right_in_full_precision(seen(lambda x: level(x, 5e-4), level), told) is told
+
+
+def test_margins_that_each_step_reached():
+    """The first channel may move by .2 and moves by .05 a step: twice what is left of it; the second image by .12."""
+
+    def answer(x):
+        gap = x[:, 0, 0, 0] - 0.5 - x[:, 1, 0, 0].detach()
+        return torch.stack([-gap, gap], dim=1)
+
+    images = torch.full((2, 2, 1, 1), 0.5)
+    images[:, 1, 0, 0] = torch.tensor([0.2, 0.12])
+    y = torch.zeros(2, dtype=torch.int64)
+    problem = Problem(answer, images, y, np.arange(2, dtype=np.uint64), 1 - y[:, None])
+    pool = attack(problem, geometry("linf"), single(Stage("ce", 4, "clean", pace=1.0), 0.2 * 0.99))
+    expected = [[-0.301, -0.202, -0.103, -0.004], [-0.141, -0.042, 0.057, np.nan]]
+    np.testing.assert_allclose(pool.reached, expected, atol=1e-6)
+    assert pool.broken.tolist() == [-1, 2] and pool.passes.tolist() == [4, 4]
+    assert pool.forwards.tolist() == [1, 0] and pool.size[1] == pytest.approx(0.1485)
