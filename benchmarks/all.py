@@ -43,6 +43,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 }
 #: What is no measurement, or takes hours.
 LEFT_OUT = {
+    "reference": "writes docs/reference.md from a leaderboard of published trials",
     "mutants": "an hour and more; its figures stand in the file that it writes",
     "train_world": "trains the built-in world's networks",
     "versions": "checks the program's components",

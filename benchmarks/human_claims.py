@@ -22,7 +22,7 @@ from benchmark.stats import adjust, compare_ratio
 from benchmark.stimuli.trials import read_trials
 from suites.human_comparison import SUITE
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
-from suites.human_comparison.metrics import accuracy_name, distorted, plain_accuracy
+from suites.human_comparison.metrics import accuracy_name, plain_accuracy
 from suites.human_comparison.pairing import compare_pair
 from suites.human_comparison.people import people
 from suites.human_comparison.score import roles_of
@@ -66,6 +66,15 @@ def human_table(humans):
             print(f"| {score.metric} | {score.value:.5f} | {score.low:.5f} to {score.high:.5f} |")
 
 
+def distorted(trials):
+    """[n] bool: trials of every condition but the undistorted control."""
+    found = np.zeros(len(trials), dtype=bool)
+    for role, experiment in BY_ROLE.items():
+        mine = trials["role"] == role
+        found |= mine & (experiment.single | (trials["condition"] != experiment.control))
+    return found
+
+
 def accuracy_table(networks):
     """SIN - IN over the distorted conditions of each experiment, and on its control."""
     head(
@@ -102,12 +111,12 @@ def consistency_table(networks, humans):
         "95 % interval",
         "p (Holm)",
     )
-    for one in compare_pair(networks[SIN], networks[IN], humans):
-        if one.metric == "error_consistency":
-            print(
-                f"| {one.condition or 'mean of the three'} | {one.b:.3f} | {one.a:.3f} | {one.difference:+.3f} | "
-                f"{one.low:+.3f} to {one.high:+.3f} | {one.p_holm:.3f} |"
-            )
+    found = compare_pair(networks[SIN], networks[IN], humans)
+    for one in adjust([one for one in found if one.metric == "error_consistency"]):
+        print(
+            f"| {one.condition or 'mean of all'} | {one.b:.3f} | {one.a:.3f} | {one.difference:+.3f} | "
+            f"{one.low:+.3f} to {one.high:+.3f} | {one.p_holm:.2g} |"
+        )
 
 
 def threshold_table(networks, humans):

@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmark import api
 from benchmark.leaderboard.model import Board, Cell, Row
 from benchmark.stimuli.sources import Named, known_of
+from benchmarks.ratios import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- reference:start -->", "<!-- reference:end -->"
@@ -188,9 +189,13 @@ def _whole(board: Board) -> bool:
 def main() -> None:
     """Write the page and the README's table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--db", required=True)
+    parser.add_argument("--db")
     parser.add_argument("--ladder", type=Path)
     options = parser.parse_args()
+    if options.db is None:
+        needs(
+            "a leaderboard of published trials: --db FILE, made by `bench board reference --db FILE`"
+        )
     text, chosen = page(options.db, options.ladder)
     (ROOT / "docs" / "reference.md").write_text(text, encoding="utf-8")
     columns = [

@@ -142,6 +142,7 @@ def _clicked(trials: Trials) -> tuple[Array, Array]:
 UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 #: Lowest and highest value of a mean, where there are such; intervals stay between them.
 BOUNDS = {
+    HEADLINE: SIGNED,
     "object_auc_excess": SIGNED,
     "sg_object_auc_excess": SIGNED,
     "object_auc": UNIT,

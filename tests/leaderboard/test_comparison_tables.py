@@ -1,5 +1,7 @@
 """A comparison as people see it: headlines first, who is better, what is not said twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark.contracts import Metric
@@ -63,6 +65,15 @@ def test_what_holds_for_all_rows_stands_below_once(found):
     ):
         assert shown.count(line) == 1, line
     assert "smallest detectable" not in shown
+
+
+def test_a_headline_in_one_condition_is_no_headline():
+    whole = row("human", "kappa", 60, 12, headline=True)
+    one = row("human", "kappa", 40, 20, headline=True, data="sketch")
+    one = replace(one, comparison=replace(one.comparison, condition="sketch"))
+    made = compared("A", "B", [whole, one])
+    assert [r.comparison.condition for r in made.headlines] == [""]
+    assert [r.comparison.condition for r in made.secondary] == ["sketch"]
 
 
 def test_families_are_adjusted_apart(found):

@@ -8,6 +8,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from benchmark.contracts import Trials
 from benchmark.stats.agreement import (
+    _independent_share,
     agreement,
     contingency,
     kappa_influence,
@@ -188,6 +189,20 @@ def test_images_that_share_shapes_and_textures_widen_the_interval():
     # Clusters of one image each are no clusters, but for the quantile of t.
     apart = agreement(a, b, [np.arange(480)])
     assert (apart.low, apart.high) == pytest.approx((alone.low, alone.high), abs=0.01)
+
+
+def test_few_clusters_count_by_the_quantile_of_t():
+    """Five clusters of eight images: the share of independent images is V_images / V_clusters x (z / t of 4)^2."""
+    rng = np.random.default_rng(5)
+    a, b = rng.random((2, 40)) < 0.6
+    cluster = np.repeat(np.arange(5), 8)
+    b[:16] = a[:16]
+    adds = kappa_influence(a, b)
+    images = 40 / 39 * (adds**2).sum()
+    clusters = 5 / 4 * (adds.reshape(5, 8).sum(axis=1) ** 2).sum()
+    wanted = images / clusters * (1.959964 / 2.776445) ** 2
+    assert wanted < 0.9
+    assert _independent_share(a, b, [cluster], 0.95) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_without_spread_clusters_count_as_images():

@@ -85,7 +85,7 @@ TABLES = {
         gradient_passes none hidden - - natural
     """,
     "saliency": """
-        object_reliance higher headline 0 - -
+        object_reliance higher headline 0 -1..1 -
         object_auc_excess higher shown 0 -1..1 -
         object_auc higher shown 0.5 0..1 -
         grad_centroid none shown - - -

@@ -180,12 +180,25 @@ def test_pairs_are_drawn_together_where_an_interval_is_made():
     alone = ratio_score(SUITE.headline, Trials(columns))
     paired = Trials({**columns, "partner": names.reshape(8, 2)[:, ::-1].ravel()})
     together = ratio_score(SUITE.headline, paired)
-    assert together.method == "t, clustered (8 pairs)"
-    half = (
-        2.364624 * np.linspace(-0.7, 0.7, 8).std(ddof=1) / np.sqrt(8)
-    )  # t of 7 degrees of freedom
-    assert together.high - together.value == pytest.approx(half, rel=1e-3)
+    assert together.method == "wilson, clustered (8 pairs)"
+    t = 2.364624 * np.linspace(-0.7, 0.7, 8).std(ddof=1) / np.sqrt(8)  # 7 degrees of freedom
+    half = t / np.sqrt(1 + t**2)  # Wilson's form between -1 and 1, about 0
+    assert together.high - together.value == pytest.approx(half, rel=1e-6)
     assert together.high - together.low > 1.3 * (alone.high - alone.low)
+
+
+def test_the_headlines_interval_stays_between_its_ends():
+    """Three images that the object decides and one that it nearly does: t would reach 1.022."""
+    columns = {
+        "role": np.full(4, "natural"),
+        "stimulus": np.array(["a", "b", "c", "d"]),
+        "area": np.full(4, 0.3),
+        "object_evidence": np.array([1.0, 1.0, 1.0, 0.98]),
+        "ground_evidence": np.array([0.0, 0.0, 0.0, 0.02]),
+    }
+    found = ratio_score(SUITE.headline, Trials(columns))
+    assert found.value == pytest.approx(0.99)
+    assert -1 < found.low < found.value < found.high < 1
 
 
 def test_holes_are_filled_by_the_nearest_pixel_outside():
