@@ -45,6 +45,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 LEFT_OUT = {
     "reference": "writes docs/reference.md from a leaderboard of published trials",
     "mutants": "an hour and more; its figures stand in the file that it writes",
+    "train_detector": "trains the built-in world's detector",
     "train_world": "trains the built-in world's networks",
     "versions": "checks the program's components",
     "world_contact_sheet": "draws a figure",

@@ -98,6 +98,7 @@ def register(
     scale: float | None = None,
     key: str | None = None,
     templates: str | Path | None = None,
+    threshold: float | None = None,
     replace: bool = False,
 ) -> ModelCard:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card.
@@ -114,8 +115,8 @@ def register(
     stated |= {"interpolation": interpolation, "channels": channels, "scale": scale}
     stated["resize_mode"] = resize_mode
     stated |= {"labels": labels, "key": key}
-    if templates is not None:
-        stated["options"] = {"templates": str(templates)}
+    family = {"templates": templates and str(templates), "threshold": threshold}
+    stated["options"] = {name: value for name, value in family.items() if value is not None}
     given = {key: value for key, value in stated.items() if value is not None}
     path = None if weights is None else str(weights)
     card, _ = api.register(name, arch, path, training=tuple(training), replaces=replace, **given)

@@ -57,7 +57,7 @@ def require_known(arch: str) -> None:
     elif kind == "torchvision":
         from torchvision import models
 
-        known = models.list_models(module=models)
+        known = [*models.list_models(module=models), *models.list_models(module=models.detection)]
         if name not in known:
             raise unknown_name("torchvision architecture", name, known)
 
@@ -73,6 +73,8 @@ def _torchvision(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
     from torchvision import models
 
     extra = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
+    if name in models.list_models(module=models.detection):
+        extra["weights_backbone"] = None  # else they are downloaded, to be written over
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     return module
 

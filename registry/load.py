@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard
-from registry.digests import digest_file, digest_state
+from registry.digests import digest_data, digest_file, digest_state
 from registry.documents import is_file
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.fetch import fetch, file_name, first_use, is_url, local_path
 from registry.ideal import IdealObserver
 from registry.labels import LabelSpace, label_space
 from registry.packages import package_file
+from registry.spaces import with_nothing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -179,7 +180,7 @@ def _with_state(card: ModelCard, place: Place, labels: LabelSpace, bare: bool) -
     from registry.checkpoints import fit_state
     from registry.normalisation import require_agreement, stated_in
 
-    module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
+    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"))
     gone = _take_off_head(module, card) if bare else frozenset()
     if card.weights is None and card.source == "python":
         return module
@@ -188,6 +189,18 @@ def _with_state(card: ModelCard, place: Place, labels: LabelSpace, bare: bool) -
     kept = {name: tensor for name, tensor in chosen.state.items() if name not in gone}
     fit_state(module, kept, origin)
     return module
+
+
+def labels_of(card: ModelCard) -> LabelSpace:
+    """What a card's outputs stand for; of detectors, with an output for nothing. Raises as `label_space`."""
+    space = label_space(card.labels)
+    return with_nothing(space) if "boxes" in card.options else space
+
+
+def _outputs(card: ModelCard, labels: LabelSpace) -> int:
+    """How many outputs the architecture is built with."""
+    boxes = card.options.get("boxes")
+    return len(labels.classes) if boxes is None else int(boxes.get("outputs", 0))
 
 
 def _take_off_head(module: nn.Module, card: ModelCard) -> frozenset[str]:
@@ -205,8 +218,8 @@ def stated_weights(card: ModelCard, weights_folder: Path) -> tuple[Chosen, Norma
     from registry.architectures import build
     from registry.normalisation import stated_in
 
-    labels = label_space(card.labels)
-    module = build(card.arch, len(labels.classes), card.options.get("kwargs"))
+    labels = labels_of(card)
+    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"))
     chosen, origin = _weights(card, Place(weights_folder), module)
     return chosen, stated_in(chosen.statistics, origin)
 
@@ -230,6 +243,12 @@ def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[Chosen, 
 
 def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
     """The network, with the card's own head where it has one, and the digest of its code."""
+    if "boxes" in card.options:
+        from registry.families.detectors import BoxAnswers, Boxes
+
+        boxes = Boxes.of(card.options["boxes"])
+        module, code = _network(card, place, labels, bare=False)
+        return BoxAnswers(module, boxes).eval(), digest_data([code, boxes.option()])
     file = card.options.get("head")
     if not file:
         return _network(card, place, labels, bare=False)
@@ -257,7 +276,9 @@ def _network(
         sources = Sources(hub, lambda asked: _weights_path(asked, place))
         return family.network(card, sources, len(labels.classes), bare=bare)
     if (seed := random_seed(card.weights)) is not None:
-        module = build_untrained(card.arch, len(labels.classes), seed, card.options.get("kwargs"))
+        module = build_untrained(
+            card.arch, _outputs(card, labels), seed, card.options.get("kwargs")
+        )
         if bare:
             _take_off_head(module, card)
         return module.eval(), source_code(card.arch, module)
@@ -312,7 +333,7 @@ def load_model(
 
     if card.source == "ideal":
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no weights.")
-    labels = label_space(card.labels)
+    labels = labels_of(card)
     with _kept_if_good(card, weights_folder):
         module, code = _module(card, Place(weights_folder, mirror, caches), labels)
         require_once(module.state_dict(), card)
@@ -338,7 +359,7 @@ def load_backbone(
 
     if card.source == "ideal":
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no features.")
-    labels = label_space(card.labels)
+    labels = labels_of(card)
     with _kept_if_good(card, weights_folder):
         place = Place(weights_folder, mirror, caches)
         module, code = _network(card, place, labels, bare=True)

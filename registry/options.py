@@ -23,7 +23,7 @@ KEYWORDS = frozenset(
     }
 )  # fmt: skip
 _TEXTS = ("convert", "file", "head", "install", "key", "prompts", "repository", "text_head", "trained_on")  # fmt: skip
-_OPTIONS = (*_TEXTS, "kwargs", "p", "answer")
+_OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _PACKAGE = re.compile(r"package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*")
 _BUILTIN = re.compile(r"builtin:[\w.-]+(/[\w.-]+)*")
@@ -74,6 +74,8 @@ def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> N
         raise ValueError("options.p: a number")
     if not isinstance(options.get("answer", 0), int):
         raise ValueError("options.answer: a whole number")
+    if not isinstance(options.get("boxes", {}), Mapping):
+        raise ValueError("options.boxes: a mapping of columns, outputs and threshold")
     _require_keywords(options.get("kwargs", {}), code)
 
 

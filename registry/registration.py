@@ -18,6 +18,13 @@ from registry.cards import ModelCard, Preprocess, Source
 from registry.checks import Check
 from registry.class_lists import is_class_list, read_class_list, write_mapping
 from registry.errors import CardError, WeightsError
+from registry.families.detectors import (
+    COCO,
+    PREFIX,
+    boxes_of,
+    is_detector,
+    stated_by_detector,
+)
 from registry.families.family import family_of
 from registry.load import stated_weights
 from registry.members import Member, described, register_member
@@ -46,11 +53,13 @@ class _Request:
     key: str | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
+    boxes: Mapping[str, Any] | None = None
+
     @property
     def options(self) -> dict[str, Any]:
         """The card's options."""
-        key = {} if self.key is None else {"key": self.key}
-        return {**key, "kwargs": dict(self.kwargs)} if self.kwargs else key
+        every = {"key": self.key, "kwargs": dict(self.kwargs) or None, "boxes": self.boxes}
+        return {name: value for name, value in every.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,10 @@ class _Place:
 
 def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, Stated]:
     """Where a network lies, and what is stated of its input: folders of timm and names of its hub are opened."""
+    if is_detector(arch):
+        plain = arch.removeprefix(PREFIX)
+        require_known(plain)
+        return _Place(plain, weights, {}), stated_by_detector(plain)
     kind, _, name = arch.partition(":")
     if kind == "timm" and name.startswith("local-dir:"):
         arch, weights = "", Path(name.removeprefix("local-dir:"))
@@ -199,6 +212,10 @@ def register(
         given = None if weights is None else str(weights)
         member = Member(name, arch, given, space, training, options or {}, overrides)
         return register_member(family, member, shelf)
+    boxes = None
+    if is_detector(arch):
+        space = space or COCO
+        boxes = boxes_of(arch, space, (options or {}).get("threshold")).option()
     place, known = _located(arch, weights, caches)
     request = _Request(
         name,
@@ -208,6 +225,7 @@ def register(
         tuple(training),
         key,
         place.kwargs,
+        boxes,
     )
     found = _from_checkpoint(request, known, overrides, weights_folder)
     if found and found[0].others and found[0].name:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -28,18 +28,19 @@ _SYNSETS = {
     "imagenet22k": "imagenet22k_synsets.txt",
     "imagenet22k-ms": "imagenet22k_ms_synsets.txt",
 }
-LABEL_SPACES = ("geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, "world16")
+LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, "world16")
 
 
 @dataclass(frozen=True)
 class Grouping:
     """How outputs answer in a decision space: `indices[c]` are the outputs averaged for
-    `categories[c]`.
+    `categories[c]`; nothing: the output that says that there is none of them, of networks that may say so.
     """
 
     space: str
     categories: tuple[str, ...]
     indices: tuple[tuple[int, ...], ...]
+    nothing: int | None = None
 
     @cached_property
     def singles(self) -> bool:
@@ -82,6 +83,14 @@ class LabelSpace:
         """Content digest: classes and groupings, not the name."""
         groups = {name: [g.categories, g.indices] for name, g in self.groupings.items()}
         return digest_data([self.classes, groups])
+
+
+def with_nothing(space: LabelSpace) -> LabelSpace:
+    """The same classes and one output more, the last, that says that nothing was found."""
+    at = len(space.classes)
+    groupings = {name: replace(one, nothing=at) for name, one in space.groupings.items()}
+    words = (*space.words, "nothing") if space.words else ()
+    return LabelSpace(space.name, (*space.classes, "nothing"), MappingProxyType(groupings), words)
 
 
 def _identity(space: str, categories: Sequence[str], start: int = 0) -> Grouping:
@@ -149,6 +158,11 @@ def built_in_space(name: str) -> LabelSpace:
     if name in ("geirhos16", "world16"):
         names = tuple(geirhos_groups())
         return LabelSpace(name, names, {name: _identity(name, names)}, names)
+    if name == "coco80":
+        text = (_FOLDER / "coco80.txt").read_text(encoding="utf-8")
+        names = tuple(line for line in text.splitlines() if not line.startswith("#"))
+        own = {name: _identity(name, names), **by_classes(names)}
+        return LabelSpace(name, names, MappingProxyType(own), names)
     wnids, words = _imagenet1k()
     if name == "imagenet1001":
         wnids, words = ("background", *wnids), ("background", *words)

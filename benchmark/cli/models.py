@@ -146,7 +146,7 @@ def retire_model(name: str, undo: bool) -> int:
     default="",
     metavar="SOURCE:NAME",
     help="timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
-    "python:module:function, export; a folder of timm says it itself.",
+    "python:module:function, detector:python:..., export; a folder of timm says it itself.",
 )
 @click.option(
     "--weights",
@@ -174,6 +174,11 @@ def retire_model(name: str, undo: bool) -> int:
     help="Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.",
 )
 @click.option(
+    "--threshold",
+    type=float,
+    help="Of detectors: the score from which a box is an answer (0.05).",
+)
+@click.option(
     "--templates",
     metavar="single|7|80|FILE",
     help="Of open_clip models: the texts in which the names of the label space stand (80).",
@@ -186,8 +191,9 @@ def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
     """
     from benchmark import api
 
-    replaces, templates = bool(options.pop("replace")), options.pop("templates")
-    family = {} if templates is None else {"templates": templates}
+    replaces = bool(options.pop("replace"))
+    own = {name: options.pop(name) for name in ("templates", "threshold")}
+    family = {name: value for name, value in own.items() if value is not None}
     given = {**given_options(options), "replaces": replaces, "options": family}
     card, checks = api.register(name, arch, weights, **given)
     code = print_registered(card, checks)

@@ -13,6 +13,7 @@ from benchmark.engine.device import full_precision
 from benchmark.engine.sound import replayed, require_same
 from benchmark.engine.tuning import TunedModel
 from benchmark.errors import MissingStimuli, ModelFailure
+from benchmark.stimuli.names import NO_ANSWER
 from benchmark.stimuli.sets import seeds_of
 from registry.geometry import present_map, present_mask, resized_map, resized_mask
 from registry.ideal import IdealObserver
@@ -93,17 +94,34 @@ class NetworkView(_Shown):
         require_same(self._feed.model.card.name, logits[row : row + 1], again)
 
     @cached_property
-    def probabilities(self) -> NDArray[np.float32]:
-        """[n, categories], near-ties from the plain path."""
-        values = decide(self.logits, self._grouping).float().cpu().numpy().copy()
+    def _answers(self) -> NDArray[np.float32]:
+        """[n, categories], and a column for nothing where the network may say so; near-ties from the plain path."""
+        values = decide(self.logits, self._decided).float().cpu().numpy().copy()
         for row in near_ties(values):
             values[row] = self._plainly(int(row))
         return values
 
     @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """[n, categories], near-ties from the plain path."""
+        return self._answers[:, : len(self.categories)]
+
+    @cached_property
     def responses(self) -> Array:
-        """[n] category names."""
-        return chosen(self.categories, self.probabilities)
+        """[n] category names; "na" where a network that may find nothing found nothing."""
+        return chosen(self._decided.categories, self._answers)
+
+    @cached_property
+    def _decided(self) -> Grouping:
+        """Between what the network decides: the categories, and nothing."""
+        grouping = self._grouping
+        if grouping.nothing is None:
+            return grouping
+        return Grouping(
+            grouping.space,
+            (*grouping.categories, NO_ANSWER),
+            (*grouping.indices, (grouping.nothing,)),
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The tuned network on other images; differentiable."""
@@ -164,7 +182,7 @@ class NetworkView(_Shown):
     def _plainly(self, row: int) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits = self._feed.model.forward(self._input(slice(row, row + 1)).contiguous())
-        return np.asarray(decide(logits, self._grouping)[0].cpu(), dtype=np.float32)
+        return np.asarray(decide(logits, self._decided)[0].cpu(), dtype=np.float32)
 
 
 class IdealView(_Shown):

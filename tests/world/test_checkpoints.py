@@ -10,13 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.ops import box_iou, masks_to_boxes
 
 import registry
 from benchmark.stimuli.world import CATEGORIES, WORLD_SETS, render
 from registry.tiny import tiny_resnet
+from registry.tiny_detector import tiny_detector
 
 FOLDER = Path(registry.__file__).parent / "world_checkpoints"
-PATHS = sorted(FOLDER.glob("*.safetensors"))
+DETECTOR = FOLDER / "world-detector-0.safetensors"
+PATHS = sorted(set(FOLDER.glob("*.safetensors")) - {DETECTOR})
 RECIPES = (
     "standard",
     "stylised",
@@ -93,3 +96,30 @@ def test_the_network_has_the_stated_size() -> None:
     parameters = sum(p.numel() for p in tiny_resnet().parameters())
     assert 170_000 < parameters < 180_000
     assert tiny_resnet(5)(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+
+
+@pytest.mark.slow
+def test_the_detector_is_small_finite_and_able() -> None:
+    assert DETECTOR.stat().st_size < 1_000_000
+    state = load_file(DETECTOR)
+    assert all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point())
+    model = tiny_detector()
+    model.load_state_dict(state, strict=True)
+    with torch.inference_mode():
+        found = model.eval()(images("world-natural"))
+    named = tuple(CATEGORIES[int(one["labels"][0]) - 1] for one in found)
+    assert share(named, WORLD_SETS["world-natural"].category) > 0.70
+
+
+@pytest.mark.slow
+def test_the_detector_finds_the_object() -> None:
+    model = tiny_detector()
+    model.load_state_dict(load_file(DETECTOR), strict=True)
+    with torch.inference_mode():
+        found = model.eval()(images("world-natural")[:48])
+    overlaps = []
+    for i, one in enumerate(found):
+        mask = torch.from_numpy(render(WORLD_SETS["world-natural"], i).mask)
+        truth = masks_to_boxes(mask[None]) + torch.tensor([0, 0, 1, 1])
+        overlaps.append(box_iou(one["boxes"][:1], truth).item())
+    assert float(np.mean(overlaps)) > 0.6

@@ -1,0 +1,152 @@
+"""Detectors, instance segmentation and keypoint networks as observers.
+
+The answer is the category of the box with the highest score among all boxes of the categories that are asked for; boxes
+of other categories (a person beside the dog) are not looked at. Equal scores: the first category in the order of the
+label space, as everywhere. No box from the threshold on: no answer ("na"), which is never right and stays in every
+count. The threshold is the score from which the network itself reports a box, unless another is given.
+
+A category's logit is the log-odds of its best box, so its gradient is that of the score that decides. A last output,
+"nothing", has the log-odds of the threshold: whatever beats it is answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from registry.errors import CardError, LabelError, WeightsError
+from registry.labels import label_space
+from registry.stated_input import Stated
+
+PREFIX = "detector:"
+COCO = "coco80"
+#: Detectors of torchvision by their names; nothing is imported to know them.
+_TORCHVISION = re.compile(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*")
+#: Score below which a box is not asked for: it keeps the network's own search short, and no threshold is lower.
+FLOOR = 1e-3
+THRESHOLD = 0.05
+#: Closest to 1 that a score is taken as: its log-odds stay finite.
+_CEILING = 1 - 2**-24
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """How boxes become answers. columns: the detector's number of each class of the label space, in its order; outputs:
+    how many classes the detector knows, its background among them; threshold: score from which a box is an answer.
+    """
+
+    columns: tuple[int, ...]
+    outputs: int
+    threshold: float
+
+    @classmethod
+    def of(cls, option: Mapping[str, Any]) -> Boxes:
+        """From a card's option `boxes`. Raises CardError."""
+        try:
+            columns = tuple(int(one) for one in option["columns"])
+            found = cls(columns, int(option["outputs"]), float(option["threshold"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CardError(
+                f"options.boxes: expected columns, outputs and threshold ({type(error).__name__}: {error})."
+            ) from error
+        fits = all(0 < one < found.outputs for one in columns) and len(set(columns)) == len(columns)
+        if not fits or not FLOOR <= found.threshold < 1:
+            raise CardError(
+                f"options.boxes: expected columns from 1 to outputs - 1, each once, and a threshold from "
+                f"{FLOOR:g} to 1."
+            )
+        return found
+
+    def option(self) -> dict[str, Any]:
+        """As a card holds it."""
+        plain = {"columns": list(self.columns), "outputs": self.outputs}
+        return {**plain, "threshold": self.threshold}
+
+
+def is_detector(arch: str) -> bool:
+    """Whether an architecture answers with boxes: a detector of torchvision, or one that is said to be one."""
+    return arch.startswith(PREFIX) or bool(_TORCHVISION.fullmatch(arch))
+
+
+def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
+    """How a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
+    another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError.
+    """
+    plain = {"threshold": THRESHOLD if threshold is None else threshold}
+    if labels != COCO:
+        count = len(label_space(labels).classes)
+        option = {"columns": list(range(1, count + 1)), "outputs": count + 1, **plain}
+        return Boxes.of(option)
+    if "keypoint" in arch:
+        raise LabelError(
+            f"arch '{arch}': the published keypoint networks know persons alone, none of the 16 categories. One that "
+            "was trained on others needs --labels."
+        )
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+    numbered = FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
+    columns = [numbered.index(name) for name in label_space(COCO).classes]
+    return Boxes.of({"columns": columns, "outputs": len(numbered), **plain})
+
+
+def stated_by_detector(arch: str) -> Stated:
+    """A detector of torchvision takes images in [0,1] of any size, resizes and normalises them itself. The size is that
+    at which classifiers are shown the same images.
+    """
+    if not arch.startswith("torchvision:"):
+        return Stated()
+    nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    fields = {"size": 224, "resize": 256, "mean": nothing, "std": one, "fixed_size": False}
+    return Stated(fields, "the detector resizes and normalises images itself")
+
+
+class BoxAnswers(nn.Module):
+    """A detector that answers with one logit per class and one for nothing."""
+
+    def __init__(self, detector: nn.Module, boxes: Boxes) -> None:
+        super().__init__()
+        self.detector = detector
+        self._place = {column: at for at, column in enumerate(boxes.columns)}
+        self._threshold = boxes.threshold
+        _report_from(detector, FLOOR)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, 3, h, w] to logits [n, classes + 1]."""
+        found = self.detector(list(x))
+        if not isinstance(found, Sequence) or len(found) != len(x):
+            raise WeightsError(
+                f"the detector returned {type(found).__name__} for {len(x)} images: expected a list with a mapping of "
+                "boxes, labels and scores for each, as torchvision's detectors return."
+            )
+        return torch.stack([self._logits(one, x) for one in found])
+
+    def _logits(self, found: Any, x: Tensor) -> Tensor:
+        """Log-odds of the best box of each class, and of the threshold."""
+        try:
+            labels, scores = found["labels"].tolist(), found["scores"].float()
+        except (KeyError, TypeError, AttributeError) as error:
+            raise WeightsError(
+                f"the detector's answer to an image has no labels and scores ({type(error).__name__}): expected a "
+                "mapping of boxes, labels and scores, as torchvision's detectors return."
+            ) from error
+        best = [x.new_tensor(FLOOR, dtype=torch.float32)] * len(self._place)
+        first: dict[int, int] = {}
+        for row in scores.detach().argsort(descending=True, stable=True).tolist():
+            first.setdefault(labels[row], row)
+        for label, row in first.items():
+            if label in self._place:
+                best[self._place[label]] = scores[row]
+        every = torch.stack([*best, x.new_tensor(self._threshold, dtype=torch.float32)])
+        return torch.logit(every.clamp(FLOOR, _CEILING))
+
+
+def _report_from(detector: nn.Module, score: float) -> None:
+    """Lower the score from which a detector of torchvision reports boxes."""
+    for part in (detector, getattr(detector, "roi_heads", None)):
+        if isinstance(getattr(part, "score_thresh", None), float):
+            part.score_thresh = score  # type: ignore[union-attr]

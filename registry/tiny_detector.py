@@ -1,0 +1,86 @@
+"""The small detector that comes with the built-in world: the backbone of its classifiers, and a head that looks for
+objects at 64 places.
+
+Input: as `registry.tiny`. Output, as of torchvision's detectors: per image {"boxes": [b, 4] in pixels (left, top,
+right, bottom), "labels": [b] from 1 (0 is the background), "scores": [b] in (0, 1)}, best first.
+
+Each place of an 8 x 8 grid says how likely an object of each class has its middle there (a sigmoid per class) and how
+far its four sides are (Tian et al. 2019, "FCOS"). Boxes of one class that overlap by more than half are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from registry.tiny import WIDTHS, TinyResNet
+
+GRID = 8
+STRIDE = 8  # pixels
+_WIDTH = 64
+#: Boxes that are kept per image before and after those that overlap are made one.
+_MOST, _OVERLAP = 100, 0.5
+
+
+class TinyDetector(nn.Module):
+    """TinyResNet without its classifier, and a head on its last two blocks. num_classes: with the background."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = TinyResNet(1)
+        del self.backbone.head
+        self.joined = nn.Conv2d(WIDTHS[-2] + WIDTHS[-1], _WIDTH, 3, padding=1, bias=False)
+        self.joined_norm = nn.BatchNorm2d(_WIDTH)
+        self.inner = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False)
+        self.inner_norm = nn.BatchNorm2d(_WIDTH)
+        self.classes = nn.Conv2d(_WIDTH, num_classes - 1, 1)
+        self.sides = nn.Conv2d(_WIDTH, 4, 1)
+        # Most places hold nothing (Lin et al. 2017, "Focal loss for dense object detection").
+        nn.init.constant_(self.classes.get_parameter("bias"), -4.0)
+        #: From this score on a box is reported.
+        self.score_thresh = 0.05
+
+    def raw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map [n, 3, 64, 64] to class logits [n, classes, 8, 8] and sides [n, 4, 8, 8] > 0, in grid cells."""
+        x = functional.relu(self.backbone.stem_norm(self.backbone.stem(x)))
+        first, second, third = self.backbone.blocks
+        fine = second(first(x))
+        coarse = functional.interpolate(third(fine), size=fine.shape[-2:], mode="nearest")
+        y = functional.relu(self.joined_norm(self.joined(torch.cat([fine, coarse], dim=1))))
+        y = functional.relu(self.inner_norm(self.inner(y)))
+        return self.classes(y), functional.softplus(self.sides(y))
+
+    def forward(self, images: Sequence[Tensor] | Tensor) -> list[dict[str, Tensor]]:
+        """Map images, a tensor or a list of [3, 64, 64], to boxes, labels and scores of each."""
+        batch = images if isinstance(images, Tensor) else torch.stack(list(images))
+        logits, sides = self.raw(batch)
+        return [self._boxes(*one) for one in zip(logits, sides, strict=True)]
+
+    def _boxes(self, logits: Tensor, sides: Tensor) -> dict[str, Tensor]:
+        from torchvision.ops import batched_nms
+
+        scores = logits.sigmoid().flatten(1)
+        label, place = torch.nonzero(scores > self.score_thresh, as_tuple=True)
+        found = scores[label, place]
+        boxes = boxes_of(sides).flatten(1).T[place]
+        with torch.no_grad():
+            keep = batched_nms(boxes.detach(), found.detach(), label, _OVERLAP)[:_MOST]
+        return {"boxes": boxes[keep], "labels": label[keep] + 1, "scores": found[keep]}
+
+
+def boxes_of(sides: Tensor) -> Tensor:
+    """Sides [..., 4, h, w] in grid cells -> boxes [..., 4, h, w] in pixels (left, top, right, bottom)."""
+    height, width = sides.shape[-2:]
+    rows = (torch.arange(height, device=sides.device) + 0.5)[:, None].expand(height, width)
+    columns = (torch.arange(width, device=sides.device) + 0.5).expand(height, width)
+    left, top, right, bottom = sides.unbind(-3)
+    corners = (columns - left, rows - top, columns + right, rows + bottom)
+    return torch.stack(corners, dim=-3) * STRIDE
+
+
+def tiny_detector(num_classes: int = 17) -> nn.Module:
+    """Return the network with random weights; num_classes: with the background."""
+    return TinyDetector(num_classes)

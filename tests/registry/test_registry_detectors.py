@@ -1,0 +1,220 @@
+"""Detectors as observers: the category of the best box, or no answer; docs/models.md has a row for each case."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.contracts import Block
+from benchmark.engine.model_view import NetworkView
+from benchmark.engine.tuning import feed, stated
+from benchmark.stimuli.generated import generated_set
+from registry.cards import ModelCard, Preprocess
+from registry.errors import CardError, LabelError, UnknownName, WeightsError
+from registry.families.detectors import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
+from registry.labels import label_space
+from registry.load import load_model
+from registry.model import LoadedModel
+from registry.registration import register
+from registry.spaces import with_nothing
+from registry.tiny_detector import boxes_of as pixels_of
+from registry.tiny_detector import tiny_detector
+
+IN = {"size": 64, "resize": 64, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+
+
+class Says(nn.Module):
+    """A detector that says the same of every image."""
+
+    def __init__(self, *found):
+        super().__init__()
+        self.found = found
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, images):
+        labels = torch.tensor([label for label, _ in self.found], dtype=torch.int64)
+        scores = torch.tensor([score for _, score in self.found]) * self.gain
+        return [
+            {"boxes": torch.zeros(len(labels), 4), "labels": labels, "scores": scores}
+            for _ in images
+        ]
+
+
+def answers(*found, columns=(1, 2, 5), threshold=0.05):
+    network = BoxAnswers(Says(*found), Boxes(columns, 6, threshold))
+    return network(torch.zeros(2, 3, 8, 8))[0].sigmoid().tolist()
+
+
+def test_each_class_has_the_score_of_its_best_box():
+    assert answers((1, 0.2), (5, 0.9), (1, 0.7), (2, 0.1)) == pytest.approx([0.7, 0.1, 0.9, 0.05])
+
+
+def test_boxes_of_other_categories_are_not_looked_at():
+    assert answers((3, 0.99), (2, 0.4)) == pytest.approx([FLOOR, 0.4, FLOOR, 0.05])
+
+
+def test_without_boxes_nothing_is_the_answer():
+    assert answers() == pytest.approx([FLOOR] * 3 + [0.05])
+    assert answers((1, 0.3), threshold=0.5) == pytest.approx([0.3, FLOOR, FLOOR, 0.5])
+
+
+def test_a_certain_score_stays_finite():
+    network = BoxAnswers(Says((1, 1.0)), Boxes((1,), 2, 0.05))
+    assert network(torch.zeros(1, 3, 8, 8)).isfinite().all()
+
+
+def test_the_gradient_is_that_of_the_score_that_decides():
+    detector = Says((1, 0.5), (1, 0.25), (2, 0.125))
+    logits = BoxAnswers(detector, Boxes((1, 2), 3, 0.05))(torch.zeros(1, 3, 8, 8))[0]
+    (one,) = torch.autograd.grad(logits[0], detector.gain, retain_graph=True)
+    (two,) = torch.autograd.grad(logits[1], detector.gain)
+    assert one.item() == pytest.approx(
+        0.5 / (0.5 * 0.5)
+    )  # d/dg log(sg / (1 - sg)) at g = 1 is 1 / (1 - s)
+    assert two.item() == pytest.approx(1 / (1 - 0.125))
+
+
+def view_of(*found, threshold=0.05):
+    """What the engine sees of a detector that always says the same, on three stimuli of the world."""
+    space = with_nothing(label_space("world16"))
+    how = Preprocess(**IN)
+    card = ModelCard(name="says", source="python", arch="python:says:it", preprocess=how)
+    network = BoxAnswers(Says(*found), Boxes(tuple(range(1, 17)), 17, threshold)).eval()
+    model = LoadedModel(card, network, "", space)
+    stimuli = generated_set("world-natural")
+    index = torch.arange(3).numpy()
+    pixels = model.present([stimuli.decode(i) for i in range(3)], "whole")
+    block = Block(stimuli, "natural", "whole")
+    return NetworkView(
+        feed(model, stated(2), device="cpu"), block, index, pixels, space.grouping("world16"), 0
+    )
+
+
+def test_no_box_is_no_answer_and_ties_go_to_the_first():
+    names = label_space("world16").classes
+    assert view_of().responses.tolist() == ["na"] * 3
+    assert view_of((4, 0.04)).responses.tolist() == ["na"] * 3
+    assert view_of((4, 0.06)).responses.tolist() == [names[3]] * 3
+    assert view_of((9, 0.3), (4, 0.3)).responses.tolist() == [names[3]] * 3
+    assert view_of((9, 0.3), (4, 0.2)).responses.tolist() == [names[8]] * 3
+    seen = view_of((4, 0.04))
+    assert seen.probabilities.shape == (3, 16)
+    assert (seen.probabilities.argmax(axis=1) == 3).all()
+
+
+def test_classifiers_answer_as_before():
+    space = label_space("geirhos16")
+    assert space.grouping("geirhos16").nothing is None
+    assert with_nothing(space).classes == (*space.classes, "nothing")
+    assert with_nothing(space).grouping("geirhos16").nothing == 16
+
+
+def test_coco_numbers_with_their_gaps():
+    boxes = boxes_of("torchvision:fasterrcnn_resnet50_fpn", "coco80", None)
+    names = label_space("coco80").classes
+    assert (len(names), boxes.outputs, boxes.threshold) == (80, 91, 0.05)
+    assert {name: boxes.columns[names.index(name)] for name in ("person", "truck", "cat", "oven", "toothbrush")} == {
+        "person": 1, "truck": 8, "cat": 17, "oven": 79, "toothbrush": 90,
+    }  # fmt: skip
+    grouping = label_space("coco80").grouping("geirhos16")
+    assert grouping.categories == label_space("geirhos16").classes
+    assert [names[i] for (i,) in grouping.indices] == list(grouping.categories)
+
+
+def test_what_is_a_detector():
+    found = [
+        arch for arch in (
+            "torchvision:fasterrcnn_resnet50_fpn", "torchvision:maskrcnn_resnet50_fpn_v2",
+            "torchvision:keypointrcnn_resnet50_fpn", "torchvision:retinanet_resnet50_fpn",
+            "torchvision:fcos_resnet50_fpn", "torchvision:ssd300_vgg16", "detector:python:a:b",
+            "torchvision:ssdlite320_mobilenet_v3_large", "torchvision:resnet50", "timm:resnet50", "python:a:b",
+        ) if is_detector(arch)
+    ]  # fmt: skip
+    assert len(found) == 8
+    from torchvision import models
+
+    every = [f"torchvision:{name}" for name in models.list_models()]
+    theirs = {f"torchvision:{name}" for name in models.list_models(module=models.detection)}
+    assert {arch for arch in every if is_detector(arch)} == theirs
+
+
+def test_a_detector_of_python_is_registered(folders):
+    card, checks = register(
+        "mine", "detector:python:registry.tiny_detector:tiny_detector", "random:0", labels="world16",
+        options={"threshold": 0.01}, **IN, **folders,
+    )  # fmt: skip
+    assert all(check.ok for check in checks)
+    assert card.arch == "python:registry.tiny_detector:tiny_detector"
+    assert card.options["boxes"]["threshold"] == 0.01
+    model = load_model(card, weights_folder=folders["weights_folder"])
+    assert model.labels.classes[-1] == "nothing"
+    assert model.forward(torch.rand(2, 3, 64, 64)).shape == (2, 17)
+    other = card.model_copy(
+        update={"options": {"boxes": {**card.options["boxes"], "threshold": 0.02}}}
+    )
+    assert load_model(other, weights_folder=folders["weights_folder"]).identity != model.identity
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"]
+)
+def test_detectors_of_torchvision_with_random_weights(name, folders):
+    card, checks = register("mine", f"torchvision:{name}", "random:0", **folders)
+    assert card.labels == "coco80"
+    assert {check.name: check.ok for check in checks}["gradients reach the input"]
+    model = load_model(card, weights_folder=folders["weights_folder"])
+    assert model.forward(torch.rand(1, 3, 224, 224)).shape == (1, 81)
+
+
+def test_mistakes(folders, factories):
+    with pytest.raises(LabelError, match="persons alone"):
+        register("mine", "torchvision:keypointrcnn_resnet50_fpn", "random:0", **folders)
+    with pytest.raises(UnknownName, match="fasterrcnn_resnet50_fpn"):
+        register("mine", "torchvision:fasterrcnn_resnet5_fpn", "random:0", **folders)
+    with pytest.raises(CardError, match=r"a threshold from 0\.001 to 1"):
+        register(
+            "mine", "torchvision:ssd300_vgg16", "random:0", options={"threshold": 0}, **folders
+        )
+    with pytest.raises(CardError, match="--size, --mean, --std"):
+        register(
+            "mine",
+            "detector:python:registry.tiny_detector:tiny_detector",
+            "random:0",
+            labels="world16",
+            **folders,
+        )
+    with pytest.raises(WeightsError, match="forward pass: TypeError"):
+        register("mine", f"detector:python:{factories}:seeded", labels="world16", **IN, **folders)
+
+
+def test_options_of_a_card_that_are_none():
+    for option in (
+        {},
+        {"columns": [0], "outputs": 2, "threshold": 0.1},
+        {"columns": [1, 1], "outputs": 3, "threshold": 0.1},
+    ):
+        with pytest.raises(CardError, match=r"options\.boxes"):
+            Boxes.of(option)
+
+
+def test_boxes_of_the_tiny_detector_are_in_pixels():
+    sides = torch.zeros(4, 8, 8)
+    sides[:, 2, 5] = torch.tensor([1.5, 2.0, 0.5, 1.0])
+    assert pixels_of(sides)[:, 2, 5].tolist() == [32.0, 4.0, 48.0, 28.0]
+
+
+def test_overlapping_boxes_of_one_class_are_one():
+    torch.manual_seed(0)
+    network = tiny_detector(3).eval()
+    logits, sides = torch.full((2, 8, 8), -9.0), torch.full((4, 8, 8), 0.4)
+    logits[0, 3, 3], logits[0, 3, 4], logits[1, 3, 3], logits[0, 7, 7] = 2.0, 1.0, 0.5, 0.0
+    sides[:, 3, 3] = sides[:, 3, 4] = 3.0
+    found = network._boxes(logits, sides)
+    assert found["labels"].tolist() == [1, 2, 1]
+    assert found["scores"].tolist() == pytest.approx([0.8808, 0.6225, 0.5], abs=1e-4)
+    assert found["boxes"][0].tolist() == [4.0, 4.0, 52.0, 52.0]
