@@ -134,3 +134,8 @@ def test_the_mean_interval_equals_scipy_and_needs_two_observers():
             mean_interval(bad)
     with pytest.raises(ValueError, match="level"):
         t_quantile(1.0, 3)
+
+
+def test_the_last_chunk_is_what_is_left():
+    assert list(module.chunk_sizes(7, 700_000)) == [2, 2, 2, 1]
+    assert list(module.chunk_sizes(5, 0)) == [5] and list(module.chunk_sizes(0, 10)) == []

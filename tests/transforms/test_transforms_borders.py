@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from benchmark.transforms.blur import defocus_blur, enlarged, gaussian_blur, zoom_blur
 from benchmark.transforms.matrices import folded
 
 LETTERS = np.array(list("abcd"))
@@ -25,3 +27,41 @@ def test_indices_beyond_the_border(border, size, expected):
     read = "".join(np.where(inside, LETTERS[index], "."))
     assert read == expected
     assert index.min() >= 0 and index.max() < size
+
+
+def turned(images):
+    return images.transpose(-1, -2).contiguous()
+
+
+@pytest.mark.parametrize("shape", [(40, 64), (64, 40), (33, 50)])
+def test_blurs_know_no_direction(shape):
+    """Down and across alike, whatever the sides: a turned image is the turned result."""
+    images = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(1)).double()
+    for how in (
+        lambda x: zoom_blur(x, 1.16, 0.01),
+        lambda x: defocus_blur(x, 4, 0.5),
+        lambda x: gaussian_blur(x, 1.5),
+    ):
+        assert torch.allclose(how(turned(images)), turned(how(images)), atol=1e-6)
+        assert how(images).shape == images.shape
+
+
+def test_a_point_out_of_focus_is_a_disc():
+    """29 pixels lie within 3 px of a pixel; a softness of .1 px leaves them as they are."""
+    point = torch.zeros(1, 1, 21, 25, dtype=torch.float64)
+    point[0, 0, 10, 12] = 1
+    seen = defocus_blur(point, 3, 0.1)[0, 0]
+    y, x = torch.meshgrid(torch.arange(21) - 10, torch.arange(25) - 12, indexing="ij")
+    expected = (x**2 + y**2 <= 9).double() / 29
+    assert int((x**2 + y**2 <= 9).sum()) == 29
+    assert torch.allclose(seen, expected, atol=1e-6)
+
+
+def test_enlarging_keeps_the_centre():
+    """By two, of a ramp along one side: half its slope around the same middle."""
+    ramp = torch.arange(12.0, dtype=torch.float64).expand(1, 1, 8, 12)
+    wide = enlarged(ramp, 2.0)[0, 0]
+    assert wide.shape == (8, 12)
+    expected = 3 + 5 * torch.arange(12.0, dtype=torch.float64) / 11  # of columns 3 to 8
+    assert torch.allclose(wide, expected.expand(8, 12))
+    assert torch.allclose(enlarged(turned(ramp), 2.0)[0, 0], expected[:, None].expand(12, 8))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from suites.adversarial.attacks import attack_sequence as module
 from suites.adversarial.attacks.attack_sequence import Curve, _tightened, curve, merged
 from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.problem import Problem, likely_wrong
+from suites.adversarial.attacks.problem import Outcome, Problem, likely_wrong
 from suites.adversarial.config import LINF, QUICK, Apgd, Config, Square, Stage, Threat, linf
 
 NEVER = np.inf
@@ -141,3 +142,29 @@ def test_bisected_perturbations_are_perturbations(problem):
         assert bool(
             (broke & ((away - size).abs() < 1e-6)).any()
         )  # such a point was seen, and is wrong
+
+
+def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(monkeypatch):
+    """Broken at 4 with a bracket (2, 3); without one (3, 3); beyond the budgets; never. Half-way is 2.5."""
+    asked = []
+
+    def attack(problem, norm, bounds, recipe):
+        asked.append((problem.seeds.tolist(), bounds.tolist()))
+        n = len(bounds)
+        broken = np.arange(n) % 2 == 0
+        size = np.where(broken, bounds.numpy() - 0.25, np.nan)
+        nothing = np.zeros(n)
+        return Outcome(broken, size, nothing, nothing, np.full(n, 3), np.full(n, 5))
+
+    monkeypatch.setattr(module, "apgd", attack)
+    images = torch.zeros(5, 1, 1, 1)
+    given = images, torch.zeros(5, dtype=torch.int64), np.arange(5, dtype=np.uint64)
+    toy = Problem(lambda x: x.flatten(1), *given, torch.ones(5, 1, dtype=torch.int64))
+    found = blank(5, epsilon=[4.0, 4.0, 9.0, NEVER, 4.0], size=[3.0, 3.0, 8.0, np.nan, 4.0],
+                  held=[2.0, 3.0, 4.0, 4.0, 2.0])  # fmt: skip
+    after = module._halved(toy, found, Threat("linf", (2.0, 4.0), far=9.0))
+    assert asked == [([0, 4], [2.5, 3.0])]
+    assert after.size.tolist() == pytest.approx([2.25, 3.0, 8.0, np.nan, 4.0], nan_ok=True)
+    assert after.held.tolist() == [2.0, 3.0, 4.0, 4.0, 3.0]
+    assert after.epsilon.tolist() == found.epsilon.tolist()
+    assert (after.passes.tolist(), after.forwards.tolist()) == ([3, 0, 0, 0, 3], [5, 0, 0, 0, 5])

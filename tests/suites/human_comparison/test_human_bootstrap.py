@@ -5,6 +5,7 @@ import pytest
 
 from suites.human_comparison import SUITE
 from suites.human_comparison.bootstrap import (
+    _kappa,
     against_people,
     among_people,
     draw,
@@ -145,3 +146,24 @@ def test_the_share_of_the_ceiling_is_taken_in_every_resample():
     ceiling = np.array([0.4, 0.2, 0.6, 0.5, -0.1])  # a ceiling below 0 gives no share
     found = share_of_ceiling({"error_consistency": own, "human_error_consistency": ceiling})
     np.testing.assert_allclose(found, [0.5, 0.5, 0.5, 0.8, np.nan])
+
+
+@pytest.mark.parametrize("thin", ["both", "neither", "first", "second"])
+def test_half_images_come_where_one_of_the_four_cells_has_fewer_than_five(thin):
+    """Cells of 5 images are left alone, one of 4 adds half an image of each kind; the sample itself stays."""
+    for least, added in ((5, False), (4, True)):
+        cells = {
+            name: 5.0 if name == thin else 9.0 for name in ("both", "neither", "first", "second")
+        }
+        cells[thin] = float(least)
+        n = np.full(201, sum(cells.values()))
+        agree = np.full((201, 2, 2), cells["both"] + cells["neither"])
+        agree[:, [0, 1], [0, 1]] = n[:, None]
+        correct = np.tile(
+            [cells["both"] + cells["first"], cells["both"] + cells["second"]], (201, 1)
+        )
+        found = _kappa(agree, correct, n, np.random.default_rng(0))[:, 0, 1]
+        p, q = correct[0] / n[0]
+        chance = p * q + (1 - p) * (1 - q)
+        assert found[0] == pytest.approx((agree[0, 0, 1] / n[0] - chance) / (1 - chance))
+        assert (np.ptp(found[1:]) > 0) == added

@@ -186,3 +186,10 @@ def test_a_caption_says_what_the_network_answered():
 def test_one_deviation_is_a_sixth_of_the_range():
     values = np.array([1.0, -1.0, 1.0, -1.0] * 3).reshape(3, 2, 2)
     assert gradient_picture(values)[0, :, 0].tolist() == [170, 85]
+
+
+def test_the_middle_of_the_range_is_the_mean():
+    """0 and 8 by halves: mean 4, deviation 4, so .5 -+ 1/6 of 255; and the same far away from 0."""
+    values = np.array([0.0, 8.0] * 6).reshape(3, 2, 2)
+    for away in (0.0, -40.0):
+        assert gradient_picture(values + away).transpose(2, 0, 1).ravel().tolist() == [85, 170] * 6
