@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.contracts import Trials
+from benchmark.contracts import Metric, Trials
+from benchmark.stats import compare_ratio
 from benchmark.stats.crowd import compare_people
 
 
@@ -140,3 +141,23 @@ def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
     assert (alone.p, alone.reason) == (None, "trials of fewer than two people count")
     nobody = compare_people(bias, mine, [silent, silent])
     assert (nobody.p, nobody.reason) == (None, "no common trial counts for people")
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "most"), [(1.0, 0.0, 1.0), (5.0, 0.0, None), (1.0, -3.0, None)]
+)
+def test_differences_end_at_one_for_shares_alone(make, scale, shift, most):
+    """Nearly always against nearly never; in fives, or less three, nothing ends at one."""
+
+    def ratio(trials):
+        hit = trials["response"] == trials["shape"]
+        return scale * hit + shift, np.ones(len(trials))
+
+    rng = np.random.default_rng(3)
+    one = make(draw(rng, 12, 0.96, 0.02))
+    people = [make(draw(rng, 12, 0.04 + 0.02 * i, 0.9)) for i in range(3)]
+    found = compare_people(Metric("m", "m", "m", role="cue", ratio=ratio), one, people)
+    assert found.difference > 0.8 * scale
+    assert (found.high == 1.0) == (most == 1.0)
+    paired = compare_ratio(Metric("m", "m", "m", role="cue", ratio=ratio), one, people[0])
+    assert paired.high <= 1.0 if most else paired.difference > 0.8

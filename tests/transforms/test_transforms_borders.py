@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmark.transforms.blur import defocus_blur, enlarged, gaussian_blur, zoom_blur
+from benchmark.transforms.glass import followed
 from benchmark.transforms.matrices import folded
 
 LETTERS = np.array(list("abcd"))
@@ -65,3 +66,18 @@ def test_enlarging_keeps_the_centre():
     expected = 3 + 5 * torch.arange(12.0, dtype=torch.float64) / 11  # of columns 3 to 8
     assert torch.allclose(wide, expected.expand(8, 12))
     assert torch.allclose(enlarged(turned(ramp), 2.0)[0, 0], expected[:, None].expand(12, 8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(14, 9), (9, 14), (10, 10)])
+def test_glass_copies_from_the_last_pixel_to_the_first(height, width):
+    """Every visited pixel takes what stands where it points to, after later ones have done so."""
+    delta = 2
+    rng = np.random.default_rng(height)
+    steps = rng.integers(-delta, delta, (1, height - 2 * delta, width - 2 * delta, 2))
+    expected = np.arange(height * width).reshape(height, width)
+    for row in range(height - delta, delta, -1):
+        for column in range(width - delta, delta, -1):
+            across, down = steps[0, row - delta - 1, column - delta - 1]
+            expected[row, column] = expected[row + down, column + across]
+    found = followed(torch.from_numpy(steps), height, width, delta)
+    assert found.tolist() == [expected.ravel().tolist()]
