@@ -13,6 +13,7 @@ from suites.saliency.gallery import (
     MARGIN,
     TILE,
     Row,
+    _caption,
     chosen,
     gradient_picture,
     map_picture,
@@ -193,3 +194,21 @@ def test_the_middle_of_the_range_is_the_mean():
     values = np.array([0.0, 8.0] * 6).reshape(3, 2, 2)
     for away in (0.0, -40.0):
         assert gradient_picture(values + away).transpose(2, 0, 1).ravel().tolist() == [85, 170] * 6
+
+
+def test_tiles_are_at_most_224_pixels_and_strips_at_most_112():
+    grey = np.full((300, 150, 3), 9, dtype=np.uint8)
+    assert sheet([Row("", (grey,), ("",))]).size == (12 + 224 + 6, 6 + 224 + 14 + 6)
+    half = np.full((112, 56, 3), 9, dtype=np.uint8)
+    assert sheet([Row("", (half, half), ("", ""))]).size == (12 + 2 * 230, 6 + 244)
+    wide = np.arange(8 * 448 * 3, dtype=np.uint32).reshape(8, 448, 3).astype(np.uint8)
+    small = np.asarray(strip([wide, wide[:, ::2]]))
+    assert small.shape == (4, 224, 3)
+    np.testing.assert_array_equal(small[:2, :112], wide[::4, ::4])
+    assert (small[2:, :112] == 255).all()
+    np.testing.assert_array_equal(small[:, 112:], wide[::2, ::4])
+
+
+def test_captions_say_what_was_answered():
+    assert _caption("cat", "cat", 0.926) == "cat 0.93"
+    assert _caption("cat", "dog", 0.104) == "says dog (0.10)"

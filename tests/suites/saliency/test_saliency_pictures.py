@@ -9,6 +9,8 @@ from torch import nn
 from benchmark.errors import ModelFailure, UnknownName
 from suites.saliency.pictures import (
     PICTURES,
+    _by_channel,
+    _has_places,
     grad_cam,
     gradient_x_input,
     integrated_gradients,
@@ -132,3 +134,27 @@ def test_what_is_no_score_says_why():
     ]
     with pytest.raises(UnknownName, match="Did you mean: grad-cam"):
         picture_named("gradcam")
+
+
+def test_features_come_by_channel_by_token_or_channels_last():
+    """Five channels on 2 x 3 places; 2 x 2 tokens of three channels behind two that stand for no place."""
+    plain = torch.arange(30.0).view(1, 5, 2, 3)
+    five = SimpleNamespace(num_features=5)
+    assert torch.equal(_by_channel(five, plain), plain)
+    assert torch.equal(_by_channel(five, plain.permute(0, 2, 3, 1)), plain)
+    assert torch.equal(_by_channel(SimpleNamespace(), plain), plain)
+    square = torch.arange(125.0).view(1, 5, 5, 5)
+    assert torch.equal(_by_channel(five, square), square)
+    tokens = torch.arange(18.0).view(1, 6, 3)
+    found = _by_channel(SimpleNamespace(num_prefix_tokens=2), tokens)
+    assert found.tolist() == [[[[6, 9], [12, 15]], [[7, 10], [13, 16]], [[8, 11], [14, 17]]]]
+
+
+def test_features_with_places_are_tokens_or_larger_than_one_pixel():
+    def out(*shape):
+        return torch.zeros(*shape, requires_grad=True)
+
+    assert _has_places(out(1, 5, 3), True) and not _has_places(out(1, 5, 2, 2), True)
+    assert _has_places(out(1, 5, 2, 2), False) and not _has_places(out(1, 5, 3), False)
+    assert not _has_places(out(1, 5, 1, 4), False) and not _has_places(out(1, 5, 4, 1), False)
+    assert not _has_places(torch.zeros(1, 5, 2, 2), False) and not _has_places("text", False)
