@@ -378,3 +378,18 @@ def test_answers_that_are_all_alike_count_each_stimulus_once(bias, make, letters
     assert found.p == pytest.approx(2 * NormalDist().cdf(-np.sqrt(22)), rel=1e-6)
     assert (found.low if sign > 0 else -found.high) > 0.5
     assert found.verdict == ("a is higher" if sign > 0 else "b is higher")
+
+
+@pytest.mark.parametrize("letters", ["st", "ts"])
+def test_counts_on_one_side_are_no_yes_or_no(make, letters):
+    """A shape answer counts one, a texture answer two: whoever gives those, no pair is right or wrong alone."""
+
+    def ratio(trials):
+        return (trials["response"] == trials["shape"]) + 2.0 * (
+            trials["response"] == trials["texture"]
+        ), np.ones(len(trials))
+
+    metric = Metric("m", "m", "m", role="cue", ratio=ratio)
+    a, b = (make(letter * 6 + "-" * 6 + letter * 4) for letter in letters)
+    assert compare_ratio(metric, a, b).discordant is None
+    assert differing(metric, a, b) == []

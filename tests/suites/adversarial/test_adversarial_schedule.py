@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from suites.adversarial.attacks.losses import KINDS
-from suites.adversarial.attacks.schedule import STARTS, single, sweep
+from suites.adversarial.attacks.schedule import STARTS, _leaps, single, sweep
 from suites.adversarial.config import LINF, QUICK, Config, Stage, Threat, linf
 
 
@@ -42,3 +42,13 @@ def test_stages_follow_one_another_at_each_epsilon():
 def test_a_protocol_without_stages_has_no_steps():
     # attacks of other packages stand alone
     assert len(sweep(Threat("linf", (0.01, 0.02)), Config((), ()))) == 0
+
+
+def test_leaps_go_from_a_stages_first_step_to_the_next_budget():
+    """Two stages of two steps and one at each of two budgets; then of one step each; then one that starts anew."""
+    budgets = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+    names = ["ce", "ce", "margin"] * 2
+    assert _leaps(budgets, names, [0] * 6).tolist() == [-1, -1, 3, -1, -1, -1]
+    budgets, names = np.array([1.0, 1.0, 2.0, 2.0]), ["ce", "margin"] * 2
+    assert _leaps(budgets, names, [0] * 4).tolist() == [-1, 2, -1, -1]
+    assert _leaps(budgets, names, [0, 1, 0, 0]).tolist() == [-1, -1, -1, -1]
