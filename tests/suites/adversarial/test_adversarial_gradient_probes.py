@@ -69,6 +69,22 @@ def test_a_line_is_its_own_slope_and_half_of_it_is_half_right():
     assert flat.tolist() == [0, 0, 0, 0]
 
 
+def test_a_slope_that_holds_from_afar_alone_is_none():
+    """Ripples far smaller than the longer way: over it they are lost, over the shorter one they are all there is."""
+    ways = torch.randn(2, 3 * 64, generator=torch.Generator().manual_seed(1))
+
+    def line(x):
+        return (x.flatten(1) - 0.5) @ ways.T
+
+    def rippled(x):
+        return x + 0.003 * torch.sin(3000 * x)
+
+    run = masks.instead(line, lambda g, _: g, rippled)
+    images, labels = torch.full((4, 3, 8, 8), 0.5), torch.zeros(4, dtype=torch.long)
+    found = gradient_errors(run, run, images, labels, np.arange(4, dtype=np.uint64))
+    assert found.min() > 0.5
+
+
 def test_company_counts_and_a_copy_does_not():
     images = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 
