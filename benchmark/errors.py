@@ -4,6 +4,7 @@ BenchError
 |-- StimuliError            an image, a folder or a catalogue entry that cannot be used
 |   `-- MissingStimuli      a stimulus set that is not on this disk, with the command that gets it
 |-- TrialsError             a file of trials that is malformed: which file, which row
+|-- ScoresError             a table of published scores that is malformed, or names what it must not
 |-- StoreError              a database that cannot be read or written, or is newer than this program
 |-- ModelFailure            a model that cannot give a valid answer (NaN logits, out of memory at batch 1)
 `-- PluginError             a suite of a third party that does not load or does not keep its contract
@@ -22,7 +23,7 @@ from registry.errors import (
 )
 
 __all__ = [
-    "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError",
+    "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError", "ScoresError",
     "StimuliError", "StoreError", "TrialsError", "UnknownName", "WeightsError", "foreign_code", "unknown_name",
 ]  # fmt: skip
 
@@ -41,6 +42,10 @@ class MissingStimuli(StimuliError):
 
 class TrialsError(BenchError):
     """A malformed file of trials: nothing of that file is imported."""
+
+
+class ScoresError(BenchError):
+    """A table of published scores that is malformed, or that names what it must not: nothing of it is imported."""
 
 
 class StoreError(BenchError):

@@ -23,6 +23,7 @@ from benchmark.api.reference_board import (
     reference,
     reference_db,
 )
+from benchmark.api.reported import import_scores, reported
 from benchmark.api.running import (
     DEFAULT_MODELS,
     Prepared,
@@ -58,6 +59,7 @@ __all__ = [
     "estimates",
     "execute",
     "families",
+    "import_scores",
     "import_trials",
     "known_suites",
     "load_model",
@@ -77,6 +79,7 @@ __all__ = [
     "register",
     "remove_model",
     "rename_model",
+    "reported",
     "rescore",
     "retire_model",
     "run",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites, reading
+from benchmark.api.reported import check_trials
 from benchmark.display import masked
 from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
 from benchmark.variables import read_settings
@@ -81,4 +82,5 @@ def _compared_suites(store: Store, suite: str | None, a: str, b: str) -> list[Su
                 known | {"people"},
                 "`bench rank` lists those with scores; people: all people as a group.",
             )
+    check_trials(store, a, b)
     return chosen_suites(store, suite, plugins.find_suites())

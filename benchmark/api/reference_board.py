@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmark.api.running import Prepared
     from benchmark.store import Store
 
-GROUP = "published-trials"
+GROUPS = ("published-trials", "published-scores")
 
 
 class Progress(Protocol):
@@ -33,12 +33,14 @@ class Progress(Protocol):
 
 @dataclass
 class ReferenceReport:
-    """Where the leaderboard is and what came in. failed: what could not be got or read, a line each."""
+    """Where the leaderboard is and what came in. reported: observers with scores alone; failed: what could
+    not be got or read, a line each."""
 
     db: str
     observers: int = 0
     people: int = 0
     trials: int = 0
+    reported: int = 0
     notes: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -55,7 +57,7 @@ def reference(
     report: Callable[[str], None] = lambda _line: None,
     progress: Progress | None = None,
 ) -> ReferenceReport:
-    """Get the published trials that are not on this disk, bring all in, score them. Doing it twice adds nothing.
+    """Get the published trials and scores that are not on this disk, bring all in. Doing it twice adds nothing.
 
     sources: names of the catalogue (none: all of them); report: told each step. Raises BenchError where nothing could
     be brought in, UnknownName.
@@ -64,19 +66,18 @@ def reference(
     from benchmark.store import open_store
 
     settings = read_settings()
-    names = [
-        find_entry(name, settings).name for one in sources or (GROUP,) for name in members(one)
-    ]
+    names = [find_entry(name, settings).name for one in sources or GROUPS for name in members(one)]
     made = ReferenceReport(db or reference_db(settings))
     folders = _fetched(names, settings, report, made)
     if not folders:
-        raise BenchError("no published trials: " + "; ".join(made.failed))
+        raise BenchError("nothing published came in: " + "; ".join(made.failed))
     Path(settings.home).mkdir(parents=True, exist_ok=True)
     with open_store(made.db) as store, recorded(store, "bench board reference") as run:
         _bring_in(store, run, folders, made, progress)
         rows = store.observers()
         made.people = sum(row.kind == "human" for row in rows)
         made.observers = sum(row.kind == "published" for row in rows)
+        made.reported = sum(row.kind == "reported" for row in rows)
     return made
 
 
@@ -132,8 +133,12 @@ def _bring_in(
 ) -> None:
     from benchmark.engine.importing import import_trials
     from benchmark.engine.scoring import Scorer
+    from benchmark.stimuli.catalogue import members
 
     for name, folder in folders.items():
+        if name in members("published-scores"):
+            _bring_in_scores(store, run, name, folder, made)
+            continue
         step = _steps(f"reading {name}", progress)
         try:
             found = import_trials(folder, store, run, advance=step)
@@ -146,6 +151,21 @@ def _bring_in(
     for suite in plugins.find_suites().suites.values():
         if suite.experiments:
             Scorer(store, run, suite).imported(_steps(f"scoring {suite.name}", progress))
+
+
+def _bring_in_scores(
+    store: Store, run: int, name: str, folder: Path, made: ReferenceReport
+) -> None:
+    from benchmark.engine.reported import put_scores
+    from benchmark.stimuli.reported_scores import read_scores
+
+    try:
+        found = read_scores(folder)
+    except BenchError as error:
+        made.failed.append(f"{name}: {error}")
+        return
+    put_scores(found.scores, store, run)
+    made.notes += found.notes
 
 
 def _steps(name: str, progress: Progress | None) -> Callable[[int, int], None]:

@@ -27,14 +27,28 @@ def summary(
 
 
 def correlate(
-    *, models: str | None = None, method: Method = "spearman", db: str | None = None
+    *,
+    models: str | None = None,
+    method: Method = "spearman",
+    reported: bool = False,
+    db: str | None = None,
 ) -> list[tuple[Summary, tuple[Link, ...], tuple[Contrast, ...]]]:
-    """Each decision space with every pair of headlines over its networks, and the contrasts of recipes."""
+    """Each decision space with every pair of headlines over its networks, and the contrasts of recipes.
+
+    reported: published scores instead, each source by itself: never mixed with what was measured.
+    """
     from benchmark.leaderboard.links import contrasts, links
 
-    return [
-        (one, links(one, method=method), contrasts(one)) for one in summary(models=models, db=db)
-    ]
+    found = _reported(models, db) if reported else summary(models=models, db=db)
+    return [(one, links(one, method=method), contrasts(one)) for one in found]
+
+
+def _reported(models: str | None, db: str | None) -> list[Summary]:
+    from benchmark.api.chosen_observers import Wanted
+    from benchmark.api.reported import reported as reported_tables
+    from benchmark.leaderboard.reported import reported_summaries
+
+    return reported_summaries(reported_tables(wanted=Wanted(models or ""), db=db))
 
 
 def parameters(*, db: str | None = None) -> dict[str, int]:

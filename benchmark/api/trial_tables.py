@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.api.opening import reading
+from benchmark.api.reported import check_trials
 from benchmark.errors import BenchError, unknown_name
 from benchmark.plugins import named_suite
 from benchmark.variables import read_settings
@@ -32,6 +33,7 @@ def observer_trials(
     known = {row.name for row in store.observers()}
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
+    check_trials(store, observer)
     return suite_trials(store, suite, observer, like)
 
 
@@ -47,13 +49,17 @@ def answered(
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
     found: dict[str, dict[str, Trials]] = {}
     with reading(read_settings(db)) as store:
-        for name in observers or dict.fromkeys(row.name for row in store.observers()):
+        for name in observers or _with_trials(store):
             for suite in suites:
                 told = observer_trials(store, suite, name)
                 if told is not None:
                     for role in dict.fromkeys(told["role"].tolist()):
                         found.setdefault(role, {}).setdefault(name, told.of(role))
     return shared(found, experiment)
+
+
+def _with_trials(store: Store) -> Sequence[str]:
+    return [row.name for row in store.observers() if row.kind != "reported"]
 
 
 def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:

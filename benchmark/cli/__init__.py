@@ -38,7 +38,7 @@ COMMANDS = {
     "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
     "import": (
         "benchmark.cli.trials:import_group",
-        "Bring in trials of people and of published networks.",
+        "Bring in trials of people and networks, or published scores.",
     ),
     "board": (
         "benchmark.cli.reference:board",

@@ -95,6 +95,7 @@ def rank(
         unseen_only=unseen_only,
         flagged_last=flagged_last,
         explain=explain,
+        reported=not (by or unseen_only),
     )
     return 0 if shown else _nothing(models)
 
@@ -152,8 +153,9 @@ def print_boards(
     unseen_only: bool = False,
     flagged_last: bool = False,
     explain: bool = False,
+    reported: bool = False,
 ) -> int:
-    """Print every board of a suite; returns how many there were."""
+    """Print every board of a suite; returns how many there were. reported: then published scores, in tables apart."""
     from benchmark import api
     from benchmark.leaderboard.folding import fold
     from benchmark.leaderboard.render import render_boards
@@ -169,9 +171,12 @@ def print_boards(
     )
     console = table_console()
     ranked = [board for board in found if board.rows]
+    apart = api.reported(suite, wanted=wanted, hide=hide, db=db) if reported else []
     if limit is not None:
         families = api.families(db=db)
-        found = [fold(board, families) for board in ranked or found]
+        found = [fold(board, families) for board in [*(ranked or found), *apart]]
+    else:
+        found = [*found, *apart]
     if found:
         console.print(render_boards(found, console.width, limit))
     if explain:
@@ -188,13 +193,14 @@ def print_boards(
 def show(observer: str, db: str | None) -> int:
     """Every score of one observer, with intervals, reasons and where the numbers come from."""
     from benchmark import api
-    from benchmark.leaderboard.detail import card_line, headline_detail
+    from benchmark.leaderboard.detail import card_line, headline_detail, reported_lines
     from benchmark.leaderboard.render import render_details, render_show
 
     console = table_console()
     rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
     suites = api.known_suites(db=db)
-    say(card_line(api.who(observer, db=db)))
+    for line in (card_line(known := api.who(observer, db=db)), *reported_lines(known)):
+        say(line)
     if heads := headline_detail(rows, suites):
         console.print("", render_details([heads]), "", sep="\n")
     console.print(render_show(rows, sets, console.width, suites))

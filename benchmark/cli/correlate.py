@@ -20,6 +20,7 @@ from benchmark.cli.printing import put_out, say, table_console
     show_default=True,
     help="Of the partial correlation, and where a family is left out.",
 )
+@click.option("--reported", is_flag=True, help="Published scores instead, each source by itself.")
 @click.option("--contrasts", is_flag=True, help="csv: the contrasts of recipes, not the pairs.")
 @click.option("--format", "form", type=click.Choice(["csv", "json", "markdown"]))
 @click.option(
@@ -29,6 +30,7 @@ from benchmark.cli.printing import put_out, say, table_console
 def correlate(
     models: str | None,
     method: Literal["spearman", "pearson"],
+    reported: bool,
     contrasts: bool,
     form: str | None,
     output: Path | None,
@@ -44,9 +46,14 @@ def correlate(
     from benchmark.leaderboard.links_text import contrast_records, link_details, link_records
     from benchmark.leaderboard.render import render_details
 
-    found = api.correlate(models=models, method=method, db=db)
+    found = api.correlate(models=models, method=method, reported=reported, db=db)
     if not any(links for _, links, _ in found):
-        say("two suites with scores are needed: `bench run --suite all` makes them.", err=True)
+        say(
+            "no source has two published scores: `bench import scores` brings them in."
+            if reported
+            else "two suites with scores are needed: `bench run --suite all` makes them.",
+            err=True,
+        )
         return 0
     if form or output:
         records = [

@@ -41,8 +41,9 @@ def reference(sources: tuple[str, ...], db: str | None) -> int:
         )
     for line in (*made.notes, *made.failed):
         say(line, err=True)
+    alone = f", scores alone of {made.reported} more" if made.reported else ""
     say(
-        f"{made.observers} networks and {made.people} people in {made.db}: {made.trials} new trials"
+        f"{made.observers} networks and {made.people} people in {made.db}{alone}: {made.trials} new trials"
     )
     place = shlex.quote(made.db)
     say(f"your network among them: bench run -m MODEL --suite cue-conflict --db {place}")

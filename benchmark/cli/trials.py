@@ -1,4 +1,4 @@
-"""`bench trials`, `bench import trials`, `bench rescore`."""
+"""`bench trials`, `bench import`, `bench rescore`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _parquet(frame: DataFrame, output: str) -> None:
 
 @click.group("import")
 def import_group() -> None:
-    """Bring in trials of people and of published networks."""
+    """Bring in trials of people and of published networks, and published scores."""
 
 
 @import_group.command("trials")
@@ -128,6 +128,41 @@ def import_trials(
     for line in report.unfit:
         say(f"left out: {line}", err=True)
     return 3 if report.unfit else 0
+
+
+@import_group.command("scores")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--source", metavar="NAME", help="Who published them (default: the file is called like it)."
+)
+@click.option(
+    "--same",
+    multiple=True,
+    metavar="METRIC",
+    help="This is the same quantity as our metric of that name (repeatable).",
+)
+@db_option
+def import_scores(path: Path, source: str | None, same: tuple[str, ...], db: str | None) -> int:
+    """Import published scores of which there are no trials: a CSV or JSON file, or the folder of
+    critical-band-masking.
+
+    Columns: observer, metric, value; where known low, high, level, n, condition, source, suite, note. JSON: a list of
+    such records, or {observer: {metric: value}}.
+
+    They stand in tables of their own below a suite's (`bench rank`): ordered, not ranked, and in no paired test.
+    Importing again adds nothing; another value takes the earlier one's place.
+    """
+    from benchmark import api
+
+    report = api.import_scores(path, source=source, same=same, db=db)
+    for line in report.notes:
+        say(line)
+    changed = f", {report.changed} have another value now" if report.changed else ""
+    say(
+        f"{report.scores} scores of {len(report.observers)} observers imported from {', '.join(report.sources)}, "
+        f"{report.known} were already there{changed}"
+    )
+    return 0
 
 
 @click.command()

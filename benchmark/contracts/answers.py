@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmark.contracts.shown import Array
 
 #: group: several people as one observer (all their trials pooled)
-ObserverKind = Literal["network", "human", "published", "ideal", "group"]
+ObserverKind = Literal["network", "human", "published", "reported", "ideal", "group"]
 
 
 @dataclass(frozen=True)

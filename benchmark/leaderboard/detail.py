@@ -81,6 +81,15 @@ def card_line(observer: ObserverRow) -> str:
     return f"{observer.name}: {', '.join(str(part) for part in parts if part)}"
 
 
+def reported_lines(observer: ObserverRow) -> list[str]:
+    """What a card says that others measured, a line each."""
+    return [
+        f"reported, not measured here: {one.get('metric', '')} {one.get('value', '')} ({one.get('where', '')})"
+        for one in observer.card.get("reported") or ()
+        if isinstance(one, dict)
+    ]
+
+
 def _show(
     rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], width: int, suite: SuiteLike | None
 ) -> Detail:
@@ -102,7 +111,7 @@ def _show(
         Field("metric", tuple(printable(titles.get(row.metric, row.metric)) for row in ordered)),
         Field("condition", tuple(_where(row, home) for row in ordered)),
         Field("value", tuple(_value(row, notes) for row in ordered)),
-        Field("n", tuple(str(row.n) for row in ordered), right=True),
+        Field("n", tuple(_count(row) for row in ordered), right=True),
         Field("excluded", tuple(str(row.excluded or "") for row in ordered), right=True),
         *(several if len(used) > 1 else []),
         Field("interval by", tuple(row.method for row in ordered)),
@@ -120,6 +129,11 @@ def _where(row: ScoreRow, home: Mapping[str, str]) -> str:
     """The condition, after the experiment where the metric does not say which that is."""
     own = home.get(row.metric, row.role)
     return printable(row.condition if row.role == own else f"{row.role} {row.condition}".strip())
+
+
+def _count(row: ScoreRow) -> str:
+    """The number of trials; nothing where a publisher does not give it."""
+    return "" if row.kind == "reported" and not row.n else str(row.n)
 
 
 def _value(row: ScoreRow, notes: Footnotes) -> str:

@@ -93,9 +93,10 @@ def board_records(board: Board) -> Iterator[Record]:
 
 
 def sectioned(board: Board) -> Iterator[tuple[str, Row]]:
-    """(section, row): "ranked", "unranked" or "reference"."""
+    """(section, row): "ranked", "unranked", "reported" or "reference"."""
     for row in board.rows:
-        yield "unranked" if row.rank is None else "ranked", row
+        unranked = "reported" if row.kind == "reported" else "unranked"
+        yield unranked if row.rank is None else "ranked", row
     for row in board.references:
         yield "reference", row
 

@@ -15,9 +15,9 @@ from benchmark.errors import StimuliError, unknown_name
 from benchmark.settings import Settings
 from registry.whole_files import locked, write_whole
 
-Kind = Literal["images", "names", "trials", "textures"]
+Kind = Literal["images", "names", "trials", "scores", "textures"]
 Layout = Literal[
-    "class-folder", "cue-conflict", "session", "labels-csv", "cells", "names", "trials", "textures",
+    "class-folder", "cue-conflict", "session", "labels-csv", "cells", "names", "trials", "scores", "textures",
     "masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme",
 ]  # fmt: skip
 #: Layouts with something drawn over each image, read by `benchmark.stimuli.masked`.

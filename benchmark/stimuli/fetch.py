@@ -23,6 +23,7 @@ from benchmark.stimuli.listings import list_classes, list_folder
 from benchmark.stimuli.multi_archive import archive_names, fetch_archives
 from benchmark.stimuli.name_lists import read_names
 from benchmark.stimuli.places import folder_of, inside, locate, remedy
+from benchmark.stimuli.reported_scores import read_scores
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths
@@ -108,6 +109,8 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
         read_names(entry, place)
     elif entry.kind == "textures":
         read_textures(entry, place)
+    elif entry.kind == "scores":
+        read_scores(place)
     else:
         trial_paths(place)
 
@@ -136,6 +139,9 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
     if entry.kind == "trials":
         report(f"{entry.name}: {len(trial_paths(place))} tables")
         return
+    if entry.kind == "scores":
+        report(f"{entry.name}: {len(read_scores(place).scores)} scores")
+        return
     if entry.kind == "names":
         report(f"{entry.name}: {len(read_names(entry, place))} names of images in {entry.of}")
         return
@@ -159,7 +165,7 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
 
 def _check_copied(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """A mirror may hold a part of a set: that is kept, and said. Textures must be the published ones."""
-    if entry.kind in ("textures", "names") or entry.layout == "cells":
+    if entry.kind in ("textures", "names", "scores") or entry.layout == "cells":
         _check_readable(entry, inside(entry, place), report)
     elif entry.kind == "images":
         stimuli = open_folder(entry, inside(entry, place), settings)
@@ -170,8 +176,9 @@ def _mirrored(entry: Entry, settings: Settings) -> Path | None:
     """The set's folder in a mirror that is a folder."""
     if not settings.mirror or "://" in settings.mirror:
         return None
-    place = Path(settings.mirror).expanduser() / entry.name
-    return place if place.is_dir() else None
+    root = Path(settings.mirror).expanduser()
+    places = (root / entry.name, root / "published-scores" / entry.name)
+    return next((place for place in places if place.is_dir()), None)
 
 
 def _packed(entry: Entry, settings: Settings) -> Path | None:

@@ -29,6 +29,7 @@ from benchmark.stimuli.inspecting import (
 )
 from benchmark.stimuli.listings import Listing, list_folder
 from benchmark.stimuli.places import absent, folder_of
+from benchmark.stimuli.reported_scores import read_scores
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_texture, texture_paths
 from benchmark.stimuli.trials import read_tables
@@ -50,6 +51,8 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
     depth = depth or Depth()
     if entry.kind == "trials":
         return _verify_trials(folder)
+    if entry.kind == "scores":
+        return _verify_scores(folder)
     if entry.kind == "textures":
         return _verify_textures(entry, folder)
     if entry.layout == "cells":
@@ -64,6 +67,11 @@ def _verify_trials(folder: Path) -> Verification:
     rows, tables = sum(map(len, found.files)), {file.path for file in found.files}
     lines = (f"{folder}", f"{rows} trials in {len(tables)} tables", *map(str, found.unfit.values()))
     return Verification(not found.unfit, lines)
+
+
+def _verify_scores(folder: Path) -> Verification:
+    found = read_scores(folder)
+    return Verification(True, (f"{folder}", f"{len(found.scores)} scores", *found.notes))
 
 
 def _verify_textures(entry: Entry, folder: Path) -> Verification:

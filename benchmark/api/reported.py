@@ -1,0 +1,74 @@
+"""Published scores: brought in, shown, and correlated with one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.api.chosen_observers import Wanted
+from benchmark.api.importing import recorded
+from benchmark.api.opening import reading
+from benchmark.errors import BenchError
+from benchmark.variables import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.engine.reported import ScoresReport
+    from benchmark.leaderboard import Board
+    from benchmark.store import Store
+
+
+def import_scores(
+    path: Path, *, source: str | None = None, same: Sequence[str] = (), db: str | None = None
+) -> ScoresReport:
+    """Bring in a table of published scores, or a folder of a known layout. source: who published them; same: metrics
+    that are the same quantity as ours of that name. Raises ScoresError.
+    """
+    from benchmark.engine.reported import put_scores
+    from benchmark.stimuli.reported_scores import check_names, read_scores
+    from benchmark.stimuli.sources import check_source
+    from benchmark.store import open_store
+
+    stated = None if source is None else check_source(source)
+    tables = read_scores(path, stated)
+    for name in {score.observer.source for score in tables.scores}:
+        check_source(name)
+    suites = plugins.find_suites().suites
+    check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
+    settings = read_settings(db)
+    with open_store(settings.db) as store, recorded(store, f"bench import scores {path}") as run:
+        report = put_scores(tables.scores, store, run)
+    report.notes += tables.notes
+    return report
+
+
+def reported(
+    suite: str | None = None,
+    *,
+    wanted: Wanted | None = None,
+    hide: str | None = None,
+    db: str | None = None,
+) -> list[Board]:
+    """Tables of published scores: of one suite's subject, or all. They are never part of `rank`."""
+    from benchmark.api.standing import standing
+    from benchmark.leaderboard.reported import REPORTED, reported_boards
+
+    settings, chosen = read_settings(db), wanted or Wanted()
+    with reading(settings) as store:
+        rows = chosen.keep(store, store.latest_scores(suite=REPORTED))
+        now = standing(store, settings)
+        shown = [row for row in rows if now.shown(row, chosen.models, hide)]
+        sources = {row.name: str(row.card.get("source", "")) for row in store.observers()}
+    suites = None if suite in (None, "all") else [one.strip() for one in str(suite).split(",")]
+    return reported_boards(shown, sources, suites)
+
+
+def check_trials(store: Store, *names: str) -> None:
+    """Raises BenchError for an observer of which only scores were published."""
+    for row in store.observers():
+        if row.name in names and row.kind == "reported":
+            raise BenchError(
+                f"of '{row.name}' only scores are published, no trials: it can be shown (`bench show`), but not "
+                "compared image by image."
+            )

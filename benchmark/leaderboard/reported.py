@@ -1,0 +1,141 @@
+"""Published scores as tables of their own: beside what a suite measures, never among it.
+
+A number that a publisher reports was made of images that are not here. So it is ordered, not ranked, and stands in no
+paired test.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from benchmark.leaderboard.formatting import UNREMARKABLE, in_common
+from benchmark.leaderboard.lineage import lineage
+from benchmark.leaderboard.model import Board, Cell, Column, Row, cell_of
+from benchmark.leaderboard.ranking import distrusted
+from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
+from benchmark.stimuli.reported_scores import known_metrics
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import ScoreRow
+
+REPORTED = "reported"
+NOTE = "reported by others, not measured here: not ranked, and in no paired test"
+_MISSING = Cell(reason=UNREMARKABLE)
+
+
+def reported_boards(
+    rows: Sequence[ScoreRow], sources: Mapping[str, str], suites: Sequence[str] | None = None
+) -> list[Board]:
+    """One table per suite whose subject the scores are, and per source.
+
+    rows: stored scores (of other kinds of observers they are passed over); sources: observer -> its source; suites:
+    only of these (None: all, also of none).
+    """
+    groups: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        if row.suite == REPORTED and (suites is None or row.role in suites):
+            groups[row.role, sources.get(row.observer, "")].append(row)
+    return [_board(role, source, found) for (role, source), found in sorted(groups.items())]
+
+
+def reported_summaries(boards: Sequence[Board]) -> list[Summary]:
+    """One per source: what most of its observers have a value of, side by side, for correlations within the source.
+
+    Values with a flag of distrust are left out.
+    """
+    sources: dict[str, list[Board]] = defaultdict(list)
+    for board in boards:
+        sources[lineage(board.rows[0].observer).source].append(board)
+    return [_summary(source, found) for source, found in sources.items()]
+
+
+def _summary(source: str, boards: Sequence[Board]) -> Summary:
+    rows: dict[str, Row] = {}
+    cells: dict[str, dict[str, Cell]] = defaultdict(dict)  # column -> observer -> trusted value
+    columns: dict[str, Column] = {}
+    for board in boards:
+        columns |= {column.metric: column for column in board.columns}
+        for row in board.rows:
+            rows.setdefault(row.observer, row)
+            for name, cell in row.cells.items():
+                if cell.value is not None and not distrusted(cell):
+                    cells[name][row.observer] = cell
+    common = [c for c in columns.values() if 2 * len(cells[c.metric]) >= len(rows)]
+    clean = next((c for c in common if c.clean), None)
+    heads = [c for c in common if c is not clean]
+    lines = tuple(
+        Line(
+            name,
+            row.kind,
+            row.training,
+            tuple(cells[c.metric].get(name, NOWHERE) for c in heads),
+            (None,) * len(heads),
+            cells[clean.metric].get(name, NOWHERE) if clean else NOWHERE,
+        )
+        for name, row in rows.items()
+    )
+    headlines = tuple(Headline(c.metric, c, source) for c in heads)
+    held = Headline(clean.metric, clean, source) if clean else None
+    return Summary(source, headlines, lines, (), held)
+
+
+def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
+    scores: dict[str, dict[str, ScoreRow]] = defaultdict(dict)  # column -> observer -> score
+    whole = {row.metric for row in rows if not row.condition}
+    for row in rows:
+        if not row.condition or row.metric not in whole:
+            scores[f"{row.metric} {row.condition}".strip()][row.observer] = row
+    names = sorted(scores, key=lambda name: (-len(scores[name]), name))
+    columns = [_column(name, next(iter(scores[name].values())), source) for name in names]
+    kinds = {row.observer: row for row in rows}
+    cells = {
+        observer: {name: _cell(scores[name].get(observer)) for name in names} for observer in kinds
+    }
+    said = {name: in_common([cell_of(row) for row in scores[name].values()]) for name in names}
+    table = [
+        Row(None, None, None, observer, row.kind, row.training, _without(cells[observer], said))
+        for observer, row in kinds.items()
+    ]
+    caveats: dict[str, None] = {}
+    for name in names:
+        title = next(c.title for c in columns if c.metric == name).partition(" (")[0]
+        caveats |= {f"{title}: {text}": None for text in sorted(said[name])}
+    return Board(
+        suite=role if role != "-" else REPORTED,
+        version=1,
+        space="as published",
+        title=f"{role if role != '-' else 'other scores'}, reported by {source}",
+        sets={role: "aggregates without trials"},
+        columns=tuple(columns),
+        rows=tuple(sorted(table, key=lambda row: _order(row, names[0]))),
+        notes=(NOTE, *caveats),
+        by=names[0],
+    )
+
+
+def _column(name: str, row: ScoreRow, source: str) -> Column:
+    known = known_metrics().get((source, row.metric))
+    title = known.title if known else row.metric
+    title = f"{title} ({row.condition})" if row.condition else title
+    told = known.definition if known else f"as {source} reports it"
+    clean = known is not None and known.clean
+    return Column(name, title, "none", role=row.role, clean=clean, definition=told)
+
+
+def _cell(row: ScoreRow | None) -> Cell:
+    return _MISSING if row is None else cell_of(row)
+
+
+def _without(cells: Mapping[str, Cell], said: Mapping[str, set[str]]) -> dict[str, Cell]:
+    """Cells without the remarks that their column has as a whole."""
+    return {
+        name: cell._replace(flags=tuple(flag for flag in cell.flags if flag not in said[name]))
+        for name, cell in cells.items()
+    }
+
+
+def _order(row: Row, metric: str) -> tuple[bool, float, str]:
+    value = row.cells[metric].value
+    return value is None, -(value or 0.0), row.observer

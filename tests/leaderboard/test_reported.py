@@ -1,0 +1,145 @@
+"""Published scores on boards: apart, unranked, in no paired test."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmark import api
+from benchmark.api.chosen_observers import Wanted
+from benchmark.cli import cli
+from benchmark.errors import BenchError
+from benchmark.leaderboard import export_boards
+from benchmark.leaderboard.formatting import explanation
+from benchmark.store import open_store
+
+TABLE = """observer,metric,value,low,high,n,suite,note
+resnet50,own accuracy,0.8,0.7,0.9,100,cue-conflict,of own images
+vit,own accuracy,0.9,,,,cue-conflict,of own images
+vit,own accuracy at dusk,0.4,,,,,
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "lab.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def stored(db: str) -> list[tuple[object, ...]]:
+    with open_store(db, write=False) as store:
+        rows = store.latest_scores()
+    return [(r.observer, r.metric, r.condition, r.value, r.low, r.high, r.n, r.flags) for r in rows]
+
+
+def test_they_stand_in_tables_of_their_own_unranked(table: Path) -> None:
+    report = api.import_scores(table, db="a.db")
+    assert (report.scores, report.known, len(report.observers)) == (3, 0, 2)
+    assert not any(board.rows for board in api.rank(db="a.db"))
+    loose, board = api.reported(db="a.db")
+    assert board.title == "cue-conflict, reported by lab" and board.suite == "cue-conflict"
+    assert [(row.observer, row.kind, row.rank) for row in board.rows] == [
+        ("vit (lab, reported)", "reported", None),
+        ("resnet50 (lab, reported)", "reported", None),
+    ]
+    cell = board.rows[1].cells["own accuracy"]
+    assert (cell.value, cell.low, cell.high, cell.n) == (0.8, 0.7, 0.9, 100)
+    assert "own accuracy: of own images" in board.notes
+    assert not any("Rank" in line for line in explanation(board))
+    assert loose.title == "other scores, reported by lab"
+    assert [b.title for b in api.reported("cue-conflict", db="a.db")] == [board.title]
+    assert not api.reported("corruption", db="a.db")
+
+
+def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(
+    table: Path,
+) -> None:
+    api.import_scores(table, db="a.db")
+    first = stored("a.db")
+    with open_store("a.db", write=False) as store:
+        sets = {row.set_id for row in store.latest_scores()}
+    again = api.import_scores(table, db="a.db")
+    with open_store("a.db", write=False) as store:
+        assert {row.set_id for row in store.latest_scores()} == sets
+    assert stored("a.db") == first and (again.scores, again.known) == (0, 3)
+    table.write_text("observer,metric,value,suite\nvit,own accuracy,0.95,cue-conflict\n")
+    later = api.import_scores(table, db="a.db")
+    assert (later.scores, later.known, later.changed) == (0, 0, 1)
+    values = {(row[0], row[1]): row[3] for row in stored("a.db")}
+    assert values["vit (lab, reported)", "own accuracy"] == 0.95
+    assert values["vit (lab, reported)", "own accuracy at dusk"] == 0.4  # what it had stays
+
+
+def test_parts_in_any_order_give_the_same_scores(table: Path) -> None:
+    api.import_scores(table, db="whole.db")
+    head, *rows = TABLE.splitlines()
+    for row in reversed(rows):
+        table.write_text(f"{head}\n{row}\n")
+        api.import_scores(table, db="parts.db")
+    assert stored("parts.db") == stored("whole.db")
+
+
+def test_a_paired_test_is_one_clear_error(table: Path) -> None:
+    api.import_scores(table, db="a.db")
+    for ask in (
+        lambda: api.compare("vit (lab, reported)", "resnet50 (lab, reported)", db="a.db"),
+        lambda: api.compare("vit (lab, reported)", "people", db="a.db"),
+        lambda: api.trials("vit (lab, reported)", "cue-conflict", db="a.db"),
+        lambda: api.answered(["vit (lab, reported)"], db="a.db"),
+    ):
+        with pytest.raises(BenchError, match="only scores are published, no trials"):
+            ask()
+    with pytest.raises(BenchError, match="no common experiment"):
+        api.answered(db="a.db")
+
+
+def test_a_network_with_trials_and_one_with_scores_alone_are_two(table: Path) -> None:
+    trials = table.parent / "edge_resnet50_session-1.csv"
+    trials.write_text(
+        "subj,object_response,category,condition,imagename\n"
+        "resnet50,cat,cat,0,cat1.png\nresnet50,dog,cat,0,cat2.png\n"
+    )
+    for order in ((1, 0), (0, 1)):
+        db = f"order{order[0]}.db"
+        for first in order:
+            if first:
+                api.import_scores(table, db=db)
+            else:
+                api.import_trials(trials, source="lab", db=db)
+        with open_store(db, write=False) as store:
+            kinds = {row.name: row.kind for row in store.observers()}
+        assert kinds["resnet50 (lab)"] == "published"
+        assert kinds["resnet50 (lab, reported)"] == "reported"
+
+
+def test_filters_exports_and_the_command(table: Path) -> None:
+    run = CliRunner().invoke
+    result = run(cli, ["import", "scores", str(table), "--db", "a.db"])
+    assert result.exit_code == 0, result.output
+    assert "3 scores of 2 observers imported from lab, 0 were already there" in result.output
+    wanted = Wanted(kind="reported", source="lab", family="vit")
+    boards = api.reported(wanted=wanted, db="a.db")
+    assert {row.observer for board in boards for row in board.rows} == {"vit (lab, reported)"}
+    assert not api.reported(wanted=Wanted(kind="published"), db="a.db")
+    records = list(csv.DictReader(io.StringIO(export_boards(api.reported(db="a.db"), "csv"))))
+    assert {record["section"] for record in records} == {"reported"}
+    shown = run(cli, ["rank", "cue-conflict", "--db", "a.db"]).output
+    assert "cue-conflict, reported by lab" in shown and "not ranked" in shown
+
+
+def test_correlations_only_where_they_are_asked_for_and_within_a_source(table: Path) -> None:
+    pairs = [(i, name, i * k % 7) for i in range(7) for name, k in (("x", 1), ("y", 3))]
+    rows = [f"net{i},{name},{rank / 7},cue-conflict" for i, name, rank in pairs]
+    table.write_text("observer,metric,value,suite\n" + "\n".join(rows) + "\n")
+    api.import_scores(table, db="a.db")
+    assert not api.correlate(db="a.db")
+    ((summary, (link,), _),) = api.correlate(reported=True, db="a.db")
+    assert summary.space == "lab, reported"
+    assert link.spearman.n == 7
+    # ranks of i and of 3 i mod 7: 0..6 against 0 3 6 2 5 1 4; sum of squared differences 42
+    assert link.spearman.value == pytest.approx(1 - 6 * 42 / (7 * 48))

@@ -1,0 +1,184 @@
+"""Tables of published scores: what is read, and what is refused with one clear error."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import plugins
+from benchmark.errors import ScoresError
+from benchmark.stimuli.reported_scores import (
+    ReportedScore,
+    check_names,
+    known_metrics,
+    read_scores,
+)
+from benchmark.stimuli.sources import Named
+
+FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_full_csv_row_keeps_every_field(tmp_path: Path) -> None:
+    row = 'a,acc,0.5,0.4,0.6,0.9,200,blurred,lab,corruption,"of own images"\n'
+    (score,) = read_scores(write(tmp_path, "t.csv", FULL + row)).scores
+    assert score == ReportedScore(
+        Named("lab", "a"), "acc", 0.5, 0.4, 0.6, 0.9, "as reported", 200, "blurred", "corruption",
+        ("of own images",),
+    )  # fmt: skip
+
+
+def test_the_file_names_the_source_where_nothing_else_does(tmp_path: Path) -> None:
+    path = write(tmp_path, "some-lab.csv", "observer,metric,value\na,acc,0.5\n")
+    assert read_scores(path).scores[0].observer == Named("some-lab", "a")
+    assert read_scores(path, "mine").scores[0].observer == Named("mine", "a")
+
+
+def test_json_as_records_and_by_observer_say_the_same(tmp_path: Path) -> None:
+    records = [
+        {"observer": name, "metric": "acc", "value": value}
+        for name, value in (("a", 1), ("b", 0.5))
+    ]
+    one = read_scores(write(tmp_path, "t.json", json.dumps(records)))
+    other = read_scores(
+        write(tmp_path, "u.json", '{"a": {"acc": 1}, "b": {"acc": 0.5}}'), source="t"
+    )
+    assert one.scores == other.scores
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("t.csv", "observer,metric\na,acc\n", "no value"),
+        ("t.csv", "observer,metric,value,colour\na,acc,1,red\n", "unknown colour"),
+        ("t.csv", "observer,metric,value,value\na,acc,1,1\n", "stands twice"),
+        ("t.csv", "observer,metric,value\na,acc\n", "line 2: expected 3 fields"),
+        ("t.csv", "observer,metric,value\na,acc,1,2\n", "line 2: expected 3 fields"),
+        ("t.csv", "observer,metric,value\na,acc,nan\n", "line 2: 'value' is 'nan'"),
+        ("t.csv", "observer,metric,value\na,acc,\n", "'value' is empty"),
+        ("t.csv", "observer,metric,value\n,acc,1\n", "'observer' is empty"),
+        ("t.csv", "observer,metric,value\na\x1b[2J,acc,1\n", "expected plain text"),
+        ("t.csv", "observer,metric,value\n", "no scores"),
+        ("t.csv", "", "no observer, metric, value"),
+        ("t.csv", "observer,metric,value,low\na,acc,1,0\n", "expected low <= value <= high"),
+        ("t.csv", "observer,metric,value,low,high\na,acc,1,0,0.5\n", "expected low <= value"),
+        ("t.csv", "observer,metric,value,level\na,acc,1,95\n", "'level' is 95"),
+        ("t.csv", "observer,metric,value,n\na,acc,1,2.5\n", "'n' is 2.5"),
+        ("t.csv", "observer,metric,value\na,acc,1\na,acc,2\n", "two values of 'acc': 1.0 and 2.0"),
+        ("t.json", "[1]", "record 1: expected fields"),
+        ("t.json", '{"a": 1}', "expected {metric: value}"),
+        ("t.json", '{"a": {"acc": true}}', "expected a number"),
+        ("t.json", '{"a": {"acc": 1, "acc": 2}}', "'acc' stands twice"),
+        ("t.json", '{"a": {"acc": 1' + "0" * 400 + "}}", "expected a number"),
+        ("t.json", "3", "expected a list of records"),
+        ("t.json", "{", "not JSON"),
+        ("t.json", "[" * 100000, "not JSON"),
+    ],
+)
+def test_what_does_not_fit_is_one_error(name: str, text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ScoresError) as caught:
+        read_scores(write(tmp_path, name, text))
+    assert said in str(caught.value) and name in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScoresError, match="one CSV or JSON file at a time"):
+        read_scores(tmp_path)
+
+
+def test_our_metrics_names_are_taken_unless_it_is_the_same_quantity() -> None:
+    score = ReportedScore(Named("lab", "a"), "shape_bias", 0.2)
+    suites = {"cue-conflict": ["shape_bias"]}
+    with pytest.raises(ScoresError, match="--same shape_bias"):
+        check_names([score], suites, ())
+    check_names([score], suites, ("shape_bias",))
+    with pytest.raises(ScoresError, match="'cue' is no suite"):
+        check_names([score._replace(suite="cue")], suites, ("shape_bias",))
+
+
+def test_no_known_metric_is_called_like_one_of_ours() -> None:
+    suites = plugins.find_suites().suites
+    ours = {metric.name for suite in suites.values() for metric in suite.metrics}
+    assert not ours & {name for _, name in known_metrics()}
+    assert {known.suite for known in known_metrics().values()} <= set(suites)
+    assert all(known.caveat for known in known_metrics().values())
+
+
+@pytest.fixture
+def masking(tmp_path: Path) -> Path:
+    folder = tmp_path / "critical-band-masking"
+    folder.mkdir()
+    tables = {
+        "sb_scores.json": {"net": [0.25] * 8 + [0.5] * 8, "idle": [0.0] * 16},
+        "baccs.json": {"net": 0.8, "idle": 0.001},
+        "baccs_eps0.1_remaining.json": {"net": 0.7, "late": 0.6},
+        "waccs_eps0.05.json": {"net": 0.41},
+        "waccs_eps0.05_all.json": {"net": 0.4, "idle": 0.0},
+        "solomon_net_accuracies_2023.json": {
+            "noise0freq0": [1, 1, 1, 0],
+            "noise0.16freq3": [1, 0],
+            "noise0.02freq3": [1, 1],
+            "noise0.02freq4": [0],
+        },
+    }
+    for name, content in tables.items():
+        write(folder, name, json.dumps(content))
+    return folder
+
+
+def test_critical_band_masking_goes_in_under_names_of_its_own(masking: Path) -> None:
+    found = read_scores(masking)
+    values = {(s.observer.name, s.metric, s.condition): (s.value, s.n) for s in found.scores}
+    assert values["net", "mean_shape_fraction", ""] == (0.375, 1200)
+    assert values["net", "accuracy_before_attack", ""] == (0.8, 0)
+    assert values["late", "accuracy_before_attack", ""] == (0.6, 0)
+    assert values["net", "accuracy_after_l2_on_normalised", "eps 0.05"] == (0.4, 0)
+    noise = {key[2]: value for key, value in values.items() if key[1] == "accuracy_in_band_noise"}
+    assert noise == {
+        "": (0.6, 5),
+        "without noise": (0.75, 4),
+        "band 3": (0.75, 4),
+        "band 4": (0.0, 1),
+        "strength 0.02": (2 / 3, 3),
+        "strength 0.16": (0.5, 2),
+        "band 3, strength 0.16": (0.5, 2),
+        "band 3, strength 0.02": (1.0, 2),
+        "band 4, strength 0.02": (0.0, 1),
+    }
+    assert found.notes == [
+        "waccs_eps0.05.json: a second run of the attack of waccs_eps0.05_all.json on some of its networks: left out"
+    ]
+
+
+def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking: Path) -> None:
+    for score in read_scores(masking).scores:
+        assert known_metrics()[score.observer.source, score.metric].caveat == score.remarks[0]
+        idle = score.observer.name == "idle"
+        assert any(text.startswith("trust: ") for text in score.remarks) == idle
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("sb_scores.json", {"net": [0.5] * 15}, "expected 16 shares"),
+        ("sb_scores.json", {"net": [0.5] * 15 + [2]}, "expected 16 shares"),
+        ("baccs.json", {"net": 81.3}, "expected a share"),
+        ("baccs.json", [1], "expected an object"),
+        ("solomon_net_accuracies_2.json", {"noise1": [1]}, "list of 0 and 1"),
+        ("solomon_net_accuracies_2.json", {"noise0.1freq1": [True]}, "list of 0 and 1"),
+        ("solomon_net_accuracies_2.json", {"noise0.1freq1": []}, "list of 0 and 1"),
+    ],
+)
+def test_a_file_that_is_not_as_published_is_named(
+    name: str, content: object, said: str, masking: Path
+) -> None:
+    write(masking, name, json.dumps(content))
+    with pytest.raises(ScoresError, match=said) as caught:
+        read_scores(masking)
+    assert name in str(caught.value)
