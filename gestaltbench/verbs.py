@@ -20,8 +20,10 @@ from gestaltbench.results import Record, Results, counted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.api import ReferenceReport
     from benchmark.contracts import Suite
     from benchmark.engine.importing import ImportReport
+    from benchmark.engine.reported import ScoresReport
     from benchmark.engine.running import RunReporter
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.consistency import Pair
@@ -319,6 +321,35 @@ def import_trials(
     return api.import_trials(Path(path), training=training, source=source, db=db)
 
 
+def import_scores(
+    path: str | Path, *, source: str | None = None, same: Sequence[str] = (), db: str | None = None
+) -> ScoresReport:
+    """Bring in scores that others report, of which there are no trials: a CSV or JSON table, or a known folder.
+
+    source: who published them (None: the file is called like it); same: metrics that are the same quantity as ours of
+    that name. They are never ranked and in no paired test: `reported` shows them.
+    """
+    return api.import_scores(Path(path), source=source, same=same, db=db)
+
+
+def reported(suite: str | None = None, *, db: str | None = None) -> Results[Board]:
+    """Tables of scores that others report: of one suite's subject, or all (None). Ordered by value, not ranked."""
+    from benchmark.leaderboard.export import board_records
+
+    found = tuple(api.reported(suite, db=db))
+    title = counted(len(found), "reported table")
+    return Results(title, found, board_records, records.board_lines)
+
+
+def reference(sources: Sequence[str] = (), *, db: str | None = None) -> ReferenceReport:
+    """All published networks and people in one leaderboard, so that your network stands among them.
+
+    sources: only these collections; db: where (None: `reference.db` in BENCH_HOME). Gets what is not on this disk; a
+    second time adds nothing.
+    """
+    return api.reference(sources, db=db)
+
+
 def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     """Score stored trials with today's metrics, without any network. Gives the number of new score sets."""
     return api.rescore(suite, db=db)
@@ -335,7 +366,10 @@ def export(
     """The ranked tables as text: at full precision (csv, json) or as people read them (markdown, latex)."""
     from benchmark.leaderboard import export_boards
 
-    return export_boards(api.rank(suite, by=by, unseen_only=unseen_only, db=db), format)
+    found = api.rank(suite, by=by, unseen_only=unseen_only, db=db)
+    if not (by or unseen_only):
+        found += api.reported(suite, db=db)
+    return export_boards(found, format)
 
 
 def models(pattern: Names | None = None) -> Results[ModelCard]:

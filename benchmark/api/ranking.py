@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
     from benchmark.store import ScoreRow, Store
+
+
+#: Decision space in which people answered.
+PUBLISHED_SPACE = "geirhos16"
 
 
 def rank(
@@ -68,7 +73,9 @@ def rank(
                 if unseen_only:
                     found += unseen_boards(store, one, rows, sets, by)
                 else:
-                    found += map(hinted, boards(rows, one, sets, by=by))
+                    found += _with_partial(
+                        store, one, list(map(hinted, boards(rows, one, sets, by=by)))
+                    )
         found = [ranking.with_twins(board, identities) for board in found]
     return [ranking.flagged_last(board) for board in found] if flagged_last else found
 
@@ -104,6 +111,26 @@ def transfer(
     kept = [pool.only(models.split(",")) if models else pool for pool in found]
     made = [one for pool in kept if (one := matrix(pool, ways, by_model=by_model)).columns]
     return judged(made, claims)
+
+
+def _with_partial(store: Store, suite: Suite, found: Sequence[Board]) -> Sequence[Board]:
+    """The boards, each with a note on people who answered a part of its images: they are in no row of it."""
+    from benchmark.engine.partial_answers import partial_line, partial_people
+
+    asked = [board for board in found if board.space == PUBLISHED_SPACE]
+    if not (suite.experiments and asked):
+        return found
+    sets = store.role_sets(suite.name)
+    shown = [
+        {**sets.get(board.digest, {}), **{r: d for r, d in board.digests.items() if r and d}}
+        for board in asked
+    ]
+    lines = map(partial_line, partial_people(store, suite, shown))
+    noted = {id(board): line for board, line in zip(asked, lines, strict=True) if line}
+    return [
+        replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board
+        for board in found
+    ]
 
 
 def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:

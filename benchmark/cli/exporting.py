@@ -42,6 +42,8 @@ def boards_out(
     from benchmark.leaderboard.export import board_records, export_boards
 
     found = api.rank(suite, by=by, unseen_only=unseen_only, db=db)
+    if not (by or unseen_only):
+        found += api.reported(suite, db=db)
     if form == "parquet":
         write_parquet([record for board in found for record in board_records(board)], output)
     else:

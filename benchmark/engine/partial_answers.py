@@ -1,8 +1,16 @@
 """Imported observers that answered a part of the images, or images of their own: which tables lack them, in words."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from benchmark.engine.imported_trials import commonest, imported_groups, main_answers
+from benchmark.contracts import Suite
+from benchmark.engine.imported_trials import (
+    Remembered,
+    commonest,
+    imported_groups,
+    imported_roles,
+    main_answers,
+)
 from benchmark.store import Store, StoredObservation
 
 _SHOWN = 6  # names in a line
@@ -19,6 +27,70 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
         ids = {one.stimuli: set(store.stimuli(one.stimuli).ids) for one in answers.values()}
         lines += _lines(role, answers, groups, ids)
     return lines
+
+
+def partial_people(
+    store: Store, suite: Suite, boards: Iterable[Mapping[str, str]]
+) -> list[Mapping[str, Mapping[str, str]]]:
+    """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it.
+    No table has them there: an observer is compared on all images of a set or on none.
+    """
+    people = {row.name for row in store.observers() if row.kind == "human"}
+    answers = {
+        name: roles for name, roles in imported_roles(store, suite).items() if name in people
+    }
+    ids = _Ids(Remembered(store))
+    return [
+        {
+            role: found
+            for role, digest in board.items()
+            if (found := dict(_parts(answers, role, digest, ids)))
+        }
+        for board in boards
+    ]
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """The images of sets, each read once."""
+
+    store: Remembered
+    known: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def of(self, digest: str) -> frozenset[str]:
+        if digest not in self.known:
+            self.known[digest] = frozenset(self.store.stimuli(digest).ids)
+        return self.known[digest]
+
+
+def _parts(
+    answers: Mapping[str, Mapping[str, StoredObservation]], role: str, digest: str, ids: _Ids
+) -> Iterator[tuple[str, str]]:
+    for name, roles in sorted(answers.items()):
+        if role in roles and roles[role].stimuli != digest:
+            wanted = ids.of(digest)
+            own = ids.of(roles[role].stimuli)
+            shared = len(wanted & own)
+            # Who mostly saw other images took part in another experiment, with a few images in common.
+            if shared < len(wanted) and 2 * shared > len(own):
+                yield name, f"{shared} of {len(wanted)}"
+
+
+def partial_line(found: Mapping[str, Mapping[str, str]]) -> str:
+    """The people of a board who are not compared there, counted and named; "" where there are none."""
+    names = dict.fromkeys(name for people in found.values() for name in people)
+    if not names:
+        return ""
+    told = [
+        f"{name} ({', '.join(f'{role} {people[name]}' for role, people in found.items() if name in people)})"
+        for name in names
+    ]
+    who = (
+        "person with a part of the images is"
+        if len(names) == 1
+        else "people with parts of the images are"
+    )
+    return f"{len(names)} {who} not compared: {_some(told)}"
 
 
 def _lines(

@@ -10,7 +10,8 @@ from benchmark.stimuli.sources import Named, known_of
 from benchmark.store import ScoreSet, Store
 from registry.digests import digest_data
 
-REPORTED: Final = "reported"  # the kind of observer, and the suite of its scores as the store knows it
+#: The kind of observer, and the suite of its scores as the store knows it.
+REPORTED: Final = "reported"
 SPACE = "as published"
 NO_SUITE = "-"  # the role of a score that is no suite's subject
 

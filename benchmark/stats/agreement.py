@@ -201,16 +201,21 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     """
     keyed = [_keyed(one) for one in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
-    kept = reduce(np.intersect1d if every else np.union1d, names)
+    kept = reduce(_in_both if every else np.union1d, names)
     right = np.zeros((len(kept), len(keyed)), dtype=bool)
     present = np.zeros_like(right)
     for column, (keys, correct) in enumerate(keyed):
-        present[:, column] = np.isin(kept, keys)
+        present[:, column] = True if every else np.isin(kept, keys)
         mine = present[:, column]
         right[mine, column] = correct[np.searchsorted(keys, kept[mine])]
     parts = np.array([key.split(KEY) for key in kept.tolist()], dtype=str).reshape(len(kept), 3)
     left_out = tuple(len(keys) - int(present[:, i].sum()) for i, (keys, _) in enumerate(keyed))
     return Matched(right, present, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
+
+
+def _in_both(one: Array, other: Array) -> Array:
+    """What two sorted arrays without repetitions have in common; people mostly saw the very same images."""
+    return one if np.array_equal(one, other) else np.intersect1d(one, other, assume_unique=True)
 
 
 def _of_counts(counts: Array) -> Floats:

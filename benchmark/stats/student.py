@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import cos, exp, inf, lgamma, log, log1p, pi, sin, sqrt
 
 TINY = 1e-300
@@ -16,6 +17,7 @@ def t_tail(t: float, df: float) -> float:
     return incomplete_beta(df / 2, 0.5, df / (df + t * t), t * t / (df + t * t))
 
 
+@lru_cache(maxsize=2**12)
 def t_quantile(level: float, df: float) -> float:
     """t such that a two-sided t interval at `level` with `df` > 0 degrees of freedom is +- t."""
     if not 0 < level < 1 or df <= 0:

@@ -36,7 +36,7 @@ def shared_exemplars(trials: Trials, stimulus: Array) -> list[Array]:
     return list(shared_levels(told, stimulus).values())
 
 
-@lru_cache(maxsize=2**15)
+@lru_cache(maxsize=2**17)  # every name of the published experiments, several times over
 def _parts(name: str) -> tuple[str, str]:
     pair = read_pair(name)
     return (pair.exemplar, PurePath(name).stem.rpartition("-")[2]) if pair else ("", "")

@@ -108,6 +108,13 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     return list(newest.values())
 
 
+def role_sets(connection: sa.Connection, suite: str) -> dict[str, Mapping[str, str]]:
+    """Digest of a collection -> role -> digest, for all that was scored under a suite."""
+    column = schema.SCORE_SETS.c
+    query = sa.select(column.stimuli).where(column.suite == suite).distinct()
+    return {collection_digest(text): _mapping(text) for (text,) in fetched(connection, query)}
+
+
 def suites(connection: sa.Connection) -> list[str]:
     """Names of the suites that have scores."""
     table = schema.SCORE_SETS

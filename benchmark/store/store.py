@@ -223,6 +223,11 @@ class Store:
         with self._database.reading() as connection:
             return scores.score_sets(connection, suite)
 
+    def role_sets(self, suite: str) -> dict[str, Mapping[str, str]]:
+        """Of each collection of sets that was scored under a suite: its digest -> role -> digest of the set."""
+        with self._database.reading() as connection:
+            return scores.role_sets(connection, suite)
+
     def suites(self) -> list[str]:
         """Names of the suites that have scores, variants included."""
         with self._database.reading() as connection:

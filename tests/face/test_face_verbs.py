@@ -9,8 +9,8 @@ import gestaltbench as gb
 from gestaltbench.results import Results
 
 VERBS = (
-    "compare", "consistency", "correlate", "data", "export", "gallery", "import_trials",
-    "models", "probe", "rank", "register", "rescore", "run", "show", "suites", "summary",
+    "compare", "consistency", "correlate", "data", "export", "gallery", "import_scores", "import_trials",
+    "models", "probe", "rank", "reference", "register", "reported", "rescore", "run", "show", "suites", "summary",
     "transfer", "trials",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]

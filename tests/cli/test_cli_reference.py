@@ -1,0 +1,81 @@
+"""The reference leaderboard: offered where it helps, made from what is on this disk, the same a second time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmark import api
+from benchmark.cli import cli
+from benchmark.stimuli.names import GEIRHOS16 as CATEGORIES
+
+HEAD = "subj,session,trial,rt,object_response,category,condition,imagename\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mirror with one table of trials and one of scores; nothing else can be reached."""
+    mirror = tmp_path / "mirror"
+    trials = mirror / "error-consistency" / "texture-shape_cue-conflict"
+    trials.mkdir(parents=True)
+    for name in ("resnet50", "vgg16"):
+        rows = f"{name},1,1,NaN,cat,cat,0,cat1-dog1.png\n{name},1,2,NaN,dog,cat,0,cat2-dog2.png\n"
+        (trials / f"cue-conflict_{name}_session-1.csv").write_text(HEAD + rows)
+    scores = mirror / "published-scores" / "critical-band-masking"
+    scores.mkdir(parents=True)
+    (scores / "baccs.json").write_text('{"resnet50": 0.8}')
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BENCH_MIRROR", str(mirror))
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> None:
+    sources = ("error-consistency", "critical-band-masking")
+    first = api.reference(sources)
+    assert (first.observers, first.people, first.reported, first.trials) == (2, 0, 1, 4)
+    assert not first.failed
+    shown = [(row.observer, row.metric, row.value, row.set_id) for row in _scores(first.db)]
+    again = api.reference(sources)
+    assert again.trials == 0
+    assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(again.db)] == shown
+
+
+def _scores(db: str):
+    from benchmark.store import open_store
+
+    with open_store(db, write=False) as store:
+        return store.latest_scores()
+
+
+@pytest.mark.slow
+def test_a_run_on_published_stimuli_offers_it_in_one_line(home: Path) -> None:
+    folder = home / "stimuli" / "cue-conflict"
+    for number, category in enumerate(CATEGORIES):
+        place = folder / category
+        place.mkdir(parents=True)
+        other = CATEGORIES[(number + 1) % 16]
+        pixels = np.full((224, 224, 3), 8 * number, dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{category}1-{other}1.png")
+    api_run = CliRunner().invoke
+    assert api_run(cli, ["data", "add", "cue-conflict", str(folder)]).exit_code == 0
+    net = ["register", "tiny", "--arch", "torchvision:squeezenet1_1", "--weights", "random:0"]
+    made = api_run(cli, net)
+    assert made.exit_code == 0, made.output
+    db = str(home / "r.db")
+    run = ["run", "-m", "tiny", "--suite", "cue-conflict", "--db", db, "--device", "cpu"]
+    said = api_run(cli, run).output
+    lines = [line for line in said.splitlines() if "bench board reference" in line]
+    assert len(lines) == 1 and f"--db {db}" in lines[0]
+    api.reference(("error-consistency",), db=db)
+    assert "bench board reference" not in api_run(cli, run).output  # they are there
+
+
+@pytest.mark.slow
+def test_a_run_on_the_built_in_world_offers_nothing(home: Path) -> None:
+    run = ["run", "-m", "world-standard-0", "--suite", "cue-conflict", "--limit", "16"]
+    said = CliRunner().invoke(cli, [*run, "--db", str(home / "w.db")])
+    assert said.exit_code == 0 and "bench board reference" not in said.output
