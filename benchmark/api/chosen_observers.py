@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from benchmark.store import ObserverRow, ScoreRow, Store
 
 KINDS = ("model", "published", "reported", "human", "group", "ideal")
+#: Kinds as they are stored -> as a user calls them, where that differs.
+KIND_NAMES = {"network": "model"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Wanted:
 
     def _wants(self, row: ObserverRow) -> bool:
         return (
-            _fits([row.kind], self.kind)
+            _fits([KIND_NAMES.get(row.kind, row.kind)], self.kind)
             and _fits([str(row.card.get("source", ""))], self.source)
             and _fits(row.training, self.recipe)
             and _fits([family(row)], self.family)

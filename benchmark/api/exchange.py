@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites, reading
+from benchmark.leaderboard.reported import REPORTED
 from benchmark.variables import read_settings
 from benchmark.version import __version__
 
@@ -61,7 +62,8 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
 
 def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
     chosen = chosen_suites(store, suite, plugins.find_suites())
-    return [row for one in chosen for row in store.latest_scores(suite=one.name)]
+    names = [one.name for one in chosen] + ([REPORTED] if suite in (None, "all") else [])
+    return [row for name in names for row in store.latest_scores(suite=name)]
 
 
 def _run(facts: Mapping[str, Any]) -> Any:

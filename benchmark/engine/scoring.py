@@ -273,7 +273,7 @@ class Scorer:
 
 
 def _roles(trials: Trials) -> set[str]:
-    return set(np.unique(trials["role"]).tolist())
+    return set(trials["role"].tolist())
 
 
 def _shown(sets: Sets, trials: Trials) -> Sets:

@@ -80,10 +80,7 @@ class Contrast:
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
     """The headlines in their order, then clean accuracy."""
-    made = [
-        Variable(one.suite, f"{one.suite} {one.column.title}", one.column)
-        for one in summary.headlines
-    ]
+    made = [Variable(one.suite, _title(one), one.column) for one in summary.headlines]
     if summary.clean:
         made.append(Variable(CLEAN, "clean accuracy", summary.clean.column))
     return tuple(made)
@@ -127,6 +124,12 @@ def contrasts(summary: Summary, level: float = 0.95) -> tuple[Contrast, ...]:
         for variable in variables(summary)
     )
     return tuple(one for one in made if one is not None)
+
+
+def _title(one: Headline) -> str:
+    """What a headline is called; a published score, which is no suite's, by its own title."""
+    own = one.suite == one.column.metric
+    return one.column.title if own else f"{one.suite} {one.column.title}"
 
 
 def _values(line: Line, headlines: Sequence[Headline]) -> Iterator[tuple[str, float]]:

@@ -1,5 +1,8 @@
 """The reference leaderboard: offered where it helps, made from what is on this disk, the same a second time."""
 
+import os
+import resource
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,25 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
     again = api.reference(sources)
     assert again.trials == 0
     assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(again.db)] == shown
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_everything_published_fits_its_budget_and_comes_in_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = os.environ.get("BENCH_TEST_DATA", "")
+    if not (Path(mirror) / "published-trials").is_dir():
+        pytest.skip("set BENCH_TEST_DATA to a folder that holds published-trials/NAME.tar.xz")
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    monkeypatch.setenv("BENCH_MIRROR", mirror)
+    first = api.reference()
+    assert (first.observers, first.reported, first.failed) == (65, 89, [])
+    shown = [(row.observer, row.metric, row.value, row.set_id) for row in _scores(first.db)]
+    assert api.reference().trials == 0
+    assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(first.db)] == shown
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux
+    assert peak < 2 * 2**20 or sys.platform != "linux"
 
 
 def _scores(db: str):

@@ -61,7 +61,7 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
 
     with open_store(str(tmp_path / "x.db")) as store:
         for name, kind, card in (
-            ("resnet50", "model", {"training": ["standard"]}),
+            ("resnet50", "network", {"training": ["standard"]}),
             ("resnet50 (lab)", "published", {"source": "lab", "training": ["adversarial(l2,3.0)"]}),
             ("ViT_L (lab)", "published", {"source": "lab", "family": "clip"}),
             ("subject-01 (lab)", "human", {"source": "lab"}),
@@ -75,6 +75,7 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
             return [one.observer for one in Wanted(**patterns).keep(store, shaped)]
 
         assert isinstance(store.observers()[0], ObserverRow)
+        assert kept(kind="model") == ["resnet50"]
         assert kept(kind="published") == ["ViT_L (lab)", "resnet50 (lab)"]
         assert kept(source="lab", kind="human") == ["subject-01 (lab)"]
         assert kept(recipe="adversarial(l2,3.0)") == ["resnet50 (lab)"]

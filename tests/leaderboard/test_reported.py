@@ -9,11 +9,13 @@ from click.testing import CliRunner
 
 from benchmark import api
 from benchmark.api.chosen_observers import Wanted
+from benchmark.api.exchange import scores
 from benchmark.cli import cli
 from benchmark.errors import BenchError
 from benchmark.leaderboard import export_boards
+from benchmark.leaderboard.detail import reported_lines
 from benchmark.leaderboard.formatting import explanation
-from benchmark.store import open_store
+from benchmark.store import ObserverRow, open_store
 
 TABLE = """observer,metric,value,low,high,n,suite,note
 resnet50,own accuracy,0.8,0.7,0.9,100,cue-conflict,of own images
@@ -141,5 +143,17 @@ def test_correlations_only_where_they_are_asked_for_and_within_a_source(table: P
     ((summary, (link,), _),) = api.correlate(reported=True, db="a.db")
     assert summary.space == "lab, reported"
     assert link.spearman.n == 7
+    assert {link.x.title, link.y.title} == {"x", "y"}
+    assert {row.kind for row in scores(db="a.db")} == {"reported"}
+    assert not scores("cue-conflict", db="a.db")
     # ranks of i and of 3 i mod 7: 0..6 against 0 3 6 2 5 1 4; sum of squared differences 42
     assert link.spearman.value == pytest.approx(1 - 6 * 42 / (7 * 48))
+
+
+def test_what_a_card_says_that_others_measured_is_shown_as_such() -> None:
+    told = {"metric": "imagenet top-1", "value": 0.84, "where": "paper, table 2"}
+    row = ObserverRow(1, "net", "network", "id", {"reported": [told]}, "")
+    assert reported_lines(row) == [
+        "reported, not measured here: imagenet top-1 0.84 (paper, table 2)"
+    ]
+    assert reported_lines(ObserverRow(1, "net", "network", "id", {}, "")) == []
