@@ -157,7 +157,7 @@ def _bring_in_scores(
     store: Store, run: int, name: str, folder: Path, made: ReferenceReport
 ) -> None:
     from benchmark.engine.reported import put_scores
-    from benchmark.stimuli.reported_scores import read_scores
+    from benchmark.stimuli.score_tables import read_scores
 
     try:
         found = read_scores(folder)

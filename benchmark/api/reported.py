@@ -26,7 +26,8 @@ def import_scores(
     that are the same quantity as ours of that name. Raises ScoresError.
     """
     from benchmark.engine.reported import put_scores
-    from benchmark.stimuli.reported_scores import check_names, read_scores
+    from benchmark.stimuli.reported_scores import check_names
+    from benchmark.stimuli.score_tables import read_scores
     from benchmark.stimuli.sources import check_source
     from benchmark.store import open_store
 

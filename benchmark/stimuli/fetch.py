@@ -23,7 +23,7 @@ from benchmark.stimuli.listings import list_classes, list_folder
 from benchmark.stimuli.multi_archive import archive_names, fetch_archives
 from benchmark.stimuli.name_lists import read_names
 from benchmark.stimuli.places import folder_of, inside, locate, remedy
-from benchmark.stimuli.reported_scores import read_scores
+from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths

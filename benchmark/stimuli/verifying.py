@@ -29,7 +29,7 @@ from benchmark.stimuli.inspecting import (
 )
 from benchmark.stimuli.listings import Listing, list_folder
 from benchmark.stimuli.places import absent, folder_of
-from benchmark.stimuli.reported_scores import read_scores
+from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_texture, texture_paths
 from benchmark.stimuli.trials import read_tables

@@ -11,8 +11,8 @@ from benchmark.stimuli.reported_scores import (
     ReportedScore,
     check_names,
     known_metrics,
-    read_scores,
 )
+from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.sources import Named
 
 FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
