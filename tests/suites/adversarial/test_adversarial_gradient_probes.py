@@ -15,6 +15,9 @@ sys.path.append(str(SCRIPT.parent))  # last: a script there is called coverage
 SPEC = importlib.util.spec_from_file_location("masked_networks", SCRIPT)
 masks = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(masks)
+sys.path.remove(
+    str(SCRIPT.parent)
+)  # code that looks for modules by name must not find those scripts
 
 
 def errors(network, run, count=6):

@@ -8,8 +8,8 @@ import pytest
 
 from benchmark.stats import compare_ratio
 from suites.human_comparison import SUITE
-from suites.human_comparison.experiments import EXPERIMENTS
-from suites.human_comparison.metrics import accuracy_name, distorted, plain_accuracy
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS
+from suites.human_comparison.metrics import accuracy_name, plain_accuracy
 from suites.human_comparison.people import people
 
 KAPPAS = {
@@ -233,6 +233,15 @@ def test_network_accuracy_of_each_condition(published, find, network, role):
         clustered = "wilson, clustered (160 shapes x 48 textures)"
         assert score.method == (clustered if role == "cue-conflict" else "wilson")
         assert score.low < score.value < score.high
+
+
+def distorted(trials):
+    """[n] bool: trials of every condition but the undistorted control."""
+    found = np.zeros(len(trials), dtype=bool)
+    for role, experiment in BY_ROLE.items():
+        other = trials["condition"] != experiment.control
+        found |= (trials["role"] == role) & (experiment.single | other)
+    return found
 
 
 @pytest.mark.parametrize(("role", "claim"), CLAIM.items())
