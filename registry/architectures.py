@@ -1,4 +1,4 @@
-"""Networks by name: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", built without
+"""Networks by name: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", built without
 weights.
 """
 
@@ -18,6 +18,7 @@ from torch import nn
 from registry.code.digests import code_digest
 from registry.code.files import Files
 from registry.errors import CardError, WeightsError, unknown_name
+from registry.python_files import is_file_name, module_of_file
 from registry.weight_sets import State
 
 #: Weights "random:SEED": the architecture as it starts training.
@@ -40,7 +41,7 @@ def split_arch(arch: str) -> tuple[str, str]:
     kind, _, name = arch.partition(":")
     if kind not in ("timm", "torchvision", "python") or not name:
         raise CardError(
-            f"arch '{arch}': expected timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or "
+            f"arch '{arch}': expected timm:NAME, torchvision:NAME, python:MODULE:FUNCTION, python:FILE.py:FUNCTION or "
             "'export'."
         )
     return kind, name
@@ -84,21 +85,24 @@ def _its_own_fault(name: str, what: str) -> Iterator[None]:
     """Somebody's module may fail in any way, and may even end the program: all of it is the card's error."""
     try:
         yield
+    except CardError:
+        raise
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         if isinstance(error, SystemExit):
             reason = f"its code called sys.exit({error.code!r})"
         raise CardError(
-            f"arch 'python:{name}': {what}: {reason}. Expected python:MODULE:FUNCTION of an "
-            "importable module (is its folder on PYTHONPATH?)."
+            f"arch 'python:{name}': {what}: {reason}. Expected python:MODULE:FUNCTION of an importable module (is its "
+            "folder on PYTHONPATH?), or python:FILE.py:FUNCTION."
         ) from error
 
 
 def factory(name: str) -> Callable[..., Any]:
-    """The callable of "MODULE:FUNCTION". Raises CardError where it cannot be imported."""
-    module, _, function = name.partition(":")
+    """The callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError where it cannot be imported."""
+    module, _, function = name.rpartition(":")
     with _its_own_fault(name, "its module cannot be imported"):
-        found = getattr(importlib.import_module(module), function)
+        load = module_of_file if is_file_name(name) else importlib.import_module
+        found = getattr(load(module), function)
     if not callable(found):
         raise CardError(
             f"arch 'python:{name}': expected a function that returns a torch.nn.Module."

@@ -105,8 +105,8 @@ class Reported(BaseModel):
 class ModelCard(BaseModel):
     """A model: where it comes from, how its input is made, what its outputs mean, who made it.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "export", "hf_hub:ORG/NAME" or
-    an ideal observer's name; weights: a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export",
+    "hf_hub:ORG/NAME" or an ideal observer's name; weights: a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a
     torchvision enum name, "pretrained", "random:SEED" (the architecture before training), or
     nothing; sha256: of the loaded state dict; file_sha256: of the download; labels: a label space's
     name or the path of a mapping file; training: recipe tags; retired: left out of boards and patterns; formerly: names

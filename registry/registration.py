@@ -30,6 +30,7 @@ from registry.load import stated_weights
 from registry.members import Member, described, register_member
 from registry.model_folders import read_folder
 from registry.normalisation import Normalisation
+from registry.python_files import whole_arch
 from registry.stated_input import (
     Overrides,
     Stated,
@@ -77,6 +78,7 @@ def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, S
         plain = arch.removeprefix(PREFIX)
         require_known(plain)
         return _Place(plain, weights, {}), stated_by_detector(plain)
+    arch = whole_arch(arch)
     kind, _, name = arch.partition(":")
     if kind == "timm" and name.startswith("local-dir:"):
         arch, weights = "", Path(name.removeprefix("local-dir:"))
@@ -192,8 +194,8 @@ def register(
     """Register a network and return its card, as written to `cards_folder`, and the checks that it
     passed.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "export" (weights: a .pt2
-    program) or a member of a family (see `registry.families`); weights: a checkpoint, or
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export"
+    (weights: a .pt2 program) or a member of a family (see `registry.families`); weights: a checkpoint, or
     "random:SEED" for the architecture before training; labels: a label space or mapping file
     ("imagenet1k"); key: the weights to take where a file holds several; replaces: take the place of
     a registered card of that name; options: of a family alone;

@@ -147,8 +147,9 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     name, unless that very file is already. Returns the name, and what a registration checked.
     """
     from registry.cards import read_cards
+    from registry.python_files import whole_arch
 
-    settings, path = read_settings(), Path(what).expanduser()
+    settings, path, arch = read_settings(), Path(what).expanduser(), whole_arch(arch)
     cards = read_cards(settings.cards)
     if what in cards or not path.exists():
         return what, ()

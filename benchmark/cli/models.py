@@ -146,7 +146,7 @@ def retire_model(name: str, undo: bool) -> int:
     default="",
     metavar="SOURCE:NAME",
     help="timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
-    "python:module:function, detector:python:..., export; a folder of timm says it itself.",
+    "python:module:function, python:./file.py:function, detector:python:..., export; a folder of timm says it itself.",
 )
 @click.option(
     "--weights",

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import sys
+import zipfile
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from safetensors.torch import save_file
 from registry.digests import digest_state
 from registry.errors import WeightsError
 from registry.load import load_model
+from registry.pickles import HARMLESS_LISTS, HARMLESS_MAPPINGS, HARMLESS_OBJECTS, read_content
 
 
 def prefixed(state, prefix):
@@ -107,6 +110,51 @@ def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not target.exists()
+
+
+def archive(path, *names):
+    """A PyTorch file of one list: each name, called with a number, then given a state."""
+    calls = b"".join(
+        b"c%s\n%s\n(K\x07tR" % tuple(name.encode().rsplit(b".", 1)) + state + b"a"
+        for name, state in names
+    )
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("net/data.pkl", b"\x80\x02]" + calls + b".")
+        file.writestr("net/version", "3")
+        file.writestr("net/byteorder", "little")
+    return path
+
+
+STATE = b"}X\x01\x00\x00\x00xK\x01sb"  # {"x": 1}, BUILD
+
+
+def test_a_stand_in_takes_everything_and_does_nothing(tmp_path):
+    """What docs/security.md says of the list: nothing on it is imported, and nothing of the file is kept in it."""
+    before = set(sys.modules)
+    objects = read_content(archive(tmp_path / "a.pt", *((n, STATE) for n in HARMLESS_OBJECTS)))
+    shells = read_content(
+        archive(tmp_path / "b.pt", *((n, b"") for n in (*HARMLESS_MAPPINGS, *HARMLESS_LISTS)))
+    )
+    assert len(objects) == len(HARMLESS_OBJECTS) > 50
+    assert {type(one).__module__ for one in objects} == {"registry.pickles"}
+    assert not any(vars(one) for one in objects)
+    assert shells == [{}] * len(HARMLESS_MAPPINGS) + [[]] * len(HARMLESS_LISTS)
+    named = (*HARMLESS_OBJECTS, *HARMLESS_MAPPINGS, *HARMLESS_LISTS)
+    assert not {name.partition(".")[0] for name in named} & (set(sys.modules) - before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system", "posix.system", "builtins.eval", "builtins.getattr", "functools.partial",
+        "numpy.core.multiarray.fromfile", "argparse.FileType", "pathlib.os.system", "train.Trainer",
+    ],
+)  # fmt: skip
+def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
+    with pytest.raises(
+        WeightsError, match=f"holds '{name.removeprefix('builtins.')}'.*before any of it ran"
+    ):
+        read_content(archive(tmp_path / "net.pt", (name, b"")))
 
 
 def test_a_truncated_file(tiny, card, tmp_path):
