@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites, reading
 from benchmark.api.reported import check_trials
+from benchmark.api.standing import standing
 from benchmark.display import masked
 from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
 from benchmark.variables import read_settings
@@ -32,12 +34,14 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
         suites = _compared_suites(store, suite, a, b)
         with _as_suites_write(f"'{a}' or '{b}'"):
             found = compare_observers(store, suites, a, b)
+        now = standing(store, settings).outdated
     if not len(found):
         raise BenchError(
             f"'{a}' and '{b}' have no stimuli in common in {masked(settings.db)}. "
             "`bench show NAME` lists what each has."
         )
-    return found
+    outdated = tuple(f"{name} is {now[name]}" for name in (a, b) if name in now)
+    return replace(found, outdated=outdated)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites, reading
+from benchmark.api.standing import standing
 from benchmark.leaderboard.reported import REPORTED
 from benchmark.variables import read_settings
 from benchmark.version import __version__
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def scores(suite: str | None = None, *, db: str | None = None) -> list[ScoreRow]:
-    """Every current score of one suite or of all, single conditions included."""
-    with reading(read_settings(db)) as store:
-        return _scores(store, suite)
+    """Every current score of one suite or of all, single conditions included; those of older weights are flagged."""
+    settings = read_settings(db)
+    with reading(settings) as store:
+        now = standing(store, settings)
+        return [now.marked(row) for row in _scores(store, suite)]
 
 
 def document(suite: str | None = None, *, db: str | None = None) -> Document:

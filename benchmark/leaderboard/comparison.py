@@ -82,6 +82,7 @@ def _at_width(field: Field) -> Field:
 
 
 def _notes(found: Compared) -> Iterator[str]:
+    yield from map(printable, found.outdated)
     levels = sorted({row.comparison.level for row in found if row.comparison.p is not None})
     if levels:
         rows = f"{len(found.headlines)} headlines and {len(found.secondary)} other metrics"

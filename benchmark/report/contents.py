@@ -61,11 +61,13 @@ class Contents:
 def read_contents(settings: Settings) -> Contents:
     """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
     from benchmark.api.opening import chosen_suites, notes_of, reading
+    from benchmark.api.standing import standing
     from benchmark.plugins import find_suites
 
     with reading(settings) as store:
         suites = chosen_suites(store, None, find_suites())
-        rows, sets = store.latest_scores(), notes_of(store)
+        sets, now = notes_of(store), standing(store, settings)
+        rows = [now.marked(row) for row in store.latest_scores()]
         observers = {row.name: row for row in store.observers()}
         outcomes = store.outcomes()
         answers = read_answers(store, suites)
@@ -75,7 +77,8 @@ def read_contents(settings: Settings) -> Contents:
         )
     by_suite, scores = defaultdict(list), defaultdict(list)
     for row in rows:
-        by_suite[row.suite].append(row)
+        if now.shown(row, None, None):
+            by_suite[row.suite].append(row)
         scores[row.observer].append(row)
     made = [board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)]
     shown = tuple(suite for suite in suites if by_suite[suite.name])

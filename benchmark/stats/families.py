@@ -30,7 +30,7 @@ class SuiteComparison:
 class Compared:
     """Observer a against observer b ("people": as a group). headlines, secondary: two families, adjusted apart;
     left_out: tests that would be made twice, each with the one that stands for it; remarks: what the two differ in
-    besides what they are (device, precision, seed)."""
+    besides what they are (device, precision, seed); outdated: whose answers are not of today's card, and why."""
 
     a: str
     b: str
@@ -38,6 +38,7 @@ class Compared:
     secondary: tuple[SuiteComparison, ...]
     left_out: tuple[tuple[SuiteComparison, SuiteComparison], ...] = ()
     remarks: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[SuiteComparison]:
         return iter((*self.headlines, *self.secondary))

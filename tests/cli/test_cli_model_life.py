@@ -40,6 +40,10 @@ def registered(home, name, seed=0, *more):
     return bench("register", name, *REGISTER, "--weights", home / f"net{seed}.pt", *more)
 
 
+def unwrapped(result):
+    return " ".join(said(result).split())
+
+
 def rows(**how):
     return {row.observer: row for board in api.rank("cue-conflict", **how) for row in board.rows}
 
@@ -61,12 +65,20 @@ def test_a_model_is_replaced_renamed_retired_and_removed(home):
     registered(home, "mine", 1, "--replace")
     outdated = [flag for flag in flags(rows()["mine"]) if "outdated" in flag]
     assert set(outdated) == {f"outdated: of older weights ({old[:12]})"}
+    assert bench("run", "ideal-shape", *RUN).return_value == 0
+    for reader in (
+        ("rank", "--summary"),
+        ("export",),
+        ("export", "--scores"),
+        ("compare", "mine", "ideal-shape"),
+    ):
+        assert f"outdated: of older weights ({old[:12]})" in unwrapped(bench(*reader)), reader
     assert bench("run", "mine", *RUN).return_value == 0
     assert not any("outdated" in flag for flag in flags(rows()["mine"]))
 
     cells = rows()["mine"].cells
     bench("models", "rename", "mine", "yours")
-    shown = rows()
+    shown = rows(hide="ideal-*")
     assert set(shown) == {"yours"}
     values = {name: cell.value for name, cell in cells.items()}
     assert {name: cell.value for name, cell in shown["yours"].cells.items()} == values
@@ -85,6 +97,19 @@ def test_a_model_is_replaced_renamed_retired_and_removed(home):
     bench("models", "remove", "yours")
     assert "yours" not in read_cards(home / "home" / "cards")
     assert set(rows()) == {"yours"}
+
+
+def test_rows_of_a_board_are_chosen_and_hidden(home):
+    assert bench("run", "ideal-shape,ideal-texture", *RUN).return_value == 0
+
+    def observers(*words):
+        printed = said(bench("rank", "cue-conflict", *words))
+        return {name for name in ("ideal-shape", "ideal-texture") if name in printed}
+
+    assert observers() == {"ideal-shape", "ideal-texture"}
+    assert observers("--only", "ideal-s*") == {"ideal-shape"}
+    assert observers("--hide", "ideal-s*,nobody") == {"ideal-texture"}
+    assert observers("--only", "ideal-*", "--hide", "ideal-texture") == {"ideal-shape"}
 
 
 def test_built_in_cards_stay_as_they_are(home):

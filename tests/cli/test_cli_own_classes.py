@@ -1,11 +1,13 @@
 """A network with classes of its own: its labels from a list or a folder, its suites by its own space."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 from click.testing import CliRunner
 from PIL import Image
 
@@ -97,6 +99,31 @@ def test_names_are_matched_to_wordnet_and_the_sixteen(tmp_path):
     assert str(found) == (
         "5 classes as the space 'mine'; 3 are WordNet or geirhos16 classes; unmatched: crane, widget"
     )
+
+
+def test_a_list_in_json_is_in_the_order_of_its_indices(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"2": "cup", "10": "k", **{str(i): f"c{i}" for i in (9, 0, 1)}}))
+    with pytest.raises(LabelError, match="the indices are not 0, 1, 2"):
+        read_class_list(str(path), "net")
+    path.write_text(json.dumps({str(i): f"c{i}" for i in (10, 2, *range(2), *range(3, 10))}))
+    assert read_class_list(str(path), "net").classes == tuple(f"c{i}" for i in range(11))
+    path.write_text(json.dumps(["b", "a"]))
+    assert read_class_list(str(path), "net").classes == ("b", "a")
+
+
+def test_a_folder_of_classes_is_numbered_as_image_folder_does(tmp_path):
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    for name in ("cup", "Zebra", "c10", "c9", "anemone"):
+        save(tmp_path / "mine" / "train" / name / "a.png", pixels)
+    (tmp_path / "mine" / "train" / ".cache").mkdir()
+    (tmp_path / "mine" / "train" / "note.txt").write_text("")
+    found = read_class_list(str(tmp_path / "mine" / "train"), "net")
+    assert found.classes == ("Zebra", "anemone", "c10", "c9", "cup")
+    assert found.name == "mine"  # "train" says nothing
+    shutil.rmtree(tmp_path / "mine" / "train" / ".cache")
+    folder = torchvision.datasets.ImageFolder(tmp_path / "mine" / "train")
+    assert found.classes == tuple(folder.classes)
 
 
 def test_a_list_that_covers_a_space_answers_there(tmp_path):

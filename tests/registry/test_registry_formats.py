@@ -107,6 +107,47 @@ def test_every_row_of_the_table_is_tried():
     assert rows[1:] == [*READ, *REFUSED]
 
 
+LIFE = "test_a_model_is_replaced_renamed_retired_and_removed"
+MODES = "test_resize_modes_are_those_of_timm"
+#: section of the page -> row -> the test that holds it
+HELD = {
+    "Folders and the hub": {
+        "a folder of timm (`config.json` and weights)": "test_a_folder_of_timm_says_everything",
+        "`--arch timm:hf_hub:ORG/NAME`": "test_a_name_of_the_hub_is_read_from_its_cache",
+        "a folder of another library": "test_what_is_no_folder_of_timm_says_so",
+        "arguments that a card may not set": "test_what_is_no_folder_of_timm_says_so",
+    },
+    "What the network is fed": {"`shortest` (default)": MODES, "`longest`": MODES, "`squash`": MODES},
+    "Classes of one's own": {
+        "`classes.txt`, a name a line": "test_names_are_matched_to_wordnet_and_the_sixteen",
+        "`classes.json`, a list or index -> name": "test_a_list_in_json_is_in_the_order_of_its_indices",
+        "a folder of class folders": "test_a_folder_of_classes_is_numbered_as_image_folder_does",
+    },
+    "A life after registration": {
+        "`bench run PATH [--arch ARCH] [--labels SPACE]`": "test_a_path_registers_and_runs_in_one_go",
+        "`bench register NAME ... --replace`": LIFE,
+        "`bench models rename NAME NEW`": LIFE,
+        "`bench models retire NAME [--undo]`": LIFE,
+        "`bench models remove NAME`": LIFE,
+        "`bench rank --only PATTERN --hide PATTERN`": "test_rows_of_a_board_are_chosen_and_hidden",
+    },
+}  # fmt: skip
+
+
+def test_the_rows_of_the_other_tables_have_their_tests():
+    sections = re.split(r"^## ", DOCS.read_text(), flags=re.MULTILINE)
+    tables = {
+        title.strip(): re.findall(r"^\| (.+?) \|", text, flags=re.MULTILINE)[1:]
+        for title, _, text in (section.partition("\n") for section in sections)
+    }
+    assert {title: tables[title] for title in HELD} == {
+        title: list(rows) for title, rows in HELD.items()
+    }
+    code = "".join(path.read_text() for path in DOCS.parents[1].glob("tests/*/test_*.py"))
+    for name in {test for rows in HELD.values() for test in rows.values()}:
+        assert f"\ndef {name}(" in code, name
+
+
 def test_key_overrules_the_choice(tiny, nine, folders, tmp_path):
     state = tiny.state_dict()
     save = {"state_dict": {**under("model.", state), **under("ema_model.", zeros(state))}}
