@@ -79,7 +79,7 @@ def _require_free(name: str, path: Path) -> None:
     spec = find_spec(name) if loaded is None else None
     if loaded is None and spec is None:
         return
-    there = getattr(loaded, "__file__", None) if loaded else spec and spec.origin
+    there: str | None = getattr(loaded, "__file__", None) if spec is None else spec.origin
     if there is None or Path(there).resolve() != path.resolve():
         raise CardError(
             f"{shown(path)}: another module is called '{shown(name)}' ({shown(there or 'no file')}), and one process "
