@@ -272,6 +272,22 @@ def _tiny() -> Numbers:
         return {"logits": told(tiny_resnet(16).eval()(_images(32).float() / 255))}
 
 
+def _readers() -> Numbers:
+    import torch
+
+    from registry.cards import builtin_cards
+    from registry.load import load_model
+
+    images = _images(64).float() / 255
+    found: Numbers = {}
+    for name, card in builtin_cards().items():
+        if card.simulated:
+            with torch.no_grad():
+                model = load_model(card, weights_folder=Path("unused"))
+                found[name] = told(model.forward(images).numpy())
+    return found
+
+
 _MAKERS: Mapping[str, Callable[[], Numbers]] = {
     "answers": _answers,
     "human-degradations": _human,
@@ -280,6 +296,7 @@ _MAKERS: Mapping[str, Callable[[], Numbers]] = {
     "scoring": _scoring,
     "statistics": _statistics,
     "stimuli": _stimuli,
+    "template-readers": _readers,
     "tiny-networks": _tiny,
     "transforms": _transforms,
 }

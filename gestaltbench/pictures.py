@@ -109,6 +109,8 @@ def _check(cards: Sequence[ModelCard]) -> None:
     for card in cards:
         if card.source == "ideal":
             raise BenchError(f"'{card.name}' answers from labels: it has no gradients to show.")
+        if card.simulated:
+            raise BenchError(f"'{card.name}' is a simulated person: it has no gradients to show.")
 
 
 def _default_set(cards: Sequence[ModelCard]) -> str:

@@ -37,6 +37,8 @@ Triple = tuple[float, float, float]
 Level = Annotated[int, Field(ge=0, le=255)]
 Levels = tuple[Level, Level, Level]
 
+#: A network with this recipe tag stands for a person: others are held against it, and it is never ranked.
+SIMULATED = "simulated-person"
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -132,6 +134,11 @@ class ModelCard(BaseModel):
     retired: bool = False
     formerly: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it stands for a person: of what it answers, decisions alone count."""
+        return SIMULATED in self.training
 
     @field_validator("name")
     @classmethod

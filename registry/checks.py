@@ -67,5 +67,5 @@ def check(model: LoadedModel) -> list[Check]:
         Check("class count", True, fits),
         _finite(logits),
         *check_load(model),
-        _differentiable(model, images),
+        *([_differentiable(model, images)] if model.gradients else []),
     ]

@@ -340,7 +340,7 @@ def load_model(
         digest = digest_state(module.state_dict())
         _verify(card, digest)
     module.requires_grad_(False)
-    return LoadedModel(card, module.to(device), digest, labels, code)
+    return LoadedModel(card, module.to(device), digest, labels, code, not card.simulated)
 
 
 def load_backbone(

@@ -13,7 +13,7 @@ from benchmark.errors import unknown_name
 if TYPE_CHECKING:
     from benchmark.store import ObserverRow, ScoreRow, Store
 
-KINDS = ("model", "published", "reported", "human", "group", "ideal")
+KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
 #: Kinds as they are stored -> as a user calls them, where that differs.
 KIND_NAMES = {"network": "model"}
 
@@ -56,7 +56,7 @@ def families(store: Store) -> dict[str, str]:
 
 def family(row: ObserverRow) -> str:
     """The family on the card; of networks without one, what their name begins with ("resnet50" -> "resnet")."""
-    if row.kind in ("human", "group", "ideal"):
+    if row.kind in ("human", "group", "simulated", "ideal"):
         return ""
     stated = row.card.get("family")
     found = re.match(r"[A-Za-z]+", row.name)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 _OPTIONS = {
-    "kind": "Only these: model, published, reported, human, group, ideal.",
+    "kind": "Only these: model, published, reported, human, group, simulated, ideal.",
     "source": "Only observers of this published collection.",
     "recipe": "Only observers with this recipe tag: 'stylised', 'adversarial*'.",
     "family": "Only this family of networks: resnet, vit, clip.",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmark.contracts.shown import Array
 
-#: group: several people as one observer (all their trials pooled)
-ObserverKind = Literal["network", "human", "published", "reported", "ideal", "group"]
+#: group: several people as one observer (all their trials pooled); simulated: a network that stands for a person
+ObserverKind = Literal["network", "human", "published", "reported", "ideal", "simulated", "group"]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ Needs = Literal["decisions", "logits", "gradients"]
 
 @dataclass(frozen=True)
 class Against:
-    """Measures against other observers that answered the same stimuli: people; in the built-in world the ideal
-    observers. Each takes name -> trials of the references, never with the observer itself.
+    """Measures against other observers that answered the same stimuli: people; in the built-in world
+    simulated people. Each takes name -> trials of the references, never with the observer itself.
 
     scores: of one observer, (config, its trials, references); group: of people as a group (name -> trials of
     each), where pooling their trials is not the measure; pair: paired tests of two observers against the same

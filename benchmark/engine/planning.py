@@ -104,6 +104,8 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
         if suite.needs == "decisions":
             return suite.spaces, ""
         return (), f"an ideal observer answers from labels: it has no {suite.needs}"
+    if card.simulated and not suite.experiments:
+        return (), "a simulated person takes part where people do: in suites of experiments"
     labels = label_space(card.labels)
     answers = labels.answers
     shared = tuple(space for space in suite.spaces if space in answers)

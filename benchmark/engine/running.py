@@ -224,9 +224,8 @@ class _Run:
         resident = Resident(
             card.name, observer if isinstance(observer, IdealObserver) else _unfed(observer)
         )
-        kind: ObserverKind = "ideal" if isinstance(observer, IdealObserver) else "network"
         row = self.store.put_observer(
-            Observer(card.name, kind, observer.identity, _described(card, observer))
+            Observer(card.name, _kind(card), observer.identity, _described(card, observer))
         )
         return Loaded(resident, observer.identity, row, tuple(wanted))
 
@@ -325,6 +324,12 @@ class _Run:
             self.store.put_outcome(
                 self.run, row, task.card.name, task.suite.name, task.space, status, reason
             )
+
+
+def _kind(card: ModelCard) -> ObserverKind:
+    if card.source == "ideal":
+        return "ideal"
+    return "simulated" if card.simulated else "network"
 
 
 def _unfed(model: LoadedModel) -> tuning.TunedModel:

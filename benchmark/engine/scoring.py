@@ -201,7 +201,7 @@ class Scorer:
 
     def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
-        the built-in world ideal observers. Never itself.
+        the built-in world simulated people. Never itself.
         """
         if self.suite.against is None:
             return {}
@@ -211,8 +211,8 @@ class Scorer:
         elif space == PUBLISHED_SPACE:
             found = {n: one for n, one in self._imported_answers(sets).items() if one.human}
         else:
-            ideal = (row.name for row in self.store.observers() if row.kind == "ideal")
-            found = self._run_answers(sets, tuple(ideal))
+            simulated = (row.name for row in self.store.observers() if row.kind == "simulated")
+            found = self._run_answers(sets, tuple(simulated))
         return {other: one for other, one in found.items() if other != name}
 
     def _run_answers(self, sets: Sets, names: tuple[str, ...]) -> dict[str, Answers]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Board", "Cell", "Column", "Row", "boards"]
 
-REFERENCE_KINDS = ("group", "human", "ideal")
+REFERENCE_KINDS = ("group", "human", "simulated", "ideal")
 
 
 def boards(

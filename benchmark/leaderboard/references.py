@@ -1,5 +1,5 @@
-"""Rows to hold the ranked ones against: the mean over people, people, ideal observers, untrained networks, what a
-suite measures beside its observers, chance."""
+"""Rows to hold the ranked ones against: the mean over people, people, simulated people, ideal observers, untrained
+networks, what a suite measures beside its observers, chance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ UNTRAINED = "untrained"
 def reference_rows(
     rows: Sequence[Row], columns: Sequence[Column], beside: Sequence[Row] = (), *, mean: bool = True
 ) -> tuple[Row, ...]:
-    """`rows` (people, ideal observers, untrained networks) with group rows before, `beside` and chance after them.
+    """`rows` (people, real and simulated, ideal observers, untrained networks) with group rows before, `beside` and
+    chance after them.
 
     mean: whether a mean over people says anything. Where they are scored as a group it does not: what each agrees to
     with the others is made of the same pairs, and no t interval covers it.

@@ -102,6 +102,6 @@ def source(observer: ObserverRow | None) -> str:
     """Where the answers come from: "run here", the tables' source, "drawn" for ideal observers."""
     if observer is None:
         return ""
-    if observer.kind == "network":
+    if observer.kind in ("network", "simulated"):
         return "run here"
     return "ideal" if observer.kind == "ideal" else str(observer.card.get("source", ""))

@@ -59,6 +59,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "registry.spaces",
     ),
     "tiny-networks": ("registry.tiny",),
+    "template-readers": ("registry.readers",),
     "adversarial.observe": (
         "suites.adversarial.variants",
         "suites.adversarial.plan",

@@ -31,7 +31,7 @@ METHOD = "bootstrap: images, people"  # images within conditions, people within 
 CENTRED = METHOD + ", centred"
 CEILING, FRACTION = "human_error_consistency", "ceiling_fraction"
 ONE_PERSON = "one person only: no pair of people"
-IDEAL = "reference observers are ideal observers, not people"
+SIMULATED = "reference observers are simulated people (template readers), not people"
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def valued(score: Score, draws: Floats | None) -> Score:
 
 
 def _who(references: Mapping[str, Trials]) -> tuple[str, ...]:
-    return () if any(name.startswith(PEOPLE) for name in references) else (IDEAL,)
+    return () if any(name.startswith(PEOPLE) for name in references) else (SIMULATED,)
 
 
 def _absent(tables: Tables) -> tuple[str, ...]:

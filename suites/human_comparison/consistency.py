@@ -96,7 +96,8 @@ def _nobody(role: str, others: Mapping[str, Trials]) -> str:
         return f"none of the {len(others)} people of '{role}' answered all of these images"
     return (
         f"no answers of people to these images of '{role}': people's are imported with "
-        "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared"
+        "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared; "
+        "in the built-in world run simulated people, `bench run -m 'world-reader-*'`"
     )
 
 

@@ -127,5 +127,13 @@ SET_ROLES = {
     "stylized": "stylised",
     "filled-silhouettes": "silhouettes",
 }
-#: Roles that the built-in world has, too.
+#: Roles that the built-in world has a set of its own for.
 WORLD_ROLES = ("cue-conflict", "edges", "silhouettes", "stylised")
+#: Experiments that are made from its natural images. The levels are those of 224 px and so stronger at 64 px: blur
+#: beyond 5 px leaves nothing. c100 is the control of all four, grey and nothing else.
+WORLD_LEVELS = {
+    "contrast": ("c100", "c50", "c30", "c15", "c10"),
+    "low-pass": ("1", "3", "5"),
+    "phase-scrambling": ("30", "60", "90", "120"),
+    "uniform-noise": ("0.03", "0.1", "0.35"),
+}

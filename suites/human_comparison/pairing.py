@@ -23,7 +23,7 @@ from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import roles_of
 
 METHOD = "t test, images and people"  # both drawn from more
-FIXED = "t test, images"  # ideal observers are no sample of anybody: these very ones
+FIXED = "t test, images"  # simulated people are no sample of anybody: these very ones
 OTHER = "\x1fb"  # the name of the second observer among the people's; no real name
 NOBODY = "no images that both, and people, answered"
 

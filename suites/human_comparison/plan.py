@@ -1,25 +1,48 @@
 """Which stimuli are shown."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from benchmark.contracts import Block, Plan, Shelf
 from benchmark.errors import MissingStimuli
-from suites.human_comparison.experiments import EXPERIMENTS, WORLD_ROLES
+from benchmark.stimuli.sets import restrict
+from benchmark.transforms.listing import own_list, transform
+from suites.human_comparison.experiments import EXPERIMENTS, WORLD_LEVELS, WORLD_ROLES
+
+WORLD = "world16"
+#: Natural images of the built-in world under each condition: four of each category.
+WORLD_IMAGES = 64
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
     """One block per experiment that is there, whole images, no transform; the others are missing with a reason.
 
-    Conditions are a label column of the published sets. Raises MissingStimuli where no experiment is there.
+    Conditions are a label column of the published sets; in the built-in world they are made here. Raises
+    MissingStimuli where no experiment is there.
     """
-    roles = WORLD_ROLES if shelf.space == "world16" else tuple(e.role for e in EXPERIMENTS)
+    roles = WORLD_ROLES if shelf.space == WORLD else tuple(e.role for e in EXPERIMENTS)
     blocks, missing = [], {}
     for role in roles:
         try:
             blocks.append(Block(shelf.find(role), presentation="whole", role=role))
         except MissingStimuli as error:
             missing[role] = str(error)
+    if shelf.space == WORLD:
+        blocks += _graded(shelf)
     if not blocks:
         first = next(iter(missing.values()), "")
         raise MissingStimuli(
             f"none of the {len(roles)} experiments is on this disk; the first: {first}"
         )
     return Plan(tuple(blocks), missing)
+
+
+def _graded(shelf: Shelf) -> Iterator[Block]:
+    """The world's natural images under the experiments' own degradations."""
+    natural = shelf.find("natural")
+    first = restrict(natural, natural.ids[:WORLD_IMAGES])  # categories take turns
+    stimuli = replace(first, whole=WORLD_IMAGES)
+    for role, levels in WORLD_LEVELS.items():
+        for level in levels:
+            change = transform(own_list("human")[role], level)
+            yield Block(stimuli, level, change, "whole", role)

@@ -18,7 +18,10 @@ from suites.human_comparison.metrics import METRICS, accuracy_name, correct, kep
 from suites.human_comparison.psychometric import fit_curve
 
 METHOD = "bootstrap: images"  # within conditions
-NEEDS_PEOPLE = "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`"
+NEEDS_PEOPLE = (
+    "no answers of people to compare with: `bench data fetch human-trials`, then `bench import trials`; "
+    "in the built-in world `bench run -m 'world-reader-*'`"
+)
 SILENT = f"no answer but '{NO_ANSWER}'"
 _METRICS = {metric.name: metric for metric in METRICS}
 

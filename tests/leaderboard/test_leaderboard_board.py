@@ -395,3 +395,10 @@ def test_one_network_under_two_names_is_noted(score, suite, sets):
     noted = with_twins(board, {"a": "1" * 64, "b": "1" * 64, "c": "2" * 64})
     assert noted.notes[-1].endswith("under two names: a = b")
     assert with_twins(board, {"a": "1" * 64, "b": "2" * 64}) is board
+
+
+def test_simulated_people_are_never_ranked(suite, sets, score):
+    rows = [score("a", 60, 220), score("reader", 200, 220, kind="simulated")]
+    (board,) = boards(rows, suite, sets)
+    assert [row.observer for row in board.rows] == ["a"]
+    assert "reader" in [row.observer for row in board.references]

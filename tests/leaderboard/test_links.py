@@ -56,7 +56,7 @@ def summary(score, numbers):
             rows.append(
                 score(name, right, 1000, suite=suite, metric=metric, role="", training=training)
             )
-    for kind in ("human", "ideal"):
+    for kind in ("human", "ideal", "simulated"):
         rows.append(score(kind, 999, 1000, suite="cue-conflict", metric="head", role="", kind=kind))
     untrained = {"training": ("untrained",), "suite": "cue-conflict", "metric": "head", "role": ""}
     rows.append(score("raw", 500, 1000, **untrained))

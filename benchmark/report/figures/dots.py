@@ -11,14 +11,21 @@ from benchmark.report.figures.chosen import Scene
 from benchmark.report.figures.figure import MOST, QUIET, Figure, Spec, axis, palette
 from benchmark.report.writing import slug
 
-GROUPS = ("network", "published network", "people", "ideal observer", "reference")
+GROUPS = (
+    "network",
+    "published network",
+    "people",
+    "simulated person",
+    "ideal observer",
+    "reference",
+)
 NAMES = ("observer", "group", "metric", "value", "low", "high", "n")
-_GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "ideal": 3}
+_GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, "ideal": 4}
 
 
 def group_of(kind: str) -> str:
     """What an observer's mark says that it is."""
-    return GROUPS[_GROUP.get(kind, 4)]
+    return GROUPS[_GROUP.get(kind, 5)]
 
 
 def metric_dots(

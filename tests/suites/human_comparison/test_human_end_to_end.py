@@ -1,5 +1,7 @@
 """Both suites of the sixteen categories on networks of the built-in world: images are walked once."""
 
+from itertools import pairwise
+
 import pytest
 
 from benchmark import api
@@ -7,6 +9,8 @@ from benchmark.plugins import SuiteShelf
 from benchmark.variables import read_settings
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
+from suites.human_comparison.comparing import SIMULATED
+from suites.human_comparison.experiments import WORLD_LEVELS
 
 LIMIT = 12
 
@@ -34,17 +38,55 @@ def test_equal_blocks_are_decoded_once(run):
     both, _ = run("world-standard-0", CUE_CONFLICT, SUITE)
     first, _ = run("world-standard-0", CUE_CONFLICT)
     second, _ = run("world-standard-0", SUITE)
-    assert second.decoded == 4 * LIMIT  # cue-conflict, edges, silhouettes, stylised
+    assert second.decoded == 5 * LIMIT  # cue-conflict, edges, silhouettes, stylised, natural
     assert both.decoded == first.decoded + LIMIT  # stylised alone is new
 
 
 @pytest.mark.slow
-def test_ideal_observers_stand_in_for_people(run):
-    _, rows = run("ideal-shape,ideal-guesser,world-standard-0", SUITE)
-    mine = [
-        r for r in rows if r.observer == "world-standard-0" and r.metric == "observed_consistency"
-    ]
-    assert mine
-    for row in mine:
-        assert row.value is not None
-        assert "reference observers are ideal observers, not people" in row.flags
+def test_simulated_people_stand_in_for_people(run):
+    """A network is held against the readers, and so is a reader, against the others."""
+    _, rows = run(
+        "world-reader-0,world-reader-1,world-reader-2,world-standard-0,ideal-shape", SUITE
+    )
+    for name in ("world-standard-0", "world-reader-1"):
+        mine = [r for r in rows if r.observer == name and r.metric == "observed_consistency"]
+        assert mine
+        for row in mine:
+            assert row.value is not None
+            assert SIMULATED in row.flags
+
+
+@pytest.mark.slow
+def test_ideal_observers_are_no_references(run):
+    _, rows = run("world-standard-0,ideal-shape,ideal-guesser", SUITE)
+    head = [r for r in rows if r.metric == "error_consistency" and not r.condition]
+    assert head
+    assert all(row.value is None and "world-reader-*" in row.reason for row in head)
+
+
+@pytest.mark.slow
+def test_readers_agree_as_people_do_and_fail_as_images_fade(tmp_path, monkeypatch):
+    """On the full sets: ceiling between .3 and .6 and well above chance, accuracy falling with every level."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    db = str(tmp_path / "readers.db")
+    report = api.run(models="world-reader-*", suites=SUITE.name, device="cpu", db=db)
+    assert not report.failed
+    with api.reading(read_settings(db)) as store:
+        rows = store.latest_scores(suite=SUITE.name)
+    ceilings = [r for r in rows if r.metric == "human_error_consistency" and not r.condition]
+    assert len(ceilings) == 5
+    for row in ceilings:
+        assert 0.3 < row.low < row.value < row.high < 0.6
+    for role, levels in WORLD_LEVELS.items():
+        found = [
+            [
+                r.value
+                for r in rows
+                if (r.metric, r.condition) == (f"{role.replace('-', '_')}_accuracy", level)
+            ]
+            for level in levels
+        ]
+        assert [len(one) for one in found] == [5] * len(levels)
+        means = [sum(one) / 5 for one in found]
+        assert means[0] > means[-1] + 0.15
+        assert all(b < a + 0.05 for a, b in pairwise(means))

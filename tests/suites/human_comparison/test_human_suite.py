@@ -1,5 +1,6 @@
 """The suite by hand: plan, averages, degenerate cases, what is flagged and what has no value."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli
 from benchmark.identity import block_key
+from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.world import CATEGORIES
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli, toy_trials
+from benchmark.variables import read_settings
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
@@ -66,7 +70,30 @@ def test_plan_takes_what_is_there_and_says_what_is_not():
 
 def test_plan_of_the_built_in_world():
     plan = SUITE.plan(None, ToyShelf("world16"))
-    assert [b.role for b in plan.blocks] == ["cue-conflict", "edges", "silhouettes", "stylised"]
+    whole, made = plan.blocks[:4], plan.blocks[4:]
+    assert [b.role for b in whole] == ["cue-conflict", "edges", "silhouettes", "stylised"]
+    assert all(b.transform is None and not b.condition for b in whole)
+    for block in made:
+        assert block.condition in {one.name for one in BY_ROLE[block.role].conditions}
+        level = BY_ROLE[block.role].conditions
+        assert block.transform.name.startswith(f"{block.role}/")
+        (stated,) = [one.level for one in level if one.name == block.condition]
+        share = block.transform.params["level"] * (100 if block.role == "contrast" else 1)
+        assert share == pytest.approx(stated)
+    assert {b.role: sum(o.role == b.role for o in made) for b in made} == {
+        "contrast": 5,
+        "low-pass": 3,
+        "phase-scrambling": 4,
+        "uniform-noise": 3,
+    }
+
+
+def test_graded_experiments_of_the_built_in_world_are_balanced(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    plan = SUITE.plan(None, Resolver("world16", read_settings()))
+    stimuli = plan.blocks[-1].stimuli
+    assert Counter(stimuli.labels["category"].tolist()) == dict.fromkeys(CATEGORIES, 4)
+    assert stimuli.whole == len(stimuli) == 64
 
 
 @pytest.mark.slow
@@ -248,10 +275,10 @@ def test_nothing_answered_is_a_reason(make, find):
     assert find(SUITE.score(None, empty), "ood_accuracy").reason == "no trials"
 
 
-def test_ideal_observers_are_not_called_people(make, find):
-    scores = SUITE.against.scores(None, make(bits(0, 20)), {"ideal-shape": make([1] * 20)})
+def test_simulated_people_are_not_called_people(make, find):
+    scores = SUITE.against.scores(None, make(bits(0, 20)), {"world-reader-0": make([1] * 20)})
     assert (
-        "reference observers are ideal observers, not people"
+        "reference observers are simulated people (template readers), not people"
         in find(scores, "error_consistency").flags
     )
 

@@ -1,0 +1,43 @@
+"""Draw the silhouettes that the template readers know, from the world's training stimuli.
+
+    python benchmarks/reader_templates.py --out registry/world_checkpoints/world-readers.safetensors
+
+32 exemplars a category of `training_set("silhouettes", ..., SEED)`: no stimulus of an evaluation set is among them.
+Each is its object's mask, averaged over the cells of a reader. Given the same generator, the same bytes come out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from benchmark.stimuli.world import CATEGORIES, render, training_set
+from registry.readers import CELL, EXEMPLARS
+
+SEED = 7
+
+
+def templates(seed: int = SEED) -> Tensor:
+    """[EXEMPLARS, 16, 16] uint8 by category: the share of each cell that the silhouette covers, 255 all of it."""
+    drawn = training_set("silhouettes", EXEMPLARS, seed)
+    order = sorted(range(drawn.size), key=lambda i: (CATEGORIES.index(drawn.shape[i]), i))
+    masks = torch.from_numpy(np.stack([render(drawn, i).mask for i in order])).float()
+    covered: Tensor = functional.avg_pool2d(masks[:, None], CELL)[:, 0]
+    return (covered * 255).round().to(torch.uint8)
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    save_file({"templates": templates()}, parser.parse_args().out)
+
+
+if __name__ == "__main__":
+    main()
