@@ -14,12 +14,17 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 SHOWN = 20
+#: Characters of a message: a name in a hostile file may have a million.
+LONGEST = 3_000
 
 
 class BenchError(Exception):
     """A user's mistake or an environment's limit. `exit_code` is what the command line ends with."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_bounded(message))
 
 
 class CardError(BenchError):
@@ -42,6 +47,14 @@ class UnknownName(BenchError):
     """A name that nothing carries."""
 
     exit_code = 2
+
+
+def _bounded(message: str) -> str:
+    """The message, without its middle where it is too long to read."""
+    if len(message) <= LONGEST:
+        return message
+    head, tail = message[: LONGEST * 2 // 3], message[-LONGEST // 3 :]
+    return f"{head} [...] {tail}"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:

@@ -237,3 +237,13 @@ def test_python_factories_take_arguments_of_their_own():
     fields = {"name": "x", "source": "python", "preprocess": {"size": 8, "resize": 8}}
     options = {"kwargs": {"anything": "/some/path"}}
     assert ModelCard(**fields, arch="python:a:b", options=options).options == options
+
+
+def test_no_message_is_longer_than_a_page():
+    from registry.errors import LONGEST, LabelError
+
+    message = str(LabelError(f"mapping file m.yaml: begins {'9' * 10**6} ends"))
+    assert message.startswith("mapping file m.yaml: begins 999")
+    assert " [...] 999" in message and message.endswith("999 ends")
+    assert len(message) < LONGEST + 10
+    assert str(LabelError("short")) == "short"
