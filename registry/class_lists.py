@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from registry.digests import digest_data
-from registry.documents import MOST_BYTES, is_file, shown, texts_in, unprintable
+from registry.documents import MOST_BYTES, is_file, is_folder, shown, texts_in, unprintable
 from registry.errors import LabelError
 from registry.spaces import LABEL_SPACES, built_in_space, by_classes, geirhos_groups
 from registry.whole_files import write_whole
@@ -48,7 +48,7 @@ def is_class_list(labels: str) -> bool:
     if labels in LABEL_SPACES:
         return False
     path = Path(labels).expanduser()
-    return path.suffix in (".txt", ".json") or path.is_dir()
+    return path.suffix in (".txt", ".json") or is_folder(path)
 
 
 def read_class_list(labels: str, model: str) -> ClassList:
@@ -58,7 +58,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
     Raises LabelError where it is none of these, or a name stands twice.
     """
     path = Path(labels).expanduser()
-    names = _folders(path) if path.is_dir() else _listed(path)
+    names = _folders(path) if is_folder(path) else _listed(path)
     if len(names) < 2:
         raise LabelError(
             f"class list {shown(path)}: expected at least two names, found {len(names)}."
@@ -109,9 +109,9 @@ def _from_json(value: Any) -> list[str]:
 
 def space_name(path: Path, model: str) -> str:
     """What the space is called: the folder or file, where its name says something."""
-    name = path.name if path.is_dir() else path.stem
+    name = path.name if is_folder(path) else path.stem
     if name.lower() in _PLAIN_NAMES:
-        name = path.resolve().parent.name if path.is_dir() else model
+        name = path.resolve().parent.name if is_folder(path) else model
     return f"{name}-classes" if name in LABEL_SPACES else name
 
 

@@ -72,6 +72,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a name that no file system takes is just not there."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _levels(text: str) -> None:
     """Raise where the text nests too deeply: what follows is recursive."""
     depth = 0

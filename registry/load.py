@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard
 from registry.digests import digest_data, digest_file, digest_state
-from registry.documents import is_file
+from registry.documents import is_file, is_folder
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.fetch import fetch, file_name, first_use, is_url, local_path
 from registry.ideal import IdealObserver
@@ -111,7 +111,7 @@ def availability(card: ModelCard, weights_folder: Path, caches: Caches = NO_CACH
         path = local_file(card, weights_folder)
     except WeightsError as error:
         return Availability(False, str(error))
-    if is_file(path) or path.is_dir():
+    if is_file(path) or is_folder(path):
         return Availability(True, str(path.name))
     return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
 

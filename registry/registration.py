@@ -17,6 +17,7 @@ from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard, Preprocess, Source
 from registry.checks import Check
 from registry.class_lists import is_class_list, read_class_list, write_mapping
+from registry.documents import is_folder
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
@@ -85,7 +86,7 @@ def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, S
     if kind == "timm" and name.startswith(("hf_hub:", "hf-hub:")) and weights is None:
         repository = name[len("hf_hub:") :]
         return _Place(f"hf_hub:{repository}", None, {}), hub_input(repository, caches.hub)
-    if weights is None or not weights.expanduser().is_dir():
+    if weights is None or not is_folder(weights.expanduser()):
         if not arch:
             raise CardError(
                 "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard
 from registry.digests import digest_data
-from registry.documents import MOST_BYTES, is_file, shown
+from registry.documents import MOST_BYTES, is_file, is_folder, shown
 from registry.errors import CardError, WeightsError
 from registry.families.extras import library
 from registry.families.family import Asked, Described, Sources
@@ -53,7 +53,7 @@ def describe(asked: Asked) -> Described:
         )
     folder = _folder(place, asked.hub)
     config = _config(folder)
-    local = Path(place).expanduser().is_dir()
+    local = is_folder(Path(place).expanduser())
     names = _names(config)
     given = (
         "imagenet1k" if asked.bare else asked.labels
@@ -90,7 +90,7 @@ def network(
 
 def _folder(place: str, hub: Hub) -> Path:
     folder = Path(place).expanduser()
-    if not folder.is_dir():
+    if not is_folder(folder):
         return repository_folder(place, hub, _FILES, _OPTIONAL)
     if not is_file(folder / CONFIG):
         raise CardError(f"{shown(folder)} is a folder without {CONFIG}: no model of transformers.")

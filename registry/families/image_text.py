@@ -23,7 +23,7 @@ from registry.architectures import random_seed
 from registry.cards import ModelCard
 from registry.checkpoints import fit_state, read_weights
 from registry.digests import digest_data, digest_state
-from registry.documents import is_file, shown
+from registry.documents import is_file, is_folder, shown
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.extras import library
 from registry.families.family import Asked, Described, Sources
@@ -71,7 +71,7 @@ def describe(asked: Asked) -> Described:
     origin = _origin(asked.arch, asked.weights, asked.hub, clip)
     model = _model(origin, asked.weights, clip)
     labels = asked.labels or "imagenet1k"
-    local = Path(asked.arch).expanduser().is_dir()
+    local = is_folder(Path(asked.arch).expanduser())
     plain = Described(
         source="file" if local or _is_path(asked.weights) else "hub",
         arch="open_clip:folder" if local else f"open_clip:{asked.arch}",
@@ -154,7 +154,9 @@ def _open_clip() -> ModuleType:
 
 
 def _is_path(weights: str | None) -> bool:
-    return weights is not None and Path(weights).expanduser().exists()
+    return weights is not None and (
+        is_file(Path(weights).expanduser()) or is_folder(Path(weights).expanduser())
+    )
 
 
 def _kept(weights: str | None) -> str | None:
@@ -167,12 +169,12 @@ def _kept(weights: str | None) -> str | None:
 def _repository(arch: str, origin: _Origin) -> dict[str, str]:
     """For `bench models`: where the hub's cache has it."""
     name = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
-    return {"repository": name} if name and not Path(arch).expanduser().is_dir() else {}
+    return {"repository": name} if name and not is_folder(Path(arch).expanduser()) else {}
 
 
 def _origin(arch: str, weights: str | None, hub: Hub, clip: ModuleType) -> _Origin:
     """Where everything of a model is. Raises CardError, UnknownName, WeightsError."""
-    if Path(arch).expanduser().is_dir() or "/" in arch:
+    if is_folder(Path(arch).expanduser()) or "/" in arch:
         if weights is not None:
             raise CardError(
                 f"open_clip:{shown(arch)} has its weights with it: --weights is not for it."
@@ -208,7 +210,7 @@ def _tokenizer_is_built_in(origin: _Origin) -> bool:
 
 def _folder(place: str, hub: Hub) -> Path:
     folder = Path(place).expanduser()
-    if folder.is_dir():
+    if is_folder(folder):
         return folder.resolve()
     return repository_folder(place, hub, (CONFIG,), (*_WEIGHTS, *_TOKENIZER))
 
