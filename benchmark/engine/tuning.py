@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from registry.cards import ModelCard
 from registry.digests import digest_data
@@ -96,19 +97,29 @@ def _form(model: LoadedModel, device: str) -> _Form:
 
     It depends on the network and the kind of device alone: float noise is part of saliency and of attacks.
     """
+    plain = _Form(model, torch.contiguous_format)
     if model.card.source == "export":
-        return _Form(model, torch.contiguous_format)
-    folded = fold_batch_norm(model.module, model.normalise(example(model, 2)))
-    module = model.module if folded is None else folded
-    plain = _Form(replace_module(model, module), torch.contiguous_format)
-    if not device.startswith("cpu"):
         return plain
+    if _has(model.module, _BatchNorm):
+        folded = fold_batch_norm(model.module, model.normalise(example(model, 2)))
+        plain = plain if folded is None else replace(plain, model=replace_module(model, folded))
+    if device.startswith("cpu") and _has(model.module, nn.Conv2d):
+        return _channels_last(plain, device)
+    return plain
+
+
+def _has(module: nn.Module, kind: type[nn.Module]) -> bool:
+    return any(isinstance(part, kind) for part in module.modules())
+
+
+def _channels_last(plain: _Form, device: str) -> _Form:
+    """The same with channels last in memory, if the network can do with it."""
     layout = torch.channels_last
-    moved = copy.deepcopy(module).to(memory_format=layout)  # type: ignore[call-overload]
-    last = _Form(replace_module(model, moved), layout)
+    moved = copy.deepcopy(plain.model.module).to(memory_format=layout)  # type: ignore[call-overload]
+    last = _Form(replace_module(plain.model, moved), layout)
     try:
         with torch.inference_mode():
-            last.runner(device)(example(model, 2))
+            last.runner(device)(example(plain.model, 2))
     except RuntimeError:  # a view of what lies otherwise in memory
         return plain
     return last
