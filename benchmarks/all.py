@@ -43,6 +43,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 }
 #: What is no measurement, or takes hours.
 LEFT_OUT = {
+    "reader_templates": "makes the templates of the built-in world's simulated people",
     "reference": "writes docs/reference.md from a leaderboard of published trials",
     "mutants": "an hour and more; its figures stand in the file that it writes",
     "train_detector": "trains the built-in world's detector",

@@ -106,4 +106,4 @@ def test_an_installed_wheel_runs_from_another_folder(built, tmp_path):
 def test_every_checkpoint_is_small():
     checkpoints = list((ROOT / "registry" / "world_checkpoints").glob("*.safetensors"))
     assert len(checkpoints) >= 12
-    assert all(path.stat().st_size < 500_000 for path in checkpoints)
+    assert all(path.stat().st_size < 650_000 for path in checkpoints)

@@ -19,7 +19,8 @@ from registry.tiny_detector import tiny_detector
 
 FOLDER = Path(registry.__file__).parent / "world_checkpoints"
 DETECTOR = FOLDER / "world-detector-0.safetensors"
-PATHS = sorted(set(FOLDER.glob("*.safetensors")) - {DETECTOR})
+READERS = FOLDER / "world-readers.safetensors"
+PATHS = sorted(set(FOLDER.glob("*.safetensors")) - {DETECTOR, READERS})
 RECIPES = (
     "standard",
     "stylised",
