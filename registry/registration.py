@@ -86,7 +86,7 @@ def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, S
     if kind == "timm" and name.startswith(("hf_hub:", "hf-hub:")) and weights is None:
         repository = name[len("hf_hub:") :]
         return _Place(f"hf_hub:{repository}", None, {}), hub_input(repository, caches.hub)
-    if weights is None or not is_folder(weights.expanduser()):
+    if weights is None or not is_folder(Path(weights).expanduser()):
         if not arch:
             raise CardError(
                 "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "

@@ -103,8 +103,8 @@ def _names(rows: Sequence[Line], with_recipe: bool, sizes: Mapping[str, int]) ->
 
 
 def _millions(count: int | None) -> str:
-    """ "25.6M", "0.02M"."""
-    if count is None:
+    """ "25.6M", "174k", "" for none."""
+    if not count:
         return ""
     return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k"
 

@@ -113,8 +113,8 @@ GUILTY = {
         "cue scores, corruption scores", "cue shows, imagenet-c, answers",
     ),
     "a quantile": (
-        "benchmark/stats/bootstrap.py", "tail = (1 - level) / 2", "tail = 1 - level",
-        "cue scores, people score", "scoring, cue shows, answers",
+        "benchmark/stats/student.py", "return sqrt(df) * sin(low)", "return 2 * sqrt(df) * sin(low)",
+        "cue scores, people score", "cue shows, answers",
     ),
     "degrees of freedom": (
         "benchmark/stats/clusters.py", "min(sizes) - 1)", "min(sizes))",

@@ -65,7 +65,7 @@ EDITS = {
             ("registry/labels.py", '"""Label spaces:', '"""Spaces of labels:'),
             ("registry/labels.py", "probabilities = torch.softmax(", "probabilities = (torch.softmax)("),
             ("benchmark/stats/proportions.py", '"""z such that', '"""The z such that'),
-            ("suites/corruption/scoring.py", "from __future__", "# words\nfrom __future__"),
+            ("suites/corruption/score.py", "from __future__", "# words\nfrom __future__"),
             ("benchmark/leaderboard/render.py", "from __future__", "# words\nfrom __future__"),
         ),
         "2 cached", set(), set(),

@@ -336,7 +336,10 @@ def compared(_config, _trials, peers):
 @pytest.mark.slow
 def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboard):
     suite = toy_suite(toys.make_stimuli(20), against=Against(compared))
-    cards = [network("net", "Readout"), ideal()]
+    reader = network("reader", "Readout", seed=1).model_copy(
+        update={"training": ("simulated-person",)}
+    )
+    cards = [network("net", "Readout"), reader, ideal("texture-reader", "no-reference")]
     leaderboard.run(cards, [suite])
     leaderboard.run(cards, [suite], seed=1)
     assert leaderboard.scores("net")["peers", "toys", ""] == 1.0

@@ -81,9 +81,9 @@ def test_names_are_text_in_pages(hostile):
 
 @pytest.mark.slow
 def test_names_are_text_in_figures(fill, tmp_path):
-    build(fill(HOSTILE), tmp_path)
+    build(fill(HOSTILE), tmp_path / "site")
     texts = []
-    for path in (tmp_path / "figures").glob("*.svg"):
+    for path in (tmp_path / "site" / "figures").glob("*.svg"):
         elements = list(ElementTree.parse(path).iter())
         assert {element.tag.rpartition("}")[2] for element in elements} <= DRAWN
         texts += [element.text for element in elements]

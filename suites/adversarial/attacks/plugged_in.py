@@ -10,6 +10,7 @@ from suites.adversarial.added import Attack
 from suites.adversarial.attacks.foreign_network import Network, own_randomness
 from suites.adversarial.attacks.norms import geometry
 
+ROUNDING = 1.2e-7  # what a float32 pixel of at most 1 may be off by
 ROOM = 1 + 1e-4  # over epsilon: what a float32 sum over many entries may be off by
 
 
@@ -61,8 +62,10 @@ def _fault(attack: Attack, images: Tensor, reached: object, epsilon: float) -> s
     points = reached.detach().to(images)
     if not (float(points.amin()) >= 0 and float(points.amax()) <= 1):
         return "values outside [0, 1] or NaN"
-    size = float(geometry(attack.norm).size(points - images).max())
-    if size > epsilon * ROOM:
+    measure = geometry(attack.norm).size
+    rounded = float(measure(torch.full_like(images[:1], ROUNDING)).max())
+    size = float(measure(points - images).max())
+    if size > epsilon * ROOM + rounded:
         return (
             f"a perturbation of {attack.norm} norm {size:.4g}, beyond the budget of {epsilon:.4g}"
         )
