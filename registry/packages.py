@@ -24,7 +24,17 @@ def package_file(reference: str, install: str) -> Path:
             f"weights of package '{package}' are not installed. Get them: {install}."
         )
     for location in spec.submodule_search_locations:
-        found = sorted(Path(location).glob(inside))
+        found = _matching(Path(location), inside)
         if found:
             return found[0]
     raise WeightsError(f"package '{package}' holds no {inside}. Reinstall it: {install}.")
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    """Files of the folder that fit a pattern, sorted; none for a pattern that is none, or that leads out of it."""
+    try:
+        found = sorted(folder.glob(pattern))
+        root = folder.resolve()
+        return [path for path in found if path.resolve().is_relative_to(root)]
+    except (ValueError, NotImplementedError, OSError, RuntimeError):
+        return []

@@ -247,3 +247,17 @@ def test_no_message_is_longer_than_a_page():
     assert " [...] 999" in message and message.endswith("999 ends")
     assert len(message) < LONGEST + 10
     assert str(LabelError("short")) == "short"
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ["a**b/x", "/etc/passwd", "../timm/*.py", "", "x" * 5000, "[", "**/../../*/__init__.py"],
+)
+def test_a_package_gives_files_of_its_own_alone(inside):
+    from registry.packages import package_file
+
+    try:
+        found = package_file(f"package:safetensors/{inside}", "pip install safetensors")
+    except WeightsError:
+        return
+    assert "safetensors" in found.parts
