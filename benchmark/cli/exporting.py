@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.cli.printing import put_out
 from benchmark.errors import BenchError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ENDINGS = {
     ".csv": "csv",
@@ -80,8 +83,13 @@ def write_parquet(records: Sequence[Mapping[str, Any]], output: Path | None) -> 
 
     if output is None:
         raise BenchError("Parquet is no text: name a file with -o FILE.parquet.")
+    save_parquet(pd.DataFrame(records), output)
+
+
+def save_parquet(frame: DataFrame, output: Path | str) -> None:
+    """A table into a Parquet file. Raises BenchError where pyarrow is missing."""
     try:
-        pd.DataFrame(records).to_parquet(output, index=False)
+        frame.to_parquet(output, index=False)
     except ImportError as error:
         raise BenchError(
             "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmark.cli.exporting import save_parquet
 from benchmark.cli.options import db_option, suite_option
 from benchmark.cli.printing import put_out, say
-from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,7 +34,7 @@ def trials(observer: str, suite: str, output: str | None, db: str | None) -> int
     if output is None:
         put_out(_csv(frame))
     elif output.endswith(".parquet"):
-        _parquet(frame, output)
+        save_parquet(frame, output)
     else:
         Path(output).write_text(_csv(frame), encoding="utf-8", newline="")
     return 0
@@ -45,15 +45,6 @@ def _csv(frame: DataFrame) -> str:
     text: str = frame.to_csv(index=False)
     # A carriage return inside a name is quoted only where all texts are.
     return text if "\r" not in text else frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
-
-
-def _parquet(frame: DataFrame, output: str) -> None:
-    try:
-        frame.to_parquet(output, index=False)
-    except ImportError as error:
-        raise BenchError(
-            "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."
-        ) from error
 
 
 @click.group("import")

@@ -8,7 +8,7 @@ from itertools import groupby
 from benchmark.display import printable
 from benchmark.leaderboard.detail import Detail
 from benchmark.leaderboard.formatting import estimate, number, p_value
-from benchmark.leaderboard.grid import Field, Grid
+from benchmark.leaderboard.grid import Field, Grid, at_width
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison
 
 MANY = 200  # images that are listed of one metric
@@ -70,15 +70,11 @@ def _table(
         Field("A / B alone", tuple(_alone(item.discordant) for item in items), right=True),
     ]
     kept = (field for field in fields if any(field.texts) or field is fields[0])
-    return Detail(title, caption, Grid(tuple(_at_width(field) for field in kept)))
+    return Detail(title, caption, Grid(tuple(at_width(field) for field in kept)))
 
 
 def _alone(discordant: tuple[int, int] | None) -> str:
     return f"{discordant[0]} / {discordant[1]}" if discordant else ""
-
-
-def _at_width(field: Field) -> Field:
-    return Field(field.title, field.texts, field.right, field.natural)
 
 
 def _notes(found: Compared) -> Iterator[str]:
@@ -126,6 +122,6 @@ def _images(suite: str, metric: str, rows: Sequence[DiscordantTrial], a: str, b:
     ]
     first = sum(row.winner == "a" for row in rows)
     title = f"{suite}, {metric}: {first} images that A alone gets right, {len(rows) - first} that B alone does"
-    grid = Grid(tuple(_at_width(field) for field in fields if any(field.texts)))
+    grid = Grid(tuple(at_width(field) for field in fields if any(field.texts)))
     more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
     return Detail(title, f"A: {printable(a)}    B: {printable(b)}", grid, more)

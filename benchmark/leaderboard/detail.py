@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.display import printable
 from benchmark.leaderboard.formatting import Footnotes, estimate
-from benchmark.leaderboard.grid import GAP, Field, Grid
+from benchmark.leaderboard.grid import GAP, Field, Grid, at_width
 from benchmark.leaderboard.model import Cell, SuiteLike, describe
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def headline_detail(rows: Sequence[ScoreRow], suites: Sequence[SuiteLike]) -> De
         Field("value", tuple(_value(row, notes) for row in found)),
         Field("n", tuple(str(row.n) for row in found), right=True),
     ]
-    grid = Grid(tuple(replace(f, width=f.natural) for f in fields), footnotes=notes)
+    grid = Grid(tuple(map(at_width, fields)), footnotes=notes)
     return Detail("headlines", "", grid, tuple(notes.lines()))
 
 

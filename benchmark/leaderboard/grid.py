@@ -35,6 +35,11 @@ class Field:
         return max((*words, *(len(text) for text in self.texts)), default=0)
 
 
+def at_width(field: Field) -> Field:
+    """The field at the width at which none of its cells breaks."""
+    return replace(field, width=field.natural)
+
+
 @dataclass(frozen=True)
 class Grid:
     """What is printed: fields left to right; breaks: row numbers before which a line is drawn;

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.display import printable
 from benchmark.leaderboard.detail import Detail
 from benchmark.leaderboard.formatting import NOTHING, estimate, number
-from benchmark.leaderboard.grid import Field, Grid
+from benchmark.leaderboard.grid import Field, Grid, at_width
 from benchmark.leaderboard.links import CLEAN, Contrast, Link
 from benchmark.stats.correlations import Correlation
 
@@ -128,7 +128,7 @@ def _pairs(found: Sequence[Link]) -> Detail:
             reasons.setdefault(link.spearman.reason, []).append(f"{link.x.name} - {link.y.name}")
     lines = (f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
     title = "every headline against every other"
-    return Detail(title, "95 % intervals", Grid(tuple(map(_at_width, fields))), tuple(lines))
+    return Detail(title, "95 % intervals", Grid(tuple(map(at_width, fields))), tuple(lines))
 
 
 def _of(one: Correlation | None) -> str:
@@ -155,8 +155,4 @@ def _contrasts(found: Sequence[Contrast]) -> Detail:
     caption = (
         "mean difference of pairs alike in source, architecture and seed; t interval over pairs"
     )
-    return Detail("contrasts of recipes", caption, Grid(tuple(map(_at_width, fields))))
-
-
-def _at_width(field: Field) -> Field:
-    return Field(field.title, field.texts, field.right, field.natural)
+    return Detail("contrasts of recipes", caption, Grid(tuple(map(at_width, fields))))
