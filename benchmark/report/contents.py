@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
+from benchmark.leaderboard.links import Link, links
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.report.answers import Answers, read_answers
 
@@ -51,6 +52,14 @@ class Contents:
     def summaries(self) -> list[Summary]:
         """Models by suites, one table per decision space."""
         return summaries(self.boards)
+
+    @cached_property
+    def links(self) -> dict[str, tuple[Link, ...]]:
+        """Pairs of headlines that share an observer, by decision space: resampled once for figures and page."""
+        return {
+            summary.space: tuple(one for one in links(summary) if one.observers)
+            for summary in self.summaries
+        }
 
     def of_suite(self, name: str, space: str, metric: str) -> list[ScoreRow]:
         """All current scores of a metric in one decision space, in the observers' order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.leaderboard.links import Link, links
+from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.links_text import QUESTIONS, verdict
 from benchmark.report.contents import Contents
 from benchmark.report.figures.figure import Figure, Spec, axis, palette
@@ -30,10 +30,8 @@ def question_of(link: Link) -> str:
 
 def figures(contents: Contents) -> Iterator[Figure]:
     """One for each pair of headlines, and for each with clean accuracy."""
-    for summary in contents.summaries:
-        for link in links(summary):
-            if link.observers:
-                yield scatter(link, summary.space)
+    for space, found in contents.links.items():
+        yield from (scatter(link, space) for link in found)
 
 
 def scatter(link: Link, space: str) -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.leaderboard.links import Contrast, Link, contrasts, links, observed
+from benchmark.leaderboard.links import Contrast, Link, contrasts, observed
 from benchmark.leaderboard.links_text import CAUTION, contrast_records, link_records, verdict
 from benchmark.report.contents import Contents
 from benchmark.report.drawn import Shown, put
@@ -79,7 +79,7 @@ def links_page(site: Site, contents: Contents) -> None:
     """links.html, where any two headlines share an observer."""
     spaces = []
     for summary in contents.summaries:
-        found = [one for one in links(summary) if one.observers]
+        found = contents.links[summary.space]
         compared = contrasts(summary)
         if not found:
             continue
