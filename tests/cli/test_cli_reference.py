@@ -48,7 +48,6 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_everything_published_fits_its_budget_and_comes_in_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,9 @@
 """Which scores meet in one table, how they rank, and what stands beside them."""
 
 import random
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from benchmark.contracts import Against, Metric
@@ -331,28 +329,6 @@ def test_an_unknown_set_is_called_by_its_digest(suite, score):
     (board,) = boards([score("a", 60, 220)], suite, {})
     assert board.sets == {"cue": "set c1c1c1c1"}
     assert board.notes == ()
-
-
-@pytest.mark.slow
-def test_a_thousand_models_with_thirty_scores_are_quick(sets, score):
-    metrics = tuple(Metric(f"m{i}", f"m{i}", "", role="cue", headline=i == 0) for i in range(30))
-    suite = SimpleNamespace(
-        name="cue-conflict", version=2, metrics=metrics, references={}, against=None
-    )
-    values = np.random.default_rng(0).random((1000, 30))
-    start = score("", 1, 2)
-    rows = [
-        replace(start, observer=f"model-{k}", metric=f"m{i}", value=v, low=v - 0.02, high=v + 0.02)
-        for k, line in enumerate(values.tolist())
-        for i, v in enumerate(line)
-    ]
-    took = []
-    for _ in range(4):
-        begin = time.process_time()
-        (board,) = boards(rows, suite, sets)
-        took.append(time.process_time() - begin)
-    assert len(board.rows) == 1000
-    assert min(took) < 0.1
 
 
 def test_what_is_no_observer_has_a_row_of_its_own_on_the_same_stimuli(suite, sets, score):

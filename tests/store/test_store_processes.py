@@ -81,15 +81,14 @@ def test_four_writers_of_the_same_things(url, python):
         assert {row.value for row in store.latest_scores(suite="cue")} == {10 * sum(range(64))}
 
 
-def test_a_reader_does_not_wait_for_a_writer(path, made):
+def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
+    monkeypatch.setattr("benchmark.store.engine.TIMEOUT", 0.1)  # whoever waits is told so
     with open_store(str(path)) as store:
         made.world(store)
         writer = sqlite3.connect(path, isolation_level=None)
         writer.execute("BEGIN IMMEDIATE")
         with open_store(str(path), write=False) as reader:
-            started = time.monotonic()
             assert len(reader.observers()) == 1
-            assert time.monotonic() - started < 5
         writer.execute("ROLLBACK")
         writer.close()
 
