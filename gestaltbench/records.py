@@ -9,7 +9,7 @@ from gestaltbench.results import Record
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
-    from benchmark.engine.running import RunReport
+    from benchmark.engine.outcomes import RunReport
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.transfer import Matrix

@@ -14,8 +14,9 @@ from benchmark.variables import read_settings
 if TYPE_CHECKING:
     from benchmark.contracts import Policy
     from benchmark.engine.estimating import Estimate
+    from benchmark.engine.outcomes import RunReport
     from benchmark.engine.planning import Task
-    from benchmark.engine.running import RunReport, RunReporter
+    from benchmark.engine.running import RunReporter
     from benchmark.stimuli.catalogue import Entry
     from registry.cards import ModelCard
 

@@ -17,7 +17,7 @@ from benchmark.display import masked
 
 if TYPE_CHECKING:
     from benchmark.api import Prepared
-    from benchmark.engine.running import RunReport
+    from benchmark.engine.outcomes import RunReport
 
 
 @click.command()

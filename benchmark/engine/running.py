@@ -1,13 +1,12 @@
 """One run: load observers in groups that fit the device, show what is missing, score, record what failed."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import torch
 
-from benchmark.contracts import Observer, ObserverKind, Policy, Suite
+from benchmark.contracts import Policy, Suite
 from benchmark.engine import tuning
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
@@ -19,6 +18,8 @@ from benchmark.engine.inference import (
     Walk,
     failure_line,
 )
+from benchmark.engine.loading import Loaded, Loader
+from benchmark.engine.outcomes import Outcomes, RunReport
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
 from benchmark.engine.sound import require_sound
@@ -26,14 +27,8 @@ from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
-from registry.cards import ModelCard
 from registry.ideal import IdealObserver
-from registry.load import load_observer
 from registry.model import LoadedModel
-
-Status = Literal["done", "cached", "not applicable", "failed"]
-CPU_BYTES = 4 * 2**30
-GPU_SHARE = 0.4  # of the free memory; the rest is for activations
 
 
 @dataclass(frozen=True)
@@ -46,38 +41,11 @@ class RunOptions:
     command: str = "bench run"
 
 
-@dataclass
-class RunReport:
-    """What a run did: per task "done", "cached", "not applicable" or "failed", with the reasons of the last two."""
-
-    counts: Counter[Status] = field(default_factory=Counter)
-    failed: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    decoded: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """0 all done, 1 nothing done, 3 some failed."""
-        if not self.counts["done"] + self.counts["cached"]:
-            return 1
-        return 3 if self.failed else 0
-
-
 class RunReporter(Reporter, Protocol):
     """The walk's reporter, told beforehand how many answers an observer still owes."""
 
     def expect(self, observer: str, trials: int) -> None:
         """`observer` owes `trials` answers."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """An observer in memory with its row in the store and its tasks."""
-
-    resident: Resident
-    identity: str
-    row: int
-    tasks: tuple[Task, ...]
 
 
 def execute(
@@ -89,12 +57,13 @@ def execute(
 ) -> RunReport:
     """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
     keep_pages()
-    report = RunReport()
     run = store.begin_run(options.command, environment(options.device, torch.get_num_threads()))
+    outcomes = Outcomes(store, run)
+    report = outcomes.report
     status = "interrupted"
     try:
         with numerics(options.policy):
-            _Run(store, run, settings, options, reporter, report).all(tasks)
+            _Run(store, run, settings, options, reporter, outcomes).all(tasks)
         status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
     finally:
         store.end_run(run, status)
@@ -119,7 +88,7 @@ class _Run:
     settings: Settings
     options: RunOptions
     reporter: RunReporter
-    report: RunReport
+    outcomes: Outcomes
     codes: Codes = field(default_factory=Codes)
     _planned: dict[tuple[int, int], list[Observation]] = field(default_factory=dict)
 
@@ -134,9 +103,10 @@ class _Run:
             self.codes,
         )
         waiting: list[_Answered] = []
-        for group in self._groups(tasks):
+        loader = Loader(self.settings, self.options.device, self.outcomes)
+        for group in loader.groups(tasks):
             waiting += self._group(group, walk)
-        self.report.decoded = walk.decoded
+        self.outcomes.report.decoded = walk.decoded
         scorers = {
             suite.name: Scorer(self.store, self.run, suite, self.codes)
             for suite in suites_of(tasks)
@@ -151,11 +121,8 @@ class _Run:
         try:
             scorer.imported()
         except FAILURES as error:  # the boundary of one scoring: recorded
-            name, suite = "imported observers", scorer.suite.name
             reason = f"scoring failed: {failure_line(error)}"
-            self.report.counts["failed"] += 1
-            self.report.failed[f"{name} under {suite}"] = reason
-            self.store.put_outcome(self.run, None, name, suite, PUBLISHED_SPACE, "failed", reason)
+            self.outcomes.unscored("imported observers", scorer.suite.name, PUBLISHED_SPACE, reason)
 
     def _group(self, group: Sequence[Loaded], walk: Walk) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
@@ -184,65 +151,6 @@ class _Run:
             for task in loaded.tasks
             for observations in [self._observations(loaded, task)]
         ]
-
-    def _groups(self, tasks: Sequence[Task]) -> Iterator[list[Loaded]]:
-        """Observers in groups whose weights fit in memory together, so that they share decoding."""
-        group: list[Loaded] = []
-        room = budget = _budget(self.options.device)
-        for card, mine in _by_card(tasks):
-            loaded = self._load(card, mine)
-            if loaded is None:
-                continue
-            size = _bytes(loaded.resident)
-            if group and size > room:
-                yield group
-                group, room = [], budget
-            group.append(loaded)
-            room -= size
-        if group:
-            yield group
-
-    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> Loaded | None:
-        wanted = [task for task in tasks if not self._does_not_apply(task)]
-        if not wanted:
-            return None
-        try:
-            observer = load_observer(
-                card,
-                weights_folder=self.settings.weights,
-                mirror=self.settings.mirror,
-                caches=self.settings.caches,
-                device=self.options.device,
-            )
-        except FAILURES as error:  # the boundary of one model's loading: recorded
-            for task in wanted:
-                self._record(None, task, "failed", failure_line(error))
-            return None
-        wanted = [task for task in wanted if not self._lacks_gradients(observer, task)]
-        if not wanted:
-            return None
-        resident = Resident(
-            card.name, observer if isinstance(observer, IdealObserver) else _unfed(observer)
-        )
-        row = self.store.put_observer(
-            Observer(card.name, _kind(card), observer.identity, _described(card, observer))
-        )
-        return Loaded(resident, observer.identity, row, tuple(wanted))
-
-    def _does_not_apply(self, task: Task) -> bool:
-        if task.plan.blocks:
-            return False
-        self._record(None, task, "not applicable", task.reason)
-        return True
-
-    def _lacks_gradients(self, observer: LoadedModel | IdealObserver, task: Task) -> bool:
-        if isinstance(observer, IdealObserver) or observer.gradients:
-            return False
-        if task.suite.needs != "gradients":
-            return False
-        reason = f"no gradient reaches the input of an exported program such as {task.card.arch}"
-        self._record(None, task, "not applicable", reason)
-        return True
 
     def _jobs(self, loaded: Loaded, task: Task) -> Iterator[Job]:
         planned = zip(task.plan.blocks, self._observations(loaded, task), strict=True)
@@ -301,75 +209,22 @@ class _Run:
         return tuning.tune(model, self.options.device, self.settings.tuning)
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
-        task = answered.task
+        task, record = answered.task, self.outcomes.record
         if answered.failure:
-            self._record(answered.row, task, "failed", answered.failure)
+            record(answered.row, task, "failed", answered.failure)
             return
         try:
             fresh = scorer.observer(answered.observations, task.plan.missing)
         except FAILURES as error:  # the boundary of one scoring: recorded
-            reason = f"scoring failed: {failure_line(error)}"
-            self._record(answered.row, task, "failed", reason)
+            record(answered.row, task, "failed", f"scoring failed: {failure_line(error)}")
             return
-        self._record(answered.row, task, "done" if fresh or answered.worked else "cached", "")
-
-    def _record(self, row: int | None, task: Task, status: Status, reason: str) -> None:
-        name = f"{task.card.name} under {task.suite.name}"
-        self.report.counts[status] += 1
-        if status == "failed":
-            self.report.failed[name] = reason
-        elif status == "not applicable":
-            self.report.skipped[name] = reason
-        if status != "cached":
-            self.store.put_outcome(
-                self.run, row, task.card.name, task.suite.name, task.space, status, reason
-            )
-
-
-def _kind(card: ModelCard) -> ObserverKind:
-    if card.source == "ideal":
-        return "ideal"
-    return "simulated" if card.simulated else "network"
-
-
-def _unfed(model: LoadedModel) -> tuning.TunedModel:
-    return tuning.TunedModel(model, tuning.stated(1), model.forward)
-
-
-def _by_card(tasks: Sequence[Task]) -> list[tuple[ModelCard, list[Task]]]:
-    groups: dict[str, tuple[ModelCard, list[Task]]] = {}
-    for task in tasks:
-        groups.setdefault(task.card.name, (task.card, []))[1].append(task)
-    return list(groups.values())
+        record(answered.row, task, "done" if fresh or answered.worked else "cached")
 
 
 def _trials(job: Job) -> int:
     return sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks)
 
 
-def _bytes(resident: Resident) -> int:
-    """Bytes of weights, twice: the tuned form is kept beside the plain one."""
-    if isinstance(resident.observer, IdealObserver):
-        return 0
-    return 2 * sum(
-        p.numel() * p.element_size() for p in resident.observer.model.module.parameters()
-    )
-
-
-def _budget(device: str) -> int:
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0] * GPU_SHARE)
-    return CPU_BYTES
-
-
 def suites_of(tasks: Sequence[Task]) -> list[Suite]:
     """The suites of a plan, each once."""
     return list({task.suite.name: task.suite for task in tasks}.values())
-
-
-def _described(card: ModelCard, observer: LoadedModel | IdealObserver) -> dict[str, Any]:
-    """The card as plain data, with the number of parameters where there are any."""
-    plain: dict[str, Any] = card.model_dump(mode="json")
-    if isinstance(observer, IdealObserver):
-        return plain
-    return plain | {"parameters": sum(one.numel() for one in observer.module.parameters())}
