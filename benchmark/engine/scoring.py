@@ -26,6 +26,7 @@ from benchmark.stats.threads import one_blas_thread
 from benchmark.stimuli.names import any_answer
 from benchmark.stimuli.sources import compares
 from benchmark.store import Observation, ScoreSet, Store
+from benchmark.store.rows import IMPORTED_KINDS
 from registry.digests import digest_data
 
 PEOPLE, AMONG = "people (pooled)", "people (among themselves)"
@@ -259,11 +260,15 @@ class Scorer:
     def _collections(self) -> list[Sets]:
         """Collections of sets that networks were shown, and that most observers of each imported source answered:
         people and published networks apart, so that no source's tables hang on what else was imported, or when.
+
+        What imported observers are scored on is no such collection: each scoring would then give rise to more.
         """
+        kinds = {row.id: row.kind for row in self.store.observers()}
         found: list[Sets] = [
             made.stimuli
             for made in self.store.score_sets(self.suite.name)
             if made.space == PUBLISHED_SPACE
+            and kinds[made.observer] not in IMPORTED_KINDS
         ]
         groups = imported_groups(self.store)
         roles = imported_roles(self.store, self.suite)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from benchmark.contracts import Array
 
 OutcomeStatus = Literal["done", "not applicable", "failed", "partial"]
+#: Kinds of observers whose scores are made of imported trials alone.
+IMPORTED_KINDS = ("human", "published", "group")
 
 
 @dataclass(frozen=True)

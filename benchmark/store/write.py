@@ -15,7 +15,7 @@ from benchmark.display import masked
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
-from benchmark.store.rows import Chunk, Observation, Outcome, ScoreSet, recipe_tags
+from benchmark.store.rows import IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet, recipe_tags
 from benchmark.store.score_rules import fault
 from benchmark.store.sql import batches, dump, insert_new, insert_one, now
 
@@ -23,8 +23,6 @@ from benchmark.store.sql import batches, dump, insert_new, insert_one, now
 RESERVED = ("role", "stimulus")
 #: A label column "condition" (one set, many conditions) stands for the block's condition; answers may not carry it.
 OBSERVED_RESERVED = (*RESERVED, "condition")
-#: Kinds of observers whose scores are made of imported trials alone.
-IMPORTED = ("human", "published", "group")
 
 
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> int:
@@ -162,7 +160,7 @@ def assert_trials(
         query = (
             sa.select(table.c.id)
             .join(owner, owner.c.id == table.c.observer)
-            .where(owner.c.kind.in_(IMPORTED), table.c.observations.contains(dump(key)))
+            .where(owner.c.kind.in_(IMPORTED_KINDS), table.c.observations.contains(dump(key)))
         )
         sets = [
             {"score_set": one, "run": run, "created": now()} for one in connection.scalars(query)

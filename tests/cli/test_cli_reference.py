@@ -47,6 +47,21 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
     assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(again.db)] == shown
 
 
+def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(home: Path) -> None:
+    tables = home / "mirror" / "error-consistency"
+    for experiment, names in {"edges": ("resnet50", "vgg16"), "silhouettes": ("vgg16",)}.items():
+        folder = tables / f"texture-shape_{experiment}"
+        folder.mkdir()
+        for name in names:
+            rows = f"{name},1,1,NaN,cat,cat,0,cat1.png\n{name},1,2,NaN,dog,cat,0,cat2.png\n"
+            (folder / f"{experiment}_{name}_session-1.csv").write_text(HEAD + rows)
+    first = api.reference(("error-consistency",))
+    assert first.trials == 10 and not first.failed
+    made = _made(first.db)
+    api.reference(("error-consistency",))
+    assert _made(first.db) == made
+
+
 @pytest.mark.slow
 def test_everything_published_fits_its_budget_and_comes_in_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -63,6 +78,14 @@ def test_everything_published_fits_its_budget_and_comes_in_once(
     assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(first.db)] == shown
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux
     assert peak < 2 * 2**20 or sys.platform != "linux"
+
+
+def _made(db: str):
+    """Every score set of the suite that scores several experiments together."""
+    from benchmark.store import open_store
+
+    with open_store(db, write=False) as store:
+        return [(one.observer, one.stimuli) for one in store.score_sets("human-comparison")]
 
 
 def _scores(db: str):
