@@ -267,8 +267,7 @@ class Scorer:
         found: list[Sets] = [
             made.stimuli
             for made in self.store.score_sets(self.suite.name)
-            if made.space == PUBLISHED_SPACE
-            and kinds[made.observer] not in IMPORTED_KINDS
+            if made.space == PUBLISHED_SPACE and kinds[made.observer] not in IMPORTED_KINDS
         ]
         groups = imported_groups(self.store)
         roles = imported_roles(self.store, self.suite)
