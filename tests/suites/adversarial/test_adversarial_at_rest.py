@@ -12,7 +12,12 @@ from suites.adversarial.attacks.pgd import attack
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.attacks.schedule import single
 from suites.adversarial.config import Stage
-from suites.adversarial.measured import _at_rest, _problem, _right_in_full_precision
+from suites.adversarial.measured import (
+    _ask_otherwise,
+    _at_rest,
+    _problem,
+    _right_in_full_precision,
+)
 
 TWO = ((0,), (1,))
 
@@ -102,3 +107,30 @@ def test_margins_that_each_step_reached():
     np.testing.assert_allclose(pool.reached, expected, atol=1e-6)
     assert pool.broken.tolist() == [-1, 2] and pool.passes.tolist() == [4, 4]
     assert pool.forwards.tolist() == [1, 0] and pool.size[1] == pytest.approx(0.1485)
+
+
+def test_every_second_image_is_read_otherwise_at_six_passes_each():
+    """Class a is a red mean above .2. What is scaled to 0 ... 255 once more is, whatever the picture."""
+
+    def red(x):
+        value = x[:, 0].flatten(1).mean(dim=1)
+        return torch.stack([value, torch.full_like(value, 0.2)], dim=1)
+
+    view = seen(red, red, n=3, batch=2)
+    view.images = torch.tensor([0.1, 0.5, 0.9]).view(3, 1, 1, 1).expand(3, 3, 1, 1)
+    columns = {
+        "asked": np.array([True, False, True]),
+        "otherwise": np.zeros((3, 6), dtype=bool),
+        "forwards": np.array([4, 5, 6]),
+    }
+    _ask_otherwise(view, columns)
+    assert columns["forwards"].tolist() == [10, 5, 12]
+    # (.1 - .485) / .229, .1 x .229 + .485; -.8, .55; 25.5, .0004
+    assert columns["otherwise"].astype(int).tolist() == [
+        [0, 1, 0, 1, 1, 0],
+        [0, 0, 0, 0, 0, 0],
+        [1, 1, 1, 1, 1, 0],
+    ]
+    untouched = {**columns, "asked": np.zeros(3, dtype=bool)}
+    _ask_otherwise(view, untouched)
+    assert untouched["forwards"].tolist() == [10, 5, 12]

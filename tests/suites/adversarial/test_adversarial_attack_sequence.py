@@ -10,7 +10,17 @@ from suites.adversarial.attacks import attack_sequence as module
 from suites.adversarial.attacks.attack_sequence import Curve, _tightened, curve, merged
 from suites.adversarial.attacks.norms import geometry
 from suites.adversarial.attacks.problem import Outcome, Problem, likely_wrong
-from suites.adversarial.config import LINF, QUICK, Apgd, Config, Square, Stage, Threat, linf
+from suites.adversarial.config import (
+    LINF,
+    QUICK,
+    Apgd,
+    Config,
+    Finish,
+    Square,
+    Stage,
+    Threat,
+    linf,
+)
 
 NEVER = np.inf
 
@@ -168,3 +178,42 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
     assert after.held.tolist() == [2.0, 3.0, 4.0, 4.0, 3.0]
     assert after.epsilon.tolist() == found.epsilon.tolist()
     assert (after.passes.tolist(), after.forwards.tolist()) == ([3, 0, 0, 0, 3], [5, 0, 0, 0, 5])
+
+
+@pytest.mark.parametrize("rest", [True, False])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_what_the_stages_nearly_broke_is_tried_once_more(rest, norm, monkeypatch):
+    """One pixel moves, by .1, then by .12, towards boundaries .05, .11, .14, .16 and .5 away: of the margin stays
+    nothing, .09, .29, .375, .8; then nothing of the second too, .14, .25, .76. Near: at most .3. Linf alone."""
+    asked = []
+
+    def attack(problem, norm, bounds, recipe):
+        asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe))
+        broken, nothing = problem.seeds == 2, np.zeros(len(bounds))
+        size = np.where(broken, bounds.numpy(), np.nan)
+        return Outcome(broken, size, nothing, nothing, np.full(len(bounds), 7), nothing.astype(int))
+
+    def answer(x):
+        gap = x[:, 0, 0, 0] - x[:, 1, 0, 0].detach() - 0.5
+        return torch.stack([-gap, gap], dim=1)
+
+    monkeypatch.setattr(module, "apgd", attack)
+    away = torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5])
+    images = torch.full((5, 2, 1, 1), 0.5)
+    images[:, 1, 0, 0] = away
+    y = torch.zeros(5, dtype=torch.int64)
+    toy = Problem(answer, images, y, np.arange(5, dtype=np.uint64), 1 - y[:, None])
+    toy = replace(toy, rest=-2 * away) if rest else toy
+    threat = Threat(norm, (0.1, 0.12))
+    finish = Finish(Apgd("margin", 9), near=0.3)
+    config = Config((threat,), (Stage("ce", 4, "clean"),), finish=finish)
+    found = curve(toy, threat, config, None)
+    if norm == "l2":
+        assert asked == [] and np.isinf(found.epsilon[2])
+        return
+    recipe = Apgd("margin", 9)
+    assert asked == [([1, 2], [0.1, 0.1], recipe), ([3], [0.12], recipe)]
+    assert found.epsilon.tolist() == [0.1, 0.12, 0.1, NEVER, NEVER]
+    assert found.by.tolist() == ["ce", "ce", "apgd-margin", "", ""]
+    extra = curve(toy, threat, replace(config, finish=None), None)
+    assert (found.passes - extra.passes).tolist() == [0, 7, 7, 7, 0]

@@ -126,3 +126,44 @@ def test_the_suite_says_so(mask, standard):
 def test_one_image_in_four_is_asked_by_its_seed():
     seeds = np.array([0, 1, 2, 3, 4, 5, 2**63 + 1], dtype=np.uint64)
     assert probed(seeds).tolist() == [False, True, False, False, False, True, True]
+
+
+def test_where_a_network_is_asked():
+    """Slopes at a point up to 2/255 away on either side, and each step .01 and .2 long to both sides of it, by the
+    same amount in every value, up or down."""
+    seen = []
+
+    def line(x):
+        seen.append(x.detach().clone())
+        return x.flatten(1)[:, :2]
+
+    image, label = torch.full((1, 3, 16, 16), 0.5), torch.zeros(1, dtype=torch.long)
+    gradient_errors(line, line, image, label, np.array([5], dtype=np.uint64))
+    point, short, long = seen
+    moved = (point - 0.5).flatten()
+    assert float(moved.abs().max()) <= 2 / 255 + 1e-6
+    assert -2 / 255 < float(moved.min()) < -1.98 / 255 < 1.98 / 255 < float(moved.max())
+    assert abs(float(moved.mean())) < 0.1 / 255
+    for ends, length in ((short, 0.01), (long, 0.2)):
+        assert len(ends) == 8
+        away = (ends - point).flatten(1)
+        assert away.norm(dim=1).tolist() == pytest.approx([length] * 8, rel=1e-3)
+        assert away.abs().flatten().tolist() == pytest.approx([length / 768**0.5] * 6144, rel=0.02)
+        assert torch.allclose(away[:4], -away[4:], atol=1e-6)
+        assert 0.4 < float((away[:4] > 0).double().mean()) < 0.6
+        assert len({tuple(row) for row in (away[:4] > 0).tolist()}) == 4
+
+
+def test_the_point_stays_an_image():
+    seen = []
+
+    def line(x):
+        seen.append(x.detach().clone())
+        return x.flatten(1)[:, :2]
+
+    for level in (0.0, 1.0):
+        image, label = torch.full((1, 3, 4, 4), level), torch.zeros(1, dtype=torch.long)
+        gradient_errors(line, line, image, label, np.array([1], dtype=np.uint64))
+    lowest, highest = seen[0], seen[3]
+    assert float(lowest.min()) == 0.0 and 0 < float(lowest.max()) <= 2 / 255
+    assert float(highest.max()) == 1.0 and 1 > float(highest.min()) >= 1 - 2 / 255

@@ -229,6 +229,22 @@ def test_many_steps_that_break_nothing_that_one_leaves():
     assert "trust: more steps are not stronger than one" not in by_hand(**gained)
 
 
+def test_what_falls_far_out_is_blocked_unless_gradients_broke_it():
+    """Ten images fall at 32/255 only: to gradients, no flag; to Square, or not at all, one. At 4/255 Square is ahead,
+    but nothing is left."""
+    far, blocked = first(10, 32 / 255, 1 / 255), first(10, "square", "ce").astype("U40")
+    still = "trust: 10% of images are still right at linf 32/255"
+    assert by_hand(linf_epsilon=far) == ()
+    assert still in by_hand(linf_epsilon=far, linf_by=blocked)
+    assert still in by_hand(
+        linf_epsilon=first(10, np.inf, 1 / 255), linf_by=first(10, "", "ce").astype("U40")
+    )
+    ahead = by_hand(linf_epsilon=first(10, 4 / 255, 1 / 255), linf_by=blocked)
+    assert ahead == ("trust: black box beats white box: square on 10% of images (linf)",)
+    only = by_hand(linf_epsilon=first(10, 32 / 255, 1 / 255), linf_by=first(7, "square", "ce"))
+    assert "trust: 7% of images are still right at linf 32/255" in only
+
+
 def test_wrong_images_count_in_no_check():
     wrong = np.zeros(100, dtype=bool)
     assert by_hand(clean_correct=wrong, exact_correct=wrong, gradient_norm=np.zeros(100)) == ()

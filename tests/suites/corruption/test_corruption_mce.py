@@ -168,3 +168,28 @@ def test_extra_corruptions_and_other_classes_are_never_normalised():
     assert both["mce", ""].value == plain["mce", ""].value
     sixteen = scored({c: hits(0.5, 40) for c in CELLS}, wnids=False)
     assert not any("mce" in metric for metric, _ in sixteen)
+
+
+def test_what_pairs_resample_of_mce_needs_75_cells_of_a_thousand_classes_and_clean_ones_for_the_relative():
+    """The sums against plain means of the other project's constants; nothing counts where a number is not printed."""
+    rng = np.random.default_rng(4)
+    cells = {c: rng.random(40) < 0.3 for c in CELLS}
+    clean = np.arange(40) < 30
+
+    def sums(name, cells, **more):
+        num, den = SUITE.metric(name).ratio(table(cells, **more))
+        return float(np.sum(num)), float(np.sum(den))
+
+    error = {name: 1 - np.mean([cells[f"{name}/{s}"] for s in range(1, 6)]) for name in COMMON}
+    mce = 100 * np.mean([error[name] / AUGMIX[name] for name in COMMON])
+    relative = 100 * np.mean([(error[name] - 0.25) / (AUGMIX[name] - 0.435) for name in COMMON])
+    for shown in (cells, {"clean": clean, **cells}):
+        num, den = sums("mce", shown)
+        assert den == 75 * 40 and num / den == pytest.approx(mce, rel=1e-5)
+    num, den = sums("relative_mce", {"clean": clean, **cells})
+    assert den == 76 * 40 and num / den == pytest.approx(relative, rel=1e-4)
+    assert sums("relative_mce", cells) == (0, 0)
+    part = {"clean": clean, **{c: right for c, right in cells.items() if c != "fog/3"}}
+    for name in ("mce", "relative_mce"):
+        assert sums(name, part) == (0, 0)
+        assert sums(name, {"clean": clean, **cells}, wnids=False) == (0, 0)

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.psychometric import fit_curve
+from suites.human_comparison.psychometric import fit_curve, predict
 
 LOW_PASS = BY_ROLE["low-pass"]
 
@@ -63,3 +63,17 @@ def test_a_curve_may_be_as_shallow_as_the_span_of_its_levels_allows(make, join):
     slope = 1.4 / (inside.max() - inside.min())
     right = np.round(4000 * shares_of(x, np.median(inside), slope, 0.05))
     assert abs(fitted(make, join, right, 4000).slope) == pytest.approx(slope, rel=0.2)
+
+
+def test_a_curve_falls_to_guessing_and_begins_at_one_minus_its_lapses(make, join):
+    """One of sixteen categories is right by chance; .07 of the easy images are missed."""
+    n = 2000
+    right = np.round(n * shares_of(levels(), np.log10(6.0), 6.0, 0.07))
+    curve = fitted(make, join, right, n)
+    ends = predict(LOW_PASS, curve, np.array([1e-9, 1e9]))
+    assert ends == pytest.approx([0.93, 0.0625], abs=1e-3) and ends[1] == pytest.approx(0.0625)
+    assert (curve.threshold, curve.lapse) == pytest.approx((6.0, 0.07), rel=0.01)
+    assert curve.slope == pytest.approx(-6.0, rel=0.01) and not curve.poor
+    # the core's own middle, where accuracy is half-way between guessing and the top: z = 0
+    logit = np.log(0.4375 / (0.8675 - 0.4375))
+    assert np.log10(curve.midpoint) == pytest.approx(np.log10(6.0) + logit / 6.0, abs=1e-3)
