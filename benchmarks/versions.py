@@ -223,7 +223,7 @@ def _statistics() -> Numbers:
 
 def _scoring() -> Numbers:
     from benchmark.contracts import Trials
-    from benchmark.engine.scoring import pooled_score
+    from benchmark.engine.pooling import pooled_score
     from benchmark.plugins import find_suites
     from benchmark.testing import ToyShelf, toy_trials
 

@@ -28,7 +28,7 @@ def observer_trials(
     store: Store, suite: Suite, observer: str, like: Mapping[str, str] | None = None
 ) -> Trials | None:
     """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
-    from benchmark.engine.scoring import suite_trials
+    from benchmark.engine.answers import suite_trials
 
     known = {row.name for row in store.observers()}
     if observer not in known:

@@ -8,6 +8,7 @@ import torch
 
 from benchmark.contracts import Policy, Suite
 from benchmark.engine import tuning
+from benchmark.engine.answers import PUBLISHED_SPACE
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
@@ -21,7 +22,7 @@ from benchmark.engine.inference import (
 from benchmark.engine.loading import Loaded, Loader
 from benchmark.engine.outcomes import Outcomes, RunReport
 from benchmark.engine.planning import Task
-from benchmark.engine.scoring import PUBLISHED_SPACE, Scorer
+from benchmark.engine.scoring import Scorer
 from benchmark.engine.sound import require_sound
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key

@@ -42,7 +42,12 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "registry.load",
         "registry.model",
     ),
-    "scoring": ("benchmark.engine.scoring", "benchmark.engine.imported_trials"),
+    "scoring": (
+        "benchmark.engine.scoring",
+        "benchmark.engine.answers",
+        "benchmark.engine.imported_trials",
+        "benchmark.engine.pooling",
+    ),
     "imagenet-c": ("benchmark.transforms.imagenet_c",),
     "human-degradations": ("benchmark.transforms.geirhos",),
     "transforms": ("benchmark.transforms",),

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmark.contracts import Metric, Trials
 from benchmark.engine.comparing import Both, _of_ratio
-from benchmark.engine.scoring import pooled_score
+from benchmark.engine.pooling import pooled_score
 
 BIAS = Metric("bias", "", "", role="cue", ratio=lambda t: (t["num"], t["den"]))
 
