@@ -10,7 +10,7 @@ import torch
 from engine_toys import ideal, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform
-from benchmark.engine import running
+from benchmark.engine import loading, running
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import Tuning
@@ -292,7 +292,7 @@ def test_resident_groups_split_where_memory_ends(leaderboard, monkeypatch):
     """Models that do not fit together are loaded one after the other, with the same results."""
     stimuli = toys.make_stimuli(30)
     cards = [network(f"net-{seed}", "Readout", seed=seed) for seed in (1, 2, 3)]
-    monkeypatch.setattr(running, "CPU_BYTES", 1)
+    monkeypatch.setattr(loading, "CPU_BYTES", 1)
     report = leaderboard.run(cards, [toy_suite(stimuli)])
     assert report.counts["done"] == 3
     assert report.decoded == 90
