@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmark.contracts import Array
+from benchmark.contracts import Array, Coded
+from benchmark.contracts.columns import Column, Columns, coded, narrowed
 
 
 def stacked(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
@@ -16,20 +17,48 @@ def stacked(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     A column that a part lacks is "" there (text) or NaN (numbers and flags, which become numbers: nobody measured
     them). Raises ValueError where a column is text in one part and numbers in another, or of other shapes.
     """
+    return dict(stacked_codes(parts))
+
+
+def stacked_codes(parts: Sequence[Mapping[str, Column]]) -> Columns:
+    """As `stacked`, with text left as codes."""
     names = dict.fromkeys(name for part in parts for name in part)
     sizes = [len(next(iter(part.values()), ())) for part in parts]
-    return {name: _column(name, [part.get(name) for part in parts], sizes) for name in names}
-
-
-def _column(name: str, values: Sequence[Array | None], sizes: Sequence[int]) -> Array:
-    there = [one for one in values if one is not None]
-    shapes = {one.shape[1:] for one in there}
-    if len(shapes) != 1 or len({one.dtype.kind == "U" for one in there}) != 1:
-        seen = sorted({f"{one.dtype.kind}{list(one.shape[1:])}" for one in there})
-        raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
-    empty: Any = "" if there[0].dtype.kind == "U" else np.nan
-    (shape,) = shapes
-    pairs = zip(values, sizes, strict=True)
-    return np.concatenate(
-        [np.full((size, *shape), empty) if one is None else one for one, size in pairs]
+    return Columns(
+        {name: _column(name, [part.get(name) for part in parts], sizes) for name in names}
     )
+
+
+def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) -> Column:
+    there = [one for one in values if one is not None]
+    kinds = {_kind(one) for one in there}
+    if len({shape for _, shape in kinds}) != 1 or len({kind == "U" for kind, _ in kinds}) != 1:
+        seen = sorted({f"{kind}{list(shape)}" for kind, shape in kinds})
+        raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
+    pairs = list(zip(values, sizes, strict=True))
+    if any(isinstance(one, Coded) for one in there):
+        return _below(
+            Coded(np.array([""]), np.zeros(n, np.uint8)) if one is None else coded(one)
+            for one, n in pairs
+        )
+    ((_, shape), *_) = kinds
+    empty: Any = "" if ("U", shape) in kinds else np.nan
+    return np.concatenate([np.full((n, *shape), empty) if one is None else one for one, n in pairs])
+
+
+def _kind(column: Column) -> tuple[str, tuple[int, ...]]:
+    return ("U", ()) if isinstance(column, Coded) else (column.dtype.kind, column.shape[1:])
+
+
+def _below(parts: Iterable[Coded]) -> Coded:
+    """Columns of text below one another: the words in order of first mention."""
+    place: dict[str, int] = {}
+    found: list[Array] = []
+    last: tuple[Array, Array] | None = None
+    for part in parts:
+        if last is None or part.words is not last[0]:  # blocks of one set share their words
+            known = [place.setdefault(word, len(place)) for word in part.words.tolist()]
+            last = part.words, narrowed(np.array(known, dtype=np.int64), len(place))
+        found.append(last[1][part.codes])
+    words = np.array(list(place), dtype=str)
+    return Coded(words, narrowed(np.concatenate(found), len(place)))

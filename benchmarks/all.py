@@ -27,6 +27,7 @@ PAGE = HERE.parent / "docs" / "performance.md"
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "overhead": (),
     "board": (),
+    "memory": (),
     "folders": (),
     "adversarial": (),
     "saliency": (),

@@ -6,6 +6,7 @@ one batch (a `View`) into columns per trial, the store keeps them, `Suite.score`
 """
 
 from benchmark.contracts.answers import Observer, ObserverKind, Policy, Trials
+from benchmark.contracts.columns import Coded
 from benchmark.contracts.measures import DISTRUST, ClustersOf, Direction, Metric, Ratio, Score
 from benchmark.contracts.shown import (
     CHUNK,
@@ -22,7 +23,7 @@ from benchmark.contracts.suite import Against, EarlyStop, Needs, Suite
 from benchmark.contracts.view import View
 
 __all__ = [
-    "CHUNK", "DISTRUST", "Against", "Array", "Block", "ClustersOf", "Direction", "EarlyStop",
+    "CHUNK", "DISTRUST", "Against", "Array", "Block", "ClustersOf", "Coded", "Direction", "EarlyStop",
     "Metric", "Needs", "Network", "Observer", "ObserverKind", "Plan", "Policy", "Presentation",
     "Ratio", "Score", "Shelf", "Stimuli", "Suite", "Transform", "Trials", "View",
 ]  # fmt: skip

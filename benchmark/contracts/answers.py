@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.contracts.columns import Coded, chosen, coded, held
 from benchmark.contracts.shown import Array
 
 #: group: several people as one observer (all their trials pooled); simulated: a network that stands for a person
@@ -54,15 +55,20 @@ class Trials:
     training: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values()))) if self.columns else 0
+        return len(next(iter(held(self.columns).values()), ()))
 
     def __getitem__(self, column: str) -> Array:
         return self.columns[column]
 
     def where(self, keep: NDArray[np.bool_]) -> Trials:
         """The trials at which `keep` [n] is true."""
-        return replace(self, columns={name: values[keep] for name, values in self.columns.items()})
+        return replace(self, columns=chosen(self.columns, keep))
+
+    def coded(self, column: str) -> Coded:
+        """A column of text as codes: in a big table far cheaper than the text, which is made each time it is read."""
+        return coded(held(self.columns)[column])
 
     def of(self, role: str) -> Trials:
         """The trials of one role."""
-        return self.where(np.asarray(self["role"] == role, dtype=bool))
+        roles = self.coded("role")
+        return self.where(np.asarray(roles.words == role, dtype=bool)[roles.codes])

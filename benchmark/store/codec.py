@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.contracts import Array
+from benchmark.contracts import Array, Coded
+from benchmark.contracts.columns import Column, Columns
 from benchmark.errors import StoreError
 
 MAGIC = b"GBC1"
@@ -39,6 +40,11 @@ def encode(columns: Mapping[str, Array]) -> bytes:
 
 def decode(payload: bytes, what: str = "stored columns") -> dict[str, Array]:
     """The columns that `encode` was given. StoreError on damaged bytes, naming the block `what`."""
+    return dict(Columns(decode_codes(payload, what)))
+
+
+def decode_codes(payload: bytes, what: str) -> dict[str, Column]:
+    """As `decode`, with columns of text of one value per trial left as codes."""
     packed = payload[8:]
     if payload[:4] != MAGIC or payload[4:8] != struct.pack("<I", zlib.crc32(packed)):
         raise damaged(what, "its checksum does not fit its content")
@@ -88,10 +94,10 @@ def _check_text(name: str, values: Array) -> None:
             raise StoreError(f"column '{name}' holds text that ends in a NUL character: {value!r}")
 
 
-def _decode_body(body: bytes) -> dict[str, Array]:
+def _decode_body(body: bytes) -> dict[str, Column]:
     (size,) = struct.unpack_from("<I", body)
     offset = 4 + size
-    columns: dict[str, Array] = {}
+    columns: dict[str, Column] = {}
     for head in json.loads(body[4:offset]):
         dtype = np.dtype(head["dtype"])
         count = int(np.prod(head["shape"], dtype=np.int64))
@@ -103,8 +109,10 @@ def _decode_body(body: bytes) -> dict[str, Array]:
     return columns
 
 
-def _words(words: list[str], codes: Array) -> Array:
+def _words(words: list[str], codes: Array) -> Column:
     if not words:
         return np.empty(codes.shape, dtype="<U1")
-    vocabulary: Array = np.array(words, dtype=str)
-    return vocabulary[codes]
+    text = Coded(np.array(words, dtype=str), codes)
+    if codes.size and int(codes.max()) >= len(words):
+        raise ValueError("a text beyond its vocabulary")
+    return text if codes.ndim == 1 else text.plain()

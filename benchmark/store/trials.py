@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sa
 
-from benchmark.contracts import Array, Trials
+from benchmark.contracts import Array, Coded, Trials
+from benchmark.contracts.columns import Column, Columns, coded, held, narrowed
 from benchmark.errors import StoreError
-from benchmark.stack_columns import stacked
+from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema
-from benchmark.store.codec import decode
+from benchmark.store.codec import decode_codes
 from benchmark.store.read import stimuli
-from benchmark.store.rows import StimuliRecord
 from benchmark.store.sql import batches, fetched
 
-Columns = dict[str, Array]
+Table = dict[str, Column]
 Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encoded columns
+BLOCKS = 8  # observations of which the encoded chunks are in memory at once
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A stimulus set's name, and the names and labels of its images."""
+
+    name: str
+    columns: Mapping[str, Coded]
 
 
 def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str]) -> Trials:
     """The stored trials of the observations, in the order of the keys."""
     observed = _observations(connection, keys)
-    sets = {digest: stimuli(connection, digest) for digest in {one[1] for one in observed.values()}}
-    payloads = _payloads(connection, [one[0] for one in observed.values()])
+    sets = {digest: _shown(connection, digest) for digest in {one[1] for one in observed.values()}}
     parts = []
-    for key in keys:
-        number, digest, role, condition = observed[key]
-        answers, index = _answers(key, payloads.get(number, []))
-        if len(index):
-            parts.append(_labelled(answers, index, sets[digest], role, condition))
-    return Trials(_union(parts) if parts else _nothing(), dict(missing))
+    for some in batches(keys, BLOCKS):
+        payloads = _payloads(connection, [observed[key][0] for key in some])
+        for key in some:
+            number, digest, role, condition = observed[key]
+            answers, index = _answers(key, payloads.get(number, []))
+            if len(index):
+                parts.append(_labelled(answers, index, sets[digest], role, condition))
+    return Trials(_union(parts) if parts else Columns(_nothing()), dict(missing))
+
+
+def _shown(connection: sa.Connection, digest: str) -> Shown:
+    """A stimulus set, its names and labels coded once for all blocks that show it."""
+    record = stimuli(connection, digest)
+    names = Coded(np.array(record.ids), np.arange(len(record.ids)))
+    labels = {name: coded(values) for name, values in record.labels.items()}
+    return Shown(record.name, {"stimulus": names, **labels})
 
 
 def _observations(
@@ -66,36 +85,40 @@ def _payloads(connection: sa.Connection, observations: Sequence[int]) -> dict[in
     return found
 
 
-def _answers(key: str, payloads: Iterable[Payload]) -> tuple[Columns, Array]:
+def _answers(key: str, payloads: Iterable[Payload]) -> tuple[Table, Array]:
     """What was observed and the positions of those trials in the stimuli."""
     parts, index = [], []
     for position, start, payload in payloads:
-        columns = decode(payload, f"chunk {position} of observation {key}")
+        columns = decode_codes(payload, f"chunk {position} of observation {key}")
         parts.append(columns)
         index.append(np.arange(start, start + len(next(iter(columns.values())))))
     if not parts:
         return {}, np.empty(0, dtype=np.int64)
-    return _union(parts), np.concatenate(index)
+    return dict(held(_union(parts))), np.concatenate(index)
 
 
-def _labelled(
-    answers: Columns, index: Array, shown: StimuliRecord, role: str, condition: str
-) -> Columns:
+def _labelled(answers: Table, index: Array, shown: Shown, role: str, condition: str) -> Table:
     n = len(index)
-    columns: Columns = {"role": np.full(n, role), "condition": np.full(n, condition)}
-    columns["stimulus"] = np.array(shown.ids)[index]
-    columns |= {name: values[index] for name, values in shown.labels.items()}
+    columns: Table = {"role": _same(role, n), "condition": _same(condition, n)}
+    columns |= {
+        name: Coded(values.words, narrowed(values.codes[index], len(values.words)))
+        for name, values in shown.columns.items()
+    }
     if taken := sorted(set(columns) & set(answers)):
         raise StoreError(f"'{taken[0]}' is both a label of '{shown.name}' and an observed column")
     return columns | answers
 
 
-def _union(parts: Sequence[Columns]) -> Columns:
+def _same(text: str, n: int) -> Coded:
+    return Coded(np.array([text]), np.zeros(n, dtype=np.uint8))
+
+
+def _union(parts: Sequence[Table]) -> Columns:
     try:
-        return stacked(parts)
+        return stacked_codes(parts)
     except ValueError as error:
         raise StoreError(str(error)) from error
 
 
-def _nothing() -> Columns:
+def _nothing() -> dict[str, Array]:
     return {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Score, Trials
+from benchmark.contracts.columns import alike
 from benchmark.stats import wilson
 from benchmark.stats.bootstrap import percentiles
 from benchmark.stats.sequences import confidence_sequence
@@ -45,7 +46,7 @@ def settled(config: Config, trials: Trials) -> bool:
     """Whether a condition's accuracy is known well enough: its confidence sequence for all images of the condition."""
     if config.half_width is None or not len(trials):
         return False
-    right = int((trials["response"] == trials["category"]).sum())
+    right = int(alike(trials.coded("response"), trials.coded("category")).sum())
     low, high = confidence_sequence(right, len(trials), LEVEL, size=int(trials["of"].max()))
     return (high - low) / 2 <= config.half_width
 

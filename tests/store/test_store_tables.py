@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.stack_columns import stacked
+from benchmark.contracts import Coded, Trials
+from benchmark.contracts.columns import Columns, alike, coded, held
+from benchmark.stack_columns import stacked, stacked_codes
 
 KINDS = {"response": str, "condition": str, "correct": bool, "loss": float, "position": int}
 
@@ -64,3 +66,36 @@ def test_columns_of_vectors_and_of_nobody():
 def test_what_does_not_fit_is_named(first, second):
     with pytest.raises(ValueError, match="column 'x' does not fit together"):
         stacked([{"x": first}, {"x": second}])
+
+
+def test_text_as_codes_stands_below_text_that_is_not_there_and_plain_text():
+    first = Coded(np.array(["unused", "dog", "cat"]), np.array([2, 1, 2], dtype=np.uint8))
+    parts = [{"x": first}, {"y": np.array([1.0])}, {"x": np.array(["bird", "dog"])}]
+    made = stacked_codes(parts)
+    assert isinstance(held(made)["x"], Coded) and held(made)["x"].codes.dtype == np.uint8
+    assert made["x"].tolist() == ["cat", "dog", "cat", "", "bird", "dog"]
+    assert made["y"][3] == 1.0 and np.isnan(made["y"][[0, 1, 2, 4, 5]]).all()
+
+
+def test_more_words_than_a_byte_counts():
+    words = [f"w{i}" for i in range(300)]
+    halves = [coded(np.array(words[:200])), coded(np.array(words[100:]))]
+    made = held(stacked_codes([{"x": half} for half in halves]))["x"]
+    assert made.codes.dtype == np.uint16 and len(set(made.words.tolist())) == 300
+    assert made.plain().tolist() == words[:200] + words[100:]
+
+
+def test_columns_of_different_words_are_compared_by_text():
+    a = Coded(np.array(["dog", "cat"]), np.array([0, 1, 1, 0]))
+    b = np.array(["dog", "dog", "cat", "eel"])
+    assert alike(a, b).tolist() == alike(b, a).tolist() == [True, False, True, False]
+
+
+def test_trials_as_codes_are_the_same_trials():
+    plain = {"role": np.array(["a", "b", "a"]), "x": np.array([1, 2, 3])}
+    packed = Columns({"role": coded(plain["role"]), "x": plain["x"]})
+    for trials in (Trials(plain), Trials(packed)):
+        assert len(trials) == 3 and len(Trials({})) == 0
+        assert trials.of("a")["x"].tolist() == [1, 3] and len(trials.of("none")) == 0
+        assert trials.where(np.array([False, True, True]))["role"].tolist() == ["b", "a"]
+        assert trials.coded("role").plain().tolist() == ["a", "b", "a"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.stats.bootstrap import chunk_sizes
-from suites.corruption.cells.table import Table
+from suites.corruption.cells.table import Flags, Table
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
@@ -42,30 +42,32 @@ def resampled(table: Table, resamples: int = RESAMPLES, seed: int = SEED) -> Mea
     """
     n = len(table.images)
     rng = np.random.default_rng(seed)
-    values, counts = _matrices(table)
+    hits, counts = _matrices(table)
+    values = hits.astype(np.float32)
     uneven = np.flatnonzero(
         (counts != counts[0]).any(axis=0)
     )  # others: so many draws, whichever they are
+    some = counts[:, uneven].astype(np.float32)
     parts = []
     for size in chunk_sizes(resamples, n):
         drawn = rng.integers(0, n, size=(size, n))
-        offset = n * np.arange(size)[:, None]
-        weights = np.bincount((drawn + offset).ravel(), minlength=size * n).reshape(size, n)
+        drawn += n * np.arange(size)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         weights = weights.astype(np.float32)  # counts: exact below 2**24
         seen = np.tile(n * counts[0].astype(float), (size, 1))
-        seen[:, uneven] = weights @ counts[:, uneven]
+        seen[:, uneven] = weights @ some
         parts.append(_shares(np.asarray(weights @ values, dtype=float), seen))
     return _split(table, np.concatenate(parts))
 
 
-def _matrices(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _matrices(table: Table) -> tuple[Flags, Flags]:
     """Per image: hits, and what they are hits of; columns right, top5, right16, same."""
     milder, stronger = ([pair[side] for pair in table.pairs] for side in (0, 1))
     both = table.shown[:, milder] & table.shown[:, stronger]
     same = both & (table.answers[:, milder] == table.answers[:, stronger])
     hits = (table.right, table.top5, table.right16, same)
     counts = (table.shown, table.shown, table.shown16, both)
-    return np.hstack(hits).astype(np.float32), np.hstack(counts).astype(np.float32)
+    return np.hstack(hits), np.hstack(counts)
 
 
 def _shares(hits: Floats, seen: Floats) -> Floats:

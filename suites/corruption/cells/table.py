@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Trials
+from benchmark.contracts import Array, Coded, Trials
+from benchmark.contracts.columns import alike
 from suites.corruption.cells.cell import CLEAN, Cell, cells_of
 
 Flags = NDArray[np.bool_]
-Whole = NDArray[np.int64]
+Whole = NDArray[np.integer[Any]]
 _WNID = re.compile(r"n\d{8}")
 
 
@@ -23,8 +25,9 @@ class Table:
 
     images: [n] names, sorted; cells: [c], without the clean condition, which is column 0 of every array [n, c + 1];
     shown: whether there is a trial; right, top5: of the trials that there are; right16, shown16: the decision among 16
-    categories, where the image has one; answers: [n, c + 1] text; row, column: [trials] where each trial stands;
-    of: [c + 1] images that the condition has, where it may have stopped early (else as many as were shown);
+    categories, where the image has one; answers: [n, c + 1] codes, equal where the answers are; row, column: [trials]
+    where each trial stands; of: [c + 1] images that the condition has, where it may have stopped early (else as many as
+    were shown);
     thousand: whether answers are ImageNet's 1,000 classes.
     """
 
@@ -65,75 +68,62 @@ class Table:
 
 def tabulate(trials: Trials) -> Table:
     """The table of some trials, whatever their order. Where nothing clean was shown, the clean column is empty."""
-    conditions = np.asarray(trials["condition"]).astype(str)
-    images = np.asarray(trials["stimulus"]).astype(str)
-    starts = _runs(conditions)
-    labels = [str(conditions[start]) for start in starts[:-1]]
-    cells = cells_of(labels)
+    condition, response = trials.coded("condition"), trials.coded("response")
+    cells = cells_of(condition.words[_used(condition)].tolist())
     place = {CLEAN: 0, **{cell.condition: at for at, cell in enumerate(cells, 1)}}
-    column = np.repeat([place[label] for label in labels], np.diff(starts)).astype(np.int64)
-    names, row = _coded(images, starts)
+    column = np.array([place.get(label, -1) for label in condition.words.tolist()], dtype=np.int32)
+    column = column[condition.codes]
+    names, row = _placed(trials.coded("stimulus"))
     shape = (len(names), len(cells) + 1)
 
-    def spread(values: Array, blank: object = False) -> Array:
+    def spread(values: Array, blank: int = 0) -> Array:
         found = np.full(shape, blank, dtype=values.dtype)
         found[row, column] = values
         return found
 
     shown = spread(np.ones(len(trials), dtype=bool))
-    right16 = spread(_optional(trials, "right16", -1), -1)
+    right16 = spread(_optional(trials, "right16", -1).astype(np.int8), -1)
     of = np.zeros(shape[1], dtype=np.int64)
     np.maximum.at(of, column, _optional(trials, "of", 0))
     return Table(
         images=names,
         cells=cells,
         shown=shown,
-        right=spread(np.asarray(trials["response"] == trials["category"], dtype=bool)),
+        right=spread(alike(response, trials.coded("category"))),
         top5=spread(_optional(trials, "top5", 0) == 1),
         right16=right16 == 1,
         shown16=right16 >= 0,
-        answers=spread(np.asarray(trials["response"]).astype(str), ""),
+        answers=spread(response.codes),
         row=row,
         column=column,
         of=np.maximum(of, shown.sum(axis=0)),
-        thousand=bool(len(trials))
-        and all(map(_WNID.fullmatch, np.asarray(trials["category"][:99]).tolist())),
+        thousand=_thousand(trials.coded("category")),
     )
+
+
+def _thousand(category: Coded) -> bool:
+    """Whether the categories are ImageNet's, from the first trials."""
+    first = category.words[category.codes[:99]].tolist()
+    return bool(first) and all(map(_WNID.fullmatch, first))
 
 
 def _optional(trials: Trials, name: str, blank: int) -> Whole:
     """A column of whole numbers, `blank` where it is missing."""
     if name not in trials.columns:
-        return np.full(len(trials), blank, dtype=np.int64)
-    filled: Whole = np.nan_to_num(trials[name].astype(float), nan=blank).astype(np.int64)
-    return filled
+        return np.full(len(trials), blank, dtype=np.int32)
+    values = trials[name]
+    return np.where(np.isnan(values), blank, values).astype(np.int32)
 
 
-def _runs(values: Array) -> Whole:
-    """Where runs of equal values begin, and the end: trials lie block by block, and texts are slow to sort."""
-    if not len(values):
-        return np.zeros(1, dtype=np.int64)
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    return np.concatenate([[0], changes, [len(values)]]).astype(np.int64)
+def _used(column: Coded) -> Whole:
+    """The words that occur."""
+    return np.flatnonzero(np.bincount(column.codes, minlength=len(column.words)))
 
 
-def _coded(images: Array, starts: Whole) -> tuple[Array, Whole]:
-    """Sorted unique names, and the position of each among them. Blocks that repeat the first one need no look-up."""
-    first = images[: starts[1]] if len(starts) > 1 else images
-    codes: dict[str, int] = {}
-    parts: list[Whole] = []
-    known = np.array(
-        [codes.setdefault(name, len(codes)) for name in first.tolist()], dtype=np.int64
-    )
-    for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        block = images[start:end]
-        if len(block) == len(first) and np.array_equal(block, first):
-            parts.append(known)
-        else:
-            found = (codes.setdefault(name, len(codes)) for name in block.tolist())
-            parts.append(np.fromiter(found, dtype=np.int64, count=len(block)))
-    names = np.array(list(codes), dtype=str)
-    order = np.argsort(names, kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
+def _placed(images: Coded) -> tuple[Array, Whole]:
+    """Sorted names of the images that occur, and the position of each trial's among them."""
+    used = _used(images)
+    order = used[np.argsort(images.words[used], kind="stable")]
+    rank = np.zeros(len(images.words), dtype=np.int32)
     rank[order] = np.arange(len(order))
-    return names[order], rank[np.concatenate(parts)] if parts else np.empty(0, dtype=np.int64)
+    return images.words[order], rank[images.codes]

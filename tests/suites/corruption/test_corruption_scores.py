@@ -1,12 +1,15 @@
 """Scores by hand, at their edges, and against slow loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from corruption_tables import CELLS, by_name, hits, table
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from benchmark.contracts import Trials
+from benchmark.contracts import Coded, Trials
+from benchmark.contracts.columns import Columns
 from benchmark.stats import compare_ratio, wilson
 from suites.corruption import SUITE
 from suites.corruption.cells.table import tabulate
@@ -304,6 +307,22 @@ def test_the_table_of_a_sweep():
     assert made.right.tolist() == [[False, False, True, True], [True, True, False, True]]
     assert made.pairs == ((2, 3),)  # fog/1 and fog/2 were not shown with the same image
     assert made.thousand and made.clean
+
+
+def test_a_table_of_codes_is_the_table_of_text():
+    cells = {"clean": [1, 0], "fog/2": [-1, 1], "fog/1": [1, -1], "fog/3": [1, 1]}
+    plain = table(cells, names=["b", "a"])
+    spare = {name: Coded(np.append(one.words, "spare"), one.codes) for name, one in _coded(plain)}
+    packed = replace(plain, columns=Columns({**plain.columns, **spare}))
+    one, other = tabulate(plain), tabulate(packed)
+    for name in ("images", "shown", "right", "top5", "row", "column", "n"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist()
+    assert one.cells == other.cells and other.thousand
+
+
+def _coded(trials):
+    texts = [name for name, values in trials.columns.items() if values.dtype.kind == "U"]
+    return [(name, trials.coded(name)) for name in texts]
 
 
 UNEVEN = {
