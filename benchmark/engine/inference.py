@@ -1,8 +1,8 @@
-"""The walk: decode once, transform once, show to every observer that needs it, commit chunk by chunk."""
+"""The walk: decode once, transform once, show to every observer that needs it, chunk by chunk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from benchmark.engine.tuning import TunedModel, working_threads
 from benchmark.errors import FAILURES, BenchError, ModelFailure
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.sets import seeds_of
-from benchmark.store import Chunk, Store
+from benchmark.store import Chunk
 from registry.geometry import CROPS_224
 from registry.ideal import IdealObserver
 from registry.labels import label_space
@@ -83,32 +83,38 @@ class _Decoded:
     pixels: torch.Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Made:
+    """Answers to one chunk of one block, to be stored together. jobs: those that were asked."""
+
+    jobs: Sequence[Job]
+    chunk: int
+    rows: Sequence[Chunk]
+
+
 @dataclass
 class Walk:
-    """One run's walk over blocks. `decoded` counts images, so that tests can see that sharing works."""
+    """One run's walk over blocks. `decoded` counts images, so that tests can see that sharing works.
 
-    store: Store
-    run: int
+    over: whether a job needs no further answers, asked before each chunk.
+    """
+
     seed: int
     device: str
     reporter: Reporter
     cache: Path | None = None
     codes: Codes = field(default_factory=Codes)
+    over: Callable[[Job], bool] = lambda job: job.failed
     decoded: int = field(default=0)
-    _settled: set[str] = field(default_factory=set)
 
-    def show(self, jobs: Sequence[Job]) -> None:
+    def show(self, jobs: Sequence[Job]) -> Iterator[Made]:
         """Make every observation of `jobs`. A failure is noted on the resident; other work goes on."""
-        for job in jobs:  # a run that was cut short stops where an uninterrupted one would have
-            self._settle(job, min(job.chunks))
-        for same_images in _grouped(
-            jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)
-        ):
-            self._show_stimuli(same_images)
+        for same_images in same_stimuli(jobs):
+            yield from self._show_stimuli(same_images)
 
-    def _show_stimuli(self, jobs: Sequence[Job]) -> None:
+    def _show_stimuli(self, jobs: Sequence[Job]) -> Iterator[Made]:
         stimuli = jobs[0].block.stimuli
-        blocks = _grouped(jobs, lambda job: block_key(job.block, self.codes))
+        blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
         wanted = [
             chunk
@@ -117,7 +123,7 @@ class Walk:
         ]
         decoded = decoded_chunks(stimuli, wanted, self.cache)
         for chunk in chunks:
-            jobs = [job for job in jobs if not self._over(job)]
+            jobs = [job for job in jobs if not self.over(job)]
             if not jobs:
                 break
             ready = _Decoded()
@@ -128,14 +134,16 @@ class Walk:
                     _fail([job for job in jobs if _sees_pixels(job)], error)
             self.decoded += len(ready.images)
             for block_jobs in blocks:
-                self._show_chunk([job for job in block_jobs if chunk in job.chunks], chunk, ready)
+                asked = [job for job in block_jobs if chunk in job.chunks]
+                if rows := self._show_chunk(asked, chunk, ready):
+                    yield Made(asked, chunk, rows)
 
-    def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> None:
+    def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
         index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
         shared: torch.Tensor | None = None
         rows: list[Chunk] = []
-        for same_observer in _grouped(
-            [job for job in jobs if not self._over(job)], lambda job: id(job.resident)
+        for same_observer in grouped(
+            [job for job in jobs if not self.over(job)], lambda job: id(job.resident)
         ):
             resident, block = same_observer[0].resident, same_observer[0].block
             try:
@@ -149,28 +157,7 @@ class Walk:
                 continue
             rows += made
             self.reporter.advance(resident.name, len(index) * len(made))
-        if rows:
-            self.store.put_chunks(self.run, rows)
-            for job in jobs:
-                self._settle(job, chunk + 1)
-
-    def _over(self, job: Job) -> bool:
-        return job.failed or job.key in self._settled
-
-    def _settle(self, job: Job, chunks: int) -> None:
-        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
-        each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
-        """
-        rule = job.suite.stopping.settled if job.suite.stopping else None
-        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self._over(job):
-            return
-        try:
-            trials = self.store.trials((job.key,))
-            if rule(job.suite.config, trials):
-                self.store.settle(self.run, job.key, len(trials))
-                self._settled.add(job.key)
-        except FAILURES as error:  # the boundary of one suite's rule
-            job.fail(error)
+        return rows
 
     def _pixels(
         self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded
@@ -322,7 +309,13 @@ def _observed(job: Job, view: View) -> dict[str, Array]:
     return columns
 
 
-def _grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
+def same_stimuli(jobs: Iterable[Job]) -> list[list[Job]]:
+    """Jobs that are shown the same decoded images, together."""
+    return grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation))
+
+
+def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
+    """Jobs by a key, in the order of their first."""
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
         groups.setdefault(key(job), []).append(job)

@@ -7,29 +7,21 @@ from typing import Protocol
 import torch
 
 from benchmark.contracts import Policy, Suite
-from benchmark.engine import tuning
 from benchmark.engine.answers import PUBLISHED_SPACE
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
-from benchmark.engine.inference import (
-    Job,
-    Reporter,
-    Resident,
-    Walk,
-    failure_line,
-)
+from benchmark.engine.executors import Executor, OneDevice
+from benchmark.engine.inference import Job, Reporter, Walk, failure_line
+from benchmark.engine.keeping import Keeper
 from benchmark.engine.loading import Loaded, Loader
 from benchmark.engine.outcomes import Outcomes, RunReport
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.sound import require_sound
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
-from registry.ideal import IdealObserver
-from registry.model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -94,20 +86,12 @@ class _Run:
     _planned: dict[tuple[int, int], list[Observation]] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
-        walk = Walk(
-            self.store,
-            self.run,
-            self.options.policy.seed,
-            self.options.device,
-            self.reporter,
-            self.settings.decoded,
-            self.codes,
-        )
+        keeper = Keeper(self.store, self.run)
+        executor = self._executor(keeper)
         waiting: list[_Answered] = []
-        loader = Loader(self.settings, self.options.device, self.outcomes)
-        for group in loader.groups(tasks):
-            waiting += self._group(group, walk)
-        self.outcomes.report.decoded = walk.decoded
+        for group in Loader(executor, self.outcomes).groups(tasks):
+            waiting += self._group(group, executor, keeper)
+        self.outcomes.report.decoded = executor.decoded
         scorers = {
             suite.name: Scorer(self.store, self.run, suite, self.codes)
             for suite in suites_of(tasks)
@@ -117,6 +101,12 @@ class _Run:
         for scorer in scorers.values():
             self._others(scorer)
 
+    def _executor(self, keeper: Keeper) -> Executor:
+        policy, device = self.options.policy, self.options.device
+        cache = self.settings.decoded
+        walk = Walk(policy.seed, device, self.reporter, cache, self.codes, keeper.over)
+        return OneDevice(self.settings, device, policy, walk)
+
     def _others(self, scorer: Scorer) -> None:
         """Scores of imported observers on what was shown; an error there takes nothing from the run's own."""
         try:
@@ -125,19 +115,24 @@ class _Run:
             reason = f"scoring failed: {failure_line(error)}"
             self.outcomes.unscored("imported observers", scorer.suite.name, PUBLISHED_SPACE, reason)
 
-    def _group(self, group: Sequence[Loaded], walk: Walk) -> list[_Answered]:
+    def _group(
+        self, group: Sequence[Loaded], executor: Executor, keeper: Keeper
+    ) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
         jobs = [
             job for loaded in group for task in loaded.tasks for job in self._jobs(loaded, task)
         ]
         for loaded in group:
+            mine = [job for job in jobs if job.resident is loaded.resident]
             try:
-                self._tune(loaded.resident, jobs)
+                if mine:
+                    executor.tune(loaded.resident, self.options.batch)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.resident.failure = failure_line(error)
-            owed = sum(_trials(job) for job in jobs if job.resident is loaded.resident)
-            self.reporter.expect(loaded.resident.name, owed)
-        walk.show(jobs)
+            self.reporter.expect(loaded.resident.name, sum(map(_trials, mine)))
+        keeper.begin(jobs)
+        for made in executor.show(jobs):
+            keeper.keep(made)
         worked = {job.key for job in jobs}
         return [
             _Answered(
@@ -176,7 +171,7 @@ class _Run:
         policy = self.options.policy
         return [
             Observation(
-                key=observation_key(loaded.identity, block, task.suite, policy, self.codes),
+                key=observation_key(loaded.facts.identity, block, task.suite, policy, self.codes),
                 observer=loaded.row,
                 suite=task.suite.name,
                 version=task.suite.version,
@@ -191,23 +186,6 @@ class _Run:
             )
             for block in task.plan.blocks
         ]
-
-    def _tune(self, resident: Resident, jobs: Sequence[Job]) -> None:
-        """Only what has work is tuned. A batch size that the user gave is used as given."""
-        if isinstance(resident.observer, IdealObserver) or not any(
-            job.resident is resident for job in jobs
-        ):
-            return
-        model, device = resident.observer.model, self.options.device
-        found = tuning.stated(self.options.batch) if self.options.batch else self._tuned(model)
-        resident.observer = tuning.feed(
-            model, found, device=device, compile_model=self.options.policy.compile
-        )
-        resident.batch = found.batch
-        require_sound(resident.observer, self.options.policy.precision)
-
-    def _tuned(self, model: LoadedModel) -> tuning.Tuning:
-        return tuning.tune(model, self.options.device, self.settings.tuning)
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
         task, record = answered.task, self.outcomes.record

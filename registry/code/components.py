@@ -30,6 +30,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "benchmark.engine.tuning",
         "benchmark.engine.model_view",
         "benchmark.engine.inference",
+        "benchmark.engine.keeping",
         "benchmark.stimuli.generated",
         "benchmark.stimuli.pixels",
         "registry.checkpoints",

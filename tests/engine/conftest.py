@@ -4,7 +4,7 @@ import engine_nets
 import pytest
 from engine_toys import Bench
 
-from benchmark.engine import model_view, running
+from benchmark.engine import executors, model_view
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def forwarded(monkeypatch):
     are not counted.
     """
     engine_nets.FORWARDED.clear()
-    judge = running.require_sound
+    judge = executors.require_sound
 
     def uncounted(*arguments):
         before = len(engine_nets.FORWARDED)
         judge(*arguments)
         del engine_nets.FORWARDED[before:]
 
-    monkeypatch.setattr(running, "require_sound", uncounted)
+    monkeypatch.setattr(executors, "require_sound", uncounted)
     monkeypatch.setattr(model_view, "replayed", lambda seeds: None)
 
     def total():

@@ -247,14 +247,14 @@ def test_not_applicable_is_a_row_with_its_reason(leaderboard):
 @pytest.mark.slow
 def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
     """An exported program without gradients: the suite that needs them does not apply, the others run."""
-    from benchmark.engine import loading
+    from benchmark.engine import executors
 
-    real = loading.load_observer
+    real = executors.load_observer
 
     def without(card, **places):
         return replace(real(card, **places), gradients=False)
 
-    monkeypatch.setattr(loading, "load_observer", without)
+    monkeypatch.setattr(executors, "load_observer", without)
     needy = toy_suite(toys.make_stimuli(8), name="needy", needs="gradients")
     report = leaderboard.run([network("net", "Readout")], [needy, toy_suite(toys.make_stimuli(8))])
     assert report.counts == {"not applicable": 1, "done": 1}
