@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from benchmark.engine.outcomes import RunReport
     from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReporter
+    from benchmark.engine.sharding import Shard
     from benchmark.stimuli.catalogue import Entry
     from registry.cards import ModelCard
 
@@ -29,7 +30,8 @@ DEFAULT_MODELS = "bundled"
 class RunRequest:
     """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
     precision_target: sample each condition only until its interval is at most +-so wide, where a suite can;
-    stimuli: names of stimulus sets that play their roles before all others.
+    stimuli: names of stimulus sets that play their roles before all others; shard: "2/3" runs the second of three
+    parts of the plan, and scores nothing.
     """
 
     models: str = DEFAULT_MODELS
@@ -42,22 +44,26 @@ class RunRequest:
     seed: int = 0
     precision_target: float | None = None
     stimuli: str = ""
+    shard: str = ""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan that can be looked at (dry run) or carried out."""
+    """A plan that can be looked at (dry run) or carried out. part: which part of a whole plan it is, in words."""
 
     tasks: list[Task]
     settings: Settings
     request: RunRequest
     suites: SuiteShelf
+    part: str = ""
 
 
 def prepare(request: RunRequest, settings: Settings) -> Prepared:
-    """Names -> cards and suites -> tasks. Raises UnknownName with close matches."""
+    """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
     from benchmark.engine.planning import plan_tasks
+    from benchmark.engine.sharding import parse_shard
 
+    shard = parse_shard(request.shard) if request.shard else None
     shelf = plugins.find_suites()
     suites = select_suites(request.suites, shelf)
     if request.precision_target is not None:
@@ -74,7 +80,17 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
                 f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
                 "of these suites to any of these models."
             )
-    return Prepared(tasks, settings, request, shelf)
+    tasks, part = _part(tasks, request, shard) if shard else (tasks, "")
+    return Prepared(tasks, settings, request, shelf, part)
+
+
+def _part(tasks: list[Task], request: RunRequest, shard: Shard) -> tuple[list[Task], str]:
+    """A part of a plan, and what it is called."""
+    from benchmark.engine.sharding import plan_digest, split, stated_cost
+
+    cost = stated_cost(tasks)
+    plan = plan_digest(tasks, _how(request)[1], cost)
+    return split(tasks, shard.of, cost)[shard.index - 1], f"shard {shard} of plan {plan}"
 
 
 def wanted_sets(names: str, settings: Settings) -> list[Entry]:
@@ -121,7 +137,7 @@ def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run
 
     device, policy = _how(prepared.request)
     with open_store(prepared.settings.db) as store:
-        options = RunOptions(device, policy, prepared.request.batch, command)
+        options = RunOptions(device, policy, prepared.request.batch, command, prepared.part)
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 
 

@@ -62,6 +62,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show the plan, what is cached and what it would cost; run nothing.",
 )
+@click.option(
+    "--shard",
+    default=None,
+    metavar="I/N",
+    help="Part I of N of the plan, with a leaderboard of its own (--db); `bench db merge` joins and scores them.",
+)
 @click.option("--strict", is_flag=True, help="Exit 3 where a suite does not apply to a model.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
 @db_option
@@ -80,6 +86,7 @@ def run(
     seed: int,
     precision_target: float | None,
     dry_run: bool,
+    shard: str | None,
     strict: bool,
     quiet: bool,
     db: str | None,
@@ -105,6 +112,7 @@ def run(
         seed=seed,
         precision_target=precision_target,
         stimuli=stimuli,
+        shard=_shard(shard),
     )
     prepared = api.prepare(request, read_settings(db))
     _broken(prepared)
@@ -112,7 +120,9 @@ def run(
         _print_plan(prepared)
         return 0
     report = _carry_out(prepared, quiet)
-    if not report.counts["done"] + report.counts["cached"] and not report.failed:
+    if prepared.part and not prepared.tasks:
+        return 0
+    if report.exit_code == 1 and not report.failed:
         say("nothing ran: none of these suites applies to these models.", err=True)
     lacking = strict and report.skipped and not report.failed
     return 3 if lacking else report.exit_code
@@ -147,6 +157,17 @@ def _batch(text: str) -> int | None:
     return int(text)
 
 
+def _shard(text: str | None) -> str:
+    """The part as given, checked before anything is planned."""
+    from benchmark.engine.sharding import parse_shard
+    from benchmark.errors import BenchError
+
+    try:
+        return "" if text is None else str(parse_shard(text))
+    except BenchError as error:
+        raise click.BadParameter(str(error), param_hint="--shard") from error
+
+
 def _broken(prepared: Prepared) -> None:
     for name, reason in prepared.suites.broken.items():
         say(f"warning: suite '{name}' is left out: {reason}", err=True)
@@ -157,7 +178,8 @@ def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
     from benchmark.cli.progress import Bars
 
     console = safe_console(stderr=True)
-    say(f"writing to {prepared.settings.db}", err=True)
+    part = f"{prepared.part}: " if prepared.part else ""
+    say(f"{part}writing to {prepared.settings.db}", err=True)
     command = shlex.join(["bench", *map(masked, sys.argv[1:])])
     started = time.monotonic()
     if quiet or not console.is_terminal:
@@ -166,6 +188,12 @@ def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
         with Bars(console) as bars:
             report = api.execute(prepared, bars, command)
     _print_report(report, time.monotonic() - started)
+    if prepared.part:
+        say(
+            "nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them",
+            err=True,
+        )
+        return report
     _print_ranking(prepared)
     if offer := api.offer_reference(prepared):
         say(offer, err=True)

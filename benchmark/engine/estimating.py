@@ -93,7 +93,7 @@ def _identity(card: ModelCard, settings: Settings) -> str:
 def _keys(task: Task, identity: str, policy: Policy, codes: Codes) -> dict[str, Block]:
     return {
         observation_key(identity, block, task.suite, policy, codes): block
-        for block in task.plan.blocks
+        for block in task.shown.values()
     }
 
 

@@ -7,12 +7,14 @@ from typing import Literal
 from benchmark.engine.planning import Task
 from benchmark.store import Store
 
-Status = Literal["done", "cached", "not applicable", "failed"]
+Status = Literal["done", "cached", "not applicable", "failed", "partial"]
 
 
 @dataclass
 class RunReport:
-    """What a run did: per task "done", "cached", "not applicable" or "failed", with the reasons of the last two."""
+    """What a run did: per task "done", "cached", "not applicable", "failed" (with the reasons of these two), or
+    "partial": answered, and left to be scored.
+    """
 
     counts: Counter[Status] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
@@ -22,7 +24,7 @@ class RunReport:
     @property
     def exit_code(self) -> int:
         """0 all done, 1 nothing done, 3 some failed."""
-        if not self.counts["done"] + self.counts["cached"]:
+        if not self.counts["done"] + self.counts["cached"] + self.counts["partial"]:
             return 1
         return 3 if self.failed else 0
 
@@ -35,12 +37,14 @@ class Outcomes:
     run: int
     report: RunReport = field(default_factory=RunReport)
 
-    def record(self, row: int | None, task: Task, status: Status, reason: str = "") -> None:
+    def record(
+        self, row: int | None, task: Task, status: Status, reason: str = "", detail: str = ""
+    ) -> None:
         """What became of a task. row: its observer's in the store, None where that was not loaded."""
         name, suite = task.card.name, task.suite.name
         self._count(f"{name} under {suite}", status, reason)
         if status != "cached":
-            self.store.put_outcome(self.run, row, name, suite, task.space, status, reason)
+            self.store.put_outcome(self.run, row, name, suite, task.space, status, reason, detail)
 
     def unscored(self, name: str, suite: str, space: str, reason: str) -> None:
         """Observers of a suite that were not run, such as imported ones, could not be scored."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmark.contracts import Plan, Shelf, Suite
+from benchmark.contracts import Block, Plan, Shelf, Suite
 from benchmark.errors import MissingStimuli
 from benchmark.settings import Settings
 from benchmark.stimuli.resolver import Resolver
@@ -13,18 +13,28 @@ from registry.labels import label_space
 
 @dataclass(frozen=True)
 class Task:
-    """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there."""
+    """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there.
+
+    only: places in `plan.blocks` of those that are shown here; None: all of them. The rest is another process's.
+    """
 
     card: ModelCard
     suite: Suite
     space: str
     plan: Plan
     reason: str = ""
+    only: frozenset[int] | None = None
+
+    @property
+    def shown(self) -> dict[int, Block]:
+        """Place in the plan -> block, of those that are shown here."""
+        blocks = enumerate(self.plan.blocks)
+        return {i: block for i, block in blocks if self.only is None or i in self.only}
 
     @property
     def trials(self) -> int:
         """How many stimuli are shown."""
-        return sum(len(block.stimuli) for block in self.plan.blocks)
+        return sum(len(block.stimuli) for block in self.shown.values())
 
 
 def plan_tasks(

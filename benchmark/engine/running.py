@@ -8,6 +8,7 @@ import torch
 
 from benchmark.contracts import Policy, Suite
 from benchmark.engine.answers import PUBLISHED_SPACE
+from benchmark.engine.completing import Owed
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
@@ -26,12 +27,17 @@ from benchmark.store import Observation, Store
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is made. batch: None tunes it; device: as torch names it ("cuda:1"); policy: as stored."""
+    """How a run is made. batch: None tunes it; device: as torch names it ("cuda:1"); policy: as stored.
+
+    part: which part of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
+    `engine.completing` scores them where the other parts' are, too. "": the run is whole, and scored.
+    """
 
     device: str
     policy: Policy
     batch: int | None = None
     command: str = "bench run"
+    part: str = ""
 
 
 class RunReporter(Reporter, Protocol):
@@ -59,7 +65,7 @@ def execute(
             _Run(store, run, settings, options, reporter, outcomes).all(tasks)
         status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
     finally:
-        store.end_run(run, status)
+        store.end_run(run, status, options.part)
     return report
 
 
@@ -92,6 +98,10 @@ class _Run:
         for group in Loader(executor, self.outcomes).groups(tasks):
             waiting += self._group(group, executor, keeper)
         self.outcomes.report.decoded = executor.decoded
+        if self.options.part:
+            for answered in waiting:
+                self._leave(answered)
+            return
         scorers = {
             suite.name: Scorer(self.store, self.run, suite, self.codes)
             for suite in suites_of(tasks)
@@ -149,8 +159,9 @@ class _Run:
         ]
 
     def _jobs(self, loaded: Loaded, task: Task) -> Iterator[Job]:
-        planned = zip(task.plan.blocks, self._observations(loaded, task), strict=True)
-        for block, observation in planned:
+        observations = self._observations(loaded, task)
+        for place, block in task.shown.items():
+            observation = observations[place]
             key = observation.key
             there = self.store.chunks(key)
             chunks = frozenset(range(chunk_count(block.stimuli))) - there
@@ -186,6 +197,15 @@ class _Run:
             )
             for block in task.plan.blocks
         ]
+
+    def _leave(self, answered: _Answered) -> None:
+        """Answered in part: which observations are to be scored together, whoever makes the others."""
+        row, task, record = answered.row, answered.task, self.outcomes.record
+        if answered.failure:
+            record(row, task, "failed", answered.failure)
+            return
+        owed = Owed(tuple(one.key for one in answered.observations), task.plan.missing)
+        record(row, task, "partial", self.options.part, owed.text())
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
         task, record = answered.task, self.outcomes.record

@@ -1,0 +1,128 @@
+"""A plan in parts that several machines carry out: `bench run --shard 2/3`.
+
+Every machine makes the same plan and cuts it the same way, so that nobody has to tell them who does what. Nothing that
+differs between machines decides a cut: no measured speed, no stored answer, no cache. Parts are stretches of the plan,
+so that a part loads few networks.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.contracts import Block, Policy
+from benchmark.engine.planning import Task
+from benchmark.errors import BenchError
+from registry.cards import ModelCard
+from registry.compute import forward_flops
+from registry.digests import digest_data
+
+#: One block of one task -> what it costs, in any whole unit.
+Cost = Callable[[Task, Block], int]
+_SHOWING = 100_000_000  # operations: about what decoding and transforming one image costs
+_GUESSING = 1_000_000  # an ideal observer's answer
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part `index` (from 1) of a plan that is cut into `of` parts."""
+
+    index: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+
+def parse_shard(text: str) -> Shard:
+    """ "2/3" -> the second of three. Raises BenchError on anything else."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if found:
+        shard = Shard(int(found[1]), int(found[2]))
+        if 1 <= shard.index <= shard.of:
+            return shard
+    raise BenchError(
+        f"shard '{text}': expected I/N, part I of N with I from 1 to N, such as 1/3, 2/3 and 3/3."
+    )
+
+
+def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:
+    """The plan in `n` stretches, of which the dearest is as cheap as stretches can be; some may be empty.
+
+    Each block of each task is in exactly one part; a task whose blocks lie in several parts is in each of them, with
+    `only` saying which are meant. cost: `stated_cost` unless given (one driver may use speeds that it measured).
+    """
+    cost = cost or stated_cost(tasks)
+    items = list(_items(tasks))
+    prices = [0 if place is None else cost(t, t.plan.blocks[place]) for t, place in items]
+    parts: list[dict[int, tuple[Task, list[int]]]] = [{} for _ in range(n)]
+    for (task, place), part in zip(items, cut(prices, n), strict=True):
+        _, places = parts[part].setdefault(id(task), (task, []))
+        places.extend(() if place is None else (place,))
+    return [
+        [replace(task, only=frozenset(places)) for task, places in part.values()] for part in parts
+    ]
+
+
+def cut(costs: Sequence[int], n: int) -> list[int]:
+    """The part (from 0) of each item, for `n` stretches of a list; the dearest of them is as cheap as can be."""
+    low, high = max(costs, default=0), sum(costs)
+    while low < high:
+        room = (low + high) // 2
+        low, high = (low, room) if _filled(costs, room)[-1] < n else (room + 1, high)
+    return _filled(costs, low) if costs else []
+
+
+def _filled(costs: Sequence[int], room: int) -> list[int]:
+    """Parts filled in turn, none with more than `room`."""
+    parts, part, used = [], 0, 0
+    for cost in costs:
+        if used + cost > room:
+            part, used = part + 1, 0
+        used += cost
+        parts.append(part)
+    return parts
+
+
+def stated_cost(tasks: Sequence[Task]) -> Cost:
+    """What a block costs by what is stated of it: trials x passes of the suite x operations of the architecture."""
+    cards = {task.card.name: task.card for task in tasks}.values()
+    archs = {_arch(card): card for card in cards}  # checkpoints of one architecture cost the same
+    known = {arch: forward_flops(card) for arch, card in archs.items()}
+    flops = {card.name: known[_arch(card)] for card in cards}
+
+    def cost(task: Task, block: Block) -> int:
+        if task.card.source == "ideal":
+            return len(block.stimuli) * _GUESSING
+        per_trial = _SHOWING + round(task.suite.passes * flops[task.card.name])
+        return len(block.stimuli) * per_trial
+
+    return cost
+
+
+def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost) -> str:
+    """What machines must agree on to carry out parts of one plan: all that is asked, and what it costs. 12 digits."""
+    asked = [
+        [task.card.name, task.suite.name, task.suite.version, task.space, *_asked(task, cost)]
+        for task in tasks
+    ]
+    return digest_data([asked, policy])[:12]
+
+
+def _asked(task: Task, cost: Cost) -> Iterator[list[object]]:
+    for block in task.plan.blocks:
+        transform = block.transform and [block.transform.name, dict(block.transform.params)]
+        what = (block.role, block.condition, block.presentation, block.stimuli.digest)
+        yield [*what, transform, cost(task, block)]
+
+
+def _items(tasks: Sequence[Task]) -> Iterator[tuple[Task, int | None]]:
+    """(task, place of a block in its plan); place None where a suite does not apply."""
+    for task in tasks:
+        yield from ((task, place) for place in task.shown)
+        if not task.plan.blocks:
+            yield task, None
+
+
+def _arch(card: ModelCard) -> str:
+    size = card.preprocess.size if card.preprocess else 0
+    return digest_data([card.source, card.arch, card.options.get("kwargs"), size])

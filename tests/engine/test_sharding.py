@@ -1,0 +1,193 @@
+"""Plans in parts: who gets what, the same everywhere."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import engine_toys as toys
+import pytest
+from engine_toys import ideal, network
+
+from benchmark.contracts import Block, Policy
+from benchmark.engine import running
+from benchmark.engine.completing import complete_parts
+from benchmark.engine.planning import Task
+from benchmark.engine.sharding import Shard, cut, parse_shard, plan_digest, split, stated_cost
+from benchmark.errors import BenchError
+from benchmark.store import open_store
+from registry.cards import ModelCard, Preprocess
+from registry.compute import forward_flops
+
+
+def plan(cards, sizes=(10, 20, 30), passes=1.0):
+    stimuli = [toys.make_stimuli(n, f"set-{n}") for n in sizes]
+    suite = toys.toy_suite(tuple(Block(one, role=one.name) for one in stimuli), passes=passes)
+    return [Task(card, suite, "world16", suite.plan(None, None)) for card in cards]
+
+
+def flat(tasks):
+    return [(task.card.name, block.role) for task in tasks for block in task.shown.values()]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 20])
+def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
+    tasks = plan([network(f"net-{i}", "Readout", seed=i) for i in range(4)])
+    parts = split(tasks, n, lambda task, block: len(block.stimuli))
+    assert len(parts) == n
+    assert list(itertools.chain(*map(flat, parts))) == flat(tasks)
+    assert all(task.trials for part in parts for task in part)
+
+
+def test_a_part_knows_the_whole_plan():
+    tasks = plan([network("net", "Readout", seed=1)])
+    first, second = split(tasks, 2, lambda task, block: len(block.stimuli))
+    assert (flat(first), flat(second)) == (
+        [("net", "set-10"), ("net", "set-20")],
+        [("net", "set-30")],
+    )
+    assert first[0].plan == second[0].plan == tasks[0].plan
+    assert (first[0].only, second[0].only) == ({0, 1}, {2})
+    assert (first[0].trials, second[0].trials, tasks[0].trials) == (30, 30, 60)
+
+
+def test_what_does_not_apply_is_in_one_part():
+    task = replace(plan([ideal()])[0], plan=plan([ideal()])[0].plan.__class__(()), reason="no")
+    parts = split([task], 3)
+    assert [[one.reason for one in part] for part in parts] == [["no"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("costs", "n", "parts"),
+    [
+        ([1, 1, 1, 1], 2, [0, 0, 1, 1]),
+        ([8, 1, 1, 1, 1, 1, 1, 1, 1], 3, [0, 1, 1, 1, 1, 1, 1, 1, 1]),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9], 3, [0, 0, 0, 0, 0, 1, 1, 2, 2]),
+        ([5], 4, [0]),
+        ([0, 0, 0], 2, [0, 0, 0]),
+        ([], 2, []),
+    ],
+)
+def test_cuts(costs, n, parts):
+    assert cut(costs, n) == parts
+
+
+def test_no_other_cut_has_a_cheaper_dearest_part():
+    costs = [3, 1, 4, 1, 5, 9, 2, 6]
+    for n in (2, 3, 4):
+        best = min(
+            max(sum(costs[a:b]) for a, b in itertools.pairwise((0, *places, len(costs))))
+            for places in itertools.combinations(range(1, len(costs)), n - 1)
+        )
+        found = cut(costs, n)
+        assert (
+            max(sum(c for c, p in zip(costs, found, strict=True) if p == k) for k in range(n))
+            == best
+        )
+
+
+def test_cost_is_trials_by_passes_by_operations():
+    """A TinyResNet's operations are known; a network of somebody else's code stands by its input's area."""
+    (task,) = plan([network("net", "Readout", seed=1)], passes=10.0)
+    typical = 8_000_000_000 * 32 * 32 // (224 * 224)
+    assert stated_cost([task])(task, task.plan.blocks[1]) == 20 * (100_000_000 + 10 * typical)
+    (answers,) = plan([ideal()], passes=10.0)
+    assert stated_cost([answers])(answers, answers.plan.blocks[1]) == 20 * 1_000_000
+
+
+def test_operations_of_architectures():
+    """AlexNet: 0.71 billion multiply-adds (Iandola et al. 2016), two operations each."""
+    card = ModelCard(
+        name="a", source="torchvision", arch="torchvision:alexnet",
+        preprocess=Preprocess(size=224, resize=256),
+    )  # fmt: skip
+    assert forward_flops(card) == pytest.approx(2 * 0.714e9, rel=0.01)
+    assert forward_flops(ideal()) == 0
+    lost = card.model_copy(update={"arch": "hf_hub:somebody/something"})
+    assert forward_flops(lost) == 8_000_000_000
+
+
+def test_the_digest_names_the_plan_and_how_it_is_run():
+    tasks, policy = plan([network("net", "Readout", seed=1)]), Policy("cpu", seed=0)
+    digest = plan_digest(tasks, policy, stated_cost(tasks))
+    again = plan([network("net", "Readout", seed=1)])
+    assert plan_digest(again, policy, stated_cost(again)) == digest
+    assert len(digest) == 12
+    smaller = plan([network("net", "Readout", seed=1)], sizes=(10, 20, 29))
+    others = [
+        plan_digest(tasks, Policy("cpu", seed=1), stated_cost(tasks)),
+        plan_digest(tasks, policy, lambda task, block: 1),
+        plan_digest(smaller, policy, lambda task, block: 1),
+        plan_digest(plan([network("other", "Readout")]), policy, lambda task, block: 1),
+    ]
+    assert len({digest, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "a/b", "1", "1/0", "-1/3", "1/3/5", "1.5/3", "", "٣/٣"]
+)
+def test_parts_that_cannot_be(text):
+    with pytest.raises(BenchError, match=r"expected I/N, part I of N with I from 1 to N, such as"):
+        parse_shard(text)
+
+
+def test_parts():
+    assert [parse_shard(text) for text in ("1/1", "2/3", "10/10")] == [
+        Shard(1, 1), Shard(2, 3), Shard(10, 10),
+    ]  # fmt: skip
+    assert str(parse_shard("2/3")) == "2/3"
+
+
+def halves(folder, cards, suite):
+    """A plan carried out in two parts, each in a leaderboard of its own."""
+    tasks = [Task(card, suite, "world16", suite.plan(None, None)) for card in cards]
+    boards = []
+    for number, part in enumerate(split(tasks, 2, lambda task, block: len(block.stimuli)), 1):
+        board = toys.Bench(folder / str(number))
+        options = running.RunOptions(
+            "cpu", Policy("cpu", seed=0), 8, part=f"shard {number}/2 of plan 0123456789ab"
+        )
+        with open_store(board.settings.db) as store:
+            report = running.execute(part, store, board.settings, options, toys.Silent())
+        boards.append((board, report))
+    return boards
+
+
+@pytest.fixture
+def parted(tmp_path):
+    for name in ("1", "2", "whole"):
+        (tmp_path / name).mkdir()
+    stimuli = [toys.make_stimuli(n, f"set-{n}") for n in (10, 12, 30)]
+    return toys.toy_suite(tuple(Block(one, role=one.name) for one in stimuli)), tmp_path
+
+
+def test_a_part_is_observed_and_not_scored(parted):
+    suite, folder = parted
+    (first, report), (second, _) = halves(folder, [ideal()], suite)
+    assert (dict(report.counts), report.exit_code) == ({"partial": 1}, 0)
+    assert (first.scores("reader"), second.scores("reader")) == ({}, {})
+    for board, roles in ((first, {"set-10", "set-12"}), (second, {"set-30"})):
+        assert set(board.trials("reader")["role"].tolist()) == roles
+        (outcome,) = board.outcomes()
+        assert (outcome.status, outcome.reason[:5]) == ("partial", "shard")
+        assert len(json.loads(outcome.detail)["observations"]) == 3
+
+
+def test_parts_in_one_leaderboard_are_scored_as_one_run(parted):
+    """Two processes that write to one data base."""
+    suite, folder = parted
+    whole = toys.Bench(folder / "whole")
+    whole.run([ideal()], [suite])
+    tasks = [Task(ideal(), suite, "world16", suite.plan(None, None))]
+    board = toys.Bench(folder / "1")
+    parts = split(tasks, 2, lambda task, block: len(block.stimuli))
+    with open_store(board.settings.db) as store:
+        for number, waiting in ((1, 1), (2, 0)):
+            options = running.RunOptions("cpu", Policy("cpu", seed=0), 8, part=f"shard {number}/2")
+            running.execute(parts[number - 1], store, board.settings, options, toys.Silent())
+            run = store.begin_run("bench db merge", {})
+            done = complete_parts(store, run, [suite])
+            assert (done.made, len(done.waiting)) == (1 - waiting, waiting)
+            assert complete_parts(store, run, [suite]).made == 0
+    assert done.waiting == {}
+    assert board.scores("reader") == whole.scores("reader") != {}
+    assert [one.status for one in board.outcomes()] == ["done"]
