@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.errors import unknown_name
+from benchmark.leaderboard.lineage import architecture_line
 
 if TYPE_CHECKING:
     from benchmark.store import ObserverRow, ScoreRow, Store
@@ -55,12 +56,10 @@ def families(store: Store) -> dict[str, str]:
 
 
 def family(row: ObserverRow) -> str:
-    """The family on the card; of networks without one, what their name begins with ("resnet50" -> "resnet")."""
+    """The line of architectures of a network, as `leaderboard.lineage` has it; "" for whoever is none."""
     if row.kind in ("human", "group", "simulated", "ideal"):
         return ""
-    stated = row.card.get("family")
-    found = re.match(r"[A-Za-z]+", row.name)
-    return str(stated or (found[0].lower() if found else ""))
+    return architecture_line(row.name, row.card)
 
 
 def _fits(values: Iterable[str], patterns: str) -> bool:

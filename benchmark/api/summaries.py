@@ -40,7 +40,9 @@ def correlate(
     from benchmark.leaderboard.links import contrasts, links
 
     found = _reported(models, db) if reported else summary(models=models, db=db)
-    return [(one, links(one, method=method), contrasts(one)) for one in found]
+    with reading(read_settings(db)) as store:
+        cards = {row.name: row.card for row in store.observers()}
+    return [(one, links(one, cards, method=method), contrasts(one)) for one in found]
 
 
 def _reported(models: str | None, db: str | None) -> list[Summary]:

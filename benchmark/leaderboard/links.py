@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
-from benchmark.leaderboard.lineage import NETWORKS, STANDARD, Lineage, lineage
+from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, Lineage, lineage
 from benchmark.leaderboard.model import Column
 from benchmark.leaderboard.references import UNTRAINED
 from benchmark.leaderboard.summary import Headline, Line, Summary
@@ -19,6 +20,8 @@ from benchmark.stats.correlations import FEW, Correlation, Method, correlation, 
 
 #: The name of the variable that is held constant.
 CLEAN = "clean"
+
+Cards = Mapping[str, Mapping[str, Any]]  # observer -> its card as plain data
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,14 @@ def variables(summary: Summary) -> tuple[Variable, ...]:
     return tuple(made)
 
 
-def observed(summary: Summary) -> tuple[Observed, ...]:
+def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     """The networks of a summary, trained ones; people and ideal observers take no part."""
     return tuple(
         Observed(
             line.observer,
             line.kind,
             line.training,
-            lineage(line.observer, line.training),
+            lineage(line.observer, line.training, cards.get(line.observer, NO_CARD)),
             dict(_values(line, summary.headlines)),
         )
         for line in summary.lines
@@ -102,11 +105,16 @@ def observed(summary: Summary) -> tuple[Observed, ...]:
 
 
 def links(
-    summary: Summary, *, method: Method = "spearman", resamples: int = 2000, level: float = 0.95
+    summary: Summary,
+    cards: Cards = NO_CARD,
+    *,
+    method: Method = "spearman",
+    resamples: int = 2000,
+    level: float = 0.95,
 ) -> tuple[Link, ...]:
-    """Every headline against every other, then each against clean accuracy. method: what the partial correlation and
-    the leaving out of families are made of."""
-    people = observed(summary)
+    """Every headline against every other, then each against clean accuracy. cards: by observer, for what they say of
+    its family; method: what the partial correlation and the leaving out of families are made of."""
+    people = observed(summary, cards)
     return tuple(
         _link(x, y, people, method, resamples, level)
         for x, y in combinations(variables(summary), 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
+from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.report.answers import Answers, read_answers
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from benchmark.settings import Settings
     from benchmark.store import ObserverRow, Outcome, ScoreRow, StimuliNote
 
-#: What stands for a family in the names and architectures of networks. The first that fits counts.
-FAMILIES = (
-    "resnext", "efficientnet", "mobilenet", "squeezenet", "shufflenet", "convnext", "densenet", "googlenet",
-    "inception", "alexnet", "cornet", "bagnet", "resnet", "swin", "deit", "beit", "clip", "vit", "eva", "vgg", "bit",
-)  # fmt: skip
 PEOPLE = ("human", "group")
 
 
@@ -56,8 +51,9 @@ class Contents:
     @cached_property
     def links(self) -> dict[str, tuple[Link, ...]]:
         """Pairs of headlines that share an observer, by decision space: resampled once for figures and page."""
+        cards = {name: row.card for name, row in self.observers.items()}
         return {
-            summary.space: tuple(one for one in links(summary) if one.observers)
+            summary.space: tuple(one for one in links(summary, cards) if one.observers)
             for summary in self.summaries
         }
 
@@ -97,14 +93,12 @@ def read_contents(settings: Settings) -> Contents:
 
 
 def family(observer: ObserverRow | None) -> str:
-    """The family of a network's architecture ("resnet"); its kind for whoever is no network, "" where unknown."""
+    """The line of a network's architecture ("resnet"); its kind for whoever is no network."""
     if observer is None:
         return ""
     if observer.kind not in ("network", "published"):
         return "people" if observer.kind in PEOPLE else observer.kind
-    text = f"{observer.card.get('arch', '')} {observer.name}".lower()
-    bare = re.sub(r"[^a-z]+", "", text.partition(" (")[0])
-    return next((name for name in FAMILIES if name in bare), "")
+    return architecture_line(observer.name, observer.card)
 
 
 def source(observer: ObserverRow | None) -> str:

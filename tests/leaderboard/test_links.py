@@ -6,7 +6,7 @@ from scipy import stats
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.lineage import lineage
+from benchmark.leaderboard.lineage import architecture_line, lineage
 from benchmark.leaderboard.links import contrasts, links, observed, variables
 from benchmark.leaderboard.links_text import (
     answers,
@@ -82,6 +82,31 @@ def summary(score, numbers):
 )  # fmt: skip
 def test_lineage_is_read_from_names_and_tags(name, training, expected):
     assert tuple(lineage(name, training)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "expected"),
+    [
+        ("resnet50 (lab)", {"family": "clip", "arch": "timm:vit_base"}, "clip"),
+        ("tv_resnet50 (lab)", {}, "resnet"),
+        ("ViT_L (lab)", {}, "vit"),
+        ("vit_b_16", {"arch": "torchvision:vit_b_16"}, "vit"),
+        ("convnext_tiny", {}, "convnext"),
+        ("swag_regnety_16gf", {}, "regnet"),
+        ("mine-2", {"arch": "timm:tf_efficientnetv2_s"}, "efficientnet"),
+        ("gravity-net", {"arch": "python:a.b:c"}, "gravity-net"),
+    ],
+)
+def test_the_line_of_an_architecture_is_on_the_card_or_in_names(name, card, expected):
+    assert architecture_line(name, card) == expected
+    assert lineage(name, ("stylised",), card).family == f"{expected}/stylised"
+
+
+def test_families_of_cards_are_resampled_as_wholes(summary):
+    cards = {one.name: {"family": "one"} for one in observed(summary)}
+    assert {one.lineage.family.partition("/")[0] for one in observed(summary, cards)} == {"one"}
+    (link, *_) = links(summary, cards, resamples=20)
+    assert link.spearman.families < links(summary, resamples=20)[0].spearman.families
 
 
 def test_people_ideal_and_untrained_observers_take_no_part(summary, numbers):

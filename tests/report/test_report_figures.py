@@ -173,7 +173,7 @@ def test_common_answers_are_counted(answers):
         ("my-net", "network", "timm:resnext50_32x4d", "resnext"),
         ("resnet50-sin (texture-vs-shape)", "published", "", "resnet"),
         ("vit_b_16 (outputs)", "published", "", "vit"),
-        ("mystery", "network", "python:a.b:c", ""),
+        ("mystery-3", "network", "python:a.b:c", "mystery"),
         ("subject-01", "human", "", "people"),
         ("ideal-shape", "ideal", "", "ideal"),
     ],
