@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from registry.digests import digest_data
-from registry.documents import MOST_BYTES, is_file, is_folder, shown, texts_in, unprintable
+from registry.documents import MOST_BYTES, absence, is_file, is_folder, shown, texts_in, unprintable
 from registry.errors import LabelError
 from registry.spaces import LABEL_SPACES, built_in_space, by_classes, geirhos_groups
 from registry.whole_files import write_whole
@@ -77,7 +77,7 @@ def _folders(path: Path) -> list[str]:
 
 def _listed(path: Path) -> list[str]:
     if not is_file(path):
-        raise LabelError(f"class list {shown(path)} is not there. Check the path.")
+        raise LabelError(f"class list {shown(path)} {absence(path)}. Check the path.")
     if path.stat().st_size > MOST_BYTES:
         raise LabelError(f"class list {shown(path)} is larger than {MOST_BYTES // 2**20} MiB.")
     try:

@@ -6,6 +6,7 @@ print, or for a file that never ends. Such a document is refused before anything
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -70,6 +71,11 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def absence(path: Path) -> str:
+    """What is wrong with a path that is no regular file: a pipe, a device or a folder, or nothing is there."""
+    return "is no regular file" if os.path.exists(path) else "is not there"  # noqa: PTH110 - never raises OSError
 
 
 def is_folder(path: Path) -> bool:
@@ -154,7 +160,7 @@ def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
     place = f"{what} {shown(path)}"
     try:
         if not path.is_file():
-            raise error(f"{place} cannot be read: {_absence(path)}.")
+            raise error(f"{place} {absence(path)}.")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
@@ -171,7 +177,3 @@ def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
         # PyYAML's constructors: numbers of thousands of digits, numbers without any, keys that cannot be keys.
         line = " ".join(shown(problem).split())
         raise error(f"{place} holds a value that cannot be used: {line:.200}.") from problem
-
-
-def _absence(path: Path) -> str:
-    return "it is no regular file" if path.exists() else "No such file or directory"

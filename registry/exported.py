@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from registry import operators
-from registry.documents import is_file, shown
+from registry.documents import absence, is_file, shown
 from registry.errors import WeightsError
 from registry.expressions import is_plain
 from registry.footprint import FEWEST, MOST_RESULT, TooLarge, bytes_per_image
@@ -217,7 +217,7 @@ def load_exported(path: Path, side: int) -> nn.Module:
     memory.
     """
     if not is_file(path):
-        raise WeightsError(f"exported program {shown(path)} is not there. Check the path.")
+        raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     refuse_onnx(path)
     copy = checked_archive(path)
     try:

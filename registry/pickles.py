@@ -19,7 +19,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 
-from registry.documents import is_file, shown
+from registry.documents import absence, is_file, shown
 from registry.errors import WeightsError
 
 #: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what
@@ -223,6 +223,6 @@ def read_content(path: Path) -> Any:
     """
     if not is_file(path):
         raise WeightsError(
-            f"checkpoint {shown(path)} is not there. Check the path, or register the model again."
+            f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again."
         )
     return _read_safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)

@@ -14,7 +14,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from registry.documents import is_file, shown
+from registry.documents import absence, is_file, shown
 from registry.errors import CardError
 
 
@@ -45,7 +45,7 @@ def module_of_file(place: str) -> ModuleType:
     """
     path = Path(place)
     if not path.is_absolute() or not is_file(path):
-        raise CardError(f"{shown(path)} is not there: expected the whole path of a .py file.")
+        raise CardError(f"{shown(path)} {absence(path)}: expected the whole path of a .py file.")
     if not path.stem.isidentifier():
         raise CardError(
             f"{shown(path)}: '{shown(path.stem)}' cannot name a module. Rename the file."

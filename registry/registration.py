@@ -17,7 +17,7 @@ from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard, Preprocess, Source
 from registry.checks import Check
 from registry.class_lists import is_class_list, read_class_list, write_mapping
-from registry.documents import is_folder
+from registry.documents import absence, is_folder
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
@@ -131,7 +131,9 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
     weights = None if request.weights is None else str(request.weights)
     if request.weights is not None and random_seed(weights) is None:
         if not request.weights.expanduser().is_file():
-            raise WeightsError(f"checkpoint {request.weights} is not there. Check the path.")
+            raise WeightsError(
+                f"checkpoint {request.weights} {absence(request.weights.expanduser())}. Check the path."
+            )
         weights = str(request.weights.expanduser().resolve())
     labels = request.labels
     if Path(labels).suffix in (".yaml", ".yml"):

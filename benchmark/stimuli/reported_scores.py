@@ -82,6 +82,8 @@ def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
 
 def read_text(path: Path) -> str:
     """A file's text. Raises ScoresError where it cannot be read."""
+    if path.exists() and not path.is_file():
+        raise ScoresError(f"{path}: is no regular file. Expected a table of scores.")
     try:
         if path.stat().st_size > LARGEST:
             raise ScoresError(f"{path}: larger than {LARGEST >> 20} MiB; no table of scores is.")

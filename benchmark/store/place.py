@@ -64,6 +64,8 @@ def check_file(path: Path, shown: str, *, write: bool, create: bool) -> None:
         raise StoreError(
             f"{shown} is a folder: name a file for the leaderboard, e.g. {path / 'results.db'}"
         )
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{shown} is no regular file: name another with `--db`")
     if not path.parent.is_dir():
         raise StoreError(
             f"the folder {path.parent} does not exist: create it, or name another file with `--db`"

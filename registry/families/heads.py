@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from registry.documents import is_file, shown
+from registry.documents import absence, is_file, shown
 from registry.errors import WeightsError
 from registry.whole_files import write_whole
 
@@ -185,7 +185,7 @@ def read_head(path: Path, outputs: int) -> Head:
     """The head of a file. Raises WeightsError: no such file, no head, or another number of classes than `outputs`."""
     if not is_file(path):
         raise WeightsError(
-            f"head {shown(path)} is not there. Restore it, or fit it again: `bench probe`."
+            f"head {shown(path)} {absence(path)}. Restore it, or fit it again: `bench probe`."
         )
     tensors, notes = _read(path)
     weight, bias = tensors.get("weight"), tensors.get("bias")

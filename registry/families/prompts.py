@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from registry.digests import digest_data, digest_state
-from registry.documents import MOST_BYTES, is_file, shown, unprintable
+from registry.documents import MOST_BYTES, absence, is_file, shown, unprintable
 from registry.errors import CardError, WeightsError
 from registry.labels import LabelSpace
 from registry.spaces import built_in_space
@@ -122,7 +122,7 @@ def read_text_head(path: Path, digest: str) -> TextHead:
     from safetensors import safe_open
 
     if not is_file(path):
-        raise WeightsError(f"text head {shown(path)} is not there. Register the model again.")
+        raise WeightsError(f"text head {shown(path)} {absence(path)}. Register the model again.")
     try:
         with safe_open(path, "pt") as file:
             notes = json.loads((file.metadata() or {})["prompts"])

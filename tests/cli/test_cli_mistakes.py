@@ -1,8 +1,10 @@
 """Mistakes: one clear line on stderr, no traceback, the right exit code."""
 
+import os
 import pickle
 import shutil
 import sqlite3
+import threading
 
 import pytest
 import torch
@@ -97,6 +99,30 @@ def test_unknown_names_on_a_leaderboard(bench, board, words, found):
 )
 def test_usage_and_missing_things(bench, words, code, found):
     mistake(bench(*words.split()), code, found)
+
+
+PIPED = (
+    "import trials pipe",
+    "import scores pipe",
+    "register x --arch timm:resnet18 --weights pipe",
+    *(f"{words} --db pipe" for words in ("rank", "import trials table", "export", "rescore")),
+    "run -m ideal-shape --limit 2 --db pipe",
+    "rank --db sqlite:///pipe",
+)
+
+
+@pytest.mark.parametrize("words", PIPED)
+def test_a_named_pipe_is_refused_at_once(bench, tmp_path, monkeypatch, words):
+    """One thread waits at most: a command that opens the pipe would never end."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    (tmp_path / "table").mkdir()
+    done = []
+    thread = threading.Thread(target=lambda: done.append(bench(*words.split())), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert done, "it waits for the pipe"
+    mistake(done[0], 1, "pipe", "is no regular file")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -82,6 +82,7 @@ def test_a_store_for_reading_does_not_write(path, made):
         ("://", "not a database URL"),
         ("{tmp}", "is a folder"),
         ("{tmp}/none/results.db", "none does not exist"),
+        ("/dev/null", "/dev/null is no regular file"),
     ],
 )
 def test_places_that_cannot_be(tmp_path, given, message):
