@@ -1,25 +1,25 @@
-"""From a card to something that answers. `availability` imports neither torch nor timm; loading
-does.
-"""
+"""From a card to something that answers."""
 
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard
 from registry.digests import digest_data, digest_file, digest_state
-from registry.documents import is_file, is_folder
-from registry.errors import CardError, WeightsError, unknown_name
-from registry.fetch import fetch, file_name, first_use, is_url, local_path
+from registry.errors import CardError, WeightsError
 from registry.ideal import IdealObserver
 from registry.labels import LabelSpace, label_space
-from registry.packages import package_file
 from registry.spaces import with_nothing
+from registry.weight_files import (
+    Place,
+    is_file_reference,
+    kept_if_good,
+    torchvision_file,
+    weights_path,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,126 +28,7 @@ if TYPE_CHECKING:
     from registry.normalisation import Normalisation
     from registry.weight_sets import Chosen
 
-_BUILTIN = Path(__file__).parent
 _HUB = re.compile(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
-
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether a model runs without a download, and what a person should know about it."""
-
-    on_disk: bool
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of
-    the libraries that download by themselves.
-    """
-
-    weights_folder: Path
-    mirror: str | None = None
-    caches: Caches = NO_CACHES
-
-
-def _install(card: ModelCard) -> str:
-    return str(card.options.get("install") or "install the package that the card names")
-
-
-def local_file(card: ModelCard, weights_folder: Path) -> Path:
-    """Where the card's weights file lies, or will lie once it is downloaded."""
-    weights = card.weights or ""
-    if weights.startswith("builtin:"):
-        return _BUILTIN / weights.removeprefix("builtin:")
-    if weights.startswith("package:"):
-        return package_file(weights, _install(card))
-    if is_url(weights):
-        return local_path(weights, weights_folder)
-    try:
-        return Path(weights).expanduser()
-    except RuntimeError as error:  # ~somebody who has no home here
-        raise WeightsError(f"weights '{weights}' of model '{card.name}': {error}.") from error
-
-
-def _package_availability(card: ModelCard) -> Availability:
-    package = (card.weights or "").removeprefix("package:").partition("/")[0]
-    try:
-        package_file(card.weights or "", _install(card))
-    except WeightsError:
-        return Availability(False, f"not installed: {_install(card)}")
-    return Availability(True, f"in package {package}")
-
-
-def _cached_availability(card: ModelCard, caches: Caches) -> Availability:
-    """timm, torchvision and hub sources: a look into the caches that their libraries keep."""
-    repository = card.options.get("repository") or card.arch.removeprefix("hf_hub:")
-    if card.source == "torchvision":
-        if caches.torch_file(str(card.options.get("file", ""))):
-            return Availability(True, "in torch's cache")
-    elif ("/" in repository and caches.hub_has(str(repository))) or (
-        card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}")
-    ):
-        return Availability(True, "in the Hugging Face cache")
-    return Availability(False, "downloads on use")
-
-
-def availability(card: ModelCard, weights_folder: Path, caches: Caches = NO_CACHES) -> Availability:
-    """Whether the card's weights are on this machine, without importing torch or timm."""
-    weights = card.weights or ""
-    if card.source == "ideal":
-        return Availability(True, "needs no weights")
-    if (head := card.options.get("head")) and not is_file(Path(head)):
-        return Availability(False, f"missing: {head}")
-    if weights.startswith("random:"):
-        return Availability(True, "random weights")
-    if weights.startswith("package:"):
-        return _package_availability(card)
-    if card.source in ("timm", "torchvision", "hub") and not _is_file_reference(weights):
-        return _cached_availability(card, caches)
-    if not weights:
-        return Availability(True, "comes with its code")
-    try:
-        path = local_file(card, weights_folder)
-    except WeightsError as error:
-        return Availability(False, str(error))
-    if is_file(path) or is_folder(path):
-        return Availability(True, str(path.name))
-    return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
-
-
-def _is_file_reference(weights: str) -> bool:
-    return is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
-
-
-def _weights_path(card: ModelCard, place: Place) -> Path:
-    if is_url(card.weights):
-        assert card.weights is not None
-        return fetch(card.weights, place.weights_folder, card.file_sha256, place.mirror)
-    path = local_file(card, place.weights_folder)
-    if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
-        raise WeightsError(
-            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), "
-            f"got {digest_file(path)}. It is not the file that the card describes."
-        )
-    return path
-
-
-def _torchvision_file(card: ModelCard, place: Place) -> Path:
-    """A torchvision network's published weights, from torch's cache or a download."""
-    from torchvision import models
-
-    from registry.architectures import split_arch
-
-    kinds = models.get_model_weights(split_arch(card.arch)[1])
-    names = [entry.name for entry in kinds]
-    wanted = card.weights or "DEFAULT"
-    if wanted not in (*names, "DEFAULT"):
-        raise unknown_name("torchvision weights", wanted, names)
-    url = kinds[wanted].url
-    return place.caches.torch_file(file_name(url)) or fetch(
-        url, place.weights_folder, None, place.mirror
-    )
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
@@ -231,10 +112,10 @@ def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[Chosen, 
     from registry.convert import CONVERTERS
     from registry.weight_sets import Chosen
 
-    if card.source == "torchvision" and not _is_file_reference(card.weights or ""):
-        path = _torchvision_file(card, place)
+    if card.source == "torchvision" and not is_file_reference(card.weights or ""):
+        path = torchvision_file(card, place)
         return read_weights(path, module.state_dict(), renew=renew_keys), str(path)
-    path = _weights_path(card, place)
+    path = weights_path(card, place)
     if converter := CONVERTERS.get(str(card.options.get("convert"))):
         return Chosen("", converter(path, module)), str(path)
     renew = renew_keys if card.arch.startswith("torchvision:") else dict
@@ -273,7 +154,7 @@ def _network(
 
     if (family := family_of(card.arch)) is not None:
         hub = Hub(place.weights_folder, place.mirror, place.caches.hub)
-        sources = Sources(hub, lambda asked: _weights_path(asked, place))
+        sources = Sources(hub, lambda asked: weights_path(asked, place))
         return family.network(card, sources, len(labels.classes), bare=bare)
     if (seed := random_seed(card.weights)) is not None:
         module = build_untrained(
@@ -283,11 +164,11 @@ def _network(
             _take_off_head(module, card)
         return module.eval(), source_code(card.arch, module)
     if card.source == "export" or card.arch == "export":
-        path = _weights_path(card, place)
+        path = weights_path(card, place)
         side = card.preprocess.size if card.preprocess else 224
         return load_exported(path, side), digest_file(path)
     if card.source == "hub" or (
-        card.source == "timm" and not _is_file_reference(card.weights or "")
+        card.source == "timm" and not is_file_reference(card.weights or "")
     ):
         module = _pretrained_timm(card, place.caches.hub)
         if bare:
@@ -307,13 +188,6 @@ def _verify(card: ModelCard, digest: str) -> None:
         )
 
 
-def _kept_if_good(card: ModelCard, weights_folder: Path) -> AbstractContextManager[None]:
-    """What a card has downloaded is kept only if it turns out to be the card's network."""
-    if not is_url(card.weights):
-        return nullcontext()
-    return first_use(str(card.weights), weights_folder, card.file_sha256)
-
-
 def load_model(
     card: ModelCard,
     *,
@@ -321,10 +195,12 @@ def load_model(
     mirror: str | None = None,
     caches: Caches = NO_CACHES,
     device: str = "cpu",
+    bare: bool = False,
 ) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against
     the card.
 
+    bare: without its classifier; `module` then answers with features, and the digest is of the weights that are left.
     Raises WeightsError (unreadable, misfit, other digest, unreachable), CardError, UnknownName,
     LabelError.
     """
@@ -332,40 +208,21 @@ def load_model(
     from registry.normalisation import require_once
 
     if card.source == "ideal":
-        raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no weights.")
-    labels = labels_of(card)
-    with _kept_if_good(card, weights_folder):
-        module, code = _module(card, Place(weights_folder, mirror, caches), labels)
-        require_once(module.state_dict(), card)
+        lacks = "features" if bare else "weights"
+        raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no {lacks}.")
+    labels, place = labels_of(card), Place(weights_folder, mirror, caches)
+    with kept_if_good(card, weights_folder):
+        if bare:
+            module, code = _network(card, place, labels, bare=True)
+        else:
+            module, code = _module(card, place, labels)
+            require_once(module.state_dict(), card)
         digest = digest_state(module.state_dict())
-        _verify(card, digest)
+        if not bare:  # the card's digest is of the network with its classifier
+            _verify(card, digest)
     module.requires_grad_(False)
-    return LoadedModel(card, module.to(device), digest, labels, code, not card.simulated)
-
-
-def load_backbone(
-    card: ModelCard,
-    *,
-    weights_folder: Path,
-    mirror: str | None = None,
-    caches: Caches = NO_CACHES,
-    device: str = "cpu",
-) -> LoadedModel:
-    """The card's network without its classifier: `module` answers with features, `forward` is not for it.
-
-    digest: of the weights that are left. Raises as `load_model`.
-    """
-    from registry.model import LoadedModel
-
-    if card.source == "ideal":
-        raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no features.")
-    labels = labels_of(card)
-    with _kept_if_good(card, weights_folder):
-        place = Place(weights_folder, mirror, caches)
-        module, code = _network(card, place, labels, bare=True)
-    module.requires_grad_(False)
-    digest = digest_state(module.state_dict())
-    return LoadedModel(card, module.to(device), digest, labels, code)
+    gradients = bare or not card.simulated
+    return LoadedModel(card, module.to(device), digest, labels, code, gradients)
 
 
 def load_observer(

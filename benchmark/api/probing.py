@@ -119,14 +119,15 @@ def _training_set(asked: Probe, settings: Settings) -> Stimuli:
 
 def _loaded(card: ModelCard, device: str, settings: Settings) -> LoadedModel:
     from benchmark.engine.device import choose_device
-    from registry.load import load_backbone
+    from registry.load import load_model
 
-    return load_backbone(
+    return load_model(
         card,
         weights_folder=settings.weights,
         mirror=settings.mirror,
         caches=settings.caches,
         device=choose_device(device),
+        bare=True,
     )
 
 

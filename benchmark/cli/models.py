@@ -41,7 +41,7 @@ def list_models(pattern: str | None) -> int:
 
     from benchmark import api
     from benchmark.variables import read_settings
-    from registry.load import availability
+    from registry.availability import availability
 
     settings = read_settings()
     table = Table(box=None, pad_edge=False)

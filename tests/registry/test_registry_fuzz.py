@@ -18,11 +18,11 @@ import timm
 import torch
 from safetensors.torch import save
 
+from registry.availability import availability
 from registry.cards import BUILTIN_FOLDER, read_cards
 from registry.checkpoints import fit_state, read_state
 from registry.errors import BenchError
 from registry.exported import checked_archive, load_exported
-from registry.load import availability
 from registry.mapping import read_mapping
 
 CARD = """name: mine
@@ -142,7 +142,7 @@ def address(draw, place):
     for error in shelf.broken.values():
         raise error
     availability(shelf["mine"], place / "weights")
-    from registry.load import local_file
+    from registry.weight_files import local_file
 
     if url.startswith(("http://", "https://")):
         assert local_file(shelf["mine"], place / "weights").parent == place / "weights"

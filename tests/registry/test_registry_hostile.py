@@ -10,12 +10,13 @@ from itertools import count
 import pytest
 import torch
 
+from registry.availability import availability
 from registry.cards import ModelCard, read_cards
 from registry.documents import MOST_BYTES, shown
 from registry.download import Bounds, TooMuch, download
 from registry.errors import CardError, LabelError, WeightsError
 from registry.fetch import fetch, local_path
-from registry.load import availability, load_model
+from registry.load import load_model
 from registry.mapping import read_mapping
 
 GOOD = "name: mine\nsource: file\narch: timm:resnet18\nweights: net.pt\npreprocess: {size: 224, resize: 256}\n"

@@ -9,10 +9,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from registry.admission import Shelf
+from registry.availability import availability
 from registry.cards import read_cards
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.labels import label_space
-from registry.load import availability, load_backbone, load_model
+from registry.load import load_model
 from registry.registration import backbone_card, register
 
 open_clip = pytest.importorskip("open_clip")
@@ -238,7 +239,7 @@ def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
 def test_a_probe_on_the_image_tower(folder, folders):
     shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
     card, _ = backbone_card("mine", f"open_clip:{folder()}", None, shelf=shelf)
-    model = load_backbone(card, weights_folder=shelf.weights)
+    model = load_model(card, weights_folder=shelf.weights, bare=True)
     theirs = open_clip.create_model(f"local-dir:{folder()}").eval()
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():

@@ -12,13 +12,14 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
+from registry.availability import availability
 from registry.caches import Caches
 from registry.cards import builtin_cards
 from registry.convert import by_order
 from registry.digests import digest_state
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.labels import label_space
-from registry.load import availability, load_model, load_observer
+from registry.load import load_model, load_observer
 
 
 def hub_repository(caches, repository, module, config=None):

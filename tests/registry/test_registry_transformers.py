@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from registry.admission import Shelf
+from registry.availability import availability
 from registry.cards import Preprocess
 from registry.errors import CardError, LabelError, WeightsError
 from registry.families.processors import fields_of
 from registry.labels import label_space
-from registry.load import availability, load_backbone, load_model
+from registry.load import load_model
 from registry.model import LoadedModel
 from registry.registration import backbone_card, register
 
@@ -201,13 +202,13 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders):
         register("mine", f"hf:{folder}", **folders)
     shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
-    model = load_backbone(card, weights_folder=shelf.weights)
+    model = load_model(card, weights_folder=shelf.weights, bare=True)
     network = transformers.ViTModel.from_pretrained(folder)
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(model.module(images), network(images).pooler_output, atol=1e-6)
     card, _ = backbone_card("mine", f"hf:{vit('whole')}", None, shelf=shelf)
-    model = load_backbone(card, weights_folder=shelf.weights)
+    model = load_model(card, weights_folder=shelf.weights, bare=True)
     network = transformers.ViTForImageClassification.from_pretrained(card.weights)
     with (
         torch.no_grad()
