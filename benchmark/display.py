@@ -34,3 +34,17 @@ def _seen(character: str) -> str:
 def masked(text: str) -> str:
     """Text with the passwords of all URLs in it replaced by asterisks."""
     return _OPTION.sub(r"\1***", _LOGIN.sub(r"\1:***@", text)) if "://" in text else text
+
+
+def duration(seconds: float) -> str:
+    """About how long, for a person: "40 s", "12 min", "3 h 20 min", "2 days 4 h"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} day{'s' if days > 1 else ''} {hours} h"

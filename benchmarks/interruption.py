@@ -26,6 +26,7 @@ import torch
 from ratios import ratio
 
 from benchmark import api
+from benchmark.api import Silent
 from benchmark.contracts import CHUNK
 from benchmark.store import open_store
 
@@ -35,22 +36,19 @@ BATCH = 16
 
 
 @dataclass
-class Answered:
+class Answered(Silent):
     """A reporter that counts the trials which a run had to answer, and did."""
 
     owed: Counter[str] = field(default_factory=Counter)
     made: Counter[str] = field(default_factory=Counter)
 
-    def expect(self, observer: str, trials: int) -> None:
+    def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002
         """What is missing."""
         self.owed[observer] += trials
 
     def advance(self, observer: str, trials: int) -> None:
         """What was answered."""
         self.made[observer] += trials
-
-    def note(self, text: str) -> None:
-        """Ignored."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,25 @@ def estimates(prepared: Prepared) -> list[Estimate]:
     return list(estimating.estimates(planned, prepared.settings, *_how(prepared.request)))
 
 
+def long_plan(prepared: Prepared, begins: Callable[[str], None]) -> list[Estimate]:
+    """The estimates of a plan that takes more than some minutes, [] of any other; `begins` is told each network whose
+    speed has to be measured for it."""
+    from benchmark.engine import estimating
+
+    planned = [task for task in prepared.tasks if task.plan.blocks]
+    return estimating.long_plan(planned, prepared.settings, *_how(prepared.request), begins)
+
+
+def planned_passes(prepared: Prepared) -> dict[str, float]:
+    """Model -> forward passes that its part of the plan costs, with nothing stored."""
+    from benchmark.engine.estimating import passes_of
+
+    found: dict[str, float] = {}
+    for task in prepared.tasks:
+        found[task.card.name] = found.get(task.card.name, 0.0) + passes_of(task)
+    return found
+
+
 def _how(request: RunRequest) -> tuple[str, Policy]:
     """The device, and how numbers are computed on it."""
     from benchmark.engine.device import choose_device, make_policy
@@ -162,10 +182,19 @@ def _how(request: RunRequest) -> tuple[str, Policy]:
 class Silent:
     """A reporter that tells nothing."""
 
-    def expect(self, observer: str, trials: int) -> None:
+    def tuning(self, observer: str) -> None:
+        """Ignored."""
+
+    def expect(self, observer: str, trials: int, passes: float) -> None:
         """Ignored."""
 
     def advance(self, observer: str, trials: int) -> None:
+        """Ignored."""
+
+    def work(self, observer: str, passes: float) -> None:
+        """Ignored."""
+
+    def done(self, observer: str) -> None:
         """Ignored."""
 
     def note(self, text: str) -> None:

@@ -1,11 +1,15 @@
-"""Progress bars: one per observer, with rate and time left."""
+"""How far a run is: bars in a terminal, a line a minute in a log or a pipe.
 
+Work is counted in forward passes, for a trial of one suite may cost a hundred times what one of another does.
+"""
+
+import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -15,13 +19,26 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from benchmark.display import duration
+
 
 class Rate(ProgressColumn):
     """Trials per second."""
 
     def render(self, task: Task) -> Text:
         """The current speed, or nothing before there is one."""
-        return Text(f"{task.speed:.0f}/s" if task.speed else "", style="dim")
+        if not task.speed or not task.total:
+            return Text("")
+        return Text(f"{task.speed * task.fields['trials'] / task.total:.0f}/s", style="dim")
+
+
+class Answered(ProgressColumn):
+    """Trials that are stored, of those that are owed."""
+
+    def render(self, task: Task) -> Text:
+        """N of M, or what is done before there is any."""
+        fields = task.fields
+        return Text(f"{fields['answered']}/{fields['trials']}" if fields["trials"] else "")
 
 
 class Bars:
@@ -30,14 +47,17 @@ class Bars:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=20),
+            Answered(),
             Rate(),
             TimeRemainingColumn(),
             console=console,
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._answered: dict[str, int] = {}
+        self._work: dict[str, float] = {}
+        self._tuned: TaskID | None = None
 
     def __enter__(self) -> "Bars":
         self._progress.start()
@@ -51,16 +71,105 @@ class Bars:
     ) -> None:
         self._progress.stop()
 
-    def expect(self, observer: str, trials: int) -> None:
-        """A bar for an observer that owes answers."""
+    def tuning(self, observer: str) -> None:
+        """A bar that only moves, until the observer's own comes."""
+        self._end_tuning()
+        self._tuned = self._progress.add_task(f"tuning {observer}", total=None, trials=0)
+
+    def expect(self, observer: str, trials: int, passes: float = 0) -> None:
+        """A bar for an observer that owes answers; it moves with passes where these are known."""
+        self._end_tuning()
         if trials:
-            self._tasks[observer] = self._progress.add_task(observer, total=trials)
+            self._tasks[observer] = self._progress.add_task(
+                observer, total=passes or trials, trials=trials, answered=0
+            )
+            self._answered[observer], self._work[observer] = 0, passes
 
     def advance(self, observer: str, trials: int) -> None:
-        """Move the observer's bar."""
-        if observer in self._tasks:
+        """Count the observer's answers."""
+        if observer not in self._tasks:
+            return
+        self._answered[observer] += trials
+        self._progress.update(self._tasks[observer], answered=self._answered[observer])
+        if not self._work[observer]:
             self._progress.advance(self._tasks[observer], trials)
+
+    def work(self, observer: str, passes: float) -> None:
+        """Move the observer's bar."""
+        if self._work.get(observer):
+            self._progress.advance(self._tasks[observer], passes)
+
+    def done(self, observer: str) -> None:
+        """Fill the observer's bar."""
+        if observer in self._tasks:
+            whole = self._work[observer] or self._answered[observer]
+            self._progress.update(self._tasks[observer], completed=whole)
 
     def note(self, text: str) -> None:
         """One line above the bars."""
         self._progress.console.print(text, highlight=False, markup=False)
+
+    def _end_tuning(self) -> None:
+        if self._tuned is not None:
+            self._progress.remove_task(self._tuned)
+            self._tuned = None
+
+
+class Heartbeat:
+    """A reporter for logs and pipes: a line whenever a minute has passed and something has moved.
+
+    say: writes a line; planned: observer -> forward passes of the whole plan, so that the time left is of the whole run
+    though observers are loaded in groups; clock: seconds.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        planned: Mapping[str, float],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        every: float = 60.0,
+    ) -> None:
+        self._say, self._clock, self._every = say, clock, every
+        self._left = dict(planned)
+        self._done = self._done_before = 0.0
+        self._stored = 0
+        self._start = self._last = clock()
+
+    def tuning(self, observer: str) -> None:
+        """Said at once: it takes seconds in which nothing is answered."""
+        self._say(f"tuning {observer}: measuring batch sizes (remembered for the next run)")
+
+    def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002 - the protocol's
+        """What the observer still owes takes the place of what was planned."""
+        self._left[observer] = passes
+
+    def advance(self, observer: str, trials: int) -> None:  # noqa: ARG002 - the protocol's
+        """Count the trials that are stored."""
+        self._stored += trials
+
+    def work(self, observer: str, passes: float) -> None:
+        """Count the work, and say where it stands when it is time."""
+        self._left[observer] = max(0.0, self._left.get(observer, 0.0) - passes)
+        self._done += passes
+        now = self._clock()
+        if now - self._last >= self._every:
+            self._say(self._line(now))
+            self._last, self._done_before = now, self._done
+
+    def done(self, observer: str) -> None:
+        """Nothing more is owed."""
+        self._left[observer] = 0.0
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self._say(text)
+
+    def _line(self, now: float) -> str:
+        left, spent = sum(self._left.values()), now - self._start
+        share = self._done / (self._done + left)
+        rate = (self._done - self._done_before) / (now - self._last)
+        return (
+            f"after {duration(spent)}: {share:.0%} of the work, {self._stored} trials stored, "
+            f"{rate:.3g} passes/s, about {duration(left * spent / self._done)} left"
+        )

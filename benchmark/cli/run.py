@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmark.cli.asking import agreed, estimate_table
 from benchmark.cli.options import db_option
 from benchmark.cli.printing import safe_console, say, table_console
 from benchmark.display import masked
@@ -69,7 +70,10 @@ if TYPE_CHECKING:
     help="Part I of N of the plan, with a leaderboard of its own (--db); `bench db merge` joins and scores them.",
 )
 @click.option("--strict", is_flag=True, help="Exit 3 where a suite does not apply to a model.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
+@click.option(
+    "--yes", "-y", is_flag=True, help="Start at once, whatever it costs; else a terminal is asked."
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress bars, and no line a minute.")
 @db_option
 def run(
     what: tuple[str, ...],
@@ -88,6 +92,7 @@ def run(
     dry_run: bool,
     shard: str | None,
     strict: bool,
+    yes: bool,
     quiet: bool,
     db: str | None,
 ) -> int:
@@ -119,6 +124,9 @@ def run(
     if dry_run:
         _print_plan(prepared)
         return 0
+    if not agreed(prepared, yes=yes):
+        say("not started; with --limit N it is a smaller run.", err=True)
+        return 1
     report = _carry_out(prepared, quiet)
     if prepared.part and not prepared.tasks:
         return 0
@@ -175,18 +183,21 @@ def _broken(prepared: Prepared) -> None:
 
 def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
     from benchmark import api
-    from benchmark.cli.progress import Bars
+    from benchmark.cli.progress import Bars, Heartbeat
 
     console = safe_console(stderr=True)
     part = f"{prepared.part}: " if prepared.part else ""
     say(f"{part}writing to {prepared.settings.db}", err=True)
     command = shlex.join(["bench", *map(masked, sys.argv[1:])])
     started = time.monotonic()
-    if quiet or not console.is_terminal:
+    if quiet:
         report = api.execute(prepared, api.Silent(), command)
-    else:
+    elif console.is_terminal:
         with Bars(console) as bars:
             report = api.execute(prepared, bars, command)
+    else:
+        beats = Heartbeat(lambda line: say(line, err=True), api.planned_passes(prepared))
+        report = api.execute(prepared, beats, command)
     _print_report(report, time.monotonic() - started)
     if prepared.part:
         say(
@@ -234,21 +245,11 @@ def _print_ranking(prepared: Prepared) -> None:
 
 
 def _print_plan(prepared: Prepared) -> None:
-    from rich.table import Table
-
     from benchmark import api
     from benchmark.engine.estimating import total
 
-    db = masked(prepared.settings.db)
-    table = Table(title=f"plan (leaderboard: {db})", title_justify="left")
-    for column in ("model", "suite", "space", "trials", "cached", "about"):
-        numbers = column in ("trials", "cached", "about")
-        table.add_column(column, justify="right" if numbers else "left")
     lines = api.estimates(prepared)
-    for row in lines:
-        names = row.model, row.suite, row.space
-        table.add_row(*names, str(row.trials), str(row.cached), row.note)
-    table_console().print(table)
+    table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
     say(total(lines))
     rest = [task for task in prepared.tasks if not task.plan.blocks]
     for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):

@@ -1,18 +1,19 @@
-"""What a plan would cost: for `bench run --dry-run`.
+"""What a plan would cost: for `bench run --dry-run`, and for the question before a run that takes long.
 
 The run's own keys say what is stored. A model is loaded for its identity only where the leaderboard has answers
 of its name: weights or code may have changed since.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.contracts import Block, Policy
+from benchmark.display import duration
+from benchmark.engine import tuning
 from benchmark.engine.decoding import chunk_index
 from benchmark.engine.planning import Task
-from benchmark.engine.tuning import remembered_seconds
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
@@ -20,8 +21,13 @@ from benchmark.store import Store, open_store
 from registry.availability import availability
 from registry.cards import ModelCard
 from registry.load import load_observer
+from registry.model import LoadedModel
 
 IDEAL_SECONDS = 1.0  # at most, for any suite
+#: Seconds of computing from which a run is announced before it starts; and forward passes at an unknown speed.
+LONG, MANY_PASSES = 300.0, 100_000
+#: Forward passes under which no network is measured beforehand, and how many architectures at most are.
+FEW_PASSES, MEASURED = 3_000, 10
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,96 @@ def estimates(
         store = _store(settings, open_until_here)
         codes = Codes()
         known = {} if store is None else _identities(tasks, settings, store)
+        speeds = _speeds(tasks, settings, device)
         for task in tasks:
             cached = 0
             if store is not None and task.card.name in known:
                 keys = _keys(task, known[task.card.name], policy, codes)
                 cached = sum(_stored(store, key, block) for key, block in keys.items())
-            note, seconds = _cost(task, settings, device, task.trials - cached)
+            note, seconds = _cost(task, settings, speeds, task.trials - cached)
             names = task.card.name, task.suite.name, task.space
             yield Estimate(*names, task.trials, cached, note, seconds)
+
+
+def long_plan(
+    tasks: Sequence[Task],
+    settings: Settings,
+    device: str,
+    policy: Policy,
+    begins: Callable[[str], None],
+) -> list[Estimate]:
+    """The estimates of a plan that takes long; [] where it does not. Unknown speeds that matter are measured first
+    (`begins` is told the model)."""
+    _measure(tasks, settings, device, begins)
+    speeds = _speeds(tasks, settings, device)
+    as_if_new = [(task, _Cost.of(task, speeds, task.trials)) for task in tasks]
+    if not _is_long([cost for _, cost in as_if_new]):
+        return []  # no model was loaded for it
+    lines = list(estimates(tasks, settings, device, policy))
+    owed = zip(tasks, lines, strict=True)
+    left = [_Cost.of(task, speeds, line.trials - line.cached) for task, line in owed]
+    return lines if _is_long(left) else []
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """seconds: of computing, where the speed is known; passes: where it is not."""
+
+    seconds: float = 0.0
+    passes: float = 0.0
+
+    @classmethod
+    def of(cls, task: Task, speeds: Mapping[str, float], owed: int) -> "_Cost":
+        passes = task.suite.passes * owed
+        if task.card.source == "ideal":
+            return cls(IDEAL_SECONDS if owed else 0.0)
+        speed = speeds.get(task.card.name)
+        return cls(passes=passes) if speed is None else cls(speed * passes)
+
+
+def _is_long(costs: Sequence[_Cost]) -> bool:
+    known, unknown = sum(one.seconds for one in costs), sum(one.passes for one in costs)
+    return known > LONG or unknown > MANY_PASSES
+
+
+def passes_of(task: Task) -> float:
+    """Forward passes that a task costs with nothing stored, roughly."""
+    return task.suite.passes * task.trials
+
+
+def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:
+    cards = {task.card.name: task.card for task in tasks}
+    return tuning.remembered_seconds(cards.values(), device, settings.tuning)
+
+
+def _measure(
+    tasks: Sequence[Task], settings: Settings, device: str, begins: Callable[[str], None]
+) -> None:
+    """Tune the networks of unknown speed that have most to do, those whose weights are on this disk."""
+    passes: dict[str, float] = {}
+    for task in tasks:
+        passes[task.card.name] = passes.get(task.card.name, 0.0) + passes_of(task)
+    cards = {task.card.name: task.card for task in tasks if task.card.source != "ideal"}
+    known = set(_speeds(tasks, settings, device))
+    most = sorted(cards.keys() - known, key=lambda name: (-passes[name], name))
+    for name in [name for name in most if passes[name] >= FEW_PASSES][:MEASURED]:
+        card = cards[name]
+        measured = tuning.remembered_seconds(
+            [card], device, settings.tuning
+        )  # by its like, just now
+        if not measured and availability(card, settings.weights, settings.caches).on_disk:
+            begins(name)
+            _tune(card, settings, device)
+
+
+def _tune(card: ModelCard, settings: Settings, device: str) -> None:
+    weights, caches = settings.weights, settings.caches
+    try:
+        model = load_observer(card, weights_folder=weights, caches=caches, device=device)
+        if isinstance(model, LoadedModel):
+            tuning.tune(model, device, settings.tuning)
+    except FAILURES:  # the run will say why
+        return
 
 
 def total(lines: Sequence[Estimate]) -> str:
@@ -65,7 +153,12 @@ def total(lines: Sequence[Estimate]) -> str:
         return "nothing to compute: every trial is stored"
     if not timed:
         return "no speed is known yet: the first run measures it"
-    return f"about {sum(timed):.0f} s of computing for the {len(timed)} of {len(owed)} rows whose speed is known"
+    rows = (
+        ""
+        if len(timed) == len(owed)
+        else f" for the {len(timed)} of {len(owed)} rows whose speed is known"
+    )
+    return f"about {duration(sum(timed))} of computing{rows}"
 
 
 def _store(settings: Settings, until: ExitStack) -> Store | None:
@@ -105,7 +198,9 @@ def _stored(store: Store, key: str, block: Block) -> int:
     return sum(len(chunk_index(block.stimuli, chunk)) for chunk in store.chunks(key))
 
 
-def _cost(task: Task, settings: Settings, device: str, owed: int) -> tuple[str, float | None]:
+def _cost(
+    task: Task, settings: Settings, speeds: Mapping[str, float], owed: int
+) -> tuple[str, float | None]:
     """In words, and seconds where they are known."""
     there = availability(task.card, settings.weights, settings.caches)
     if owed <= 0:
@@ -114,8 +209,8 @@ def _cost(task: Task, settings: Settings, device: str, owed: int) -> tuple[str, 
         return there.note, None
     if task.card.source == "ideal":
         return "< 1 s", IDEAL_SECONDS
-    per_image = remembered_seconds(task.card, device, settings.tuning)
+    per_image = speeds.get(task.card.name)
     if per_image is None:
         return "not timed yet: its first run tunes it", None
     seconds = per_image * task.suite.passes * owed
-    return f"{seconds:.1f} s", seconds
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds), seconds

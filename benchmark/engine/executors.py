@@ -105,7 +105,10 @@ class OneDevice:
             return None
         if batch:
             return tuning.stated(batch)
-        return tuning.tune(resident.observer.model, self.device, self.settings.tuning)
+        model, notes = resident.observer.model, self.settings.tuning
+        return tuning.tune(
+            model, self.device, notes, lambda: self.walk.reporter.tuning(resident.name)
+        )
 
     def feed(self, resident: Resident, setting: tuning.Tuning) -> None:
         """Bring a network into its tuned form. Raises Unsound where its answers depend on more than the image."""

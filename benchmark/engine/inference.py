@@ -25,6 +25,8 @@ from registry.geometry import CROPS_224
 from registry.ideal import IdealObserver
 from registry.labels import label_space
 
+Passed = Callable[[int], None]
+
 
 @dataclass
 class Resident:
@@ -68,11 +70,37 @@ class Job:
 class Reporter(Protocol):
     """What the walk tells of its progress."""
 
+    def tuning(self, observer: str) -> None:
+        """The batch size of `observer` is being measured, which takes seconds."""
+
     def advance(self, observer: str, trials: int) -> None:
         """`trials` more answers of `observer` are stored."""
 
+    def work(self, observer: str, passes: float) -> None:
+        """A device batch of `observer` is done: so much of the forward passes that its trials may cost."""
+
     def note(self, text: str) -> None:
         """One line for the user."""
+
+
+@dataclass
+class _Pace:
+    """Tells a chunk's work as it is done: never more than `passes` in all, and all of it once the chunk is answered,
+    however many passes it took."""
+
+    reporter: Reporter
+    observer: str
+    passes: float
+
+    def passed(self, passes: float) -> None:
+        """The network has made so many forward passes more."""
+        if (told := min(passes, self.passes)) > 0:
+            self.passes -= told
+            self.reporter.work(self.observer, told)
+
+    def answered(self) -> None:
+        """The chunk is answered."""
+        self.passed(self.passes)
 
 
 @dataclass
@@ -146,16 +174,19 @@ class Walk:
             [job for job in jobs if not self.over(job)], lambda job: id(job.resident)
         ):
             resident, block = same_observer[0].resident, same_observer[0].block
+            work = len(index) * sum(job.suite.passes for job in same_observer)
+            pace = _Pace(self.reporter, resident.name, work)
             try:
                 pixels = shared
                 if pixels is None and isinstance(resident.observer, TunedModel):
                     pixels = self._pixels(block, resident.observer, index, ready)
                     shared = pixels if _alike(block, ready.images) else None
-                made = self._answer(same_observer, chunk, index, pixels)
+                made = self._answer(same_observer, chunk, index, pixels, pace.passed)
             except FAILURES as error:  # the boundary of one observer's work
                 _fail(same_observer, error)
                 continue
             rows += made
+            pace.answered()
             self.reporter.advance(resident.name, len(index) * len(made))
         return rows
 
@@ -192,13 +223,14 @@ class Walk:
         chunk: int,
         index: NDArray[np.int64],
         pixels: torch.Tensor | None,
+        passed: Passed,
     ) -> list[Chunk]:
         """One observer's answers under every suite that asks; those whose work failed are left out."""
         resident = jobs[0].resident
         while True:
             try:
                 with working_threads(_threads(resident)):
-                    answers = self._columns(jobs, index, pixels)
+                    answers = self._columns(jobs, index, pixels, passed)
                 break
             except RuntimeError as error:
                 self._back_off(resident, error)
@@ -207,7 +239,11 @@ class Walk:
         return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
 
     def _columns(
-        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None
+        self,
+        jobs: Sequence[Job],
+        index: NDArray[np.int64],
+        pixels: torch.Tensor | None,
+        passed: Passed,
     ) -> dict[str, dict[str, Array]]:
         """Answers to one chunk by observation key. Only running out of memory is raised."""
         views: dict[str, View] = {}
@@ -217,7 +253,7 @@ class Walk:
                 continue
             try:
                 if job.space not in views:
-                    views[job.space] = self._view(job, index, pixels)
+                    views[job.space] = self._view(job, index, pixels, passed)
                 answers[job.key] = _observed(job, views[job.space])
             except FAILURES as error:
                 if _out_of_memory(error):
@@ -238,7 +274,9 @@ class Walk:
             f"{resident.name}: out of memory, going on with batches of {resident.batch}"
         )
 
-    def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None) -> View:
+    def _view(
+        self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
+    ) -> View:
         resident = job.resident
         observer = resident.observer
         if isinstance(observer, IdealObserver):
@@ -255,6 +293,7 @@ class Walk:
             self.seed,
             batch=resident.batch,
             device=self.device,
+            passed=passed,
         )
 
 

@@ -1,6 +1,6 @@
 """Observers in memory: cards loaded in groups that fit the device, what cannot be loaded recorded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmark.contracts import Observer, ObserverKind
@@ -24,10 +24,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads what a run asks for; an observer that fails or suits no task is an outcome."""
+    """Loads what a run asks for; an observer that fails or suits no task is an outcome, and `idle` is told its name."""
 
     executor: Executor
     outcomes: Outcomes
+    idle: Callable[[str], None] = lambda _observer: None
 
     def groups(self, tasks: Sequence[Task]) -> Iterator[list[Loaded]]:
         """Observers in groups whose weights fit in memory together, so that they share decoding."""
@@ -36,6 +37,7 @@ class Loader:
         for card, mine in _by_card(tasks):
             loaded = self._load(card, mine)
             if loaded is None:
+                self.idle(card.name)
                 continue
             if group and loaded.facts.size > room:
                 yield group

@@ -1,6 +1,6 @@
 """Views: what a suite sees of one chunk, lazily, each thing computed at most once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NoReturn
 
@@ -46,7 +46,8 @@ class _Shown:
 class NetworkView(_Shown):
     """A network on one chunk, seen in device batches of `batch` images.
 
-    pixels: NCHW before the network's own resize, uint8 or float32 in [0,1]; device: where the network is.
+    pixels: NCHW before the network's own resize, uint8 or float32 in [0,1]; device: where the network is;
+    passed: told the forward passes of each device batch (a backward counts two).
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class NetworkView(_Shown):
         *,
         batch: int = CHUNK,
         device: str = "cpu",
+        passed: Callable[[int], None] = lambda _passes: None,
     ) -> None:
         super().__init__(block, index, seed)
         self.categories = grouping.categories
@@ -69,6 +71,7 @@ class NetworkView(_Shown):
         self._pixels = pixels
         self._grouping = grouping
         self._device = device
+        self._passed = passed
 
     @cached_property
     def images(self) -> torch.Tensor:
@@ -79,11 +82,16 @@ class NetworkView(_Shown):
     def logits(self) -> torch.Tensor:
         """[n, classes] float32, finite."""
         with torch.inference_mode():
-            logits = torch.cat([self._feed.run(self._input(p)).float() for p in self._parts()])
+            logits = torch.cat([self._logits(self._input(part)) for part in self._parts()])
         if not bool(torch.isfinite(logits).all()):
             raise ModelFailure(_not_finite(self, logits))
         self._replay(logits)
         return logits
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        found = self._feed.run(images).float()
+        self._passed(len(images))
+        return found
 
     def _replay(self, logits: torch.Tensor) -> None:
         """Show an image again, alone and on the plain path, about one in `REPLAYED`: the answer must be the same."""
@@ -125,7 +133,9 @@ class NetworkView(_Shown):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The tuned network on other images; differentiable."""
-        return self._feed.run(images)
+        found = self._feed.run(images)
+        self._passed(len(images) * (3 if images.requires_grad else 1))
+        return found
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
         """The network as it was loaded, in float32, on one batch; no gradient."""

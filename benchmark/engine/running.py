@@ -43,8 +43,11 @@ class RunOptions:
 class RunReporter(Reporter, Protocol):
     """The walk's reporter, told beforehand how many answers an observer still owes."""
 
-    def expect(self, observer: str, trials: int) -> None:
-        """`observer` owes `trials` answers."""
+    def expect(self, observer: str, trials: int, passes: float) -> None:
+        """`observer` owes `trials` answers, which cost about so many forward passes."""
+
+    def done(self, observer: str) -> None:
+        """`observer` owes nothing more: all is stored, was enough, or has failed."""
 
 
 def execute(
@@ -95,7 +98,7 @@ class _Run:
         keeper = Keeper(self.store, self.run)
         executor = self._executor(keeper)
         waiting: list[_Answered] = []
-        for group in Loader(executor, self.outcomes).groups(tasks):
+        for group in Loader(executor, self.outcomes, self.reporter.done).groups(tasks):
             waiting += self._group(group, executor, keeper)
         self.outcomes.report.decoded = executor.decoded
         if self.options.part:
@@ -139,10 +142,14 @@ class _Run:
                     executor.tune(loaded.resident, self.options.batch)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.resident.failure = failure_line(error)
-            self.reporter.expect(loaded.resident.name, sum(map(_trials, mine)))
+            owed = [(_trials(job), job.suite.passes) for job in mine]
+            passes = sum(trials * each for trials, each in owed)
+            self.reporter.expect(loaded.resident.name, sum(map(_trials, mine)), passes)
         keeper.begin(jobs)
         for made in executor.show(jobs):
             keeper.keep(made)
+        for loaded in group:
+            self.reporter.done(loaded.resident.name)
         worked = {job.key for job in jobs}
         return [
             _Answered(

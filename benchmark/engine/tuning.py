@@ -149,22 +149,27 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
     return noise.to(device)
 
 
-def tune(model: LoadedModel, device: str, notes: Path) -> Tuning:
-    """The remembered setting of this architecture on this device, or a new one, measured and remembered."""
+def tune(
+    model: LoadedModel, device: str, notes: Path, begins: Callable[[], None] = lambda: None
+) -> Tuning:
+    """The remembered setting of this architecture on this device, or a new one, measured (`begins` is called before)
+    and remembered."""
     key = _key(model.card, device)
     known = _read(notes).get(key)
     if known is not None:
         return Tuning(known["tuning"]["batch"], known["tuning"]["threads"])
+    begins()
     with torch.inference_mode():
         best, seconds = _search(model, device)
     _write(notes, key, {"tuning": asdict(best), "seconds": seconds})
     return best
 
 
-def remembered_seconds(card: ModelCard, device: str, notes: Path) -> float | None:
-    """Seconds per image of this architecture on this device, as tuning measured them; None before that."""
-    known = _read(notes).get(_key(card, device))
-    return None if known is None else float(known["seconds"])
+def remembered_seconds(cards: Iterable[ModelCard], device: str, notes: Path) -> dict[str, float]:
+    """Model -> seconds per image of its architecture on this device, for those that tuning has measured."""
+    known = _read(notes)
+    found = ((card.name, known.get(_key(card, device))) for card in cards)
+    return {name: float(note["seconds"]) for name, note in found if note is not None}
 
 
 def _key(card: ModelCard, device: str) -> str:

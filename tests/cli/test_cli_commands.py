@@ -95,7 +95,7 @@ def test_a_dry_run_says_what_a_run_would_find_stored(bench):
     plan, out = plan_of(bench(*words, "--dry-run"))
     assert 0 < kept < n
     assert plan == {"ideal-shape": (n, kept, "< 1 s")}
-    assert "about 1 s of computing for the 1 of 1 rows whose speed is known" in out
+    assert "about 1 s of computing\n" in out
     other = plan_of(bench(*words, "--seed", "1", "--dry-run"))[0]
     assert other == {"ideal-shape": (n, 0, "< 1 s")}
 

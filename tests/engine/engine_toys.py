@@ -108,7 +108,7 @@ class Bench:
     def __init__(self, folder):
         self.settings = read_settings(str(folder / "toy.db"))
 
-    def run(self, cards, suites, batch=8, seed=0, device="cpu", **policy):
+    def run(self, cards, suites, batch=8, seed=0, device="cpu", reporter=None, **policy):
         """Run every card under every suite; policy: fields of `Policy`."""
         tasks = [
             Task(card, suite, "world16", suite.plan(None, None))
@@ -117,7 +117,7 @@ class Bench:
         ]
         options = running.RunOptions(device, Policy(device, seed=seed, **policy), batch)
         with open_store(self.settings.db) as store:
-            return running.execute(tasks, store, self.settings, options, Silent())
+            return running.execute(tasks, store, self.settings, options, reporter or Silent())
 
     def trials(self, name, suite="toy"):
         """Stored trials as a dictionary of columns."""

@@ -1,0 +1,147 @@
+"""Asking before a long run, the line a minute in a log, and bars in a terminal."""
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from benchmark.cli.progress import Bars, Heartbeat
+from benchmark.display import duration
+from benchmark.engine import estimating
+
+
+class Clock:
+    """Seconds that the test sets."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def beats(planned):
+    """A heartbeat with its clock and its lines."""
+    clock, lines = Clock(), []
+    return Heartbeat(lines.append, planned, clock=clock), clock, lines
+
+
+def test_a_line_comes_when_a_minute_has_passed():
+    beat, clock, lines = beats({"net": 400.0})
+    beat.expect("net", 40, 400.0)
+    clock.now += 59
+    beat.work("net", 50)
+    beat.advance("net", 5)
+    assert lines == []
+    clock.now += 1
+    beat.work("net", 50)
+    assert lines == [
+        "after 60 s: 25% of the work, 5 trials stored, 1.67 passes/s, about 3 min left"
+    ]
+    clock.now += 59
+    beat.work("net", 100)
+    assert len(lines) == 1
+    clock.now += 61
+    beat.work("net", 80)
+    assert lines[1] == (
+        "after 3 min: 70% of the work, 5 trials stored, 1.5 passes/s, about 77 s left"
+    )
+
+
+def test_the_time_left_is_of_the_whole_plan():
+    beat, clock, lines = beats({"first": 100.0, "second": 300.0, "stored": 500.0})
+    beat.expect("stored", 0, 0)
+    beat.expect("first", 10, 100.0)
+    clock.now += 60
+    beat.work("first", 100)
+    assert "25% of the work" in lines[0] and "about 3 min left" in lines[0]
+    beat.done("second")  # it failed: nothing of it is left
+    clock.now += 60
+    beat.work("first", 0)
+    assert "100% of the work" in lines[1] and "about 0 s left" in lines[1]
+
+
+def test_tuning_and_notes_are_said_at_once():
+    beat, _, lines = beats({})
+    beat.tuning("net")
+    beat.note("out of memory")
+    assert lines == [
+        "tuning net: measuring batch sizes (remembered for the next run)", "out of memory"
+    ]  # fmt: skip
+
+
+def test_bars_move_with_work_and_count_trials():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with Bars(console) as bars:
+        bars.tuning("net")
+        assert [task.description for task in bars._progress.tasks] == ["tuning net"]
+        bars.expect("net", 40, 400.0)
+        (task,) = bars._progress.tasks
+        bars.work("net", 100)
+        assert (task.percentage, task.fields["answered"]) == (25.0, 0)
+        bars.advance("net", 40)
+        assert (task.percentage, task.fields["answered"]) == (25.0, 40)
+        bars.done("net")
+        assert task.percentage == 100.0
+
+
+def test_bars_of_plain_pieces_move_with_them():
+    with Bars(Console(file=io.StringIO(), force_terminal=True, width=80)) as bars:
+        bars.expect("files", 4)
+        bars.advance("files", 1)
+        bars.advance("others", 1)
+        (task,) = bars._progress.tasks
+        assert (task.percentage, task.fields["answered"]) == (25.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3569, "59 min"), (3571, "1 h 0 min"),
+     (86_400 + 3600, "1 day 1 h"), (200_000, "2 days 7 h")],
+)  # fmt: skip
+def test_durations_are_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+RUN = ["run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "4", "-q"]
+
+
+@pytest.fixture
+def long_from_nothing(monkeypatch):
+    monkeypatch.setattr(estimating, "LONG", 0.5)
+
+
+def at_terminal(monkeypatch, answer):
+    """stdin and stderr as a terminal where somebody types."""
+    typed = io.StringIO(answer)
+    typed.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", typed)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+
+
+def test_a_pipe_is_told_what_a_long_run_costs_and_it_starts(bench, long_from_nothing):
+    ended = bench(*RUN)
+    assert ended.code == 0 and "1 done" in ended.err
+    assert "this run takes long" in ended.err and "about 1 s of computing" in ended.err
+    assert "ideal-shape" in ended.err and "Start?" not in ended.err
+    assert "this run takes long" not in ended.out
+
+
+def test_a_short_run_says_nothing_of_it(bench):
+    assert "of computing" not in bench(*RUN).err
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 1), ("y\n", 0)])
+def test_a_terminal_is_asked(bench, monkeypatch, tmp_path, long_from_nothing, answer, code):
+    at_terminal(monkeypatch, answer)
+    ended = bench(*RUN)
+    assert ended.code == code
+    assert ("not started" in ended.err) == bool(code)
+    assert (tmp_path / "results.db").exists() == (not code)
+
+
+def test_yes_answers_beforehand(bench, monkeypatch, long_from_nothing):
+    at_terminal(monkeypatch, "")
+    ended = bench(*RUN, "--yes")
+    assert ended.code == 0 and "this run takes long" in ended.err

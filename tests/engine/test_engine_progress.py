@@ -1,0 +1,131 @@
+"""What a run tells of its progress: every device batch, tuning, and that an observer owes nothing more."""
+
+import engine_toys as toys
+from engine_toys import ideal, network, toy_suite
+
+from benchmark.api import Silent
+from benchmark.contracts import Policy
+from benchmark.engine import estimating, tuning
+from benchmark.engine.planning import Task
+
+
+class Told(Silent):
+    """Remembers what it is told, in order."""
+
+    def __init__(self):
+        self.events = []
+
+    def tuning(self, observer):
+        self.events.append(("tuning", observer))
+
+    def expect(self, observer, trials, passes):
+        self.events.append(("expect", observer, trials, passes))
+
+    def work(self, observer, passes):
+        self.events.append(("work", passes))
+
+    def advance(self, observer, trials):
+        self.events.append(("advance", trials))
+
+    def done(self, observer):
+        self.events.append(("done", observer))
+
+
+def told(leaderboard, card, suites, batch=16):
+    """The events of a run of one network."""
+    reporter = Told()
+    leaderboard.run([card], suites, batch, reporter=reporter)
+    return reporter.events
+
+
+def test_progress_moves_with_every_device_batch(leaderboard):
+    events = told(
+        leaderboard, network("net", "Readout", seed=2), [toy_suite(toys.make_stimuli(40))]
+    )
+    assert events == [
+        ("expect", "net", 40, 40.0),
+        ("work", 16), ("work", 16), ("work", 8),
+        ("advance", 40),
+        ("done", "net"),
+    ]  # fmt: skip
+
+
+def test_what_costs_less_than_expected_is_told_with_the_answer(leaderboard):
+    suites = [toy_suite(toys.make_stimuli(40), passes=10.0)]
+    events = told(leaderboard, network("net", "Readout", seed=2), suites)
+    assert events[0] == ("expect", "net", 40, 400.0)
+    assert events[1:-2] == [("work", 16), ("work", 16), ("work", 8), ("work", 360.0)]
+
+
+def test_what_costs_more_than_expected_ends_at_what_was_expected(leaderboard):
+    def observe(config, view):
+        for _ in range(3):
+            view.forward(view.images)
+        return toys.toy_observe(config, view)
+
+    suites = [toy_suite(toys.make_stimuli(40), observe=observe)]
+    work = [
+        e[1] for e in told(leaderboard, network("net", "Readout", seed=2), suites) if e[0] == "work"
+    ]
+    assert sum(work) == 40
+
+
+def test_a_gradient_counts_as_its_backward_pass_too(leaderboard):
+    def observe(config, view):
+        view.forward(view.images[:5].clone().requires_grad_(True))
+        return toys.toy_observe(config, view)
+
+    suites = [toy_suite(toys.make_stimuli(40), observe=observe, passes=9.0)]
+    events = told(leaderboard, network("net", "Readout", seed=2), suites)
+    assert events[1] == ("work", 15)
+
+
+def test_who_fails_owes_nothing_more(leaderboard):
+    events = told(leaderboard, network("net", "NoSuchNet"), [toy_suite(toys.make_stimuli(40))])
+    assert events == [("done", "net")]
+
+
+def test_an_ideal_observer_moves_chunk_by_chunk(leaderboard):
+    events = told(leaderboard, ideal(), [toy_suite(toys.make_stimuli(40))])
+    assert events[1:] == [("work", 40.0), ("advance", 40), ("done", "reader")]
+
+
+def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
+    monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.01))
+    card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40))
+    assert told(leaderboard, card, [suite], None)[0] == ("tuning", "net")
+    other = toy_suite(toys.make_stimuli(20, "others"), "other")
+    assert told(leaderboard, card, [other], None)[0] == ("expect", "net", 20, 20.0)
+
+
+def plan(leaderboard, card, n, passes=1.0):
+    """The estimates of one network on n toys, if that is long; and which models were measured."""
+    suite = toy_suite(toys.make_stimuli(n), passes=passes)
+    tasks = [Task(card, suite, "world16", suite.plan(None, None))]
+    begun = []
+    lines = estimating.long_plan(tasks, leaderboard.settings, "cpu", Policy(), begun.append)
+    return [(line.trials, line.cached, line.note, line.seconds) for line in lines], begun
+
+
+def test_a_speed_that_nobody_knows_is_measured_before_a_long_plan(leaderboard, monkeypatch):
+    monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.25))
+    card = network("net", "Readout", seed=2)
+    assert plan(leaderboard, card, 29, 100.0) == ([], [])
+    assert plan(leaderboard, card, 40, 100.0) == ([(40, 0, "17 min", 1000.0)], ["net"])
+    assert plan(leaderboard, card, 11, 100.0) == ([], [])
+    assert plan(leaderboard, card, 13, 100.0) == ([(13, 0, "5 min", 325.0)], [])
+
+
+def test_what_is_stored_makes_no_plan_long(leaderboard, monkeypatch):
+    monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.25))
+    card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40), passes=100.0)
+    leaderboard.run([card], [suite], None)
+    tasks = [Task(card, suite, "world16", suite.plan(None, None))]
+    found = estimating.long_plan(tasks, leaderboard.settings, "cpu", Policy("cpu"), print)
+    assert found == []
+
+
+def test_a_speed_that_cannot_be_measured_is_long_from_so_many_passes(leaderboard):
+    card = network("net", "NoSuchNet")
+    assert plan(leaderboard, card, 40, 2000.0)[0] == []
+    assert [line[3] for line in plan(leaderboard, card, 40, 2600.0)[0]] == [None]
