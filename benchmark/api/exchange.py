@@ -39,21 +39,12 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
         return exchange.Document(
             program=__version__,
             observers=tuple(
-                exchange.ExportedObserver(
-                    name=row.name, kind=row.kind, identity=row.identity, card=dict(row.card)
-                )
+                exchange.ExportedObserver.model_validate(row, from_attributes=True)
                 for row in store.observers()
                 if row.name in names
             ),
             stimuli=tuple(
-                exchange.ExportedStimuli(
-                    digest=note.digest,
-                    name=note.name,
-                    space=note.space,
-                    n=note.n,
-                    whole=note.whole,
-                    origin=note.origin,
-                )
+                exchange.ExportedStimuli.model_validate(note, from_attributes=True)
                 for digest, note in sets.items()
                 if digest in digests
             ),

@@ -1,13 +1,13 @@
 """Published scores -> observers of the kind "reported" in the store, without any trials."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from benchmark.contracts import Observer, Score
 from benchmark.stimuli.reported_scores import ReportedScore
 from benchmark.stimuli.sources import Named, known_of
-from benchmark.store import ScoreSet, Store
+from benchmark.store import ScoreRow, ScoreSet, Store
 from registry.digests import digest_data
 
 #: The kind of observer, and the suite of its scores as the store knows it.
@@ -72,19 +72,8 @@ def _put(store: Store, run: int, observer: Named, scores: list[Score]) -> None:
 def _stored(store: Store) -> dict[str, dict[Key, Score]]:
     found: dict[str, dict[Key, Score]] = {}
     for row in store.latest_scores(suite=REPORTED):
-        score = Score(
-            row.metric,
-            row.value,
-            low=row.low,
-            high=row.high,
-            level=row.level,
-            method=row.method,
-            n=row.n,
-            condition=row.condition,
-            role=row.role,
-            flags=row.flags,
-        )
-        found.setdefault(row.observer, {})[row.role, row.metric, row.condition] = score
+        key = row.role, row.metric, row.condition
+        found.setdefault(row.observer, {})[key] = _score(row)
     return found
 
 
@@ -93,18 +82,15 @@ def _key(score: ReportedScore) -> Key:
 
 
 def _stated(score: ReportedScore) -> Score:
-    return Score(
-        score.metric,
-        score.value,
-        low=score.low,
-        high=score.high,
-        level=score.level,
-        method=score.method,
-        n=score.n,
-        condition=score.condition,
-        role=score.suite or NO_SUITE,
-        flags=score.remarks,
-    )
+    return _score(score, role=score.suite or NO_SUITE, flags=score.remarks)
+
+
+def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
+    """What is called alike in both, and `own`."""
+    alike = {
+        one.name: getattr(given, one.name) for one in fields(Score) if hasattr(given, one.name)
+    }
+    return Score(**{**alike, **own})
 
 
 def _parts(score: Score) -> tuple[object, ...]:
