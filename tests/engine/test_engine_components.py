@@ -127,7 +127,7 @@ GUILTY = {
     "the people's pool": (
         "benchmark/engine/scoring.py", "if len(people) < 2", "if len(people) < 3", "scoring", "answers, cue scores",
     ),
-    "tables below one another": ("benchmark/stack_columns.py", "len(shapes) != 1", "len(shapes) > 2", "scoring", "answers"),
+    "tables below one another": ("benchmark/stack_columns.py", "len({shape for _, shape in kinds}) != 1", "len({shape for _, shape in kinds}) > 2", "scoring", "answers"),
 }  # fmt: skip
 #: kind -> (file, old, new): no root sees it
 INNOCENT = {
