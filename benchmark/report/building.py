@@ -17,7 +17,7 @@ from benchmark.report.pages.explorer import explorer
 from benchmark.report.pages.leaderboard import leaderboard
 from benchmark.report.pages.links import has_links, links_page
 from benchmark.report.pages.observers import observer_pages
-from benchmark.report.pages.suites import suite_pages
+from benchmark.report.pages.suites import reported_page, suite_pages
 from benchmark.report.thumbnails import thumbnails
 from benchmark.report.writing import Site, open_site, slug
 from benchmark.settings import Settings
@@ -48,6 +48,7 @@ def build(
     }
     leaderboard(site, contents)
     suite_pages(site, contents, by_suite, galleries(site, contents.observers, settings))
+    reported_page(site, contents, by_suite)
     pictures, credits = thumbnails(site, contents.answers, settings)
     observer_pages(site, contents, pictures)
     compare_pages(site, compared, pictures, sorted(contents.scores), live=live)
@@ -72,6 +73,8 @@ def _shared(contents: Contents) -> dict[str, Any]:
     pages |= {f"suites/{slug(suite.name)}.html": suite.name for suite in contents.suites}
     if has_links(contents):
         pages["links.html"] = "Links"
+    if contents.reported:
+        pages["reported.html"] = "Reported"
     pages["compare.html"] = "Compare"
     if contents.answers:
         pages["stimuli.html"] = "Stimuli"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links
+from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.report.answers import Answers, read_answers
 
@@ -31,7 +32,7 @@ class Contents:
 
     place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
     observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli;
-    answers: to single images, by role and space.
+    answers: to single images, by role and space; reported: tables of published scores, which no suite measured.
     """
 
     place: str
@@ -42,6 +43,7 @@ class Contents:
     sets: Mapping[str, StimuliNote]
     outcomes: Sequence[Outcome]
     answers: Sequence[Answers] = ()
+    reported: Sequence[Board] = ()
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -49,12 +51,21 @@ class Contents:
         return summaries(self.boards)
 
     @cached_property
+    def linked(self) -> list[Summary]:
+        """What links are looked for in: the decision spaces, then each publisher's scores by themselves."""
+        apart = (
+            replace(one, space=f"reported by {one.space.removesuffix(', reported')}")
+            for one in reported_summaries(self.reported)
+        )
+        return [*self.summaries, *apart]
+
+    @cached_property
     def links(self) -> dict[str, tuple[Link, ...]]:
-        """Pairs of headlines that share an observer, by decision space: resampled once for figures and page."""
+        """Pairs of headlines that share an observer, by space: resampled once for figures and page."""
         cards = {name: row.card for name, row in self.observers.items()}
         return {
             summary.space: tuple(one for one in links(summary, cards) if one.observers)
-            for summary in self.summaries
+            for summary in self.linked
         }
 
     def of_suite(self, name: str, space: str, metric: str) -> list[ScoreRow]:
@@ -87,8 +98,12 @@ def read_contents(settings: Settings) -> Contents:
         scores[row.observer].append(row)
     made = [board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)]
     shown = tuple(suite for suite in suites if by_suite[suite.name])
+    apart = reported_boards(
+        [row for row in rows if now.shown(row, None, None)],
+        {name: str(row.card.get("source", "")) for name, row in observers.items()},
+    )
     return Contents(
-        masked(settings.db), shown, tuple(made), observers, scores, sets, outcomes, answers
+        masked(settings.db), shown, tuple(made), observers, scores, sets, outcomes, answers, apart
     )
 
 

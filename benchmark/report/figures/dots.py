@@ -17,15 +17,25 @@ GROUPS = (
     "people",
     "simulated person",
     "ideal observer",
+    "reported score",
     "reference",
 )
+REPORTED = GROUPS[5]
 NAMES = ("observer", "group", "metric", "value", "low", "high", "n")
-_GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, "ideal": 4}
+_GROUP = {
+    "network": 0,
+    "published": 1,
+    "human": 2,
+    "group": 2,
+    "simulated": 3,
+    "ideal": 4,
+    "reported": 5,
+}
 
 
 def group_of(kind: str) -> str:
     """What an observer's mark says that it is."""
-    return GROUPS[_GROUP.get(kind, 5)]
+    return GROUPS[_GROUP.get(kind, 6)]
 
 
 def metric_dots(
@@ -37,7 +47,7 @@ def metric_dots(
         return None
     aside = [row for row in board.references if row.kind not in ("human", "chance")]
     rows = [*board.rows[:MOST], *aside]
-    records = [one for row in rows for one in _records(row, columns)]
+    records = [one for row in rows for one in records_of(row, columns)]
     if not records:
         return None
     said = "; ".join(
@@ -59,7 +69,8 @@ def headline(scene: Scene) -> Iterator[Figure]:
         yield made
 
 
-def _records(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
+def records_of(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """A row's numbers as marks, one for each of these columns in which it has a value."""
     return [
         {
             "observer": row.observer,
@@ -95,6 +106,15 @@ def dots(
     return {"hconcat": made, "spacing": 14, "resolve": {"scale": {"y": "shared"}}}
 
 
+def _looks(groups: list[str]) -> tuple[Spec, Spec]:
+    """Colours and shapes of the groups; what others report is a grey diamond wherever it stands."""
+    colour, shape = palette(groups)
+    if REPORTED in groups:
+        at = groups.index(REPORTED)
+        colour["range"][at], shape["range"][at] = QUIET, "diamond"
+    return colour, shape
+
+
 def _panel(
     records: list[dict[str, Any]],
     names: list[str],
@@ -104,7 +124,7 @@ def _panel(
     *,
     first: bool,
 ) -> Spec:
-    colour, shape = palette(groups)
+    colour, shape = _looks(groups)
     look = (
         axis("", labelLimit=260, grid=True)
         if first

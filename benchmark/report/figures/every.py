@@ -15,6 +15,7 @@ from benchmark.report.figures import (
     cue_conflict,
     human_comparison,
     links,
+    reported,
     saliency,
 )
 from benchmark.report.figures.chosen import Scene, scene
@@ -46,6 +47,7 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
         of_suite = OF_SUITE.get(suite.partition(":")[0], headline)
         for one in of_suite(scene(contents, board)):
             yield suite, one if ":" not in suite else replace(one, name=f"{one.name}-{slug(suite)}")
+    yield from reported.figures(contents)
     for one in links.figures(contents):
         yield LINKS, one
     for one in consistency.figures(contents.answers):

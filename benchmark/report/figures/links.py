@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.links_text import QUESTIONS, verdict
+from benchmark.leaderboard.reported import REPORTED
 from benchmark.report.contents import Contents
 from benchmark.report.figures.figure import Figure, Spec, axis, palette
 from benchmark.report.writing import short, slug
@@ -46,13 +47,16 @@ def scatter(link: Link, space: str) -> Figure:
         }
         for one in sorted(link.observers, key=lambda one: (one.lineage.family, one.name))
     ]
+    apart = link.observers and all(one.kind == REPORTED for one in link.observers)
+    whose = f"Scores {space}, not measured here. " if apart else ""
     partial = f"; given clean accuracy {told(link.partial)}" if link.partial else ""
     return Figure(
         f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(space)}",
         f"{link.x.title} and {link.y.title}",
-        f"A point for each network, {link.spearman.n} in {link.spearman.families} families: {verdict(link)}. Spearman "
-        f"{told(link.spearman)}; Pearson {told(link.pearson)}{partial}. 95 % intervals draw families as wholes.",
-        _spec(link, records),
+        f"{whose}A point for each network, {link.spearman.n} in {link.spearman.families} families: {verdict(link)}. "
+        f"Spearman {told(link.spearman)}; Pearson {told(link.pearson)}{partial}. "
+        "95 % intervals draw families as wholes.",
+        _spec(link, records, filled=not apart),
         records,
         NAMES,
     )
@@ -73,7 +77,7 @@ def _with_ends(value: float, low: float, high: float) -> str:
     return f"{short(value)} [{short(low)}, {short(high)}]"
 
 
-def _spec(link: Link, records: list[dict[str, Any]]) -> Spec:
+def _spec(link: Link, records: list[dict[str, Any]], *, filled: bool) -> Spec:
     families = list(dict.fromkeys(str(one["family"]) for one in records))
     colour, shape = palette(families)
     legend = {"title": None, "orient": "right", "labelLimit": 160} if len(families) <= 24 else None
@@ -82,7 +86,7 @@ def _spec(link: Link, records: list[dict[str, Any]]) -> Spec:
         "width": 250,
         "height": 220,
         "config": {"aria": True},
-        "mark": {"type": "point", "filled": True, "size": 50, "opacity": 0.85},
+        "mark": {"type": "point", "filled": filled, "size": 50, "opacity": 0.85},
         "encoding": {
             "x": _side("x", link.x.title),
             "y": _side("y", link.y.title),

@@ -72,13 +72,13 @@ class Space:
 
 def has_links(contents: Contents) -> bool:
     """Whether any two variables share an observer."""
-    return any(len(one.values) > 1 for summary in contents.summaries for one in observed(summary))
+    return any(len(one.values) > 1 for summary in contents.linked for one in observed(summary))
 
 
 def links_page(site: Site, contents: Contents) -> None:
     """links.html, where any two headlines share an observer."""
     spaces = []
-    for summary in contents.summaries:
+    for summary in contents.linked:
         found = contents.links[summary.space]
         compared = contrasts(summary)
         if not found:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.leaderboard.export import sectioned
 from benchmark.leaderboard.formatting import Footnotes, explanation, rank_text
+from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import Board, Row
 from benchmark.report.captions import about
 from benchmark.report.contents import Contents, family, source
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.report.drawn import Shown
 
-
+#: What the page of published scores says instead of a suite.
+REPORTED = {
+    "name": "Reported scores",
+    "summary": "What publishers report without trials: ordered, not ranked, and in no paired test.",
+}
 #: What a CSV file says of a metric, after its name.
 PARTS = ("", "_low", "_high", "_n", "_remarks")
 
@@ -84,6 +89,26 @@ def suite_pages(
             draws=suite.name == SUITE,
             terms=_terms(suite),
         )
+
+
+def reported_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[Shown]]) -> None:
+    """reported.html, where anybody's published scores are in the leaderboard. figures: by suite."""
+    if not contents.reported:
+        return
+    tables = [_table(site, contents, board, at) for at, board in enumerate(contents.reported, 1)]
+    drawn = [one for mine in figures.values() for one in mine if one.name.startswith("reported-")]
+    columns = [column for board in contents.reported for column in board.columns]
+    site.page(
+        "reported.html",
+        "suite.html",
+        title="Reported scores",
+        suite=REPORTED,
+        tables=tables,
+        figures=drawn,
+        galleries=(),
+        draws=False,
+        terms=list(dict.fromkeys((one.title, one.definition) for one in columns)),
+    )
 
 
 def _terms(suite: Suite) -> list[tuple[str, str]]:
@@ -155,7 +180,7 @@ def _row(contents: Contents, row: Row, at: int, marks: Sequence[Mark]) -> BoardR
     return BoardRow(
         name=row.observer,
         page=f"observers/{slug(row.observer)}.html" if known else "",
-        group="network" if row.kind in ("network", "published") else group,
+        group="network" if row.kind in NETWORKS else group,
         kind=row.kind,
         recipe=", ".join(row.training),
         family=family(known),

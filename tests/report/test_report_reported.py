@@ -1,0 +1,73 @@
+"""Published scores in a report: marks of their own kind, on a page of their own, in no rank and no test."""
+
+import pytest
+
+from benchmark import api
+from benchmark.errors import BenchError
+from benchmark.report.contents import read_contents
+from benchmark.report.figures import reported
+from benchmark.report.figures.every import every_figure
+from benchmark.report.pages.suites import reported_page
+from benchmark.report.writing import open_site
+
+OWN = "observer,metric,value,low,high,n,suite,note\nvit,own bias,0.9,0.8,0.95,100,cue-conflict,of own images\n"
+SAME = "observer,metric,value,suite\nnet-0,shape_bias,0.25,cue-conflict\n<b>,shape_bias,0.5,cue-conflict\n"
+
+
+@pytest.fixture
+def contents(fill, tmp_path):
+    """read(text): the leaderboard of two networks with one table of published scores."""
+
+    def read(text, *same):
+        settings = fill(["net-0", "net-1"])
+        (tmp_path / "lab.csv").write_text(text)
+        api.import_scores(tmp_path / "lab.csv", same=same, db=settings.db)
+        return read_contents(settings)
+
+    return read
+
+
+def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents):
+    ((suite, made),) = reported.figures(contents(OWN))
+    assert suite == "cue-conflict" and made.title == "Cue-conflict, reported by lab"
+    (record,) = made.records
+    assert record == {
+        "observer": "vit",
+        "group": "reported score",
+        "metric": "own bias",
+        "value": 0.9,
+        "low": 0.8,
+        "high": 0.95,
+        "n": 100,
+    }
+    point = made.spec["hconcat"][0]["layer"][-1]["encoding"]
+    assert point["shape"]["scale"] == {"domain": ["reported score"], "range": ["diamond"]}
+    assert "not measured here" in made.caption and "in no paired test" in made.caption
+    assert "own bias: of own images" in made.caption and "n 100" in made.caption
+
+
+def test_the_same_quantity_stands_beside_what_was_measured(contents):
+    ((_, made),) = reported.figures(contents(SAME, "shape_bias"))
+    groups = {(one["observer"], one["group"]): one["value"] for one in made.records}
+    assert groups["net-0 (lab, reported)", "reported score"] == 0.25
+    assert groups["net-0", "network"] == pytest.approx(0.1)
+    assert "Beside them 2 networks that were measured here" in made.caption
+
+
+def test_they_have_a_page_and_no_rank(contents, tmp_path):
+    held = contents(SAME, "shape_bias")
+    ranked = {line.observer for summary in held.summaries for line in summary.lines}
+    assert ranked == {"net-0", "net-1"}
+    assert "reported-cue-conflict" in " ".join(one.name for _, one in every_figure(held))
+    shared = {"menu": [], "place": "", "moment": "", "version": "", "spaces": {}, "live": False}
+    site = open_site(tmp_path / "out", shared)
+    reported_page(site, held, {})
+    page = (tmp_path / "out" / "reported.html").read_text()
+    assert "&lt;b&gt; (lab, reported)" in page and "<b> (lab" not in page
+    assert ".250" in page and "in no paired test" in page
+
+
+def test_no_test_takes_them(contents, settings):
+    contents(SAME, "shape_bias")
+    with pytest.raises(BenchError, match="only scores are published"):
+        api.compare("net-0 (lab, reported)", "net-1", db=settings.db)
