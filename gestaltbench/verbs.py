@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.api import ReferenceReport
+    from benchmark.api.joining import LeaderboardReport
     from benchmark.contracts import Suite
     from benchmark.engine.importing import ImportReport
     from benchmark.engine.reported import ScoresReport
@@ -330,6 +331,17 @@ def import_scores(
     that name. They are never ranked and in no paired test: `reported` shows them.
     """
     return api.import_scores(Path(path), source=source, same=same, db=db)
+
+
+def import_leaderboard(
+    path: str | Path, *, source: str | None = None, db: str | None = None
+) -> LeaderboardReport:
+    """Bring in another laboratory's leaderboard: the JSON document that its `export` wrote.
+
+    source: whose it is (None: the file is called like it). Its networks stand on the boards as "name (source)", with a
+    remark at each number, and in no paired test.
+    """
+    return api.import_leaderboard(Path(path), source=source, db=db)
 
 
 def reported(suite: str | None = None, *, db: str | None = None) -> Results[Board]:

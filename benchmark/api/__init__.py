@@ -14,6 +14,7 @@ from benchmark.api.cards import (
 from benchmark.api.comparing import compare, discordant
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
+from benchmark.api.joining import import_leaderboard
 from benchmark.api.opening import known_suites, reading, stimuli_notes
 from benchmark.api.probing import Probe, probe
 from benchmark.api.ranking import rank, transfer
@@ -61,6 +62,7 @@ __all__ = [
     "estimates",
     "execute",
     "families",
+    "import_leaderboard",
     "import_scores",
     "import_trials",
     "known_suites",

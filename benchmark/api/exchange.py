@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
-from benchmark.api.opening import chosen_suites, reading
+from benchmark.api.opening import chosen_suites, notes_of, reading
 from benchmark.api.standing import standing
 from benchmark.leaderboard.reported import REPORTED
 from benchmark.variables import read_settings
@@ -35,7 +35,7 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
         names, digests = {row.observer for row in rows}, {row.stimuli for row in rows}
         origins = {one: store.provenance(one) for one in dict.fromkeys(row.set_id for row in rows)}
         runs = {number: run for facts in origins.values() for number, run in facts["runs"].items()}
-        sets = {note.digest: note for note in (*store.stimuli_names(), *store.collections())}
+        sets = notes_of(store)
         return exchange.Document(
             program=__version__,
             observers=tuple(
@@ -72,8 +72,8 @@ def _run(facts: Mapping[str, Any]) -> Any:
 def _score_set(number: int, facts: Mapping[str, Any]) -> Any:
     from benchmark.leaderboard.exchange import ExportedScoreSet
 
-    names = ("suite", "version", "space", "code", "created")
-    keys = tuple(one["key"] for one in facts["observations"])
+    names = ("suite", "version", "space", "code", "created", "stimuli")
+    keys = tuple(facts["keys"])
     plain = {name: facts[name] for name in names}
     return ExportedScoreSet(
         id=number, observations=keys, runs=tuple(sorted(facts["runs"])), **plain

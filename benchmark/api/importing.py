@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites
@@ -47,11 +47,12 @@ def _again(scorer: Scorer) -> int:
 
 
 @contextmanager
-def recorded(store: Store, command: str) -> Iterator[int]:
-    """A run without models: its number. It ends whatever happens, with the error that ended it."""
+def recorded(store: Store, command: str, **more: Any) -> Iterator[int]:
+    """A run without models: its number. It ends whatever happens, with the error that ended it. more: what is kept
+    beside the environment."""
     from benchmark.engine.environment import environment
 
-    number = store.begin_run(command, environment("none", 1))
+    number = store.begin_run(command, {**environment("none", 1), **more})
     try:
         yield number
     except BaseException as error:

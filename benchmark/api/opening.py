@@ -45,5 +45,14 @@ def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
 
 
 def notes_of(store: Store) -> dict[str, StimuliNote]:
-    """What the leaderboard knows of its stimulus sets, by digest."""
-    return {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
+    """What the leaderboard knows of its stimulus sets, by digest; of those that only others showed, what they say."""
+    from benchmark.store import StimuliNote
+
+    theirs = {
+        one["digest"]: StimuliNote(**one)
+        for row in store.observers()
+        if row.kind == "reported"
+        for one in row.card.get("exported", {}).get("stimuli", ())
+    }
+    own = {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
+    return theirs | own

@@ -70,6 +70,6 @@ def check_trials(store: Store, *names: str) -> None:
     for row in store.observers():
         if row.name in names and row.kind == "reported":
             raise BenchError(
-                f"of '{row.name}' only scores are published, no trials: it can be shown (`bench show`), but not "
-                "compared image by image."
+                f"of '{row.name}' only scores are published, no trials are here: it can be shown (`bench show`), "
+                "but not compared image by image."
             )

@@ -156,6 +156,39 @@ def import_scores(path: Path, source: str | None, same: tuple[str, ...], db: str
     return 0
 
 
+@import_group.command("leaderboard")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--source", metavar="NAME", help="Whose it is (default: the file is called like it).")
+@db_option
+def import_leaderboard(path: Path, source: str | None, db: str | None) -> int:
+    """Import another laboratory's leaderboard: what `bench export --scores -o FILE.json` wrote there.
+
+    Its networks stand on the boards as "NAME (SOURCE)", every number with a remark, and in no paired test: there are
+    no trials of them here. What is here already is not stored twice. Where two numbers of the same thing differ,
+    nothing is imported and the conflicts are shown (exit code 3).
+    """
+    from benchmark import api
+
+    report = api.import_leaderboard(path, source=source, db=db)
+    for line in report.notes:
+        say(line)
+    for line in report.left_out:
+        say(f"left out: {line}", err=True)
+    for line in report.conflicts:
+        say(f"conflict: {line}", err=True)
+    if report.conflicts:
+        say(
+            "nothing was imported: ask which number is right, or keep both with another --source NAME",
+            err=True,
+        )
+        return 3
+    say(
+        f"{report.scores} scores of {len(report.observers)} networks imported as of {report.source} (another name: "
+        f"--source NAME), {report.known} were already here"
+    )
+    return 3 if report.left_out else 0
+
+
 @click.command()
 @suite_option
 @db_option

@@ -21,6 +21,8 @@ from benchmark.store.rows import IMPORTED_KINDS
 from registry.digests import digest_data
 
 PUBLISHED_SPACE = "geirhos16"
+#: Kinds of observers that nobody ran here: imported ones, and those of whom there are scores alone.
+NOT_RUN = (*IMPORTED_KINDS, "reported")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Answered:
         found: list[Sets] = [
             made.stimuli
             for made in self.store.score_sets(self.suite.name)
-            if made.space == PUBLISHED_SPACE and kinds[made.observer] not in IMPORTED_KINDS
+            if made.space == PUBLISHED_SPACE and kinds[made.observer] not in NOT_RUN
         ]
         groups = imported_groups(self.store)
         roles = imported_roles(self.store, self.suite)

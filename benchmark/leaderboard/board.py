@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Board", "Cell", "Column", "Row", "boards"]
 
+NOTES = {
+    "published": "published decisions, not run here",
+    "reported": "another leaderboard's scores, no trials here",
+}
 REFERENCE_KINDS = ("group", "human", "simulated", "ideal")
 
 
@@ -165,7 +169,7 @@ class _Maker:
             if name in odd:
                 cell = cells[name][head]
                 cells[name][head] = cell._replace(flags=(*cell.flags, odd[name]))
-            note = "published decisions, not run here" if known.kind == "published" else ""
+            note = NOTES.get(known.kind, "")
             row = Row(None, None, None, name, known.kind, tuple(known.training), cells[name], note)
             rows.append(row)
         return rows

@@ -49,8 +49,8 @@ class ExportedRun(_Part):
 
 
 class ExportedScoreSet(_Part):
-    """Scores that were made together. code: digest of the scoring code; observations: keys of the trials behind them;
-    runs: those that computed the trials and the scores."""
+    """Scores that were made together. code: digest of the scoring code; stimuli: role -> digest of its set;
+    observations: keys of the trials behind them; runs: those that computed the trials and the scores."""
 
     id: int
     suite: str
@@ -58,6 +58,7 @@ class ExportedScoreSet(_Part):
     space: str
     code: str
     created: str
+    stimuli: dict[str, str]
     observations: tuple[str, ...] = ()
     runs: tuple[int, ...] = ()
 

@@ -47,7 +47,11 @@ def compare(a: str, b: str, db: str) -> Pair:
 def usual(contents: Contents) -> Iterator[tuple[str, str]]:
     """In each space the network that comes first against the best of the standard recipe, else against the last."""
     for summary in contents.summaries:
-        ranked = [line for line in summary.lines if line.mean_rank is not None]
+        ranked = [
+            line
+            for line in summary.lines
+            if line.mean_rank is not None and line.kind != "reported"  # of whom there are no trials
+        ]
         plain = [line for line in ranked[1:] if line.training == (STANDARD,)]
         if len(ranked) > 1:
             yield ranked[0].observer, (plain or ranked[-1:])[0].observer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
-from benchmark.leaderboard.lineage import architecture_line
+from benchmark.leaderboard.lineage import NETWORKS, architecture_line
 from benchmark.leaderboard.links import Link, links
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
@@ -111,7 +111,7 @@ def family(observer: ObserverRow | None) -> str:
     """The line of a network's architecture ("resnet"); its kind for whoever is no network."""
     if observer is None:
         return ""
-    if observer.kind not in ("network", "published"):
+    if observer.kind not in NETWORKS:
         return "people" if observer.kind in PEOPLE else observer.kind
     return architecture_line(observer.name, observer.card)
 

@@ -80,19 +80,19 @@ def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
     }
 
 
-def read_text(path: Path) -> str:
-    """A file's text. Raises ScoresError where it cannot be read."""
+def read_text(path: Path, largest: int = LARGEST) -> str:
+    """A file's text. Raises ScoresError where it cannot be read, or has more bytes than `largest`."""
     if path.exists() and not path.is_file():
         raise ScoresError(f"{path}: is no regular file. Expected a table of scores.")
     try:
-        if path.stat().st_size > LARGEST:
-            raise ScoresError(f"{path}: larger than {LARGEST >> 20} MiB; no table of scores is.")
+        if path.stat().st_size > largest:
+            raise ScoresError(f"{path}: larger than {largest >> 20} MiB; no table of scores is.")
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ScoresError(f"{path}: cannot be read as text ({error}).") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, largest: int = LARGEST) -> Any:
     """A JSON file. Raises ScoresError, also where a name stands twice in one object."""
 
     def pairs(found: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def read_json(path: Path) -> Any:
         return made
 
     try:
-        return json.loads(read_text(path), object_pairs_hook=pairs)
+        return json.loads(read_text(path, largest), object_pairs_hook=pairs)
     except (ValueError, RecursionError) as error:
         raise ScoresError(f"{path}: not JSON ({error}).") from error
 

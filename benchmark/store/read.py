@@ -209,6 +209,7 @@ def provenance(connection: sa.Connection, set_id: int) -> dict[str, Any]:
         **_run(connection, row["run"]),
         **{name: row[name] for name in light},
         "stimuli": parsed(row["stimuli"], dict),
+        "keys": keys,
         "observations": list(found.values()),
         "runs": {number: _run(connection, number) for number in sorted(runs)},
     }

@@ -255,8 +255,9 @@ class Store:
     def provenance(self, set_id: int) -> Mapping[str, Any]:
         """Where a score set came from. StoreError on an unknown id.
 
-        "command", "environment", "started", "status" of its own run; "observations", each with
-        its "details" and the ids of its "runs"; "runs": all of them by id.
+        "command", "environment", "started", "status" of its own run; "keys" of the trials that it was made of;
+        "observations", those of them that are here, each with its "details" and the ids of its "runs"; "runs": all of
+        them by id.
         """
         with self._database.reading() as connection:
             return read.provenance(connection, set_id)

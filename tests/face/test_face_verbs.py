@@ -9,7 +9,8 @@ import gestaltbench as gb
 from gestaltbench.results import Results
 
 VERBS = (
-    "compare", "consistency", "correlate", "data", "export", "gallery", "import_scores", "import_trials",
+    "compare", "consistency", "correlate", "data", "export", "gallery", "import_leaderboard", "import_scores",
+    "import_trials",
     "models", "probe", "rank", "reference", "register", "reported", "rescore", "run", "show", "suites", "summary",
     "transfer", "trials",
 )  # fmt: skip

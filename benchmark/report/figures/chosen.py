@@ -18,7 +18,8 @@ FEW = 7
 
 @dataclass(frozen=True)
 class Scene:
-    """A board as figures see it. networks: its ranked ones, in order; people: single ones."""
+    """A board as figures see it. networks: its ranked ones that have trials here, in order; people: single
+    ones."""
 
     contents: Contents
     board: Board
@@ -58,7 +59,11 @@ class Scene:
 
 def scene(contents: Contents, board: Board) -> Scene:
     """The networks and people of a board."""
-    valued = [row for row in board.rows if row.cells[board.by].value is not None]
+    valued = [
+        row
+        for row in board.rows
+        if row.cells[board.by].value is not None and row.kind != "reported"
+    ]
     people = tuple(row.observer for row in board.references if row.kind == "human")
     return Scene(contents, board, tuple(row.observer for row in valued), people)
 

@@ -21,6 +21,7 @@ GROUPS = (
     "reference",
 )
 REPORTED = GROUPS[5]
+IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no paired test."
 NAMES = ("observer", "group", "metric", "value", "low", "high", "n")
 _GROUP = {
     "network": 0,
@@ -56,6 +57,8 @@ def metric_dots(
     more = "" if len(board.rows) <= MOST else f" The first {MOST} of {len(board.rows)} networks."
     where = "; ".join(dict.fromkeys(board.sets.get(column.role, "") for column in columns))
     spec = dots(records, [row.observer for row in rows], [(c.title, c.chance) for c in columns])
+    if any(row.kind == "reported" for row in rows):
+        more += IMPORTED
     full = f"{caption}{' ' if caption else ''}Dot: value; bar: interval; dashed: chance. {where}. {said}.{more}"
     return Figure(f"{name}-{slug(board.space)}", title, full, spec, records, NAMES)
 

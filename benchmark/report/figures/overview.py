@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.report.captions import about
-from benchmark.report.figures.dots import dots, group_of
+from benchmark.report.figures.dots import IMPORTED, dots, group_of
 from benchmark.report.figures.figure import MOST, Figure, some_of
 from benchmark.report.writing import slug
 
@@ -25,6 +25,8 @@ def overview(summary: Summary) -> Figure:
         for at, head in enumerate(summary.headlines)
     )
     caption = f"Dot: value; bar: interval; dashed: chance. {'. '.join(captions)}."
+    if any(line.kind == "reported" for line in lines):
+        caption += IMPORTED
     return Figure(
         f"overview-{slug(summary.space)}",
         f"Models by suites, {summary.space}",

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmark.contracts import Direction
 from benchmark.leaderboard.formatting import Footnotes
+from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.report.captions import about
@@ -169,7 +170,7 @@ def _column(
 
 def _row(line: Line, contents: Contents, place: str, drawn: Sequence[Mark]) -> Row:
     known = contents.observers.get(line.observer)
-    group = "network" if line.kind in ("network", "published") else "reference"
+    group = "network" if line.kind in NETWORKS else "reference"
     return Row(
         name=line.observer,
         page=f"observers/{slug(line.observer)}.html" if known else "",

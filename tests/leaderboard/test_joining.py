@@ -1,0 +1,226 @@
+"""Another laboratory's leaderboard beside one's own: what is its own stays told apart, nothing is merged unsaid."""
+
+import json
+
+import pytest
+
+from benchmark import api
+from benchmark.contracts import Observer
+from benchmark.errors import BenchError, ScoresError
+from benchmark.leaderboard.exchange_reading import read_document
+from benchmark.store import open_store
+from tests.report.conftest import score_set, scores_of, stimuli_of
+
+SUITES = ("cue-conflict", "saliency")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(db, names, shift=0):
+    """Networks with scores of two suites; shift: other identities, and no card that says what others were called."""
+    with open_store(db) as store:
+        run = store.begin_run("bench run -m theirs", {"device": "cpu", "packages": {"torch": "2"}})
+        for suite in SUITES:
+            store.put_stimuli(stimuli_of(suite))
+        for at, name in enumerate(names):
+            card = {"training": ["standard"], "arch": "timm:resnet50"}
+            card |= {} if shift else {"formerly": ["mine"]}
+            observer = store.put_observer(Observer(name, "network", f"{at + shift:064x}", card))
+            for suite in SUITES:
+                store.put_scores(run, score_set(observer, suite), list(scores_of(suite, at)))
+        store.end_run(run, "done")
+
+
+@pytest.fixture
+def lab(home):
+    """lab.json, the export of another laboratory's leaderboard."""
+    write("lab.db", ["net-0", "net-1"])
+    path = home / "lab.json"
+    path.write_text(json.dumps(api.document(db="lab.db").model_dump(mode="json")))
+    return path
+
+
+def changed(path, change):
+    """The document after a change of its plain data."""
+    plain = json.loads(path.read_text())
+    change(plain)
+    path.write_text(json.dumps(plain))
+    return path
+
+
+def numbers(document, rename=lambda name: name):
+    """Every score without what an import adds: names, the remark, ids."""
+    return sorted(
+        (
+            rename(one.observer), one.suite, one.version, one.space, one.metric, one.condition, one.role, one.stimuli,
+            str((one.value, one.low, one.high, one.level, one.method, one.n, one.excluded, one.reason)),
+            tuple(flag for flag in one.flags if not flag.startswith("imported: ")),
+        )
+        for one in document.scores
+    )  # fmt: skip
+
+
+def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
+    report = api.import_leaderboard(lab, db="mine.db")
+    before, after = api.document(db="lab.db"), api.document(db="mine.db")
+    assert (report.scores, report.known, report.conflicts) == (len(before.scores), 0, [])
+    assert numbers(after, lambda name: name.removesuffix(" (lab)")) == numbers(before)
+    assert {one.kind for one in after.observers} == {"reported"}
+    kept = [
+        (one.suite, one.version, one.code, one.stimuli, one.observations)
+        for one in before.score_sets
+    ]
+    assert [
+        (one.suite, one.version, one.code, one.stimuli, one.observations)
+        for one in after.score_sets
+    ] == kept
+    assert {(one.digest, one.name, one.n) for one in after.stimuli} == {
+        (one.digest, one.name, one.n) for one in before.stimuli
+    }
+    with open_store("mine.db", write=False) as store:
+        facts = store.provenance(after.score_sets[0].id)
+    (run,) = facts["environment"]["imported"]["runs"]
+    assert run["command"] == "bench run -m theirs"
+    assert run["environment"]["packages"] == {"torch": "2"}
+
+
+def test_what_is_imported_stands_on_the_board_with_a_remark(lab):
+    write("mine.db", ["mine"], 7)
+    api.import_leaderboard(lab, db="mine.db")
+    (board,) = api.rank("cue-conflict", db="mine.db")
+    kinds = {row.observer: row.kind for row in board.rows}
+    assert kinds == {"mine": "network", "net-0 (lab)": "reported", "net-1 (lab)": "reported"}
+    for row in board.rows:
+        cell = row.cells["shape_bias"]
+        remark = "imported: scores of lab, no trials here"
+        assert (remark in cell.flags) == (row.kind == "reported")
+
+
+def test_no_paired_test_takes_it(lab):
+    write("mine.db", ["mine"], 7)
+    api.import_leaderboard(lab, db="mine.db")
+    with pytest.raises(BenchError, match="no trials are here"):
+        api.compare("net-0 (lab)", "mine", db="mine.db")
+
+
+def test_a_second_time_adds_nothing(lab):
+    first = api.import_leaderboard(lab, db="mine.db")
+    before = api.document(db="mine.db")
+    again = api.import_leaderboard(lab, db="mine.db")
+    assert (again.scores, again.known, again.observers) == (0, first.scores, [])
+    assert api.document(db="mine.db") == before
+
+
+def test_what_is_ones_own_is_known(lab):
+    before = api.document(db="lab.db")
+    report = api.import_leaderboard(lab, db="lab.db")
+    assert (report.scores, report.known) == (0, len(before.scores))
+    assert api.document(db="lab.db") == before
+
+
+def test_another_network_of_ones_own_networks_name_stands_beside_it(lab):
+    write("mine.db", ["net-0"], 7)
+    report = api.import_leaderboard(lab, db="mine.db")
+    assert report.observers == ["net-0 (lab)", "net-1 (lab)"] and not report.conflicts
+    assert (
+        "net-0: another network than yours of that name; theirs stands as net-0 (lab)"
+        in report.notes
+    )
+
+
+@pytest.mark.parametrize("db", ["lab.db", "mine.db"])
+def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench, db):
+    api.import_leaderboard(lab, db="mine.db")
+    before = api.document(db=db)
+
+    def lower(plain):
+        one = next(
+            s for s in plain["scores"] if s["observer"] == "net-1" and s["metric"] == "shape_bias"
+        )
+        one["value"], one["low"] = 0.0, 0.0
+
+    said = bench("import", "leaderboard", changed(lab, lower), "--source", "lab", "--db", db)
+    assert said.code == 3
+    assert "conflict: net-1: cue-conflict shape_bias is 0.0 in the document and 0.39" in said.err
+    assert "nothing was imported" in said.err
+    assert api.document(db=db) == before
+
+
+def test_another_network_under_an_imported_name_is_a_conflict(lab):
+    api.import_leaderboard(lab, db="mine.db")
+    changed(lab, lambda plain: plain["observers"][0].update(identity="f" * 64))
+    report = api.import_leaderboard(lab, db="mine.db")
+    assert len(report.conflicts) == 1 and "net-0 (lab): another network" in report.conflicts[0]
+
+
+def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench):
+    write("mine.db", ["mine"], 7)
+
+    def change(plain):
+        for one in (*plain["scores"], *plain["score_sets"]):
+            if one["suite"] == "cue-conflict":
+                one["version"] = 10**6
+        sets = {one["id"]: one for one in plain["score_sets"]}
+        for one in plain["scores"]:
+            if one["suite"] == "saliency" and one["observer"] == "net-0":
+                one["suite"] = sets[one["score_set"]]["suite"] = "their-own"
+        last = plain["scores"][-1]
+        assert last["suite"] == "saliency"
+        plain["scores"].append({**last, "condition": "reference: edges", "value": 0.99})
+
+    said = bench("import", "leaderboard", changed(lab, change), "--db", "mine.db")
+    assert said.code == 3
+    assert "version 1000000 of the suite 'cue-conflict'" in said.err
+    assert "the suite 'their-own' is not installed here" in said.err
+    (board,) = api.rank("cue-conflict", db="mine.db")
+    assert [row.observer for row in board.rows] == [
+        "mine"
+    ]  # not hidden by a card, nor by a higher version
+    (other,) = api.rank("saliency", db="mine.db")
+    assert {row.observer for row in other.rows} == {"mine", "net-1 (lab)"}
+
+
+HOSTILE = {
+    "not of this form": lambda plain: plain.update(form="x"),
+    "reads version 1": lambda plain: plain.update(version=2),
+    "Extra inputs": lambda plain: plain.update(more=1),
+    "stands twice": lambda plain: plain["observers"].append(plain["observers"][0]),
+    "another suite": lambda plain: plain["scores"][0].update(version=99),
+    "no observer": lambda plain: plain["scores"][0].update(observer="nobody"),
+    "nested deeper": lambda plain: plain["observers"][0]["card"].update(
+        a=json.loads("[" * 60 + "]" * 60)
+    ),
+    "beyond 2": lambda plain: plain["scores"][0].update(n=10**40),
+    "characters": lambda plain: plain["observers"][0].update(name="\ud800"),
+    "longer than 200": lambda plain: (
+        [one.update(observer="x" * 300) for one in plain["scores"] if one["observer"] == "net-0"]
+        and plain["observers"][0].update(name="x" * 300)
+    ),
+    "one of the two is wrong": lambda plain: plain["stimuli"][0].update(n=5),
+}
+
+
+@pytest.mark.parametrize("message", HOSTILE)
+def test_what_does_not_fit_is_one_error_and_nothing_comes_in(lab, message):
+    write("mine.db", ["mine"], 7)
+    before = api.document(db="mine.db")
+    wanted = "no leaderboard document" if message == "not of this form" else message
+    with pytest.raises(ScoresError, match=wanted) as raised:
+        api.import_leaderboard(changed(lab, HOSTILE[message]), db="mine.db")
+    assert len(str(raised.value)) < 1000 and str(raised.value).isprintable()
+    assert api.document(db="mine.db") == before
+
+
+def test_a_number_that_is_none_and_a_file_beyond_all_are_refused(lab, monkeypatch):
+    text = lab.read_text()
+    lab.write_text(text.replace('"level": 0.95', '"level": NaN', 1))
+    with pytest.raises(ScoresError, match="not finite"):
+        read_document(lab)
+    monkeypatch.setattr("benchmark.leaderboard.exchange_reading.LARGEST", 1000)
+    with pytest.raises(ScoresError, match="larger than"):
+        read_document(lab)
