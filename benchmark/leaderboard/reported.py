@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmark.leaderboard.formatting import UNREMARKABLE, in_common
 from benchmark.leaderboard.lineage import lineage
@@ -20,7 +20,7 @@ from benchmark.stimuli.reported_scores import known_metrics
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow
 
-REPORTED = "reported"
+REPORTED: Final = "reported"
 NOTE = "reported by others, not measured here: not ranked, and in no paired test"
 _MISSING = Cell(reason=UNREMARKABLE)
 
