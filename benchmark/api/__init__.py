@@ -12,6 +12,7 @@ from benchmark.api.cards import (
     retire_model,
 )
 from benchmark.api.comparing import compare, discordant
+from benchmark.api.databases import MergeReport, merge
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.joining import import_leaderboard
@@ -46,6 +47,7 @@ from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, 
 __all__ = [
     "DEFAULT_MODELS",
     "NAMED_SPACES",
+    "MergeReport",
     "Prepared",
     "Probe",
     "ReferenceReport",
@@ -68,6 +70,7 @@ __all__ = [
     "known_suites",
     "load_model",
     "long_plan",
+    "merge",
     "models",
     "named_or_registered",
     "observer_trials",

@@ -10,38 +10,58 @@ from typing import TYPE_CHECKING, Any
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites
 from benchmark.errors import BenchError, PluginError
+from benchmark.plugins import scored_suites
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
+    from benchmark.contracts import Suite
+    from benchmark.engine.completing import Completed
     from benchmark.engine.importing import ImportReport
-    from benchmark.engine.scoring import Scorer
+    from benchmark.plugins import SuiteShelf
     from benchmark.store import Store
 
 
 def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
-    from benchmark.engine.scoring import Scorer
-    from benchmark.identity import Codes
     from benchmark.store import open_store
 
     settings = read_settings(db)
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
-    with open_store(settings.db, create=False) as store:
-        suites = chosen_suites(store, suite, plugins.find_suites())
-        with recorded(store, "bench rescore") as number:
-            codes = Codes()
-            return sum(_again(Scorer(store, number, one, codes)) for one in suites)
+    with open_store(settings.db, create=False) as store, recorded(store, "bench rescore") as number:
+        return score_again(store, number, suite, plugins.find_suites()).made
 
 
-def _again(scorer: Scorer) -> int:
+def score_again(store: Store, run: int, suite: str | None, shelf: SuiteShelf) -> Completed:
+    """Score what was answered in parts and is whole now, then all stored trials that today's code scores otherwise."""
+    from benchmark.engine.completing import Completed, complete_parts
+    from benchmark.engine.scoring import Scorer
+    from benchmark.identity import Codes
+
+    codes, total = Codes(), Completed()
+    named = {one.suite for one in store.outcomes() if one.status == "partial"}
+    suites = {one.name: one for one in chosen_suites(store, suite, shelf)}
+    if not suite or suite == "all":
+        suites |= {one.name: one for one in scored_suites(sorted(named), shelf)}
+    for one in suites.values():
+        with _blamed(one):
+            done = complete_parts(store, run, [one], codes)
+            again = Scorer(store, run, one, codes).again()
+        total.made += done.made + again
+        total.waiting |= done.waiting
+    return total
+
+
+@contextmanager
+def _blamed(suite: Suite) -> Iterator[None]:
+    """An error of a suite's own code is its."""
     try:
-        return scorer.again()
+        yield
     except BenchError:
         raise
     except Exception as error:
         raise PluginError(
-            f"suite '{scorer.suite.name}': stored trials cannot be scored ({type(error).__name__}: {error}). "
-            f"Either one of its metrics is at fault (`bench suites check {scorer.suite.name}`), or the trials are "
+            f"suite '{suite.name}': stored trials cannot be scored ({type(error).__name__}: {error}). "
+            f"Either one of its metrics is at fault (`bench suites check {suite.name}`), or the trials are "
             "damaged."
         ) from error
 

@@ -87,11 +87,11 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
 
 def _part(tasks: list[Task], request: RunRequest, shard: Shard) -> tuple[list[Task], str]:
     """A part of a plan, and what it is called."""
-    from benchmark.engine.sharding import plan_digest, split, stated_cost
+    from benchmark.engine.sharding import part_name, plan_digest, split, stated_cost
 
     cost = stated_cost(tasks)
     plan = plan_digest(tasks, _how(request)[1], cost)
-    return split(tasks, shard.of, cost)[shard.index - 1], f"shard {shard} of plan {plan}"
+    return split(tasks, shard.of, cost)[shard.index - 1], part_name(shard, plan)
 
 
 def wanted_sets(names: str, settings: Settings) -> list[Entry]:

@@ -45,6 +45,10 @@ COMMANDS = {
         "A leaderboard of published observers, for your network to stand in.",
     ),
     "rescore": ("benchmark.cli.trials:rescore", "Score stored trials again, without any model."),
+    "db": (
+        "benchmark.cli.db:db",
+        "Leaderboards as data bases: merge, status, upgrade, check, vacuum.",
+    ),
     "models": ("benchmark.cli.models:models", "List, show and check models."),
     "register": ("benchmark.cli.models:register", "Register a checkpoint as a model."),
     "probe": (

@@ -129,6 +129,7 @@ def run(
         return 1
     report = _carry_out(prepared, quiet)
     if prepared.part and not prepared.tasks:
+        say(f"nothing of the plan is left for {prepared.part}: it has fewer blocks", err=True)
         return 0
     if report.exit_code == 1 and not report.failed:
         say("nothing ran: none of these suites applies to these models.", err=True)

@@ -6,7 +6,7 @@ so that a part loads few networks.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.contracts import Block, Policy
@@ -43,6 +43,24 @@ def parse_shard(text: str) -> Shard:
     raise BenchError(
         f"shard '{text}': expected I/N, part I of N with I from 1 to N, such as 1/3, 2/3 and 3/3."
     )
+
+
+def part_name(shard: Shard, plan: str) -> str:
+    """A part of a plan in words, as its run is noted in the leaderboard. plan: as `plan_digest` names it."""
+    return f"shard {shard} of plan {plan}"
+
+
+def lacking_parts(notes: Iterable[str]) -> list[str]:
+    """Which parts none of these notes of runs is of, a line per plan: "shard 2/3 of plan 0123456789ab"."""
+    there: dict[tuple[int, str], set[int]] = {}
+    for note in notes:
+        if found := re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note):
+            there.setdefault((int(found[2]), found[3]), set()).add(int(found[1]))
+    return [
+        part_name(Shard(index, of), plan)
+        for (of, plan), parts in there.items()
+        for index in sorted(set(range(1, of + 1)) - parts)
+    ]
 
 
 def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:

@@ -187,6 +187,13 @@ def outcomes(
     return [Outcome(**{k: v for k, v in row.items() if k != "id"}) for row in found]
 
 
+def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:
+    """Status and note of all runs that have ended."""
+    table = schema.RUN_ENDS
+    query = sa.select(table.c.status, table.c.note).order_by(table.c.run)
+    return [(status, note) for status, note in fetched(connection, query)]
+
+
 def provenance(connection: sa.Connection, set_id: int) -> dict[str, Any]:
     """Where a score set came from: its own run, and every run that computed its trials."""
     table, observed = schema.SCORE_SETS, schema.OBSERVATIONS

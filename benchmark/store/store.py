@@ -29,6 +29,7 @@ from benchmark.store.versions import prepare
 
 if TYPE_CHECKING:
     from benchmark.contracts import Observer, Score, Stimuli, Trials
+    from benchmark.store.merging.merge import Merged
 
 
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
@@ -142,6 +143,12 @@ class Store:
         with self._database.writing() as connection:
             return write.put_scores(connection, run, made, rows)
 
+    def take(self, other: Store) -> Merged:
+        """Bring in all that another leaderboard has and this one lacks; what differs is named and left out."""
+        from benchmark.store.merging.merge import merge
+
+        return merge(other._database, self._database)
+
     def put_outcome(
         self,
         run: int,
@@ -239,6 +246,11 @@ class Store:
         """Outcomes, oldest first; `latest`: the newest of each (observer name, suite, space)."""
         with self._database.reading() as connection:
             return read.outcomes(connection, observer, suite, latest)
+
+    def run_notes(self) -> list[tuple[str, str]]:
+        """Status and note of all runs that have ended, the oldest first."""
+        with self._database.reading() as connection:
+            return read.run_notes(connection)
 
     def observers(self, *, latest: bool = True) -> list[ObserverRow]:
         """Observers by name: what each name stands for now, or (`latest=False`) ever stood for."""

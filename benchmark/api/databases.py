@@ -1,0 +1,74 @@
+"""Leaderboards as data bases: merged, looked at, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.api.importing import recorded
+from benchmark.api.importing import score_again as again
+from benchmark.variables import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.store import Store
+    from benchmark.store.merging.merge import Merged
+
+
+@dataclass
+class MergeReport:
+    """What came of which leaderboard; scored: new score sets; waiting: "MODEL under SUITE" -> why it has no scores
+    yet; lacking: parts of plans of which nothing is there.
+    """
+
+    into: str
+    merged: list[Merged] = field(default_factory=list)
+    scored: int = 0
+    waiting: dict[str, str] = field(default_factory=dict)
+    lacking: list[str] = field(default_factory=list)
+
+    @property
+    def conflicts(self) -> list[str]:
+        """What was left out, a line each."""
+        return [line for one in self.merged for line in one.conflicts]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all is in and scored, 3 something is left out or not there."""
+        return 3 if self.conflicts or self.waiting or self.lacking else 0
+
+
+def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
+    """Bring leaderboards (files or URLs) into one, and score what is whole now. The sources are only read.
+
+    into: the leaderboard, made where it is missing; without sources, parts of plans that write to it are scored.
+    Raises StoreError where one cannot be opened, before anything is written.
+    """
+    from benchmark.engine.sharding import lacking_parts
+    from benchmark.store import open_store
+
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_store(one, write=False)) for one in sources]
+        target = read_settings(into).db
+        store = stack.enter_context(open_store(target, create=bool(sources)))
+        report = MergeReport(store.place)
+        with recorded(store, " ".join(["bench db merge", *(one.place for one in opened)])) as run:
+            report.merged += [store.take(one) for one in sorted(opened, key=_part)]
+            scored = again(store, run, None, plugins.find_suites())
+        report.scored, report.waiting = scored.made, scored.waiting
+        report.lacking = lacking_parts(_notes(store))
+    return report
+
+
+def _part(store: Store) -> int:
+    """Which part of a plan a leaderboard has: parts come in the plan's order, as one run would have stored them."""
+    parts = [int(note.split("/")[0].split()[1]) for note in _notes(store)]
+    return min(parts, default=0)
+
+
+def _notes(store: Store) -> list[str]:
+    """Notes of parts that came to their end."""
+    ended = store.run_notes()
+    return [note for status, note in ended if note.startswith("shard ") and status != "interrupted"]

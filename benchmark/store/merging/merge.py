@@ -1,0 +1,108 @@
+"""All steps of bringing one leaderboard into another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from benchmark.errors import StoreError
+from benchmark.store import schema
+from benchmark.store.engine import Database
+from benchmark.store.merging.blocks import Counted, Difference, Numbers, merge_blocks
+from benchmark.store.merging.origins import (
+    Who,
+    merge_observers,
+    merge_runs,
+    merge_stimuli,
+    read_names,
+    strangers,
+)
+from benchmark.store.merging.results import merge_assertions, merge_outcomes, merge_scores
+from benchmark.store.sql import fetched
+
+_SHOWN = 6  # conditions in a line
+
+
+@dataclass
+class Merged:
+    """What one leaderboard brought. scores: score sets that came as they were; conflicts: what was left out, a line
+    each.
+    """
+
+    place: str
+    counted: Counted = field(default_factory=Counted)
+    scores: int = 0
+    conflicts: list[str] = field(default_factory=list)
+
+
+def merge(source: Database, target: Database) -> Merged:
+    """Bring all rows of `source` into `target`; `source` is read only. Raises StoreError."""
+    done = Merged(source.place.shown)
+    if _same(source, target):
+        raise StoreError(f"{done.place} cannot be merged into itself")
+    with source.reading() as connection:
+        theirs = read_names(connection)
+        with target.reading() as ours_now:
+            ours = read_names(ours_now)
+        foreign = strangers(theirs, ours)
+        observers = merge_observers(theirs, ours, target, foreign)
+        numbers = Numbers(observers, merge_runs(connection, target))
+        merge_stimuli(connection, target)
+        differing = list(merge_blocks(connection, target, numbers, done.counted))
+        names = {number: name for (name, _, _), number in theirs.ids.items()}
+        done.conflicts += [_stranger(name, whose, done.place) for name, whose in foreign.items()]
+        done.conflicts += _differences(differing, names, done.place)
+        doubted = merge_assertions(connection, target, numbers)
+        done.conflicts += _doubts(target, doubted, done.place)
+        done.scores = merge_scores(connection, target, numbers)
+        merge_outcomes(connection, target, numbers)
+    return done
+
+
+def _same(source: Database, target: Database) -> bool:
+    if source.place.path is not None and target.place.path is not None:
+        return source.place.path.resolve() == target.place.path.resolve()
+    return source.place.url == target.place.url
+
+
+def _stranger(name: str, whose: tuple[Who, Who], place: str) -> str:
+    theirs, ours = (f"{kind} {identity[:12]}" for kind, identity in whose)
+    return (
+        f"'{name}' stands for another observer in {place} ({theirs}) than here ({ours}), with other weights, "
+        "preprocessing or code: nothing of it came. To have both, rename one (`bench models rename`), run it into "
+        "its own leaderboard, where its answers are stored already, and merge again"
+    )
+
+
+def _differences(found: list[Difference], names: Mapping[int, str], place: str) -> Iterator[str]:
+    groups: dict[tuple[str, str], list[Difference]] = {}
+    for one in found:
+        row = one.observation
+        groups.setdefault((names[row["observer"]], row["suite"]), []).append(one)
+    for (name, suite), some in groups.items():
+        blocks = [
+            f"{one.observation['role']} {one.observation['condition']}".strip()
+            + f" {one.differing} of {one.compared}"
+            for one in some
+        ]
+        more = f" and {len(blocks) - _SHOWN} more blocks" if len(blocks) > _SHOWN else ""
+        yield (
+            f"'{name}' under {suite}: {place} answers the same trials otherwise ({', '.join(blocks[:_SHOWN])}{more}): "
+            "those that are here stay. Either a machine computes otherwise, or the network does not answer twice alike"
+        )
+
+
+def _doubts(target: Database, subjects: list[tuple[int, str, str]], place: str) -> Iterator[str]:
+    if not subjects:
+        return
+    table = schema.OBSERVERS
+    with target.reading() as connection:
+        query = sa.select(table.c.id, table.c.name)
+        names = {row.id: row.name for row in fetched(connection, query)}
+    for observer, experiment, _prompt in subjects:
+        yield (
+            f"'{names[observer]}', {experiment}: other imported answers count in {place} than here: those here stay. "
+            " `bench import trials` of the newer tables makes them count"
+        )

@@ -1,0 +1,103 @@
+"""`bench run --shard` and `bench db`."""
+
+import pytest
+
+from benchmark.store import open_store
+
+IDEALS = ("run", "-m", "ideal-shape,ideal-texture", "-s", "cue-conflict", "--limit", 6, "-q")
+MIXED = (
+    "run", "-m", "world-standard-0,world-stylised-0,world-reader-0,world-reader-1,ideal-shape",
+    "-s", "cue-conflict,human-comparison,adversarial,saliency", "--limit", 6, "--batch-size", 6, "-q",
+)  # fmt: skip
+
+
+def scores(path):
+    with open_store(str(path), write=False) as store:
+        return {
+            (row.observer, row.suite, row.space, row.metric, row.role, row.condition): (
+                row.value, row.low, row.high, row.n, row.reason, row.method, row.flags, row.excluded
+            )
+            for row in store.latest_scores()
+        }  # fmt: skip
+
+
+def shards(bench, folder, words, n, only=None):
+    """Parts of a run, each in a leaderboard of its own."""
+    paths = [folder / f"shard-{index}.db" for index in range(1, n + 1)]
+    for index, path in enumerate(paths, 1):
+        if only is None or index in only:
+            ended = bench(*words, "--shard", f"{index}/{n}", "--db", path)
+            assert ended.code == 0, ended.err
+    return paths
+
+
+def whole(bench, folder, words):
+    assert bench(*words, "--db", folder / "whole.db").code == 0
+    return scores(folder / "whole.db")
+
+
+def test_shards_and_a_merge_are_one_run(bench, tmp_path):
+    paths = shards(bench, tmp_path, IDEALS, 3)
+    assert [scores(path) for path in paths] == [{}, {}, {}]
+    ended = bench("db", "merge", *reversed(paths), "--into", tmp_path / "merged.db")
+    assert (ended.code, ended.err) == (0, "")
+    assert "2 score sets written to" in ended.out
+    assert scores(tmp_path / "merged.db") == whole(bench, tmp_path, IDEALS) != {}
+
+
+@pytest.mark.slow
+def test_shards_of_networks_and_readers_are_one_run_bit_for_bit(bench, tmp_path):
+    paths = shards(bench, tmp_path, MIXED, 3)
+    ended = bench("db", "merge", *paths, "--into", tmp_path / "merged.db")
+    assert (ended.code, ended.err) == (0, "")
+    merged = scores(tmp_path / "merged.db")
+    assert merged == whole(bench, tmp_path, MIXED)
+    assert {suite for _, suite, *_ in merged} == set(MIXED[4].split(","))
+
+
+def test_a_shard_that_is_not_there_is_said(bench, tmp_path):
+    first, _, third = shards(bench, tmp_path, IDEALS, 3, only=(1, 3))
+    ended = bench("db", "merge", first, third, "--into", tmp_path / "merged.db")
+    assert ended.code == 3
+    assert "nothing of shard 2/3 of plan " in ended.err
+    assert "not scored: ideal-" in ended.err and "blocks are not answered yet" in ended.err
+    (second,) = shards(bench, tmp_path, IDEALS, 3, only=(2,))[1:2]
+    ended = bench("db", "merge", second, "--into", tmp_path / "merged.db")
+    assert (ended.code, ended.err) == (0, "")
+    assert scores(tmp_path / "merged.db") == whole(bench, tmp_path, IDEALS)
+
+
+def test_shards_in_one_leaderboard_need_no_merge(bench, tmp_path):
+    for index in (1, 2):
+        assert bench(*IDEALS, "--shard", f"{index}/2", "--db", tmp_path / "team.db").code == 0
+    ended = bench("db", "merge", "--into", tmp_path / "team.db")
+    assert (ended.code, ended.err) == (0, "")
+    assert scores(tmp_path / "team.db") == whole(bench, tmp_path, IDEALS)
+
+
+def test_more_shards_than_blocks(bench, tmp_path):
+    ended = bench(*IDEALS, "--shard", "40/40", "--db", tmp_path / "last.db")
+    assert ended.code == 0
+    assert "nothing of the plan is left for" in ended.err
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", ""])
+def test_shards_that_cannot_be(bench, tmp_path, text):
+    ended = bench(*IDEALS, "--shard", text, "--db", tmp_path / "x.db")
+    assert ended.code == 2
+    assert len(ended.errors) == 1
+    assert f"shard '{text}': expected I/N" in ended.err
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_a_dry_run_of_a_shard_is_its_part(bench, tmp_path):
+    ended = bench(*IDEALS, "--shard", "1/2", "--dry-run", "--db", tmp_path / "x.db")
+    assert "ideal-shape" in ended.out and "ideal-texture" not in ended.out
+
+
+def test_a_missing_leaderboard_is_said_before_anything_is_written(bench, tmp_path):
+    ended = bench("db", "merge", tmp_path / "none.db", "--into", tmp_path / "merged.db")
+    assert ended.code == 1 and "no leaderboard at" in ended.err
+    assert not (tmp_path / "merged.db").exists()
+    ended = bench("db", "merge", "--into", tmp_path / "merged.db")
+    assert ended.code == 1 and "no leaderboard at" in ended.err

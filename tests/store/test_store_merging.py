@@ -1,0 +1,185 @@
+"""One leaderboard brought into another."""
+
+import numpy as np
+import pytest
+
+from benchmark.contracts import Observer
+from benchmark.errors import StoreError
+from benchmark.store import Chunk, open_store
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another leaderboard, in a file."""
+    with open_store(str(tmp_path / "other.db")) as opened:
+        yield opened
+
+
+def answered(store, made, key="k1", name="net", identity="weights-1", n=10):
+    """A leaderboard with one observer's answers to one block, and their scores."""
+    store.put_stimuli(made.stimuli())
+    observer = store.put_observer(made.observer(name, identity))
+    run = made.answers(store, key, observer, n=n)
+    store.put_scores(run, made.score_set(observer, keys=(key,)), [made.score()])
+    store.put_outcome(run, observer, name, "cue-conflict", "geirhos16", "done")
+    store.end_run(run, "done", "a note")
+    return run, observer
+
+
+def content(store):
+    """What a leaderboard shows, without its own numbers."""
+    observed = store.observations()
+    return {
+        "observers": [(one.name, one.identity, one.card) for one in store.observers()],
+        "observations": [(one.key, one.n, one.created) for one in observed],
+        "trials": {one.key: store.trials([one.key])["response"].tolist() for one in observed},
+        "scores": [(one.observer, one.value, one.created) for one in store.latest_scores()],
+        "outcomes": [(one.observer_name, one.status, one.created) for one in store.outcomes()],
+        "runs": sorted(
+            (run["command"], str(run["environment"]), run["started"], run["ended"])
+            for row in store.latest_scores()
+            for run in store.provenance(row.set_id)["runs"].values()
+        ),
+        "notes": store.run_notes(),
+    }
+
+
+def test_an_empty_leaderboard_takes_everything(store, other, made):
+    answered(other, made)
+    done = store.take(other)
+    assert (done.counted.observations, done.counted.trials, done.counted.known) == (1, 10, 0)
+    assert (done.scores, done.conflicts) == (1, [])
+    assert content(store) == content(other)
+    assert store.run_notes() == [("done", "a note")]
+
+
+def test_merging_again_changes_nothing(store, other, made):
+    answered(other, made)
+    store.take(other)
+    before = content(store)
+    again = store.take(other)
+    assert (again.counted.observations, again.counted.trials, again.counted.known) == (0, 0, 10)
+    assert (again.scores, again.conflicts) == (0, [])
+    assert content(store) == before
+    assert len(store.outcomes(latest=False)) == 1
+
+
+def test_numbers_of_two_leaderboards_are_kept_apart(store, other, made):
+    """The same ids mean other rows on each side."""
+    answered(store, made, "ours", "first", "w1")
+    answered(other, made, "theirs", "second", "w2")
+    store.take(other)
+    names = {one.key: one.observer_name for one in store.observations()}
+    assert names == {"ours": "first", "theirs": "second"}
+    assert [row.observer for row in store.latest_scores()] == ["first", "second"]
+    assert len(store.run_notes()) == 2
+
+
+def test_chunks_of_one_observation_come_together(store, other, made):
+    """Each has a part of the trials, and one chunk is on both sides."""
+    for side, chunks in ((store, (0, 1)), (other, (1, 2))):
+        run, observer = made.world(side)
+        side.put_observation(run, made.observation("k1", observer))
+        side.put_chunks(run, [made.chunk("k1", index) for index in chunks])
+        assert not side.complete("k1")
+    done = store.take(other)
+    assert (done.counted.trials, done.counted.known, done.conflicts) == (2, 4, [])
+    assert store.complete("k1")
+    assert store.trials(["k1"])["stimulus"].tolist() == [f"image-{i}.png" for i in range(10)]
+
+
+def test_what_settled_an_observation_comes_along(store, other, made):
+    run, observer = made.world(other)
+    other.put_observation(run, made.observation("k1", observer))
+    other.put_chunks(run, [made.chunk("k1", 0)])
+    other.settle(run, "k1", 4)
+    store.take(other)
+    assert store.complete("k1")
+
+
+def differing(made, side, response, sure=0.5):
+    run, observer = made.world(side)
+    side.put_observation(run, made.observation("k1", observer))
+    columns = {"response": np.array(response), "sure": np.full(4, sure)}
+    side.put_chunks(run, [Chunk("k1", 0, 0, columns)])
+    return run
+
+
+def test_other_answers_are_named_and_left_out(store, other, made):
+    differing(made, store, ["a", "b", "c", "d"])
+    run = differing(made, other, ["a", "x", "y", "d"])
+    other.put_chunks(run, [made.chunk("k1", 1)])
+    (line,) = store.take(other).conflicts
+    assert line.startswith("'net' under cue-conflict: ")
+    assert "(cue-conflict 2 of 4): those that are here stay" in line
+    assert store.trials(["k1"])["response"].tolist() == ["a", "b", "c", "d"]
+    assert store.chunks("k1") == {0}
+
+
+@pytest.mark.parametrize(("sure", "differs"), [(0.5001, False), (0.52, True), (np.nan, True)])
+def test_float_noise_is_the_same_answer(store, other, made, sure, differs):
+    differing(made, store, ["a", "b", "c", "d"])
+    differing(made, other, ["a", "b", "c", "d"], sure)
+    assert bool(store.take(other).conflicts) == differs
+    assert store.trials(["k1"])["sure"].tolist() == [0.5] * 4
+
+
+def test_other_weights_under_one_name_are_named_and_left_out(store, other, made):
+    answered(store, made, "ours", "net", "weights-1")
+    answered(other, made, "theirs", "net", "weights-2")
+    answered(other, made, "more", "fine", "weights-3")
+    (line,) = store.take(other).conflicts
+    assert line.startswith("'net' stands for another observer in ")
+    assert "(network weights-2) than here (network weights-1)" in line
+    assert {one.key for one in store.observations()} == {"ours", "more"}
+    assert [row.observer for row in store.latest_scores()] == ["fine", "net"]
+
+
+@pytest.mark.parametrize("newer", ["theirs", "ours"])
+def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, newer):
+    first, second = (store, other) if newer == "theirs" else (other, store)
+    answered(first, made, "old", "net", "weights-1")
+    answered(second, made, "older", "net", "weights-1")
+    answered(second, made, "new", "net", "weights-2")
+    assert store.take(other).conflicts == []
+    assert [one.identity for one in store.observers()] == ["weights-2"]
+    assert {one.key for one in store.observations()} == {"new"}
+    assert {one.identity for one in store.observers(latest=False)} == {"weights-1", "weights-2"}
+
+
+def test_what_ended_later_here_stays_the_last_word(store, other, made):
+    run, observer = made.world(other)
+    other.put_outcome(run, observer, "net", "cue-conflict", "geirhos16", "failed", "no room")
+    answered(store, made)
+    store.take(other)
+    assert [one.status for one in store.outcomes()] == ["done"]
+
+
+def imported(store, made, key):
+    store.put_stimuli(made.stimuli())
+    person = store.put_observer(Observer("anna (lab)", "human", "anna", {"source": "lab"}))
+    run = made.answers(store, key, person, suite="trials", role="edges")
+    store.assert_trials(run, [key])
+
+
+def test_imported_trials_count_as_there(store, other, made):
+    imported(other, made, "sheet-1")
+    assert store.take(other).conflicts == []
+    assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
+    assert store.take(other).conflicts == []
+    assert len(store.observations(suite="trials")) == 1
+
+
+def test_other_imported_answers_do_not_count(store, other, made):
+    imported(store, made, "sheet-1")
+    imported(other, made, "sheet-2")
+    (line,) = store.take(other).conflicts
+    assert line.startswith("'anna (lab)', edges: other imported answers count in ")
+    assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
+
+
+def test_a_leaderboard_is_not_merged_into_itself(path, made):
+    with open_store(str(path)) as store, open_store(str(path), write=False) as same:
+        made.world(store)
+        with pytest.raises(StoreError, match="cannot be merged into itself"):
+            store.take(same)
