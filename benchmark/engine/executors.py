@@ -54,6 +54,9 @@ class Executor(Protocol):
     def drop(self, residents: Sequence[Resident]) -> None:
         """These observers are needed no longer."""
 
+    def close(self) -> None:
+        """Nothing more will be asked of it."""
+
     def show(self, jobs: Sequence[Job]) -> Iterable[Made]:
         """Every answer that the jobs ask for, as it is made. What fails is noted on the resident."""
 
@@ -103,6 +106,7 @@ class OneDevice:
         """How a network is fed; None for an ideal observer."""
         if isinstance(resident.observer, IdealObserver):
             return None
+        assert resident.observer is not None
         if batch:
             return tuning.stated(batch)
         model, notes = resident.observer.model, self.settings.tuning
@@ -121,6 +125,9 @@ class OneDevice:
 
     def drop(self, residents: Sequence[Resident]) -> None:
         """Nothing: the run lets go of them."""
+
+    def close(self) -> None:
+        """Nothing."""
 
     def show(self, jobs: Sequence[Job]) -> Iterable[Made]:
         """The walk over the jobs' blocks."""

@@ -30,13 +30,13 @@ Passed = Callable[[int], None]
 
 @dataclass
 class Resident:
-    """An observer that is loaded. `batch` shrinks when the device runs out of memory.
+    """An observer that is loaded; observer None: by workers. `batch` shrinks when the device runs out of memory.
 
     failures: (suite, space) -> what ended that work; `failure`: what ended all of it.
     """
 
     name: str
-    observer: TunedModel | IdealObserver
+    observer: TunedModel | IdealObserver | None
     batch: int = CHUNK
     failure: str = ""
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -281,7 +281,7 @@ class Walk:
         observer = resident.observer
         if isinstance(observer, IdealObserver):
             return IdealView(observer, job.block, index, label_space(job.space).classes, self.seed)
-        if pixels is None:
+        if pixels is None or observer is None:
             raise ModelFailure("no pixels for a network")
         grouping = observer.model.labels.groupings[job.space]
         return NetworkView(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -19,6 +19,9 @@ from benchmark.engine.loading import Loaded, Loader
 from benchmark.engine.outcomes import Outcomes, RunReport
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import Scorer
+from benchmark.engine.workers.messages import Start
+from benchmark.engine.workers.pool import Pool
+from benchmark.engine.workers.slots import Slot, close_slots, open_slots
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
@@ -31,6 +34,7 @@ class RunOptions:
 
     part: which part of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
     `engine.completing` scores them where the other parts' are, too. "": the run is whole, and scored.
+    workers: how each worker is started, where the run is not made in this process.
     """
 
     device: str
@@ -38,6 +42,7 @@ class RunOptions:
     batch: int | None = None
     command: str = "bench run"
     part: str = ""
+    workers: tuple[Start, ...] = ()
 
 
 class RunReporter(Reporter, Protocol):
@@ -59,17 +64,28 @@ def execute(
 ) -> RunReport:
     """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
     keep_pages()
-    run = store.begin_run(options.command, environment(options.device, torch.get_num_threads()))
-    outcomes = Outcomes(store, run)
-    report = outcomes.report
-    status = "interrupted"
+    slots = open_slots(options.workers)
     try:
-        with numerics(options.policy):
-            _Run(store, run, settings, options, reporter, outcomes).all(tasks)
-        status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
+        run = store.begin_run(options.command, _environment(options, slots))
+        outcomes = Outcomes(store, run)
+        report = outcomes.report
+        status = "interrupted"
+        try:
+            with numerics(options.policy):
+                _Run(store, run, settings, options, reporter, outcomes, slots).all(tasks)
+            status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
+        finally:
+            store.end_run(run, status, options.part)
     finally:
-        store.end_run(run, status, options.part)
+        close_slots(slots)
     return report
+
+
+def _environment(options: RunOptions, slots: Sequence[Slot]) -> dict[str, Any]:
+    """What the numbers are made with; of several workers the first one's, and all their names."""
+    if not slots:
+        return environment(options.device, torch.get_num_threads())
+    return {**slots[0].ready.environment, "workers": [slot.name for slot in slots]}
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,7 @@ class _Run:
     options: RunOptions
     reporter: RunReporter
     outcomes: Outcomes
+    slots: Sequence[Slot] = ()
     codes: Codes = field(default_factory=Codes)
     _planned: dict[tuple[int, int], list[Observation]] = field(default_factory=dict)
 
@@ -100,6 +117,7 @@ class _Run:
         waiting: list[_Answered] = []
         for group in Loader(executor, self.outcomes, self.reporter.done).groups(tasks):
             waiting += self._group(group, executor, keeper)
+        executor.close()
         self.outcomes.report.decoded = executor.decoded
         if self.options.part:
             for answered in waiting:
@@ -115,6 +133,8 @@ class _Run:
             self._others(scorer)
 
     def _executor(self, keeper: Keeper) -> Executor:
+        if self.slots:
+            return Pool(self.slots, self.reporter, self.codes, keeper.over)
         policy, device = self.options.policy, self.options.device
         cache = self.settings.decoded
         walk = Walk(policy.seed, device, self.reporter, cache, self.codes, keeper.over)

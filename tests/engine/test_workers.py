@@ -1,0 +1,76 @@
+"""Several workers answer as one process does: bit for bit, whatever happens to them."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import worker_plans as plans
+from engine_toys import Bench
+from worker_plans import CHUNKS
+
+from benchmark.contracts import CHUNK
+
+
+def exactly(first, second):
+    assert first.keys() == second.keys()
+    for column, values in first.items():
+        assert values.dtype == second[column].dtype
+        np.testing.assert_array_equal(values, second[column])
+
+
+@pytest.mark.slow
+def test_two_workers_answer_bit_for_bit_as_one_process(tmp_path):
+    (alone, single), (shared, pooled) = plans.twice(tmp_path, plans.mixed)
+    assert single.counts == pooled.counts == {"done": 6}
+    for name in ("one", "two", "reader"):
+        for suite in ("toy", "second"):
+            exactly(alone.trials(name, suite), shared.trials(name, suite))
+            assert alone.scores(name, suite) == shared.scores(name, suite)
+
+
+@pytest.mark.slow
+def test_a_block_is_settled_where_one_process_settles_it(tmp_path):
+    (alone, _), (shared, _) = plans.twice(tmp_path, plans.settling, ["cpu"] * 3)
+    assert len(shared.trials("one")["stimulus"]) == 2 * CHUNK < CHUNKS * CHUNK
+    exactly(alone.trials("one"), shared.trials("one"))
+    assert alone.scores("one") == shared.scores("one")
+
+
+@pytest.mark.slow
+def test_what_fails_in_workers_fails_as_in_one_process(tmp_path):
+    (alone, single), (shared, pooled) = plans.twice(tmp_path, plans.failing)
+    assert single.failed == pooled.failed and set(pooled.failed) == {
+        "nan under toy",
+        "raises under toy",
+    }
+    assert single.counts == pooled.counts
+    exactly(alone.trials("fine"), shared.trials("fine"))
+
+
+@pytest.mark.slow
+def test_a_worker_out_of_memory_goes_on_with_smaller_batches(tmp_path):
+    (alone, _), (shared, pooled) = plans.twice(tmp_path, partial(plans.greedy, 3))
+    assert pooled.exit_code == 0
+    exactly(alone.trials("one"), shared.trials("one"))
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_was_at_is_done_by_another(tmp_path):
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    plan, bench = partial(plans.dying, flags, 2), Bench(tmp_path)
+    report = plans.run(bench, plan, plans.workers(bench.settings, plan))
+    assert len(list(flags.iterdir())) == 2
+    assert report.counts == {"done": 2}
+    assert len(set(bench.trials("one")["stimulus"])) == len(bench.trials("one")["stimulus"]) == 600
+
+
+@pytest.mark.slow
+def test_a_network_that_kills_every_worker_fails_alone(tmp_path):
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    plan, bench = partial(plans.dying, flags, 10**6), Bench(tmp_path)
+    report = plans.run(bench, plan, plans.workers(bench.settings, plan))
+    assert set(report.failed) == {"one under toy"}
+    assert "the worker on cpu was killed (SIGKILL) each time" in report.failed["one under toy"]
+    assert len(bench.trials("fine")["stimulus"]) == 600
