@@ -65,6 +65,15 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
     raise unknown_name("suite variant", name, names, f"`bench suites show {plain}` lists them.")
 
 
+def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> list[Suite]:
+    """The suites of a request; target: those that can stop early do so with intervals of +-target.
+
+    Raises UnknownName with close matches, PluginError.
+    """
+    suites = select_suites(pattern, shelf)
+    return suites if target is None else sequential_suites(suites, target)
+
+
 def sequential_suites(suites: Sequence[Suite], target: float) -> list[Suite]:
     """The suites, those that can stop early with intervals of +-`target`. PluginError where none can."""
     ways = [suite.stopping.within if suite.stopping else None for suite in suites]

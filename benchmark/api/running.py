@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
+from benchmark.api.workers import Recipe, local_workers
 from benchmark.errors import BenchError
-from benchmark.plugins import SuiteShelf, select_suites, sequential_suites
+from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 
@@ -50,30 +51,31 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan that can be looked at (dry run) or carried out. part: which part of a whole plan it is, in words."""
+    """A plan that can be looked at (dry run) or carried out. recipe: makes the whole plan, here or in a worker;
+    part: which part of it this is, in words.
+    """
 
     tasks: list[Task]
     settings: Settings
     request: RunRequest
     suites: SuiteShelf
+    recipe: Recipe
     part: str = ""
 
 
 def prepare(request: RunRequest, settings: Settings) -> Prepared:
     """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
-    from benchmark.engine.planning import plan_tasks
     from benchmark.engine.sharding import parse_shard
 
     shard = parse_shard(request.shard) if request.shard else None
     shelf = plugins.find_suites()
-    suites = select_suites(request.suites, shelf)
-    if request.precision_target is not None:
-        suites = sequential_suites(suites, request.precision_target)
     if request.limit is not None and request.limit < 1:
         raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
-    cards = choose_cards(request.models, settings)
+    cards = tuple(choose_cards(request.models, settings))
     wanted = wanted_sets(request.stimuli, settings)
-    tasks = plan_tasks(cards, suites, settings, request.limit, [entry.name for entry in wanted])
+    named = tuple(entry.name for entry in wanted)
+    recipe = Recipe(cards, request.suites, request.precision_target, request.limit, named, settings)
+    tasks = recipe()
     shown = {block.stimuli.name for task in tasks for block in task.plan.blocks}
     for entry in wanted:
         if entry.name not in shown:
@@ -82,7 +84,7 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
                 "of these suites to any of these models."
             )
     tasks, part = _part(tasks, request, shard) if shard else (tasks, "")
-    return Prepared(tasks, settings, request, shelf, part)
+    return Prepared(tasks, settings, request, shelf, recipe, part)
 
 
 def _part(tasks: list[Task], request: RunRequest, shard: Shard) -> tuple[list[Task], str]:
@@ -136,9 +138,11 @@ def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run
     from benchmark.engine.running import execute as run_tasks
     from benchmark.store import open_store
 
-    device, policy = _how(prepared.request)
+    devices, policy = _how(prepared.request)
+    workers = local_workers(prepared.recipe, devices, policy)
+    batch, part = prepared.request.batch, prepared.part
     with open_store(prepared.settings.db) as store:
-        options = RunOptions(device, policy, prepared.request.batch, command, prepared.part)
+        options = RunOptions(devices[0], policy, batch, command, part, workers)
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 
 
@@ -147,7 +151,8 @@ def estimates(prepared: Prepared) -> list[Estimate]:
     from benchmark.engine import estimating
 
     planned = [task for task in prepared.tasks if task.plan.blocks]
-    return list(estimating.estimates(planned, prepared.settings, *_how(prepared.request)))
+    devices, policy = _how(prepared.request)
+    return list(estimating.estimates(planned, prepared.settings, devices[0], policy))
 
 
 def long_plan(prepared: Prepared, begins: Callable[[str], None]) -> list[Estimate]:
@@ -156,7 +161,8 @@ def long_plan(prepared: Prepared, begins: Callable[[str], None]) -> list[Estimat
     from benchmark.engine import estimating
 
     planned = [task for task in prepared.tasks if task.plan.blocks]
-    return estimating.long_plan(planned, prepared.settings, *_how(prepared.request), begins)
+    devices, policy = _how(prepared.request)
+    return estimating.long_plan(planned, prepared.settings, devices[0], policy, begins)
 
 
 def planned_passes(prepared: Prepared) -> dict[str, float]:
@@ -169,13 +175,13 @@ def planned_passes(prepared: Prepared) -> dict[str, float]:
     return found
 
 
-def _how(request: RunRequest) -> tuple[str, Policy]:
-    """The device, and how numbers are computed on it."""
-    from benchmark.engine.device import choose_device, make_policy
+def _how(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
+    """The devices, and how numbers are computed on them."""
+    from benchmark.engine.device import choose_devices, make_policy
 
-    device = choose_device(request.device)
-    return device, make_policy(
-        device, request.precision, compile_model=request.compile, seed=request.seed
+    devices = choose_devices(request.device)
+    return devices, make_policy(
+        devices[0], request.precision, compile_model=request.compile, seed=request.seed
     )
 
 

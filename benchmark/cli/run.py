@@ -40,7 +40,12 @@ if TYPE_CHECKING:
 @click.option(
     "--stimuli", default="", metavar="SET", help="Sets that play their role before all others."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:1, mps; several: cuda:all or cuda:0,cuda:2.",
+)
 @click.option(
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"])
 )

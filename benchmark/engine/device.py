@@ -30,7 +30,25 @@ def choose_device(wanted: str) -> str:
         raise BenchError(
             f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them."
         )
+    if kind == "cuda" and index and int(index) >= (count := torch.cuda.device_count()):
+        there_are = ", ".join(f"cuda:{i}" for i in range(count))
+        raise BenchError(f"device '{wanted}' is not available here: there is only {there_are}.")
     return wanted
+
+
+def choose_devices(wanted: str) -> tuple[str, ...]:
+    """Several devices of one kind: "cuda:all", or a comma list ("cuda:0,cuda:2"); else the one that
+    `choose_device` gives. A device that is named twice has two workers. Raises BenchError.
+    """
+    if wanted == "cuda:all" and torch.cuda.is_available():
+        return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
+    devices = tuple(choose_device(part.strip()) for part in wanted.split(","))
+    if len({device.partition(":")[0] for device in devices}) > 1:
+        raise BenchError(
+            f"--device {wanted}: the devices of one run are of one kind, because numbers differ between kinds in "
+            "their last digits. Run one kind after the other."
+        )
+    return devices
 
 
 def make_policy(

@@ -44,7 +44,7 @@ def _gpu(device: str) -> str | None:
     torch = sys.modules.get("torch")
     if torch is None or not device.startswith("cuda"):
         return None
-    return str(torch.cuda.get_device_name())
+    return str(torch.cuda.get_device_name(device))
 
 
 def _revision(root: Path) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy, Transform
 from benchmark.engine import running
 from benchmark.engine.planning import Task
-from benchmark.engine.workers.messages import Assignment
+from benchmark.engine.workers.device_worker import DeviceWorker
+from benchmark.engine.workers.messages import Assignment, Rows, WorkerLost
 from benchmark.engine.workers.process import ProcessWorker
 from benchmark.store import open_store
 
@@ -76,6 +77,32 @@ def workers(settings, plan, devices=("cpu", "cpu")):
     """Starts of a process for each device: the list of devices is all that is made up."""
     made = (Assignment(device, Policy("cpu"), 1, settings, plan) for device in devices)
     return tuple(partial(ProcessWorker, one) for one in made)
+
+
+class Inline:
+    """A worker in this process. lose: replies after which it is gone, once for each number, over all workers."""
+
+    def __init__(self, assignment, lose=()):
+        self.name, self._worker = assignment.device, DeviceWorker(assignment)
+        self.ready, self._lose, self.replies = self._worker.ready(), lose, 0
+
+    def submit(self, request):
+        for reply in self._worker.serve(request):
+            if isinstance(reply, Rows):
+                self.replies += 1
+                if self._lose and self.replies >= self._lose[0]:
+                    self._lose.pop(0)
+                    raise WorkerLost(f"the worker on {self.name} is gone")
+            yield reply
+
+    def close(self):
+        pass
+
+
+def inline(settings, plan, number=2, lose=()):
+    """Starts of workers in this process."""
+    made = Assignment("cpu", Policy("cpu"), 1, settings, plan)
+    return tuple(partial(Inline, made, lose) for _ in range(number))
 
 
 def run(bench, plan, starts=(), batch=8, reporter=None):

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 
 from benchmark.engine.inference import Job, Made, Reporter
 from benchmark.engine.workers.cutting import Item
-from benchmark.engine.workers.messages import Advanced, Decoded, Ended, Noted, Order, Reply, Rows
+from benchmark.engine.workers.messages import (
+    Advanced,
+    Decoded,
+    Ended,
+    Noted,
+    Order,
+    Reply,
+    Rows,
+    Tunes,
+    Worked,
+)
 from benchmark.store import Chunk
 
 Over = Callable[[Job], bool]
@@ -24,6 +34,19 @@ class _Queue:
         self.waiting[row.index] = row
         while self.due and self.due[0] in self.waiting:
             yield self.waiting.pop(self.due.popleft())
+
+
+def pass_on(reply: Reply, reporter: Reporter) -> None:
+    """Tell the run's reporter what a worker says of its progress; of anything else nothing."""
+    match reply:
+        case Advanced(observer, trials):
+            reporter.advance(observer, trials)
+        case Worked(observer, passes):
+            reporter.work(observer, passes)
+        case Tunes(observer):
+            reporter.tuning(observer)
+        case Noted(text):
+            reporter.note(text)
 
 
 class Deliveries:
@@ -62,14 +85,12 @@ class Deliveries:
         match reply:
             case Rows(chunk, rows):
                 yield from self._rows(chunk, rows)
-            case Advanced(observer, trials):
-                self._reporter.advance(observer, trials)
-            case Noted(text):
-                self._reporter.note(text)
             case Decoded(images):
                 self.decoded += images
             case Ended():
                 self._end(reply)
+            case _:
+                pass_on(reply, self._reporter)
 
     def _wanted(self, job: Job, item: Item) -> tuple[int, ...]:
         return tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -25,11 +25,14 @@ from benchmark.engine.workers.messages import (
     Feed,
     Hold,
     Noted,
+    Progress,
     Raised,
     Ready,
     Reply,
     Request,
     Rows,
+    Tunes,
+    Worked,
 )
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
@@ -41,11 +44,17 @@ _ELSEWHERE = (
 
 
 class DeviceWorker:
-    """Holds observers on one device and answers with them. One per process: it sets torch for the whole of it."""
+    """Holds observers on one device and answers with them. One per process: it sets torch for the whole of it.
 
-    def __init__(self, assignment: Assignment) -> None:
+    tell: sends word of progress at once; without it that comes with the next rows.
+    """
+
+    def __init__(
+        self, assignment: Assignment, tell: Callable[[Progress], None] | None = None
+    ) -> None:
         self._assignment = assignment
-        self._told: list[Reply] = []
+        self._told: list[Progress] = []
+        self._tell = tell or self._told.append
         self._residents: dict[str, Resident] = {}
         self._identities: dict[str, str] = {}
         self._known: dict[str, dict[str, tuple[Task, Block]]] = {}
@@ -68,18 +77,27 @@ class DeviceWorker:
             environment(self._assignment.device, torch.get_num_threads()), self._here.budget
         )
 
+    def tuning(self, observer: str) -> None:
+        """The walk's reporter."""
+        self._tell(Tunes(observer))
+
     def advance(self, observer: str, trials: int) -> None:
-        """The walk's reporter: told with the next rows."""
-        self._told.append(Advanced(observer, trials))
+        """The walk's reporter."""
+        self._tell(Advanced(observer, trials))
+
+    def work(self, observer: str, passes: float) -> None:
+        """The walk's reporter."""
+        self._tell(Worked(observer, passes))
 
     def note(self, text: str) -> None:
-        """The walk's reporter: told with the next rows."""
-        self._told.append(Noted(f"{self._assignment.device}: {text}"))
+        """The walk's reporter."""
+        self._tell(Noted(f"{self._assignment.device}: {text}"))
 
     def serve(self, request: Request) -> Iterator[Reply]:
         """Carry out a request. What fails is a reply: `Raised`, or `Ended` where other work goes on."""
         try:
             yield from self._served(request)
+            yield from self._news()
         except FAILURES as error:  # the boundary of one model's loading or tuning
             yield Raised(failure_line(error))
 
@@ -119,12 +137,12 @@ class DeviceWorker:
         for made in self._here.show(jobs):
             yield Rows(made.chunk, tuple(made.rows))
             yield from self._news()
-        yield from self._news()
         yield from _ended(jobs)
         yield Decoded(self._here.decoded - before)
 
-    def _news(self) -> list[Reply]:
-        told, self._told = self._told, []
+    def _news(self) -> list[Progress]:
+        told = list(self._told)
+        self._told.clear()
         return told
 
     def _keys(self, name: str) -> dict[str, tuple[Task, Block]]:

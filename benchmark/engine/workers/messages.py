@@ -69,7 +69,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Answer:
-    """Make observations. Replies: `Rows`, `Advanced`, `Noted`, `Ended`, `Decoded`."""
+    """Make observations. Replies: `Rows`, `Ended`, `Decoded`, and how far it is (`Progress`)."""
 
     orders: tuple[Order, ...]
 
@@ -99,6 +99,21 @@ class Advanced:
 
     observer: str
     trials: int
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A device batch of an observer: so many forward passes."""
+
+    observer: str
+    passes: float
+
+
+@dataclass(frozen=True)
+class Tunes:
+    """The batch size of an observer is being measured."""
+
+    observer: str
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,8 @@ class Raised:
     reason: str
 
 
-Reply = Facts | Tuning | Ready | Rows | Advanced | Noted | Ended | Decoded | Raised
+Progress = Advanced | Worked | Tunes | Noted
+Reply = Facts | Tuning | Ready | Rows | Progress | Ended | Decoded | Raised
 
 
 class WorkerLost(Exception):

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from benchmark.engine.executors import Facts
 from benchmark.engine.inference import Job, Made, Reporter, Resident
 from benchmark.engine.tuning import Tuning
 from benchmark.engine.workers.backlog import Backlog, Piece
 from benchmark.engine.workers.cutting import items
-from benchmark.engine.workers.deliveries import Deliveries
+from benchmark.engine.workers.deliveries import Deliveries, pass_on
 from benchmark.engine.workers.messages import (
     Answer,
     Choose,
@@ -89,7 +90,8 @@ class Pool:
     def tune(self, resident: Resident, batch: int | None) -> None:
         """One worker chooses for all, so that every answer is made in the same batches."""
         first = self._working()[0]
-        for reply in _unraised(first.ask(Choose(resident.name, batch))):
+        hear = partial(pass_on, reporter=self._reporter)
+        for reply in _unraised(first.ask(Choose(resident.name, batch), hear)):
             if isinstance(reply, Tuning):
                 self._everywhere(Feed(resident.name, reply))
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,7 +107,7 @@ def work() -> None:
     try:
         assignment: Assignment = pickle.load(requests)  # noqa: S301 - from the run that started us
         try:
-            worker = DeviceWorker(assignment)
+            worker = DeviceWorker(assignment, partial(_write, replies))
             _write(replies, worker.ready())
         except FAILURES as error:  # the boundary of a device: told to the run
             _write(replies, Raised(failure_line(error)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmark.engine.workers.messages import (
@@ -51,11 +51,17 @@ class Slot:
         yield from self._worker.submit(request)
         self._losses = 0
 
-    def ask(self, request: Request) -> list[Reply]:
-        """All replies at once, of another worker if this one is lost. Raises ModelFailure, WorkerLost."""
+    def ask(self, request: Request, hear: Callable[[Reply], None] = lambda _: None) -> list[Reply]:
+        """All replies at once, of another worker if this one is lost. Raises ModelFailure, WorkerLost.
+
+        hear: told each reply as it comes.
+        """
         for _ in range(ATTEMPTS):
             try:
-                replies = list(self.submit(request))
+                replies = []
+                for reply in self.submit(request):
+                    hear(reply)
+                    replies.append(reply)
             except WorkerLost as error:
                 lost = error
                 self.replace(error)

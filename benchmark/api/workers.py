@@ -1,0 +1,55 @@
+"""The workers of a run on several devices: how each is started, and how it makes the run's plan again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmark.plugins import find_suites, requested_suites
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Policy
+    from benchmark.engine.planning import Task
+    from benchmark.engine.workers.messages import Start
+    from registry.cards import ModelCard
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A plan by names, for suites and stimuli do not travel: what is needed to make it wherever the same folders are.
+
+    Fields as in `RunRequest`; stimuli: names of sets.
+    """
+
+    cards: tuple[ModelCard, ...]
+    suites: str
+    precision_target: float | None
+    limit: int | None
+    stimuli: tuple[str, ...]
+    settings: Settings
+
+    def __call__(self) -> list[Task]:
+        """The whole plan: every card under every suite."""
+        from benchmark.engine.planning import plan_tasks
+
+        suites = requested_suites(self.suites, self.precision_target, find_suites())
+        return plan_tasks(self.cards, suites, self.settings, self.limit, self.stimuli)
+
+
+def local_workers(recipe: Recipe, devices: Sequence[str], policy: Policy) -> tuple[Start, ...]:
+    """A process for each device of this machine; none where there is one device. They share its processor."""
+    if len(devices) < 2:
+        return ()
+    import torch
+
+    from benchmark.engine.workers.messages import Assignment
+    from benchmark.engine.workers.process import ProcessWorker
+
+    threads = max(1, torch.get_num_threads() // len(devices))
+    return tuple(
+        partial(ProcessWorker, Assignment(device, policy, threads, recipe.settings, recipe))
+        for device in devices
+    )
