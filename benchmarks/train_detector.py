@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
-from train_world import BATCH, DECAY, RATE, SHIFT, evaluation_pixels, labels, normalised, save
+from train_world import BATCH, RATE, SHIFT, evaluation_pixels, fit, labels, normalised, save
 
 from benchmark.stimuli.world import (
     CATEGORIES,
@@ -94,26 +94,12 @@ def loss_of(model: nn.Module, images: Tensor, boxes: Tensor, target: Tensor) -> 
 
 def train(images: Tensor, boxes: Tensor, target: Tensor, model: nn.Module, epochs: int) -> None:
     """Train the model in place."""
-    draw = torch.Generator().manual_seed(1000)
-    steps = epochs * (len(images) // BATCH)
-    optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, RATE, total_steps=steps, pct_start=0.2
-    )
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.train()
-    for step in range(steps):
-        at = step % (len(images) // BATCH)
-        if at == 0:
-            order = torch.randperm(len(images), generator=draw)
-            print(f"pass {step * BATCH // len(images)}", flush=True)
-        chosen = order[at * BATCH : (at + 1) * BATCH]
+
+    def loss(chosen: Tensor, _: int, draw: torch.Generator) -> Tensor:
         x, where = shifted(images[chosen].float() / 255, boxes[chosen], draw)
-        optimiser.zero_grad()
-        loss_of(model, x, where, target[chosen]).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    model.eval()
+        return loss_of(model, x, where, target[chosen])
+
+    fit(model, loss, len(images), epochs * (len(images) // BATCH), RATE, seed=0)
 
 
 @torch.inference_mode()

@@ -34,6 +34,7 @@ from benchmark.stimuli.world import (
 from registry.tiny import tiny_resnet
 
 Corrupt = Callable[[Tensor, torch.Generator], Tensor]
+Loss = Callable[[Tensor, int, torch.Generator], Tensor]  # of the images chosen, in which step
 
 IMAGES = 16_000
 BATCH = 128
@@ -147,11 +148,9 @@ def attacked(model: nn.Module, x: Tensor, y: Tensor, eps: float, draw: torch.Gen
     return (x + delta).clamp(0, 1)
 
 
-def train(recipe: Recipe, seed: int, images: Tensor, targets: Tensor, model: nn.Module) -> None:
-    """Train the model in place; a fine-tuned recipe brings its weights along."""
+def fit(model: nn.Module, loss: Loss, count: int, steps: int, rate: float, seed: int) -> None:
+    """Train the model in place: AdamW under one cycle of the rate; each pass over `count` images has its own order."""
     draw = torch.Generator().manual_seed(seed + 1000)
-    epochs, rate = (TUNING_EPOCHS, TUNING_RATE) if recipe.adversarial else (EPOCHS, RATE)
-    steps = epochs * (len(images) // BATCH)
     optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, rate, total_steps=steps, pct_start=0.2
@@ -159,20 +158,31 @@ def train(recipe: Recipe, seed: int, images: Tensor, targets: Tensor, model: nn.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     for step in range(steps):
-        at = step % (len(images) // BATCH)
+        at = step % (count // BATCH)
         if at == 0:
-            order = torch.randperm(len(images), generator=draw)
+            order = torch.randperm(count, generator=draw)
         chosen = order[at * BATCH : (at + 1) * BATCH]
+        optimiser.zero_grad()
+        loss(chosen, step, draw).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    model.eval()
+
+
+def train(recipe: Recipe, seed: int, images: Tensor, targets: Tensor, model: nn.Module) -> None:
+    """Train the model in place; a fine-tuned recipe brings its weights along."""
+    epochs, rate = (TUNING_EPOCHS, TUNING_RATE) if recipe.adversarial else (EPOCHS, RATE)
+    steps = epochs * (len(images) // BATCH)
+
+    def loss(chosen: Tensor, step: int, draw: torch.Generator) -> Tensor:
         x, y = shifted(images[chosen].float() / 255, draw), targets[chosen]
         if recipe.corrupt:
             x = recipe.corrupt(x, draw)
         if recipe.adversarial:
             x = attacked(model, x, y, EPSILON * min(1.0, step / (RAMP * steps)), draw)
-        optimiser.zero_grad()
-        loss_of(model, x, y).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    model.eval()
+        return loss_of(model, x, y)
+
+    fit(model, loss, len(images), steps, rate, seed)
 
 
 @torch.inference_mode()
