@@ -30,7 +30,7 @@ from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Tuning, feed
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
-from registry.cards import builtin_cards
+from registry.card_files import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
 from suites.adversarial.attacks.norms import geometry

@@ -25,7 +25,7 @@ from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
-from registry.cards import builtin_cards
+from registry.card_files import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
 from suites.adversarial import SUITE

@@ -29,7 +29,7 @@ from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.world.sets import _NATURAL_SEED, _spill
 from benchmark.variables import read_settings
-from registry.cards import read_cards
+from registry.card_files import read_cards
 from registry.load import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE

@@ -158,7 +158,7 @@ def _answers() -> Numbers:
     from benchmark.engine.tuning import TunedModel, Tuning, feed
     from benchmark.stimuli.generated import generated_set
     from benchmark.stimuli.sets import seeds_of, subset
-    from registry.cards import builtin_cards
+    from registry.card_files import builtin_cards
     from registry.load import load_model, load_observer
 
     cards = builtin_cards()
@@ -275,7 +275,7 @@ def _tiny() -> Numbers:
 def _readers() -> Numbers:
     import torch
 
-    from registry.cards import builtin_cards
+    from registry.card_files import builtin_cards
     from registry.load import load_model
 
     images = _images(64).float() / 255

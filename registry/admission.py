@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.caches import NO_CACHES, Caches
-from registry.cards import ModelCard, read_cards, write_card
+from registry.card_files import read_cards, write_card
+from registry.cards import ModelCard
 from registry.checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.load import load_model

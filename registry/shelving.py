@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from registry.cards import ModelCard, builtin_cards, read_cards, write_card
+from registry.card_files import builtin_cards, read_cards, write_card
+from registry.cards import ModelCard
 from registry.documents import read_document
 from registry.errors import CardError, unknown_name
 

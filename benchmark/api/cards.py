@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def models(pattern: str | None = None) -> list[ModelCard]:
     """Cards, built-in and registered, by name, glob or comma list."""
-    from registry.cards import read_cards, select_cards
+    from registry.card_files import read_cards, select_cards
 
     cards = read_cards(read_settings().cards)
     return select_cards(pattern, cards) if pattern else list(cards.values())
@@ -30,7 +30,7 @@ def models(pattern: str | None = None) -> list[ModelCard]:
 
 def one_card(name: str, settings: Settings) -> ModelCard:
     """Exactly one card, by its exact name."""
-    from registry.cards import read_cards
+    from registry.card_files import read_cards
 
     cards = read_cards(settings.cards)
     if name not in cards:
@@ -146,7 +146,7 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     """The name or pattern of models that `what` is; the path of a checkpoint or folder is registered under its own
     name, unless that very file is already. Returns the name, and what a registration checked.
     """
-    from registry.cards import read_cards
+    from registry.card_files import read_cards
     from registry.python_files import whole_arch
 
     settings, path, arch = read_settings(), Path(what).expanduser(), whole_arch(arch)

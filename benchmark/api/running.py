@@ -114,7 +114,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     through the package itself or an installed package, the package's own architecture without training, and the
     ideal observers."""
     from registry.availability import availability
-    from registry.cards import read_cards, select_cards
+    from registry.card_files import read_cards, select_cards
 
     cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:

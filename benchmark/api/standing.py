@@ -37,7 +37,7 @@ class Standing:
 
 def standing(store: Store, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today."""
-    from registry.cards import read_cards
+    from registry.card_files import read_cards
 
     cards = read_cards(settings.cards)
     stored = store.observers()

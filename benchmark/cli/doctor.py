@@ -88,7 +88,7 @@ def _data() -> Iterator[tuple[str, str]]:
 def _models() -> Iterator[tuple[str, str]]:
     from benchmark.variables import read_settings
     from registry.availability import availability
-    from registry.cards import read_cards
+    from registry.card_files import read_cards
 
     settings = read_settings()
     shelf = read_cards(settings.cards)

@@ -63,7 +63,7 @@ def list_models(pattern: str | None) -> int:
 
 def _warn_broken() -> None:
     from benchmark.variables import read_settings
-    from registry.cards import read_cards
+    from registry.card_files import read_cards
 
     for path, reason in read_cards(read_settings().cards).broken.items():
         say(f"warning: card {path} is left out: {reason}", err=True)

@@ -8,7 +8,8 @@ from benchmark.contracts import Network
 from benchmark.errors import CardError, LabelError, MissingStimuli, WeightsError
 from benchmark.settings import Settings
 from registry.availability import availability
-from registry.cards import ModelCard, read_cards
+from registry.card_files import read_cards
+from registry.cards import ModelCard
 from registry.labels import label_space
 from registry.load import load_model
 

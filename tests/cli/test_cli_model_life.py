@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from benchmark import api
 from benchmark.cli import cli
 from benchmark.errors import CardError, UnknownName
-from registry.cards import read_cards
+from registry.card_files import read_cards
 
 
 def bench(*words):

@@ -14,7 +14,7 @@ from PIL import Image
 from benchmark import api
 from benchmark.cli import cli
 from benchmark.variables import read_settings
-from registry.cards import read_cards
+from registry.card_files import read_cards
 from registry.class_lists import mapping_of, read_class_list
 from registry.errors import LabelError
 from registry.labels import label_space

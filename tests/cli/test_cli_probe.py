@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from benchmark import api
 from benchmark.stimuli.generated import generated_set, training_stimuli
-from registry.cards import read_cards
+from registry.card_files import read_cards
 
 IN = ("--size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 FACTORIES = """

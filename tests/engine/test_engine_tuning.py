@@ -6,7 +6,7 @@ from torch import nn
 
 from benchmark.engine import tuning
 from benchmark.engine.tuning import Tuning, feed, tune, working_threads
-from registry.cards import builtin_cards
+from registry.card_files import builtin_cards
 from registry.load import load_model
 
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from registry.cards import (
+from registry.card_files import (
     CardShelf,
-    ModelCard,
-    Preprocess,
     builtin_cards,
     read_card,
     read_cards,
     select_cards,
     write_card,
 )
+from registry.cards import ModelCard, Preprocess
 from registry.errors import CardError, UnknownName
 from registry.labels import label_space
 
@@ -169,7 +168,7 @@ def test_cards_and_availability_need_neither_torch_nor_timm(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from registry.cards import read_cards
+from registry.card_files import read_cards
 from registry.labels import label_space
 from registry.availability import availability
 for card in read_cards(None).values():

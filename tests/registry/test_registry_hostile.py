@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from registry.availability import availability
-from registry.cards import ModelCard, read_cards
+from registry.card_files import read_cards
+from registry.cards import ModelCard
 from registry.documents import MOST_BYTES, shown
 from registry.download import Bounds, TooMuch, download
 from registry.errors import CardError, LabelError, WeightsError

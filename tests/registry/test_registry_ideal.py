@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.cards import ModelCard, builtin_cards
+from registry.card_files import builtin_cards
+from registry.cards import ModelCard
 from registry.errors import CardError, LabelError, UnknownName
 from registry.ideal import IdealObserver, splitmix64, uniform
 from registry.labels import geirhos_groups

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from registry.admission import Shelf
 from registry.availability import availability
-from registry.cards import read_cards
+from registry.card_files import read_cards
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.labels import label_space
 from registry.load import load_model

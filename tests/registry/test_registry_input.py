@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from registry.cards import ModelCard, Preprocess, read_card
+from registry.card_files import read_card
+from registry.cards import ModelCard, Preprocess
 from registry.digests import digest_data, digest_state
 from registry.errors import CardError, WeightsError
 from registry.geometry import present, present_mask

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from registry.cards import builtin_cards
+from registry.card_files import builtin_cards
 from registry.errors import CardError, WeightsError
 from registry.load import load_model
 from registry.registration import register

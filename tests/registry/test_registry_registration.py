@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from registry.availability import availability
-from registry.cards import read_card, read_cards
+from registry.card_files import read_card, read_cards
 from registry.checks import check
 from registry.digests import digest_state
 from registry.errors import CardError, LabelError, UnknownName, WeightsError

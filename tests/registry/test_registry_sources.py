@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from registry.availability import availability
 from registry.caches import Caches
-from registry.cards import builtin_cards
+from registry.card_files import builtin_cards
 from registry.convert import by_order
 from registry.digests import digest_state
 from registry.errors import CardError, UnknownName, WeightsError

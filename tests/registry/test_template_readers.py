@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.stimuli.world import CATEGORIES, WORLD_SETS, WorldSet, render, training_set
-from registry.cards import read_cards
+from registry.card_files import read_cards
 from registry.load import load_model
 from registry.readers import blurred, mixed, normal
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.engine.tuning import Tuning, feed
-from registry.cards import builtin_cards
+from registry.card_files import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
 from suites.adversarial.attacks.fgsm import fgsm, slope

@@ -12,7 +12,8 @@ from benchmark.errors import BenchError, MissingStimuli
 from benchmark.identity import observation_key
 from benchmark.settings import Settings
 from benchmark.stimuli.resolver import Resolver
-from registry.cards import ModelCard, Preprocess, write_card
+from registry.card_files import write_card
+from registry.cards import ModelCard, Preprocess
 from registry.tiny import tiny_resnet
 from suites.adversarial import SUITE
 from suites.adversarial.attacks.losses import cross_entropy

@@ -14,7 +14,7 @@ from benchmark.engine.tuning import Tuning, feed
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
 from benchmark.variables import read_settings
-from registry.cards import read_cards
+from registry.card_files import read_cards
 from registry.load import load_model
 from suites.saliency import SUITE
 from suites.saliency.config import Config

@@ -12,7 +12,7 @@ from benchmark.engine.tuning import Tuning, feed
 from benchmark.settings import Settings
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.sets import open_set, subset
-from registry.cards import read_cards
+from registry.card_files import read_cards
 from registry.load import load_model
 from suites.saliency import SUITE
 from suites.saliency.config import Config
