@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.engine.outcomes import RunReport
     from benchmark.leaderboard import Board
+    from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
@@ -46,6 +47,17 @@ def score_record(sets: Mapping[str, StimuliNote], row: ScoreRow) -> Iterator[Rec
     from benchmark.leaderboard.model import describe
 
     yield export.score_record(row, describe(row.stimuli, sets))
+
+
+def provenance_records(found: Provenance) -> Iterator[Record]:
+    """What is behind a number in one row, nested facts as JSON text."""
+    import json
+
+    from benchmark.leaderboard.provenance import provenance_record
+
+    plain = provenance_record(found)
+    nested = {name for name, one in plain.items() if isinstance(one, (dict, list))}
+    yield {name: json.dumps(one) if name in nested else one for name, one in plain.items()}
 
 
 def matrix_records(found: tuple[Matrix, list[Claim]]) -> Iterator[Record]:

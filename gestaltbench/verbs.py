@@ -20,7 +20,7 @@ from gestaltbench.results import Record, Results, counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.api import ReferenceReport
+    from benchmark.api import ReferenceReport, Reproduction
     from benchmark.api.joining import LeaderboardReport
     from benchmark.contracts import Suite
     from benchmark.engine.importing import ImportReport
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.consistency import Pair
     from benchmark.leaderboard.links import Link
+    from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
@@ -239,6 +240,45 @@ def show(observer: str, *, db: str | None = None) -> Results[ScoreRow]:
     rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
     record = partial(records.score_record, sets)
     return Results(f"{counted(len(rows), 'score')} of {observer}", tuple(rows), record)
+
+
+def provenance(
+    observer: str,
+    suite: str | None = None,
+    metric: str | None = None,
+    condition: str | None = None,
+    *,
+    db: str | None = None,
+) -> Results[Provenance]:
+    """Everything behind a number: observer, weights, card, stimuli, seed, precision, device, versions, runs, n, method,
+    interval, and `.again.command`, which makes it again.
+
+    suite None: the headline of each suite; metric None: the suite's headline; condition None: over all conditions.
+    """
+    found = api.provenance(observer, suite, metric, condition, db=db)
+    title = f"what is behind {counted(len(found), 'number')} of {observer}"
+    return Results(title, tuple(found), records.provenance_records)
+
+
+def reproduce(
+    observer: str,
+    suite: str,
+    metric: str | None = None,
+    condition: str | None = None,
+    *,
+    into: str | Path | None = None,
+    db: str | None = None,
+    reporter: RunReporter | None = None,
+) -> Reproduction:
+    """Run what made a number in a fresh leaderboard; metric None: every number of the suite.
+
+    into: the new file of that leaderboard (None: it is deleted). `.numbers` holds each stored number beside the new
+    one, `.exit_code` is 0 where all are equal bit for bit, 1 where one differs, 3 where not all could be made.
+    """
+    place = None if into is None else str(into)
+    found = api.reproduce(observer, suite, metric, condition, into=place, db=db, reporter=reporter)
+    assert found is not None  # nobody is asked
+    return found
 
 
 def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:

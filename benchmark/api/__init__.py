@@ -18,6 +18,7 @@ from benchmark.api.importing import import_trials, rescore
 from benchmark.api.joining import import_leaderboard
 from benchmark.api.opening import known_suites, reading, stimuli_notes
 from benchmark.api.probing import Probe, probe
+from benchmark.api.provenance import NumberAgain, Reproduction, provenance, reproduce
 from benchmark.api.ranking import rank, transfer
 from benchmark.api.reference_board import (
     ReferenceReport,
@@ -48,9 +49,11 @@ __all__ = [
     "DEFAULT_MODELS",
     "NAMED_SPACES",
     "MergeReport",
+    "NumberAgain",
     "Prepared",
     "Probe",
     "ReferenceReport",
+    "Reproduction",
     "RunRequest",
     "Silent",
     "against",
@@ -80,6 +83,7 @@ __all__ = [
     "planned_passes",
     "prepare",
     "probe",
+    "provenance",
     "provenance_lines",
     "rank",
     "reading",
@@ -89,6 +93,7 @@ __all__ = [
     "remove_model",
     "rename_model",
     "reported",
+    "reproduce",
     "rescore",
     "retire_model",
     "run",

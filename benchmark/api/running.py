@@ -142,8 +142,16 @@ def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run
     workers = local_workers(prepared.recipe, devices, policy)
     batch, part = prepared.request.batch, prepared.part
     with open_store(prepared.settings.db) as store:
-        options = RunOptions(devices[0], policy, batch, command, part, workers)
+        options = RunOptions(
+            devices[0], policy, batch, command, part, workers, _asked(prepared.request)
+        )
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
+
+
+def _asked(request: RunRequest) -> dict[str, Any]:
+    """What a command needs beside models, suites and policy to show the same again."""
+    asked = {"limit": request.limit, "stimuli": request.stimuli, "batch": request.batch}
+    return {name: value for name, value in asked.items() if value}
 
 
 def estimates(prepared: Prepared) -> list[Estimate]:

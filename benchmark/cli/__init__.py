@@ -15,6 +15,14 @@ COMMANDS = {
     "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
     "show": ("benchmark.cli.board:show", "Everything known of one observer."),
     "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
+    "provenance": (
+        "benchmark.cli.provenance:provenance",
+        "Everything behind a number, and the command that makes it again.",
+    ),
+    "reproduce": (
+        "benchmark.cli.provenance:reproduce",
+        "Make a number again in a fresh leaderboard: does it come out?",
+    ),
     "correlate": (
         "benchmark.cli.correlate:correlate",
         "How the suites hang together over all observers.",

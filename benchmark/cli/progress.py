@@ -4,7 +4,8 @@ Work is counted in forward passes, for a trial of one suite may cost a hundred t
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -19,7 +20,27 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from benchmark.api.running import Silent
+from benchmark.cli.printing import safe_console, say
 from benchmark.display import duration
+
+
+@contextmanager
+def reporting(
+    *, quiet: bool, planned: Mapping[str, float] | None = None
+) -> "Iterator[Bars | Heartbeat | Silent]":
+    """The reporter of a run: bars in a terminal, a line a minute elsewhere, nothing where it shall be quiet.
+
+    planned: observer -> forward passes, where they are known beforehand.
+    """
+    console = safe_console(stderr=True)
+    if quiet:
+        yield Silent()
+    elif console.is_terminal:
+        with Bars(console) as bars:
+            yield bars
+    else:
+        yield Heartbeat(lambda line: say(line, err=True), planned or {})
 
 
 class Rate(ProgressColumn):

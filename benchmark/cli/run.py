@@ -13,7 +13,7 @@ import click
 
 from benchmark.cli.asking import agreed, estimate_table
 from benchmark.cli.options import db_option
-from benchmark.cli.printing import safe_console, say, table_console
+from benchmark.cli.printing import say, table_console
 from benchmark.display import masked
 
 if TYPE_CHECKING:
@@ -189,21 +189,14 @@ def _broken(prepared: Prepared) -> None:
 
 def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
     from benchmark import api
-    from benchmark.cli.progress import Bars, Heartbeat
+    from benchmark.cli.progress import reporting
 
-    console = safe_console(stderr=True)
     part = f"{prepared.part}: " if prepared.part else ""
     say(f"{part}writing to {prepared.settings.db}", err=True)
     command = shlex.join(["bench", *map(masked, sys.argv[1:])])
     started = time.monotonic()
-    if quiet:
-        report = api.execute(prepared, api.Silent(), command)
-    elif console.is_terminal:
-        with Bars(console) as bars:
-            report = api.execute(prepared, bars, command)
-    else:
-        beats = Heartbeat(lambda line: say(line, err=True), api.planned_passes(prepared))
-        report = api.execute(prepared, beats, command)
+    with reporting(quiet=quiet, planned=api.planned_passes(prepared)) as reporter:
+        report = api.execute(prepared, reporter, command)
     _print_report(report, time.monotonic() - started)
     if prepared.part:
         say(

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from registry.code.components import read_lock
+
 PACKAGES = (
     "gestaltbench",
     "torch",
@@ -20,7 +22,7 @@ PACKAGES = (
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
-    """Versions, machine, GPU and code revision, as plain data."""
+    """Versions (of packages, of the program's own components), machine, GPU and code revision, as plain data."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -29,6 +31,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         "gpu": _gpu(device),
         "threads": threads,
         "packages": {name: _version(name) for name in PACKAGES},
+        "components": {label: one.version for label, one in read_lock().items()},
         "code": _revision(Path(__file__).resolve().parents[2]),
     }
 

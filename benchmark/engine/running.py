@@ -1,6 +1,6 @@
 """One run: load observers in groups that fit the device, show what is missing, score, record what failed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,6 +35,7 @@ class RunOptions:
     part: which part of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
     `engine.completing` scores them where the other parts' are, too. "": the run is whole, and scored.
     workers: how each worker is started, where the run is not made in this process.
+    asked: what else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), kept with the trials.
     """
 
     device: str
@@ -43,6 +44,7 @@ class RunOptions:
     command: str = "bench run"
     part: str = ""
     workers: tuple[Start, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunReporter(Reporter, Protocol):
@@ -207,6 +209,9 @@ class _Run:
 
     def _made(self, loaded: Loaded, task: Task) -> list[Observation]:
         policy = self.options.policy
+        details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
+        if self.options.asked:
+            details["asked"] = dict(self.options.asked)
         return [
             Observation(
                 key=observation_key(loaded.facts.identity, block, task.suite, policy, self.codes),
@@ -220,7 +225,7 @@ class _Run:
                 presentation=block.presentation,
                 transform=block.transform.name if block.transform else "",
                 n=len(block.stimuli),
-                details={"policy": policy.__dict__, "missing": dict(task.plan.missing)},
+                details=details,
             )
             for block in task.plan.blocks
         ]

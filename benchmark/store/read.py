@@ -195,8 +195,9 @@ def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 def provenance(connection: sa.Connection, set_id: int) -> dict[str, Any]:
-    """Where a score set came from: its own run, and every run that computed its trials."""
-    table, observed = schema.SCORE_SETS, schema.OBSERVATIONS
+    """Where a score set came from: its own run, and every run that computed its trials. Each observation says whose
+    it is ("observer": the name at the time; "identity")."""
+    table, observed, owner = schema.SCORE_SETS, schema.OBSERVATIONS, schema.OBSERVERS
     row = next(iter(_mappings(connection, sa.select(table).where(table.c.id == set_id))), None)
     if row is None:
         raise StoreError(f"the leaderboard has no score set {set_id}")
@@ -204,9 +205,12 @@ def provenance(connection: sa.Connection, set_id: int) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for key in keys:
         columns = [observed.c[name] for name in ("id", *_OBSERVED, "details")]
-        one = next(
-            iter(_mappings(connection, sa.select(*columns).where(observed.c.key == key))), None
+        query = (
+            sa.select(*columns, owner.c.name.label("observer"), owner.c.identity)
+            .join(owner, owner.c.id == observed.c.observer)
+            .where(observed.c.key == key)
         )
+        one = next(iter(_mappings(connection, query)), None)
         if one is not None:
             found[key] = dict(one) | {"details": parsed(one["details"], dict)}
             found[key]["runs"] = _runs_of(connection, found[key].pop("id"))

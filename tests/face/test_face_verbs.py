@@ -10,9 +10,8 @@ from gestaltbench.results import Results
 
 VERBS = (
     "compare", "consistency", "correlate", "data", "export", "gallery", "import_leaderboard", "import_scores",
-    "import_trials",
-    "models", "probe", "rank", "reference", "register", "reported", "rescore", "run", "show", "suites", "summary",
-    "transfer", "trials",
+    "import_trials", "models", "probe", "provenance", "rank", "reference", "register", "reported", "reproduce",
+    "rescore", "run", "show", "suites", "summary", "transfer", "trials",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 

@@ -1,0 +1,220 @@
+"""Where a number comes from, and whether it comes out again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.api.running import Prepared, RunRequest, Silent, execute, prepare
+from benchmark.errors import BenchError, unknown_name
+from benchmark.variables import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Suite
+    from benchmark.engine.running import RunReporter
+    from benchmark.leaderboard.provenance import Provenance
+    from benchmark.settings import Settings
+    from benchmark.store import ScoreRow, Store
+
+
+@dataclass(frozen=True)
+class NumberAgain:
+    """A stored number and the one that was made again (None: there is none, and `reason` says why)."""
+
+    stored: ScoreRow
+    again: ScoreRow | None
+    reason: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether value, interval and n are the same, bit for bit."""
+        return self.again is not None and _numbers(self.stored) == _numbers(self.again)
+
+    @property
+    def difference(self) -> float | None:
+        """The new value less the stored one; None where one of the two is undefined."""
+        if self.again is None or self.again.value is None or self.stored.value is None:
+            return None
+        return self.again.value - self.stored.value
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Numbers of one observer under one suite, made again. command: what made them; db: where they are ("":
+    deleted)."""
+
+    numbers: tuple[NumberAgain, ...]
+    command: str
+    db: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0: all equal; 1: one differs; 3: none differs, but not all could be made."""
+        if any(one.again is not None and not one.equal for one in self.numbers):
+            return 1
+        return 0 if all(one.equal for one in self.numbers) else 3
+
+
+def provenance(
+    observer: str,
+    suite: str | None = None,
+    metric: str | None = None,
+    condition: str | None = None,
+    *,
+    db: str | None = None,
+) -> list[Provenance]:
+    """What is behind an observer's headlines, those of one suite, or one number; one entry per stimulus set.
+
+    condition None: the number over all conditions. Raises UnknownName with close matches.
+    """
+    from benchmark.leaderboard.provenance import provenance_of
+    from registry.cards import builtin_cards
+
+    settings = read_settings(db)
+    with reading(settings) as store:
+        observers = {row.name: row for row in store.observers()}
+        if observer not in observers:
+            raise unknown_name(
+                "observer", observer, observers, "`bench rank` lists those with scores."
+            )
+        suites = {one.name: one for one in chosen_suites(store, None, plugins.find_suites())}
+        rows = _chosen(store, suites, observer, suite, metric, condition)
+        notes, builtin = notes_of(store), observer in builtin_cards()
+        return [
+            provenance_of(
+                row,
+                _title(suites, row),
+                observers[observer],
+                store.provenance(row.set_id),
+                notes,
+                builtin=builtin,
+            )
+            for row in rows
+        ]
+
+
+def reproduce(
+    observer: str,
+    suite: str,
+    metric: str | None = None,
+    condition: str | None = None,
+    *,
+    into: str | None = None,
+    db: str | None = None,
+    reporter: RunReporter | None = None,
+    agreed: Callable[[Prepared], bool] = lambda _prepared: True,
+) -> Reproduction | None:
+    """Run what made a number in a fresh leaderboard and hold the new number against the stored one.
+
+    metric None: every number of the suite. into: the file of the fresh leaderboard, which must not exist (None: it is
+    deleted afterwards); agreed: asked before it runs; where it says no, None is given back.
+    """
+    settings = read_settings(db)
+    origin = _one_origin(provenance(observer, suite, metric, condition, db=db), observer, suite)
+    if not origin.again.arguments:
+        raise BenchError(
+            f"the trials of '{observer}' under '{suite}' were imported: no run makes them. "
+            f"`bench provenance {observer} {suite}` says where they came from."
+        )
+    with reading(settings) as store:
+        every = store.latest_scores(suite=suite, observers=[observer])
+    wanted = [row for row in every if row.set_id == origin.score.set_id]
+    if metric is not None:
+        wanted = [origin.score]
+    if into is not None and Path(into).exists():
+        raise BenchError(
+            f"{into} exists: a fresh leaderboard is a new file. Name another with --into."
+        )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
+        found = _again(origin, fresh, reporter or Silent(), agreed, wanted)
+    return found and replace(found, db=into or "")
+
+
+def _again(
+    origin: Provenance,
+    fresh: Settings,
+    reporter: RunReporter,
+    agreed: Callable[[Prepared], bool],
+    wanted: Sequence[ScoreRow],
+) -> Reproduction | None:
+    prepared = prepare(RunRequest(**origin.again.arguments), fresh)
+    if not agreed(prepared):
+        return None
+    report = execute(prepared, reporter, origin.again.command)
+    name = f"{origin.score.observer} under {origin.score.suite}"
+    with reading(fresh) as store:
+        rows = store.latest_scores(suite=origin.score.suite, observers=[origin.score.observer])
+        identity = {row.name: row.identity for row in store.observers()}
+    made = {_key(row): row for row in rows}
+    lacking = report.failed.get(name) or report.skipped.get(name) or _why(origin, rows, identity)
+    numbers = []
+    for row in wanted:
+        again = made.get(_key(row))
+        numbers.append(NumberAgain(row, again, "" if again else lacking))
+    return Reproduction(tuple(numbers), origin.again.command)
+
+
+def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:
+    """Why there is no such number again."""
+    if identity.get(origin.score.observer, origin.observer.identity) != origin.observer.identity:
+        return "the model of that name has other weights, preprocessing or code now"
+    if {row.version for row in rows} - {origin.score.version}:
+        return f"the suite has another version now than {origin.score.version}"
+    if rows and origin.score.stimuli not in {row.stimuli for row in rows}:
+        return "the stimuli of that name are others now, or were chosen otherwise"
+    return "; ".join(origin.again.before) or "the same command gave no such number"
+
+
+def _key(row: ScoreRow) -> tuple[object, ...]:
+    return row.suite, row.version, row.space, row.metric, row.condition, row.role, row.stimuli
+
+
+def _numbers(row: ScoreRow) -> tuple[object, ...]:
+    return row.value, row.low, row.high, row.level, row.n, row.excluded, row.reason
+
+
+def _one_origin(found: Sequence[Provenance], observer: str, suite: str) -> Provenance:
+    """The newest of several stimulus sets."""
+    if not found:
+        raise BenchError(f"'{observer}' has no scores under '{suite}'.")
+    return max(found, key=lambda one: one.score.set_id)
+
+
+def _chosen(
+    store: Store,
+    suites: dict[str, Suite],
+    observer: str,
+    suite: str | None,
+    metric: str | None,
+    condition: str | None,
+) -> list[ScoreRow]:
+    rows = store.latest_scores(observers=[observer])
+    if suite is not None:
+        names = {row.suite for row in rows}
+        if suite not in names:
+            raise unknown_name("suite", suite, names, f"`bench show {observer}` lists its scores.")
+        rows = [row for row in rows if row.suite == suite]
+    if metric is None:
+        heads = {name: one.headline.name for name, one in suites.items()}
+        return [row for row in rows if row.metric == heads.get(row.suite) and not row.condition]
+    names = {row.metric for row in rows}
+    if metric not in names:
+        raise unknown_name("metric", metric, names, f"`bench show {observer}` lists its scores.")
+    rows = [row for row in rows if row.metric == metric]
+    conditions = {row.condition for row in rows}
+    if (condition or "") not in conditions:
+        raise unknown_name(
+            "condition", condition or "", conditions, f"`bench show {observer}` lists its scores."
+        )
+    return [row for row in rows if row.condition == (condition or "")]
+
+
+def _title(suites: dict[str, Suite], row: ScoreRow) -> str:
+    metrics = suites[row.suite].metrics if row.suite in suites else ()
+    return next((metric.title for metric in metrics if metric.name == row.metric), row.metric)

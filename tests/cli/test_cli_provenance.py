@@ -1,0 +1,117 @@
+"""`bench provenance` and `bench reproduce`."""
+
+import json
+import sqlite3
+
+import pytest
+
+import gestaltbench as gb
+from benchmark import api
+
+NAMES = ("world-standard-0", "cue-conflict")
+
+
+def test_everything_behind_a_headline_is_said(bench, board):
+    ended = bench("provenance", *NAMES, "--db", board)
+    assert ended.code == 0, ended.err
+    (found,) = api.provenance(*NAMES, db=board)
+    assert ended.out.startswith("world-standard-0 cue-conflict shape_bias\n")
+    for text in (
+        repr(found.score.value),
+        found.observer.identity,
+        str(found.observer.card["sha256"]),
+        found.score.stimuli,
+        "world-cue-conflict, 12 of 960 images",
+        "cpu fp32, seed 0",
+        found.code,
+        "torch ",
+        "components",
+        "answers 1",
+        found.score.method,
+        "benchmark.run",
+        "bench run -m world-standard-0 -s cue-conflict --limit 12 --device cpu --precision fp32 "
+        "--seed 0 --batch-size 12",
+    ):
+        assert text in ended.out, text
+
+
+def test_one_number_is_named_by_metric_and_condition(bench, board):
+    rows = [row for row in api.show(NAMES[0], db=board) if row.condition]
+    words = (*NAMES, rows[0].metric, rows[0].condition)
+    (found,) = json.loads(bench("provenance", *words, "--json", "--db", board).out)
+    assert (found["metric"], found["condition"]) == (rows[0].metric, rows[0].condition)
+    assert (found["value"], found["n"]) == (rows[0].value, rows[0].n)
+    assert found["policy"] == {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("world-standard-9",), "no observer is called 'world-standard-9'"),
+        ((NAMES[0], "cue-conflikt"), "no suite is called 'cue-conflikt'"),
+        ((*NAMES, "shape_bais"), "no metric is called 'shape_bais'"),
+        ((*NAMES, "shape_bias", "dog?"), "no condition is called 'dog?'"),
+    ],
+)
+def test_names_that_nothing_has_are_answered_with_close_ones(bench, board, words, said):
+    ended = bench("provenance", *words, "--db", board)
+    assert ended.code == 2 and len(ended.errors) == 1
+    assert said in ended.err and "`bench " in ended.err
+
+
+def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
+    ended = bench("reproduce", *NAMES, "shape_bias", "-q", "--into", "again.db", "--db", board)
+    assert ended.code == 0, ended.err
+    assert "equal bit for bit" in ended.out
+    value = api.provenance(*NAMES, db=board)[0].score.value
+    assert repr(value) in ended.out
+    assert (tmp_path / "again.db").exists()
+    again = bench("reproduce", *NAMES, "-q", "--into", "again.db", "--db", board)
+    assert again.code == 1 and "again.db exists" in again.err
+
+
+@pytest.fixture
+def changed(board, tmp_path):
+    """The leaderboard with another shape bias of one network than it gave."""
+    copy = tmp_path / "changed.db"
+    with sqlite3.connect(board) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+        target.execute(
+            "UPDATE scores SET value = value + 0.25 WHERE metric = 'shape_bias' AND condition = '' AND score_set IN "
+            "(SELECT s.id FROM score_sets s JOIN observers o ON o.id = s.observer WHERE o.name = 'world-standard-0')"
+        )
+    return str(copy)
+
+
+def test_a_number_that_differs_is_told_with_how_much(bench, changed):
+    ended = bench("reproduce", *NAMES, "-q", "--db", changed)
+    assert ended.code == 1
+    assert "shape_bias: " in ended.out and "-0.25; its interval is +-" in ended.out
+    found = api.reproduce(*NAMES, db=changed)
+    (other,) = [one for one in found.numbers if not one.equal]
+    assert other.difference == pytest.approx(-0.25)
+    total = len(found.numbers)
+    assert f"{total - 1} of {total} numbers are equal bit for bit" in ended.out
+
+
+def test_who_says_no_starts_nothing(board):
+    assert api.reproduce(*NAMES, db=board, agreed=lambda prepared: False) is None
+
+
+def test_an_older_leaderboard_says_by_its_command_what_was_shown():
+    from benchmark.leaderboard.provenance import _typed
+
+    assert _typed(["bench run -m a --limit 12 --stimuli=mine --batch-size auto"]) == {
+        "limit": 12,
+        "stimuli": "mine",
+    }
+    assert _typed(["gestaltbench.run"]) == {}
+    assert _typed(["bench run 'unclosed --limit 3"]) == {}
+
+
+def test_python_gives_the_same_as_the_command_line(bench, board):
+    found = gb.provenance(*NAMES, db=board)
+    row = found.frame().iloc[0]
+    assert row.command == found[0].again.command and row.value == found[0].score.value
+    assert json.loads(row.policy)["precision"] == "fp32"
+    assert gb.reproduce(*NAMES, "shape_bias", db=board).exit_code == 0
