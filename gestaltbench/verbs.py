@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
+    from benchmark.leaderboard.verdicts import Diff
     from benchmark.stats.families import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
@@ -233,6 +234,22 @@ def compare(
     title = f"{counted(len(found), 'paired comparison')} of a = {found.a} and b = {found.b}"
     record = partial(records.comparison_record, found.headlines)
     return Results(title, tuple(found), record)
+
+
+def diff(
+    base: str,
+    new: str,
+    *,
+    noninferior: float | None = None,
+    suite: str | None = None,
+    db: str | None = None,
+) -> Diff:
+    """Whether a new model is worse than its base, by each suite's headline on the stimuli that both answered.
+
+    noninferior: how much worse it may be, in units of the metric. `.verdict` is the whole in a word, `.exit_code` that
+    of `bench diff`, `.changes` each suite's, `.flipped` the images that only one of the two gets right.
+    """
+    return api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
 
 
 def show(observer: str, *, db: str | None = None) -> Results[ScoreRow]:

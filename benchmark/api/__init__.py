@@ -11,7 +11,7 @@ from benchmark.api.cards import (
     rename_model,
     retire_model,
 )
-from benchmark.api.comparing import compare, discordant
+from benchmark.api.comparing import compare, diff, discordant
 from benchmark.api.databases import MergeReport, merge
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
@@ -61,6 +61,7 @@ __all__ = [
     "choose_cards",
     "compare",
     "correlate",
+    "diff",
     "discordant",
     "document",
     "entrances",

@@ -15,6 +15,10 @@ COMMANDS = {
     "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
     "show": ("benchmark.cli.board:show", "Everything known of one observer."),
     "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
+    "diff": (
+        "benchmark.cli.diff:diff",
+        "Is a new model worse than its base? Markdown for a pull request, exit code for CI.",
+    ),
     "provenance": (
         "benchmark.cli.provenance:provenance",
         "Everything behind a number, and the command that makes it again.",

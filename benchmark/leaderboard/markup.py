@@ -45,6 +45,14 @@ def markdown_text(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def markdown_code(text: str) -> str:
+    """Text as code in one cell of a Markdown table: it marks nothing up, links nowhere and mentions nobody."""
+    plain = printable(text).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
+    space = " " if plain[:1] in ("`", " ", "") or plain[-1:] in ("`", " ") else ""
+    return f"{fence}{space}{plain}{space}{fence}"
+
+
 def markdown_board(board: Board) -> str:
     """A heading, the stimuli, the table and its notes."""
     head, rows, notes = _cells(board)

@@ -9,7 +9,7 @@ import gestaltbench as gb
 from gestaltbench.results import Results
 
 VERBS = (
-    "compare", "consistency", "correlate", "data", "export", "gallery", "import_leaderboard", "import_scores",
+    "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard", "import_scores",
     "import_trials", "models", "probe", "provenance", "rank", "reference", "register", "reported", "reproduce",
     "rescore", "run", "show", "suites", "summary", "transfer", "trials",
 )  # fmt: skip
