@@ -40,7 +40,9 @@ def jackknife(one, people):
     noise = sum(spread(row) for row in both - both.mean(axis=0)) * (k - 1) / k
     images, persons = spread(without_images(people)), spread(people_out)
     total = images + max(0.0, persons - noise)
-    return total**0.5, total**2 / (images**2 / (len(one) - 1) + persons**2 / (k - 1))
+    wide = persons * (1 + (2 / (k - 1)) ** 0.5)  # degrees of freedom at one standard error more
+    doubt = images**2 / (len(one) - 1) + wide**2 / (k - 1)
+    return total**0.5, (images + max(0.0, wide - noise)) ** 2 / doubt
 
 
 def test_values_p_and_interval_are_those_of_delete_one_loops(bias, make):

@@ -320,3 +320,25 @@ def test_the_mean_amplitude_of_photographs():
     places = [(112, 112), (112, 113), (113, 112), (112, 122), (122, 122), (100, 150), (0, 0)]
     expected = [22804.992, 2479.69811, 2627.24777, 186.670717, 84.8047869, 23.0123980, 2.96025600]
     assert [found[place] for place in places] == pytest.approx(expected, rel=1e-6)
+
+
+def test_salt_and_pepper_is_white_black_or_the_image_at_three_tenths_of_its_contrast():
+    share, levels = 0.4, torch.from_numpy(grey(PIXELS))[:, None]
+    u = np.random.RandomState(3).uniform(size=(3, 64, 64))
+    out = GEIRHOS["salt-and-pepper"].degrade(
+        working(IMAGES), share, Given([torch.from_numpy(u)]), Tables()
+    )
+    expected = np.where(u >= 0.8, 1.0, np.where(u < 0.2, 0.0, 0.35 + 0.3 * levels[:, 0].numpy()))
+    np.testing.assert_allclose(out[:, 0].numpy(), expected, atol=1e-14)
+
+
+def test_eidolons_of_two_images_are_those_of_each_alone():
+    levels = torch.from_numpy(PIXELS[1:]).permute(0, 3, 1, 2).double()
+
+    def made(which):
+        draws = Streams(np.array([7, 8], dtype=np.uint64)[which], "t", levels.device)
+        return disarray(levels[which], 8, 0.5, 10.0, draws)
+
+    both = made(slice(0, 2))
+    assert both.shape == (2, 1, 64, 64) and not torch.equal(both[0], both[1])
+    assert torch.equal(both[1:], made(slice(1, 2)))

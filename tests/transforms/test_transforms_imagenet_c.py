@@ -1,9 +1,12 @@
 """The exact path: the same draws in float64 give the published images, to the byte where that is due."""
 
+from dataclasses import replace
+
 import numpy as np
 import published_corruptions as published
 import pytest
 import torch
+from PIL import Image
 from transform_samples import synthetic
 
 from benchmark.transforms import digital, glass, motion
@@ -272,3 +275,40 @@ def test_spatter(severity):
     most, share = apart(ours, seeded("spatter", severity))
     assert most <= 1
     assert share < 1e-3
+
+
+def test_discs_up_to_eight_pixels_share_a_grid_and_larger_ones_have_their_own():
+    """From 9 on the grid ends where the disc does and the blur has five taps, which change the disc's inside rim."""
+    assert [disc(radius, 0.5).shape for radius in (3, 8, 9, 10)] == [
+        (17, 17),
+        (17, 17),
+        (19, 19),
+        (21, 21),
+    ]
+
+
+@pytest.mark.parametrize(("small", "large"), [(20, 80), (37, 100), (96, 224), (30, 64)])
+def test_pixels_are_enlarged_as_by_box_whichever_way_is_taken(small, large):
+    picture = Image.fromarray(np.random.RandomState(0).randint(0, 256, (small, small), np.uint8))
+    way = digital._enlarging((small, small), (large, large))
+    near, box = (
+        np.asarray(picture.resize((large, large), Image.Resampling[name]))
+        for name in ("NEAREST", "BOX")
+    )
+    assert np.array_equal(np.asarray(picture.resize((large, large), way)), box)
+    assert (way == Image.Resampling.NEAREST) == np.array_equal(near, box)
+
+
+def test_what_asks_for_it_is_worked_on_in_float64():
+    seen = []
+
+    def note(levels, *_):
+        seen.append(levels.dtype)
+        return levels.clone()
+
+    levels = torch.zeros(1, 3, 4, 4)
+    for dtype in (torch.float64, torch.float32):
+        corrupted(
+            replace(CORRUPTIONS["brightness"], function=note, dtype=dtype), levels, (), Given([])
+        )
+    assert seen == [torch.float64, torch.float32]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from suites.adversarial import SUITE, measured
+from suites.adversarial.attacks.attack_sequence import Curve
 from suites.adversarial.attacks.fgsm import Slope
 from suites.adversarial.attacks.norms import geometry
 from suites.adversarial.attacks.pgd import attack
@@ -134,3 +136,29 @@ def test_every_second_image_is_read_otherwise_at_six_passes_each():
     untouched = {**columns, "asked": np.zeros(3, dtype=bool)}
     _ask_otherwise(view, untouched)
     assert untouched["forwards"].tolist() == [10, 5, 12]
+
+
+def test_what_each_image_cost(monkeypatch):
+    """One gradient pass at rest; FGSM at six budgets; every second image read six ways; of every fourth, slopes: one
+    gradient, and 2 x 4 x 2 + 4 plain passes, which the plain network was really asked for."""
+    view = seen(level, level, n=8, batch=8)
+    plain = []
+    view.plain = lambda x: plain.append(len(x)) or level(x)
+    view.logits = level(view.images)
+    n = len(view.images)
+    zeros, nan = np.zeros(n, dtype=np.int64), np.full(n, np.nan)
+
+    def nothing(problem, threat, config, broken):
+        names = np.full(n, "", dtype="U40")
+        return Curve(
+            threat.norm, np.full(n, np.inf), names, nan, nan, nan, nan, zeros + 10, zeros + 100
+        )
+
+    monkeypatch.setattr(measured, "curve", nothing)
+    monkeypatch.setattr(measured, "fgsm", lambda *_: np.zeros((n, 6), dtype=bool))
+    config = SUITE.config
+    before = len(plain)
+    found = measured._attacked(config, view, np.arange(n))
+    assert found["passes"].tolist() == [21, 22, 21, 21, 21, 22, 21, 21]  # two norms of 10
+    assert found["forwards"].tolist() == [212, 226, 212, 206, 212, 226, 212, 206]
+    assert sum(plain[before:]) == 8 + 2 * 20  # once to see how far it is off, then two images

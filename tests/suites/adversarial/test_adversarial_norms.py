@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suites.adversarial.attacks.norms import geometry, move, random_start
+from suites.adversarial.attacks.norms import geometry, l1_trimmed, move, random_start
 
 NORMS = ("linf", "l2", "l1")
 EPSILON = {"linf": 4 / 255, "l2": 0.7, "l1": 9.0}
@@ -140,3 +140,9 @@ def test_an_l1_step_moves_one_percent_of_the_entries_and_one_at_least(entries, c
     moved = geometry("l1").direction(gradient).flatten()
     assert moved[-count:].tolist() == pytest.approx([1 / count] * count)
     assert int((moved != 0).sum()) == count
+
+
+def test_what_float32_leaves_above_the_bound_is_scaled_back_and_nothing_else():
+    flat = torch.tensor([[3.0, -1.0], [0.5, 0.25], [0.0, 0.0]])
+    found = l1_trimmed(flat, torch.tensor([2.0, 1.0, 1.0]))
+    assert found.tolist() == [[1.5, -0.5], [0.5, 0.25], [0.0, 0.0]]

@@ -1,6 +1,7 @@
 """The loop itself: no step too many, no verdict that depends on company, nothing counted that float32 denies."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from benchmark.engine.device import full_precision, make_policy, numerics
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.fgsm import fgsm, slope
 from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.pgd import attack
+from suites.adversarial.attacks.pgd import _targets, attack
 from suites.adversarial.attacks.problem import Problem, fallen, taken
 from suites.adversarial.attacks.schedule import schedule_of, single, sweep
 from suites.adversarial.config import Apgd, Config, Stage, Threat
@@ -204,3 +205,12 @@ def test_near_the_boundary_the_plain_network_alone_decides_both_ways():
     fell = fallen(problem, slice(0, 5), problem.images, answers)
     assert fell.tolist() == [False, True, True, False, False]
     assert asked == [1, 1, 1]  # each on its own, and none that is sure
+
+
+def test_a_step_aims_at_the_class_of_its_rank():
+    """0: at none; the first and the second most likely wrong class; beyond the last: at the last."""
+    pool = SimpleNamespace(steps={"target": torch.tensor([0, 1, 2, 3])}, at=np.arange(4))
+    images, y = torch.zeros(4, 1, 1, 1), torch.zeros(4, dtype=torch.int64)
+    targets = torch.tensor([[5, 7]]).repeat(4, 1)
+    toy = Problem(lambda x: x, images, y, np.arange(4, dtype=np.uint64), targets)
+    assert _targets(pool, toy, np.arange(4)).tolist() == [-1, 5, 7, 7]

@@ -183,3 +183,45 @@ def test_an_l2_start_is_five_patterns_a_side_and_nothing_beyond():
     assert float(drawn.norm()) == pytest.approx(0.7)
     used = (drawn != 0).any(dim=0)
     assert used[1:16, 1:16].all() and int(used.sum()) == 15 * 15
+
+
+def test_shares_are_halved_at_the_published_queries():
+    """Of 10,000: through the 10th, the 50th, ... it is as it was, from the next one on half; 5,000 are half as many."""
+    for place, last in enumerate((10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)):
+        assert share_at(last, 10_000, 0.8) == 0.8 / 2**place
+        assert share_at(last + 1, 10_000, 0.8) == 0.8 / 2 ** (place + 1)
+    assert (share_at(1000, 5000, 0.8), share_at(1001, 5000, 0.8)) == (0.8 / 32, 0.8 / 64)
+
+
+def test_an_odd_rest_of_the_l2_start_is_left_out_at_the_top():
+    """14 pixels: patterns of 2 from the third pixel on, to the end."""
+    used = (l2_start(0.7, torch.Generator().manual_seed(0), torch.Size((3, 14, 14))) != 0).any(
+        dim=0
+    )
+    assert used[2:, 2:].all() and int(used.sum()) == 12 * 12
+
+
+def test_patterns_lie_and_stand_equally_often():
+    standing = [
+        bool((pattern(6, torch.Generator().manual_seed(seed))[:, :3] > 0).all())
+        for seed in range(400)
+    ]
+    assert 160 < sum(standing) < 240
+
+
+def test_the_second_query_redraws_a_square_of_four_fifths_of_the_image():
+    """A side of sqrt(.8 x 400) = 17.9: 18 of 20 pixels, in which a channel's sign may change."""
+    shown = []
+
+    def forward(x):
+        shown.append(x.clone())
+        right = torch.tensor([[1.0, 0.0]]).repeat(len(x), 1)
+        return right if len(shown) < 3 else right.flip(1)  # all fall at the third
+
+    y, images = torch.zeros(8, dtype=torch.int64), torch.full((8, 3, 20, 20), 0.5)
+    toy = Problem(forward, images, y, np.arange(8, dtype=np.uint64), y[:, None] + 1, batch=8)
+    square(toy, "linf", torch.full((8,), 0.1), Square(1000))
+    changed = (shown[0] != shown[1]).any(dim=1)
+    sides = [(int(one.any(dim=1).sum()), int(one.any(dim=0).sum())) for one in changed]
+    assert max(max(pair) for pair in sides) == 18
+    assert min(min(pair) for pair in sides) > 8

@@ -245,6 +245,15 @@ def test_what_falls_far_out_is_blocked_unless_gradients_broke_it():
     assert "trust: 7% of images are still right at linf 32/255" in only
 
 
+def test_one_percent_of_many_is_not_yet_more():
+    """2 of 200 that Square alone broke are 1 %: no flag; 3 are one."""
+    broken = np.repeat(np.array(["ce"], dtype="U40"), 200)
+    for count, flagged in ((2, False), (3, True)):
+        some = np.where(np.arange(200) < count, "square", broken)
+        said = by_hand(n=200, l2_by=some)
+        assert any(one.startswith("trust: black box") for one in said) == flagged
+
+
 def test_wrong_images_count_in_no_check():
     wrong = np.zeros(100, dtype=bool)
     assert by_hand(clean_correct=wrong, exact_correct=wrong, gradient_norm=np.zeros(100)) == ()

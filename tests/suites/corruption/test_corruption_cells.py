@@ -9,6 +9,7 @@ from benchmark.transforms.imagenet_c import CORRUPTIONS
 from benchmark.transforms.listing import own_list
 from suites.corruption.cells.cell import cells_of, world_list
 from suites.corruption.cells.training import seen, seen_conditions
+from suites.corruption.observe import _of_truth
 
 
 def test_the_lists_are_those_of_the_code():
@@ -129,3 +130,10 @@ def test_trials_are_told_by_their_condition_alone():
     assert seen(("noise(uniform)",), trials).tolist() == [False, False, True, True, False, False]
     none = trials.where(np.zeros(6, dtype=bool))
     assert seen(("noise(uniform)",), none).shape == (0,)
+
+
+def test_the_probability_of_the_right_class():
+    """The first class is a class like any other; -1: there is no right one."""
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.25, 0.25]], dtype=np.float32)
+    found = _of_truth(shares, np.array([0, 2, -1]))
+    assert found.tolist()[:2] == pytest.approx([0.7, 0.6]) and np.isnan(found[2])

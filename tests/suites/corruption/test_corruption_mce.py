@@ -137,6 +137,7 @@ def test_a_reference_without_more_errors_than_clean_gives_no_ratio():
 def test_mce_is_printed_for_all_75_cells_only():
     cells = {c: hits(0.5, 40) for c in CELLS}
     whole = scored(cells)
+    assert whole["relative_mce", ""].reason == "the images as they are were not shown"
     assert whole["mce", ""].value is not None and ("mce_partial", "") not in whole
     frostless = {c: h for c, h in cells.items() if not c.startswith("frost")}
     part = scored(frostless, missing={"frost": "get it by ..."})

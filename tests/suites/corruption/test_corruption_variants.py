@@ -49,3 +49,14 @@ def test_folders_are_shown_under_their_own_role(name):
 
 def test_there_are_no_others():
     assert set(SUITE.variants) == {*SWEEPS, *FOLDERS} - {""}
+
+
+def test_corruptions_of_other_packages_are_a_variant_with_their_names(monkeypatch):
+    import suites.corruption as room
+
+    assert "plugins" not in room._variants()
+    monkeypatch.setattr(room, "plugin_names", lambda: ("rain", "dust"))
+    made = room._variants()["plugins"]
+    assert made.name == "corruption:plugins"
+    assert made.summary == "Corruptions of other packages: rain, dust"
+    assert (made.config.source, made.config.corruptions) == ("plugins", ("all",))

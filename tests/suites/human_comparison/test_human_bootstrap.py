@@ -167,3 +167,12 @@ def test_half_images_come_where_one_of_the_four_cells_has_fewer_than_five(thin):
         chance = p * q + (1 - p) * (1 - q)
         assert found[0] == pytest.approx((agree[0, 0, 1] / n[0] - chance) / (1 - chance))
         assert (np.ptp(found[1:]) > 0) == added
+
+
+def test_people_count_as_often_as_they_are_drawn():
+    """Observer 0 agrees .5 with one, .2 with another person; the first is drawn thrice, the second once; then the
+    second alone."""
+    pairs = np.zeros((2, 3, 3))
+    pairs[:, 0] = [9.0, 0.5, 0.2]
+    found = against_people(pairs, np.array([[3.0, 1.0], [0.0, 2.0]]))
+    assert found.tolist() == pytest.approx([0.425, 0.2])

@@ -68,8 +68,11 @@ def jackknife(metric, a, b, people):
     both = np.array([[left_out(i, rest) for i in range(n)] for rest in fewer])  # [k, n]
     noise = sum(spread(row) for row in both - both.mean(axis=0)) * (k - 1) / k
     total = spread(images) + max(0.0, spread(without) - noise)
-    doubt = spread(images) ** 2 / (n - 1) + spread(without) ** 2 / (k - 1)
-    return total**0.5, total**2 / doubt
+    wide = spread(without) * (
+        1 + (2 / (k - 1)) ** 0.5
+    )  # degrees of freedom at one standard error more
+    doubt = spread(images) ** 2 / (n - 1) + wide**2 / (k - 1)
+    return total**0.5, (spread(images) + max(0.0, wide - noise)) ** 2 / doubt
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -245,7 +248,9 @@ def test_variances_of_images_and_people_add_less_the_noise_that_both_hold():
     total = v_images + spread - noise
     found = crossed_variance(images, persons, people)
     assert found.value == pytest.approx(total)
-    assert found.df == pytest.approx(total**2 / (v_images**2 / 29 + spread**2 / 3))
+    wide = spread * 1.8164966  # 1 + sqrt(2/3): one standard error of a variance of four people more
+    df = (v_images + wide - noise) ** 2 / (v_images**2 / 29 + wide**2 / 3)
+    assert found.df == pytest.approx(df)
     nothing = crossed_variance(images, persons, people * 0)  # never less than the images' own
     assert nothing.value == pytest.approx(v_images)
     assert crossed_variance(images, persons[:, :1], people[:1]) == Variance(
