@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -41,11 +42,15 @@ def crossed_variance(
     if k < 2:
         return Variance(of_images.variance, of_images.df)
     apart = persons - persons.mean(axis=1, keepdims=True)
-    noise = sum(clustered_variance(column, shared).variance for column in apart.T)
+    noise = k / (k - 1) * sum(clustered_variance(column, shared).variance for column in apart.T)
     spread = k / (k - 1) * float((people**2).sum())
-    total = of_images.variance + max(0.0, spread - k / (k - 1) * noise)
-    doubt = of_images.variance**2 / of_images.df + spread**2 / (k - 1)
-    return Variance(total, total**2 / doubt if doubt else of_images.df)
+    total = of_images.variance + max(0.0, spread - noise)
+    # A few people who are alike by chance would feign degrees of freedom besides a small variance: these are taken at
+    # a spread one standard error above the estimate.
+    wide = spread * (1 + sqrt(2 / (k - 1)))
+    doubt = of_images.variance**2 / of_images.df + wide**2 / (k - 1)
+    at_wide = of_images.variance + max(0.0, wide - noise)
+    return Variance(total, at_wide**2 / doubt if doubt else of_images.df)
 
 
 def mean_of(variances: Sequence[Variance]) -> Variance:
