@@ -12,7 +12,7 @@ from registry.cards import ModelCard
 from registry.checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.load import load_model
-from registry.shelving import card_file
+from registry.shelving import card_file, heads_of, remove_unnamed
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"
@@ -58,7 +58,10 @@ def admit(
     checks = [*rows, *check(model)]
     _refuse_failures(draft.name, checks)
     card = draft.model_copy(update={"sha256": model.digest})
+    former = read_cards(shelf.cards).get(card.name)
     write_card(card, shelf.cards, replace=shelf.replaces)
+    if former is not None:
+        remove_unnamed(heads_of(former), shelf.cards)
     return card, checks
 
 

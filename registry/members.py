@@ -16,6 +16,7 @@ from registry.checks import Check
 from registry.errors import CardError
 from registry.families.family import Asked, Described, Family
 from registry.families.hub_files import Hub
+from registry.shelving import remove_unnamed
 from registry.stated_input import Overrides, given_fields, settled
 
 
@@ -84,7 +85,7 @@ def register_member(family: Family, member: Member, shelf: Shelf) -> tuple[Model
     try:
         return admit(card, rows, shelf, size_is_stated="fixed_size" in stated)
     except BaseException:
-        _remove(known.files)
+        remove_unnamed(known.files, shelf.cards)
         raise
 
 
@@ -92,8 +93,3 @@ def _whole(labels: str) -> str:
     """A mapping file by its whole path."""
     plain = Path(labels).suffix not in (".yaml", ".yml")
     return labels if plain else str(Path(labels).expanduser().resolve())
-
-
-def _remove(files: tuple[Path, ...]) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ class _Place:
 def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, Stated]:
     """Where a network lies, and what is stated of its input: folders of timm and names of its hub are opened."""
     if is_detector(arch):
-        plain = arch.removeprefix(PREFIX)
+        plain = whole_arch(arch.removeprefix(PREFIX))
         require_known(plain)
         return _Place(plain, weights, {}), stated_by_detector(plain)
     arch = whole_arch(arch)

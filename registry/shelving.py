@@ -1,7 +1,11 @@
-"""A registered card's life: removed, renamed, retired. What was stored of its answers stays."""
+"""A registered card's life: removed, renamed, retired. What was stored of its answers stays.
+
+A head that was fitted or computed for a card lies beside the cards and goes with the last card that names it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -32,9 +36,39 @@ def card_file(name: str, folder: Path) -> Path:
     return path
 
 
-def remove_card(name: str, folder: Path) -> None:
-    """Delete a registered card; weights and stored answers stay. Raises as `card_file`."""
-    card_file(name, folder).unlink()
+def head_file(name: str, digest: str, folder: Path) -> Path:
+    """Where the head of a card lies. Another head of that name does not take its place: a registration may fail."""
+    return folder / "heads" / f"{name}-{digest[:12]}.safetensors"
+
+
+def heads_of(card: ModelCard) -> tuple[Path, ...]:
+    """The files of a card's heads, wherever they are."""
+    named = (card.options.get(option) for option in ("head", "text_head"))
+    return tuple(Path(str(file)) for file in named if file)
+
+
+def remove_unnamed(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
+    """Delete those files below `folder` that no card names, and return them."""
+    cards = read_cards(folder).values()
+    named = {file for card in cards for file in (*heads_of(card), Path(card.labels))}
+    gone = tuple(
+        file
+        for file in files
+        if file not in named and file.is_relative_to(folder) and file.is_file()
+    )
+    for file in gone:
+        file.unlink()
+    return gone
+
+
+def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
+    """Delete a registered card and return the files of its heads, which go with it where no other card names them;
+    weights and stored answers stay. Raises as `card_file`.
+    """
+    file = card_file(name, folder)
+    card = read_cards(folder)[name]
+    file.unlink()
+    return remove_unnamed(heads_of(card), folder)
 
 
 def rename_card(name: str, new: str, folder: Path) -> ModelCard:

@@ -74,11 +74,11 @@ def register(
     )
 
 
-def remove_model(name: str) -> None:
-    """Delete a registered card; weights and stored answers stay."""
+def remove_model(name: str) -> tuple[Path, ...]:
+    """Delete a registered card and return the files of its heads, which go with it; weights and stored answers stay."""
     from registry.shelving import remove_card
 
-    remove_card(name, read_settings().cards)
+    return remove_card(name, read_settings().cards)
 
 
 def retire_model(name: str, *, retired: bool = True) -> ModelCard:
@@ -147,16 +147,19 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     name, unless that very file is already. Returns the name, and what a registration checked.
     """
     from registry.card_files import read_cards
-    from registry.python_files import whole_arch
 
-    settings, path, arch = read_settings(), Path(what).expanduser(), whole_arch(arch)
+    settings, path = read_settings(), Path(what).expanduser()
     cards = read_cards(settings.cards)
     if what in cards or not path.exists():
         return what, ()
+    from registry.families.detectors import PREFIX
+    from registry.python_files import whole_arch
+
+    wanted = whole_arch(arch.removeprefix(PREFIX))
     whole = path.resolve()
     inside = {str(whole), *(str(one) for one in whole.glob("*") if whole.is_dir())}
     for card in cards.values():
-        if card.weights in inside and arch in ("", card.arch) and labels in (None, card.labels):
+        if card.weights in inside and wanted in ("", card.arch) and labels in (None, card.labels):
             return card.name, ()
     name = re.sub("[^A-Za-z0-9._+-]", "-", path.stem if path.is_file() else whole.name).lstrip(
         "._+-"

@@ -34,7 +34,8 @@ class Probe:
 
     backbone: a model's name, or an architecture as `register` takes it, with its weights and key; train: a folder of
     class folders, or "world"; kind: of the head; name: of the new model; labels: the label space where the names of
-    the classes do not tell it; limit: images of the training set, evenly spaced; overrides: fields of `Preprocess`.
+    the classes do not tell it; limit: images of the training set, evenly spaced; replaces: take the place of the
+    registered model of that name; overrides: fields of `Preprocess`.
     """
 
     backbone: str
@@ -46,6 +47,7 @@ class Probe:
     labels: str | None = None
     limit: int | None = None
     device: str = "auto"
+    replaces: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -56,9 +58,12 @@ def probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     were held out, and the checks of every registered model. Nothing is written unless all hold.
     """
     from registry.admission import Shelf, admit, require_free
+    from registry.shelving import remove_unnamed
 
     settings = read_settings()
-    shelf = Shelf(settings.cards, settings.weights, settings.mirror, settings.caches)
+    shelf = Shelf(
+        settings.cards, settings.weights, settings.mirror, settings.caches, asked.replaces
+    )
     name = asked.name or _usual_name(asked)
     require_free(name, shelf)
     card, rows = _backbone(asked, name, shelf, settings)
@@ -72,7 +77,7 @@ def probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
         stated = name != card.name or draft.preprocess is None or draft.preprocess.fixed_size
         return admit(draft, found, shelf, size_is_stated=stated)
     except BaseException:
-        file.unlink(missing_ok=True)
+        remove_unnamed([file], settings.cards)
         raise
 
 
@@ -193,12 +198,14 @@ def _frozen(
     from registry.admission import UNTRAINED
     from registry.families.heads import write_head
     from registry.families.named_outputs import labels_of_folders
+    from registry.shelving import head_file
 
     space = asked.labels or _drawn_space(stimuli)
     place = Path(asked.train).expanduser()
     labels, order, _ = labels_of_folders(head.classes, space, place, settings.cards)
-    path = settings.cards / "heads" / f"{backbone.name}.safetensors"
-    write_head(head.ordered(order), path)
+    head = head.ordered(order)
+    path = head_file(backbone.name, head.digest, settings.cards)
+    write_head(head, path)
     tags = ["random-features" if tag == UNTRAINED else tag for tag in backbone.training]
     changes = {
         "labels": labels,

@@ -72,7 +72,7 @@ def print_checks(checks: Sequence[Check]) -> int:
     return 0 if all(one.ok for one in checks) else 1
 
 
-def print_registered(card: ModelCard, checks: Sequence[Check]) -> int:
+def print_registered(card: ModelCard, checks: Sequence[Check], *, replaced: bool = False) -> int:
     """The checks, and which suites a model can enter, with what is missing for the others."""
     from benchmark import api
 
@@ -85,4 +85,6 @@ def print_registered(card: ModelCard, checks: Sequence[Check]) -> int:
     for suite, reason in found:
         if reason:
             say(f"not yet: {suite}: {reason}")
+    if replaced:
+        say("Scores of older weights stay, and boards mark them until the model is run again.")
     return code

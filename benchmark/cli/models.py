@@ -103,11 +103,13 @@ def check_model(name: str, device: str) -> int:
 @models.command("remove")
 @click.argument("name")
 def remove_model(name: str) -> int:
-    """Delete a registered card. Weights stay, and so do stored answers and scores."""
+    """Delete a registered card and the head that was made for it. Weights, stored answers and scores stay."""
     from benchmark import api
 
-    api.remove_model(name)
-    say(f"removed '{name}'. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
+    heads = "".join(f" and its head {file.name}" for file in api.remove_model(name))
+    say(
+        f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out."
+    )
     return 0
 
 
@@ -196,7 +198,4 @@ def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
     family = {name: value for name, value in own.items() if value is not None}
     given = {**given_options(options), "replaces": replaces, "options": family}
     card, checks = api.register(name, arch, weights, **given)
-    code = print_registered(card, checks)
-    if replaces:
-        say("Scores of older weights stay, and boards mark them until the model is run again.")
-    return code
+    return print_registered(card, checks, replaced=replaces)

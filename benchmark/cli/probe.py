@@ -42,6 +42,12 @@ from benchmark.cli.model_input import given_options, input_options, print_regist
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Images of the training set, evenly spaced."
 )
+@click.option(
+    "--replace",
+    "replaces",
+    is_flag=True,
+    help="Take the place of the registered model of that name.",
+)
 @click.option("--device", default="auto", show_default=True)
 @input_options
 def probe(backbone: str, train: str, kind: Any, **options: Any) -> int:
@@ -53,6 +59,7 @@ def probe(backbone: str, train: str, kind: Any, **options: Any) -> int:
     """
     from benchmark import api
 
-    own = {key: options.pop(key) for key in ("name", "weights", "key", "labels", "limit", "device")}
+    words = ("name", "weights", "key", "labels", "limit", "device", "replaces")
+    own = {key: options.pop(key) for key in words}
     asked = api.Probe(backbone, train, kind, **own, overrides=given_options(options))
-    return print_registered(*api.probe(asked))
+    return print_registered(*api.probe(asked), replaced=asked.replaces)

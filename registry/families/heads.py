@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from registry.digests import digest_data, digest_state
 from registry.documents import absence, is_file, shown
 from registry.errors import WeightsError
 from registry.whole_files import write_whole
@@ -52,6 +53,12 @@ class Head:
         rows = list(order)
         classes = tuple(self.classes[i] for i in rows)
         return replace(self, weight=self.weight[rows], bias=self.bias[rows], classes=classes)
+
+    @property
+    def digest(self) -> str:
+        """Over the numbers, the classes, and what they were fitted to."""
+        numbers = digest_state({"weight": self.weight, "bias": self.bias})
+        return digest_data([numbers, self.classes, self.trained_on, self.backbone])
 
     def layer(self) -> nn.Linear:
         """The classifier as a layer."""

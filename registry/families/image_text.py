@@ -38,6 +38,7 @@ from registry.families.prompts import (
 )
 from registry.fetch import fetch
 from registry.labels import label_space
+from registry.shelving import head_file
 from registry.soundness import Check
 from registry.stated_input import Stated
 
@@ -83,7 +84,7 @@ def describe(asked: Asked) -> Described:
     if asked.bare:
         return plain
     head = _text_head(model, origin, labels, str(asked.options.get("templates") or "80"), clip)
-    file = asked.folder / "heads" / f"{asked.name}-{head.digest[:12]}.safetensors"
+    file = head_file(asked.name, head.digest, asked.folder)
     write_text_head(head, file)
     return replace(
         plain,

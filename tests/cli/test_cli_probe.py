@@ -119,8 +119,45 @@ def test_features_are_computed_once(bench, home, pictures, monkeypatch):
     cached.write_bytes(b"torn")
     assert bench(*words, "--as", "third").code == 0
     heads = home / "cards" / "heads"
-    same = [(heads / f"{name}.safetensors").read_bytes() for name in ("first", "third")]
-    assert same[0] == same[1]
+    first, third = (next(heads.glob(f"{name}-*")).read_bytes() for name in ("first", "third"))
+    assert first == third
+
+
+def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
+    words = ("probe", "world-standard-0", "--train", pictures, "--as", "mine")
+    heads = home / "cards" / "heads"
+    assert bench(*words).code == 0
+    (linear,) = heads.iterdir()
+    again = bench(*words, "--head", "nearest-class")
+    assert again.code == 2
+    assert "--replace" in again.err
+    assert list(heads.iterdir()) == [linear]
+
+    from registry import admission
+
+    with monkeypatch.context() as patch:
+        refused = admission.Check("finite logits", False, "made to fail")
+        patch.setattr(admission, "check", lambda _: [refused])
+        assert "made to fail" in bench(*words, "--head", "nearest-class", "--replace").err
+        assert "made to fail" in bench(*words, "--replace").err  # the same head as before
+    assert list(heads.iterdir()) == [linear]
+    assert api.load_model("mine").module.head.weight.shape[0] == 2
+
+    replaced = bench(*words, "--head", "nearest-class", "--replace")
+    assert replaced.code == 0, replaced.err
+    assert "Scores of older weights stay" in replaced.out
+    (nearest,) = heads.iterdir()
+    assert nearest != linear
+    assert read_cards(home / "cards")["mine"].training[-1] == "probe(nearest-class)"
+
+    copy = (home / "cards" / "mine.yaml").read_text().replace("name: mine", "name: twin")
+    (home / "cards" / "twin.yaml").write_text(copy)
+    assert "head" not in bench("models", "remove", "mine").out
+    assert list(heads.iterdir()) == [nearest]
+    removed = bench("models", "remove", "twin")
+    assert f"removed 'twin' and its head {nearest.name}." in removed.out
+    assert not list(heads.iterdir())
+    assert (home / "cards" / "labels").exists()
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ HELD = {
     },
     "A life after registration": {
         "`bench run PATH [--arch ARCH] [--labels SPACE]`": "test_a_path_registers_and_runs_in_one_go",
-        "`bench register NAME ... --replace`": LIFE,
+        "`bench register NAME ... --replace`, `bench probe ... --replace`": LIFE,
         "`bench models rename NAME NEW`": LIFE,
         "`bench models retire NAME [--undo]`": LIFE,
         "`bench models remove NAME`": LIFE,

@@ -15,6 +15,7 @@ from registry.errors import CardError, UnknownName, WeightsError
 from registry.labels import label_space
 from registry.load import load_model
 from registry.registration import backbone_card, register
+from registry.shelving import remove_card
 
 open_clip = pytest.importorskip("open_clip")
 
@@ -234,6 +235,18 @@ def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
     with pytest.raises(WeightsError, match="NaN"):
         register("mine", f"open_clip:{broken}", labels="geirhos16", **folders)
     assert not list((folders["cards_folder"] / "heads").iterdir())
+
+
+def test_a_head_lives_as_long_as_its_card(folder, folders):
+    place, heads = f"open_clip:{folder()}", folders["cards_folder"] / "heads"
+    how = {"labels": "geirhos16", **folders}
+    first, _ = register("mine", place, options={"templates": "single"}, **how)
+    assert [str(one) for one in heads.iterdir()] == [first.options["text_head"]]
+    second, _ = register("mine", place, options={"templates": "7"}, replaces=True, **how)
+    assert [str(one) for one in heads.iterdir()] == [second.options["text_head"]]
+    assert second.options["text_head"] != first.options["text_head"]
+    remove_card("mine", folders["cards_folder"])
+    assert not list(heads.iterdir())
 
 
 def test_a_probe_on_the_image_tower(folder, folders):
