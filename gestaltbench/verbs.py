@@ -139,6 +139,7 @@ def probe(
     labels: str | None = None,
     limit: int | None = None,
     device: str = "auto",
+    replace: bool = False,
     mean: tuple[float, float, float] | None = None,
     std: tuple[float, float, float] | None = None,
     size: int | None = None,
@@ -149,13 +150,16 @@ def probe(
 
     backbone: a model's name, whose own classifier is taken off, or an architecture with its weights; train: a folder of
     class folders, or "world": images of the built-in world; name: of the new model; limit: images of the training set;
-    mean and what follows: what an architecture is fed, as in `register`.
+    replace: take the place of the registered model of that name; mean and what follows: what an architecture is fed, as
+    in `register`.
     """
     stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
     stated["interpolation"] = interpolation
     given = {key: value for key, value in stated.items() if value is not None}
     path = None if weights is None else str(weights)
-    asked = api.Probe(backbone, str(train), head, name, path, key, labels, limit, device, given)
+    asked = api.Probe(
+        backbone, str(train), head, name, path, key, labels, limit, device, replace, given
+    )
     return api.probe(asked)[0]
 
 
