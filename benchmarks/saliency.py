@@ -34,9 +34,9 @@ from registry.load import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE
 from suites.saliency.config import Config, has_board, has_references
+from suites.saliency.definitions import excess
 from suites.saliency.maps.gradients import input_gradients, membership, target_rows
 from suites.saliency.maps.masks import kept
-from suites.saliency.metrics import excess
 from suites.saliency.untrained import untrained
 
 RECIPES = ("standard", "adversarial", "stylised")

@@ -43,7 +43,10 @@ COMMANDS = {
         "gestaltbench.gallery_command:gallery",
         "Input gradients of several models side by side, as a PNG.",
     ),
-    "export": ("benchmark.cli.board:export", "The ranked tables as csv, json, markdown or latex."),
+    "export": (
+        "benchmark.cli.exporting:export",
+        "The ranked tables as csv, json, markdown or latex.",
+    ),
     "report": ("benchmark.cli.report:report", "The leaderboard as pages that open from disk."),
     "plot": ("benchmark.cli.report:plot", "One figure, paper-ready, as SVG, PDF or PNG."),
     "serve": ("benchmark.cli.report:serve", "The report of a live leaderboard, in a browser."),

@@ -1,31 +1,23 @@
-"""`bench rank`, `show`, `compare`, `export`: reading the leaderboard, without torch."""
+"""`bench rank`, `show`, `compare`: reading the leaderboard, without torch."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.exporting import FORMS, boards_out, form_of, scores_out
 from benchmark.cli.filters import filter_options
-from benchmark.cli.options import db_option, suite_option
+from benchmark.cli.options import by_option, db_option, suite_option, unseen_option
 from benchmark.cli.printing import say, table_console
 
 if TYPE_CHECKING:
     from benchmark.api.chosen_observers import Wanted
 
-unseen_option = click.option(
-    "--unseen-only",
-    is_flag=True,
-    help="Without the conditions that any of the observers was trained on.",
-)
-
 
 @click.command()
 @click.argument("name", metavar="[SUITE]", required=False)
 @suite_option
-@click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
+@by_option
 @unseen_option
 @click.option(
     "--flagged-last",
@@ -233,51 +225,4 @@ def compare(a: str, b: str, suite: str | None, images: bool, db: str | None) -> 
     if images:
         differing = api.discordant(a, b, suite=suite, db=db)
         console.print("", render_discordant(differing, found.a, found.b), sep="\n")
-    return 0
-
-
-@click.command()
-@suite_option
-@click.option("--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline.")
-@unseen_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMS),
-    help="Default: by the ending of --output (.csv .json .md .tex .parquet), else csv.",
-)
-@click.option(
-    "--scores",
-    "everything",
-    is_flag=True,
-    help="Not the ranked tables but every score with its conditions: tidy csv or parquet; json: one document with all "
-    "provenance (docs/export.md).",
-)
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write (default: standard output).",
-)
-@db_option
-def export(
-    suite: str | None,
-    by: str | None,
-    unseen_only: bool,
-    form: str | None,
-    everything: bool,
-    output: Path | None,
-    db: str | None,
-) -> int:
-    """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs)."""
-
-    chosen = form_of(form, output)
-    if everything:
-        if by or unseen_only:
-            raise click.UsageError(
-                "--scores has every metric and condition: no --by, no --unseen-only."
-            )
-        scores_out(suite, chosen, output, db)
-    else:
-        boards_out(suite, by, unseen_only, chosen, output, db)
     return 0

@@ -7,12 +7,12 @@ from typing import Literal
 
 import click
 
-from benchmark.cli.options import db_option
+from benchmark.cli.options import db_option, format_option, models_option, output_option
 from benchmark.cli.printing import put_out, say, table_console
 
 
 @click.command()
-@click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
+@models_option
 @click.option(
     "--method",
     type=click.Choice(["spearman", "pearson"]),
@@ -22,10 +22,8 @@ from benchmark.cli.printing import put_out, say, table_console
 )
 @click.option("--reported", is_flag=True, help="Published scores instead, each source by itself.")
 @click.option("--contrasts", is_flag=True, help="csv: the contrasts of recipes, not the pairs.")
-@click.option("--format", "form", type=click.Choice(["csv", "json", "markdown"]))
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write."
-)
+@format_option
+@output_option
 @db_option
 def correlate(
     models: str | None,

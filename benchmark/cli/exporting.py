@@ -1,4 +1,4 @@
-"""Tables and documents into files."""
+"""`bench export`: tables and documents into files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from benchmark.cli.options import by_option, db_option, suite_option, unseen_option
 from benchmark.cli.printing import put_out
 from benchmark.errors import BenchError
 
@@ -23,6 +26,52 @@ ENDINGS = {
 }
 
 FORMS = tuple(dict.fromkeys(ENDINGS.values()))
+
+
+@click.command()
+@suite_option
+@by_option
+@unseen_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    help="Default: by the ending of --output (.csv .json .md .tex .parquet), else csv.",
+)
+@click.option(
+    "--scores",
+    "everything",
+    is_flag=True,
+    help="Not the ranked tables but every score with its conditions: tidy csv or parquet; json: one document with all "
+    "provenance (docs/export.md).",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write (default: standard output).",
+)
+@db_option
+def export(
+    suite: str | None,
+    by: str | None,
+    unseen_only: bool,
+    form: str | None,
+    everything: bool,
+    output: Path | None,
+    db: str | None,
+) -> int:
+    """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs)."""
+    chosen = form_of(form, output)
+    if everything:
+        if by or unseen_only:
+            raise click.UsageError(
+                "--scores has every metric and condition: no --by, no --unseen-only."
+            )
+        scores_out(suite, chosen, output, db)
+    else:
+        boards_out(suite, by, unseen_only, chosen, output, db)
+    return 0
 
 
 def form_of(form: str | None, output: Path | None) -> str:

@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+from pathlib import Path
+
 import click
 
 db_option = click.option(
@@ -9,4 +11,19 @@ db_option = click.option(
 )
 suite_option = click.option(
     "--suite", "-s", metavar="NAME", help="One suite, or several separated by commas."
+)
+by_option = click.option(
+    "--by", metavar="METRIC|SUITE", help="Rank by this metric, or by a suite's headline."
+)
+unseen_option = click.option(
+    "--unseen-only",
+    is_flag=True,
+    help="Without the conditions that any of the observers was trained on.",
+)
+models_option = click.option(
+    "--model", "-m", "models", metavar="PATTERN", help="Only these observers."
+)
+format_option = click.option("--format", "form", type=click.Choice(["csv", "json", "markdown"]))
+output_option = click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write."
 )

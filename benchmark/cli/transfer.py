@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.options import db_option, suite_option
+from benchmark.cli.options import (
+    db_option,
+    format_option,
+    models_option,
+    output_option,
+    suite_option,
+)
 from benchmark.cli.printing import put_out, say, table_console
 
 
@@ -22,7 +28,7 @@ from benchmark.cli.printing import put_out, say, table_console
     "nearest to half right), or patterns such as 'uniform-noise/*'.",
 )
 @click.option("--by-model", is_flag=True, help="One row per observer, not per recipe.")
-@click.option("--model", "-m", "models", metavar="PATTERN", help="Only these observers.")
+@models_option
 @click.option(
     "--claim",
     "claims",
@@ -31,10 +37,8 @@ from benchmark.cli.printing import put_out, say, table_console
     metavar="TRAIN TEST",
     help="Does training on TRAIN help on TEST? (Default: every noise against every other.)",
 )
-@click.option("--format", "form", type=click.Choice(["csv", "markdown", "json"]))
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write."
-)
+@format_option
+@output_option
 @db_option
 def transfer(
     suite: str | None,

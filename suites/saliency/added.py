@@ -17,7 +17,8 @@ from benchmark.contracts import Array, Direction, Metric
 from benchmark.errors import PluginError
 from benchmark.identity import code_digest
 from suites.saliency.config import added_column, columns_of
-from suites.saliency.metrics import METRICS, mean_excess, mean_of
+from suites.saliency.definitions import mean_excess, mean_of
+from suites.saliency.metrics import METRICS
 
 GROUP = "bench.saliency"
 _OWN = frozenset(metric.name for metric in METRICS)
