@@ -1,11 +1,11 @@
-"""What it costs to look at a big leaderboard: `bench rank` on 1,000 models x 30 scores, and `bench
---help`.
+"""What it costs to look at a big leaderboard: `bench rank` and `bench rank --summary` on 1,000 models x 30 scores, and
+`bench --help`.
 
-Baselines: a Python that only imports what a ranked table cannot do without, and one that does
-nothing. Commands and baselines alternate as fresh processes; medians of CPU time (user + system)
-and of wall time.
+Baselines: a Python that only imports what a ranked table cannot do without, and one that does nothing. Commands and
+baselines alternate as fresh processes; medians of CPU time (user + system) and of wall time; the highest resident
+memory. `--report` also draws the whole report once, `--plan` plans so many models under every suite.
 
-    python benchmarks/board.py --models 1000 --scores 30 --rounds 7
+    python benchmarks/board.py [--models 10000] [--scores 30] [--rounds 5] [--report] [--plan]
 """
 
 import argparse
@@ -27,7 +27,7 @@ from benchmark.store import Observation, ScoreSet, Store, open_store
 from registry.digests import digest_data
 from suites.cue_conflict import SUITE
 
-Seconds = tuple[float, float]  # (CPU, wall)
+Seconds = tuple[float, float, float]  # (CPU, wall, highest resident memory in MB)
 SPACE = "geirhos16"
 CATEGORIES = (
     *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
@@ -114,9 +114,11 @@ def bench(*arguments: str) -> list[str]:
 
 
 def timed(command: Sequence[str], folder: str) -> Seconds:
-    """CPU and wall seconds of one process. RuntimeError where it fails."""
+    """CPU and wall seconds and memory of one process. RuntimeError where it fails."""
     root = str(Path(__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, "BENCH_HOME": folder}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
+    environment["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "compiled")
     log = Path(folder) / "log"
     started = time.perf_counter()
     with log.open("w") as out:
@@ -128,7 +130,7 @@ def timed(command: Sequence[str], folder: str) -> Seconds:
         raise RuntimeError(
             f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()}"
         )
-    return used.ru_utime + used.ru_stime, wall
+    return used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1e3
 
 
 def medians(commands: dict[str, list[str]], rounds: int, folder: str) -> dict[str, Seconds]:
@@ -140,8 +142,8 @@ def medians(commands: dict[str, list[str]], rounds: int, folder: str) -> dict[st
         for name, command in commands.items():
             seen[name].append(timed(command, folder))
     return {
-        name: (statistics.median(cpu for cpu, _ in all_), statistics.median(w for _, w in all_))
-        for name, all_ in seen.items()
+        name: tuple(statistics.median(column) for column in zip(*runs, strict=True))
+        for name, runs in seen.items()
     }
 
 
@@ -149,8 +151,8 @@ def report(name: str, command: Seconds, base: Seconds, baseline: str) -> None:
     """One command against its baseline."""
     ratio(f"board_{name}_cpu", command[0] / base[0], baseline)
     ratio(f"board_{name}_wall", command[1] / base[1], baseline)
-    print(f"{name}: {command[0]:.3f} s CPU, {command[1]:.3f} s wall")
-    print(f"{name} baseline: {base[0]:.3f} s CPU, {base[1]:.3f} s wall")
+    for label, one in ((name, command), (f"{name} baseline", base)):
+        print(f"{label}: {one[0]:.3f} s CPU, {one[1]:.3f} s wall, {one[2]:.0f} MB")
 
 
 def query(path: Path) -> float:
@@ -164,25 +166,59 @@ def query(path: Path) -> float:
     return best
 
 
+def planning(models: int) -> float:
+    """CPU seconds to plan so many models of the built-in world under every suite, without reading its images' digests,
+    which is done once for all."""
+    from benchmark.engine.planning import plan_tasks
+    from benchmark.plugins import find_suites
+    from benchmark.variables import read_settings
+    from registry.cards import builtin_cards
+
+    settings, suites = read_settings(), list(find_suites().suites.values())
+    card = builtin_cards()["world-standard-0"]
+    cards = [card.model_copy(update={"name": f"network-{at}"}) for at in range(models)]
+
+    def cpu(some: int) -> float:
+        started = time.process_time()
+        plan_tasks(cards[:some], suites, settings, None)
+        return time.process_time() - started
+
+    return cpu(models) - cpu(1)
+
+
 def main() -> None:
     """Makes the leaderboard and prints the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--scores", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--plan", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.db"
         synthetic_leaderboard(path, options.models, options.scores)
         commands = {
             "rank": bench("rank", "--suite", SUITE.name, "--db", str(path)),
+            "summary": bench("rank", "--summary", "--db", str(path)),
             "imports": [sys.executable, "-c", IMPORTS],
             "help": bench("--help"),
             "pass": [sys.executable, "-c", "pass"],
         }
         found = medians(commands, options.rounds, folder)
         report("rank", found["rank"], found["imports"], f'python -c "{IMPORTS}"')
+        report("summary", found["summary"], found["imports"], f'python -c "{IMPORTS}"')
         report("help", found["help"], found["pass"], 'python -c "pass"')
+        for name in ("rank", "summary"):
+            ratio(f"board_{name}_memory", found[name][2] / 500, "500 MB resident")
+        if options.report:
+            drawn = timed(
+                bench("report", "--db", str(path), "-o", str(Path(folder) / "report")), folder
+            )
+            report("report", drawn, found["imports"], f'python -c "{IMPORTS}"')
+        if options.plan:
+            base = f'python -c "{IMPORTS}"; {options.models} models under every suite'
+            ratio("board_plan_cpu", planning(options.models) / found["imports"][0], base)
         size = f"{options.models} models x {options.scores} scores"
         print(f"latest_scores: {query(path):.3f} s for {size}, {path.stat().st_size / 1e6:.1f} MB")
 

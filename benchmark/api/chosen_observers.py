@@ -12,6 +12,7 @@ from benchmark.errors import unknown_name
 from benchmark.leaderboard.lineage import architecture_line
 
 if TYPE_CHECKING:
+    from benchmark.api.standing import Standing
     from benchmark.store import ObserverRow, ScoreRow, Store
 
 KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
@@ -34,7 +35,9 @@ class Wanted:
         for one in _patterns(self.kind):
             if one not in KINDS:
                 raise unknown_name("kind of observer", one, KINDS, "`bench rank --kind`.")
-        kept = [row for row in rows if _fits([row.observer], self.models)]
+        kept = rows
+        if self.models:
+            kept = [row for row in rows if _fits([row.observer], self.models)]
         if not (self.kind or self.source or self.recipe or self.family):
             return kept
         known = {row.name: row for row in store.observers()}
@@ -48,6 +51,19 @@ class Wanted:
             and _fits(row.training, self.recipe)
             and _fits([family(row)], self.family)
         )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Whose scores a table shows: wanted ones, without those that are hidden (names, globs, comma lists)."""
+
+    wanted: Wanted = Wanted()
+    hide: str | None = None
+
+    def rows(self, store: Store, scores: Sequence[ScoreRow], now: Standing) -> list[ScoreRow]:
+        """Their scores, outdated ones flagged."""
+        kept = self.wanted.keep(store, scores)
+        return [now.marked(row) for row in kept if now.shown(row, self.wanted.models, self.hide)]
 
 
 def families(store: Store) -> dict[str, str]:

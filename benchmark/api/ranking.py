@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
-from benchmark.api.chosen_observers import Wanted
+from benchmark.api.chosen_observers import Chosen, Wanted, families
 from benchmark.api.opening import chosen_suites, notes_of, reading
-from benchmark.api.standing import standing
+from benchmark.api.reported import published_boards
+from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
 from benchmark.variables import read_settings
 
@@ -42,42 +43,66 @@ def rank(
     hide: none of those (names, globs, comma lists); unseen_only: without the conditions that any of a board's observers
     was trained on, for suites that know them; flagged_last: scores with a flag of distrust rank below all others.
     """
+    chosen = Chosen(wanted or Wanted(models or ""), hide)
+    settings = read_settings(db)
+    with reading(settings) as store:
+        how = Ranked(suite, by, unseen_only, flagged_last)
+        return ranked_boards(store, how, chosen, standing(store, settings))
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What is ranked, and how: as in `rank`."""
+
+    suite: str | None = None
+    by: str | None = None
+    unseen_only: bool = False
+    flagged_last: bool = False
+
+
+def tables(
+    how: Ranked, chosen: Chosen, *, published: bool = False, db: str | None = None
+) -> tuple[list[Board], list[Board], dict[str, str]]:
+    """The boards of `rank`, with `published` those of `reported`, and every observer's family; read in one go."""
+    settings = read_settings(db)
+    with reading(settings) as store:
+        now = standing(store, settings)
+        found = ranked_boards(store, how, chosen, now)
+        apart = published_boards(store, how.suite, chosen, now) if published else []
+        return found, apart, families(store)
+
+
+def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
+    """`rank` of an open leaderboard."""
     from benchmark.leaderboard import boards, ranking
     from benchmark.leaderboard.held_out import hinted, unseen_boards
 
-    settings = read_settings(db)
-    shelf = plugins.find_suites()
+    suite, by = how.suite, how.by
+    shelf = plugins.find_suites(suite)
     if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
         suite, by = by, None
+    suites = chosen_suites(store, suite, shelf)
+    if by is not None and not any(by in {m.name for m in s.metrics} for s in suites):
+        known = {*plugins.suite_entries(), *(m.name for s in suites for m in s.metrics)}
+        raise unknown_name("metric", by, known, "`bench suites show NAME`.")
+    if how.unseen_only and suite is None:
+        suites = [one for one in suites if one.seen is not None]
+    sets = notes_of(store)
     found: list[Board] = []
-    chosen_rows = wanted or Wanted(models or "")
-    with reading(settings) as store:
-        chosen = chosen_suites(store, suite, shelf)
-        if by is not None and not any(by in {m.name for m in s.metrics} for s in chosen):
-            raise unknown_name(
-                "metric",
-                by,
-                {*shelf.suites, *(m.name for s in chosen for m in s.metrics)},
-                "`bench suites show NAME`.",
-            )
-        if unseen_only and suite is None:
-            chosen = [one for one in chosen if one.seen is not None]
-        sets, now = notes_of(store), standing(store, settings)
-        identities = {row.name: row.identity for row in store.observers() if row.kind == "network"}
-        for one in chosen:
-            if by is None or by in {m.name for m in one.metrics}:
-                scores = store.latest_scores(suite=one.name, conditions=("",))
-                kept = chosen_rows.keep(store, scores)
-                rows = [now.marked(row) for row in kept if now.shown(row, chosen_rows.models, hide)]
-                rows = [*rows, *_beside(store, one, rows)]
-                if unseen_only:
-                    found += unseen_boards(store, one, rows, sets, by)
-                else:
-                    found += _with_partial(
-                        store, one, list(map(hinted, boards(rows, one, sets, by=by)))
-                    )
-        found = [ranking.with_twins(board, identities) for board in found]
-    return [ranking.flagged_last(board) for board in found] if flagged_last else found
+    identities = {row.name: row.identity for row in store.observers() if row.kind == "network"}
+    for one in suites:
+        if by is None or by in {m.name for m in one.metrics}:
+            metrics = [m.name for m in one.metrics if m.shown or m.headline or m.name == by]
+            scores = store.latest_scores(suite=one.name, conditions=("",), metrics=metrics)
+            rows = chosen.rows(store, scores, now)
+            rows = [*rows, *_beside(store, one, rows)]
+            if how.unseen_only:
+                found += unseen_boards(store, one, rows, sets, by)
+            else:
+                made = list(map(hinted, boards(rows, one, sets, by=by)))
+                found += _with_partial(store, one, made)
+    found = [ranking.with_twins(board, identities) for board in found]
+    return [ranking.flagged_last(board) for board in found] if how.flagged_last else found
 
 
 def transfer(

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
-from benchmark.api.chosen_observers import Wanted
+from benchmark.api.chosen_observers import Chosen, Wanted
 from benchmark.api.importing import recorded
 from benchmark.api.opening import reading
+from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 
@@ -52,17 +53,20 @@ def reported(
     db: str | None = None,
 ) -> list[Board]:
     """Tables of published scores: of one suite's subject, or all. They are never part of `rank`."""
-    from benchmark.api.standing import standing
+    settings = read_settings(db)
+    with reading(settings) as store:
+        chosen = Chosen(wanted or Wanted(), hide)
+        return published_boards(store, suite, chosen, standing(store, settings))
+
+
+def published_boards(store: Store, suite: str | None, chosen: Chosen, now: Standing) -> list[Board]:
+    """`reported` of an open leaderboard."""
     from benchmark.leaderboard.reported import REPORTED, reported_boards
 
-    settings, chosen = read_settings(db), wanted or Wanted()
-    with reading(settings) as store:
-        rows = chosen.keep(store, store.latest_scores(suite=REPORTED))
-        now = standing(store, settings)
-        shown = [row for row in rows if now.shown(row, chosen.models, hide)]
-        sources = {row.name: str(row.card.get("source", "")) for row in store.observers()}
+    rows = chosen.rows(store, store.latest_scores(suite=REPORTED), now)
+    sources = {row.name: str(row.card.get("source", "")) for row in store.observers()}
     suites = None if suite in (None, "all") else [one.strip() for one in str(suite).split(",")]
-    return reported_boards(shown, sources, suites)
+    return reported_boards(rows, sources, suites)
 
 
 def check_trials(store: Store, *names: str) -> None:

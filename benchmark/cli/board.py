@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -66,30 +69,44 @@ def rank(
     if summary or baseline:
         if suite or by or unseen_only:
             raise click.UsageError("--summary is of all suites, each by its headline.")
-        shown = print_summary(
-            models=models,
-            db=db,
-            limit=limit,
-            flagged_last=flagged_last,
-            baseline=baseline,
-            explain=explain,
-        )
+        with _no_garbage():
+            shown = print_summary(
+                models=models,
+                db=db,
+                limit=limit,
+                flagged_last=flagged_last,
+                baseline=baseline,
+                explain=explain,
+            )
         return 0 if shown else _nothing(models)
     from benchmark.api.chosen_observers import Wanted
 
-    shown = print_boards(
-        suite,
-        by=by,
-        wanted=Wanted(models or "", **filters),
-        hide=hide,
-        db=db,
-        limit=limit,
-        unseen_only=unseen_only,
-        flagged_last=flagged_last,
-        explain=explain,
-        reported=not (by or unseen_only),
-    )
+    with _no_garbage():
+        shown = print_boards(
+            suite,
+            by=by,
+            wanted=Wanted(models or "", **filters),
+            hide=hide,
+            db=db,
+            limit=limit,
+            unseen_only=unseen_only,
+            flagged_last=flagged_last,
+            explain=explain,
+            reported=not (by or unseen_only),
+        )
     return 0 if shown else _nothing(models)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """No search for cycles meanwhile: it goes through every row of a big table again and again, and finds none."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _nothing(models: str | None) -> int:
@@ -148,27 +165,21 @@ def print_boards(
     reported: bool = False,
 ) -> int:
     """Print every board of a suite; returns how many there were. reported: then published scores, in tables apart."""
-    from benchmark import api
+    from benchmark.api.chosen_observers import Chosen, Wanted
+    from benchmark.api.ranking import Ranked, tables
     from benchmark.leaderboard.folding import fold
     from benchmark.leaderboard.render import render_boards
 
-    found = api.rank(
-        suite,
-        by=by,
-        wanted=wanted,
-        hide=hide,
-        db=db,
-        unseen_only=unseen_only,
-        flagged_last=flagged_last,
-    )
+    how = Ranked(suite, by, unseen_only, flagged_last)
+    chosen = Chosen(wanted or Wanted(), hide)
+    found, apart, families = tables(how, chosen, published=reported, db=db)
     console = table_console()
     ranked = [board for board in found if board.rows]
-    apart = api.reported(suite, wanted=wanted, hide=hide, db=db) if reported else []
-    if limit is not None:
-        families = api.families(db=db)
-        found = [fold(board, families) for board in [*(ranked or found), *apart]]
-    else:
-        found = [*found, *apart]
+    found = (
+        [fold(board, families) for board in [*(ranked or found), *apart]]
+        if limit is not None
+        else [*found, *apart]
+    )
     if found:
         console.print(render_boards(found, console.width, limit))
     if explain:

@@ -133,21 +133,30 @@ def _rows(
     for column, values in (("metric", wanted.metrics), ("condition", wanted.conditions)):
         if values is not None:
             query = query.where(table.c[column].in_(sorted(set(values))))
-    scores: dict[int, list[Any]] = {}
-    for some in batches([one.id for one in sets]):
-        batch = query.where(table.c.score_set.in_(some))
-        found = fetched(connection, batch.order_by(table.c.score_set, table.c.position))
-        check(found)
-        for row in found:
-            scores.setdefault(row[-1], []).append(row)
     keys = [_first_key(one) for one in sets]
     policies = _policies(connection, [*keys, *chain.from_iterable(replaced.values())])
     rows: list[ScoreRow] = []
-    for one, key in zip(sets, keys, strict=True):
-        policy = policies.get(key, "")
-        others = {policies.get(other, "") for other in replaced.get(one.id, ())} - {policy, ""}
-        rows += _of_set(one, scores.get(one.id, ()), policy, tuple(sorted(others)))
+    for some in batches(zip(sets, keys, strict=True)):  # of a big board only a batch is held twice
+        scores = _scores(connection, query, [one.id for one, _ in some])
+        for one, key in some:
+            policy = policies.get(key, "")
+            others = {policies.get(other, "") for other in replaced.get(one.id, ())} - {policy, ""}
+            rows += _of_set(one, scores.get(one.id, ()), policy, tuple(sorted(others)))
     return rows
+
+
+def _scores(
+    connection: sa.Connection, query: sa.Select[Any], sets: Sequence[int]
+) -> dict[int, list[Any]]:
+    """Score set -> its scores, in the order of storing."""
+    table = schema.SCORES
+    batch = query.where(table.c.score_set.in_(sets))
+    found = fetched(connection, batch.order_by(table.c.score_set, table.c.position))
+    check(found)
+    scores: dict[int, list[Any]] = {}
+    for row in found:
+        scores.setdefault(row[-1], []).append(row)
+    return scores
 
 
 def _first_key(made: Any) -> str:
@@ -192,10 +201,12 @@ def _of_set(
         "replaced": replaced,
     }
     for score in scores:
-        values = dict(zip(_OWN, score, strict=False))  # the set's id comes last and is left out
+        values = {
+            **shared,
+            **dict(zip(_OWN, score, strict=False)),
+        }  # the set's id comes last and is left out
         values["flags"] = _texts(values["flags"])
         values["stimuli"] = stimuli.get(values["role"], "") if values["role"] else whole
-        values.update(shared)
         yield _row(values)
 
 

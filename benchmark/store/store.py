@@ -58,6 +58,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._observers: dict[bool, list[ObserverRow]] = {}
 
     @property
     def warnings(self) -> list[str]:
@@ -253,9 +254,17 @@ class Store:
             return read.run_notes(connection)
 
     def observers(self, *, latest: bool = True) -> list[ObserverRow]:
-        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for."""
-        with self._database.reading() as connection:
-            return read.observers(connection, latest)
+        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for.
+
+        A store that is open for reading alone reads them once.
+        """
+        known = self._observers.get(latest)
+        if known is None:
+            with self._database.reading() as connection:
+                known = read.observers(connection, latest)
+            if not self._database.write:
+                self._observers[latest] = known
+        return list(known)
 
     def observations(
         self, *, observer: str | None = None, suite: str | None = None

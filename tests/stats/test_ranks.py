@@ -101,3 +101,27 @@ def test_the_interval_is_not_needlessly_wide():
         _, low, high = rank_intervals(rng.normal(size=n), np.ones(n))
         missed += low[0] > 1 or high[0] < n
     assert 0.02 < missed / runs < 0.06
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 30, 90]))
+def test_bounds_are_those_of_every_pair(seed, n):
+    rng = np.random.default_rng(seed)
+    x = np.round(rng.normal(size=n) * rng.choice([0.01, 1.0, 100.0]), rng.integers(1, 6))
+    se = rng.exponential(size=n) * rng.choice([0.0, 0.001, 0.1, 1.0])
+    se[rng.random(n) < 0.2] = np.nan
+    z = stats.norm.ppf(1 - 0.05 / (2 * (n - 1)))
+    _, low, high = rank_intervals(x, se)
+    for i in range(n):
+        gaps, bounds = x - x[i], z * np.sqrt(se[i] ** 2 + se**2)
+        near = np.abs(np.abs(gaps) - bounds) < 1e-9 * (1 + np.abs(gaps))
+        better, worse = (gaps > bounds) & ~near, (-gaps > bounds) & ~near
+        assert better.sum() <= low[i] - 1 <= (better | near).sum()
+        assert worse.sum() <= n - high[i] <= (worse | near).sum()
+
+
+def test_pairs_are_looked_at_in_blocks(monkeypatch):
+    rng = np.random.default_rng(3)
+    x, se = rng.random(200), rng.exponential(0.05, 200)
+    whole = plain(x, se)
+    monkeypatch.setattr("benchmark.stats.ranks.PAIRS", 7)
+    assert plain(x, se) == whole
