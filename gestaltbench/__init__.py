@@ -16,34 +16,38 @@ from gestaltbench.own_rooms import claim
 
 claim()
 
-from benchmark.version import __version__  # noqa: E402  # the rooms are claimed before they are used
-from gestaltbench.verbs import (  # noqa: E402
-    compare,
-    consistency,
-    correlate,
-    data,
-    diff,
-    export,
-    gallery,
-    import_leaderboard,
-    import_scores,
-    import_trials,
-    models,
-    probe,
-    provenance,
-    rank,
-    reference,
-    register,
-    reported,
-    reproduce,
-    rescore,
-    run,
-    show,
-    suites,
-    summary,
-    transfer,
-    trials,
-)
+from typing import TYPE_CHECKING, Any  # noqa: E402  # the rooms are claimed before they are used
+
+from benchmark.version import __version__  # noqa: E402
+
+if TYPE_CHECKING:
+    from gestaltbench.verbs import (
+        compare,
+        consistency,
+        correlate,
+        data,
+        diff,
+        export,
+        gallery,
+        import_leaderboard,
+        import_scores,
+        import_trials,
+        models,
+        probe,
+        provenance,
+        rank,
+        reference,
+        register,
+        reported,
+        reproduce,
+        rescore,
+        run,
+        show,
+        suites,
+        summary,
+        transfer,
+        trials,
+    )
 
 __all__ = [
     "__version__",
@@ -73,3 +77,16 @@ __all__ = [
     "transfer",
     "trials",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A verb, loaded on first use: the command `bench` comes through here, too, and starts at once."""
+    if name not in __all__:
+        raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'")
+    from gestaltbench import verbs
+
+    return getattr(verbs, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
