@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -17,9 +17,13 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from benchmark.display import masked
 from benchmark.errors import StoreError
+from benchmark.store.patience import ServerGone, patiently, server_gone
 from benchmark.store.place import Place, check_file, frozen, network_disk, read_only
 
+P = ParamSpec("P")
+T = TypeVar("T")
 TIMEOUT = 30.0  # seconds that a writer waits for another one
+CONNECT = 10  # seconds for a connection to a server, unless the URL says connect_timeout
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,30 @@ class Database:
     engine: sa.Engine
     write: bool
     warnings: list[str] = field(default_factory=list)
+
+    def ask(
+        self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`query` on a reading connection. A server that went away is waited for."""
+
+        def work() -> T:
+            with self.reading() as connection:
+                return query(connection, *args, **kwargs)
+
+        return patiently(work, self.place)
+
+    def change(
+        self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`step` as one transaction. A server that went away is waited for, and the step made again: where the server
+        had taken the first one and could not say so, trials are there once, and scores twice alike.
+        """
+
+        def work() -> T:
+            with self.writing() as connection:
+                return step(connection, *args, **kwargs)
+
+        return patiently(work, self.place)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -107,6 +135,10 @@ def _damaged(place: Place, why: str) -> StoreError:
 def explain(place: Place, error: BaseException) -> StoreError:
     """The StoreError for a driver's error."""
     text, shown = _told(place, error), place.shown
+    if not place.sqlite and server_gone(error):
+        return ServerGone(
+            f"the leaderboard {shown} cannot be used: its server does not answer ({text})"
+        )
     if "readonly database" in text:
         return read_only(shown, "the file or its folder is read-only")
     if "is locked" in text:
@@ -133,7 +165,10 @@ def _told(place: Place, error: BaseException) -> str:
 def _postgres(place: Place) -> sa.Engine:
     try:
         # A server may close idle connections between two chunks: look before use.
-        return sa.create_engine(place.url, pool_pre_ping=True)
+        # A server that was set up without a language gives bytes where text is asked for, unless told.
+        asked = {"connect_timeout": CONNECT, "client_encoding": "utf8"}
+        arguments = {name: value for name, value in asked.items() if name not in place.url.query}
+        return sa.create_engine(place.url, pool_pre_ping=True, connect_args=arguments)
     except ModuleNotFoundError as error:
         raise StoreError(
             f"{place.shown} needs a driver: pip install 'gestaltbench[postgres]'"

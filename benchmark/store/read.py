@@ -39,6 +39,12 @@ def _mappings(connection: sa.Connection, query: sa.Select[Any]) -> list[sa.RowMa
     return [row._mapping for row in fetched(connection, query)]
 
 
+def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> bool:
+    """Whether a table has a row with this value."""
+    query = sa.select(sa.literal(1)).where(table.c[column] == value)
+    return connection.scalar(query) is not None
+
+
 def newest_registrations(of: Any) -> sa.Subquery:
     """The newest registration of each value of a column of `observers`, to be joined by id.
 

@@ -89,39 +89,33 @@ class Store:
 
     def begin_run(self, command: str, environment: Mapping[str, Any]) -> int:
         """A new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
-        with self._database.writing() as connection:
-            return write.begin_run(connection, command, environment)
+        return self._database.change(write.begin_run, command, environment)
 
     def end_run(self, run: int, status: str, note: str = "") -> None:
         """How a run ended. A run that was killed has no end."""
-        with self._database.writing() as connection:
-            write.end_run(connection, run, status, note)
+        self._database.change(write.end_run, run, status, note)
 
     def put_observer(self, observer: Observer) -> int:
         """The observer's id. Its name stands for this identity and card from now on."""
-        with self._database.writing() as connection:
-            return write.put_observer(connection, observer)
+        return self._database.change(write.put_observer, observer)
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """A stimulus set's names and labels, once per digest; images are not stored."""
         if self._has(schema.STIMULI, "digest", stimuli.digest):
             return
         row = write.stimuli_row(stimuli)
-        with self._database.writing() as connection:
-            insert_new(connection, schema.STIMULI, [row])
+        self._database.change(insert_new, schema.STIMULI, [row])
 
     def put_observation(self, run: int, observation: Observation) -> None:
         """What is going to be asked, once per key. Its observer and stimuli must be there."""
         if self._has(schema.OBSERVATIONS, "key", observation.key):
             return
-        with self._database.writing() as connection:
-            write.put_observation(connection, run, observation)
+        self._database.change(write.put_observation, run, observation)
 
     def put_chunks(self, run: int, chunks: Sequence[Chunk]) -> None:
         """All of the chunks, or none. A chunk that is there already stays as it is."""
         encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]
-        with self._database.writing() as connection:
-            write.put_chunks(connection, run, encoded)
+        self._database.change(write.put_chunks, run, encoded)
 
     def assert_trials(
         self, run: int, keys: Sequence[str], instead_of: Collection[str] = ()
@@ -130,19 +124,16 @@ class Store:
 
         instead_of: observations that count no longer: scores that were made of them are shown no longer.
         """
-        with self._database.writing() as connection:
-            write.assert_trials(connection, run, keys, instead_of)
+        self._database.change(write.assert_trials, run, keys, instead_of)
 
     def settle(self, run: int, key: str, n: int) -> None:
         """The observation asks no further trials: its first `n` were enough."""
-        with self._database.writing() as connection:
-            write.settle(connection, run, key, n)
+        self._database.change(write.settle, run, key, n)
 
     def put_scores(self, run: int, made: ScoreSet, scores: Sequence[Score]) -> int:
         """A score set with its scores; its id. StoreError on NaN, and on None without a reason."""
         rows = [write.score_row(position, score) for position, score in enumerate(scores)]
-        with self._database.writing() as connection:
-            return write.put_scores(connection, run, made, rows)
+        return self._database.change(write.put_scores, run, made, rows)
 
     def take(self, other: Store) -> Merged:
         """Bring in all that another leaderboard has and this one lacks; what differs is named and left out."""
@@ -163,36 +154,30 @@ class Store:
     ) -> None:
         """How a piece of work ended. reason: one line; detail: e.g. a traceback."""
         outcome = Outcome(observer, observer_name, suite, space, status, reason, detail, run, "")
-        with self._database.writing() as connection:
-            write.put_outcome(connection, outcome)
+        self._database.change(write.put_outcome, outcome)
 
     # Reading
 
     def stimuli(self, digest: str) -> StimuliRecord:
         """A stimulus set's names and labels. StoreError on an unknown digest."""
-        with self._database.reading() as connection:
-            return read.stimuli(connection, digest)
+        return self._database.ask(read.stimuli, digest)
 
     def stimuli_names(self) -> list[StimuliNote]:
         """All stimulus sets, by name."""
-        with self._database.reading() as connection:
-            return read.stimuli_names(connection)
+        return self._database.ask(read.stimuli_names)
 
     def collections(self) -> list[StimuliNote]:
         """Several stimulus sets that were scored together, described like one; by their common digest."""
         notes = {note.digest: note for note in self.stimuli_names()}
-        with self._database.reading() as connection:
-            return scores.collections(connection, notes)
+        return self._database.ask(scores.collections, notes)
 
     def chunks(self, key: str) -> set[int]:
         """Indices of the chunks that are stored; empty for an unknown key."""
-        with self._database.reading() as connection:
-            return read.chunks(connection, key)
+        return self._database.ask(read.chunks, key)
 
     def complete(self, key: str) -> bool:
         """Whether every trial of the observation is stored, or as many as settled it; False for an unknown key."""
-        with self._database.reading() as connection:
-            return read.complete(connection, key)
+        return self._database.ask(read.complete, key)
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """The stored trials of the observations as one table, in the order of the keys.
@@ -200,8 +185,7 @@ class Store:
         missing: role -> why there are no trials of it; passed on. StoreError on an unknown key,
         a damaged chunk (which), and a column that is text in one block and numbers in another.
         """
-        with self._database.reading() as connection:
-            return trials.trials(connection, keys, missing or {})
+        return self._database.ask(trials.trials, keys, missing or {})
 
     def latest_scores(
         self,
@@ -218,40 +202,33 @@ class Store:
         conditions: e.g. ("",) leaves out scores per category, which most tables do not show.
         """
         wanted = scores.Wanted(suite, metrics, observers, space, conditions)
-        with self._database.reading() as connection:
-            return scores.latest_scores(connection, wanted)
+        return self._database.ask(scores.latest_scores, wanted)
 
     def has_scores(self, made: ScoreSet) -> bool:
         """Whether `latest_scores` already shows this very set: nothing to score again."""
-        with self._database.reading() as connection:
-            return scores.has_scores(connection, made)
+        return self._database.ask(scores.has_scores, made)
 
     def score_sets(self, suite: str) -> list[ScoreSet]:
         """The score sets of a suite that `latest_scores` shows: what was scored, from which observations."""
-        with self._database.reading() as connection:
-            return scores.score_sets(connection, suite)
+        return self._database.ask(scores.score_sets, suite)
 
     def role_sets(self, suite: str) -> dict[str, Mapping[str, str]]:
         """Of each collection of sets that was scored under a suite: its digest -> role -> digest of the set."""
-        with self._database.reading() as connection:
-            return scores.role_sets(connection, suite)
+        return self._database.ask(scores.role_sets, suite)
 
     def suites(self) -> list[str]:
         """Names of the suites that have scores, variants included."""
-        with self._database.reading() as connection:
-            return scores.suites(connection)
+        return self._database.ask(scores.suites)
 
     def outcomes(
         self, *, observer: str | None = None, suite: str | None = None, latest: bool = True
     ) -> list[Outcome]:
         """Outcomes, oldest first; `latest`: the newest of each (observer name, suite, space)."""
-        with self._database.reading() as connection:
-            return read.outcomes(connection, observer, suite, latest)
+        return self._database.ask(read.outcomes, observer, suite, latest)
 
     def run_notes(self) -> list[tuple[str, str]]:
         """Status and note of all runs that have ended, the oldest first."""
-        with self._database.reading() as connection:
-            return read.run_notes(connection)
+        return self._database.ask(read.run_notes)
 
     def observers(self, *, latest: bool = True) -> list[ObserverRow]:
         """Observers by name: what each name stands for now, or (`latest=False`) ever stood for.
@@ -260,8 +237,7 @@ class Store:
         """
         known = self._observers.get(latest)
         if known is None:
-            with self._database.reading() as connection:
-                known = read.observers(connection, latest)
+            known = self._database.ask(read.observers, latest)
             if not self._database.write:
                 self._observers[latest] = known
         return list(known)
@@ -270,8 +246,7 @@ class Store:
         self, *, observer: str | None = None, suite: str | None = None
     ) -> list[StoredObservation]:
         """Observations of current observers; names that share an identity share them."""
-        with self._database.reading() as connection:
-            return read.observations(connection, observer, suite)
+        return self._database.ask(read.observations, observer, suite)
 
     def provenance(self, set_id: int) -> Mapping[str, Any]:
         """Where a score set came from. StoreError on an unknown id.
@@ -280,10 +255,7 @@ class Store:
         "observations", those of them that are here, each with its "details" and the ids of its "runs"; "runs": all of
         them by id.
         """
-        with self._database.reading() as connection:
-            return read.provenance(connection, set_id)
+        return self._database.ask(read.provenance, set_id)
 
     def _has(self, table: sa.Table, column: str, value: str) -> bool:
-        with self._database.reading() as connection:
-            query = sa.select(sa.literal(1)).where(table.c[column] == value)
-            return connection.scalar(query) is not None
+        return self._database.ask(read.has, table, column, value)

@@ -1,6 +1,7 @@
 """Leaderboards to test on: SQLite files, and PostgreSQL where BENCH_TEST_POSTGRES names a server.
 
-BENCH_TEST_POSTGRES is a URL whose user may create data bases; each test gets one of its own.
+BENCH_TEST_POSTGRES is a URL whose user may create data bases; each test gets one of its own. Slow tests start a server
+of their own where it names none.
 """
 
 import os
@@ -27,20 +28,37 @@ def url(request, tmp_path):
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'results.db'}"
         return
-    if not SERVER:
-        pytest.skip("BENCH_TEST_POSTGRES names no server")
+    server = SERVER
+    if not server:
+        if not request.node.get_closest_marker("slow"):
+            pytest.skip("BENCH_TEST_POSTGRES names no server; slow tests start their own")
+        server = request.getfixturevalue("server").url()
     name = f"bench_{uuid.uuid4().hex[:12]}"
-    with _admin() as connection:
+    with _admin(server) as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(SERVER).set(database=name, drivername="postgresql+psycopg")
+    url = sa.make_url(server).set(database=name, drivername="postgresql+psycopg")
     yield url.render_as_string(hide_password=False)
-    with _admin() as connection:
+    with _admin(server) as connection:
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-def _admin():
-    url = sa.make_url(SERVER).set(drivername="postgresql+psycopg")
+def _admin(server):
+    url = sa.make_url(server).set(drivername="postgresql+psycopg")
     return sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect()
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server of the tests' own, which may be stopped and started."""
+    if not (ROOT / "benchmarks" / "postgres_server.py").exists():
+        pytest.skip("the benchmark scripts are not here")
+    sys.path.append(str(ROOT / "benchmarks"))
+    from postgres_server import own_server, why_none
+
+    if why_none():
+        pytest.skip(why_none())
+    with own_server() as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,0 +1,133 @@
+"""A PostgreSQL server that goes away while a leaderboard on it is in use."""
+
+import logging
+import threading
+import time
+
+import pytest
+
+from benchmark.errors import StoreError
+from benchmark.store import open_store, patience
+from benchmark.store.patience import ServerGone, patiently, server_gone
+from benchmark.store.place import locate
+
+PLACE = locate("postgresql://me:s3cret@host/db")
+
+
+class OperationalError(Exception):
+    """As a driver calls it."""
+
+    def __init__(self, sqlstate=None):
+        super().__init__("server closed the connection")
+        self.sqlstate = sqlstate
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Waits without waiting."""
+    waited = []
+    monkeypatch.setattr(patience.time, "sleep", waited.append)
+    monkeypatch.setattr(patience.time, "monotonic", lambda: sum(waited))
+    return waited
+
+
+def test_a_server_that_comes_back_is_waited_for(quick, caplog):
+    left = [ServerGone("gone"), ServerGone("gone"), ServerGone("gone")]
+
+    def work():
+        if left:
+            raise left.pop()
+        return "done"
+
+    assert patiently(work, PLACE) == "done"
+    assert quick == [0.1, 0.2, 0.4]
+    assert [record.getMessage() for record in caplog.records] == [
+        "gone: waiting for it, at most 300 s",
+        "the leaderboard postgresql://me:***@host/db answers again",
+    ]
+
+
+def test_the_wait_has_an_end(quick):
+    def work():
+        raise ServerGone("gone")
+
+    with pytest.raises(StoreError, match=r"gone; waited 300 s for it\. What is stored is kept"):
+        patiently(work, PLACE)
+    assert 300 <= sum(quick) <= 305
+
+
+def test_a_mistake_is_not_waited_for(quick):
+    def work():
+        raise StoreError("no such table")
+
+    with pytest.raises(StoreError, match="no such table"):
+        patiently(work, PLACE)
+    assert quick == []
+
+
+@pytest.mark.parametrize("state", [None, "57P01", "57P03", "08006", "53300"])
+def test_what_says_that_a_server_is_gone(state):
+    assert server_gone(OperationalError(state))
+
+
+@pytest.mark.parametrize("state", ["40P01", "53100", "42501", "28P01"])
+def test_what_a_server_refuses(state):
+    """A deadlock, a full disk, a missing right, a wrong password."""
+    assert not server_gone(OperationalError(state))
+
+
+def test_other_errors_are_no_servers():
+    assert not server_gone(ValueError("x"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+def test_a_restart_in_the_middle_of_writing(server, made, caplog, how):
+    """Stopped in an orderly way, and crashed: the writer waits, and every chunk is there once."""
+    caplog.set_level(logging.WARNING)
+    url = server.create(f"restarted_{how}")
+    written, ended = threading.Event(), []
+
+    def restart():
+        written.wait(60)
+        try:
+            server.stop(how)
+            time.sleep(0.5)
+            server.start()
+        finally:
+            ended.append(True)
+
+    thread = threading.Thread(target=restart, daemon=True)
+    thread.start()
+    with open_store(url) as store:
+        run, observer = made.world(store)
+        store.put_observation(run, made.observation("k1", observer, n=10))
+        number = 0
+        while number < 300 or not ended:  # before, while and after it is away
+            key = f"more-{number}"
+            store.put_observation(run, made.observation(key, observer, n=4))
+            store.put_chunks(run, [made.chunk(key, 0, n=4)])
+            number += 1
+            if number == 100:
+                written.set()
+        thread.join()
+        assert len(store.observations()) == number + 1
+        assert len(store.trials([f"more-{i}" for i in range(number)])) == 4 * number
+    said = [record.getMessage() for record in caplog.records]
+    assert "waiting for it, at most 300 s" in said[0]
+    assert said[-1].endswith("answers again")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_at_the_start_is_an_error_at_once(server, tmp_path):
+    with pytest.raises(StoreError, match="its server does not answer"):
+        open_store(f"postgresql://bench@/none?host={tmp_path}")
+
+
+@pytest.mark.slow
+def test_a_data_base_without_an_encoding(server, made):
+    """The driver gives bytes for its texts, unless it is told how to read them."""
+    with open_store(server.create("plain", "SQL_ASCII")) as store:
+        made.world(store)
+        store.put_observer(made.observer("größe"))
+        assert [one.name for one in store.observers()] == ["größe", "net"]
