@@ -21,32 +21,34 @@ from typing import TYPE_CHECKING, Any  # noqa: E402  # the rooms are claimed bef
 from benchmark.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from gestaltbench.verbs import (
+    from gestaltbench.reading import (
         compare,
         consistency,
         correlate,
         data,
         diff,
         export,
-        gallery,
-        import_leaderboard,
-        import_scores,
-        import_trials,
         models,
-        probe,
         provenance,
         rank,
-        reference,
-        register,
         reported,
-        reproduce,
-        rescore,
-        run,
         show,
         suites,
         summary,
         transfer,
         trials,
+    )
+    from gestaltbench.verbs import (
+        gallery,
+        import_leaderboard,
+        import_scores,
+        import_trials,
+        probe,
+        reference,
+        register,
+        reproduce,
+        rescore,
+        run,
     )
 
 __all__ = [
@@ -83,9 +85,9 @@ def __getattr__(name: str) -> Any:
     """A verb, loaded on first use: the command `bench` comes through here, too, and starts at once."""
     if name not in __all__:
         raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'")
-    from gestaltbench import verbs
+    from gestaltbench import reading, verbs
 
-    return getattr(verbs, name)
+    return getattr(reading if hasattr(reading, name) else verbs, name)
 
 
 def __dir__() -> list[str]:
