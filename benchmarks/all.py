@@ -27,6 +27,7 @@ PAGE = HERE.parent / "docs" / "performance.md"
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "overhead": (),
     "board": (),
+    "report": (),
     "memory": (),
     "folders": (),
     "adversarial": (),

@@ -99,10 +99,10 @@ def _names(rows: Sequence[Line], with_recipe: bool, sizes: Mapping[str, int]) ->
             "recipe", tuple(printable(recipe(r.training)) if r.training else "" for r in rows)
         )
     if any(row.observer in sizes for row in rows):
-        yield Field("params", tuple(_millions(sizes.get(row.observer)) for row in rows), True)
+        yield Field("params", tuple(millions(sizes.get(row.observer)) for row in rows), True)
 
 
-def _millions(count: int | None) -> str:
+def millions(count: int | None) -> str:
     """ "25.6M", "174k", "" for none."""
     if not count:
         return ""

@@ -22,8 +22,10 @@ IMPORTED, PUBLISHED_SPACE = "trials", "geirhos16"
 ABSENT = -1
 NATURAL = "natural"
 #: Images of a role on its page: those on which the groups differ most.
-MOST = 200
-PEOPLE, NETWORKS = ("human",), ("network", "published")
+MOST = 120
+PEOPLE, SIMULATED, NETWORKS = ("human",), ("simulated",), ("network", "published")
+#: The column of trials that has the probability of every category, in the order of their names.
+PROBABILITY = "probability"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Answers:
     """Answers to the images of one role in one space.
 
     images: names [n], sorted; category, shape, texture: labels [n] ("" where the set has none); words: answers by
-    code; code: [observers, n], `ABSENT` where an image was not shown; names: set names, digest -> name.
+    code; code: [observers, n], `ABSENT` where an image was not shown; sets: digest -> name; certainty: [observers, n],
+    the probability that an observer itself gives the right category, NaN where its trials do not say.
     """
 
     space: str
@@ -43,6 +46,7 @@ class Answers:
     words: tuple[str, ...]
     code: NDArray[np.int16]
     sets: Mapping[str, str]
+    certainty: NDArray[np.float32] | None = None
 
     @property
     def key(self) -> str:
@@ -62,6 +66,15 @@ class Answers:
         truth = np.array([place.get(name, ABSENT - 1) for name in self.labels["category"].tolist()])
         right: NDArray[np.bool_] = self.code == truth[None, :]
         return right
+
+    @property
+    def crowd(self) -> tuple[NDArray[np.bool_], str]:
+        """([observers]: whom networks are held against, what they are called): people, or simulated ones where there
+        are no others."""
+        people = self.group(PEOPLE)
+        if people.any():
+            return people, "people"
+        return self.group(SIMULATED), "simulated people"
 
     def group(self, kinds: Sequence[str]) -> NDArray[np.bool_]:
         """[observers]: who is of these kinds."""
@@ -124,9 +137,11 @@ def _gathered(
         {str(word) for table in tables.values() for word in np.unique(table["response"])}
     )
     code = np.full((len(tables), len(images)), ABSENT, dtype=np.int16)
+    certainty = np.full(code.shape, np.nan, dtype=np.float32)
     for at, table in enumerate(tables.values()):
         where = np.searchsorted(images, table["stimulus"].astype(str))
         code[at, where] = np.searchsorted(words, table["response"].astype(str))
+        certainty[at, where] = of_truth(table)
     return Answers(
         space=place[0],
         role=place[1],
@@ -140,7 +155,28 @@ def _gathered(
         words=tuple(words),
         code=code,
         sets={mine[name].stimuli: names[mine[name].stimuli] for name in tables},
+        certainty=certainty,
     )
+
+
+def of_truth(table: Trials) -> NDArray[np.float32]:
+    """[n] the probability of the right category; NaN where the trials have none, or none that fit the answers."""
+    n = len(table)
+    unknown = np.full(n, np.nan, dtype=np.float32)
+    held = table.columns.get(PROBABILITY)
+    categories = np.unique(table["category"].astype(str))
+    if held is None or held.shape != (n, len(categories)):
+        return unknown
+    known = np.isin(table["response"], categories)
+    chosen = categories[np.argmax(held, axis=1)]
+    if (chosen != table["response"].astype(str))[
+        known
+    ].mean() > 0.01:  # another order of categories
+        return unknown
+    of_truth: NDArray[np.float32] = held[
+        np.arange(n), np.searchsorted(categories, table["category"].astype(str))
+    ].astype(np.float32)
+    return of_truth
 
 
 def _labels(tables: Iterable[Trials]) -> dict[str, dict[str, str]]:
@@ -180,8 +216,9 @@ def common_answers(
 
 
 def telling(answers: Answers, most: int = MOST) -> list[int]:
-    """Images by how far people are ahead of networks, both ends of the order; without people the hardest ones."""
-    human, _ = answers.share(answers.group(PEOPLE))
+    """Images by how far people (`Answers.crowd`) are ahead of networks, both ends of the order; without people the
+    hardest ones."""
+    human, _ = answers.share(answers.crowd[0])
     machine, _ = answers.share(answers.group(NETWORKS))
     gap = human - machine
     if np.isnan(gap).all():

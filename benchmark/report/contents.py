@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.display import masked
 from benchmark.errors import BenchError
@@ -32,7 +32,8 @@ class Contents:
 
     place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
     observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli;
-    answers: to single images, by role and space; reported: tables of published scores, which no suite measured.
+    answers: to single images, by role and space; reported: tables of published scores, which no suite measured;
+    runs: by number, with command and environment; origins: score set -> the runs behind it.
     """
 
     place: str
@@ -44,6 +45,8 @@ class Contents:
     outcomes: Sequence[Outcome]
     answers: Sequence[Answers] = ()
     reported: Sequence[Board] = ()
+    runs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    origins: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -68,6 +71,21 @@ class Contents:
             for summary in self.linked
         }
 
+    @cached_property
+    def usual(self) -> dict[tuple[str, str], dict[str, str]]:
+        """(suite, space) -> role -> the stimuli that most observers have a score on."""
+        votes: dict[tuple[str, str], dict[str, Counter[str]]] = {}
+        for rows in self.scores.values():
+            asked = {(row.suite, row.space, row.role, row.stimuli) for row in rows if row.stimuli}
+            for suite, space, role, stimuli in asked:
+                votes.setdefault((suite, space), {}).setdefault(role, Counter())[stimuli] += 1
+        return {
+            place: {
+                role: min(n, key=lambda one: (-n[one], one)) for role, n in sorted(roles.items())
+            }
+            for place, roles in votes.items()
+        }
+
     def of_suite(self, name: str, space: str, metric: str) -> list[ScoreRow]:
         """All current scores of a metric in one decision space, in the observers' order."""
         rows = (row for mine in self.scores.values() for row in mine)
@@ -87,6 +105,7 @@ def read_contents(settings: Settings) -> Contents:
         observers = {row.name: row for row in store.observers()}
         outcomes = store.outcomes()
         answers = read_answers(store, suites)
+        runs, origins = store.runs(), store.runs_of_sets()
     if not rows:
         raise BenchError(
             f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
@@ -103,7 +122,17 @@ def read_contents(settings: Settings) -> Contents:
         {name: str(row.card.get("source", "")) for name, row in observers.items()},
     )
     return Contents(
-        masked(settings.db), shown, tuple(made), observers, scores, sets, outcomes, answers, apart
+        place=masked(settings.db),
+        suites=shown,
+        boards=tuple(made),
+        observers=observers,
+        scores=scores,
+        sets=sets,
+        outcomes=outcomes,
+        answers=answers,
+        reported=apart,
+        runs=runs,
+        origins=origins,
     )
 
 
@@ -114,6 +143,12 @@ def family(observer: ObserverRow | None) -> str:
     if observer.kind not in NETWORKS:
         return "people" if observer.kind in PEOPLE else observer.kind
     return architecture_line(observer.name, observer.card)
+
+
+def parameters(observer: ObserverRow | None) -> int | None:
+    """How many a network has, where its card says."""
+    count = observer.card.get("parameters") if observer is not None else None
+    return count if isinstance(count, int) else None
 
 
 def source(observer: ObserverRow | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.display import printable
 from benchmark.errors import BenchError, unknown_name
 from benchmark.report.figures.figure import INK, LINE, QUIET, Figure, Spec
+from benchmark.report.lean_svg import lean
 from benchmark.report.writing import NEEDS
 
 if TYPE_CHECKING:
@@ -19,18 +20,6 @@ SCALE = 3.0  # pixels of a PNG per point
 DARK = {INK: "#e7e9ec", QUIET: "#a4adb8", LINE: "#30363d", "#ffffff": "#14171b"}
 FONT = "Helvetica Neue, Arial, DejaVu Sans, sans-serif"
 _SIZE = re.compile(r'<svg[^>]*? width="([\d.]+)" height="([\d.]+)"')
-_TAG = re.compile(r"<[^<>]*>")
-_LONG = re.compile(r"(\.\d\d)\d+")
-_IDLE = re.compile(
-    r' (?:pointer-events="none"|aria-hidden="true"|opacity="1"|aria-roledescription="[^"]*"|font-weight="normal")'
-)
-#: A mark with a name: browsers show a title when the pointer rests on it.
-_NAMED = re.compile(
-    r'<path aria-label="([^"]*)" role="graphics-symbol"(?: aria-roledescription="[^"]*")?([^<>]*)/>'
-)
-_NOTHING = re.compile(
-    r'<path class="(?:foreground|background)"[^<>]*(?:d=""|d="M0,0h0v0h0Z")[^<>]*/>'
-)
 CONFIG: Mapping[str, Any] = {
     "aria": False,
     "background": "#ffffff",
@@ -56,15 +45,8 @@ def svg(figure: Figure, *, themed: bool = False) -> str:
     drawn: str = _converter().vegalite_to_svg(
         _complete(figure), vl_version=VERSION, allowed_base_urls=[]
     )
-    drawn = _lean(drawn)
+    drawn = lean(drawn)
     return drawn.replace(">", f">{_style()}", 1) if themed else drawn
-
-
-def _lean(drawn: str) -> str:
-    """The same picture without what draws nothing; coordinates to a hundredth of a pixel. Texts are left alone: they
-    stand between tags, and only what is inside tags is touched."""
-    drawn = _NAMED.sub(r"<path\2><title>\1</title></path>", _NOTHING.sub("", drawn))
-    return _TAG.sub(lambda tag: _LONG.sub(r"\1", _IDLE.sub("", tag[0])), drawn)
 
 
 def without_style(drawn: str) -> str:

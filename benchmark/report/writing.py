@@ -15,6 +15,7 @@ from benchmark.display import printable_lines
 from benchmark.errors import BenchError
 from benchmark.leaderboard.export import csv_text
 from benchmark.leaderboard.formatting import number
+from benchmark.leaderboard.summary_text import millions
 from registry.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class Site:
         self.file(path, environment().get_template(template).render(context))
 
     def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
-        """Records as CSV, without formulas."""
-        self.file(path, csv_text(records, names))
+        """Records as CSV, without formulas; numbers to six significant digits."""
+        shorter = ({name: _rounded(value) for name, value in one.items()} for one in records)
+        self.file(path, csv_text(shorter, names))
 
     def picture(self, path: str, content: bytes) -> None:
         """A thumbnail: counted apart."""
@@ -102,7 +104,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters |= {"slug": slug, "number": short, "percent": lambda level: f"{100 * level:g}"}
+    made.filters |= {
+        "slug": slug,
+        "number": short,
+        "count": millions,
+        "percent": lambda level: f"{100 * level:g}",
+    }
     return made
 
 
@@ -110,6 +117,10 @@ def short(value: float | None) -> str:
     """A value for a page: three decimals, without the nought before the point."""
     text = number(value, 3)
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _shown(value: Any) -> Any:

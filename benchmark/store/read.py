@@ -232,6 +232,34 @@ def provenance(connection: sa.Connection, set_id: int) -> dict[str, Any]:
     }
 
 
+def runs_of_sets(connection: sa.Connection) -> dict[int, tuple[int, ...]]:
+    """Score set -> the runs that computed its trials, then its own, each once."""
+    table, observed, chunks = schema.SCORE_SETS, schema.OBSERVATIONS, schema.CHUNKS
+    query = (
+        sa.select(observed.c.key, chunks.c.run)
+        .join(chunks, chunks.c.observation == observed.c.id)
+        .distinct()
+        .order_by(chunks.c.run)
+    )
+    by_key: dict[str, list[int]] = {}
+    for key, run in fetched(connection, query):
+        by_key.setdefault(key, []).append(int(run))
+    found = {}
+    for number, run, keys in fetched(
+        connection, sa.select(table.c.id, table.c.run, table.c.observations)
+    ):
+        trials = (one for key in parsed(keys, list) for one in by_key.get(key, ()))
+        found[int(number)] = tuple(dict.fromkeys((*trials, int(run))))
+    return found
+
+
+def runs(connection: sa.Connection) -> dict[int, Mapping[str, Any]]:
+    """Every run by its number, as `provenance` tells of it."""
+    return {
+        int(run): _run(connection, run) for run in connection.scalars(sa.select(schema.RUNS.c.id))
+    }
+
+
 def _runs_of(connection: sa.Connection, observation: int) -> list[int]:
     table = schema.CHUNKS
     query = sa.select(table.c.run).distinct().where(table.c.observation == observation)

@@ -257,5 +257,15 @@ class Store:
         """
         return self._database.ask(read.provenance, set_id)
 
+    def runs(self) -> Mapping[int, Mapping[str, Any]]:
+        """Every run by its number: "command", "environment", "started", "status", "ended"."""
+        with self._database.reading() as connection:
+            return read.runs(connection)
+
+    def runs_of_sets(self) -> Mapping[int, tuple[int, ...]]:
+        """Score set -> the runs that computed its trials, and its own."""
+        with self._database.reading() as connection:
+            return read.runs_of_sets(connection)
+
     def _has(self, table: sa.Table, column: str, value: str) -> bool:
         return self._database.ask(read.has, table, column, value)

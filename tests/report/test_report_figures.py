@@ -1,9 +1,12 @@
 """What figures show: the stored numbers, in the right order, of the observers that they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
+from benchmark.contracts import Observer, Trials
 from benchmark.errors import UnknownName
 from benchmark.report.answers import (
     ABSENT,
@@ -11,6 +14,7 @@ from benchmark.report.answers import (
     against_others,
     common_answers,
     confusion,
+    of_truth,
     telling,
 )
 from benchmark.report.comparisons import usual
@@ -18,7 +22,12 @@ from benchmark.report.contents import family, read_contents
 from benchmark.report.drawing import draw
 from benchmark.report.figures import consistency
 from benchmark.report.figures.every import every_figure, find_figure
+from benchmark.report.pages.answered import answered
+from benchmark.report.pages.explorer import records
+from benchmark.report.pages.observers import runs_behind
+from benchmark.store import open_store
 from benchmark.store.rows import ObserverRow
+from tests.report.conftest import score_set, scores_of
 
 WORDS = ("bird", "cat", "dog", "na")
 
@@ -180,3 +189,51 @@ def test_common_answers_are_counted(answers):
 )
 def test_families_are_read_from_architecture_and_name(name, kind, arch, expected):
     assert family(ObserverRow(1, name, kind, "x", {"arch": arch}, "")) == expected
+
+
+def test_simulated_people_are_no_people_and_stand_in_where_there_are_none(answers):
+    crowd, called = answers.crowd
+    assert called == "people" and crowd.tolist() == [True] * 3 + [False] * 3
+    kinds = ("simulated",) * 3 + answers.kinds[3:]
+    alone = replace(answers, kinds=kinds)
+    crowd, called = alone.crowd
+    assert called == "simulated people" and crowd.tolist() == [True] * 3 + [False] * 3
+    (first, *_) = records(replace(answers, kinds=("human", "human", *kinds[2:])))
+    assert (first["people"], first["simulated"]) == (2, 1)
+
+
+def test_the_hardest_image_is_the_one_of_least_own_probability(answers):
+    certainty = np.full(answers.code.shape, np.nan, dtype=np.float32)
+    certainty[3] = np.linspace(0.1, 0.9, 40)
+    (found,) = answered([replace(answers, certainty=certainty)], "n0", {})
+    assert [one.name for one in found.least_sure] == ["image-00", "image-01", "image-02"]
+    assert [one.name for one in found.surest] == ["image-39", "image-38", "image-37"]
+    assert found.surest[0].share == ".900"
+    (without,) = answered([replace(answers, certainty=certainty)], "n1", {})
+    assert not without.surest and not without.least_sure
+
+
+def test_probabilities_count_where_they_fit_the_answers():
+    columns = {
+        "category": np.array(["cat", "dog", "cat", "dog"]),
+        "response": np.array(["cat", "dog", "dog", "dog"]),
+        "probability": np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]]),
+    }
+    np.testing.assert_allclose(of_truth(Trials(columns)), [0.9, 0.8, 0.4, 0.7], rtol=1e-6)
+    turned = {**columns, "probability": columns["probability"][:, ::-1]}
+    assert np.isnan(of_truth(Trials(turned))).all()
+
+
+def test_a_page_says_what_ran_with_what(fill):
+    settings = fill(["net-0"])
+    with open_store(settings.db) as store:
+        packages = {"gestaltbench": "0.9", "torch": "2.9", "timm": None}
+        environment = {"device": "cuda", "gpu": "H100", "packages": packages}
+        run = store.begin_run("bench run -m net-1 " + "x" * 300, environment)
+        observer = store.put_observer(Observer("net-1", "network", "f" * 64, {}))
+        store.put_scores(
+            run, score_set(observer, "cue-conflict"), list(scores_of("cue-conflict", 1))
+        )
+    ((command, how),) = runs_behind(read_contents(settings), "net-1")
+    assert command.startswith("bench run -m net-1 xxx") and len(command) == 163
+    assert how[10:] == ", gestaltbench 0.9, torch 2.9, cuda H100"

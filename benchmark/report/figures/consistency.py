@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.report.answers import NETWORKS, PEOPLE, Answers
 from benchmark.report.figures.chosen import featured
-from benchmark.report.figures.figure import Figure, Records, Spec, axis
+from benchmark.report.figures.figure import Figure, Records, Spec, axis, some_of
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import pairwise
 from benchmark.stats.bootstrap import percentiles
@@ -33,7 +33,8 @@ def figures(answers: Sequence[Answers]) -> Iterator[Figure]:
 
 def _matrix(answers: Answers) -> Figure | None:
     networks = _whole(answers, NETWORKS)
-    people = _whole(answers, PEOPLE)[:MOST_PEOPLE]
+    everybody = _whole(answers, PEOPLE)
+    people = everybody[:MOST_PEOPLE]
     shown = [*featured(networks, MOST_NETWORKS), *people]
     if len(shown) < 3:
         return None
@@ -60,15 +61,17 @@ def _matrix(answers: Answers) -> Figure | None:
     if not records:
         return None
     more = (
-        "" if len(networks) <= MOST_NETWORKS else f" {MOST_NETWORKS} of {len(networks)} networks."
-    )
+        f" {MOST_NETWORKS} of {len(networks)} networks, evenly spaced by name."
+        if len(networks) > MOST_NETWORKS
+        else ""
+    ) + some_of(len(everybody), len(people), "people")
     return Figure(
         f"consistency-matrix-{slug(answers.key)}",
         f"Error consistency on {answers.role}, {answers.space}",
         f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, then "
         f"people.{_ceiling(right[:, len(shown) - len(people) :])}{more} 0: as if errors fell independently.",
         _spec(records, shown),
-        records,
+        [one for one in records if shown.index(one["a"]) < shown.index(one["b"])],
         NAMES,
     )
 

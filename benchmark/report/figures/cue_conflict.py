@@ -14,7 +14,7 @@ from benchmark.report.figures.chosen import (
     methods,
     sizes,
 )
-from benchmark.report.figures.figure import INK, QUIET, Figure, Spec, axis, palette
+from benchmark.report.figures.figure import INK, ONCE, QUIET, Figure, Spec, axis, palette
 from benchmark.report.writing import slug
 
 BIAS = "shape_bias"
@@ -89,6 +89,7 @@ def _spec(scene: Scene, records: list[dict[str, Any]], order: list[str]) -> Spec
         "height": {"step": 21},
         "layer": [
             {
+                "data": ONCE,
                 "mark": {"type": "rule", "strokeDash": [3, 3], "color": QUIET},
                 "encoding": {"x": {"datum": 0.5}},
             },

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.leaderboard.model import Board, Column, Row
 from benchmark.report.captions import about
 from benchmark.report.figures.chosen import Scene
-from benchmark.report.figures.figure import MOST, QUIET, Figure, Spec, axis, palette
+from benchmark.report.figures.figure import MOST, ONCE, QUIET, Figure, Spec, axis, palette
 from benchmark.report.writing import slug
 
 GROUPS = (
@@ -149,9 +149,13 @@ def _panel(
         "width": 140,
         "height": {"step": 15},
         "layer": [
-            *([] if chance is None else [{"mark": rule, "encoding": {"x": {"datum": chance}}}]),
+            *(
+                []
+                if chance is None
+                else [{"data": ONCE, "mark": rule, "encoding": {"x": {"datum": chance}}}]
+            ),
             {
-                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
+                "mark": {"type": "rule", "strokeWidth": 2, "strokeOpacity": 0.5},
                 "encoding": {
                     "y": y,
                     "x": {**x, "field": "low"},

@@ -22,6 +22,8 @@ SHAPES = (
     "triangle-left",
 )
 INK, QUIET, LINE = "#1b1f24", "#59626d", "#dde1e6"
+#: Data of a mark that does not depend on the records: drawn once, not once for each of them.
+ONCE: Spec = {"values": [{}]}
 #: Observers that one figure shows; the caption says where there are more.
 MOST = 40
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.leaderboard.comparison import better
-from benchmark.report.figures.figure import COLOURS, QUIET, Figure, Spec, axis
+from benchmark.report.figures.figure import COLOURS, ONCE, QUIET, Figure, Spec, axis
 from benchmark.report.writing import slug
 from benchmark.stats.families import Compared
 
@@ -78,6 +78,7 @@ def _spec(records: list[dict[str, Any]]) -> Spec:
         "height": {"step": 26},
         "layer": [
             {
+                "data": ONCE,
                 "mark": {"type": "rule", "color": QUIET, "strokeDash": [3, 3]},
                 "encoding": {"x": {"datum": 0}},
             },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.report.figures.chosen import PEOPLE
-from benchmark.report.figures.figure import INK, QUIET, Records, Spec, axis, palette
+from benchmark.report.figures.figure import INK, ONCE, QUIET, Records, Spec, axis, palette
 
 
 def lines(
@@ -48,7 +48,7 @@ def _marks(x: Spec, y_title: str, colour: Spec, shape: Spec) -> list[Spec]:
         },
         {
             "transform": [{"filter": network}],
-            "mark": {"type": "rule", "opacity": 0.45},
+            "mark": {"type": "rule", "strokeOpacity": 0.45},
             "encoding": {"x": x, **ends, "color": hue},
         },
         {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"x": x, "y": y, "color": hue}},
@@ -61,4 +61,5 @@ def _marks(x: Spec, y_title: str, colour: Spec, shape: Spec) -> list[Spec]:
 
 def _chance(chance: float | None) -> list[Spec]:
     mark: dict[str, Any] = {"type": "rule", "strokeDash": [3, 3], "color": QUIET}
-    return [] if chance is None else [{"mark": mark, "encoding": {"y": {"datum": chance}}}]
+    line = {"data": ONCE, "mark": mark, "encoding": {"y": {"datum": chance}}}
+    return [] if chance is None else [line]

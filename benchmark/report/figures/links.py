@@ -13,6 +13,8 @@ from benchmark.report.figures.figure import Figure, Spec, axis, palette
 from benchmark.report.writing import short, slug
 from benchmark.stats.correlations import Correlation
 
+#: Families that a legend names.
+NAMED = 24
 NAMES = ("observer", "family", "recipe", "x", "y")
 
 
@@ -49,13 +51,15 @@ def scatter(link: Link, space: str) -> Figure:
     ]
     apart = link.observers and all(one.kind == REPORTED for one in link.observers)
     whose = f"Scores {space}, not measured here. " if apart else ""
+    many = len({one.lineage.family for one in link.observers}) > NAMED
+    unnamed = " Families are in the CSV: too many for a legend." if many else ""
     partial = f"; given clean accuracy {told(link.partial)}" if link.partial else ""
     return Figure(
         f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(space)}",
         f"{link.x.title} and {link.y.title}",
         f"{whose}A point for each network, {link.spearman.n} in {link.spearman.families} families: {verdict(link)}. "
         f"Spearman {told(link.spearman)}; Pearson {told(link.pearson)}{partial}. "
-        "95 % intervals draw families as wholes.",
+        f"95 % intervals draw families as wholes.{unnamed}",
         _spec(link, records, filled=not apart),
         records,
         NAMES,
@@ -80,13 +84,20 @@ def _with_ends(value: float, low: float, high: float) -> str:
 def _spec(link: Link, records: list[dict[str, Any]], *, filled: bool) -> Spec:
     families = list(dict.fromkeys(str(one["family"]) for one in records))
     colour, shape = palette(families)
-    legend = {"title": None, "orient": "right", "labelLimit": 160} if len(families) <= 24 else None
+    legend = (
+        {"title": None, "orient": "right", "labelLimit": 160} if len(families) <= NAMED else None
+    )
     return {
         "data": {"values": records},
         "width": 250,
         "height": 220,
         "config": {"aria": True},
-        "mark": {"type": "point", "filled": filled, "size": 50, "opacity": 0.85},
+        "mark": {
+            "type": "point",
+            "filled": filled,
+            "size": 50,
+            "fillOpacity": 0.85 if filled else 0,
+        },
         "encoding": {
             "x": _side("x", link.x.title),
             "y": _side("y", link.y.title),

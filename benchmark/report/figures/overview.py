@@ -17,7 +17,8 @@ NAMES = ("observer", "group", "suite", "metric", "value", "low", "high", "n")
 def overview(summary: Summary) -> Figure:
     """Networks in the table's order, then people as a group, ideal observers and references."""
     aside = [line for line in summary.references if line.kind not in ("human", "chance")]
-    lines = [*summary.lines[:MOST], *aside[: MOST // 3]]
+    few = aside[: MOST // 3]
+    lines = [*summary.lines[:MOST], *few]
     records = [record for line in lines for record in _records(summary, line)]
     panels = [(_title(head), head.column.chance) for head in summary.headlines]
     captions = (
@@ -30,7 +31,9 @@ def overview(summary: Summary) -> Figure:
     return Figure(
         f"overview-{slug(summary.space)}",
         f"Models by suites, {summary.space}",
-        caption + some_of(len(summary.lines), min(MOST, len(summary.lines)), "networks"),
+        caption
+        + some_of(len(summary.lines), min(MOST, len(summary.lines)), "networks")
+        + some_of(len(aside), len(few), "reference rows"),
         dots(records, [line.observer for line in lines], panels),
         records,
         NAMES,

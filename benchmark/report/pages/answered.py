@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from benchmark.report.answers import Answers, against_others, confusion, each
 from benchmark.report.writing import short, slug
 
 #: Images in a list.
-MOST = 4
+MOST = 3
 #: Roles with lists: those that most observers answered.
 ROLES = 3
 #: Categories of a confusion matrix that a page has room for.
@@ -34,31 +35,35 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Surprise:
-    """An image: what was answered, what is right, the share of others who are right."""
+    """An image: what was answered, what is right; share: of the others who are right, or the observer's own
+    probability of the right answer."""
 
     name: str
     answer: str
     truth: str
-    others: str
+    share: str
     thumbnail: str
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One role. alone_right: right where most others are wrong; alone_wrong: the reverse."""
+    """One role. alone_right: right where most others are wrong; alone_wrong: the reverse; surest, least_sure (of the
+    first role alone): by the probability that the observer itself gives the right answer."""
 
     title: str
     page: str
     right: str
     alone_right: Sequence[Surprise]
     alone_wrong: Sequence[Surprise]
+    surest: Sequence[Surprise] = ()
+    least_sure: Sequence[Surprise] = ()
 
 
 def answered(
     answers: Sequence[Answers], name: str, thumbnails: Mapping[tuple[str, str], str]
 ) -> Iterator[Answered]:
     """By role, those with others to compare with."""
-    for one, at in list(each(answers, name))[:ROLES]:
+    for place, (one, at) in enumerate(list(each(answers, name))[:ROLES]):
         seen = one.shown[at]
         if not seen.any():
             continue
@@ -76,7 +81,21 @@ def answered(
                 _surprise(one, at, i, others, thumbnails)
                 for i in _first(~right & known, 1 - others)
             ],
+            surest=() if place else _by_certainty(one, at, thumbnails, -1),
+            least_sure=() if place else _by_certainty(one, at, thumbnails, 1),
         )
+
+
+def _by_certainty(
+    one: Answers, at: int, thumbnails: Mapping[tuple[str, str], str], sign: int
+) -> list[Surprise]:
+    """The images whose right answer the observer gives the most (-1) or the least (1) probability."""
+    if one.certainty is None:
+        return []
+    held = one.certainty[at]
+    known = np.flatnonzero(~np.isnan(held))
+    order = known[np.argsort(sign * held[known], kind="stable")][:MOST]
+    return [_surprise(one, at, int(i), held, thumbnails) for i in order]
 
 
 def _first(members: NDArray[np.bool_], share: NDArray[np.float64]) -> list[int]:
@@ -90,7 +109,7 @@ def _surprise(
     one: Answers,
     at: int,
     image: int,
-    others: NDArray[np.float64],
+    share: NDArray[np.floating[Any]],
     thumbnails: Mapping[tuple[str, str], str],
 ) -> Surprise:
     name = str(one.images[image])
@@ -98,7 +117,7 @@ def _surprise(
         name=name,
         answer=one.answer(at, image),
         truth=str(one.labels["category"][image]),
-        others=short(float(others[image])),
+        share=short(float(share[image])),
         thumbnail=thumbnails.get((one.key, name), ""),
     )
 

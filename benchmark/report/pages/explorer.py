@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.display import printable
-from benchmark.report.answers import NETWORKS, PEOPLE, Answers, common_answers, telling
+from benchmark.report.answers import (
+    NETWORKS,
+    PEOPLE,
+    SIMULATED,
+    Answers,
+    common_answers,
+    telling,
+)
 from benchmark.report.contents import Contents
 from benchmark.report.writing import Site, short, slug
 
@@ -28,12 +35,14 @@ NAMES = (
         "networks",
     ),
     *("people_minus_networks", "people_answers", "network_answers"),
+    *("simulated_right", "simulated", "simulated_answers"),
 )
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image: shares of right answers as texts, "" where nobody of the group saw it. index: in the page's data."""
+    """An image: shares of right answers as texts, "" where nobody of the group saw it; people: simulated ones where the
+    sheet has no others. index: in the page's data."""
 
     index: int
     name: str
@@ -48,13 +57,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A role as a page shows it. answers: JSON for the script: observers, words, and codes by image."""
+    """A role as a page shows it. crowd: what the people of its columns are called, "" where there are none; answers:
+    JSON for the script: observers, words, and codes by image."""
 
     key: str
     title: str
     total: int
     people: int
+    simulated: int
     networks: int
+    crowd: str
     pictures: Sequence[Picture]
     answers: str
     data: str
@@ -94,6 +106,8 @@ def records(answers: Answers) -> Iterator[dict[str, Any]]:
     people, networks = answers.group(PEOPLE), answers.group(NETWORKS)
     human, k = answers.share(people)
     machine, m = answers.share(networks)
+    simulated = answers.group(SIMULATED)
+    drawn, s = answers.share(simulated)
     for at, image in enumerate(answers.images.tolist()):
         yield {
             "image": image,
@@ -105,13 +119,16 @@ def records(answers: Answers) -> Iterator[dict[str, Any]]:
             "people_minus_networks": _or_none(human[at] - machine[at]),
             "people_answers": _said(answers, at, people),
             "network_answers": _said(answers, at, networks),
+            "simulated_right": _or_none(drawn[at]),
+            "simulated": int(s[at]),
+            "simulated_answers": _said(answers, at, simulated),
         }
 
 
 def _sheet(
     answers: Answers, data: str, thumbnails: Mapping[tuple[str, str], str], credit: str
 ) -> Sheet:
-    people, networks = answers.group(PEOPLE), answers.group(NETWORKS)
+    (people, called), networks = answers.crowd, answers.group(NETWORKS)
     human, _ = answers.share(people)
     machine, _ = answers.share(networks)
     chosen = telling(answers)
@@ -135,8 +152,10 @@ def _sheet(
         key=answers.key,
         title=f"{answers.role}, {answers.space}",
         total=len(answers.images),
-        people=int(people.sum()),
+        people=int(answers.group(PEOPLE).sum()),
+        simulated=int(answers.group(SIMULATED).sum()),
         networks=int(networks.sum()),
+        crowd=called if people.any() else "",
         pictures=pictures,
         answers=_data(answers, chosen),
         data=data,
@@ -153,14 +172,18 @@ def _data(answers: Answers, chosen: Sequence[int]) -> str:
     held = {
         "observers": [printable(name) for name in answers.observers],
         "pages": [page if (page := slug(name)) != name else 0 for name in answers.observers],
-        "kinds": "".join(
-            "p" if kind in PEOPLE else "n" if kind in NETWORKS else "i" for kind in answers.kinds
-        ),
+        "kinds": "".join(map(_letter, answers.kinds)),
         "words": [printable(word) for word in answers.words],
         "category": [printable(str(answers.labels["category"][at])) for at in chosen],
         "codes": codes,
     }
     return json.dumps(held, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _letter(kind: str) -> str:
+    """What stands for a kind of observers in the page's data."""
+    groups = {"p": PEOPLE, "s": SIMULATED, "n": NETWORKS}
+    return next((letter for letter, kinds in groups.items() if kind in kinds), "i")
 
 
 def _truth(answers: Answers, at: int) -> str:

@@ -12,7 +12,7 @@ from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.report.captions import about
-from benchmark.report.contents import Contents, family, source
+from benchmark.report.contents import Contents, family, parameters, source
 from benchmark.report.marks import Axis, Mark, marks
 from benchmark.report.writing import Site, slug
 
@@ -23,7 +23,7 @@ BETTER: dict[Direction, str] = {
 }
 FILTERS = ("recipe", "family", "kind", "source")
 #: Columns of the CSV: of the observer, and of each headline after its name.
-WHO = ("observer", "kind", "recipe", "family", "source")
+WHO = ("observer", "kind", "recipe", "parameters", "family", "source")
 PARTS = ("", "_low", "_high", "_n", "_rank", "_remarks")
 
 
@@ -44,13 +44,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """An observer. page: its own, "" where it is none; group: "network", "person" or "reference"."""
+    """An observer. page: its own, "" where it is none; group: "network", "person" or "reference"; parameters: their
+    number, None where it is not known."""
 
     name: str
     page: str
     group: str
     kind: str
     recipe: str
+    parameters: int | None
     family: str
     source: str
     place: str
@@ -94,6 +96,7 @@ def records(summary: Summary, contents: Contents) -> Iterator[dict[str, Any]]:
         record: dict[str, Any] = {"observer": line.observer, "kind": line.kind}
         record |= {
             "recipe": ", ".join(line.training),
+            "parameters": parameters(known),
             "family": family(known),
             "source": source(known),
         }
@@ -177,6 +180,7 @@ def _row(line: Line, contents: Contents, place: str, drawn: Sequence[Mark]) -> R
         group="person" if line.kind == "human" else group,
         kind=line.kind,
         recipe=", ".join(line.training),
+        parameters=parameters(known),
         family=family(known),
         source=source(known),
         place=place,

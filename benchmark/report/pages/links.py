@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from benchmark.leaderboard.links import Contrast, Link, contrasts, observed
 from benchmark.leaderboard.links_text import CAUTION, contrast_records, link_records, verdict
@@ -86,14 +87,31 @@ def links_page(site: Site, contents: Contents) -> None:
         data, other = (f"data/{name}-{slug(summary.space)}.csv" for name in ("links", "contrasts"))
         site.table(data, link_records(found, summary.space), LINKS)
         site.table(other, contrast_records(compared, summary.space), CONTRASTS)
+        values = f"data/link-values-{slug(summary.space)}.csv"
+        site.table(values, *_values(found))
         asked = sorted(found, key=order_of)
         pairs = [
-            _pair(one, put(site, scatter(one, summary.space), inline=bool(question_of(one))))
+            _pair(
+                one,
+                put(site, scatter(one, summary.space), inline=bool(question_of(one)), data=values),
+            )
             for one in asked
         ]
         spaces.append(Space(summary.space, pairs, _by_recipe(compared), data, other))
     if spaces:
         site.page("links.html", "links.html", title="Links", spaces_=spaces, caution=CAUTION)
+
+
+def _values(found: Sequence[Link]) -> tuple[list[dict[str, Any]], list[str]]:
+    """(records, their fields): every network with its value of every variable, the numbers behind all scatter plots."""
+    variables = {one.name: None for link in found for one in (link.x, link.y)}
+    everybody = {one.name: one for link in found for one in link.observers}
+    records = [
+        {"observer": name, "family": one.lineage.family, "recipe": one.lineage.recipe}
+        | {variable: one.values.get(variable) for variable in variables}
+        for name, one in sorted(everybody.items())
+    ]
+    return records, ["observer", "family", "recipe", *variables]
 
 
 def _pair(link: Link, figure: Shown) -> Pair:

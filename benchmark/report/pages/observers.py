@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.leaderboard.model import describe
 from benchmark.report.captions import PARENTHESIS
@@ -33,6 +33,11 @@ FIELDS = {
 }
 
 
+#: Runs behind an observer's scores that a page tells of, and characters of a command.
+MOST_RUNS, LONGEST_COMMAND = 3, 160
+PROGRAMS = ("gestaltbench", "torch", "torchvision", "timm")
+
+
 @dataclass(frozen=True)
 class Line:
     """A score: its texts. stimuli, method, remarks: letters and numbers of what stands under the table."""
@@ -49,7 +54,7 @@ class Line:
 @dataclass(frozen=True)
 class Part:
     """The scores of one suite in one space: lines over all conditions, then by metric those of single
-    conditions in one text."""
+    conditions in one text. varies: which of n, stimuli and method are not the same in every line."""
 
     suite: str
     page: str
@@ -60,15 +65,18 @@ class Part:
     remarks: Sequence[str]
     methods: Sequence[str]
     stimuli: Sequence[str]
+    varies: Mapping[str, bool]
 
 
 @dataclass
 class Legend:
-    """What letters and numbers in a table stand for, in the order in which they came up."""
+    """What letters and numbers in a table stand for, in the order in which they came up. usual: the stimuli of the
+    suite, which need no letter."""
 
     stimuli: dict[str, int] = field(default_factory=dict)
     methods: dict[str, int] = field(default_factory=dict)
     remarks: dict[str, int] = field(default_factory=dict)
+    usual: frozenset[str] = frozenset()
 
 
 def observer_pages(
@@ -77,12 +85,15 @@ def observer_pages(
     """observers/NAME.html for everybody with a name in the leaderboard."""
     for name, known in contents.observers.items():
         parts = list(_parts(contents, contents.scores.get(name, ())))
+        runs = list(runs_behind(contents, name))
         site.page(
             f"observers/{slug(name)}.html",
             "observer.html",
             title=name,
             brief=True,
             facts=list(_facts(known)),
+            runs=runs[:MOST_RUNS],
+            more_runs=max(0, len(runs) - MOST_RUNS),
             parts_=parts,
             answered=list(answered(contents.answers, name, thumbnails)),
             confusions=confusions(contents.answers, name),
@@ -92,6 +103,37 @@ def observer_pages(
                 if one.observer_name == name and one.status != "done"
             ],
         )
+
+
+def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
+    """(command, when and with what it ran) of the runs behind an observer's scores, the newest first; of imported
+    scores those of the leaderboard that they come from."""
+    sets = dict.fromkeys(row.set_id for row in contents.scores.get(name, ()))
+    numbers = {run for one in sets for run in contents.origins.get(one, ())}
+    for number in sorted(numbers, reverse=True):
+        facts = contents.runs[number]
+        yield _ran(facts)
+        theirs = facts["environment"].get("imported")
+        for one in theirs["runs"] if theirs else ():
+            command, how = _ran(one)
+            yield command, f"{how}, told by {theirs['source']}"
+
+
+def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
+    made_with = facts["environment"]
+    packages = made_with.get("packages") or {}
+    versions = [f"{name} {packages[name]}" for name in PROGRAMS if packages.get(name)]
+    device = " ".join(str(made_with[one]) for one in ("device", "gpu") if made_with.get(one))
+    told = [
+        str(facts["started"])[:10],
+        *versions,
+        *([device] if device not in ("", "none") else []),
+    ]
+    command = str(facts["command"])
+    short_command = (
+        command if len(command) <= LONGEST_COMMAND else f"{command[:LONGEST_COMMAND]}..."
+    )
+    return short_command, ", ".join(told)
 
 
 def _facts(known: ObserverRow) -> Iterator[tuple[str, str]]:
@@ -142,7 +184,8 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         once.values(),
         key=lambda r: (metrics[r.metric][0] if r.metric in metrics else 999, r.metric),
     )
-    legend = Legend()
+    first = ordered[0] if ordered else rows[0]
+    legend = Legend(usual=frozenset(contents.usual.get((first.suite, first.space), {}).values()))
     titles = {name: metric.title for name, (_, metric) in metrics.items()}
     plain = [
         _line(titles.get(row.metric, row.metric), row, legend)
@@ -155,7 +198,6 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         own = metrics[row.metric][1].role if row.metric in metrics else row.role
         where = "" if row.role == own else f" ({row.role})"
         single[titles.get(row.metric, row.metric) + where].append(row)
-    first = ordered[0] if ordered else rows[0]
     made = {row.created[:10] for row in rows}
     how = "; ".join([first.policy or "imported answers", f"scored {min(made)}"])
     return Part(
@@ -168,6 +210,10 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         remarks=list(legend.remarks),
         methods=list(legend.methods),
         stimuli=[describe(digest, contents.sets) for digest in legend.stimuli],
+        varies={
+            name: len({getattr(line, name) for line in plain}) > 1
+            for name in ("n", "stimuli", "method")
+        },
     )
 
 
@@ -182,12 +228,9 @@ def _of_largest(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
 
 
 def _conditions(rows: Sequence[ScoreRow]) -> str:
-    """ "c05 .533, c10 .694 (n 160; 95 % intervals reach at most .06 from the value)"."""
+    """ "c05 .533, c10 .694 (n 160; intervals reach at most .06 from the value)"; "fog 1 to 3: .9, .8, .7"."""
     sizes = sorted({row.n for row in rows if row.value is not None})
-    texts = [
-        f"{r.condition} {short(r.value)}" if r.value is not None else f"{r.condition}: {r.reason}"
-        for r in rows
-    ]
+    texts = list(_values(rows))
     reach = [
         max(row.high - row.value, row.value - row.low)
         for row in rows
@@ -195,7 +238,26 @@ def _conditions(rows: Sequence[ScoreRow]) -> str:
     ]
     said = [f"n {sizes[0]}{f' to {sizes[-1]}' if len(sizes) > 1 else ''}"] if sizes else []
     said += [f"intervals reach at most {short(max(reach))} from the value"] if reach else []
-    return f"{', '.join(texts)} ({'; '.join(said)})" if said else ", ".join(texts)
+    joint = "; " if any(": " in text for text in texts) else ", "
+    return f"{joint.join(texts)} ({'; '.join(said)})" if said else joint.join(texts)
+
+
+def _values(rows: Sequence[ScoreRow]) -> Iterator[str]:
+    """Each condition with its value; levels 1, 2, 3 ... of one thing together."""
+    levels: dict[str, list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        name, _, level = row.condition.rpartition("/")
+        known = levels[name if level.isascii() and level.isdigit() and name else row.condition]
+        known.append(row)
+    for name, mine in levels.items():
+        numbers = [row.condition.rpartition("/")[2] for row in mine]
+        if len(mine) > 1 and numbers == [str(at) for at in range(1, len(mine) + 1)]:
+            texts = (short(row.value) if row.value is not None else row.reason for row in mine)
+            yield f"{name} 1 to {len(mine)}: {', '.join(texts)}"
+        else:
+            for row in mine:
+                told = f" {short(row.value)}" if row.value is not None else f": {row.reason}"
+                yield row.condition + told
 
 
 def _line(title: str, row: ScoreRow, legend: Legend) -> Line:
@@ -206,7 +268,7 @@ def _line(title: str, row: ScoreRow, legend: Legend) -> Line:
         value="" if row.value is None else short(row.value),
         interval=interval,
         n=row.n,
-        stimuli=_letter(legend.stimuli, row.stimuli),
+        stimuli="" if row.stimuli in legend.usual else _letter(legend.stimuli, row.stimuli),
         method=_letter(legend.methods, PARENTHESIS.sub("", row.method)),
         remarks=" ".join(
             str(legend.remarks.setdefault(text, len(legend.remarks) + 1)) for text in said

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.leaderboard.export import sectioned
 from benchmark.leaderboard.formatting import Footnotes, explanation, rank_text
 from benchmark.leaderboard.lineage import NETWORKS
-from benchmark.leaderboard.model import Board, Row
+from benchmark.leaderboard.model import Board, Row, describe
 from benchmark.report.captions import about
 from benchmark.report.contents import Contents, family, source
 from benchmark.report.gallery import SUITE, Gallery
@@ -88,6 +88,7 @@ def suite_pages(
             galleries=kept if suite.name == SUITE else (),
             draws=suite.name == SUITE,
             terms=_terms(suite),
+            usual=_usual(contents, suite.name),
         )
 
 
@@ -107,8 +108,18 @@ def reported_page(site: Site, contents: Contents, figures: Mapping[str, Sequence
         figures=drawn,
         galleries=(),
         draws=False,
+        usual=[],
         terms=list(dict.fromkeys((one.title, one.definition) for one in columns)),
     )
+
+
+def _usual(contents: Contents, suite: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """By decision space: the role of each usual set, and the set in words."""
+    return [
+        (space, [(role or "together", describe(one, contents.sets)) for role, one in roles.items()])
+        for (name, space), roles in contents.usual.items()
+        if name == suite
+    ]
 
 
 def _terms(suite: Suite) -> list[tuple[str, str]]:

@@ -34,7 +34,8 @@
     if (at < 0) return;
     const sign = way === "desc" ? -1 : 1;
     const value = (row) => {
-      const cell = row.cells[at], text = cell.dataset.v ?? (cell.querySelector("b") ?? cell).textContent.trim().replaceAll(",", "");
+      const cell = row.cells[at], drawn = cell.tagName === "TD" && cell.firstElementChild?.matches("i, svg, sup");
+      const text = cell.dataset.v ?? (drawn ? cell.firstChild.nodeValue ?? "" : cell.textContent).trim().replaceAll(",", "");
       return text === "" ? null : isNaN(text) ? text.toLowerCase() : Number(text);
     };
     const compare = (a, b) => {
@@ -105,7 +106,7 @@
     });
   }
   const boxes = all("[data-column]");
-  if (innerWidth < 700) for (const box of boxes) if (box.dataset.column === "recipe") box.checked = false;
+  if (innerWidth < 700) for (const box of boxes) if (["recipe", "parameters"].includes(box.dataset.column)) box.checked = false;
   const usual = new Map(boxes.map((box) => [box, box.checked]));
   for (const box of boxes) {
     box.addEventListener("change", () => {
@@ -131,7 +132,7 @@
     const show = (at, title) => {
       const codes = [...told.codes[at]].map((one) => one.codePointAt(0) - 0x31), right = told.category[at];
       inside.replaceChildren(make("h2", `${title}: ${right}`));
-      for (const [kind, text] of [["p", "People"], ["n", "Networks"], ["i", "Ideal observers"]]) {
+      for (const [kind, text] of [["p", "People"], ["s", "Simulated people"], ["n", "Networks"], ["i", "Ideal observers"]]) {
         const list = document.createElement("ul");
         codes.forEach((code, i) => {
           if (code < 0 || kind !== told.kinds[i]) return;
