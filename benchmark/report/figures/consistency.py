@@ -65,13 +65,14 @@ def _matrix(answers: Answers) -> Figure | None:
         if len(networks) > MOST_NETWORKS
         else ""
     ) + some_of(len(everybody), len(people), "people")
+    place = {name: at for at, name in enumerate(shown)}
     return Figure(
         f"consistency-matrix-{slug(answers.key)}",
         f"Error consistency on {answers.role}, {answers.space}",
         f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, then "
         f"people.{_ceiling(right[:, len(shown) - len(people) :])}{more} 0: as if errors fell independently.",
         _spec(records, shown),
-        [one for one in records if shown.index(one["a"]) < shown.index(one["b"])],
+        [one for one in records if place[str(one["a"])] < place[str(one["b"])]],
         NAMES,
     )
 
