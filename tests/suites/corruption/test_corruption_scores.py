@@ -392,3 +392,11 @@ def test_relative_errors_need_clean_images_of_both(without):
     assert found["mce_measured", ""].value is not None or found["mce_measured", ""].reason
     relative = found["relative_mce_measured", ""]
     assert (relative.reason == "the images as they are were not shown") == (without != "neither")
+
+
+def test_relative_robustness_of_a_single_cell():
+    """Half of clean accuracy: 2 of 4 against 4 of 4; both score and sums."""
+    trials = table({"clean": [1, 1, 1, 1], "fog/1": [1, 1, 0, 0]})
+    num, den = SUITE.metric("relative_robustness").ratio(trials)
+    assert num.sum() / den.sum() == 0.5
+    assert by_name(SUITE.score(SUITE.config, trials))["relative_robustness", ""].value == 0.5

@@ -191,6 +191,10 @@ def test_averages_go_over_conditions_then_people_then_experiments(make, join, fi
         assert alone.value == pytest.approx(expected, abs=1e-12)
         assert "not in the averages" in alone.flags
         assert alone.low <= alone.value <= alone.high
+    for name in ("c50", "c30", "c100"):  # of two people there is one pair
+        theirs = kappa(right(first, "contrast", name), right(second, "contrast", name))
+        found = find(scores, "human_error_consistency", "contrast", name)
+        assert found.value == pytest.approx(theirs, abs=1e-12)
     ceiling = find(scores, "human_error_consistency", "contrast", "kept").value
     fraction = find(scores, "ceiling_fraction", "contrast", "kept")
     own = find(scores, "error_consistency", "contrast", "kept").value

@@ -81,6 +81,18 @@ def test_the_command_draws_one_row_a_model(tmp_path):
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
+def test_a_last_row_has_random_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    out = str(tmp_path / "a.png")
+    assert run("-m", "world-standard-0", "-o", out, "--count", "1", "--random") == 0
+    with Image.open(out) as image:
+        assert image.height == MARGIN + 3 * (192 + LINE + MARGIN)
+        tiles = np.asarray(image)[:, image.width - 192 - MARGIN : image.width - MARGIN]
+    rows = [tiles[MARGIN + at * (192 + LINE + MARGIN) :][:192] for at in range(3)]
+    assert all(len(np.unique(row)) > 50 for row in rows)
+    assert not np.array_equal(rows[1], rows[2])
+
+
 def test_an_ideal_observer_has_nothing_to_show(tmp_path):
     from benchmark.errors import BenchError
 
