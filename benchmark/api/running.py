@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
-from benchmark.api.workers import Recipe, local_workers
+from benchmark.api.workers import Recipe, local_workers, ray_workers
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReporter
     from benchmark.engine.sharding import Shard
+    from benchmark.engine.workers.messages import Start
     from benchmark.stimuli.catalogue import Entry
     from registry.cards import ModelCard
 
@@ -32,8 +34,9 @@ DEFAULT_MODELS = "bundled"
 class RunRequest:
     """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
     precision_target: sample each condition only until its interval is at most +-so wide, where a suite can;
-    stimuli: names of stimulus sets that play their roles before all others; shard: "2/3" runs the second of three
-    parts of the plan, and scores nothing.
+    stimuli: names of stimulus sets that play their roles before all others; executor: "local" or "ray", a cluster at
+    `address` (None: one of this machine) with so many `gpus_per_task` for each worker; shard: "2/3" runs the second of
+    three parts of the plan, and scores nothing.
     """
 
     models: str = DEFAULT_MODELS
@@ -47,6 +50,9 @@ class RunRequest:
     precision_target: float | None = None
     stimuli: str = ""
     shard: str = ""
+    executor: str = "local"
+    address: str | None = None
+    gpus_per_task: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -138,14 +144,26 @@ def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run
     from benchmark.engine.running import execute as run_tasks
     from benchmark.store import open_store
 
-    devices, policy = _how(prepared.request)
-    workers = local_workers(prepared.recipe, devices, policy)
     batch, part = prepared.request.batch, prepared.part
-    with open_store(prepared.settings.db) as store:
-        options = RunOptions(
-            devices[0], policy, batch, command, part, workers, _asked(prepared.request)
-        )
+    with _workers(prepared) as (device, policy, workers), open_store(prepared.settings.db) as store:
+        asked = _asked(prepared.request)
+        options = RunOptions(device, policy, batch, command, part, workers, asked)
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
+
+
+@contextmanager
+def _workers(prepared: Prepared) -> Iterator[tuple[str, Policy, tuple[Start, ...]]]:
+    """The device and how numbers are computed on it, and how each worker is started, if there are any."""
+    request = prepared.request
+    if request.executor == "ray":
+        with ray_workers(
+            prepared.recipe, request.device, request.address, request.gpus_per_task
+        ) as ray:
+            policy = _policy(request, ray.device)
+            yield ray.device, policy, ray.starts(policy)
+        return
+    devices, policy = _how(request)
+    yield devices[0], policy, local_workers(prepared.recipe, devices, policy)
 
 
 def _asked(request: RunRequest) -> dict[str, Any]:
@@ -165,9 +183,11 @@ def estimates(prepared: Prepared) -> list[Estimate]:
 
 def long_plan(prepared: Prepared, begins: Callable[[str], None]) -> list[Estimate]:
     """The estimates of a plan that takes more than some minutes, [] of any other; `begins` is told each network whose
-    speed has to be measured for it."""
+    speed has to be measured for it. What a cluster takes is not known here: []."""
     from benchmark.engine import estimating
 
+    if prepared.request.executor != "local":
+        return []
     planned = [task for task in prepared.tasks if task.plan.blocks]
     devices, policy = _how(prepared.request)
     return estimating.long_plan(planned, prepared.settings, devices[0], policy, begins)
@@ -185,12 +205,16 @@ def planned_passes(prepared: Prepared) -> dict[str, float]:
 
 def _how(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
     """The devices, and how numbers are computed on them."""
-    from benchmark.engine.device import choose_devices, make_policy
+    from benchmark.engine.device import choose_devices
 
     devices = choose_devices(request.device)
-    return devices, make_policy(
-        devices[0], request.precision, compile_model=request.compile, seed=request.seed
-    )
+    return devices, _policy(request, devices[0])
+
+
+def _policy(request: RunRequest, device: str) -> Policy:
+    from benchmark.engine.device import make_policy
+
+    return make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
 
 
 class Silent:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmark.errors import BenchError
 from benchmark.plugins import find_suites, requested_suites
 from benchmark.settings import Settings
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Policy
     from benchmark.engine.planning import Task
     from benchmark.engine.workers.messages import Start
+    from benchmark.engine.workers.ray_cluster import Cluster
     from registry.cards import ModelCard
 
 
@@ -37,6 +40,42 @@ class Recipe:
 
         suites = requested_suites(self.suites, self.precision_target, find_suites())
         return plan_tasks(self.cards, suites, self.settings, self.limit, self.stimuli)
+
+
+@dataclass(frozen=True)
+class RayWorkers:
+    """Places on a cluster. device: what a worker there has."""
+
+    recipe: Recipe
+    cluster: Cluster
+
+    @property
+    def device(self) -> str:
+        """The kind of device that numbers are computed on."""
+        return "cuda" if self.cluster.gpus else "cpu"
+
+    def starts(self, policy: Policy) -> tuple[Start, ...]:
+        """How each worker is started."""
+        from benchmark.engine.workers.messages import Assignment
+
+        return self.cluster.starts(
+            Assignment(self.device, policy, 1, self.recipe.settings, self.recipe)
+        )
+
+
+@contextmanager
+def ray_workers(
+    recipe: Recipe, device: str, address: str | None, gpus_per_task: float
+) -> Iterator[RayWorkers]:
+    """Joined to a Ray cluster; device: "auto", "cpu" or "cuda". Raises BenchError."""
+    from benchmark.engine.workers.ray_cluster import cluster
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise BenchError(
+            f"--executor ray gives each worker a device of its own: --device is auto, cpu or cuda, not '{device}'."
+        )
+    with cluster(address, gpus_per_task, device) as joined:
+        yield RayWorkers(recipe, joined)
 
 
 def local_workers(recipe: Recipe, devices: Sequence[str], policy: Policy) -> tuple[Start, ...]:

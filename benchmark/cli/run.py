@@ -74,6 +74,21 @@ if TYPE_CHECKING:
     metavar="I/N",
     help="Part I of N of the plan, with a leaderboard of its own (--db); `bench db merge` joins and scores them.",
 )
+@click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "ray"]),
+    help="local: the devices of this machine; ray: those of a Ray cluster (extra 'ray').",
+)
+@click.option("--address", metavar="ADDRESS", help="Of the Ray cluster; without it, this machine.")
+@click.option(
+    "--gpus-per-task",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0, max=64, min_open=True),
+    help="GPUs that each Ray worker asks for; 0.5 puts two on one.",
+)
 @click.option("--strict", is_flag=True, help="Exit 3 where a suite does not apply to a model.")
 @click.option(
     "--yes", "-y", is_flag=True, help="Start at once, whatever it costs; else a terminal is asked."
@@ -96,6 +111,9 @@ def run(
     precision_target: float | None,
     dry_run: bool,
     shard: str | None,
+    executor: str,
+    address: str | None,
+    gpus_per_task: float,
     strict: bool,
     yes: bool,
     quiet: bool,
@@ -123,6 +141,9 @@ def run(
         precision_target=precision_target,
         stimuli=stimuli,
         shard=_shard(shard),
+        executor=executor,
+        address=address,
+        gpus_per_task=gpus_per_task,
     )
     prepared = api.prepare(request, read_settings(db))
     _broken(prepared)

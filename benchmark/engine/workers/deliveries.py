@@ -12,11 +12,13 @@ from benchmark.engine.workers.messages import (
     Ended,
     Noted,
     Order,
+    Raised,
     Reply,
     Rows,
     Tunes,
     Worked,
 )
+from benchmark.errors import BenchError
 from benchmark.store import Chunk
 
 Over = Callable[[Job], bool]
@@ -89,6 +91,8 @@ class Deliveries:
                 self.decoded += images
             case Ended():
                 self._end(reply)
+            case Raised(reason):
+                raise BenchError(f"a worker could not do its part: {reason}")
             case _:
                 pass_on(reply, self._reporter)
 

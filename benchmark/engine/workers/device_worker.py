@@ -56,9 +56,10 @@ class DeviceWorker:
         self._told: list[Progress] = []
         self._tell = tell or self._told.append
         self._residents: dict[str, Resident] = {}
-        self._identities: dict[str, str] = {}
         self._known: dict[str, dict[str, tuple[Task, Block]]] = {}
-        self._tasks: dict[str, list[Task]] | None = None
+        self._tasks: dict[str, list[Task]] = {}
+        for task in assignment.tasks():
+            self._tasks.setdefault(task.card.name, []).append(task)
         self._codes = Codes()
         policy, device = assignment.policy, assignment.device
         torch.set_num_threads(assignment.threads)
@@ -106,7 +107,7 @@ class DeviceWorker:
             case Hold(card):
                 resident, facts = self._here.load(card)
                 self._residents[card.name] = resident
-                self._identities[card.name] = facts.identity
+                self._known[card.name] = dict(self._asked(card.name, facts.identity))
                 yield facts
             case Choose(name, batch):
                 setting = self._here.setting(self._residents[name], batch)
@@ -124,7 +125,7 @@ class DeviceWorker:
     def _answer(self, request: Answer) -> Iterator[Reply]:
         jobs: list[Job] = []
         for order in request.orders:
-            known = self._keys(order.observer).get(order.key)
+            known = self._known[order.observer].get(order.key)
             if known is None:
                 yield Ended(order.observer, "", "", _ELSEWHERE)
                 continue
@@ -145,23 +146,12 @@ class DeviceWorker:
         self._told.clear()
         return told
 
-    def _keys(self, name: str) -> dict[str, tuple[Task, Block]]:
-        """What this observer may be asked, by observation key."""
-        if name not in self._known:
-            identity, policy = self._identities[name], self._assignment.policy
-            self._known[name] = {
-                observation_key(identity, block, task.suite, policy, self._codes): (task, block)
-                for task in self._plan(name)
-                for block in task.plan.blocks
-            }
-        return self._known[name]
-
-    def _plan(self, name: str) -> Sequence[Task]:
-        if self._tasks is None:
-            self._tasks = {}
-            for task in self._assignment.tasks():
-                self._tasks.setdefault(task.card.name, []).append(task)
-        return self._tasks.get(name, [])
+    def _asked(self, name: str, identity: str) -> Iterator[tuple[str, tuple[Task, Block]]]:
+        """What an observer may be asked, by observation key."""
+        policy, codes = self._assignment.policy, self._codes
+        for task in self._tasks.get(name, ()):
+            for block in task.plan.blocks:
+                yield observation_key(identity, block, task.suite, policy, codes), (task, block)
 
 
 def _ended(jobs: Sequence[Job]) -> Iterator[Reply]:
