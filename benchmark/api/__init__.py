@@ -12,7 +12,7 @@ from benchmark.api.cards import (
     retire_model,
 )
 from benchmark.api.comparing import compare, diff, discordant
-from benchmark.api.databases import MergeReport, merge
+from benchmark.api.databases import MergeReport, check_db, db_status, merge, upgrade, vacuum
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.joining import import_leaderboard
@@ -58,9 +58,11 @@ __all__ = [
     "Silent",
     "against",
     "answered",
+    "check_db",
     "choose_cards",
     "compare",
     "correlate",
+    "db_status",
     "diff",
     "discordant",
     "document",
@@ -105,6 +107,8 @@ __all__ = [
     "tidy",
     "transfer",
     "trials",
+    "upgrade",
+    "vacuum",
     "wanted_sets",
     "who",
 ]

@@ -13,7 +13,7 @@ from benchmark.api.importing import score_again as again
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.store import Store
+    from benchmark.store import Status, Store
     from benchmark.store.merging.merge import Merged
 
 
@@ -60,6 +60,38 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
         report.scored, report.waiting = scored.made, scored.waiting
         report.lacking = lacking_parts(_notes(store))
     return report
+
+
+def db_status(db: str | None = None) -> Status:
+    """What a leaderboard is, also one of an older program. Raises StoreError."""
+    from benchmark.store import status
+
+    return status(read_settings(db).db)
+
+
+def upgrade(db: str | None = None) -> tuple[str, str]:
+    """Bring a leaderboard's schema up to date; its version before and after. Raises StoreError."""
+    from benchmark.store import open_store
+
+    before = db_status(db).revision
+    with open_store(read_settings(db).db, create=False):
+        return before, db_status(db).revision
+
+
+def check_db(db: str | None = None) -> list[str]:
+    """What is wrong with a leaderboard, a line each; all of it is read. Raises StoreError where it cannot be opened."""
+    from benchmark.store import open_store
+
+    with open_store(read_settings(db).db, write=False) as store:
+        return list(store.problems())
+
+
+def vacuum(db: str | None = None) -> tuple[int, int]:
+    """Give unused room of a leaderboard back to the disk; its bytes before and after. Raises StoreError."""
+    from benchmark.store import open_store
+
+    with open_store(read_settings(db).db, create=False) as store:
+        return store.vacuum()
 
 
 def _part(store: Store) -> int:

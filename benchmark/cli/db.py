@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import click
 
+from benchmark.cli.options import db_option
 from benchmark.cli.printing import say
+
+_COUNTED = (
+    "runs",
+    "observers",
+    "stimuli",
+    "observations",
+    "chunks",
+    "trials",
+    "score_sets",
+    "scores",
+    "outcomes",
+)
 
 
 @click.group()
@@ -53,3 +66,71 @@ def merge(leaderboards: tuple[str, ...], into: str | None) -> int:
         say(f"nothing of {part} is here: run it, and merge again", err=True)
     say(f"{report.scored} score sets written to {report.into}")
     return report.exit_code
+
+
+@db.command()
+@db_option
+def status(db: str | None) -> int:
+    """Schema version, size on disk, and what is in it. Nothing is changed."""
+    from benchmark import api
+
+    found = api.db_status(db)
+    say(f"{found.place}: {found.server}, {_bytes(found.size)}")
+    newer = (
+        ""
+        if found.revision == found.newest
+        else f", this program's is {found.newest}: `bench db upgrade`"
+    )
+    say(f"schema {found.revision}{newer}")
+    for name in _COUNTED:
+        if name in found.counts:
+            say(f"{found.counts[name]:>12} {name.replace('_', ' ')}")
+    if found.open_runs:
+        say(f"{found.open_runs} runs have no end: they go on, or were killed")
+    if found.incomplete:
+        say(f"{found.incomplete} observations lack trials: the run's own command goes on with them")
+    return 0
+
+
+@db.command()
+@db_option
+def upgrade(db: str | None) -> int:
+    """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
+    from benchmark import api
+
+    before, after = api.upgrade(db)
+    say(f"schema {after}: nothing to do" if before == after else f"schema {before} -> {after}")
+    return 0
+
+
+@db.command()
+@db_option
+def check(db: str | None) -> int:
+    """Read all of it and say what is wrong: pages, references, counts, checksums. Exit code 1 if anything is."""
+    from benchmark import api
+
+    found = api.check_db(db)
+    for line in found:
+        say(line, err=True)
+    say(f"{len(found)} problems" if found else "sound: every row was read")
+    return 1 if found else 0
+
+
+@db.command()
+@db_option
+def vacuum(db: str | None) -> int:
+    """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
+    from benchmark import api
+
+    before, after = api.vacuum(db)
+    say(f"{_bytes(before)} -> {_bytes(after)}")
+    return 0
+
+
+def _bytes(number: int) -> str:
+    """1234567 -> "1.2 MB"."""
+    size, units = float(number), iter(("bytes", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while size >= 1000 and unit != "TB":
+        size, unit = size / 1000, next(units)
+    return f"{number} bytes" if unit == "bytes" else f"{size:.1f} {unit}"

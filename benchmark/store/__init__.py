@@ -24,8 +24,10 @@ if TYPE_CHECKING:
         StoredObservation,
     )
     from benchmark.store.store import Store, open_store
+    from benchmark.store.upkeep import Status, status
 
 _STORE = ("Store", "open_store")
+_UPKEEP = ("Status", "status")
 
 __all__ = [
     "Chunk",
@@ -34,11 +36,13 @@ __all__ = [
     "Outcome",
     "ScoreRow",
     "ScoreSet",
+    "Status",
     "StimuliNote",
     "StimuliRecord",
     "Store",
     "StoredObservation",
     "open_store",
+    "status",
 ]
 
 
@@ -49,6 +53,10 @@ def __getattr__(name: str) -> Any:
         from benchmark.store import store
 
         return getattr(store, name)
+    if name in _UPKEEP:
+        from benchmark.store import upkeep
+
+        return getattr(upkeep, name)
     from benchmark.store import rows
 
     return getattr(rows, name)

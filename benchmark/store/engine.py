@@ -209,7 +209,10 @@ def _prepare_connections(database: Database) -> None:
 
     @event.listens_for(database.engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        reading = connection.get_execution_options().get("reading")
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return  # what runs in no transaction: VACUUM
+        reading = options.get("reading")
         # A writer takes its turn at once: a deferred transaction that has read before it writes
         # fails when another writer came between, however long the timeout.
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -3,7 +3,7 @@ Every method is one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +140,18 @@ class Store:
         from benchmark.store.merging.merge import merge
 
         return merge(other._database, self._database)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the data base, a line each; all of it is read once."""
+        from benchmark.store import upkeep
+
+        return upkeep.problems(self._database)
+
+    def vacuum(self) -> tuple[int, int]:
+        """Give unused room back to the disk; bytes before and after."""
+        from benchmark.store import upkeep
+
+        return upkeep.vacuum(self._database)
 
     def put_outcome(
         self,

@@ -43,7 +43,7 @@ def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool =
     elif not database.write:
         raise StoreError(
             f"the leaderboard {shown} was written by an older gestaltbench (schema {found}, now "
-            f"{schema.HEAD}): `bench rescore` brings it up to date"
+            f"{schema.HEAD}): `bench db upgrade` brings it up to date"
         )
     else:
         _upgrade(database, migrations)

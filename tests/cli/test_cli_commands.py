@@ -45,7 +45,7 @@ def test_rescore_brings_an_older_leaderboard_up_to_date(bench, tmp_path):
         command.upgrade(config, "0001")
         connection.execute(sa.text("INSERT INTO meta VALUES ('application', 'gestaltbench')"))
     before = bench("rank", "--db", older)
-    assert before.code == 1 and "`bench rescore` brings it up to date" in before.err
+    assert before.code == 1 and "`bench db upgrade` brings it up to date" in before.err
     ended = bench("rescore", "--db", older)
     assert (ended.code, ended.out, ended.err) == (0, "0 score sets written\n", "")
     assert "no scores yet" in bench("rank", "--db", older).err

@@ -1,8 +1,15 @@
 """`bench run --shard` and `bench db`."""
 
+import sqlite3
+
 import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from benchmark.store import open_store
+from benchmark.store.schema import HEAD
+from benchmark.store.versions import MIGRATIONS
 
 IDEALS = ("run", "-m", "ideal-shape,ideal-texture", "-s", "cue-conflict", "--limit", 6, "-q")
 MIXED = (
@@ -101,3 +108,45 @@ def test_a_missing_leaderboard_is_said_before_anything_is_written(bench, tmp_pat
     assert not (tmp_path / "merged.db").exists()
     ended = bench("db", "merge", "--into", tmp_path / "merged.db")
     assert ended.code == 1 and "no leaderboard at" in ended.err
+
+
+def test_status_check_and_vacuum_of_a_leaderboard(bench, tmp_path):
+    assert bench(*IDEALS, "--db", tmp_path / "a.db").code == 0
+    told = bench("db", "status", "--db", tmp_path / "a.db")
+    assert (told.code, told.err) == (0, "")
+    assert "SQLite 3." in told.out and "2 observers" in told.out and "no end" not in told.out
+    told = bench("db", "check", "--db", tmp_path / "a.db")
+    assert (told.code, told.out, told.err) == (0, "sound: every row was read\n", "")
+    assert bench("db", "vacuum", "--db", tmp_path / "a.db").code == 0
+    assert "nothing to do" in bench("db", "upgrade", "--db", tmp_path / "a.db").out
+
+
+def test_a_damaged_leaderboard_is_told(bench, tmp_path):
+    assert bench(*IDEALS, "--db", tmp_path / "a.db").code == 0
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("UPDATE chunks SET payload = x'00' WHERE position = 0")
+    ended = bench("db", "check", "--db", tmp_path / "a.db")
+    assert ended.code == 1
+    assert "is damaged: its checksum does not fit its content" in ended.err
+
+
+@pytest.mark.parametrize("words", ["status", "upgrade", "check", "vacuum"])
+def test_no_command_makes_a_leaderboard(bench, tmp_path, words):
+    ended = bench("db", words, "--db", tmp_path / "none.db")
+    assert (ended.code, len(ended.errors)) == (1, 1)
+    assert "no leaderboard at" in ended.err
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_an_older_leaderboard_is_told_and_upgraded(bench, tmp_path):
+    older = tmp_path / "older.db"
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with sa.create_engine(f"sqlite:///{older}").begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(sa.text("INSERT INTO meta VALUES ('application', 'gestaltbench')"))
+    told = bench("db", "status", "--db", older)
+    assert f"schema 0001, this program's is {HEAD}: `bench db upgrade`" in told.out
+    assert bench("db", "upgrade", "--db", older).out == f"schema 0001 -> {HEAD}\n"
+    assert f"schema {HEAD}\n" in bench("db", "status", "--db", older).out
