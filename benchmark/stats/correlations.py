@@ -26,6 +26,8 @@ FEW = 10
 LEAST_FAMILIES = 4
 #: The share of resamples that must have a correlation for their spread to stand for all.
 DEFINED = 0.9
+#: Numbers held for each resample and observer, generously: what is worked on then stays in the processor's cache.
+WORKING = 40
 #: How far a resample's z may lie from the estimate's: of few families some draws are in perfect order, z infinite.
 FURTHEST = 3.0
 
@@ -137,7 +139,7 @@ def _spread(
     rng = np.random.default_rng(seed)
     groups = int(member.max()) + 1
     values = []
-    for size in chunk_sizes(resamples, len(columns)):
+    for size in chunk_sizes(resamples, WORKING * len(columns)):
         times = rng.multinomial(groups, np.full(groups, 1 / groups), size=size)
         values.append(_correlations(columns, times[:, member].astype(float), method))
     found = np.concatenate(values)
@@ -153,16 +155,21 @@ def _correlations(columns: Floats, weights: Floats, method: Method) -> Floats:
 
     columns: [n, 2 + k]; weights: [b, n] how often each row counts.
     """
-    if method == "spearman":
-        values = np.stack([_mid_ranks(column, weights) for column in columns.T], axis=-1)
+    times = np.ascontiguousarray(weights.T)  # [n, b]: what follows runs along whole rows
+    total = times.sum(axis=0)
+    if method == "spearman":  # the mean of n ranks is (n + 1) / 2, ties or none
+        centred = [_mid_ranks(column, times) - (total + 1) / 2 for column in columns.T]
     else:
-        values = np.broadcast_to(columns, (len(weights), *columns.shape))
-    total = weights.sum(axis=1)[:, None, None]
-    centred = values - (weights[..., None] * values).sum(axis=1, keepdims=True) / total
-    covariance = np.einsum("bn,bni,bnj->bij", weights, centred, centred) / total
-    scale = np.sqrt(np.einsum("bii->bi", covariance))
+        means = weights @ columns / total[:, None]
+        centred = [column[:, None] - mean for column, mean in zip(columns.T, means.T, strict=True)]
+    covariance = np.empty((len(weights), len(centred), len(centred)))
+    for i, one in enumerate(centred):
+        counted = times * one
+        for j, other in enumerate(centred[i:], i):
+            covariance[:, i, j] = covariance[:, j, i] = np.einsum("nb,nb->b", counted, other)
+    variance = np.einsum("bii->bi", covariance)
     with np.errstate(invalid="ignore", divide="ignore"):
-        related = covariance / (scale[:, :, None] * scale[:, None, :])
+        related = covariance / np.sqrt(variance[:, :, None] * variance[:, None, :])
     return _partial(related)
 
 
@@ -186,12 +193,13 @@ def _partial(related: Floats) -> Floats:
     return out
 
 
-def _mid_ranks(column: Floats, weights: Floats) -> Floats:
-    """[b, n] ranks from 1 among rows that count as often as `weights` [b, n] says; equal values share their mean."""
+def _mid_ranks(column: Floats, times: Floats) -> Floats:
+    """[n, b] ranks from 1 among rows that count as often as `times` [n, b] says; equal values share their mean."""
     _, kind = np.unique(column, return_inverse=True)
     order = np.argsort(kind, kind="stable")
     starts = np.searchsorted(kind[order], np.arange(kind.max() + 1))
-    per_kind = np.add.reduceat(weights[:, order], starts, axis=1)
-    below = np.cumsum(per_kind, axis=1) - per_kind
-    ranks: Floats = (below + (per_kind + 1) / 2)[:, kind]
+    per_kind = times[order]
+    if len(starts) < len(order):
+        per_kind = np.add.reduceat(per_kind, starts, axis=0)
+    ranks: Floats = (np.cumsum(per_kind, axis=0) - per_kind / 2 + 0.5)[kind]
     return ranks
