@@ -7,11 +7,12 @@ from benchmark.api.cards import (
     named_or_registered,
     one_card,
     register,
+    register_each_template,
     remove_model,
     rename_model,
     retire_model,
 )
-from benchmark.api.comparing import compare, diff, discordant
+from benchmark.api.comparing import compare, compare_each, diff, discordant
 from benchmark.api.databases import MergeReport, check_db, db_status, merge, upgrade, vacuum
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
@@ -61,6 +62,7 @@ __all__ = [
     "check_db",
     "choose_cards",
     "compare",
+    "compare_each",
     "correlate",
     "db_status",
     "diff",
@@ -93,6 +95,7 @@ __all__ = [
     "reference",
     "reference_db",
     "register",
+    "register_each_template",
     "remove_model",
     "rename_model",
     "reported",

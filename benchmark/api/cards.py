@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.api.opening import chosen_suites
-from benchmark.errors import unknown_name
+from benchmark.errors import CardError, unknown_name
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
@@ -72,6 +72,24 @@ def register(
         caches=settings.caches,
         **options,
     )
+
+
+def register_each_template(
+    name: str, arch: str, weights: str | None = None, *, options: Mapping[str, Any], **others: Any
+) -> Iterator[tuple[ModelCard, list[Check]]]:
+    """`register` a zero-shot model for each template of `options["templates"]` by itself, called after its words."""
+    from registry.admission import Shelf, require_free
+    from registry.families.image_text import for_each_template
+
+    if not arch.startswith("open_clip:"):
+        raise CardError("--each-template is for models with templates: --arch open_clip:...")
+    settings = read_settings()
+    shelf = Shelf(settings.cards, settings.weights, replaces=bool(others.get("replaces")))
+    chosen = for_each_template(name, str(options.get("templates") or "80"))
+    for one in chosen:
+        require_free(one, shelf)
+    for one, template in chosen.items():
+        yield register(one, arch, weights, options={"templates": template}, **others)
 
 
 def remove_model(name: str) -> tuple[Path, ...]:

@@ -78,6 +78,11 @@ def family(row: ObserverRow) -> str:
     return architecture_line(row.name, row.card)
 
 
+def fits(name: str, patterns: str) -> bool:
+    """Whether a name is one of the patterns, names and globs with commas; without any, every name is."""
+    return _fits([name], patterns)
+
+
 def _fits(values: Iterable[str], patterns: str) -> bool:
     globs = _patterns(patterns)
     return not globs or any(fnmatch.fnmatchcase(v, glob) for v in values for glob in globs)

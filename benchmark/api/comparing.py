@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
+from benchmark.api.chosen_observers import fits
 from benchmark.api.opening import chosen_suites, reading
 from benchmark.api.reported import check_trials
 from benchmark.api.standing import standing
@@ -20,7 +21,7 @@ PEOPLE = "people"
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.leaderboard.verdicts import Diff
-    from benchmark.stats.families import Compared, DiscordantTrial
+    from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
     from benchmark.store import Store
 
 
@@ -67,6 +68,36 @@ def diff(
     return judged(found, discordant(new, base, suite=suite, db=db), noninferior)
 
 
+def compare_each(
+    a: str, others: str, *, suite: str | None = None, db: str | None = None
+) -> ComparedToEach:
+    """Paired tests of one observer against each of several by the suites' headlines: one family of tests.
+
+    others: names or globs with commas; `a` itself and models that boards do not show are left out.
+    """
+    from benchmark.engine.comparing import compare_observers
+    from benchmark.stats.families import compared_to_each
+
+    settings = read_settings(db)
+    with reading(settings) as store:
+        known = standing(store, settings)
+        names = [row.name for row in store.observers() if row.name not in known.hidden]
+        chosen = [name for name in dict.fromkeys(names) if name != a and fits(name, others)]
+        if not chosen:
+            raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
+        suites = _compared_suites(store, suite, a, *chosen)
+        with _as_suites_write(f"'{a}' or one of '{others}'"):
+            found = [compare_observers(store, suites, a, b) for b in chosen]
+    rows = compared_to_each(a, found)
+    if not rows.rows:
+        raise BenchError(
+            f"'{a}' has no stimuli in common with any of '{others}' in {masked(settings.db)}. "
+            "`bench show NAME` lists what each has."
+        )
+    outdated = [f"{n} is {known.outdated[n]}" for n in (a, *chosen) if n in known.outdated]
+    return replace(rows, outdated=tuple(outdated))
+
+
 @contextmanager
 def _as_suites_write(whose: str) -> Iterator[None]:
     """Trials that a suite's own functions cannot read are damaged, or of a suite that has changed since."""
@@ -98,10 +129,10 @@ def _pair(a: str, b: str) -> tuple[str, str]:
     return (b, a) if a == "people" else (a, b)
 
 
-def _compared_suites(store: Store, suite: str | None, a: str, b: str) -> list[Suite]:
-    """The suites to compare under. Raises UnknownName where one of the two is not known."""
+def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
+    """The suites to compare under. Raises UnknownName where one of the observers is not known."""
     known = {row.name for row in store.observers()}
-    for name in (a, b):
+    for name in names:
         if name not in known | {"people"}:
             raise unknown_name(
                 "observer",
@@ -109,5 +140,5 @@ def _compared_suites(store: Store, suite: str | None, a: str, b: str) -> list[Su
                 known | {"people"},
                 "`bench rank` lists those with scores; people: all people as a group.",
             )
-    check_trials(store, a, b)
+    check_trials(store, *names)
     return chosen_suites(store, suite, plugins.find_suites())

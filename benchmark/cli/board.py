@@ -225,11 +225,17 @@ def show(observer: str, db: str | None) -> int:
 def compare(a: str, b: str, suite: str | None, images: bool, db: str | None) -> int:
     """Paired tests of A against B on the stimuli that both answered; "people": all people as a group.
 
-    First the suites' headlines, then all other metrics: two families of tests, each Holm-adjusted.
+    First the suites' headlines, then all other metrics: two families of tests, each Holm-adjusted. Where B is a pattern
+    ('net-*', or names with commas), A against each of them by the headlines alone: one family.
     """
     from benchmark import api
-    from benchmark.leaderboard.render import render_comparison, render_discordant
+    from benchmark.leaderboard.render import render_comparison, render_discordant, render_each
 
+    if set(b) & set("*?[,"):
+        if images:
+            raise click.UsageError("--images is for two observers: name one as B.")
+        table_console().print(render_each(api.compare_each(a, b, suite=suite, db=db)))
+        return 0
     found = api.compare(a, b, suite=suite, db=db)
     console = table_console()
     console.print(render_comparison(found))

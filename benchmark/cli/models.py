@@ -182,8 +182,13 @@ def retire_model(name: str, undo: bool) -> int:
 )
 @click.option(
     "--templates",
-    metavar="single|7|80|FILE",
-    help="Of open_clip models: the texts in which the names of the label space stand (80).",
+    metavar="single|7|80|FILE|TEXT",
+    help="Of open_clip models: the texts in which the names of the label space stand (80); 'a sketch of a {}.' is one.",
+)
+@click.option(
+    "--each-template",
+    is_flag=True,
+    help="A model for each of the templates by itself, NAME.a-photo-of-a and so on.",
 )
 @input_options
 def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
@@ -196,6 +201,14 @@ def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
     replaces = bool(options.pop("replace"))
     own = {name: options.pop(name) for name in ("templates", "threshold")}
     family = {name: value for name, value in own.items() if value is not None}
+    each = bool(options.pop("each_template"))
     given = {**given_options(options), "replaces": replaces, "options": family}
+    if each:
+        names = []
+        for card, _ in api.register_each_template(name, arch, weights, **given):
+            names.append(card.name)
+            say(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
+        say(f"next: bench run --model '{name}.*', then bench compare {names[0]} '{name}.*'")
+        return 0
     card, checks = api.register(name, arch, weights, **given)
     return print_registered(card, checks, replaced=replaces)

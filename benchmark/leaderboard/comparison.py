@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from benchmark.display import printable
 from benchmark.leaderboard.detail import Detail
 from benchmark.leaderboard.formatting import estimate, number, p_value
 from benchmark.leaderboard.grid import Field, Grid, at_width
-from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison
+from benchmark.stats.families import (
+    Compared,
+    ComparedToEach,
+    DiscordantTrial,
+    SuiteComparison,
+)
 
 MANY = 200  # images that are listed of one metric
 
@@ -25,6 +31,50 @@ def comparison_details(found: Compared) -> list[Detail]:
         details += [table] if table.grid.fields[0].texts else []
     lines = tuple(_notes(found))
     return [*details, Detail("How to read it", "", Grid(()), lines)]
+
+
+def each_details(found: ComparedToEach) -> list[Detail]:
+    """A table for each suite's headline: a row for each of the others, highest first."""
+    by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = {}
+    for name, row in found.rows:
+        if row.comparison.difference is not None:
+            by_metric.setdefault((row.suite, row.title), []).append((name, row))
+    who = f"A: {printable(found.a)}"
+    details = []
+    for (suite, title), rows in by_metric.items():
+        ordered = sorted(rows, key=lambda pair: (-(pair[1].comparison.b or 0), pair[0]))
+        others = Field("B", tuple(printable(name) for name, _ in ordered))
+        table = _table(f"{suite}: {printable(title)}", who, [row for _, row in ordered], ())
+        fields = (at_width(others), *table.grid.fields)
+        details.append(replace(table, grid=Grid(fields), lines=(_spread(ordered),)))
+    return [*details, Detail("How to read it", "", Grid(()), tuple(_notes_on_each(found)))]
+
+
+def _spread(rows: Sequence[tuple[str, SuiteComparison]]) -> str:
+    """How far the others lie apart, and how many differ from A."""
+    (highest, first), (lowest, last) = rows[0], rows[-1]
+    differ = sum("higher" in row.comparison.verdict for _, row in rows)
+    ends = (
+        f"{number(row.comparison.b)} ({printable(name)})"
+        for name, row in ((lowest, last), (highest, first))
+    )
+    return f"B from {' to '.join(ends)}; {differ} of {len(rows)} differ from A."
+
+
+def _notes_on_each(found: ComparedToEach) -> Iterator[str]:
+    yield from map(printable, found.outdated)
+    yield (
+        "On the stimuli that both answered, paired; all rows are one family of tests (Holm). An interval leaves out 0 "
+        "exactly where p is below .05. Chance, too, keeps the highest of many from the lowest: that has no test here."
+    )
+    missing: dict[str, list[str]] = {}
+    for name, row in found.rows:
+        if row.comparison.p is None:
+            missing.setdefault(row.comparison.reason, []).append(printable(name))
+    yield from (f"Not compared, {reason}: {', '.join(names)}" for reason, names in missing.items())
+    if found.alone:
+        yield f"Nothing in common with: {printable(', '.join(found.alone))}."
+    yield from (f"Not run alike: {remark}" for remark in found.remarks)
 
 
 def discordant_details(found: Sequence[DiscordantTrial], a: str, b: str) -> list[Detail]:

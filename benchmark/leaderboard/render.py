@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.display import printable
-from benchmark.leaderboard.comparison import comparison_details, discordant_details
+from benchmark.leaderboard.comparison import comparison_details, discordant_details, each_details
 from benchmark.leaderboard.detail import Detail, show_details
 from benchmark.leaderboard.formatting import caption, explanation
 from benchmark.leaderboard.grid import Grid, board_grid
 from benchmark.leaderboard.model import Board, SuiteLike
-from benchmark.stats.families import Compared, DiscordantTrial
+from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -60,6 +60,11 @@ def render_show(
 def render_comparison(found: Compared) -> Group:
     """Two observers: headlines first, then the rest by suite."""
     return render_details(comparison_details(found))
+
+
+def render_each(found: ComparedToEach) -> Group:
+    """One observer against each of several."""
+    return render_details(each_details(found))
 
 
 def render_discordant(found: Sequence[DiscordantTrial], a: str, b: str) -> Group:

@@ -48,6 +48,21 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class ComparedToEach:
+    """Observer a against each of several, by the suites' headlines: one family of tests over all of them.
+
+    rows: (the other observer, the comparison); alone: others with nothing in common; remarks, outdated: as of
+    `Compared`, of any of them.
+    """
+
+    a: str
+    rows: tuple[tuple[str, SuiteComparison], ...]
+    alone: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class DiscordantTrial:
     """A trial that only one of two observers gets right (or answers by shape, or withstands): `winner` "a" or "b".
 
@@ -73,6 +88,18 @@ def compared(
     families = [[row for row in kept if _is_headline(row) is wanted] for wanted in (True, False)]
     headlines, secondary = (_adjusted(family) for family in families)
     return Compared(a, b, headlines, secondary, tuple(left_out), tuple(remarks))
+
+
+def compared_to_each(a: str, found: Sequence[Compared]) -> ComparedToEach:
+    """The headlines of comparisons of `a` with several others, adjusted together."""
+    named = [(one.b, row) for one in found for row in one.headlines]
+    together = _adjusted([row for _, row in named])
+    return ComparedToEach(
+        a,
+        tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
+        tuple(one.b for one in found if not one.headlines),
+        tuple(dict.fromkeys(remark for one in found for remark in one.remarks)),
+    )
 
 
 def _is_headline(row: SuiteComparison) -> bool:

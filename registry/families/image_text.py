@@ -30,6 +30,7 @@ from registry.families.family import Asked, Described, Sources
 from registry.families.hub_files import Hub, repository_folder
 from registry.families.prompts import (
     TextHead,
+    called_after,
     class_vectors,
     names_of,
     read_text_head,
@@ -115,6 +116,11 @@ def network(
             f"the text head of '{card.name}' has {len(head.names)} names, its label space {outputs}."
         )
     return ZeroShot(model.get_submodule("visual"), head).eval(), code
+
+
+def for_each_template(name: str, choice: str) -> dict[str, str]:
+    """Names of models -> the one template of each, of a choice of templates. Raises CardError."""
+    return called_after(templates_of(choice, _open_clip()), name)
 
 
 class Tower(nn.Module):

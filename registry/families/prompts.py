@@ -7,8 +7,10 @@ transferable visual models from natural language supervision", section 3.1.4).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -52,8 +54,8 @@ class TextHead:
 
 
 def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
-    """Templates by name ("single", "7", "80": those of CLIP's authors) or from a text file, one a line, with {} where
-    the name goes. Raises CardError.
+    """Templates by name ("single", "7", "80": those of CLIP's authors), from a text file, one a line, or one template
+    itself, with {} where the name goes. Raises CardError.
     """
     if choice == "single":
         return SINGLE
@@ -61,9 +63,12 @@ def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
     if choice in known:
         return tuple(one("{}") for one in getattr(library, known[choice]))
     path = Path(choice).expanduser()
+    if choice.count("{}") == 1 and not unprintable(choice):
+        return (choice.strip(),)
     if not is_file(path):
         raise CardError(
-            f"templates {shown(choice)[:200]}: expected single, 7, 80, or a text file with a template a line."
+            f"templates {shown(choice)[:200]}: expected single, 7, 80, a text file with a template a line, or one "
+            "template with {} where the name goes."
         )
     if path.stat().st_size > MOST_BYTES:
         raise CardError(f"templates {shown(path)}: larger than {MOST_BYTES // 2**20} MiB.")
@@ -78,6 +83,16 @@ def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
             f"templates {shown(path)}: expected lines of plain text with one {{}} each, where the name goes; found "
             f"{shown(odd or 'nothing')[:100]!r}."
         )
+    return found
+
+
+def called_after(templates: Sequence[str], name: str) -> dict[str, str]:
+    """Names of models -> a template each: "NAME.a-photo-of-a". Templates of the same words are numbered."""
+    found: dict[str, str] = {}
+    for template in dict.fromkeys(templates):
+        words = "-".join(re.findall(r"[a-z0-9]+", template.replace("{}", " ").lower()))[:60]
+        free = (f"{words}{f'-{i}' if i > 1 else ''}" if words else str(i) for i in count(1))
+        found[next(f"{name}.{end}" for end in free if f"{name}.{end}" not in found)] = template
     return found
 
 

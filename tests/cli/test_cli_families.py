@@ -227,6 +227,30 @@ def test_two_forms_of_answering_never_share_a_row(answered):
     assert same["probability_cat"].tolist() == one["probability_cat"].tolist()
 
 
+def test_prompts_are_conditions_that_are_compared_within_images(answered, clip):
+    file = answered.folder / "prompts.txt"
+    file.write_text("a blurry photo of a {}.\na drawing of the {}.\n")
+    how = ("--arch", f"open_clip:{clip}", "--labels", "world16", "--templates", file)
+    told = answered.bench("register", "asked", *how, "--each-template")
+    names = ["asked.a-blurry-photo-of-a", "asked.a-drawing-of-the"]
+    assert all(f"registered '{name}'" in told for name in names)
+    many = ("--limit", 320, "-q", "--device", "cpu", "--suite", "cue-conflict")
+    answered.bench("run", "sixteen,asked.*", *many)
+    table = answered.bench("compare", "sixteen", "asked.*", "--suite", "cue-conflict")
+    assert "cue-conflict: shape bias A: sixteen" in table
+    found = api.compare_each("sixteen", "asked.*", suite="cue-conflict", db=answered.db)
+    assert [name for name, _ in found.rows] == names
+    single = [
+        api.compare("sixteen", name, db=answered.db).headlines[0].comparison for name in names
+    ]
+    for (_, row), one in zip(found.rows, single, strict=True):
+        assert (row.comparison.difference, row.comparison.p) == (one.difference, one.p)
+        assert one.p is not None
+    low, high = sorted(row.comparison.p for _, row in found.rows)
+    holm = [min(1, 2 * low), min(1, max(2 * low, high))]
+    assert sorted(row.comparison.p_holm for _, row in found.rows) == pytest.approx(holm)
+
+
 def best_boxes(found, threshold):
     """The category of each image's best box, by a walk over all boxes; "na" where none reaches the threshold."""
     answers = []

@@ -45,6 +45,7 @@ def mistake(ended, code, *words):
         ("register x --arch timm:resnet5", ("resnet50",)),
         ("register x --arch torchvision:resnet5", ("resnet50",)),
         ("register x --arch nonsense", ("timm:NAME",)),
+        ("register x --arch timm:resnet50 --each-template", ("open_clip:",)),
     ],
 )
 def test_unknown_names_get_close_matches(bench, words, found):
@@ -59,6 +60,9 @@ def test_unknown_names_get_close_matches(bench, words, found):
         ("rank --suite cue-conflct", "cue-conflict"),
         ("show ideal-shap", "ideal-shape"),
         ("compare ideal-shape ideal-textur", "ideal-texture"),
+        ("compare ideal-shape ideal-textr*", "no observer is called 'ideal-textr*'"),
+        ("compare ideal-shp ideal-*", "ideal-shape"),
+        ("compare ideal-shape ideal-* --images", "two observers"),
         ("trials ideal-shap", "ideal-shape"),
         ("trials ideal-shape --suite cue-conflct", "cue-conflict"),
         ("rescore --suite cue-conflct", "cue-conflict"),

@@ -5,11 +5,16 @@ from dataclasses import replace
 import pytest
 
 from benchmark.contracts import Metric
-from benchmark.leaderboard.render import render_comparison, render_discordant, text
+from benchmark.leaderboard.render import render_comparison, render_discordant, render_each, text
 from benchmark.stats import Comparison
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
-from benchmark.stats.families import DiscordantTrial, SuiteComparison, compared
+from benchmark.stats.families import (
+    DiscordantTrial,
+    SuiteComparison,
+    compared,
+    compared_to_each,
+)
 
 
 def row(suite, name, b, c, direction="higher", headline=False, data=""):
@@ -125,3 +130,41 @@ def test_hostile_names_stay_text_and_images_are_counted():
     assert "cue, bias: 1 images that A alone gets right, 2 that B alone does" in shown
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert "B dog2.png dog cat dog" in lines
+
+
+def test_one_against_each_of_several_is_one_family_highest_first():
+    def against(b, rows):
+        return compared("net", b, rows, ["cue: not run alike"])
+
+    none = undecided(Comparison("bias", reason="no trial in common"))
+    near = row("cue", "bias", 20, 12, headline=True)
+    far = row("cue", "bias", 60, 12, headline=True)
+    far = replace(far, comparison=replace(far.comparison, b=0.3))
+    found = compared_to_each(
+        "net",
+        [
+            against("far", [far, row("cue", "edges", 60, 12)]),
+            against("near", [near]),
+            against("lost", [SuiteComparison("cue", near.metric, none)]),
+            against("stranger", []),
+        ],
+    )
+    (first, one), (second, other), _ = found.rows
+    assert (first, second) == ("far", "near")
+    assert one.comparison.p_holm == pytest.approx(2 * far.comparison.p)  # of two that are tested
+    assert other.comparison.p_holm == pytest.approx(near.comparison.p)
+    shown = text(render_each(found), 200)
+    lines = [
+        line for line in map(str.strip, shown.splitlines()) if line.startswith(("near", "far"))
+    ]
+    assert [line.split()[0] for line in lines] == ["near", "far"]
+    for line in (
+        "cue: bias title",
+        "A: net",
+        "B from 0.3000 (far) to 0.4000 (near); 1 of 2 differ from A.",
+        "Not compared, no trial in common: lost",
+        "Nothing in common with: stranger.",
+        "Not run alike: cue: not run alike",
+    ):
+        assert line in shown
+    assert "edges" not in shown

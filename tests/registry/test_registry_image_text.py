@@ -12,6 +12,7 @@ from registry.admission import Shelf
 from registry.availability import availability
 from registry.card_files import read_cards
 from registry.errors import CardError, UnknownName, WeightsError
+from registry.families.image_text import for_each_template
 from registry.labels import label_space
 from registry.load import load_model
 from registry.registration import backbone_card, register
@@ -136,6 +137,25 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
             register("other", place, labels="geirhos16", options=options, **folders)
     with pytest.raises(CardError, match="expected single, 7, 80"):
         register("other", place, labels="geirhos16", options={"templates": "9"}, **folders)
+
+
+def test_one_template_itself(folder, folders):
+    place = f"open_clip:{folder()}"
+    options = {"templates": "a sketch of a {}."}
+    _, checks = register("mine", place, labels="geirhos16", options=options, **folders)
+    assert rows(checks)["templates"].startswith("1, such as 'a sketch of a {}.'")
+
+
+def test_models_are_called_after_their_templates(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text("itap of a {}.\na {}!\na {}.\n一张{}的照片\na {}!\n")
+    assert for_each_template("b32", str(file)) == {
+        "b32.itap-of-a": "itap of a {}.",
+        "b32.a": "a {}!",
+        "b32.a-2": "a {}.",
+        "b32.1": "一张{}的照片",
+    }
+    assert len(for_each_template("b32", "80")) == 80
 
 
 def test_names_of_ones_own(folder, folders, tmp_path):
