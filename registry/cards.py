@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,13 +15,16 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from registry.documents import texts_in, unprintable
+from registry.errors import CardError
 from registry.options import require_options, require_weights
+from registry.validation import problems
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -179,3 +184,12 @@ class ModelCard(BaseModel):
         if self.preprocess is None and self.source != "ideal":
             raise ValueError("preprocess: needed for every source but 'ideal'")
         return self
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """A card made within that cannot be: CardError for the first field that does not fit."""
+    try:
+        yield
+    except ValidationError as error:
+        raise CardError(f"{problems(error, ModelCard.model_fields, 'card')[0]}.") from error

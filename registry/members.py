@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from registry.admission import UNTRAINED, Shelf, admit
 from registry.architectures import random_seed
-from registry.cards import ModelCard
+from registry.cards import ModelCard, fitting
 from registry.checks import Check
-from registry.errors import CardError
 from registry.families.family import Asked, Described, Family
 from registry.families.hub_files import Hub
 from registry.shelving import remove_unnamed
@@ -57,7 +54,7 @@ def described(
     known = family.describe(asked)
     how, rows = settled(known.arch, member.overrides, known.stated, None)
     tags = (UNTRAINED,) if random_seed(known.weights) is not None else ()
-    try:
+    with fitting():
         card = ModelCard(
             name=member.name,
             source=known.source,
@@ -68,13 +65,6 @@ def described(
             training=tuple(dict.fromkeys([*tags, *known.tags, *member.training])),
             options=dict(known.options),
         )
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"]))
-        raise CardError(
-            f"field '{field}': expected: {problem['msg'].removeprefix('Value error, ')}, "
-            f"found {str(problem['input'])!r:.60}."
-        ) from error
     return card, [*known.rows, *rows], known
 
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from pydantic import ValidationError
-
 from registry.admission import UNTRAINED, Shelf, admit, require_free
 from registry.architectures import random_seed, require_known, split_arch
 from registry.caches import NO_CACHES, Caches
-from registry.cards import ModelCard, Preprocess, Source
+from registry.cards import ModelCard, Preprocess, Source, fitting
 from registry.checks import Check
 from registry.class_lists import is_class_list, read_class_list, write_mapping
 from registry.documents import absence, is_folder
@@ -41,7 +39,6 @@ from registry.stated_input import (
     settled,
     stated_input,
 )
-from registry.validation import problems
 from registry.weight_sets import Chosen
 
 
@@ -138,7 +135,7 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
     labels = request.labels
     if Path(labels).suffix in (".yaml", ".yml"):
         labels = str(Path(labels).expanduser().resolve())
-    try:
+    with fitting():
         return ModelCard(
             name=request.name,
             source=_source(request.arch, request.weights),
@@ -149,8 +146,6 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
             training=request.training,
             options=request.options,
         )
-    except ValidationError as error:
-        raise CardError(f"{problems(error, ModelCard.model_fields)[0]}.") from error
 
 
 def backbone_card(

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from registry.card_files import builtin_cards, read_cards, write_card
-from registry.cards import ModelCard
+from registry.cards import ModelCard, fitting
 from registry.documents import read_document
 from registry.errors import CardError, unknown_name
 
@@ -93,11 +91,5 @@ def retire_card(name: str, folder: Path, *, retired: bool = True) -> ModelCard:
 
 
 def _changed(card: ModelCard, **fields: object) -> ModelCard:
-    try:
+    with fitting():
         return ModelCard.model_validate({**card.model_dump(), **fields})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        message = problem["msg"].removeprefix("Value error, ")
-        raise CardError(
-            f"field '{problem['loc'][0]}': expected: {message}, found {str(problem['input'])!r:.60}."
-        ) from error

@@ -12,6 +12,7 @@ from benchmark.api.opening import chosen_suites, notes_of, reading
 from benchmark.api.reported import published_boards
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
+from benchmark.stimuli.sources import PUBLISHED_SPACE
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
     from benchmark.store import ScoreRow, Store
-
-
-#: Decision space in which people answered.
-PUBLISHED_SPACE = "geirhos16"
 
 
 def rank(

@@ -12,6 +12,7 @@ from benchmark.api.importing import recorded
 from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
+from benchmark.stimuli.sources import PUBLISHED_SPACE
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def offer_reference(prepared: Prepared) -> str:
         for task in prepared.tasks
         if task.suite.name == "cue-conflict"
         for block in task.plan.blocks
-        if block.stimuli.space == "geirhos16"
+        if block.stimuli.space == PUBLISHED_SPACE
     }
     if "cue-conflict" not in shown:
         return ""

@@ -15,12 +15,11 @@ from benchmark.engine.imported_trials import (
     imported_roles,
     restricted,
 )
-from benchmark.stimuli.sources import compares
+from benchmark.stimuli.sources import PUBLISHED_SPACE, compares
 from benchmark.store import Store
 from benchmark.store.rows import IMPORTED_KINDS
 from registry.digests import digest_data
 
-PUBLISHED_SPACE = "geirhos16"
 #: Kinds of observers that nobody ran here: imported ones, and those of whom there are scores alone.
 NOT_RUN = (*IMPORTED_KINDS, "reported")
 

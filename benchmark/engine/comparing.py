@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.contracts import Metric, Suite, Trials
-from benchmark.engine.answers import PUBLISHED_SPACE, suite_trials
+from benchmark.engine.answers import suite_trials
 from benchmark.engine.scoring import Scorer
 from benchmark.stats import Comparison, compare_ratio
 from benchmark.stats.crowd import compare_people, metric_role
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.paired import differing
+from benchmark.stimuli.sources import PUBLISHED_SPACE
 from benchmark.store import ScoreSet, Store
 
 #: The name of people as a group.

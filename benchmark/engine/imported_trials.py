@@ -10,9 +10,7 @@ import numpy as np
 from benchmark.contracts import Suite, Trials
 from benchmark.stack_columns import stacked
 from benchmark.store import Observation, StimuliRecord, Store, StoredObservation
-
-#: Imported trials are stored once, under this name, and scored by every suite that knows their stimuli.
-IMPORTED = "trials"  # as the store knows it
+from benchmark.store.rows import IMPORTED
 
 Sets = Mapping[str, str]  # role -> stimuli digest
 Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it

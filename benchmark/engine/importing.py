@@ -21,7 +21,6 @@ from benchmark.engine.imported_answers import (
     with_conditions,
     within,
 )
-from benchmark.engine.imported_trials import IMPORTED
 from benchmark.engine.partial_answers import left_out
 from benchmark.errors import TrialsError, unknown_name
 from benchmark.stimuli.named_images import trial_stimuli
@@ -29,6 +28,7 @@ from benchmark.stimuli.recipes import Recipes, named_recipe, recipes_beside
 from benchmark.stimuli.sources import Named, known_of, prompt_order
 from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
 from benchmark.store import Chunk, Observation, Store, StoredObservation
+from benchmark.store.rows import IMPORTED
 from registry.digests import digest_data
 
 MERGED = "merged"  # the detail of an observation that is made of others: their keys

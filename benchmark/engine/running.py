@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import torch
 
 from benchmark.contracts import Policy, Suite
-from benchmark.engine.answers import PUBLISHED_SPACE
 from benchmark.engine.completing import Owed
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
@@ -25,6 +24,7 @@ from benchmark.engine.workers.slots import Slot, close_slots, open_slots
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
+from benchmark.stimuli.sources import PUBLISHED_SPACE
 from benchmark.store import Observation, Store
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from benchmark.contracts import Observer, Score, Suite, Trials
-from benchmark.engine.answers import PUBLISHED_SPACE, Answered, Answers, roles_of
+from benchmark.engine.answers import Answered, Answers, roles_of
 from benchmark.engine.imported_trials import Sets
 from benchmark.engine.pooling import pooled_score
 from benchmark.identity import Codes, score_code
 from benchmark.stats.threads import one_blas_thread
+from benchmark.stimuli.sources import PUBLISHED_SPACE
 from benchmark.store import Observation, ScoreSet, Store
 from registry.digests import digest_data
 

@@ -16,14 +16,13 @@ import numpy as np
 from benchmark.contracts import Array, Suite, Trials
 from benchmark.plugins import WITHIN
 from benchmark.stimuli.names import canonical_condition
+from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.store.rows import IMPORTED
 from benchmark.transforms.listing import own_list
 
 if TYPE_CHECKING:
     from benchmark.store import ObserverRow, Store
 
-#: Suite name under which imported trials are stored.
-IMPORTED = "trials"
-PUBLISHED_SPACE = "geirhos16"
 #: Answers of these are no observer's own, or no observer's at all.
 ASIDE = ("ideal", "group")
 

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.stimuli.names import NO_ANSWER, SINGLE_CONDITION
+from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.store.rows import IMPORTED
 
 if TYPE_CHECKING:
     from benchmark.contracts import Array, Suite, Trials
     from benchmark.store import ObserverRow, Store, StoredObservation
 
-#: Suite name under which imported trials are stored, and the space that they live in.
-IMPORTED, PUBLISHED_SPACE = "trials", "geirhos16"
 ABSENT = -1
 NATURAL = "natural"
 #: Images of a role on its page: those on which the groups differ most.

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from benchmark.errors import TrialsError
 
+#: The decision space in which people answered.
+PUBLISHED_SPACE = "geirhos16"
 #: What may follow a source's name in the name of a folder: the version or the commit of its archive.
 _VERSION = r"(?:-(?:v?\d[\w.]*|[0-9a-f]{7,40}|main|master))?"
 _ALL = "all"

@@ -12,6 +12,7 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.rows import (
+    IMPORTED,
     ObserverRow,
     Outcome,
     StimuliNote,
@@ -163,7 +164,7 @@ def observations(
         .join(owner, owner.c.id == table.c.observer)
         .join(names, sa.and_(names.c.identity == owner.c.identity, names.c.kind == owner.c.kind))
         .join(asserted, asserted.c.observation == table.c.id, isouter=True)
-        .where(sa.or_(table.c.suite != schema.IMPORTED, asserted.c.id.is_not(None)))
+        .where(sa.or_(table.c.suite != IMPORTED, asserted.c.id.is_not(None)))
         .order_by(names.c.name, sa.func.coalesce(asserted.c.id, 0), table.c.id)
     )
     if observer is not None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 OutcomeStatus = Literal["done", "not applicable", "failed", "partial"]
 #: Kinds of observers whose scores are made of imported trials alone.
+#: The suite under which imported trials are stored: once, and scored by every suite that knows their stimuli.
+IMPORTED = "trials"
 IMPORTED_KINDS = ("human", "published", "group")
 
 

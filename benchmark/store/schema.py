@@ -8,7 +8,6 @@ from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, 
 
 HEAD = "0003"  # the newest migration; tests hold it equal to the migrations folder
 APPLICATION = "gestaltbench"
-IMPORTED = "trials"  # the suite of imported observations
 
 #: Names for every constraint, so that later migrations can address them on both data bases.
 NAMES = {
