@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.psychometric import fit_curve, predict
+from suites.human_comparison.psychometric import Points, _rises, fit_curve, predict
 
 LOW_PASS = BY_ROLE["low-pass"]
 
@@ -77,3 +77,12 @@ def test_a_curve_falls_to_guessing_and_begins_at_one_minus_its_lapses(make, join
     # the core's own middle, where accuracy is half-way between guessing and the top: z = 0
     logit = np.log(0.4375 / (0.8675 - 0.4375))
     assert np.log10(curve.midpoint) == pytest.approx(np.log10(6.0) + logit / 6.0, abs=1e-3)
+
+
+def test_a_curve_rises_where_shares_do_and_not_counts():
+    """Five levels; the middle one belongs to the upper half. Most answers are given where fewest are right."""
+    x, n = np.arange(5.0), np.array([900.0, 800.0, 10.0, 10.0, 10.0])
+    assert _rises(Points(x, np.array([0.1, 0.2, 0.5, 0.6, 0.9]) * n, n))
+    assert not _rises(Points(x, np.array([0.9, 0.8, 0.6, 0.2, 0.1]) * n, n))
+    assert _rises(Points(x, np.array([0.4, 0.4, 0.9, 0.4, 0.4]) * n, n))
+    assert not _rises(Points(x, np.array([0.4, 0.9, 0.4, 0.5, 0.5]) * n, n))

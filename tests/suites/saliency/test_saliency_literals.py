@@ -162,3 +162,26 @@ def test_only_the_main_role_of_several_enters_the_headline_and_the_excess():
         counts = np.asarray(den, dtype=bool)
         assert counts.sum() == 2 and (counts[0] == counts[1]) and (counts[2] == counts[3])
         assert (np.asarray(num)[~counts] == 0).all() and (np.asarray(num)[counts] != 0).any()
+
+
+@pytest.mark.parametrize(
+    ("metric", "column", "counted"),
+    [
+        ("object_auc", "grad_auc", 2),
+        ("object_mass_ratio", "mass_ratio", 2),
+        ("object_skill", "skill", 2),
+        ("rank_accuracy", "rank_accuracy", 2),
+        ("grad_centroid", "centroid", 4),
+    ],
+)
+def test_what_asks_for_an_object_leaves_out_images_without_one(metric, column, counted):
+    """Objects of 30 and 40 %, of half a percent, and of 99 %; a centroid needs none."""
+    columns = {
+        "role": np.full(4, "natural"),
+        "stimulus": np.arange(4).astype(str),
+        "area": np.array([0.3, 0.4, 0.005, 0.99]),
+        column: np.array([0.2, 0.4, 0.9, 0.9]),
+    }
+    num, den = SUITE.metric(metric).ratio(Trials(columns))
+    assert np.sum(den) == counted
+    assert np.sum(num) == pytest.approx({2: 0.6, 4: 2.4}[counted])

@@ -11,6 +11,7 @@ from suites.saliency.pictures import (
     PICTURES,
     _by_channel,
     _has_places,
+    _layers,
     grad_cam,
     gradient_x_input,
     integrated_gradients,
@@ -158,3 +159,26 @@ def test_features_with_places_are_tokens_or_larger_than_one_pixel():
     assert _has_places(out(1, 5, 2, 2), False) and not _has_places(out(1, 5, 3), False)
     assert not _has_places(out(1, 5, 1, 4), False) and not _has_places(out(1, 5, 4, 1), False)
     assert not _has_places(torch.zeros(1, 5, 2, 2), False) and not _has_places("text", False)
+
+
+def test_features_of_a_transformer_are_looked_for_before_its_last_attention_alone():
+    class Block(nn.Module):
+        def __init__(self, norm):
+            super().__init__()
+            self.norm1 = norm
+
+    class Vit(nn.Module):
+        num_prefix_tokens = 1
+
+        def __init__(self, *norms):
+            super().__init__()
+            self.blocks = nn.Sequential(*map(Block, norms))
+
+    first, last = nn.Identity(), nn.Identity()
+    assert _layers(Vit(first, first, last)) == [last]
+    without, other = Vit(first, None), Vit(first)
+    other.blocks = nn.ModuleList(other.blocks)
+    assert _layers(without) == list(without.modules())
+    assert _layers(other) == list(other.modules())
+    plain = nn.Sequential(first)
+    assert _layers(plain) == [plain, first]
