@@ -24,7 +24,7 @@ from registry.families.detectors import (
     is_detector,
     stated_by_detector,
 )
-from registry.families.family import family_of
+from registry.families.family import family_of, require_fitting
 from registry.load import stated_weights
 from registry.members import Member, described, register_member
 from registry.model_folders import read_folder
@@ -160,6 +160,7 @@ def backbone_card(
     """The card of a network that is to get a head of its own, not written anywhere, and what it is fed. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`.
     """
+    require_fitting(arch, key, {})
     if (family := family_of(arch)) is not None:
         member = Member(
             name, arch, str(weights) if weights else None, None, (), {}, overrides, True
@@ -205,6 +206,7 @@ def register(
     """
     shelf = Shelf(cards_folder, weights_folder, mirror, caches, replaces)
     require_free(name, shelf)
+    require_fitting(arch, key, options or {})
     if random_seed(str(weights)) is not None:
         training = tuple(dict.fromkeys([UNTRAINED, *training]))
     space, told = _label_space(labels, name, cards_folder)

@@ -125,7 +125,7 @@ def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterato
 
 
 def _preference(one: WeightSet) -> tuple[Any, ...]:
-    """What fits best; of these averages, then the usual wrappers, then the shortest prefix."""
+    """What fits best; of these averages, then the usual wrappers, then the shortest prefix, then the outermost."""
     places = [WRAPPERS.index(part) for part in one.path.split(".") if part in WRAPPERS]
     return (
         *(-count for count in one.fits),
@@ -133,7 +133,6 @@ def _preference(one: WeightSet) -> tuple[Any, ...]:
         "student" in one.name,
         places[0] if places else len(WRAPPERS),
         one.prefix.count("."),
-        not one.path,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol, cast
 from torch import nn
 
 from registry.cards import ModelCard, Source
+from registry.errors import CardError
+from registry.families.detectors import is_detector
 from registry.families.hub_files import Hub
 from registry.soundness import Check
 from registry.stated_input import Stated
@@ -78,6 +80,22 @@ class Family(Protocol):
         """The network of a card with so many outputs, or bare: with features; and the digest of what computes besides
         weights, where the architecture's name does not say it. Raises CardError, WeightsError.
         """
+
+
+def require_fitting(arch: str, key: str | None, options: Mapping[str, Any]) -> None:
+    """Raise CardError for what was given and would be ignored."""
+    kind = arch.partition(":")[0]
+    if "templates" in options and kind != "open_clip":
+        raise CardError("--templates is for models that are asked in texts: --arch open_clip:...")
+    if "threshold" in options and not is_detector(arch):
+        raise CardError(
+            "--threshold is for detectors: --arch torchvision:fasterrcnn_resnet50_fpn or detector:python:..."
+        )
+    if key is not None and kind in FAMILIES:
+        raise CardError(
+            f"--key is for checkpoints of plain architectures; weights of {kind}:... are taken whole. Save the set "
+            "that you mean to a file of its own."
+        )
 
 
 def family_of(arch: str) -> Family | None:

@@ -46,6 +46,10 @@ def mistake(ended, code, *words):
         ("register x --arch torchvision:resnet5", ("resnet50",)),
         ("register x --arch nonsense", ("timm:NAME",)),
         ("register x --arch timm:resnet50 --each-template", ("open_clip:",)),
+        ("register x --arch timm:resnet50 --templates 7", ("--templates", "open_clip:")),
+        ("register x --arch open_clip:ViT-B-32 --threshold 0.5", ("--threshold", "detectors")),
+        ("register x --arch hf:org/name --key ema", ("--key", "taken whole")),
+        ("probe open_clip:ViT-B-32 --train world --key ema", ("--key", "taken whole")),
     ],
 )
 def test_unknown_names_get_close_matches(bench, words, found):

@@ -176,7 +176,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
         (("python:os:getcwd", "--train", "{}"), "--size, --mean, --std"),
     ],
 )
-def test_mistakes(words, told, bench, home, pictures):
+def test_what_no_head_is_fitted_to(words, told, bench, home, pictures):
     done = bench("probe", *(word.format(pictures) for word in words))
     assert done.code in (1, 2)
     assert told in done.err

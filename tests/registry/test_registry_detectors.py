@@ -142,16 +142,24 @@ def test_what_is_a_detector():
     assert {arch for arch in every if is_detector(arch)} == theirs
 
 
-def test_a_detector_of_python_is_registered(folders):
+@pytest.mark.parametrize("labels", ["world16", "mapping.yaml", "list.txt"])
+def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
+    names = label_space("world16").classes
+    (tmp_path / "mapping.yaml").write_text(f"classes: {list(names)}")
+    (tmp_path / "list.txt").write_text("\n".join(names))
     card, checks = register(
-        "mine", "detector:python:registry.tiny_detector:tiny_detector", "random:0", labels="world16",
-        options={"threshold": 0.01}, **IN, **folders,
+        "mine", "detector:python:registry.tiny_detector:tiny_detector", "random:0",
+        labels=labels if labels == "world16" else tmp_path / labels, options={"threshold": 0.01}, **IN, **folders,
     )  # fmt: skip
     assert all(check.ok for check in checks)
     assert card.arch == "python:registry.tiny_detector:tiny_detector"
-    assert card.options["boxes"]["threshold"] == 0.01
+    assert card.options["boxes"] == {
+        "columns": list(range(1, 17)),
+        "outputs": 17,
+        "threshold": 0.01,
+    }
     model = load_model(card, weights_folder=folders["weights_folder"])
-    assert model.labels.classes[-1] == "nothing"
+    assert model.labels.classes == (*names, "nothing")
     assert model.forward(torch.rand(2, 3, 64, 64)).shape == (2, 17)
     other = card.model_copy(
         update={"options": {"boxes": {**card.options["boxes"], "threshold": 0.02}}}
@@ -171,7 +179,7 @@ def test_detectors_of_torchvision_with_random_weights(name, folders):
     assert model.forward(torch.rand(1, 3, 224, 224)).shape == (1, 81)
 
 
-def test_mistakes(folders, factories):
+def test_detectors_that_are_refused(folders, factories):
     with pytest.raises(LabelError, match="persons alone"):
         register("mine", "torchvision:keypointrcnn_resnet50_fpn", "random:0", **folders)
     with pytest.raises(UnknownName, match="fasterrcnn_resnet50_fpn"):

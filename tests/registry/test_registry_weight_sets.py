@@ -1,0 +1,67 @@
+"""Which of several sets of weights in one file is taken, whatever their order in the file."""
+
+import pytest
+import torch
+
+from registry.weight_sets import choose
+
+NETWORK = {"stem.weight": torch.zeros(2, 3), "head.weight": torch.zeros(4, 2)}
+
+
+def filled(value, **changed):
+    return {name: torch.full_like(tensor, value) for name, tensor in NETWORK.items()} | changed
+
+
+GOOD, BAD = filled(1.0), filled(2.0)
+WIDER = {**BAD, "head.weight": torch.full((5, 2), 2.0)}
+
+
+def under(prefix, state):
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        ({"ema": GOOD}, {"model": BAD}),
+        ({"swa_model": GOOD}, {"state_dict": BAD}),
+        ({"teacher": GOOD}, {"student": BAD}),
+        ({"network": GOOD}, {"student": BAD}),
+        ({"state_dict_ema": GOOD}, {"ema": BAD}),
+        ({"model_ema": GOOD}, {"ema": BAD}),
+        ({"state_dict": GOOD}, {"model_state_dict": BAD}),
+        ({"state_dict": GOOD}, {"model": BAD}),
+        ({"model": GOOD}, {"net": BAD}),
+        ({"net": GOOD}, {"weights": BAD}),
+        ({"state_dict": GOOD}, {"ema": WIDER}),
+        ({"state_dict": GOOD}, {"ema": {"stem.weight": BAD["stem.weight"]}}),
+        (
+            {"model": {**GOOD, "head.weight": torch.ones(5, 2)}},
+            {"ema": {"stem.weight": BAD["stem.weight"]}},
+        ),
+        ({"net": GOOD}, {"model": under("wrapped.by.us.", WIDER)}),
+        (under("a.", GOOD), under("b.c.", BAD)),
+        (under("b.ema.", GOOD), under("a.", BAD)),
+    ],
+    ids=lambda content: "+".join(dict.fromkeys(name.partition(".")[0] for name in content)),
+)
+def test_the_choice_does_not_hang_on_the_order(taken, left, first):
+    content = {**taken, **left} if first else {**left, **taken}
+    chosen = choose(content, NETWORK)
+    assert {name: float(tensor.flatten()[0]) for name, tensor in chosen.state.items()} == {
+        "stem.weight": 1.0,
+        "head.weight": 1.0,
+    }
+    assert chosen.name.partition(".")[0] == next(iter(taken)).partition(".")[0]
+
+
+def test_weights_at_the_top_go_before_a_copy_of_no_known_name():
+    chosen = choose({"copy": BAD, **GOOD}, NETWORK)
+    assert (chosen.name, chosen.others) == ("", ("copy",))
+    assert float(chosen.state["stem.weight"][0, 0]) == 1.0
+
+
+def test_the_one_that_is_left_is_named_where_it_fits_as_well():
+    assert choose({"model": BAD, "ema": GOOD}, NETWORK).others == ("model",)
+    assert choose({"model": WIDER, "ema": GOOD}, NETWORK).others == ()
