@@ -99,6 +99,16 @@ class Reported(BaseModel):
     where: str
 
 
+class Checkpoint(BaseModel):
+    """Where in a training run a model was saved: the run's name, and the step or epoch."""
+
+    model_config = _CONFIG
+
+    run: str = Field(min_length=1, max_length=200)
+    step: int = Field(ge=0)
+    unit: Literal["step", "epoch"] = "step"
+
+
 class ModelCard(BaseModel):
     """A model: where it comes from, how its input is made, what its outputs mean, who made it.
 
@@ -107,7 +117,7 @@ class ModelCard(BaseModel):
     torchvision enum name, "pretrained", "random:SEED" (the architecture before training), or
     nothing; sha256: of the loaded state dict; file_sha256: of the download; labels: a label space's
     name or the path of a mapping file; training: recipe tags; retired: left out of boards and patterns; formerly: names
-    that the model had.
+    that the model had; checkpoint: the training run that it is of.
     """
 
     model_config = _CONFIG
@@ -129,6 +139,15 @@ class ModelCard(BaseModel):
     retired: bool = False
     formerly: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most models are of no run, and their stored cards say nothing of one."""
+        fields: dict[str, Any] = plain(self)
+        if self.checkpoint is None:
+            fields.pop("checkpoint", None)
+        return fields
 
     @property
     def simulated(self) -> bool:
