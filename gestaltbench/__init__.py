@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         show,
         suites,
         summary,
+        training_curves,
         transfer,
         trials,
     )
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         reproduce,
         rescore,
         run,
+        sweep,
     )
 
 __all__ = [
@@ -76,6 +78,8 @@ __all__ = [
     "show",
     "suites",
     "summary",
+    "sweep",
+    "training_curves",
     "transfer",
     "trials",
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.links import Link
     from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary
+    from benchmark.leaderboard.training_curves import Curve
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
     from benchmark.leaderboard.verdicts import Diff
@@ -93,6 +94,14 @@ def correlate(
         return link_records([link], spaces[id(link)])
 
     return Results(f"{counted(len(links), 'link')} between suites", links, record)
+
+
+def training_curves(run: str | None = None, *, db: str | None = None) -> Results[Curve]:
+    """Every headline over every training run of a leaderboard, or over one: a point for each checkpoint, by step."""
+    from benchmark.leaderboard.training_curves import curve_records
+
+    found = api.training_curves(run, db=db)
+    return Results(f"{counted(len(found), 'curve')} over training", tuple(found), curve_records)
 
 
 def compare(

@@ -18,7 +18,7 @@ from gestaltbench.reading import Names, pattern_of
 from gestaltbench.results import Record, Results
 
 if TYPE_CHECKING:
-    from benchmark.api import ReferenceReport, Reproduction
+    from benchmark.api import ReferenceReport, Reproduction, Swept
     from benchmark.api.joining import LeaderboardReport
     from benchmark.engine.importing import ImportReport
     from benchmark.engine.reported import ScoresReport
@@ -67,6 +67,49 @@ def run(
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
     title = f"run: {counts or 'nothing to do'}"
     return Results(title, tuple(records.run_records(report)), records.itself)
+
+
+def sweep(
+    folder: str | Path,
+    arch: str = "",
+    *,
+    pattern: str = "",
+    every: int = 1,
+    name: str = "",
+    suites: Names = "all",
+    limit: int | None = None,
+    device: str = "auto",
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32",
+    seed: int = 0,
+    labels: str | Path | None = None,
+    training: Sequence[str] = (),
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+    interpolation: str | None = None,
+    key: str | None = None,
+    db: str | None = None,
+    reporter: RunReporter | None = None,
+) -> Swept:
+    """Register and run every checkpoint of a folder as one training run, under the cheapest suite first.
+
+    pattern: a glob ("": all that look like checkpoints); every: each so manieth in the order of training, and the last;
+    name: of the run ("": the folder's); labels and what follows: as in `register`. Gives the models by step, what
+    failed and which files were left out, and why; `training_curves` has the numbers.
+    """
+    stated: dict[str, Any] = {"labels": labels, "mean": mean, "std": std, "size": size}
+    stated |= {"resize": resize, "interpolation": interpolation, "key": key}
+    stated["training"] = tuple(training) or None
+    given = {name: value for name, value in stated.items() if value is not None}
+    request = api.RunRequest(
+        suites=pattern_of(suites), limit=limit, device=device, precision=precision, seed=seed
+    )
+    wanted = api.Sweep(Path(folder), arch, pattern, every, name, given, request)
+    silent = reporter or api.Silent()
+    found = api.sweep(wanted, read_settings(db), silent, command="gestaltbench.sweep")
+    assert found is not None  # nobody is asked
+    return found
 
 
 def register(

@@ -36,7 +36,7 @@ class Placed:
 
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
-    """Files of a folder by a glob, or all that look like checkpoints, in the order of their names; hidden ones never."""
+    """Files of a folder by a glob, or all that look like checkpoints, by name; hidden ones never."""
     found = folder.glob(pattern) if pattern else folder.iterdir()
     files = (path for path in found if not path.name.startswith(".") and path.is_file())
     return sorted(path for path in files if pattern or path.suffix in SUFFIXES)
@@ -58,7 +58,8 @@ def placed(paths: Sequence[Path], unit: Unit | None = None) -> Placed:
         if not said[path]:
             left_out[path] = "neither its name nor the file says a step or an epoch"
     found = [one for one in said.values() if one]
-    chosen = unit or max(UNITS, key=lambda one: (sum(one in each for each in found), one == "step"))
+    votes = {one: sum(one in each for each in found) for one in UNITS}
+    chosen: Unit = unit or ("epoch" if votes["epoch"] > votes["step"] else "step")
     for path, each in said.items():
         if each and chosen not in each:
             left_out[path] = f"it says its {next(iter(each))}, the others say their {chosen}"

@@ -43,8 +43,10 @@ from benchmark.api.running import (
     wanted_sets,
 )
 from benchmark.api.showing import families, provenance_lines, show, who
-from benchmark.api.summaries import against, correlate, parameters, summary
+from benchmark.api.summaries import against, correlate, is_run, parameters, summary, training_curves
+from benchmark.api.sweeping import Sweep, Swept, sweep
 from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, trials
+from benchmark.api.watching import watch
 
 __all__ = [
     "DEFAULT_MODELS",
@@ -57,6 +59,8 @@ __all__ = [
     "Reproduction",
     "RunRequest",
     "Silent",
+    "Sweep",
+    "Swept",
     "against",
     "answered",
     "check_db",
@@ -75,6 +79,7 @@ __all__ = [
     "import_leaderboard",
     "import_scores",
     "import_trials",
+    "is_run",
     "known_suites",
     "load_model",
     "long_plan",
@@ -107,11 +112,14 @@ __all__ = [
     "show",
     "stimuli_notes",
     "summary",
+    "sweep",
     "tidy",
+    "training_curves",
     "transfer",
     "trials",
     "upgrade",
     "vacuum",
     "wanted_sets",
+    "watch",
     "who",
 ]

@@ -14,6 +14,7 @@ from benchmark.variables import read_settings
 if TYPE_CHECKING:
     from benchmark.leaderboard.links import Contrast, Link
     from benchmark.leaderboard.summary import Summary
+    from benchmark.leaderboard.training_curves import Curve
     from benchmark.stats.correlations import Method
 
 
@@ -51,6 +52,28 @@ def _reported(models: str | None, db: str | None) -> list[Summary]:
     from benchmark.leaderboard.reported import reported_summaries
 
     return reported_summaries(reported_tables(wanted=Wanted(models or ""), db=db))
+
+
+def training_curves(run: str | None = None, *, db: str | None = None) -> list[Curve]:
+    """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
+    from benchmark.leaderboard.training_curves import runs_of
+    from benchmark.leaderboard.training_curves import training_curves as curves_of
+
+    with reading(read_settings(db)) as store:
+        cards = {row.name: row.card for row in store.observers()}
+    runs = runs_of(cards)
+    if run is not None and run not in runs:
+        raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
+    return [one for one in curves_of(summary(db=db), cards) if run in (None, one.run)]
+
+
+def is_run(name: str, *, db: str | None = None) -> bool:
+    """Whether a training run, and no observer, is called so."""
+    from benchmark.leaderboard.training_curves import runs_of
+
+    with reading(read_settings(db)) as store:
+        cards = {row.name: row.card for row in store.observers()}
+    return name not in cards and name in runs_of(cards)
 
 
 def parameters(*, db: str | None = None) -> dict[str, int]:

@@ -16,6 +16,11 @@ COMMANDS = {
     "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
     "show": ("benchmark.cli.board:show", "Everything known of one observer."),
     "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
+    "sweep": (
+        "benchmark.cli.sweep:sweep",
+        "Run every checkpoint of a training run, and draw its curves.",
+    ),
+    "watch": ("benchmark.cli.sweep:watch", "Run checkpoints as they appear in a folder."),
     "diff": (
         "benchmark.cli.diff:diff",
         "Is a new model worse than its base? Markdown for a pull request, exit code for CI.",

@@ -194,8 +194,15 @@ def print_boards(
 @click.argument("observer")
 @db_option
 def show(observer: str, db: str | None) -> int:
-    """Every score of one observer, with intervals, reasons and where the numbers come from."""
+    """Every score of one observer, with intervals, reasons and where the numbers come from; of a training run its
+    curves."""
     from benchmark import api
+
+    if api.is_run(observer, db=db):
+        from benchmark.cli.sweep import print_curves
+
+        print_curves(observer, db)
+        return 0
     from benchmark.leaderboard.detail import card_line, headline_detail, reported_lines
     from benchmark.leaderboard.render import render_details, render_show
 

@@ -63,7 +63,7 @@ class Answered(ProgressColumn):
 
 
 class Bars:
-    """A reporter that draws. Use as a context manager."""
+    """A reporter that draws from the first bar on. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -81,7 +81,6 @@ class Bars:
         self._tuned: TaskID | None = None
 
     def __enter__(self) -> "Bars":
-        self._progress.start()
         return self
 
     def __exit__(
@@ -95,12 +94,15 @@ class Bars:
     def tuning(self, observer: str) -> None:
         """A bar that only moves, until the observer's own comes."""
         self._end_tuning()
+        self._progress.start()
         self._tuned = self._progress.add_task(f"tuning {observer}", total=None, trials=0)
 
     def expect(self, observer: str, trials: int, passes: float = 0) -> None:
         """A bar for an observer that owes answers; it moves with passes where these are known."""
         self._end_tuning()
+        self.done(observer)
         if trials:
+            self._progress.start()
             self._tasks[observer] = self._progress.add_task(
                 observer, total=passes or trials, trials=trials, answered=0
             )
@@ -121,10 +123,10 @@ class Bars:
             self._progress.advance(self._tasks[observer], passes)
 
     def done(self, observer: str) -> None:
-        """Fill the observer's bar."""
+        """Take the observer's bar away."""
         if observer in self._tasks:
-            whole = self._work[observer] or self._answered[observer]
-            self._progress.update(self._tasks[observer], completed=whole)
+            self._progress.remove_task(self._tasks.pop(observer))
+            del self._work[observer]
 
     def note(self, text: str) -> None:
         """One line above the bars."""

@@ -82,8 +82,11 @@ def test_bars_move_with_work_and_count_trials():
         assert (task.percentage, task.fields["answered"]) == (25.0, 0)
         bars.advance("net", 40)
         assert (task.percentage, task.fields["answered"]) == (25.0, 40)
+        bars.expect("net", 8, 8.0)  # under the next suite
+        (task,) = bars._progress.tasks
+        assert (task.percentage, task.fields["answered"]) == (0.0, 0)
         bars.done("net")
-        assert task.percentage == 100.0
+        assert bars._progress.tasks == []
 
 
 def test_bars_of_plain_pieces_move_with_them():

@@ -1,0 +1,200 @@
+"""`bench sweep` and `bench watch` on tiny checkpoints made here, and their curves."""
+
+import shutil
+
+import pytest
+import torch
+
+import gestaltbench as gb
+from benchmark import api
+from benchmark.api.watching import Appearing
+from benchmark.variables import read_settings
+from registry.card_files import read_cards
+from registry.tiny import tiny_resnet
+
+INPUT = [
+    "--labels",
+    "world16",
+    "--mean",
+    "0.5,0.5,0.5",
+    "--std",
+    "0.25,0.25,0.25",
+    "--size",
+    "64",
+    "--resize",
+    "64",
+]
+RUN = ("-s", "cue-conflict", "--limit", "4", "-q")
+
+
+def save(path, seed):
+    """A network of its own for every seed."""
+    torch.manual_seed(seed)
+    torch.save({"model": tiny_resnet().state_dict()}, path)
+
+
+def net(tmp_path):
+    """A file of its own for each test: one process holds one module of a name."""
+    return tmp_path / f"net_{tmp_path.name}.py"
+
+
+@pytest.fixture
+def training(tmp_path):
+    """A folder of three checkpoints, one of them named by no step, and a file that builds the network."""
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    for step in (20, 3, 100):
+        save(folder / f"step_{step}.pt", step)
+    save(folder / "best.pt", 1)
+    net(tmp_path).write_text(
+        "from registry.tiny import tiny_resnet\n\n\ndef build():\n    return tiny_resnet()\n"
+    )
+    return folder
+
+
+def sweep(bench, folder, *words):
+    arch = f"python:./{net(folder.parent).name}:build"
+    return bench("sweep", folder, "--arch", arch, *INPUT, *RUN, *words)
+
+
+@pytest.mark.slow
+def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
+    ended = sweep(bench, training)
+    assert ended.code == 3  # best.pt says no step
+    assert "left out: best.pt: neither its name nor the file says a step" in ended.err
+    assert "3 checkpoints of 'my-run': 3 done" in ended.err
+    cards = read_cards(home / "cards")
+    steps = {n: c.checkpoint.step for n, c in cards.items() if c.checkpoint}
+    assert steps == {"my-run-step_3": 3, "my-run-step_20": 20, "my-run-step_100": 100}
+    assert "training run my-run" in ended.out and "3 checkpoints" in ended.out
+    rows = [line.split()[0] for line in ended.out.splitlines() if line.strip()[:1].isdigit()]
+    assert rows == ["3", "20", "100"]
+    shown = bench("show", "my-run")
+    assert shown.code == 0 and shown.out == ended.out
+    (curve, *_) = gb.training_curves("my-run")
+    assert [point.step for point in curve.points] == sorted(point.step for point in curve.points)
+    again = sweep(bench, training)
+    assert "3 cached" in again.err and again.out == ended.out
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_was_written_anew_is_registered_anew(bench, training, home):
+    sweep(bench, training, "--pattern", "step_3.pt")
+    before = read_cards(home / "cards")["my-run-step_3"].sha256
+    save(training / "step_3.pt", 7)
+    assert "1 done" in sweep(bench, training, "--pattern", "step_3.pt").err
+    after = read_cards(home / "cards")["my-run-step_3"]
+    assert after.sha256 != before and after.checkpoint.step == 3
+
+
+@pytest.mark.slow
+def test_every_second_and_the_last(bench, training, home):
+    ended = sweep(bench, training, "--every", "2", "--pattern", "step_*.pt", "--name", "r")
+    assert ended.code == 0, ended.err
+    assert {n for n, c in read_cards(home / "cards").items() if c.checkpoint} == {
+        "r-step_3",
+        "r-step_100",
+    }
+
+
+def test_mistakes_are_one_line(bench, tmp_path):
+    empty, odd = tmp_path / "empty", tmp_path / "odd"
+    empty.mkdir()
+    odd.mkdir()
+    save(odd / "best.pt", 0)
+    for folder, words, said in (
+        (tmp_path / "none", (), "is no folder"),
+        (empty, (), "has no checkpoints"),
+        (odd, ("--pattern", "*.safetensors"), "no checkpoints like '*.safetensors'"),
+        (odd, ("--pattern", "../*.pt"), "a glob within the folder"),
+        (odd, (), "can be put in order"),
+        (odd, ("--every", "0"), "--every"),
+    ):
+        for command in ("sweep",) if folder != tmp_path / "none" else ("sweep", "watch"):
+            ended = bench(command, folder, "--arch", "timm:resnet18", *words)
+            assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
+            assert said in ended.err
+
+
+def test_a_file_is_whole_once_it_was_the_same_at_two_looks():
+    seen = Appearing()
+    assert seen.look({"a": (10, 1)}) == ([], ["a"])
+    assert seen.look({"a": (20, 2), "b": (5, 2)}) == ([], ["a", "b"])
+    assert seen.look({"a": (20, 2), "b": (6, 2)}) == (["a"], ["b"])
+    seen.take("a", (20, 2))
+    assert seen.look({"a": (20, 2), "b": (6, 2)}) == (["b"], [])
+    assert seen.look({"a": (20, 2), "b": (6, 2)}) == (["b"], [])  # nobody took it
+    seen.take("b", (6, 2))
+    assert seen.look({"a": (20, 3), "b": (6, 2)}) == ([], ["a"])  # written anew
+    assert seen.look({"a": (20, 3)}) == (["a"], [])
+
+
+def wanted(folder, arch, **more):
+    given = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
+    request = api.RunRequest(suites="cue-conflict", limit=4, batch=4)
+    return api.Sweep(folder, arch, given=given, request=request, **more)
+
+
+@pytest.mark.slow
+def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp_path):
+    arch = f"python:{net(tmp_path)}:build"
+    whole = (training / "step_20.pt").read_bytes()
+    late = training / "step_20.pt"
+    late.unlink()
+    (training / "best.pt").unlink()
+    lines, ran = [], []
+
+    def looks():
+        """What happens after each look, and what has been run by then."""
+        assert ran == []  # nothing is known to be whole
+        yield
+        assert ran == ["my-run-step_3", "my-run-step_100"]  # the same at two looks
+        for part in (1000, 3000, len(whole)):  # somebody writes
+            late.write_bytes(whole[:part])
+            yield
+            assert len(ran) == 2
+        yield
+        assert ran[2:] == ["my-run-step_20"]
+        (training / "step_4.pt").write_bytes(whole[:2000])  # somebody was killed while writing
+        yield
+        yield
+        assert len(ran) == 3 and "left out: step_4.pt" in lines[-1]
+        shutil.copy(training / "step_3.pt", training / ".step_4.pt")  # and a rename
+        (training / ".step_4.pt").replace(training / "step_4.pt")
+        yield
+        yield
+        assert ran[3:] == ["my-run-step_4"]
+
+    steps = looks()
+
+    def pause():
+        said = (line.removeprefix("running ") for line in lines if line.startswith("running "))
+        ran.extend(name for text in said for name in text.split(", ") if name not in ran)
+        return next(steps, "over") != "over"
+
+    settings = read_settings(str(tmp_path / "r.db"))
+    done = api.watch(wanted(training, arch), settings, api.Silent(), pause, say=lines.append)
+    assert done.models == {
+        "my-run-step_3": 3,
+        "my-run-step_4": 4,
+        "my-run-step_20": 20,
+        "my-run-step_100": 100,
+    }
+    assert done.left_out == {} and done.failed == {} and done.exit_code == 0
+    assert lines.count("waiting for step_20.pt: it is new or still being written") == 1
+    assert lines[0] == "waiting for 2 files that are new or still being written"
+
+
+@pytest.mark.slow
+def test_watching_ends_at_the_step_that_was_asked_for(training, tmp_path):
+    arch = f"python:{net(tmp_path)}:build"
+    pauses = []
+
+    def pause():
+        pauses.append(None)
+        return len(pauses) < 9
+
+    settings = read_settings(str(tmp_path / "r.db"))
+    one = wanted(training, arch, pattern="step_*.pt")
+    done = api.watch(one, settings, api.Silent(), pause, until=100)
+    assert len(pauses) == 1 and len(done.models) == 3

@@ -1,0 +1,89 @@
+"""Curves over a training run: what is a point of which, and how they are drawn as text."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from benchmark.leaderboard.lineage import architecture_line
+from benchmark.leaderboard.model import Cell, Column
+from benchmark.leaderboard.render import render_details
+from benchmark.leaderboard.summary import Headline, Line, Summary
+from benchmark.leaderboard.training_curves import curve_records, training_curves
+from benchmark.leaderboard.training_text import sparkline, training_details
+
+
+def card(run, step, unit="epoch"):
+    return {"checkpoint": {"run": run, "step": step, "unit": unit}}
+
+
+def line(name, *values):
+    cells = tuple(
+        Cell(reason="nothing") if v is None else Cell(v, v - 0.1, v + 0.1, n=9) for v in values
+    )
+    return Line(name, "network", (), cells, (None,) * len(values), Cell(0.5, 0.4, 0.6, n=9))
+
+
+HEADS = (
+    Headline("up", Column("a", "rises", "higher"), "set one"),
+    Headline("down", Column("b", "falls", "lower"), "set two"),
+)
+CARDS = {"a-10": card("a", 10), "a-9": card("a", 9), "a-1": card("a", 1), "b-1": card("b", 1),
+         "other": {}, "odd": {"checkpoint": "x"}}  # fmt: skip
+SUMMARY = Summary(
+    "world16", HEADS,
+    (line("a-10", 0.3, 0.2), line("other", 0.9, 0.9), line("a-1", 0.1, None), line("b-1", 0.4, 0.4),
+     line("a-9", 0.2, 0.1), line("odd", 0.5, 0.5)),
+    (), Headline("up", Column("c", "clean", "higher"), "set one"),
+)  # fmt: skip
+
+
+def test_a_curve_holds_its_runs_checkpoints_by_step():
+    found = training_curves([SUMMARY], CARDS)
+    assert [(one.run, one.title) for one in found] == [
+        ("a", "up: rises"), ("a", "down: falls"), ("a", "clean accuracy"),
+        ("b", "up: rises"), ("b", "down: falls"), ("b", "clean accuracy"),
+    ]  # fmt: skip
+    rises, falls, _ = found[:3]
+    assert [(p.step, p.cell.value) for p in rises.points] == [(1, 0.1), (9, 0.2), (10, 0.3)]
+    assert [(p.step, p.cell.value) for p in falls.points] == [(9, 0.1), (10, 0.2)]
+    assert (rises.best.step, falls.best.step) == (10, 9)
+    (row, *_) = curve_records(falls)
+    assert (row["unit"], row["step"], row["observer"], row["low"], row["n"]) == (
+        "epoch", 9, "a-9", 0.0, 9,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "drawn"),
+    [([0.0, 0.5, 1.0], "▁▅█"), ([0.3, 0.3], "▁▁"), ([1.0], "▁"), ([3, 2, 1, 0], "█▆▃▁")],
+)
+def test_a_line_rises_from_the_lowest_to_the_highest(values, drawn):
+    assert sparkline(values) == drawn
+
+
+def test_a_long_line_keeps_its_ends():
+    drawn = sparkline([1.0, *[0.5] * 998, 0.0])
+    assert len(drawn) == 24 and drawn[0] == "█" and drawn[-1] == "▁"
+
+
+def test_checkpoints_of_a_run_are_one_family():
+    assert architecture_line("a-10", CARDS["a-10"]) == "a" == architecture_line("a-9", CARDS["a-9"])
+
+
+def printed(curves, width):
+    out = Console(file=io.StringIO(), width=width)
+    out.print(render_details(training_details(curves, width)))
+    return out.file.getvalue()
+
+
+def test_eighty_columns_hold_what_fits_and_say_what_does_not():
+    wide = [
+        Headline(f"suite-{i}", Column("m", f"a long headline {i}", "higher"), "") for i in range(6)
+    ]
+    cards = {f"n{i}": card("run", i) for i in range(100)}
+    lines = tuple(line(f"n{i}", *[i / 100] * 6) for i in range(100))
+    text = printed(training_curves([Summary("world16", tuple(wide), lines, ())], cards), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "24 of 100 checkpoints, evenly spaced." in text and "no room for: suite-" in text
+    assert "0.990 at epoch 99" in text and "epochs 0 to 99, 100 checkpoints" in text
