@@ -17,6 +17,7 @@ from benchmark.api.databases import MergeReport, check_db, db_status, merge, upg
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.joining import import_leaderboard
+from benchmark.api.launching import execute, run
 from benchmark.api.opening import known_suites, reading, stimuli_notes
 from benchmark.api.probing import Probe, probe
 from benchmark.api.provenance import NumberAgain, Reproduction, provenance, reproduce
@@ -35,11 +36,9 @@ from benchmark.api.running import (
     Silent,
     choose_cards,
     estimates,
-    execute,
     long_plan,
     planned_passes,
     prepare,
-    run,
     wanted_sets,
 )
 from benchmark.api.showing import families, provenance_lines, show, who

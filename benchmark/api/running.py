@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
@@ -12,7 +13,6 @@ from benchmark.api.workers import Recipe, local_workers, ray_workers
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf
 from benchmark.settings import Settings
-from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Policy
@@ -34,9 +34,9 @@ DEFAULT_MODELS = "bundled"
 class RunRequest:
     """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
     precision_target: sample each condition only until its interval is at most +-so wide, where a suite can;
-    stimuli: names of stimulus sets that play their roles before all others; executor: "local" or "ray", a cluster at
-    `address` (None: one of this machine) with so many `gpus_per_task` for each worker; shard: "2/3" runs the second of
-    three parts of the plan, and scores nothing.
+    stimuli: names of stimulus sets that play their roles before all others; shard: "2/3" runs the second of three
+    parts of the plan, and scores nothing; executor: "local"; "ray", a cluster at `address` (None: of this machine);
+    or "slurm", a job array (slurm: KEY=VALUE each); gpus_per_task: of each worker or task there.
     """
 
     models: str = DEFAULT_MODELS
@@ -53,6 +53,7 @@ class RunRequest:
     executor: str = "local"
     address: str | None = None
     gpus_per_task: float = 1.0
+    slurm: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,16 +139,22 @@ def _is_bundled(card: ModelCard) -> bool:
     return card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained
 
 
-def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
-    """Carry out a plan."""
+def execute(
+    prepared: Prepared, reporter: RunReporter, command: str = "bench run", known: str | None = None
+) -> RunReport:
+    """Carry out a plan by this machine's devices or by Ray's. known: a leaderboard whose answers are not made again."""
     from benchmark.engine.running import RunOptions
     from benchmark.engine.running import execute as run_tasks
     from benchmark.store import open_store
 
     batch, part = prepared.request.batch, prepared.part
-    with _workers(prepared) as (device, policy, workers), open_store(prepared.settings.db) as store:
+    with ExitStack() as stack:
+        device, policy, workers = stack.enter_context(_workers(prepared))
+        store = stack.enter_context(open_store(prepared.settings.db))
+        there = known and ("://" in known or Path(known).exists())
+        elsewhere = stack.enter_context(open_store(known, write=False)) if known and there else None
         asked = _asked(prepared.request)
-        options = RunOptions(device, policy, batch, command, part, workers, asked)
+        options = RunOptions(device, policy, batch, command, part, workers, asked, elsewhere)
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 
 
@@ -237,9 +244,3 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Ignored."""
-
-
-def run(*, db: str | None = None, reporter: RunReporter | None = None, **request: Any) -> RunReport:
-    """Run suites on models; keywords are the fields of `RunRequest`. Returns what was done, failed and skipped."""
-    prepared = prepare(RunRequest(**request), read_settings(db))
-    return execute(prepared, reporter or Silent(), "benchmark.run")

@@ -78,8 +78,8 @@ if TYPE_CHECKING:
     "--executor",
     default="local",
     show_default=True,
-    type=click.Choice(["local", "ray"]),
-    help="local: the devices of this machine; ray: those of a Ray cluster (extra 'ray').",
+    type=click.Choice(["local", "ray", "slurm"]),
+    help="local: the devices of this machine; ray: those of a Ray cluster; slurm: a job array.",
 )
 @click.option("--address", metavar="ADDRESS", help="Of the Ray cluster; without it, this machine.")
 @click.option(
@@ -87,7 +87,13 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     type=click.FloatRange(min=0, max=64, min_open=True),
-    help="GPUs that each Ray worker asks for; 0.5 puts two on one.",
+    help="GPUs that each Ray worker (0.5: two of them on one) or Slurm task asks for.",
+)
+@click.option(
+    "--slurm",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of the job array: tasks=8, and what sbatch takes: partition=gpu, time=240 (minutes), account, ...",
 )
 @click.option("--strict", is_flag=True, help="Exit 3 where a suite does not apply to a model.")
 @click.option(
@@ -114,6 +120,7 @@ def run(
     executor: str,
     address: str | None,
     gpus_per_task: float,
+    slurm: tuple[str, ...],
     strict: bool,
     yes: bool,
     quiet: bool,
@@ -144,6 +151,7 @@ def run(
         executor=executor,
         address=address,
         gpus_per_task=gpus_per_task,
+        slurm=slurm,
     )
     prepared = api.prepare(request, read_settings(db))
     _broken(prepared)

@@ -36,6 +36,7 @@ class RunOptions:
     `engine.completing` scores them where the other parts' are, too. "": the run is whole, and scored.
     workers: how each worker is started, where the run is not made in this process.
     asked: what else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), kept with the trials.
+    elsewhere: another leaderboard, whose complete observations are not made again.
     """
 
     device: str
@@ -45,6 +46,7 @@ class RunOptions:
     part: str = ""
     workers: tuple[Start, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: Store | None = None
 
 
 class RunReporter(Reporter, Protocol):
@@ -192,6 +194,8 @@ class _Run:
         for place, block in task.shown.items():
             observation = observations[place]
             key = observation.key
+            if self.options.elsewhere and self.options.elsewhere.complete(key):
+                continue
             there = self.store.chunks(key)
             chunks = frozenset(range(chunk_count(block.stimuli))) - there
             if chunks and not self.store.complete(key):

@@ -101,15 +101,20 @@ class Quitting(Readout):
 
 
 class Deadly(Readout):
-    """Kills its process once it is at work, after the checks at load, `times` times in all: a file each in `flag`."""
+    """Kills its process once it is at work, after the checks at load, `times` times in all: a file each in `flag`.
 
-    def __init__(self, flag, times, num_classes=16):
+    whole: its parent, too.
+    """
+
+    def __init__(self, flag, times, whole=False, num_classes=16):
         super().__init__(0, num_classes)
-        self.flag, self.times, self.passes = Path(flag), times, 0
+        self.flag, self.times, self.passes, self.whole = Path(flag), times, 0, whole
 
     def forward(self, x):
         self.passes += 1
         if self.passes > 25 and len(list(self.flag.iterdir())) < self.times:
             (self.flag / str(os.getpid())).touch()
+            if self.whole:
+                os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)

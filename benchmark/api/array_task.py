@@ -1,0 +1,91 @@
+"""One task of a job array: a part of a plan, run in a process of its own that may be killed and started again."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import benchmark
+from benchmark.api.running import RunRequest, Silent, execute, prepare
+from benchmark.errors import BenchError
+from benchmark.settings import Settings
+
+ATTEMPTS = 3
+_CHILD = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
+    "from benchmark.api.array_task import work; work()"
+)
+
+
+@dataclass(frozen=True)
+class ArrayTask:
+    """What submitit carries to a node. request: with its shard; settings: with the shard's own leaderboard; known: the
+    leaderboard whose answers are not made again; path: where the run finds modules.
+    """
+
+    request: RunRequest
+    settings: Settings
+    known: str
+    path: tuple[str, ...]
+
+    def __call__(self) -> str:
+        """Run the part to its end. "" or what stopped it, in words. A killed process goes on where it was."""
+        ended = 0
+        for _ in range(ATTEMPTS):
+            ended, said = self._run()
+            if ended >= 0:
+                return said if ended == 0 else f"ended with code {ended}"
+        return f"was killed ({signal.Signals(-ended).name}) {ATTEMPTS} times"
+
+    def checkpoint(self, *_: Any, **__: Any) -> Any:
+        """Called by submitit when the node is wanted by others or time is up: all that is answered is stored."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def _run(self) -> tuple[int, str]:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter and our own words
+            [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        message = pickle.dumps(list(self.path)) + pickle.dumps(self)
+        try:  # ended by submitit's SystemExit, too
+            said, _ = process.communicate(message)
+        finally:
+            process.kill()
+            process.wait()
+        return process.returncode, said.decode()
+
+
+def tasks(request: RunRequest, settings: Settings, folder: Path, n: int) -> list[ArrayTask]:
+    """A task for each of `n` parts, with leaderboards in a folder."""
+    from dataclasses import replace
+
+    path = (str(Path(benchmark.__file__).parents[1]), *sys.path)
+    return [
+        ArrayTask(
+            replace(request, executor="local", shard=f"{i}/{n}"),
+            replace(settings, db=str(folder / f"shard-{i}-of-{n}.db")),
+            settings.db,
+            path,
+        )
+        for i in range(1, n + 1)
+    ]
+
+
+def work() -> None:
+    """The process: what stopped it goes to standard output, and nothing else does."""
+    own, sys.stdout = sys.stdout, sys.stderr
+    task: ArrayTask = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the task that started us
+    try:
+        execute(prepare(task.request, task.settings), Silent(), _command(task), known=task.known)
+    except BenchError as error:
+        own.write(str(error))
+
+
+def _command(task: ArrayTask) -> str:
+    return f"bench run --executor slurm (shard {task.request.shard})"

@@ -1,0 +1,169 @@
+"""A plan as a job array, with submitit's executor for this machine: one run bit for bit, whatever is killed."""
+
+import importlib.util
+
+import engine_toys as toys
+import pytest
+import worker_plans as plans
+from engine_toys import Bench, network
+
+from benchmark import api
+from benchmark.api import array_jobs
+from benchmark.contracts import Policy
+from benchmark.engine import running
+from benchmark.errors import BenchError
+from benchmark.store import open_store
+from registry.card_files import write_card
+
+needs_submitit = pytest.mark.skipif(
+    importlib.util.find_spec("submitit") is None, reason="needs submitit"
+)
+ARRAY = {"executor": "slurm", "slurm": ("cluster=local", "tasks=2"), "device": "cpu"}
+MIXED = {"models": "world-standard-0,ideal-shape", "suites": "cue-conflict,human-comparison"}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", "")
+    return tmp_path / "home"
+
+
+class Notes(api.Silent):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def content(db):
+    """Every trial's columns as bytes, and every score."""
+    with open_store(str(db), write=False) as store:
+        trials = {
+            (row.observer_name, row.suite, row.key, name): values.tobytes()
+            for row in store.observations()
+            for name, values in store.trials((row.key,)).columns.items()
+            if values.dtype.kind != "O"
+        }
+        scores = {
+            (row.observer, row.suite, row.space, row.metric, row.role, row.condition): (
+                row.value, row.low, row.high, row.n, row.reason
+            )
+            for row in store.latest_scores()
+        }  # fmt: skip
+    return trials, scores
+
+
+@needs_submitit
+@pytest.mark.slow
+def test_an_array_is_one_run_bit_for_bit(home, tmp_path):
+    alone, array = str(tmp_path / "alone.db"), str(tmp_path / "array.db")
+    asked = {**MIXED, "limit": 6, "batch": 6}
+    single = api.run(db=alone, device="cpu", **asked)
+    told = Notes()
+    report = api.run(db=array, reporter=told, **asked, **ARRAY)
+    assert report.counts == single.counts and report.failed == {} and report.exit_code == 0
+    assert content(array) == content(alone) != ({}, {})
+    assert not list(tmp_path.glob("array.db-tasks/*/*.db"))
+    assert {line for line in told.lines if line.endswith("0 to go")}
+
+
+@needs_submitit
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_killed_task_is_done_again(home, tmp_path, monkeypatch, whole):
+    """whole: the job is gone as after the death of its node; else its process, as for want of memory."""
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    deadly = network("deadly", "Deadly", flag=str(flags), times=1, whole=whole)
+    home.mkdir()
+    write_card(deadly, home / "cards")
+    told = Notes()
+    report = api.run(
+        db=str(tmp_path / "array.db"), models="deadly,ideal-shape", suites="cue-conflict",
+        limit=60, batch=4, reporter=told, **ARRAY,
+    )  # fmt: skip
+    assert len(list(flags.iterdir())) == 1
+    assert report.failed == {} and report.counts == {"done": 2}
+    again = [line for line in told.lines if "is gone without a word: submitted again" in line]
+    assert len(again) == whole
+    api.run(
+        db=str(tmp_path / "alone.db"), models="deadly,ideal-shape", suites="cue-conflict",
+        limit=60, batch=4, device="cpu",
+    )  # fmt: skip
+    assert content(tmp_path / "array.db") == content(tmp_path / "alone.db")
+
+
+@pytest.mark.slow
+def test_what_another_leaderboard_has_whole_is_not_made_again(tmp_path):
+    (tmp_path / "part").mkdir()
+    whole, part = Bench(tmp_path), Bench(tmp_path / "part")
+    plans.run(whole, plans.mixed)
+    with (
+        open_store(whole.settings.db, write=False) as known,
+        open_store(part.settings.db) as store,
+    ):
+        options = running.RunOptions("cpu", Policy("cpu"), 8, part="shard 1/1", elsewhere=known)
+        report = running.execute(plans.mixed(), store, part.settings, options, toys.Silent())
+        assert report.counts == {"partial": 6} and report.decoded == 0
+        assert store.observations() == []
+
+
+def test_options_of_the_array():
+    found = array_jobs.parse_options(["tasks=3", "partition=gpu", "time=90", "cluster=local"])
+    assert (found.tasks, found.cluster) == (3, "local")
+    assert found.settings == {"partition": "gpu", "time": 90}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("gpu", "expected KEY=VALUE"),
+        ("=gpu", "expected KEY=VALUE"),
+        ("--qos=x", "expected KEY=VALUE"),
+        ("tasks=0", "the size of the array, 1 to 10000"),
+        ("tasks=many", "the size of the array"),
+        ("cluster=mars", "expected slurm, or local"),
+    ],
+)
+def test_options_that_are_none(word, message):
+    with pytest.raises(BenchError, match=message):
+        array_jobs.parse_options([word])
+
+
+def asked(tmp_path, **changes):
+    request = {**MIXED, **ARRAY, "limit": 1, "db": str(tmp_path / "never.db"), **changes}
+    return api.run(**request)
+
+
+@needs_submitit
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"slurm": ("cluster=local", "colour=red")},
+            "--slurm colour=red: Unknown argument 'colour'",
+        ),
+        ({"device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
+        ({"device": "cuda", "gpus_per_task": 0.5}, "Slurm gives whole GPUs"),
+        ({"shard": "1/2"}, "makes the shards itself"),
+    ],
+)
+def test_bad_requests_are_one_clear_error(home, tmp_path, changes, message):
+    with pytest.raises(BenchError, match=message):
+        asked(tmp_path, **changes)
+
+
+@needs_submitit
+def test_a_machine_without_slurm_says_so(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BenchError, match="there is no Slurm on this machine"):
+        asked(tmp_path, slurm=())
+
+
+def test_submitit_that_is_not_installed_names_its_extra(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(array_jobs, "find_spec", lambda _name: None)
+    with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[slurm\]'"):
+        asked(tmp_path)
