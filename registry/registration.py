@@ -214,20 +214,10 @@ def register(
         given = None if weights is None else str(weights)
         member = Member(name, arch, given, space, training, options or {}, overrides)
         return register_member(family, member, shelf)
-    boxes = None
-    if is_detector(arch):
-        space = space or COCO
-        boxes = boxes_of(arch, space, (options or {}).get("threshold")).option()
+    space, boxes = _answers(arch, space, options or {})
     place, known = _located(arch, weights, caches)
     request = _Request(
-        name,
-        place.arch,
-        place.weights,
-        space or "imagenet1k",
-        tuple(training),
-        key,
-        place.kwargs,
-        boxes,
+        name, place.arch, place.weights, space, tuple(training), key, place.kwargs, boxes
     )
     found = _from_checkpoint(request, known, overrides, weights_folder)
     if found and found[0].others and found[0].name:
@@ -238,6 +228,16 @@ def register(
     draft = _draft(request, how)
     stated = {**known.fields, **given_fields(overrides)}
     return admit(draft, [*rows, *told], shelf, size_is_stated="fixed_size" in stated)
+
+
+def _answers(
+    arch: str, space: str | None, options: Mapping[str, Any]
+) -> tuple[str, dict[str, Any] | None]:
+    """What the outputs stand for where nothing says it, and how a detector's boxes become an answer."""
+    if not is_detector(arch):
+        return space or "imagenet1k", None
+    space = space or COCO
+    return space, boxes_of(arch, space, options.get("threshold")).option()
 
 
 def _label_space(
