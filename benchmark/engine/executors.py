@@ -10,7 +10,8 @@ import torch
 
 from benchmark.contracts import Policy
 from benchmark.engine import tuning
-from benchmark.engine.inference import Job, Made, Resident, Walk
+from benchmark.engine.inference import Made, Walk
+from benchmark.engine.jobs import Job, Resident
 from benchmark.engine.sound import require_sound
 from benchmark.settings import Settings
 from registry.cards import ModelCard

@@ -5,102 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.contracts import CHUNK, Array, Block, Suite, View
+from benchmark.contracts import Array, Block, View
 from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
 from benchmark.engine.device import full_precision
+from benchmark.engine.jobs import Job, Resident, grouped, same_stimuli
 from benchmark.engine.model_view import IdealView, NetworkView, unit
+from benchmark.engine.pace import Pace, Passed, Reporter
 from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import TunedModel, working_threads
-from benchmark.errors import FAILURES, BenchError, ModelFailure
+from benchmark.errors import FAILURES, ModelFailure
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.sets import seeds_of
 from benchmark.store import Chunk
 from registry.geometry import CROPS_224
 from registry.ideal import IdealObserver
 from registry.labels import label_space
-
-Passed = Callable[[int], None]
-
-
-@dataclass
-class Resident:
-    """An observer that is loaded; observer None: by workers. `batch` shrinks when the device runs out of memory.
-
-    failures: (suite, space) -> what ended that work; `failure`: what ended all of it.
-    """
-
-    name: str
-    observer: TunedModel | IdealObserver | None
-    batch: int = CHUNK
-    failure: str = ""
-    failures: dict[tuple[str, str], str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One observation still to be made: which chunks of which block, for which observer and suite."""
-
-    resident: Resident
-    suite: Suite
-    space: str
-    block: Block
-    key: str
-    chunks: frozenset[int]
-
-    @property
-    def failed(self) -> bool:
-        """Whether this work has ended early."""
-        resident = self.resident
-        return bool(resident.failure) or (self.suite.name, self.space) in resident.failures
-
-    def fail(self, error: BaseException) -> None:
-        """End this observer's work under this suite; its other work goes on, unless it is unsound."""
-        if isinstance(error, Unsound):
-            self.resident.failure = self.resident.failure or failure_line(error)
-        failures = self.resident.failures
-        failures.setdefault((self.suite.name, self.space), failure_line(error))
-
-
-class Reporter(Protocol):
-    """What the walk tells of its progress."""
-
-    def tuning(self, observer: str) -> None:
-        """The batch size of `observer` is being measured, which takes seconds."""
-
-    def advance(self, observer: str, trials: int) -> None:
-        """`trials` more answers of `observer` are stored."""
-
-    def work(self, observer: str, passes: float) -> None:
-        """A device batch of `observer` is done: so much of the forward passes that its trials may cost."""
-
-    def note(self, text: str) -> None:
-        """One line for the user."""
-
-
-@dataclass
-class _Pace:
-    """Tells a chunk's work as it is done: never more than `passes` in all, and all of it once the chunk is answered,
-    however many passes it took."""
-
-    reporter: Reporter
-    observer: str
-    passes: float
-
-    def passed(self, passes: float) -> None:
-        """The network has made so many forward passes more."""
-        if (told := min(passes, self.passes)) > 0:
-            self.passes -= told
-            self.reporter.work(self.observer, told)
-
-    def answered(self) -> None:
-        """The chunk is answered."""
-        self.passed(self.passes)
 
 
 @dataclass
@@ -175,7 +99,7 @@ class Walk:
         ):
             resident, block = same_observer[0].resident, same_observer[0].block
             work = len(index) * sum(job.suite.passes for job in same_observer)
-            pace = _Pace(self.reporter, resident.name, work)
+            pace = Pace(self.reporter, resident.name, work)
             try:
                 pixels = shared
                 if pixels is None and isinstance(resident.observer, TunedModel):
@@ -311,14 +235,6 @@ def _out_of_memory(error: BaseException) -> bool:
     )
 
 
-def failure_line(error: BaseException) -> str:
-    """An error as one line: a person's message as it is, a program's with its type."""
-    if isinstance(error, SystemExit):
-        return f"its code called sys.exit({error.code!r})"
-    text = " ".join(str(error).split())
-    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")
-
-
 def _fail(jobs: Iterable[Job], error: BaseException) -> None:
     for job in jobs:
         job.fail(error)
@@ -346,16 +262,3 @@ def _observed(job: Job, view: View) -> dict[str, Array]:
                 f"suite '{job.suite.name}' returned {values.shape} for column '{name}' of {len(view.index)} trials"
             )
     return columns
-
-
-def same_stimuli(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs that are shown the same decoded images, together."""
-    return grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation))
-
-
-def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
-    """Jobs by a key, in the order of their first."""
-    groups: dict[Any, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(key(job), []).append(job)
-    return list(groups.values())

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmark.engine.inference import Job, Made
+from benchmark.engine.inference import Made
+from benchmark.engine.jobs import Job
 from benchmark.errors import FAILURES
 from benchmark.store import Store
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmark.contracts import Observer, ObserverKind
 from benchmark.engine.executors import Executor, Facts
-from benchmark.engine.inference import Resident, failure_line
+from benchmark.engine.jobs import Resident, failure_line
 from benchmark.engine.outcomes import Outcomes
 from benchmark.engine.planning import Task
 from benchmark.errors import FAILURES

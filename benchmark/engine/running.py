@@ -12,10 +12,12 @@ from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
 from benchmark.engine.executors import Executor, OneDevice
-from benchmark.engine.inference import Job, Reporter, Walk, failure_line
+from benchmark.engine.inference import Walk
+from benchmark.engine.jobs import Job, failure_line
 from benchmark.engine.keeping import Keeper
 from benchmark.engine.loading import Loaded, Loader
 from benchmark.engine.outcomes import Outcomes, RunReport
+from benchmark.engine.pace import Reporter
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.workers.messages import Start

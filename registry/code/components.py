@@ -30,6 +30,8 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
         "benchmark.engine.tuning",
         "benchmark.engine.model_view",
         "benchmark.engine.inference",
+        "benchmark.engine.jobs",
+        "benchmark.engine.pace",
         "benchmark.engine.keeping",
         "benchmark.stimuli.generated",
         "benchmark.stimuli.pixels",

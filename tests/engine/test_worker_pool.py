@@ -12,7 +12,7 @@ from engine_toys import Bench, make_stimuli, toy_suite
 
 from benchmark.contracts import CHUNK, Block
 from benchmark.engine.device import choose_devices
-from benchmark.engine.inference import Job, Resident
+from benchmark.engine.jobs import Job, Resident
 from benchmark.engine.workers import slots
 from benchmark.engine.workers.cutting import items
 from benchmark.engine.workers.messages import WorkerLost

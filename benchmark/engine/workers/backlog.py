@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmark.engine.inference import grouped
+from benchmark.engine.jobs import grouped
 from benchmark.engine.workers.cutting import Item
 
 LOSSES = 3  # workers that a piece may cost: it is not chance then

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmark.contracts import CHUNK
-from benchmark.engine.inference import Job, grouped, same_stimuli
+from benchmark.engine.jobs import Job, grouped, same_stimuli
 from benchmark.identity import Codes, block_key
 
 ITEMS = 8  # for each worker, where there is work enough: the last ones end at nearly the same time

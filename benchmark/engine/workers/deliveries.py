@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmark.engine.inference import Job, Made, Reporter
+from benchmark.engine.inference import Made
+from benchmark.engine.jobs import Job
+from benchmark.engine.pace import Reporter
 from benchmark.engine.workers.cutting import Item
 from benchmark.engine.workers.messages import (
     Advanced,

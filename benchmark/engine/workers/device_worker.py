@@ -12,7 +12,8 @@ from benchmark.contracts import Block
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.environment import environment
 from benchmark.engine.executors import OneDevice
-from benchmark.engine.inference import Job, Resident, Walk, failure_line
+from benchmark.engine.inference import Walk
+from benchmark.engine.jobs import Job, Resident, failure_line
 from benchmark.engine.planning import Task
 from benchmark.engine.workers.messages import (
     Advanced,

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmark.engine.executors import Facts
-from benchmark.engine.inference import Job, Made, Reporter, Resident
+from benchmark.engine.inference import Made
+from benchmark.engine.jobs import Job, Resident
+from benchmark.engine.pace import Reporter
 from benchmark.engine.tuning import Tuning
 from benchmark.engine.workers.backlog import Backlog, Piece
 from benchmark.engine.workers.cutting import items

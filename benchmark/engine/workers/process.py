@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import benchmark
-from benchmark.engine.inference import failure_line
+from benchmark.engine.jobs import failure_line
 from benchmark.engine.workers.device_worker import DeviceWorker
 from benchmark.engine.workers.messages import (
     Assignment,

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from benchmark.engine.inference import failure_line
+from benchmark.engine.jobs import failure_line
 from benchmark.engine.workers.device_worker import DeviceWorker
 from benchmark.engine.workers.messages import (
     Assignment,
