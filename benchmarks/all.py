@@ -35,6 +35,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "corruption_models": (),
     "corruptions": ("--count", "2", "--rounds", "2"),
     "interruption": ("--kills", "2"),
+    "mixed_interruption": ("--kills", "2", "--limit", "4"),
+    "writers": ("--writers", "4", "--chunks", "300"),
     "attack_strength": ("--images", "8"),
     "masked_networks": ("--images", "32"),
     "saliency_headline": ("--images", "32", "--groups", "10"),
@@ -45,6 +47,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 }
 #: What is no measurement, or takes hours.
 LEFT_OUT = {
+    "postgres_server": "starts a data base server for other scripts",
     "reader_templates": "makes the templates of the built-in world's simulated people",
     "reference": "writes docs/reference.md from a leaderboard of published trials",
     "mutants": "an hour and more; its figures stand in the file that it writes",

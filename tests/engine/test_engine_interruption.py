@@ -1,20 +1,34 @@
-"""Two of the kills of benchmarks/interruption.py, which kills twenty times."""
+"""A few of the kills of benchmarks/interruption.py and benchmarks/mixed_interruption.py, which kill more often."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "interruption.py"
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+
+
+def script(name, monkeypatch):
+    """A benchmark as a module."""
+    if not (SCRIPTS / f"{name}.py").exists():
+        pytest.skip("the benchmark scripts are not here")
+    monkeypatch.syspath_prepend(SCRIPTS)  # it imports its neighbours
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_killed_runs_go_on_where_they_were(tmp_path, capsys, monkeypatch):
-    if not SCRIPT.exists():
-        pytest.skip("the benchmark scripts are not here")
-    monkeypatch.syspath_prepend(SCRIPT.parent)  # it imports its neighbours
-    spec = importlib.util.spec_from_file_location("interruption", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    __import__("sys").modules["interruption"] = script
-    spec.loader.exec_module(script)
-    assert script.interrupt(tmp_path, kills=2, limit=12, seed=1) == 2
+    interrupt = script("interruption", monkeypatch).interrupt
+    assert interrupt(tmp_path, kills=2, limit=12, seed=1) == 2
     assert "2 of 2 kills" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_mixed_run_that_is_killed_twice_ends_as_uninterrupted(tmp_path, monkeypatch):
+    tally = script("mixed_interruption", monkeypatch).interrupt(tmp_path, kills=2, limit=2, seed=1)
+    assert (tally.killed, tally.wrong) == (2, [])
+    assert tally.ended >= 1

@@ -1,13 +1,21 @@
 """Several processes at once, and processes that die in the middle."""
 
+import importlib.util
+import os
 import random
 import sqlite3
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from benchmark.errors import StoreError
-from benchmark.store import open_store
+from benchmark.store import open_store, schema
+
+WRITERS = Path(__file__).parents[2] / "benchmarks" / "writers.py"
 
 OPEN = """if True:
     import sys, time
@@ -79,6 +87,44 @@ def test_four_writers_of_the_same_things(url, python):
         assert len(store.observers(latest=False)) == 1
         assert len(store.trials([f"net/{block}" for block in range(10)])) == 640
         assert {row.value for row in store.latest_scores(suite="cue")} == {10 * sum(range(64))}
+
+
+@pytest.mark.slow
+def test_every_chunk_of_many_writers_is_there_once(url, monkeypatch):
+    """benchmarks/writers.py, small: a tenth of the chunks is everybody's."""
+    if not WRITERS.exists():
+        pytest.skip("the benchmark scripts are not here")
+    monkeypatch.syspath_prepend(WRITERS.parent)
+    spec = importlib.util.spec_from_file_location("writers", WRITERS)
+    writers = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "writers", writers)
+    spec.loader.exec_module(writers)
+    for writer in range(2):  # the same again, and a second one
+        writers.write(url, writer, 150)
+    finished([python_of(url, writer) for writer in range(3)])
+    with open_store(url) as store:
+        assert writers.wrong(store, 3, 250) == (3 * 150 + 100, [])
+        store._database.change(_delete_one)
+        _, (line,) = writers.wrong(store, 3, 250)
+        assert line.endswith("99 chunks, not 100")
+
+
+def python_of(url, writer):
+    """A process that writes 250 chunks."""
+    code = "import sys, writers; writers.write(sys.argv[1], int(sys.argv[2]), 250)"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, url, str(writer)],
+        env={**os.environ, "PYTHONPATH": f"{WRITERS.parent}{os.pathsep}{WRITERS.parents[1]}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _delete_one(connection):
+    first = sa.select(sa.func.min(schema.CHUNKS.c.observation)).scalar_subquery()
+    here = (schema.CHUNKS.c.observation == first, schema.CHUNKS.c.position == 0)
+    connection.execute(sa.delete(schema.CHUNKS).where(*here))
 
 
 def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
