@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmark.settings import Settings
 from registry.caches import Caches
+from registry.places import expanded
 
 DEFAULT_DB = "results.db"
 
@@ -36,13 +37,13 @@ def _torch_checkpoints() -> Path:
 
 def _hub_cache() -> Path:
     own = os.environ.get("HF_HUB_CACHE")
-    return Path(own).expanduser() if own else _folder("HF_HOME", "huggingface") / "hub"
+    return expanded(own) if own else _folder("HF_HOME", "huggingface") / "hub"
 
 
 def _folder(variable: str, default: str) -> Path:
     """The folder that a variable names, or the default in the user's cache."""
     own, base = os.environ.get(variable), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(own or f"{base}/{default}").expanduser()
+    return expanded(own or f"{base}/{default}")
 
 
 def _default_home() -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard
-from registry.documents import is_file, is_folder
 from registry.errors import WeightsError
 from registry.fetch import is_url
 from registry.packages import package_file
+from registry.places import is_file, is_folder
 from registry.weight_files import install, is_file_reference, local_file
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import yaml
 
 from registry.digests import digest_data
-from registry.documents import MOST_BYTES, absence, is_file, is_folder, shown, texts_in, unprintable
+from registry.documents import MOST_BYTES, shown, texts_in, unprintable
 from registry.errors import LabelError
+from registry.places import absence, expanded, is_file, is_folder
 from registry.spaces import LABEL_SPACES, built_in_space, by_classes, geirhos_groups
 from registry.whole_files import write_whole
 
@@ -47,7 +48,7 @@ def is_class_list(labels: str) -> bool:
     """Whether `--labels` names a list of classes or a folder of them, and no label space or mapping file."""
     if labels in LABEL_SPACES:
         return False
-    path = Path(labels).expanduser()
+    path = expanded(labels)
     return path.suffix in (".txt", ".json") or is_folder(path)
 
 
@@ -57,7 +58,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
 
     Raises LabelError where it is none of these, or a name stands twice.
     """
-    path = Path(labels).expanduser()
+    path = expanded(labels)
     names = _folders(path) if is_folder(path) else _listed(path)
     if len(names) < 2:
         raise LabelError(

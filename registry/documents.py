@@ -6,7 +6,6 @@ print, or for a file that never ends. Such a document is refused before anything
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from registry.errors import BenchError
+from registry.places import absence
 
 #: Largest file, in bytes; a mapping of 22,000 classes with their groups has 1 MB.
 MOST_BYTES = 4 * 2**20
@@ -63,27 +63,6 @@ def texts_in(value: Any) -> Iterator[str]:
 def shown(text: object) -> str:
     """Text for a message: what must not reach a terminal is written as an escape."""
     return "".join(c.encode("unicode_escape").decode() if unprintable(c) else c for c in str(text))
-
-
-def is_file(path: Path) -> bool:
-    """Whether a regular file is there; a name that no file system takes is just not there."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def absence(path: Path) -> str:
-    """What is wrong with a path that is no regular file: a pipe, a device or a folder, or nothing is there."""
-    return "is no regular file" if os.path.exists(path) else "is not there"  # noqa: PTH110 - never raises OSError
-
-
-def is_folder(path: Path) -> bool:
-    """Whether a folder is there; a name that no file system takes is just not there."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _levels(text: str) -> None:

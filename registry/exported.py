@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from registry import operators
-from registry.documents import absence, is_file, shown
+from registry.documents import shown
 from registry.errors import WeightsError
 from registry.expressions import is_plain
 from registry.footprint import FEWEST, MOST_RESULT, TooLarge, bytes_per_image
 from registry.pickles import refuse_onnx, require_honest_size
+from registry.places import absence, is_file
 
 _MEMBERS = re.compile(
     r"(data/(weights|constants|sample_inputs)/[\w.-]+|models/[\w.-]+\.json|extra/[\w./-]*"

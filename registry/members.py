@@ -13,6 +13,7 @@ from registry.cards import ModelCard, fitting
 from registry.checks import Check
 from registry.families.family import Asked, Described, Family
 from registry.families.hub_files import Hub
+from registry.places import expanded
 from registry.shelving import remove_unnamed
 from registry.stated_input import Overrides, given_fields, settled
 
@@ -82,4 +83,4 @@ def register_member(family: Family, member: Member, shelf: Shelf) -> tuple[Model
 def _whole(labels: str) -> str:
     """A mapping file by its whole path."""
     plain = Path(labels).suffix not in (".yaml", ".yml")
-    return labels if plain else str(Path(labels).expanduser().resolve())
+    return labels if plain else str(expanded(labels).resolve())

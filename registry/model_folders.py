@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from registry.cards import Interpolation, Triple
-from registry.documents import MOST_BYTES, is_file, shown
+from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError, WeightsError
+from registry.places import is_file
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _RESIZE = {"center": "shortest", "squash": "squash", "border": "longest"}

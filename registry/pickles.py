@@ -19,8 +19,9 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 
-from registry.documents import absence, is_file, shown
+from registry.documents import shown
 from registry.errors import WeightsError
+from registry.places import absence, is_file
 
 #: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what
 #: their authors evaluate.

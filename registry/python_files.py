@@ -14,8 +14,9 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from registry.documents import absence, is_file, shown
+from registry.documents import shown
 from registry.errors import CardError
+from registry.places import absence, expanded, is_file
 
 
 def is_file_name(name: str) -> bool:
@@ -33,7 +34,7 @@ def whole_arch(arch: str) -> str:
     if kind != "python" or not is_file_name(name):
         return arch
     place, _, function = name.rpartition(":")
-    path = Path(place).expanduser()
+    path = expanded(place)
     if not is_file(path):
         raise CardError(f"arch '{shown(arch)}': there is no file {shown(path)}. Check the path.")
     return f"python:{path.resolve()}:{function}"

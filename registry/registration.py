@@ -15,7 +15,6 @@ from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard, Preprocess, Source, fitting
 from registry.checks import Check
 from registry.class_lists import is_class_list, read_class_list, write_mapping
-from registry.documents import absence, is_folder
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
@@ -29,6 +28,7 @@ from registry.load import stated_weights
 from registry.members import Member, described, register_member
 from registry.model_folders import read_folder
 from registry.normalisation import Normalisation
+from registry.places import absence, expanded, is_folder
 from registry.python_files import whole_arch
 from registry.stated_input import (
     Overrides,
@@ -83,14 +83,14 @@ def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, S
     if kind == "timm" and name.startswith(("hf_hub:", "hf-hub:")) and weights is None:
         repository = name[len("hf_hub:") :]
         return _Place(f"hf_hub:{repository}", None, {}), hub_input(repository, caches.hub)
-    if weights is None or not is_folder(Path(weights).expanduser()):
+    if weights is None or not is_folder(expanded(weights)):
         if not arch:
             raise CardError(
                 "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
                 "timm's config.json says it by itself."
             )
         return _Place(arch, weights, {}), stated_input(arch)
-    folder = read_folder(weights.expanduser())
+    folder = read_folder(expanded(weights))
     if arch not in ("", folder.arch):
         raise CardError(f"{weights} holds a {folder.arch}, not a {arch}. Leave --arch out.")
     require_known(folder.arch)
@@ -127,14 +127,14 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
         raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
     weights = None if request.weights is None else str(request.weights)
     if request.weights is not None and random_seed(weights) is None:
-        if not request.weights.expanduser().is_file():
+        if not expanded(request.weights).is_file():
             raise WeightsError(
-                f"checkpoint {request.weights} {absence(request.weights.expanduser())}. Check the path."
+                f"checkpoint {request.weights} {absence(expanded(request.weights))}. Check the path."
             )
-        weights = str(request.weights.expanduser().resolve())
+        weights = str(expanded(request.weights).resolve())
     labels = request.labels
     if Path(labels).suffix in (".yaml", ".yml"):
-        labels = str(Path(labels).expanduser().resolve())
+        labels = str(expanded(labels).resolve())
     with fitting():
         return ModelCard(
             name=request.name,

@@ -9,10 +9,10 @@ from pathlib import Path
 from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard
 from registry.digests import digest_file
-from registry.documents import is_file
 from registry.errors import WeightsError, unknown_name
 from registry.fetch import fetch, file_name, first_use, is_url, local_path
 from registry.packages import package_file
+from registry.places import expanded, is_file
 
 _BUILTIN = Path(__file__).parent
 
@@ -43,7 +43,7 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
     if is_url(weights):
         return local_path(weights, weights_folder)
     try:
-        return Path(weights).expanduser()
+        return expanded(weights)
     except RuntimeError as error:  # ~somebody who has no home here
         raise WeightsError(f"weights '{weights}' of model '{card.name}': {error}.") from error
 

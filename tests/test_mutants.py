@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.mutation import trial
 from benchmarks.mutation.changes import mutants_of, mutated, sites
-from benchmarks.mutation.coverage_map import CoverageMap
+from benchmarks.mutation.coverage_map import CoverageMap, forget
 
 TEXT = '''LEVEL: float = 0.4
 
@@ -90,3 +90,12 @@ def test_what_runs_at_import_meets_the_tests_that_read_it():
     found = trial.tests_of(mutant, imported)
     assert "tests/suites/adversarial/test_adversarial_protocols.py::test_b" in found
     assert "" not in found and "tests/stats/test_ranks.py::test_d" not in found
+
+
+def test_each_test_fills_the_caches_of_the_rooms_anew():
+    from benchmark.stats.student import t_quantile
+
+    t_quantile(0.9, 5.0)
+    assert t_quantile.cache_info().currsize
+    forget()
+    assert not t_quantile.cache_info().currsize

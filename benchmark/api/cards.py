@@ -12,6 +12,7 @@ from benchmark.errors import CardError, unknown_name
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
+from registry.places import expanded
 
 if TYPE_CHECKING:
     from registry.cards import ModelCard
@@ -166,7 +167,7 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     """
     from registry.card_files import read_cards
 
-    settings, path = read_settings(), Path(what).expanduser()
+    settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)
     if what in cards or not path.exists():
         return what, ()

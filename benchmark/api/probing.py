@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import CardError, StimuliError
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
+from registry.places import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,7 +113,7 @@ def _training_set(asked: Probe, settings: Settings) -> Stimuli:
 
     if asked.train == WORLD:
         return training_stimuli(asked.limit or WORLD_COUNT)
-    folder = Path(asked.train).expanduser()
+    folder = expanded(asked.train)
     if not folder.is_dir():
         raise StimuliError(
             f"--train {asked.train}: no such folder. Expected one with a folder per class, with images in each; or "
@@ -201,7 +202,7 @@ def _frozen(
     from registry.shelving import head_file
 
     space = asked.labels or _drawn_space(stimuli)
-    place = Path(asked.train).expanduser()
+    place = expanded(asked.train)
     labels, order, _ = labels_of_folders(head.classes, space, place, settings.cards)
     head = head.ordered(order)
     path = head_file(backbone.name, head.digest, settings.cards)

@@ -15,6 +15,7 @@ from benchmark.cli.model_input import given_options, input_options
 from benchmark.cli.options import db_option
 from benchmark.cli.printing import say, table_console
 from benchmark.display import masked
+from registry.places import expanded
 
 if TYPE_CHECKING:
     from benchmark.api import Sweep, Swept
@@ -152,7 +153,7 @@ def _wanted(folder: Path, options: dict[str, Any]) -> Sweep:
     run = {name: options.pop(name) for name in ("limit", "device", "precision", "seed")}
     request = api.RunRequest(suites=options.pop("suite"), **run)
     sweep = {name: options.pop(name) for name in ("arch", "pattern", "every", "name")}
-    return api.Sweep(folder.expanduser(), given=given_options(options), request=request, **sweep)
+    return api.Sweep(expanded(folder), given=given_options(options), request=request, **sweep)
 
 
 def _command() -> str:

@@ -12,6 +12,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.digests import file_digest
 from registry.download import download
+from registry.places import expanded
 from registry.whole_files import part_of, write_whole
 
 Report = Callable[[str], None]
@@ -88,7 +89,7 @@ def _sources(file: File, settings: Settings) -> Iterator[Source]:
     if mirror and "://" in mirror:
         yield Source(f"{mirror.rstrip('/')}/{file.name}")
     elif mirror:
-        path = Path(mirror).expanduser() / file.name
+        path = expanded(mirror) / file.name
         if path.is_file():
             yield Source(str(path), local=True)
     if file.url:

@@ -27,6 +27,7 @@ from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths
+from registry.places import expanded
 from registry.whole_files import folder_in
 
 __all__ = ["add", "fetch", "locate"]
@@ -84,7 +85,7 @@ def add(
     role from the layout or the name. report: told which images are left out, a line a reason.
     Raises StimuliError where the folder cannot be read as such a set.
     """
-    place = Path(folder).expanduser().resolve()
+    place = expanded(folder).resolve()
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
@@ -176,7 +177,7 @@ def _mirrored(entry: Entry, settings: Settings) -> Path | None:
     """The set's folder in a mirror that is a folder."""
     if not settings.mirror or "://" in settings.mirror:
         return None
-    root = Path(settings.mirror).expanduser()
+    root = expanded(settings.mirror)
     places = (root / entry.name, root / "published-scores" / entry.name)
     return next((place for place in places if place.is_dir()), None)
 
@@ -185,7 +186,7 @@ def _packed(entry: Entry, settings: Settings) -> Path | None:
     """Tables that a mirror folder holds in an archive of their own, under the paths of the publisher's repository."""
     if entry.kind != "trials" or not settings.mirror or "://" in settings.mirror:
         return None
-    file = Path(settings.mirror).expanduser() / "published-trials" / f"{entry.name}.tar.xz"
+    file = expanded(settings.mirror) / "published-trials" / f"{entry.name}.tar.xz"
     return file if file.is_file() else None
 
 

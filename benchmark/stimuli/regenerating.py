@@ -22,6 +22,7 @@ from benchmark.stimuli.regeneration import (
 )
 from benchmark.stimuli.settling import Note, is_made, make_folder
 from benchmark.stimuli.trials import read_trials, trial_paths
+from registry.places import expanded
 
 Report = Callable[[str], None]
 SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
@@ -48,7 +49,7 @@ def make_set(
     answered = _answered(experiment, _folder(trials, settings))
     wanted = list(dict.fromkeys(one.source for one in photographs(experiment, answered)))
     made = regenerate(experiment, answered, _photographs(source, wanted, settings))
-    target = (output or settings.stimuli).expanduser().resolve() / made.name
+    target = expanded(output or settings.stimuli).resolve() / made.name
     _write(made, target, report)
     entry = _entry(experiment, made, target)
     save_entry(entry, settings)

@@ -30,6 +30,7 @@ from benchmark.stimuli.stylising import (
     spread,
     textured,
 )
+from registry.places import expanded
 
 Report = Callable[[str], None]
 Pixels = NDArray[np.uint8]
@@ -88,7 +89,7 @@ def make_stylised(order: Order, settings: Settings, painter: Painter, report: Re
 
     Raises StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken.
     """
-    target = (order.output or settings.stimuli).expanduser().resolve() / order.name
+    target = expanded(order.output or settings.stimuli).resolve() / order.name
     _check_name(order.name, target, settings)
     space = _space(order)
     pairings, styles, whole = _plan(order, space, settings)
@@ -125,7 +126,7 @@ def _plan(order: Order, space: str, settings: Settings) -> tuple[list[Pairing], 
 
 def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Picture]:
     """Pictures of the class folders in `folder`; without a space all below it, of no category."""
-    folder = folder.expanduser().resolve()  # digests are remembered by whole paths
+    folder = expanded(folder).resolve()  # digests are remembered by whole paths
     if not folder.is_dir():
         raise StimuliError(f"{folder}: not a folder. Expected one with pictures.")
     paths = [path for path in images_below(folder) if space is None or _in_class(path, folder)]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from benchmark.display import masked
 from benchmark.errors import StoreError
+from registry.places import expanded
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.
 _NETWORK = frozenset(
@@ -36,7 +37,7 @@ def locate(url_or_path: str) -> Place:
     """A file path, "sqlite:///file" or "postgresql://user@host/name" -> Place.
     StoreError on anything else."""
     if "://" not in url_or_path:
-        path = Path(url_or_path).expanduser()
+        path = expanded(url_or_path)
         return Place(sa.URL.create("sqlite", database=str(path)), path, str(path))
     try:
         url = sa.make_url(url_or_path)

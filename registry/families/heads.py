@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from registry.digests import digest_data, digest_state
-from registry.documents import absence, is_file, shown
+from registry.documents import shown
 from registry.errors import WeightsError
+from registry.places import absence, is_file
 from registry.whole_files import write_whole
 
 Kind = Literal["linear", "nearest-class"]

@@ -11,6 +11,7 @@ from registry.documents import shown
 from registry.download import download
 from registry.errors import CardError, WeightsError
 from registry.fetch import is_url
+from registry.places import expanded
 from registry.whole_files import part_of
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?")
@@ -43,7 +44,7 @@ def repository_folder(
     name, _, revision = repository.partition("@")
     failures = []
     if hub.mirror and not is_url(hub.mirror):
-        folder = Path(hub.mirror.removeprefix("file://")).expanduser() / name
+        folder = expanded(hub.mirror.removeprefix("file://")) / name
         if all((folder / file).is_file() for file in files):
             return folder
         failures.append(f"{folder}: it lacks one of {', '.join(files)}")

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard
 from registry.digests import digest_data
-from registry.documents import MOST_BYTES, is_file, is_folder, shown
+from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError, WeightsError
 from registry.families.extras import library
 from registry.families.family import Asked, Described, Sources
 from registry.families.hub_files import Hub, repository_folder
 from registry.families.named_outputs import labels_of_names
 from registry.families.processors import stated_by_processor
+from registry.places import expanded, is_file, is_folder
 
 CONFIG = "config.json"
 _FILES = (CONFIG,)
@@ -53,7 +54,7 @@ def describe(asked: Asked) -> Described:
         )
     folder = _folder(place, asked.hub)
     config = _config(folder)
-    local = is_folder(Path(place).expanduser())
+    local = is_folder(expanded(place))
     names = _names(config)
     given = (
         "imagenet1k" if asked.bare else asked.labels
@@ -89,7 +90,7 @@ def network(
 
 
 def _folder(place: str, hub: Hub) -> Path:
-    folder = Path(place).expanduser()
+    folder = expanded(place)
     if not is_folder(folder):
         return repository_folder(place, hub, _FILES, _OPTIONAL)
     if not is_file(folder / CONFIG):

@@ -23,7 +23,7 @@ from registry.architectures import random_seed
 from registry.cards import ModelCard
 from registry.checkpoints import fit_state, read_weights
 from registry.digests import digest_data, digest_state
-from registry.documents import is_file, is_folder, shown
+from registry.documents import shown
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.extras import library
 from registry.families.family import Asked, Described, Sources
@@ -39,6 +39,7 @@ from registry.families.prompts import (
 )
 from registry.fetch import fetch
 from registry.labels import label_space
+from registry.places import expanded, is_file, is_folder
 from registry.shelving import head_file
 from registry.soundness import Check
 from registry.stated_input import Stated
@@ -73,7 +74,7 @@ def describe(asked: Asked) -> Described:
     origin = _origin(asked.arch, asked.weights, asked.hub, clip)
     model = _model(origin, asked.weights, clip)
     labels = asked.labels or "imagenet1k"
-    local = is_folder(Path(asked.arch).expanduser())
+    local = is_folder(expanded(asked.arch))
     plain = Described(
         source="file" if local or _is_path(asked.weights) else "hub",
         arch="open_clip:folder" if local else f"open_clip:{asked.arch}",
@@ -161,27 +162,25 @@ def _open_clip() -> ModuleType:
 
 
 def _is_path(weights: str | None) -> bool:
-    return weights is not None and (
-        is_file(Path(weights).expanduser()) or is_folder(Path(weights).expanduser())
-    )
+    return weights is not None and (is_file(expanded(weights)) or is_folder(expanded(weights)))
 
 
 def _kept(weights: str | None) -> str | None:
     """Weights as a card names them: files and folders by their whole path."""
     if weights is None or not _is_path(weights):
         return weights
-    return str(Path(weights).expanduser().resolve())
+    return str(expanded(weights).resolve())
 
 
 def _repository(arch: str, origin: _Origin) -> dict[str, str]:
     """For `bench models`: where the hub's cache has it."""
     name = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
-    return {"repository": name} if name and not is_folder(Path(arch).expanduser()) else {}
+    return {"repository": name} if name and not is_folder(expanded(arch)) else {}
 
 
 def _origin(arch: str, weights: str | None, hub: Hub, clip: ModuleType) -> _Origin:
     """Where everything of a model is. Raises CardError, UnknownName, WeightsError."""
-    if is_folder(Path(arch).expanduser()) or "/" in arch:
+    if is_folder(expanded(arch)) or "/" in arch:
         if weights is not None:
             raise CardError(
                 f"open_clip:{shown(arch)} has its weights with it: --weights is not for it."
@@ -192,7 +191,7 @@ def _origin(arch: str, weights: str | None, hub: Hub, clip: ModuleType) -> _Orig
     if random_seed(weights) is not None:
         return _Origin(arch, None, {})
     if _is_path(weights):
-        return _Origin(arch, Path(str(weights)).expanduser(), {})
+        return _Origin(arch, expanded(str(weights)), {})
     tags = clip.list_pretrained_tags_by_model(arch)
     if weights is None or weights not in tags:
         raise unknown_name(
@@ -216,7 +215,7 @@ def _tokenizer_is_built_in(origin: _Origin) -> bool:
 
 
 def _folder(place: str, hub: Hub) -> Path:
-    folder = Path(place).expanduser()
+    folder = expanded(place)
     if is_folder(folder):
         return folder.resolve()
     return repository_folder(place, hub, (CONFIG,), (*_WEIGHTS, *_TOKENIZER))

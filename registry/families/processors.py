@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from registry.documents import MOST_BYTES, is_file, shown
+from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError
 from registry.families.extras import library
+from registry.places import is_file
 from registry.stated_input import Stated
 
 FILE = "preprocessor_config.json"

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from registry.digests import digest_data, digest_state
-from registry.documents import MOST_BYTES, absence, is_file, shown, unprintable
+from registry.documents import MOST_BYTES, shown, unprintable
 from registry.errors import CardError, WeightsError
 from registry.labels import LabelSpace
+from registry.places import absence, expanded, is_file
 from registry.spaces import built_in_space
 from registry.whole_files import write_whole
 
@@ -62,7 +63,7 @@ def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
     known = {"7": "SIMPLE_IMAGENET_TEMPLATES", "80": "OPENAI_IMAGENET_TEMPLATES"}
     if choice in known:
         return tuple(one("{}") for one in getattr(library, known[choice]))
-    path = Path(choice).expanduser()
+    path = expanded(choice)
     if choice.count("{}") == 1 and not unprintable(choice):
         return (choice.strip(),)
     if not is_file(path):

@@ -102,6 +102,7 @@ def test_what_is_no_file_is_one_line(workplace, words):
     ("words", "said"),
     [
         (("trials", "ideal-shape", "--suite", ""), "no suite is called ''"),
+        (("rank", "--db", "~ideal-*"), "no leaderboard at ~ideal-*"),
         (("run", "--batch-size", "1" * 5000), "expected 'auto' or a number"),
         (("models", "check", "world-standard-0", "--device", "-1"), "device '-1' is not available"),
         (("models", "check", "world-standard-0", "--device", "cpu:-1"), "device 'cpu:-1'"),

@@ -6,6 +6,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from registry.errors import CardError, LabelError, WeightsError
 from registry.fetch import fetch, local_path
 from registry.load import load_model
 from registry.mapping import read_mapping
+from registry.places import absence, expanded
 
 GOOD = "name: mine\nsource: file\narch: timm:resnet18\nweights: net.pt\npreprocess: {size: 224, resize: 256}\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -263,3 +265,12 @@ def test_a_package_gives_files_of_its_own_alone(inside):
     except WeightsError:
         return
     assert "safetensors" in found.parts
+
+
+def test_a_home_that_nobody_has_is_a_path_like_any_other(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/net.pt") == tmp_path / "net.pt"
+    assert expanded(Path("~nobody-at-all/net.pt")) == Path("~nobody-at-all/net.pt")
+    assert absence(expanded("~nobody-at-all/net.pt")) == "is not there"
+    assert absence(tmp_path) == "is no regular file"
+    assert absence(Path("a\0b")) == "is not there"

@@ -149,7 +149,8 @@ def test_large_counts_stay_accurate():
     [(3, 2, 0.95, None), (-1, 2, 0.95, None), (1, 9, 0.95, 8), (1, 2, 1.0, None), (1, 2, 0, None)],
 )
 def test_impossible_counts_are_refused(k, n, level, size):
-    with pytest.raises(ValueError, match=r"must lie|counts need"):
+    most = "" if size is None else " <= size = 8"
+    with pytest.raises(ValueError, match=rf"must lie|counts need 0 <= successes <= n{most}$"):
         confidence_sequence(k, n, level, size)
 
 

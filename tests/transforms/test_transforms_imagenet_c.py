@@ -299,6 +299,14 @@ def test_pixels_are_enlarged_as_by_box_whichever_way_is_taken(small, large):
     assert (way == Image.Resampling.NEAREST) == np.array_equal(near, box)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_both_sides_decide_how_pixels_are_enlarged(turned):
+    """From 2 pixels to 8 nearest and box agree, to 7 they do not."""
+    small, large = ((2, 2), (7, 8)) if turned else ((2, 2), (8, 7))
+    assert digital._enlarging(small, large) == Image.Resampling.BOX
+    assert digital._enlarging((2, 2), (8, 8)) == Image.Resampling.NEAREST
+
+
 def test_what_asks_for_it_is_worked_on_in_float64():
     seen = []
 

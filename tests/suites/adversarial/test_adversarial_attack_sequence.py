@@ -191,7 +191,8 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(rest, norm, monkeypatch
         asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe))
         broken, nothing = problem.seeds == 2, np.zeros(len(bounds))
         size = np.where(broken, bounds.numpy(), np.nan)
-        return Outcome(broken, size, nothing, nothing, np.full(len(bounds), 7), nothing.astype(int))
+        cost = np.full(len(bounds), 7), np.full(len(bounds), 5)
+        return Outcome(broken, size, nothing, nothing, *cost)
 
     def answer(x):
         gap = x[:, 0, 0, 0] - x[:, 1, 0, 0].detach() - 0.5
@@ -217,3 +218,4 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(rest, norm, monkeypatch
     assert found.by.tolist() == ["ce", "ce", "apgd-margin", "", ""]
     extra = curve(toy, threat, replace(config, finish=None), None)
     assert (found.passes - extra.passes).tolist() == [0, 7, 7, 7, 0]
+    assert (found.forwards - extra.forwards).tolist() == [0, 5, 5, 5, 0]

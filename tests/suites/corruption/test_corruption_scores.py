@@ -400,3 +400,16 @@ def test_relative_robustness_of_a_single_cell():
     num, den = SUITE.metric("relative_robustness").ratio(trials)
     assert num.sum() / den.sum() == 0.5
     assert by_name(SUITE.score(SUITE.config, trials))["relative_robustness", ""].value == 0.5
+
+
+def test_a_sweep_of_two_levels_of_which_one_has_one_image():
+    """Answers at both levels alike for one of the three images; shares 1/1 and 2/3."""
+    two = table({"fog/1": [1, 0, 1], "fog/2": [1, 1, 0]})
+    num, den = SUITE.metric("flip_consistency").ratio(two)
+    assert (np.sum(num), np.sum(den)) == (1, 3)
+    one = table({"fog/1": [1, -1, -1], "fog/2": [1, 1, 0]})
+    num, den = SUITE.metric("corruption_accuracy").ratio(one)
+    assert np.sum(num) / np.sum(den) == pytest.approx((1 + 2 / 3) / 2)
+    assert by_name(SUITE.score(SUITE.config, two))["flip_consistency", ""].value == pytest.approx(
+        1 / 3
+    )

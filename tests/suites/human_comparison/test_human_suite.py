@@ -319,6 +319,7 @@ def test_people_as_a_group_are_all_pairs(make, find):
         for n in crowd
     ]
     assert find(group, "error_consistency").value == pytest.approx(np.mean(each))
+    assert find(group, "error_consistency").n == 240
     assert find(group, "ood_accuracy").value == pytest.approx(
         np.mean([bits(i, 60).mean() for i in range(4)])
     )
@@ -427,3 +428,12 @@ def test_the_human_row_is_about_other_people():
     drawn = rng.choice(shares, (20_000, 4)).mean(axis=1)  # people drawn with replacement
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert (score.low, score.high) == pytest.approx((low, high), abs=0.03)
+
+
+def test_eidolons_of_three_coherences_at_eight_reaches():
+    for role, coherence, kept in (("eidolonI", 10, 5), ("eidolonII", 3, 4), ("eidolonIII", 0, 3)):
+        names = [f"{reach}-{coherence}-10" for reach in (1, 2, 4, 8, 16, 32, 64, 128)]
+        experiment = BY_ROLE[role]
+        assert [one.name for one in experiment.conditions] == names
+        assert [one.level for one in experiment.conditions] == [1, 2, 4, 8, 16, 32, 64, 128]
+        assert list(experiment.kept) == names[1 : kept + 1]

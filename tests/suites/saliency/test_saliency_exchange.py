@@ -206,6 +206,10 @@ def test_holes_are_filled_by_the_nearest_pixel_outside():
     hole = np.zeros((1, 4, 5), bool)
     hole[:, :, 2:] = True
     assert grounds(image, hole)[0, 0].tolist() == [[0.0, 1.0, 1.0, 1.0, 1.0]] * 4
+    each = torch.arange(20.0).view(1, 1, 4, 5).expand(1, 3, 4, 5)
+    below = np.zeros((1, 4, 5), bool)
+    below[:, 2:] = True
+    assert grounds(each, below)[0, 0].tolist()[2:] == [[5.0, 6.0, 7.0, 8.0, 9.0]] * 2
     whole = np.ones((1, 4, 5), bool)
     assert torch.equal(grounds(image, whole), image)
     assert torch.equal(grounds(image, ~whole), image)

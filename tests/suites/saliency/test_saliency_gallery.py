@@ -132,6 +132,7 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
     with Image.open(folder / "_stimuli.png") as image, Image.open(folder / "_masks.png") as masks:
         assert json.loads(image.text["captions"]) == ["airplane", "bottle", "dog"]
         assert masks.size == image.size and set(np.unique(np.asarray(masks))) == {0, 255}
+        assert masks.mode == "RGB"
 
 
 @pytest.mark.parametrize("kind", ["integrated-gradients", "gradient-x-input", "grad-cam"])
