@@ -11,6 +11,7 @@ from benchmark.report.comparisons import compare, pairs
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.drawn import put
 from benchmark.report.figures.every import LINKS, every_figure
+from benchmark.report.figures.training import NAME as TRAINING
 from benchmark.report.gallery import galleries
 from benchmark.report.pages.compare import compare_page, compare_pages, page_of
 from benchmark.report.pages.explorer import explorer
@@ -18,6 +19,7 @@ from benchmark.report.pages.leaderboard import leaderboard
 from benchmark.report.pages.links import has_links, links_page
 from benchmark.report.pages.observers import observer_pages
 from benchmark.report.pages.suites import reported_page, suite_pages
+from benchmark.report.pages.training import training_page
 from benchmark.report.thumbnails import thumbnails
 from benchmark.report.writing import Site, open_site, slug
 from benchmark.settings import Settings
@@ -41,7 +43,11 @@ def build(
     contents = read_contents(settings)
     compared = pairs(contents, wanted, settings.db)
     site = open_site(folder, {**_shared(contents), "live": live})
-    drawn = [(suite, put(site, one)) for suite, one in every_figure(contents) if suite != LINKS]
+    drawn = [
+        (suite, put(site, one))
+        for suite, one in every_figure(contents)
+        if suite not in (LINKS, TRAINING)
+    ]
     by_suite = {
         name: [one for suite, one in drawn if suite == name]
         for name in {suite for suite, _ in drawn}
@@ -53,6 +59,7 @@ def build(
     observer_pages(site, contents, pictures)
     compare_pages(site, compared, pictures, sorted(contents.scores), live=live)
     links_page(site, contents)
+    training_page(site, contents)
     explorer(site, contents, pictures, credits)
     return site
 
@@ -73,6 +80,8 @@ def _shared(contents: Contents) -> dict[str, Any]:
     pages |= {f"suites/{slug(suite.name)}.html": suite.name for suite in contents.suites}
     if has_links(contents):
         pages["links.html"] = "Links"
+    if contents.curves:
+        pages["training.html"] = "Training"
     if contents.reported:
         pages["reported.html"] = "Reported"
     pages["compare.html"] = "Compare"

@@ -15,6 +15,7 @@ from benchmark.leaderboard.lineage import NETWORKS, architecture_line
 from benchmark.leaderboard.links import Link, links
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
+from benchmark.leaderboard.training_curves import Curve, training_curves
 from benchmark.report.answers import Answers, read_answers
 
 if TYPE_CHECKING:
@@ -85,6 +86,12 @@ class Contents:
             }
             for place, roles in votes.items()
         }
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """Every headline over every training run."""
+        cards = {name: row.card for name, row in self.observers.items()}
+        return training_curves(self.summaries, cards)
 
     def of_suite(self, name: str, space: str, metric: str) -> list[ScoreRow]:
         """All current scores of a metric in one decision space, in the observers' order."""

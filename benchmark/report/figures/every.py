@@ -17,6 +17,7 @@ from benchmark.report.figures import (
     links,
     reported,
     saliency,
+    training,
 )
 from benchmark.report.figures.chosen import Scene, scene
 from benchmark.report.figures.dots import headline
@@ -37,7 +38,7 @@ OF_SUITE: dict[str, Callable[[Scene], Iterator[Figure]]] = {
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
-    """(suite, "" for the leaderboard, `LINKS`; figure) for all that there is data for."""
+    """(suite, "" for the leaderboard, `LINKS`, "training"; figure) for all that there is data for."""
     for summary in contents.summaries:
         yield "", overview(summary)
     largest: dict[tuple[str, str], Board] = {}
@@ -50,6 +51,8 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
     yield from reported.figures(contents)
     for one in links.figures(contents):
         yield LINKS, one
+    for one in training.figures(contents):
+        yield training.NAME, one
     for one in consistency.figures(contents.answers):
         yield consistency.SUITE, one
 
