@@ -108,6 +108,7 @@ def environment() -> Environment:
         "slug": slug,
         "number": short,
         "count": millions,
+        "broken": broken,
         "percent": lambda level: f"{100 * level:g}",
     }
     return made
@@ -117,6 +118,13 @@ def short(value: float | None) -> str:
     """A value for a page: three decimals, without the nought before the point."""
     text = number(value, 3)
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def broken(name: str) -> Any:
+    """A name as markup that may break after its underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup(str(escape(printable_lines(name))).replace("_", "_<wbr>"))  # noqa: S704 - escaped before
 
 
 def _rounded(value: Any) -> Any:

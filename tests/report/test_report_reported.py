@@ -43,7 +43,7 @@ def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents
     point = made.spec["hconcat"][0]["layer"][-1]["encoding"]
     assert point["shape"]["scale"] == {"domain": ["reported score"], "range": ["diamond"]}
     assert "not measured here" in made.caption and "in no paired test" in made.caption
-    assert "own bias: of own images" in made.caption and "n 100" in made.caption
+    assert "of own images" in made.caption and "n 100" in made.caption
 
 
 def test_the_same_quantity_stands_beside_what_was_measured(contents):

@@ -59,8 +59,14 @@ def metric_dots(
     spec = dots(records, [row.observer for row in rows], [(c.title, c.chance) for c in columns])
     if any(row.kind == "reported" for row in rows):
         more += IMPORTED
-    full = f"{caption}{' ' if caption else ''}Dot: value; bar: interval; dashed: chance. {where}. {said}.{more}"
+    full = f"{caption}{' ' if caption else ''}{legend(columns)} {where}. {said}.{more}"
     return Figure(f"{name}-{slug(board.space)}", title, full, spec, records, NAMES)
+
+
+def legend(columns: Sequence[Column]) -> str:
+    """What the marks are."""
+    dashed = "; dashed: chance" if any(column.chance is not None for column in columns) else ""
+    return f"Dot: value; bar: interval{dashed}."
 
 
 def headline(scene: Scene) -> Iterator[Figure]:

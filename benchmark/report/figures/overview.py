@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.report.captions import about
-from benchmark.report.figures.dots import IMPORTED, dots, group_of
+from benchmark.report.figures.dots import IMPORTED, dots, group_of, legend
 from benchmark.report.figures.figure import MOST, Figure, some_of
 from benchmark.report.writing import slug
 
@@ -25,7 +25,7 @@ def overview(summary: Summary) -> Figure:
         f"{head.suite}: {head.column.title}, {head.stimuli}; {about(line.cells[at] for line in summary.lines)}"
         for at, head in enumerate(summary.headlines)
     )
-    caption = f"Dot: value; bar: interval; dashed: chance. {'. '.join(captions)}."
+    caption = f"{legend([head.column for head in summary.headlines])} {'. '.join(captions)}."
     if any(line.kind == "reported" for line in lines):
         caption += IMPORTED
     return Figure(

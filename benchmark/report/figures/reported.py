@@ -39,9 +39,13 @@ def _figure(board: Board, measured: Sequence[Board]) -> Figure:
         *chain.from_iterable(records_of(row, columns) for row in rows),
         *chain.from_iterable(records_of(row, mine) for row, mine in own),
     ]
+    by_size: dict[str, list[str]] = {}
+    for one in columns:
+        size = about(row.cells[one.metric] for row in rows) or "n not stated"
+        by_size.setdefault(size, []).append(one.title)
     sizes = (
-        f"{one.title}: {about(row.cells[one.metric] for row in rows) or 'n not stated'}"
-        for one in columns
+        f"{', '.join(titles)}: {size}" if len(by_size) > 1 else size
+        for size, titles in by_size.items()
     )
     more = some_of(len(board.columns), len(columns), "columns; the CSV of the table has all")
     few = (
@@ -63,10 +67,7 @@ def _figure(board: Board, measured: Sequence[Board]) -> Figure:
 def _remarks(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     """What single numbers carry, the first few of it."""
     said = dict.fromkeys(
-        f"{column.title}: {flag}"
-        for row in rows
-        for column in columns
-        for flag in row.cells[column.metric].flags
+        flag for row in rows for column in columns for flag in row.cells[column.metric].flags
     )
     more = [f"{len(said) - REMARKS} more remarks are in the table"] if len(said) > REMARKS else []
     return [*list(said)[:REMARKS], *more]

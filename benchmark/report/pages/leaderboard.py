@@ -70,6 +70,11 @@ class Table:
     data: str
     figure: str
 
+    @property
+    def sized(self) -> bool:
+        """Whether anybody's parameters are known."""
+        return any(row.parameters for row in self.rows)
+
 
 def leaderboard(site: Site, contents: Contents) -> None:
     """index.html and the tables' numbers as CSV."""

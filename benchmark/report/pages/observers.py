@@ -14,7 +14,7 @@ from benchmark.report.pages.answered import answered, confusions
 from benchmark.report.writing import Site, short, slug
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Suite
+    from benchmark.contracts import Metric, Suite
     from benchmark.store import ObserverRow, ScoreRow
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.
@@ -155,7 +155,7 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str]]:
                 f"{one.get('value', '')} ({one.get('where', '')})",
             )
     yield "identity", known.identity[:16]
-    yield "in this leaderboard since", known.created
+    yield "in this leaderboard since", known.created[:16].replace("T", " ")
 
 
 def _parts(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[Part]:
@@ -188,16 +188,14 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
     legend = Legend(usual=frozenset(contents.usual.get((first.suite, first.space), {}).values()))
     titles = {name: metric.title for name, (_, metric) in metrics.items()}
     plain = [
-        _line(titles.get(row.metric, row.metric), row, legend)
+        _line(titles.get(row.metric, row.metric) + _where(row, metrics), row, legend)
         for row in ordered
         if not row.condition
     ]
     single: dict[str, list[ScoreRow]] = defaultdict(list)
     silent = {name for name, (_, metric) in metrics.items() if not metric.shown}
     for row in _of_largest([row for row in ordered if row.condition and row.metric not in silent]):
-        own = metrics[row.metric][1].role if row.metric in metrics else row.role
-        where = "" if row.role == own else f" ({row.role})"
-        single[titles.get(row.metric, row.metric) + where].append(row)
+        single[titles.get(row.metric, row.metric) + _where(row, metrics)].append(row)
     made = {row.created[:10] for row in rows}
     how = "; ".join([first.policy or "imported answers", f"scored {min(made)}"])
     return Part(
@@ -215,6 +213,12 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
             for name in ("n", "stimuli", "method")
         },
     )
+
+
+def _where(row: ScoreRow, metrics: Mapping[str, tuple[int, Metric]]) -> str:
+    """Which stimuli a score is of, where its metric is measured on several."""
+    own = metrics[row.metric][1].role if row.metric in metrics else row.role
+    return "" if row.role == own else f" ({row.role})"
 
 
 def _of_largest(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
