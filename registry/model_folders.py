@@ -93,6 +93,18 @@ def parsed_config(text: str, where: str) -> FolderConfig:
     )
 
 
+def says_transformers(folder: Path) -> bool:
+    """Whether a folder's `config.json` is one of transformers: it names a `model_type`, and no architecture of timm."""
+    config = folder / "config.json"
+    if not is_file(config) or config.stat().st_size > MOST_BYTES:
+        return False
+    try:
+        plain = json.loads(config.read_text(encoding="utf-8", errors="replace"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(plain, dict) and "model_type" in plain and "architecture" not in plain
+
+
 def read_folder(folder: Path) -> ModelFolder:
     """What a folder of timm holds. Raises CardError or WeightsError where it is none."""
     config = folder / "config.json"

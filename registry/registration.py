@@ -23,11 +23,12 @@ from registry.families.detectors import (
     is_detector,
     stated_by_detector,
 )
-from registry.families.family import family_of, require_fitting
+from registry.families.family import family_of, of_folder, require_fitting
 from registry.load import stated_weights
 from registry.members import Member, described, register_member
 from registry.model_folders import read_folder
 from registry.normalisation import Normalisation
+from registry.pickles import refuse_onnx
 from registry.places import absence, expanded, is_folder
 from registry.python_files import whole_arch
 from registry.stated_input import (
@@ -72,6 +73,9 @@ class _Place:
 
 def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, Stated]:
     """Where a network lies, and what is stated of its input: folders of timm and names of its hub are opened."""
+    for path in (weights, Path(arch)):
+        if path is not None:
+            refuse_onnx(path)
     if is_detector(arch):
         plain = whole_arch(arch.removeprefix(PREFIX))
         require_known(plain)
@@ -206,6 +210,7 @@ def register(
     """
     shelf = Shelf(cards_folder, weights_folder, mirror, caches, replaces)
     require_free(name, shelf)
+    arch, weights = of_folder(arch, weights)
     require_fitting(arch, key, options or {})
     if random_seed(str(weights)) is not None:
         training = tuple(dict.fromkeys([UNTRAINED, *training]))

@@ -172,13 +172,16 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     if what in cards or not path.exists():
         return what, ()
     from registry.families.detectors import PREFIX
+    from registry.families.family import FAMILIES
     from registry.python_files import whole_arch
 
-    wanted = whole_arch(arch.removeprefix(PREFIX))
+    wanted, kind = whole_arch(arch.removeprefix(PREFIX)), arch.partition(":")[0]
     whole = path.resolve()
     inside = {str(whole), *(str(one) for one in whole.glob("*") if whole.is_dir())}
     for card in cards.values():
-        if card.weights in inside and wanted in ("", card.arch) and labels in (None, card.labels):
+        alike = kind in FAMILIES and card.arch.startswith(f"{kind}:")
+        fits = alike or wanted in ("", card.arch)
+        if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
     name = re.sub("[^A-Za-z0-9._+-]", "-", path.stem if path.is_file() else whole.name).lstrip(
         "._+-"

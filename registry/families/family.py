@@ -11,9 +11,11 @@ from typing import Any, Protocol, cast
 from torch import nn
 
 from registry.cards import ModelCard, Source
+from registry.documents import is_file, is_folder
 from registry.errors import CardError
 from registry.families.detectors import is_detector
 from registry.families.hub_files import Hub
+from registry.model_folders import says_transformers
 from registry.soundness import Check
 from registry.stated_input import Stated
 
@@ -96,6 +98,24 @@ def require_fitting(arch: str, key: str | None, options: Mapping[str, Any]) -> N
             f"--key is for checkpoints of plain architectures; weights of {kind}:... are taken whole. Save the set "
             "that you mean to a file of its own."
         )
+
+
+def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
+    """Architecture and weights, where a folder of open_clip or transformers was given as weights: it says itself what
+    it is, as one of timm does, and has its weights with it.
+    """
+    folder = None if weights is None else weights.expanduser()
+    if folder is None or not is_folder(folder):
+        return arch, weights
+    kind, _, place = arch.partition(":")
+    if not arch:
+        if is_file(folder / "open_clip_config.json"):
+            return f"open_clip:{folder}", None
+        if says_transformers(folder):
+            return f"hf:{folder}", None
+    elif kind in FAMILIES and Path(place).expanduser().resolve() == folder.resolve():
+        return arch, None
+    return arch, weights
 
 
 def family_of(arch: str) -> Family | None:

@@ -116,6 +116,7 @@ HELD = {
     "Folders and the hub": {
         "a folder of timm (`config.json` and weights)": "test_a_folder_of_timm_says_everything",
         "`--arch timm:hf_hub:ORG/NAME`": "test_a_name_of_the_hub_is_read_from_its_cache",
+        "a folder of transformers or open_clip": "test_a_folder_says_that_it_is_of_transformers",
         "a folder of another library": "test_what_is_no_folder_of_timm_says_so",
         "arguments that a card may not set": "test_what_is_no_folder_of_timm_says_so",
     },
@@ -260,6 +261,13 @@ def test_onnx_is_refused_as_a_program_too(nine, folders, tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"\x08\x07")
     with pytest.raises(WeightsError, match="ONNX program"):
         register("mine", "export", tmp_path / "net.onnx", labels=nine, **HALF, **folders)
+    for arch, weights in (
+        ("export", tmp_path / "net.onnx"),
+        ("", tmp_path / "net.onnx"),
+        ("net.onnx", None),
+    ):
+        with pytest.raises(WeightsError, match="ONNX program"):  # before its input is asked for
+            register("mine", arch, weights, labels=nine, **folders)
 
 
 @pytest.mark.slow

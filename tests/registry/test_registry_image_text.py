@@ -158,6 +158,13 @@ def test_models_are_called_after_their_templates(tmp_path):
     assert len(for_each_template("b32", "80")) == 80
 
 
+def test_a_folder_says_that_it_is_of_open_clip(folder, folders):
+    whole, _ = register("one", f"open_clip:{folder()}", labels="geirhos16", **folders)
+    for name, arch in (("two", ""), ("three", f"open_clip:{folder()}")):
+        card, _ = register(name, arch, folder(), labels="geirhos16", **folders)
+        assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder()), whole.sha256)
+
+
 def test_names_of_ones_own(folder, folders, tmp_path):
     names = tmp_path / "birds.txt"
     names.write_text("jay\nhouse_sparrow\n")

@@ -129,7 +129,10 @@ def test_what_is_no_folder_of_timm_says_so(tiny, nine, folders, tmp_path):
     state = tiny.state_dict()
     theirs = saved_folder(tmp_path / "hf", state, {"model_type": "resnet", "id2label": {}})
     with pytest.raises(CardError, match=r"no configuration of timm.*--arch hf:FOLDER"):
-        register("mine", "", theirs, labels=nine, **folders)
+        register("mine", "timm:resnet18", theirs, labels=nine, **folders)
+    strange = saved_folder(tmp_path / "strange", state, {"layers": 3})
+    with pytest.raises(CardError, match=r"field 'architecture'.*of another library"):
+        register("mine", "", strange, labels=nine, **folders)
     with pytest.raises(CardError, match="holds a timm:test_resnet, not a timm:resnet18"):
         register("mine", "timm:resnet18", saved_folder(tmp_path / "net", state), **folders)
     (tmp_path / "net" / "model.safetensors").unlink()
