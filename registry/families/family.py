@@ -104,7 +104,7 @@ def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
     """Architecture and weights, where a folder of open_clip or transformers was given as weights: it says itself what
     it is, as one of timm does, and has its weights with it.
     """
-    folder = None if weights is None else weights.expanduser()
+    folder = None if weights is None else Path(weights).expanduser()
     if folder is None or not is_folder(folder):
         return arch, weights
     kind, _, place = arch.partition(":")

@@ -215,14 +215,12 @@ def test_it_is_attacked_and_corrupted(answered):
 
 
 def test_a_folder_runs_by_its_path_and_is_known_the_second_time(answered, clip):
-    told = answered.bench(
-        "run", clip, "--labels", "world16", "--dry-run", "--suite", "cue-conflict"
-    )
-    assert "registered 'clip'" not in told  # "sixteen" is of that very folder
-    assert "sixteen" in told
-    with_arch = ("--arch", f"open_clip:{clip}", "--labels", "world16")
-    told = answered.bench("run", clip, *with_arch, "--dry-run", "--suite", "cue-conflict")
-    assert "sixteen" in told
+    words = ("run", clip, "--labels", "world16", "--dry-run", "--suite", "cue-conflict")
+    for arch in ((), ("--arch", f"open_clip:{clip}")):  # that very folder is registered
+        assert "plan" in answered.bench(*words, *arch)
+        assert not (answered.folder / "home" / "cards" / "clip.yaml").exists()
+    answered.bench("run", clip, "--labels", "geirhos16", "--suite", "cue-conflict", "--dry-run")
+    assert (answered.folder / "home" / "cards" / "clip.yaml").exists()
 
 
 def test_two_forms_of_answering_never_share_a_row(answered):
