@@ -75,7 +75,7 @@ def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, S
     """Where a network lies, and what is stated of its input: folders of timm and names of its hub are opened."""
     for path in (weights, Path(arch)):
         if path is not None:
-            refuse_onnx(path)
+            refuse_onnx(Path(path))
     if is_detector(arch):
         plain = whole_arch(arch.removeprefix(PREFIX))
         require_known(plain)
