@@ -11,11 +11,11 @@ from typing import Any, Protocol, cast
 from torch import nn
 
 from registry.cards import ModelCard, Source
-from registry.documents import is_file, is_folder
 from registry.errors import CardError
 from registry.families.detectors import is_detector
 from registry.families.hub_files import Hub
 from registry.model_folders import says_transformers
+from registry.places import expanded, is_file, is_folder
 from registry.soundness import Check
 from registry.stated_input import Stated
 
@@ -104,7 +104,7 @@ def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
     """Architecture and weights, where a folder of open_clip or transformers was given as weights: it says itself what
     it is, as one of timm does, and has its weights with it.
     """
-    folder = None if weights is None else Path(weights).expanduser()
+    folder = None if weights is None else expanded(weights)
     if folder is None or not is_folder(folder):
         return arch, weights
     kind, _, place = arch.partition(":")
@@ -113,7 +113,7 @@ def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
             return f"open_clip:{folder}", None
         if says_transformers(folder):
             return f"hf:{folder}", None
-    elif kind in FAMILIES and Path(place).expanduser().resolve() == folder.resolve():
+    elif kind in FAMILIES and expanded(place).resolve() == folder.resolve():
         return arch, None
     return arch, weights
 
