@@ -38,24 +38,6 @@ class Notes(api.Silent):
         self.lines.append(text)
 
 
-def content(db):
-    """Every trial's columns as bytes, and every score."""
-    with open_store(str(db), write=False) as store:
-        trials = {
-            (row.observer_name, row.suite, row.key, name): values.tobytes()
-            for row in store.observations()
-            for name, values in store.trials((row.key,)).columns.items()
-            if values.dtype.kind != "O"
-        }
-        scores = {
-            (row.observer, row.suite, row.space, row.metric, row.role, row.condition): (
-                row.value, row.low, row.high, row.n, row.reason
-            )
-            for row in store.latest_scores()
-        }  # fmt: skip
-    return trials, scores
-
-
 @needs_submitit
 @pytest.mark.slow
 def test_an_array_is_one_run_bit_for_bit(home, tmp_path):
@@ -65,7 +47,7 @@ def test_an_array_is_one_run_bit_for_bit(home, tmp_path):
     told = Notes()
     report = api.run(db=array, reporter=told, **asked, **ARRAY)
     assert report.counts == single.counts and report.failed == {} and report.exit_code == 0
-    assert content(array) == content(alone) != ({}, {})
+    assert plans.content(array) == plans.content(alone) != ({}, {})
     assert not list(tmp_path.glob("array.db-tasks/*/*.db"))
     assert {line for line in told.lines if line.endswith("0 to go")}
 
@@ -93,7 +75,7 @@ def test_a_killed_task_is_done_again(home, tmp_path, monkeypatch, whole):
         db=str(tmp_path / "alone.db"), models="deadly,ideal-shape", suites="cue-conflict",
         limit=60, batch=4, device="cpu",
     )  # fmt: skip
-    assert content(tmp_path / "array.db") == content(tmp_path / "alone.db")
+    assert plans.content(tmp_path / "array.db") == plans.content(tmp_path / "alone.db")
 
 
 @pytest.mark.slow

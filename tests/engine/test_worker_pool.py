@@ -15,9 +15,12 @@ from benchmark.engine.device import choose_devices
 from benchmark.engine.jobs import Job, Resident
 from benchmark.engine.workers import slots
 from benchmark.engine.workers.cutting import items
-from benchmark.engine.workers.messages import WorkerLost
+from benchmark.engine.workers.messages import Ready, Rows, WorkerLost
+from benchmark.engine.workers.pool import IN_FLIGHT, Pool
+from benchmark.engine.workers.slots import open_slots
 from benchmark.errors import BenchError
 from benchmark.identity import Codes
+from benchmark.store import Chunk
 
 
 def exactly(first, second):
@@ -171,3 +174,37 @@ def test_devices_that_are_not_there(monkeypatch, count, wanted, message):
     with pytest.raises(BenchError) as raised:
         choose_devices(wanted)
     assert message in str(raised.value)
+
+
+class Eager:
+    """A worker that answers as fast as it is let: `made` counts its replies."""
+
+    name, ready = "cpu", Ready({}, 1)
+
+    def __init__(self):
+        self.made = 0
+
+    def submit(self, request):
+        for order in request.orders:
+            for chunk in order.chunks:
+                self.made += 1
+                columns = {"response": np.array(["cat"])}
+                yield Rows(chunk, (Chunk(order.key, chunk, chunk * CHUNK, columns),))
+
+    def close(self):
+        pass
+
+
+def test_workers_wait_for_a_store_that_is_behind():
+    jobs, eager = jobs_of(4 * CHUNK, 50, [Resident("one", None)]), Eager()
+    pool = Pool(open_slots([lambda: eager]), plans.Silent(), Codes(), lambda job: job.failed)
+    answers = pool.show(jobs)
+    next(answers)
+    while (
+        eager.made < IN_FLIGHT + 2
+    ):  # one is stored, as many wait, and one more is in the worker's hands
+        pass
+    assert eager.made == IN_FLIGHT + 2
+    found = Counter((row.key, row.index) for made in answers for row in made.rows)
+    assert sum(found.values()) == eager.made - 1 == 199 and set(found.values()) == {1}
+    pool.close()

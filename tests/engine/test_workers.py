@@ -8,7 +8,9 @@ import worker_plans as plans
 from engine_toys import Bench
 from worker_plans import CHUNKS
 
+from benchmark import api
 from benchmark.contracts import CHUNK
+from benchmark.engine.tuning import working_threads
 
 
 def exactly(first, second):
@@ -26,6 +28,21 @@ def test_two_workers_answer_bit_for_bit_as_one_process(tmp_path):
         for suite in ("toy", "second"):
             exactly(alone.trials(name, suite), shared.trials(name, suite))
             assert alone.scores(name, suite) == shared.scores(name, suite)
+
+
+@pytest.mark.slow
+def test_a_list_of_devices_is_one_run_bit_for_bit(tmp_path, monkeypatch):
+    """The same list as `--device cuda:all` makes, of processors here."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    asked = {"models": "world-standard-0,ideal-shape", "suites": "cue-conflict,adversarial"}
+    for name, device in (("alone", "cpu"), ("shared", "cpu,cpu")):
+        with working_threads(1):
+            report = api.run(
+                db=str(tmp_path / f"{name}.db"), device=device, limit=6, batch=6, **asked
+            )
+        assert report.failed == {}
+    whole = plans.content(tmp_path / "alone.db")
+    assert plans.content(tmp_path / "shared.db") == whole != ({}, {})
 
 
 @pytest.mark.slow

@@ -121,3 +121,21 @@ def twice(folder, plan, devices=("cpu", "cpu")):
         starts = workers(bench.settings, plan, devices) if name == "shared" else ()
         made.append((bench, run(bench, plan, starts)))
     return made
+
+
+def content(db):
+    """Every trial's columns as bytes, and every score."""
+    with open_store(str(db), write=False) as store:
+        trials = {
+            (row.observer_name, row.suite, row.key, name): values.tobytes()
+            for row in store.observations()
+            for name, values in store.trials((row.key,)).columns.items()
+            if values.dtype.kind != "O"
+        }
+        scores = {
+            (row.observer, row.suite, row.space, row.metric, row.role, row.condition): (
+                row.value, row.low, row.high, row.n, row.reason
+            )
+            for row in store.latest_scores()
+        }  # fmt: skip
+    return trials, scores
