@@ -29,6 +29,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "board": (),
     "report": (),
     "memory": (),
+    "scale": (),
     "folders": (),
     "adversarial": (),
     "saliency": (),

@@ -31,7 +31,7 @@ def invented_answers(path: Path, images: int) -> None:
     corruptions.
     """
     draw = np.random.default_rng(0)
-    stimuli = _stimuli(images, draw)
+    stimuli = invented_stimuli(images, draw)
     with open_store(str(path)) as store:
         run = store.begin_run("benchmarks/memory.py", {"synthetic": True})
         observer = store.put_observer(Observer("network", "network", "network", {}))
@@ -40,11 +40,12 @@ def invented_answers(path: Path, images: int) -> None:
             key = digest_data(condition)
             names = (SUITE.name, SUITE.version, "imagenet1k", stimuli.digest, "natural", condition)
             store.put_observation(run, Observation(key, observer, *names, "crop224", "", images))
-            store.put_chunks(run, list(_chunks(key, stimuli, draw)))
+            store.put_chunks(run, list(invented_chunks(key, stimuli, draw)))
         store.end_run(run, "done")
 
 
-def _stimuli(images: int, draw: np.random.Generator) -> Stimuli:
+def invented_stimuli(images: int, draw: np.random.Generator) -> Stimuli:
+    """So many images with the names and classes of ImageNet's validation set."""
     ids = tuple(f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, images + 1))
     labels = {"category": WNIDS[draw.integers(0, len(WNIDS), images)]}
     return Stimuli("imagenet-val", "invented", "imagenet1k", ids, ids, labels, _no_image)
@@ -54,7 +55,8 @@ def _no_image(index: int) -> np.ndarray:
     raise LookupError(f"image {index} is invented")
 
 
-def _chunks(key: str, stimuli: Stimuli, draw: np.random.Generator) -> Iterator[Chunk]:
+def invented_chunks(key: str, stimuli: Stimuli, draw: np.random.Generator) -> Iterator[Chunk]:
+    """Answers among 1,000 classes, six in ten of them right."""
     for at, start in enumerate(range(0, len(stimuli), CHUNK)):
         truth = stimuli.labels["category"][start : start + CHUNK]
         n = len(truth)

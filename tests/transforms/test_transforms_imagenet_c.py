@@ -320,3 +320,17 @@ def test_what_asks_for_it_is_worked_on_in_float64():
             replace(CORRUPTIONS["brightness"], function=note, dtype=dtype), levels, (), Given([])
         )
     assert seen == [torch.float64, torch.float32]
+
+
+@pytest.mark.parametrize(("name", "level"), [("jpeg_compression", 10), ("pixelate", 0.3)])
+def test_images_of_pil_are_the_same_on_several_threads(name, level):
+    images = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (5, 3, 40, 40), np.uint8))
+    change, before = getattr(digital, name), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = change(images, level)
+        torch.set_num_threads(3)
+        assert torch.equal(change(images, level), one)
+    finally:
+        torch.set_num_threads(before)
+    assert not torch.equal(one[0], one[1])
