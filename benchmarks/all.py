@@ -37,6 +37,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "corruptions": ("--count", "2", "--rounds", "2"),
     "interruption": ("--kills", "2"),
     "mixed_interruption": ("--kills", "2", "--limit", "4"),
+    "executors": (),
     "writers": ("--writers", "4", "--chunks", "300"),
     "attack_strength": ("--images", "8"),
     "masked_networks": ("--images", "32"),
