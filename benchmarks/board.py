@@ -172,7 +172,7 @@ def planning(models: int) -> float:
     from benchmark.engine.planning import plan_tasks
     from benchmark.plugins import find_suites
     from benchmark.variables import read_settings
-    from registry.cards import builtin_cards
+    from registry.card_files import builtin_cards
 
     settings, suites = read_settings(), list(find_suites().suites.values())
     card = builtin_cards()["world-standard-0"]

@@ -153,9 +153,9 @@ def main() -> None:
         db, out = folder / "results.db", folder / "report"
         if not db.exists():
             leaderboard(db, options.observers)
-        cpu, wall = timed(bench("report", "--db", str(db), "--out", str(out)), str(folder))
+        cpu, wall, _ = timed(bench("report", "--db", str(db), "--out", str(out)), str(folder))
         csv = folder / "scores.csv"
-        base, _ = timed(bench("export", "--scores", "--db", str(db), "-o", str(csv)), str(folder))
+        base, *_ = timed(bench("export", "--scores", "--db", str(db), "-o", str(csv)), str(folder))
         parts = weights(out)
         ratio("report_bytes", parts.total() / LIMIT, "5 MB, thumbnails apart")
         ratio("report_cpu", cpu / base, "bench export --scores of the same leaderboard")
