@@ -14,9 +14,11 @@ import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +27,10 @@ from ratios import ratio
 
 from benchmark import api
 from benchmark.engine import completing, running, sharding  # noqa: F401 - before the forks
+from benchmark.engine.device import make_policy
+from benchmark.identity import Codes, observation_key, score_code
 from benchmark.store import open_store
+from benchmark.variables import read_settings
 
 MODELS = "world-standard-0,world-reader-0,world-reader-1,ideal-shape,ideal-noisy"
 BATCH = 8
@@ -47,6 +52,17 @@ def carry_out(db: str, limit: int) -> None:
     os._exit(report.exit_code)
 
 
+def read_ahead(limit: int) -> None:
+    """Read the code that answers depend on once, here, and not in each fork; nothing is run."""
+    request = api.RunRequest(models=MODELS, limit=limit, device="cpu")
+    prepared = api.prepare(request, read_settings(None))
+    policy, codes = make_policy("cpu", "fp32", compile_model=False, seed=0), Codes()
+    for task in prepared.tasks:
+        score_code(task.suite, codes)
+        for block in task.plan.blocks:
+            observation_key("", block, task.suite, policy, codes)
+
+
 def start(db: Path, limit: int) -> multiprocessing.Process:
     """A fork that carries out the run."""
     process = FORK.Process(target=carry_out, args=(str(db), limit))
@@ -60,6 +76,15 @@ def chunks(db: Path) -> set[tuple[str, int]]:
         return set()
     with open_store(str(db)) as store:
         return {(row.key, place) for row in store.observations() for place in store.chunks(row.key)}
+
+
+def counted(db: Path) -> int:
+    """How many chunks are stored, as another process sees it now."""
+    try:
+        with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
+    except sqlite3.Error:
+        return 0  # not made yet
 
 
 def content(db: Path) -> tuple[object, object]:
@@ -82,9 +107,9 @@ def content(db: Path) -> tuple[object, object]:
 
 def kill_later(process: multiprocessing.Process, db: Path, random_: random.Random) -> bool:
     """Kill the run some chunks from now, and a moment later. Whether it was still alive."""
-    wanted = len(chunks(db)) + random_.randrange(6)
-    while process.exitcode is None and len(chunks(db)) < wanted:
-        time.sleep(0.05)
+    wanted = counted(db) + random_.randrange(6)
+    while process.exitcode is None and counted(db) < wanted:
+        time.sleep(0.02)
     time.sleep(random_.uniform(0, 0.3))
     alive = process.exitcode is None
     if alive and process.pid:
@@ -96,6 +121,7 @@ def kill_later(process: multiprocessing.Process, db: Path, random_: random.Rando
 def interrupt(folder: Path, kills: int, limit: int, seed: int) -> Tally:
     """So many kills, and the last run to its end."""
     torch.set_num_threads(1)
+    read_ahead(limit)
     whole, random_, tally = folder / "whole.db", random.Random(seed), Tally()
     start(whole, limit).join()
     wanted, size = content(whole), len(chunks(whole))
