@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from benchmark.display import masked
 from benchmark.errors import StoreError
-from benchmark.store.patience import ServerGone, patiently, server_gone
+from benchmark.store.patience import Unavailable, patiently, server_gone
 from benchmark.store.place import Place, check_file, frozen, network_disk, read_only
 
 P = ParamSpec("P")
@@ -38,26 +38,26 @@ class Database:
     def ask(
         self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`query` on a reading connection. A server that went away is waited for."""
+        """`query` on a reading connection. What is unavailable at present is waited for."""
 
         def work() -> T:
             with self.reading() as connection:
                 return query(connection, *args, **kwargs)
 
-        return patiently(work, self.place)
+        return patiently(work, self.place.shown)
 
     def change(
         self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`step` as one transaction. A server that went away is waited for, and the step made again: where the server
-        had taken the first one and could not say so, trials are there once, and scores twice alike.
+        """`step` as one transaction. What is unavailable at present is waited for, and the step made again: where
+        a server had taken the first one and could not say so, trials are there once, and scores twice alike.
         """
 
         def work() -> T:
             with self.writing() as connection:
                 return step(connection, *args, **kwargs)
 
-        return patiently(work, self.place)
+        return patiently(work, self.place.shown)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -136,15 +136,15 @@ def explain(place: Place, error: BaseException) -> StoreError:
     """The StoreError for a driver's error."""
     text, shown = _told(place, error), place.shown
     if not place.sqlite and server_gone(error):
-        return ServerGone(
+        return Unavailable(
             f"the leaderboard {shown} cannot be used: its server does not answer ({text})"
         )
     if "readonly database" in text:
         return read_only(shown, "the file or its folder is read-only")
     if "is locked" in text:
-        return StoreError(
-            f"the leaderboard {shown} was held by another process for more than {TIMEOUT:.0f} s: "
-            "wait for it to end and run again; what is stored is kept"
+        return Unavailable(
+            f"the leaderboard {shown} was held by another process for more than {TIMEOUT:.0f} s",
+            "wait for it to end and run again; what is stored is kept",
         )
     if "malformed" in text or "not a database" in text:
         return StoreError(

@@ -1,4 +1,4 @@
-"""A data base server that goes away in the middle of a run and comes back: updates, restarts, a network that drops."""
+"""Waiting for a data base that others keep: a server that restarts in the middle of a run, a file in many hands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from benchmark.errors import StoreError
-from benchmark.store.place import Place
 
 T = TypeVar("T")
 PATIENCE = 300.0  # seconds
@@ -19,8 +18,12 @@ _CONNECTION = "08"  # the class of connection errors
 _log = logging.getLogger(__name__)
 
 
-class ServerGone(StoreError):
-    """The server of a data base does not answer, or ends connections."""
+class Unavailable(StoreError):
+    """A data base that cannot be used at present. what: why, without what to do about it."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}: {remedy}" if remedy else what)
+        self.what = what
 
 
 def server_gone(error: BaseException) -> bool:
@@ -33,23 +36,25 @@ def server_gone(error: BaseException) -> bool:
     return state in _GONE or str(state).startswith(_CONNECTION)
 
 
-def patiently(work: Callable[[], T], place: Place) -> T:
-    """What `work` returns; it is tried again while a server is gone, at most `PATIENCE` seconds. A line says so."""
+def patiently(work: Callable[[], T], shown: str) -> T:
+    """What `work` returns; it is tried again while the data base `shown` is unavailable, at most `PATIENCE` seconds.
+    A line says so.
+    """
+    start, pause = time.monotonic(), _FIRST_PAUSE
     try:
         return work()
-    except ServerGone as error:
-        _log.warning("%s: waiting for it, at most %.0f s", error, PATIENCE)
-    start, pause = time.monotonic(), _FIRST_PAUSE
+    except Unavailable as error:
+        _log.warning("%s: waiting for it, at most %.0f s", error.what, PATIENCE)
     while True:
         time.sleep(pause)
         try:
             result = work()
-        except ServerGone as error:
+        except Unavailable as error:
             if time.monotonic() - start >= PATIENCE:
                 raise StoreError(
-                    f"{error}; waited {PATIENCE:.0f} s for it. What is stored is kept: run again when it is back"
+                    f"{error.what}; waited {PATIENCE:.0f} s for it. What is stored is kept: run again later"
                 ) from error
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
-            _log.warning("the leaderboard %s answers again", place.shown)
+            _log.warning("the leaderboard %s can be used again", shown)
             return result

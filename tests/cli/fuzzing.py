@@ -220,7 +220,8 @@ READERS = [
     ("compare", "ideal-shape", "world-standard-0"), ("consistency", "--matrix"), ("consistency", "--ranks"),
     ("consistency", "ideal-shape", "ideal-texture"), ("transfer",), ("export",), ("export", "--format", "json"),
     ("export", "--format", "markdown"), ("export", "--format", "latex"), ("trials", "ideal-shape"),
-    ("trials", "world-standard-0"), ("rescore",), ("doctor",),
+    ("trials", "world-standard-0"), ("rescore",), ("doctor",), ("db", "status"), ("db", "check"), ("db", "vacuum"),
+    ("db", "upgrade"),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run"),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12"),
 ]  # fmt: skip
@@ -260,6 +261,12 @@ import trials ? --training ?
 import trials . --source ?
 import ?
 rescore -s ?
+run -m ideal-shape -s cue-conflict --limit 2 --dry-run --shard ?
+db ?
+db merge ?
+db merge ? --into ?
+db merge results.db --into ?
+db check --db ?
 models ?
 models list ?
 models show ?

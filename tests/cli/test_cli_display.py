@@ -84,6 +84,8 @@ COMMANDS = [
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2"),
     ("rescore",),
     ("rescore", "-s", HOSTILE),
+    ("db", "status"),
+    ("db", "check"),
     ("import", "trials", HOSTILE),
 ]
 
@@ -138,6 +140,8 @@ training: [%s]
         (HOSTILE,),
         ("rank", "--db", f"postgresql://{HOSTILE}"),
         ("rank", "--db", HOSTILE),
+        ("db", "merge", HOSTILE),
+        ("db", "status", "--db", f"postgresql://{HOSTILE}"),
     ],
     ids=lambda words: " ".join(words[:3])[:30].encode("ascii", "replace").decode(),
 )

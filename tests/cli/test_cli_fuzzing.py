@@ -1,5 +1,6 @@
 """No input ends in a traceback: damaged leaderboards and odd words, by seeds. `fuzzing` says what is tried."""
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -31,6 +32,21 @@ def leaderboards(board, folder, seeds):
     return refused, failed
 
 
+def merged(board, folder, seeds):
+    """Damage a leaderboard and merge it into a fresh one, once per seed; how often that was an error."""
+    content, path, into = Path(board).read_bytes(), folder / "damaged.db", folder / "into.db"
+    refused, failed = Counter(), []
+    for seed in seeds:
+        for one, end in itertools.product((path, into), ("", "-wal", "-shm")):
+            Path(f"{one}{end}").unlink(missing_ok=True)
+        how = damaged(content, np.random.default_rng([13, seed]), path)
+        code, text, trace = ended(["db", "merge", str(path), "--into", str(into)])
+        refused[how] += code != 0
+        if trace or unseen(text):
+            failed.append((seed, how, trace or unseen(text)))
+    return refused, failed
+
+
 def arguments(seeds):
     """Run one sentence per seed; exit codes by number."""
     codes, failed = Counter(), []
@@ -57,6 +73,13 @@ def test_damaged_leaderboards_are_one_line(board, workplace):
     refused, failed = leaderboards(board, workplace, range(QUICK))
     assert failed == []
     assert sum(refused.values()) > QUICK / 5
+
+
+@pytest.mark.slow
+def test_damaged_leaderboards_that_are_merged_are_one_line(board, workplace):
+    refused, failed = merged(board, workplace, range(QUICK // 4))
+    assert failed == []
+    assert sum(refused.values()) > QUICK / 20
 
 
 @pytest.mark.slow

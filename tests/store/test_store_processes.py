@@ -141,6 +141,7 @@ def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
 
 def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
     monkeypatch.setattr("benchmark.store.engine.TIMEOUT", 0.1)
+    monkeypatch.setattr("benchmark.store.patience.PATIENCE", 0.0)
     with open_store(str(path)) as store:
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
