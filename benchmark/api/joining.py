@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FLAG = "imported: "
 #: Texts of a foreign card that are shown as they are; the whole of it is kept beside them, and never read as a card.
 TEXTS = ("arch", "family", "license", "paper", "description")
+NUMBERS = ("parameters", "year")
 TAGS = 40  # of a recipe
 
 What = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
@@ -136,10 +137,15 @@ class _Joining:
             lambda: defaultdict(list)
         )
         dropped: Counter[str] = Counter()
+        of_maps = 0
         for score in self.document.scores:
             why = self._no_place(score)
             if why:
                 dropped[why] += 1
+            elif score.suite != REPORTED and score.condition in self.suites[score.suite].references:
+                of_maps += (
+                    1  # of no observer: they depend on the stimuli alone, and are measured here
+                )
             else:
                 by_observer[score.observer][score.score_set].append(score)
         people: Counter[str] = Counter()
@@ -149,6 +155,10 @@ class _Joining:
             elif observer.name in by_observer:
                 self._look_at(observer, by_observer[observer.name])
         self.report.left_out += [f"{count} scores: {why}" for why, count in dropped.items()]
+        if of_maps:
+            self.report.notes.append(
+                f"not taken: {of_maps} scores of reference maps, which no network decides: they are measured here"
+            )
         if people:
             told = ", ".join(f"{count} {kind}" for kind, count in sorted(people.items()))
             self.report.notes.append(
@@ -167,12 +177,7 @@ class _Joining:
                 f"version {score.version} of the suite '{score.suite}'; version {suite.version} is installed: "
                 "update the program"
             )
-        # Of what is no observer: it depends on the stimuli alone, and is measured here.
-        return (
-            "of reference maps, which are measured here"
-            if score.condition in suite.references
-            else ""
-        )
+        return ""
 
     def _look_at_stimuli(self) -> None:
         here = {note.digest: note for note in self.store.stimuli_names()}
@@ -242,6 +247,7 @@ def _card(observer: ExportedObserver, source: str, program: str) -> dict[str, An
     theirs = observer.card
     card: dict[str, Any] = {"source": source, "named": observer.name}
     card |= {name: theirs[name] for name in TEXTS if isinstance(theirs.get(name), str)}
+    card |= {name: theirs[name] for name in NUMBERS if type(theirs.get(name)) is int}
     tags = theirs.get("training")
     if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
         card["training"] = tags[:TAGS]

@@ -183,7 +183,7 @@ def import_leaderboard(path: Path, source: str | None, db: str | None) -> int:
         )
         return 3
     say(
-        f"{report.scores} scores of {len(report.observers)} networks imported as of {report.source} (another name: "
+        f"{report.scores} scores of {len(report.observers)} networks imported from {report.source} (another name: "
         f"--source NAME), {report.known} were already here"
     )
     return 3 if report.left_out else 0

@@ -9,7 +9,7 @@ from benchmark.contracts import Observer
 from benchmark.errors import BenchError, ScoresError
 from benchmark.leaderboard.exchange_reading import read_document
 from benchmark.store import open_store
-from tests.report.conftest import score_set, scores_of, stimuli_of
+from tests.report.conftest import score_set, scores_of, stimuli_of, suite_of
 
 SUITES = ("cue-conflict", "saliency")
 
@@ -169,14 +169,15 @@ def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench
         for one in plain["scores"]:
             if one["suite"] == "saliency" and one["observer"] == "net-0":
                 one["suite"] = sets[one["score_set"]]["suite"] = "their-own"
-        last = plain["scores"][-1]
+        last, reference = plain["scores"][-1], next(iter(suite_of("saliency").references))
         assert last["suite"] == "saliency"
-        plain["scores"].append({**last, "condition": "reference: edges", "value": 0.99})
+        plain["scores"].append({**last, "condition": reference, "value": 0.99})
 
     said = bench("import", "leaderboard", changed(lab, change), "--db", "mine.db")
     assert said.code == 3
     assert "version 1000000 of the suite 'cue-conflict'" in said.err
     assert "the suite 'their-own' is not installed here" in said.err
+    assert "not taken: 1 scores of reference maps" in said.out
     (board,) = api.rank("cue-conflict", db="mine.db")
     assert [row.observer for row in board.rows] == [
         "mine"
