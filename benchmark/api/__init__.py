@@ -14,6 +14,7 @@ from benchmark.api.cards import (
 )
 from benchmark.api.comparing import compare, compare_each, diff, discordant
 from benchmark.api.databases import MergeReport, check_db, db_status, merge, upgrade, vacuum
+from benchmark.api.deciding import decide
 from benchmark.api.exchange import document, scores, tidy
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.joining import import_leaderboard
@@ -68,6 +69,7 @@ __all__ = [
     "compare_each",
     "correlate",
     "db_status",
+    "decide",
     "diff",
     "discordant",
     "document",

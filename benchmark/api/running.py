@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmark.engine.sharding import Shard
     from benchmark.engine.workers.messages import Start
     from benchmark.stimuli.catalogue import Entry
+    from benchmark.store import Store
     from registry.cards import ModelCard
 
 
@@ -140,9 +141,15 @@ def _is_bundled(card: ModelCard) -> bool:
 
 
 def execute(
-    prepared: Prepared, reporter: RunReporter, command: str = "bench run", known: str | None = None
+    prepared: Prepared,
+    reporter: RunReporter,
+    command: str = "bench run",
+    known: str | None = None,
+    enough: Callable[[Store], bool] | None = None,
 ) -> RunReport:
-    """Carry out a plan by this machine's devices or by Ray's. known: a leaderboard whose answers are not made again."""
+    """Carry out a plan by this machine's devices or by Ray's. known: a leaderboard whose answers are not made again;
+    enough: asked whenever a chunk of all blocks is stored, and where it says yes, the run ends there.
+    """
     from benchmark.engine.running import RunOptions
     from benchmark.engine.running import execute as run_tasks
     from benchmark.store import open_store
@@ -154,7 +161,9 @@ def execute(
         there = known and ("://" in known or Path(known).exists())
         elsewhere = stack.enter_context(open_store(known, write=False)) if known and there else None
         asked = _asked(prepared.request)
-        options = RunOptions(device, policy, batch, command, part, workers, asked, elsewhere)
+        options = RunOptions(
+            device, policy, batch, command, part, workers, asked, elsewhere, enough
+        )
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
 import click
 
 from benchmark.cli.options import db_option, suite_option
-from benchmark.cli.printing import put_out
+from benchmark.cli.printing import put_out, say
+from benchmark.display import masked
+
+if TYPE_CHECKING:
+    from benchmark.api import RunRequest
+    from benchmark.leaderboard.verdicts import Diff
 
 
 @click.command()
@@ -17,6 +26,12 @@ from benchmark.cli.printing import put_out
     metavar="X",
     help="Show that NEW is at most X worse, in units of each metric (0.01: a percentage point).",
 )
+@click.option(
+    "--precision-target",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    metavar="X",
+    help="Run both on images in random order until the answer is clear, or the difference is known to +-X.",
+)
 @suite_option
 @click.option(
     "--images",
@@ -25,17 +40,71 @@ from benchmark.cli.printing import put_out
     show_default=True,
     help="Flipped images listed per suite.",
 )
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="With --precision-target: images at most."
+)
+@click.option("--device", default="auto", show_default=True, help="With --precision-target.")
+@click.option("--yes", "-y", is_flag=True, help="With --precision-target: start at once.")
+@click.option("--quiet", "-q", is_flag=True, help="With --precision-target: no progress.")
 @db_option
 def diff(
-    base: str, new: str, noninferior: float | None, suite: str | None, images: int, db: str | None
+    base: str,
+    new: str,
+    noninferior: float | None,
+    precision_target: float | None,
+    suite: str | None,
+    images: int,
+    limit: int | None,
+    device: str,
+    yes: bool,
+    quiet: bool,
+    db: str | None,
 ) -> int:
     """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped, as Markdown.
 
-    Exit codes: 0 no change for the worse (with --noninferior: shown to be not inferior), 1 worse, 3 inconclusive.
+    From stored trials; with --precision-target both are run, and only as far as the answer needs. Exit codes: 0 no
+    change for the worse (with --noninferior: shown to be not inferior), 1 worse, 3 inconclusive.
     """
     from benchmark import api
     from benchmark.leaderboard.verdicts import diff_markdown
 
-    found = api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
+    found: Diff | None
+    if precision_target is None:
+        found = api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
+    else:
+        request = api.RunRequest(suites=suite or "all", limit=limit, device=device)
+        found = _run(base, new, precision_target, noninferior, request, yes, quiet, db)
+    if found is None:
+        say("not started.", err=True)
+        return 1
     put_out(diff_markdown(found, images))
     return found.exit_code
+
+
+def _run(
+    base: str,
+    new: str,
+    target: float,
+    margin: float | None,
+    request: RunRequest,
+    yes: bool,
+    quiet: bool,
+    db: str | None,
+) -> Diff | None:
+    from benchmark import api
+    from benchmark.cli.asking import agreed
+    from benchmark.cli.progress import reporting
+    from benchmark.variables import read_settings
+
+    with reporting(quiet=quiet) as reporter:
+        return api.decide(
+            base,
+            new,
+            target,
+            read_settings(db),
+            reporter,
+            margin=margin,
+            request=request,
+            agreed=lambda prepared: agreed(prepared, yes=yes),
+            command=shlex.join(["bench", *map(masked, sys.argv[1:])]),
+        )

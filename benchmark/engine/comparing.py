@@ -61,7 +61,7 @@ def discordant_trials(
     """Trials of the headlines that only one of the two gets right; of a suite whose headline has no such trials, those
     of its other metrics that do."""
     found = (one for suite in suites if (one := both_of(store, suite, a, b)) is not None)
-    return [row for one in found for row in _discordant(one)]
+    return [row for one in found for row in discordant_of(one)]
 
 
 def _under(both: Both) -> Iterator[SuiteComparison]:
@@ -86,7 +86,8 @@ def _of_ratio(metric: Metric, both: Both) -> Comparison | None:
     return compare_ratio(metric, mine, theirs[0])
 
 
-def _discordant(both: Both) -> Iterator[DiscordantTrial]:
+def discordant_of(both: Both) -> Iterator[DiscordantTrial]:
+    """As `discordant_trials`, of one suite."""
     if both.b is None:
         return
     ratios = [metric for metric in both.suite.metrics if metric.ratio is not None]

@@ -1,6 +1,6 @@
 """One run: load observers in groups that fit the device, show what is missing, score, record what failed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ class RunOptions:
     workers: how each worker is started, where the run is not made in this process.
     asked: what else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), kept with the trials.
     elsewhere: another leaderboard, whose complete observations are not made again.
+    enough: asked whenever a chunk of all blocks is stored; where it says yes, the run ends there and scores nothing.
     """
 
     device: str
@@ -49,6 +50,11 @@ class RunOptions:
     workers: tuple[Start, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Store | None = None
+    enough: Callable[[Store], bool] | None = None
+
+
+class _Enough(Exception):
+    """What is stored answers the question."""
 
 
 class RunReporter(Reporter, Protocol):
@@ -80,6 +86,8 @@ def execute(
             with numerics(options.policy):
                 _Run(store, run, settings, options, reporter, outcomes, slots).all(tasks)
             status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
+        except _Enough:
+            status = "enough"
         finally:
             store.end_run(run, status, options.part)
     finally:
@@ -172,8 +180,13 @@ class _Run:
             passes = sum(trials * each for trials, each in owed)
             self.reporter.expect(loaded.resident.name, sum(map(_trials, mine)), passes)
         keeper.begin(jobs)
+        before = None
         for made in executor.show(jobs):
             keeper.keep(made)
+            enough = self.options.enough
+            if enough and before not in (None, made.chunk) and enough(self.store):
+                raise _Enough
+            before = made.chunk
         for loaded in group:
             self.reporter.done(loaded.resident.name)
         worked = {job.key for job in jobs}

@@ -31,7 +31,8 @@ class Change:
 @dataclass(frozen=True)
 class Diff:
     """A new model against its base. margin: how much worse it may be, in units of the metric (None: not asked);
-    flipped: trials of the headlines that one of the two gets right alone (winner "a": the new one)."""
+    flipped: trials of the headlines that one of the two gets right alone (winner "a": the new one); looked: whether
+    the intervals hold at every look, so that sampling could stop once they were clear."""
 
     base: str
     new: str
@@ -39,6 +40,7 @@ class Diff:
     changes: tuple[Change, ...]
     flipped: tuple[DiscordantTrial, ...] = ()
     remarks: tuple[str, ...] = ()
+    looked: bool = False
 
     @property
     def verdict(self) -> str:
@@ -72,6 +74,19 @@ def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: float | 
     return Diff(
         found.b, found.a, margin, changes, tuple(flipped), (*found.outdated, *found.remarks)
     )
+
+
+def seen_so_far(row: SuiteComparison, low: float, high: float, margin: float | None) -> Change:
+    """The verdict by an interval that holds at every look. Without a margin: whether it leaves out 0."""
+    direction = row.metric.direction
+    worst, best = (-high, -low) if direction == "lower" else (low, high)
+    if direction == "none":
+        verdict: Verdict = "changed" if low > 0 or high < 0 else "no change shown"
+    elif margin is not None:
+        verdict = _against(worst, best, margin)
+    else:
+        verdict = "worse" if best < 0 else "better" if worst > 0 else "no change shown"
+    return Change(row, low, high, verdict)
 
 
 def _change(row: SuiteComparison, margin: float | None, suites: int) -> Change:
@@ -147,7 +162,10 @@ def _counts(row: SuiteComparison) -> tuple[str, str]:
 
 
 def _notes(found: Diff) -> Iterator[str]:
-    if found.margin is None:
+    if found.looked:
+        accepted = "" if found.margin is None else f"; up to {found.margin:g} worse is accepted"
+        yield f"Intervals (95 % together) hold at every look: sampling stopped once they were clear{accepted}."
+    elif found.margin is None:
         yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
         yield "No change shown is no proof of none: `--noninferior X` asks for that."
     else:

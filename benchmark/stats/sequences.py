@@ -73,6 +73,26 @@ def confidence_sequence(
     return low, high
 
 
+def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float, float]:
+    """(low, high) of the mean of paired differences, each in [-1, 1], as they come: holds at every n at once.
+
+    differences: [n], of draws in an order that their values had no part in; none gives (-1, 1). Gains and losses are
+    bounded apart, each at half the risk. The mixture above holds for any values in [0, 1], not for 0 and 1 alone: the
+    likelihood ratio is convex in the value, so its mean under p is at most that of a draw of 0 or 1.
+    ValueError: a value outside [-1, 1], level outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    found = np.asarray(differences, dtype=float)
+    if not (np.abs(found) <= 1).all():
+        raise ValueError("differences must lie between -1 and 1")
+    n, bound = np.array(float(len(found))), -log((1 - level) / 2)
+    (gain_low, gain_high), (loss_low, loss_high) = (
+        _of_source(np.array(part.clip(0).sum()), n, bound) for part in (found, -found)
+    )
+    return float(gain_low - loss_high), float(gain_high - loss_low)
+
+
 def _whole(counts: int | NDArray[Any]) -> Whole:
     found = np.asarray(counts)
     if not np.equal(found, np.floor(found)).all():
@@ -80,7 +100,7 @@ def _whole(counts: int | NDArray[Any]) -> Whole:
     return found.astype(np.int64)
 
 
-def _of_source(k: Whole, n: Whole, bound: float) -> tuple[Floats, Floats]:
+def _of_source(k: Whole | Floats, n: Whole | Floats, bound: float) -> tuple[Floats, Floats]:
     mixture = _log_mixture(k, n)
 
     def inside(p: Floats) -> NDArray[np.bool_]:
@@ -137,7 +157,7 @@ def _outermost_whole(
     return cast(Whole, best + toward * near)
 
 
-def _log_mixture(k: Whole, n: Whole) -> Floats:
+def _log_mixture(k: Whole | Floats, n: Whole | Floats) -> Floats:
     """log of the likelihood of k right draws of n in one order, averaged over p ~ Beta(PRIOR, PRIOR)."""
     numerator = _lgamma(k + PRIOR) + _lgamma(n - k + PRIOR) - _lgamma(n + 2 * PRIOR)
     return cast(Floats, numerator - 2 * lgamma(PRIOR) + lgamma(2 * PRIOR))

@@ -1,5 +1,7 @@
 """`bench diff` from a leaderboard."""
 
+import pytest
+
 import gestaltbench as gb
 
 NETS = ("world-standard-0", "world-stylised-0")
@@ -27,3 +29,44 @@ def test_mistakes_are_one_line(bench, board):
     ):
         ended = bench("diff", *words, "--db", board)
         assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err, words
+
+
+PAIRED = ("--precision-target", "0.02", "-s", "corruption", "-q")
+
+
+@pytest.mark.slow
+def test_sampling_stops_once_the_answer_is_clear(bench):
+    ended = bench("diff", "ideal-shape", "ideal-guesser", *PAIRED)
+    assert ended.code == 1, ended.err
+    assert "against `ideal-shape`: worse" in ended.out
+    assert "stopped at 256 of 480 images" in ended.out
+    back = bench("diff", "ideal-guesser", "ideal-shape", *PAIRED)  # nothing is computed anew
+    assert back.code == 0 and "| better |" in back.out
+
+
+@pytest.mark.slow
+def test_equal_models_are_not_inferior_before_the_end(bench):
+    ended = bench("diff", "ideal-shape", "ideal-texture", *PAIRED, "--noninferior", "0.05")
+    assert ended.code == 0, ended.err
+    assert "| not inferior |" in ended.out and "stopped at 256 of 480 images" in ended.out
+
+
+@pytest.mark.slow
+def test_too_few_images_leave_it_open(bench):
+    words = (*PAIRED, "--noninferior", "0.001", "--limit", "20")
+    ended = bench("diff", "ideal-shape", "ideal-texture", *words)
+    assert ended.code == 3 and "all of them, and they do not make it clear" in ended.out
+
+
+def test_what_cannot_stop_early_says_so(bench):
+    for words, said in (
+        (
+            ("ideal-shape", "ideal-texture", "--precision-target", "0.1", "-s", "saliency"),
+            "can stop early",
+        ),
+        (("ideal-shape", "ideal-shape", *PAIRED), "compared with itself"),
+        (("ideal-shape", "ideal-shade", *PAIRED), "ideal-shape"),
+        (("ideal-shape", "ideal-texture", *PAIRED, "--device", "cpu:all"), "on one device"),
+    ):
+        ended = bench("diff", *words)
+        assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err, ended.err

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom, hypergeom
 
 from benchmark.stats import confidence_sequence, wilson
+from benchmark.stats.sequences import difference_sequence
 
 ALPHA = 0.05
 
@@ -157,3 +158,33 @@ def test_impossible_counts_are_refused(k, n, level, size):
 def test_counts_are_whole():
     with pytest.raises(ValueError, match="whole"):
         confidence_sequence(np.array([0.5]), np.array([2.0]))
+
+
+def test_differences_of_one_sign_are_gains_over_losses_of_nothing():
+    values = np.array([1.0] * 12 + [0.0] * 28)
+    low, high = difference_sequence(values, 0.95)
+    gains, losses = (confidence_sequence(k, 40, 0.975) for k in (12, 0))
+    assert (low, high) == pytest.approx((gains[0] - losses[1], gains[1] - losses[0]))
+    assert difference_sequence(-values, 0.95) == pytest.approx((-high, -low))
+
+
+def test_differences_hold_at_every_look_also_where_they_are_fractions():
+    random = np.random.default_rng(0)
+    missed = 0
+    for _ in range(100):
+        values = random.choice(
+            [-0.5, 0.0, 0.25, 1.0], p=[0.2, 0.5, 0.2, 0.1], size=200
+        )  # mean 0.05
+        bounds = [difference_sequence(values[:n], 0.9) for n in range(10, 201, 10)]
+        missed += any(not low <= 0.05 <= high for low, high in bounds)
+    assert missed <= 10
+    low, high = difference_sequence(np.zeros(256), 0.95)
+    assert -0.04 < low < 0 < high < 0.04
+
+
+def test_differences_are_checked():
+    assert difference_sequence(np.zeros(0)) == (-1.0, 1.0)
+    with pytest.raises(ValueError, match="between -1 and 1"):
+        difference_sequence(np.array([1.5]))
+    with pytest.raises(ValueError, match="between -1 and 1"):
+        difference_sequence(np.array([np.nan]))

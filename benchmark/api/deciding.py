@@ -1,0 +1,84 @@
+"""A verdict on a new model that runs both only until the answer is clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from benchmark.api.cards import one_card
+from benchmark.api.opening import reading
+from benchmark.api.running import Prepared, RunRequest, execute, prepare
+from benchmark.errors import BenchError, PluginError
+from benchmark.plugins import find_suites, select_suites
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.engine.running import RunReporter
+    from benchmark.leaderboard.verdicts import Diff
+
+
+def decide(
+    base: str,
+    new: str,
+    target: float,
+    settings: Settings,
+    reporter: RunReporter,
+    *,
+    margin: float | None = None,
+    request: RunRequest | None = None,
+    agreed: Callable[[Prepared], bool] = lambda _prepared: True,
+    command: str = "bench diff",
+) -> Diff | None:
+    """Run two models on images in random order, looking after each chunk, until every suite's verdict is clear, its
+    difference is known to +-`target`, or there are no more images. None where `agreed` says no.
+
+    Suites that have no random order are left out. PluginError where none has; UnknownName where a model is none.
+    """
+    from benchmark.api.paired_question import Question, paired_variant
+    from benchmark.engine.planning import plan_tasks
+
+    if base == new:
+        raise BenchError(f"'{base}' is compared with itself: name two models.")
+    cards = [one_card(name, settings) for name in (base, new)]
+    request = replace(request or RunRequest(), models=f"{base},{new}")
+    if request.device.endswith(":all") or "," in request.device:
+        raise BenchError("a verdict that stops early is run on one device: --device cuda:0.")
+    asked = select_suites(request.suites, find_suites())
+    able = {one.name: made for one in asked if (made := paired_variant(one)) is not None}
+    if not able:
+        names = ", ".join(one.name for one in asked)
+        raise PluginError(f"--precision-target: none of {names} can stop early. Leave it out.")
+    prepared = prepare(replace(request, suites=",".join(able)), settings)
+    planned = plan_tasks(cards, list(able.values()), settings, request.limit)
+    shared = [
+        task
+        for task in planned
+        if task.plan.blocks
+        and all(
+            any(
+                other.card.name == card.name
+                and (other.suite.name, other.space) == (task.suite.name, task.space)
+                and other.plan.blocks
+                for other in planned
+            )
+            for card in cards
+        )
+    ]
+    if not shared:
+        reasons = dict.fromkeys(task.reason for task in planned if task.reason)
+        raise BenchError(
+            f"'{base}' and '{new}' have no suite in common: {'; '.join(reasons) or 'other labels'}"
+        )
+    question = Question(base, new, shared, margin, target)
+    prepared = replace(prepared, tasks=shared)
+    if not agreed(prepared):
+        return None
+    report = execute(prepared, reporter, command, enough=question.clear)
+    if report.failed:
+        name, reason = next(iter(report.failed.items()))
+        raise BenchError(f"no verdict: {name} failed: {reason}")
+    left_out = [one.name for one in asked if one.name not in able]
+    remarks = [f"not asked, they cannot stop early: {', '.join(left_out)}"] if left_out else []
+    with reading(settings) as store:
+        return question.answer(store, remarks)
