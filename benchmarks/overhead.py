@@ -2,12 +2,14 @@
 
 The baseline is the loop that nobody can beat: the same tuned module, the same layout and batch, the images
 preloaded as tensors in memory. Both sides alternate in one process; the harness side decodes, presents, decides,
-checks near-ties, stores every trial and scores. Process CPU time and wall time; ratios, no absolute times.
+checks near-ties, stores every trial and scores. Process CPU time and wall time; ratios, no absolute times. A run loads,
+folds and checks its network once, which 640 images show and 50,000 do not: `overhead_loop` is of further images alone.
 
     python benchmarks/overhead.py [--model NAME] [--rounds 2] [--limit 320]
 """
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -71,21 +73,35 @@ def harness(prepared: api.Prepared, settings: Settings) -> None:
             raise SystemExit(f"the run did not do everything: {report}")
 
 
-def startup() -> float:
-    """Wall seconds of a process that imports, opens everything and plans, up to the first batch."""
+def startup() -> Seconds:
+    """A process that imports, opens everything and plans, up to the first batch."""
     code = (
-        "import time; t=time.perf_counter();"
         "from benchmark import api; from benchmark.variables import read_settings; s=read_settings();"
         f"p=api.prepare(api.RunRequest(models='{ARGS.model}', suites='cue-conflict'), s);"
         "from registry.load import load_observer;"
-        "m=load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, caches=s.caches, device='cpu');"
-        "print(time.perf_counter()-t)"
+        "load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, caches=s.caches, device='cpu')"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
-    return min(float(run.stdout) for run in runs)
+    return process(code)
+
+
+def imports() -> float:
+    """CPU seconds of importing what the network is built with."""
+    return process("import torch, timm")[0]
+
+
+def process(code: str) -> Seconds:
+    """The quickest of three processes, after one that compiles what it imports."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = f"import time; w=time.perf_counter(); {code}; print(time.process_time(), time.perf_counter()-w)"
+        runs = [
+            subprocess.run(
+                [sys.executable, "-c", command], capture_output=True, text=True, check=True, env=env
+            ).stdout.split()[-2:]
+            for _ in range(4)
+        ]
+    return min((float(cpu), float(wall)) for cpu, wall in runs[1:])
 
 
 def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
@@ -121,8 +137,9 @@ def main() -> None:
     """Alternate both sides and print the ratios."""
     keep_pages()
     settings = read_settings()
-    prepared = api.prepare(
-        api.RunRequest(models=ARGS.model, suites="cue-conflict", limit=ARGS.limit), settings
+    prepared, few = (
+        api.prepare(api.RunRequest(models=ARGS.model, suites="cue-conflict", limit=limit), settings)
+        for limit in (ARGS.limit, max(1, ARGS.limit // 4))
     )
     if not prepared.tasks[0].plan.blocks:
         needs(f"other stimuli: {prepared.tasks[0].reason}")
@@ -130,22 +147,37 @@ def main() -> None:
     chosen = tuning.tune(model, "cpu", settings.tuning)
     run = tuning.feed(model, chosen, device="cpu").run
     torch.set_num_threads(chosen.threads)
-    batches = preload(prepared, chosen.batch)
+    batches, short = preload(prepared, chosen.batch), preload(few, chosen.batch)
     print(f"{ARGS.model}: {sum(len(b) for b in batches)} images, {chosen}")
     bare: list[Seconds] = []
     ours: list[Seconds] = []
+    per_image: list[float] = []
     with numerics(Policy()):
         for _ in range(ARGS.rounds):
             torch.set_num_threads(chosen.threads)
             bare.append(timed(lambda: bare_loop(run, batches)))
             ours.append(timed(lambda: harness(prepared, settings)))
+            torch.set_num_threads(chosen.threads)
+            less, fewer = (
+                timed(lambda: bare_loop(run, short)),
+                timed(lambda: harness(few, settings)),
+            )
+            per_image.append((ours[-1][0] - fewer[0]) / (bare[-1][0] - less[0]))
     for name, i in (("cpu", 0), ("wall", 1)):
         share = sum(o[i] for o in ours) / sum(b[i] for b in bare)
         median = statistics.median(o[i] / b[i] for o, b in zip(ours, bare, strict=True))
         baseline = f"bare loop, preloaded, same layout and batch; median {median:.3f}"
         ratio(f"overhead_{name}", share, baseline)
+    baseline = "bare loop, CPU time of further images: without loading, checking and scoring once"
+    ratio("overhead_loop", statistics.median(per_image), baseline)
     layouts(model, chosen)
-    print(f"startup to the first batch: {startup():.2f} s wall")
+    began = startup()
+    ratio(
+        "overhead_startup",
+        began[0] / imports(),
+        "CPU time of importing torch and timm; up to the first batch",
+    )
+    print(f"startup to the first batch: {began[0]:.2f} s CPU, {began[1]:.2f} s wall")
     print(
         f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
     )
