@@ -104,7 +104,7 @@ def sweep(
 ) -> Swept:
     """Register and run every checkpoint of a folder as one training run, under the cheapest suite first.
 
-    pattern: a glob ("": all that look like checkpoints); every: each so manieth in the order of training, and the last;
+    pattern: a glob ("": all that look like checkpoints); every: only each n-th in the order of training, and the last;
     name: of the run ("": the folder's); labels and what follows: as in `register`. Gives the models by step, what
     failed and which files were left out, and why; `training_curves` has the numbers.
     """

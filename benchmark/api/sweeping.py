@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Sweep:
     """Which checkpoints. arch: as `bench register` takes it; pattern: a glob ("": all that look like checkpoints);
-    every: each so manieth in the order of training, and the last; name: of the run ("": the folder's); given: further
+    every: only each n-th in the order of training, and the last; name: of the run ("": the folder's); given: further
     options of a registration (labels, key, mean, ...); request: how they are run.
     """
 
@@ -109,7 +109,7 @@ def require_folder(wanted: Sweep) -> None:
 
 
 def thinned(found: Placed, every: int, *, last: bool = True) -> Placed:
-    """Each so manieth checkpoint, and the last one."""
+    """Each n-th checkpoint, and the last one."""
     paths = list(found.steps)
     kept = dict.fromkeys([*paths[::every], *(paths[-1:] if last else [])])
     return replace(found, steps={path: found.steps[path] for path in paths if path in kept})

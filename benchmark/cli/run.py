@@ -128,16 +128,15 @@ def run(
 ) -> int:
     """Run suites on models, store every trial, and print the ranking.
 
-    A path of a checkpoint (with --arch) or of a folder of timm registers it on the way. Without a model: everything
-    that needs no download (the built-in world's networks and ideal observers, and
-    weights that installed packages bring). An interrupted run resumes by the same command.
+    A path of a checkpoint (with --arch) or of a folder of timm registers it on the way. Without a model: all that needs
+    no download (the built-in world's networks and observers, weights of installed packages). An interrupted run resumes
+    by the same command.
     """
     from benchmark import api
     from benchmark.variables import read_settings
 
-    models = (*models, *(_named(one, arch, labels) for one in what))
     request = api.RunRequest(
-        models=_patterns(models),
+        models=_patterns((*models, *(_named(one, arch, labels) for one in what))),
         suites=suite,
         limit=limit,
         device=device,
@@ -161,7 +160,11 @@ def run(
     if not agreed(prepared, yes=yes):
         say("not started; with --limit N it is a smaller run.", err=True)
         return 1
-    report = _carry_out(prepared, quiet)
+    return _ended(prepared, _carry_out(prepared, quiet), strict)
+
+
+def _ended(prepared: Prepared, report: RunReport, strict: bool) -> int:
+    """The exit code, with a line on a run that did nothing."""
     if prepared.part and not prepared.tasks:
         say(f"nothing of the plan is left for {prepared.part}: it has fewer blocks", err=True)
         return 0

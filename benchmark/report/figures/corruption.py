@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from benchmark.report.figures.chosen import Scene, among, featured, sizes
 from benchmark.report.figures.dots import metric_dots
 from benchmark.report.figures.figure import Figure, Records, Spec, axis
 from benchmark.report.writing import slug
+from benchmark.store import ScoreRow
 from benchmark.transforms.listing import Entry, own_list
 
 ACCURACY = "corruption_accuracy"
@@ -50,18 +52,7 @@ def _heat(scene: Scene) -> Figure | None:
         for r in scene.rows(name, ACCURACY)
         if _in_severities(r.condition, known)
     ]
-    records = [
-        {
-            "observer": row.observer,
-            "corruption": row.condition.rpartition("/")[0],
-            "severity": int(row.condition.rpartition("/")[2]),
-            "value": row.value,
-            "low": row.low,
-            "high": row.high,
-            "n": row.n,
-        }
-        for row in rows
-    ]
+    records = [_record(row, **_cell(row.condition)) for row in rows]
     if not records:
         return None
     return Figure(
@@ -73,6 +64,18 @@ def _heat(scene: Scene) -> Figure | None:
         records,
         NAMES,
     )
+
+
+def _cell(condition: str) -> dict[str, str | int]:
+    """A condition "corruption/severity" as two columns."""
+    corruption, _, severity = condition.rpartition("/")
+    return {"corruption": corruption, "severity": int(severity)}
+
+
+def _record(row: ScoreRow, **condition: str | int) -> dict[str, Any]:
+    """A line of a figure's table: an observer's accuracy under a condition."""
+    value = {"value": row.value, "low": row.low, "high": row.high, "n": row.n}
+    return {"observer": row.observer, **condition, **value}
 
 
 def _in_severities(condition: str, known: Mapping[str, Entry]) -> bool:
@@ -90,17 +93,7 @@ def _others(scene: Scene) -> Figure | None:
         for row in scene.rows(name, ACCURACY)
         if "/" in row.condition and not _in_severities(row.condition, known)
     ]
-    records = [
-        {
-            "observer": row.observer,
-            "condition": row.condition.replace("/", " "),
-            "value": row.value,
-            "low": row.low,
-            "high": row.high,
-            "n": row.n,
-        }
-        for row in rows
-    ]
+    records = [_record(row, condition=row.condition.replace("/", " ")) for row in rows]
     if not records:
         return None
     x = {
