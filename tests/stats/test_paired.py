@@ -393,3 +393,9 @@ def test_counts_on_one_side_are_no_yes_or_no(make, letters):
     a, b = (make(letter * 6 + "-" * 6 + letter * 4) for letter in letters)
     assert compare_ratio(metric, a, b).discordant is None
     assert differing(metric, a, b) == []
+
+
+def test_a_comparison_is_labelled_by_metric_and_condition(accuracy, make):
+    found = compare_ratio(accuracy, make("s" * 20 + "-" * 20), make("s" * 40), condition="half")
+    assert (found.metric, found.condition) == (accuracy.name, "half")
+    assert compare_ratio(accuracy, make("s" * 40), make("s" * 40)).condition == ""

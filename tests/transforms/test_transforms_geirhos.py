@@ -342,3 +342,15 @@ def test_eidolons_of_two_images_are_those_of_each_alone():
     both = made(slice(0, 2))
     assert both.shape == (2, 1, 64, 64) and not torch.equal(both[0], both[1])
     assert torch.equal(both[1:], made(slice(1, 2)))
+
+
+def test_an_eidolon_of_another_size_is_the_middle_of_its_plane():
+    """48 pixels on a plane of 128: the picture's own place in it; at a reach of 0 next to nothing moves."""
+    levels = torch.from_numpy(PIXELS[:1, :48, :48]).permute(0, 3, 1, 2).double()
+    draws = Streams(np.array([7], dtype=np.uint64), "t", levels.device)
+    out = disarray(levels, 0.0, 0.5, 10.0, draws)[0, 0].numpy()
+    assert out.shape == (48, 48)
+    smooth = ndimage.gaussian_filter(255 * grey(PIXELS[0, :48, :48]), 0.7, mode="reflect")
+    assert (
+        np.corrcoef(out.ravel(), smooth.ravel())[0, 1] > 0.99
+    )  # darker: kernels are not normalised

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.errors import PluginError
+from benchmark.errors import PluginError, StimuliError
 from benchmark.identity import block_key
 from benchmark.transforms.listing import Applied, Entry, own_list, parse, plugins, transform
+from benchmark.transforms.weather import check_textures
 
 GOOD = """
 defaults: {family: noise, unit: share, citation: somebody}
@@ -142,3 +143,13 @@ def test_an_empty_batch_passes():
 
 def test_nothing_is_plugged_in_here():
     assert not plugins().entries and not plugins().broken
+
+
+def test_a_texture_that_is_too_small_is_named_by_its_number():
+    large, small = np.zeros((50, 60, 3), np.uint8), np.zeros((30, 60, 3), np.uint8)
+    check_textures([large] * 5, 40, 40)
+    for number in (1, 5):
+        given = [large] * 5
+        given[number - 1] = small
+        with pytest.raises(StimuliError, match=rf"frost texture {number} is 60 x 30 px"):
+            check_textures(given, 40, 40)

@@ -164,3 +164,15 @@ def of_the_call(forward, images, labels, epsilon, seeds):
 )  # fmt: skip
 def test_the_kit_finds_what_breaks_it(points, names):
     assert failed(Attack("", "linf", points)) == names
+
+
+def test_an_attack_whose_points_hang_on_their_company_is_told():
+    """Towards the mean image of the batch: alone an image stays where it is."""
+
+    def together(forward, images, labels, epsilon, seeds):
+        return (images + epsilon * (images.mean(dim=0) - images).sign()).clamp(0, 1)
+
+    checks = {check.name: check for check in check_attack(Attack("company", "linf", together))}
+    alone = checks["an image does not depend on the others of its batch"]
+    assert not alone.ok and "alone an image gets other points, by up to 0.03" in alone.detail
+    assert all(check.ok for name, check in checks.items() if check is not alone)

@@ -13,7 +13,7 @@ from benchmark.engine.device import full_precision, make_policy, numerics
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.fgsm import fgsm, slope
 from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.pgd import _targets, attack
+from suites.adversarial.attacks.pgd import _leap, _targets, attack
 from suites.adversarial.attacks.problem import Problem, fallen, taken
 from suites.adversarial.attacks.schedule import schedule_of, single, sweep
 from suites.adversarial.config import Apgd, Config, Stage, Threat
@@ -214,3 +214,21 @@ def test_a_step_aims_at_the_class_of_its_rank():
     targets = torch.tensor([[5, 7]]).repeat(4, 1)
     toy = Problem(lambda x: x, images, y, np.arange(4, dtype=np.uint64), targets)
     assert _targets(pool, toy, np.arange(4)).tolist() == [-1, 5, 7, 7]
+
+
+def test_where_no_margin_is_too_large_nobody_leaps():
+    """The margin falls below what it was, and the step has a next epsilon: it is taken all the same, unless .6 of the
+    margin is too much."""
+    images, y = torch.zeros(2, 1, 1, 1), torch.zeros(2, dtype=torch.int64)
+    toy = Problem(lambda x: x, images, y, np.arange(2, dtype=np.uint64), 1 - y[:, None])
+    toy = replace(toy, rest=torch.tensor([-1.0, -1.0]))
+    for keeps, expected in ((1.0, [0, 0]), (0.6, [5, 0])):
+        pool = SimpleNamespace(
+            at=np.zeros(2, dtype=int),
+            margin=np.array([-1.5, -0.5]),
+            standing=np.ones(2, dtype=bool),
+            leaps=np.array([5]),
+            keeps=keeps,
+        )
+        _leap(pool, toy, np.arange(2))
+        assert pool.at.tolist() == expected

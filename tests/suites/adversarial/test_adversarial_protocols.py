@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from benchmark.contracts import Trials
 from suites.adversarial import SUITE
 from suites.adversarial.added import Attack
-from suites.adversarial.metrics import metrics_of
+from suites.adversarial.config import Threat
+from suites.adversarial.metrics import area, metrics_of
 from suites.adversarial.trust.readings import READINGS
 
 SWEEP = [0.25, 0.5, 1, 2, 4, 8]
@@ -95,8 +98,6 @@ def test_an_added_attack_has_the_budgets_of_its_norm(norm, levels):
 
 def test_budgets_that_have_a_metric_of_their_own():
     at = {"robust_accuracy": 4 / 255, "robust_linf_1": 1 / 255, "robust_linf_8": 8 / 255}
-    from benchmark.contracts import Trials
-
     metrics = {m.name: m for m in SUITE.metrics}
     for name, norm, epsilon in [*((n, "linf", e) for n, e in at.items()), ("robust_l2_1", "l2", 1)]:
         shown = torch.tensor([0.9, 1.0, 1.1]).double().numpy() * epsilon
@@ -146,3 +147,9 @@ def test_a_budget_that_is_the_headline_has_no_second_name():
     both = replace(SUITE.config, threats=SUITE.config.threats[::-1])
     names = [one.name for one in metrics_of(both)]
     assert "robust_linf_1" in names and "robust_l2_1" not in names
+
+
+def test_the_area_of_a_single_budget_is_the_share_that_stands_there():
+    shown = Trials({"linf_epsilon": np.array([1.0, 4.0, np.inf, 2.0])})
+    num, den = area(Threat("linf", (2.0,)))(shown)
+    assert (num.tolist(), np.sum(den)) == ([0, 1, 1, 0], 4)

@@ -320,6 +320,8 @@ def test_people_as_a_group_are_all_pairs(make, find):
     ]
     assert find(group, "error_consistency").value == pytest.approx(np.mean(each))
     assert find(group, "error_consistency").n == 240
+    alone = find(group, "error_consistency", "contrast", "kept")
+    assert alone.n == 240 and alone.value == find(group, "error_consistency").value
     assert find(group, "ood_accuracy").value == pytest.approx(
         np.mean([bits(i, 60).mean() for i in range(4)])
     )

@@ -156,6 +156,7 @@ def test_a_map_of_another_name_is_a_plain_message(tmp_path):
 def test_large_tiles_are_thinned_out_and_not_averaged():
     tile = np.random.default_rng(0).integers(0, 256, (224, 224, 3)).astype(np.uint8)
     np.testing.assert_array_equal(np.asarray(strip([tile]))[:, :112], tile[::2, ::2])
+    assert [strip([tile[:side, :side]]).width for side in (112, 113, 225)] == [112, 57, 112]
 
 
 def test_maps_that_have_no_sign_are_grey():

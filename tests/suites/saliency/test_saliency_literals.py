@@ -185,3 +185,11 @@ def test_what_asks_for_an_object_leaves_out_images_without_one(metric, column, c
     num, den = SUITE.metric(metric).ratio(Trials(columns))
     assert np.sum(den) == counted
     assert np.sum(num) == pytest.approx({2: 0.6, 4: 2.4}[counted])
+
+
+def test_without_trials_the_reason_is_why_masks_are_missing():
+    empty = {"role": np.array([], dtype=str), "stimulus": np.array([], dtype=str)}
+    for missing, why in (({}, "no trials"), ({"natural-masked": "fetch it"}, "fetch it")):
+        scores = SUITE.score(SUITE.config, Trials(empty, missing))
+        found = {score.metric: score.reason for score in scores if score.metric == "object_auc"}
+        assert found == {"object_auc": why}
