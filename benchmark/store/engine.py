@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from benchmark.display import masked
 from benchmark.errors import StoreError
@@ -77,6 +77,33 @@ class Database:
             raise StoreError(f"the leaderboard {self.place.shown} was opened for reading only")
         with told(self.place), self.engine.begin() as connection:
             yield connection
+            self._require_its_file(connection)
+
+    def _require_its_file(self, connection: sa.Connection) -> None:
+        """Before a commit: SQLite writes happily into a file that nobody will ever find again."""
+        opened = connection.info.get("file")
+        if opened is not None and opened.inode and opened != _file(opened.path):
+            raise StoreError(
+                f"the leaderboard {self.place.shown} was deleted, moved or replaced while it was in use: what was "
+                "stored is where that file is now. Put it back and run again."
+            )
+
+
+class _File(NamedTuple):
+    """Which file a connection has open. device, inode: 0 where there is none."""
+
+    path: str
+    device: int
+    inode: int
+
+
+def _file(path: str) -> _File:
+    """The file that is at a path now."""
+    try:
+        state = os.stat(path)  # noqa: PTH116 - each transaction asks
+    except OSError:
+        return _File(path, 0, 0)
+    return _File(path, state.st_dev, state.st_ino)
 
 
 def connect(place: Place, *, write: bool, create: bool = True) -> Database:
@@ -204,8 +231,10 @@ def _opener(place: Place, write: bool) -> Callable[[], sqlite3.Connection]:
 
 def _prepare_connections(database: Database) -> None:
     @event.listens_for(database.engine, "connect")
-    def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    def _pragmas(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         _set_pragmas(database, connection)
+        if (path := database.place.path) is not None:
+            record.info["file"] = _file(str(path.absolute()))
 
     @event.listens_for(database.engine, "begin")
     def _begin(connection: sa.Connection) -> None:

@@ -118,3 +118,10 @@ class Deadly(Readout):
                 os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
+
+
+class Fickle(Readout):
+    """Other weights each time that it is made: a checkpoint that is written while it is read."""
+
+    def __init__(self, num_classes=16):
+        super().__init__(int(torch.randint(2**31, ()).item()), num_classes)

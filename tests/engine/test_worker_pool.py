@@ -75,6 +75,14 @@ def test_other_stimuli_in_a_worker_are_an_error_that_says_so(tmp_path):
     assert "other stimuli, weights or code than the run itself" in report.failed["one under toy"]
 
 
+@pytest.mark.slow
+def test_a_checkpoint_that_changes_under_the_run_fails_alone(tmp_path):
+    bench = Bench(tmp_path)
+    report = plans.run(bench, plans.fickle, plans.inline(bench.settings, plans.fickle))
+    assert report.failed == {"fickle under toy": "fickle is not the same network on every worker"}
+    assert report.counts == {"failed": 1, "done": 1}
+
+
 def test_a_start_that_fails_is_one_clear_error(tmp_path):
     def start():
         raise WorkerLost("the worker on cuda:1 was killed (SIGKILL)")

@@ -56,6 +56,12 @@ def failing():
     return _tasks(cards, [toy_suite(make_stimuli(2 * CHUNK, side=8))])
 
 
+def fickle():
+    """A network that is another one each time that it is loaded, and one that is not."""
+    cards = [network("fickle", "Fickle"), network("fine", "Readout")]
+    return _tasks(cards, [toy_suite(make_stimuli(20))])
+
+
 def greedy(most):
     """A network that fits only in batches of `most` images."""
     return _tasks([network("one", "Greedy", most=most)], [toy_suite(make_stimuli(300, side=8))])

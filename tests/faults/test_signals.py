@@ -1,0 +1,147 @@
+"""Signals at random moments: what is stored stays, and the same run again ends as an undisturbed one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.engine.tuning import working_threads
+
+LIMIT = 12
+MOMENTS = random.Random(7)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """What an undisturbed run leaves; made once."""
+    return {}
+
+
+def undisturbed(script, folder, whole):
+    if not whole:
+        db = folder / "whole.db"
+        process = script.start(db, LIMIT)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+        whole["content"], whole["chunks"] = held(script, db), script.chunks_on_disk(db)
+    return whole["content"], whole["chunks"]
+
+
+def held(script, db):
+    """Every trial and every score."""
+    found = script.content(db)
+    return found.trials, found.scores
+
+
+def finished(script, db):
+    """The same run to its end: how many trials it answered."""
+    with working_threads(1):
+        return sum(script.finish(db, LIMIT).made.values())
+
+
+def reached(script, process, db, chunks):
+    """A run that has stored at least so many chunks, and is at work on the next one."""
+    script.wait(process, db, chunks, MOMENTS.uniform(0, 0.05))
+    assert process.poll() is None, "the run was over before the signal"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, b"interrupted; what is stored stays, the same command goes on"),
+        (signal.SIGTERM, -signal.SIGTERM, b""),
+        (signal.SIGHUP, -signal.SIGHUP, b""),
+        (signal.SIGQUIT, -signal.SIGQUIT, b""),
+    ],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else None,
+)
+def test_a_run_that_is_ended_goes_on_where_it_was(
+    interruption, tmp_path, whole, number, code, said
+):
+    content, chunks = undisturbed(interruption, tmp_path, whole)
+    db = tmp_path / "ended.db"
+    process = interruption.start(db, LIMIT)
+    reached(interruption, process, db, MOMENTS.randrange(1, chunks // 2))
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert said in errors and b"Traceback" not in errors
+    there = sum(interruption.stored_trials(db).values())
+    assert finished(interruption, db) == len(content[0]) - there
+    assert held(interruption, db) == content
+
+
+@pytest.mark.slow
+def test_a_run_that_is_halted_goes_on_as_if_nothing_had_been(interruption, tmp_path, whole):
+    """SIGSTOP, as when a laptop sleeps or a job is suspended; another run meanwhile, on the same leaderboard."""
+    content, chunks = undisturbed(interruption, tmp_path, whole)
+    db = tmp_path / "halted.db"
+    process = interruption.start(db, LIMIT)
+    reached(interruption, process, db, chunks // 3)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        halted = interruption.chunks_on_disk(db)
+        assert interruption.chunks_on_disk(db) == halted < chunks
+    finally:
+        process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert held(interruption, db) == content
+
+
+def workers_of(run):
+    """Process numbers of the children of a process."""
+    lines = Path(f"/proc/{run}/task/{run}/children").read_text().split()
+    return [int(number) for number in lines]
+
+
+def alive(number):
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_run(interruption, tmp_path, whole, number):
+    """Nobody is left behind on the devices; what the run had stored counts."""
+    content, _ = undisturbed(interruption, tmp_path, whole)
+    db = tmp_path / "many.db"
+    words = [
+        "run",
+        "--model",
+        interruption.MODELS,
+        "--suite",
+        interruption.SUITE,
+        "--limit",
+        str(LIMIT),
+    ]
+    words += ["--device", "cpu,cpu", "--batch-size", str(interruption.BATCH), "--db", str(db)]
+    code = "from benchmark.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    reached(interruption, process, db, 1)
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    process.send_signal(number)
+    process.wait(timeout=120)
+    for _ in range(1200):
+        if not any(map(alive, workers)):
+            break
+        time.sleep(0.1)
+    assert not any(map(alive, workers))
+    finished(interruption, db)
+    assert held(interruption, db) == content
