@@ -65,6 +65,7 @@ def test_they_have_a_page_and_no_rank(contents, tmp_path):
     page = (tmp_path / "out" / "reported.html").read_text()
     assert "&lt;b&gt; (lab, reported)" in page and "<b> (lab" not in page
     assert ".250" in page and "in no paired test" in page
+    assert page.count('<tr class="network reported">') == 2
 
 
 def test_no_test_takes_them(contents, settings):

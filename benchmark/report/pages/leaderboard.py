@@ -44,7 +44,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """An observer. page: its own, "" where it is none; group: "network", "person" or "reference"; parameters: their
+    """An observer. page: its own, "" where it is none; group: "network", "network reported", "person" or
+    "reference"; parameters: their
     number, None where it is not known."""
 
     name: str
@@ -178,11 +179,10 @@ def _column(
 
 def _row(line: Line, contents: Contents, place: str, drawn: Sequence[Mark]) -> Row:
     known = contents.observers.get(line.observer)
-    group = "network" if line.kind in NETWORKS else "reference"
     return Row(
         name=line.observer,
         page=f"observers/{slug(line.observer)}.html" if known else "",
-        group="person" if line.kind == "human" else group,
+        group=group_of(line.kind),
         kind=line.kind,
         recipe=", ".join(line.training),
         parameters=parameters(known),
@@ -191,6 +191,15 @@ def _row(line: Line, contents: Contents, place: str, drawn: Sequence[Mark]) -> R
         place=place,
         marks=drawn,
     )
+
+
+def group_of(kind: str) -> str:
+    """How a row is drawn; what others report has hollow dots."""
+    if kind == "reported":
+        return "network reported"
+    if kind in NETWORKS:
+        return "network"
+    return "person" if kind == "human" else "reference"
 
 
 def _choices(tables: Sequence[Table]) -> dict[str, list[str]]:

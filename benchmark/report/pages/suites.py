@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.leaderboard.export import sectioned
 from benchmark.leaderboard.formatting import Footnotes, explanation, rank_text
-from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import Board, Row, describe
 from benchmark.report.captions import about
 from benchmark.report.contents import Contents, family, source
 from benchmark.report.gallery import SUITE, Gallery
 from benchmark.report.marks import Axis, Mark, axis_of, mark
-from benchmark.report.pages.leaderboard import BETTER
+from benchmark.report.pages.leaderboard import BETTER, group_of
 from benchmark.report.writing import Site, slug
 
 if TYPE_CHECKING:
@@ -187,11 +186,10 @@ def _columns(board: Board, rows: Sequence[Row]) -> Iterator[BoardColumn]:
 
 def _row(contents: Contents, row: Row, at: int, marks: Sequence[Mark]) -> BoardRow:
     known = contents.observers.get(row.observer)
-    group = "person" if row.kind == "human" else "reference"
     return BoardRow(
         name=row.observer,
         page=f"observers/{slug(row.observer)}.html" if known else "",
-        group="network" if row.kind in NETWORKS else group,
+        group=group_of(row.kind),
         kind=row.kind,
         recipe=", ".join(row.training),
         family=family(known),
