@@ -123,15 +123,35 @@ def diff(
     new: str,
     *,
     noninferior: float | None = None,
+    precision_target: float | None = None,
     suite: str | None = None,
+    limit: int | None = None,
+    device: str = "auto",
     db: str | None = None,
 ) -> Diff:
     """Whether a new model is worse than its base, by each suite's headline on the stimuli that both answered.
 
-    noninferior: how much worse it may be, in units of the metric. `.verdict` is the whole in a word, `.exit_code` that
-    of `bench diff`, `.changes` each suite's, `.flipped` the images that only one of the two gets right.
+    noninferior: how much worse it may be, in units of the metric; precision_target: run both, on images in random order
+    (limit: so many at most), until the answer is clear or the difference is known to +-so much. `.verdict` is the whole
+    in a word, `.exit_code` that of `bench diff`, `.changes` each suite's, `.flipped` the images that only one of the two
+    gets right.
     """
-    return api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
+    if precision_target is None:
+        return api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
+    request = api.RunRequest(suites=suite or "all", limit=limit, device=device)
+    settings, silent = read_settings(db), api.Silent()
+    found = api.decide(
+        base,
+        new,
+        precision_target,
+        settings,
+        silent,
+        margin=noninferior,
+        request=request,
+        command="gestaltbench.diff",
+    )
+    assert found is not None  # nobody is asked
+    return found
 
 
 def show(observer: str, *, db: str | None = None) -> Results[ScoreRow]:

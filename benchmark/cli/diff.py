@@ -70,6 +70,8 @@ def diff(
 
     found: Diff | None
     if precision_target is None:
+        if limit is not None or device != "auto":
+            raise click.UsageError("--limit and --device need --precision-target, which runs both.")
         found = api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
     else:
         request = api.RunRequest(suites=suite or "all", limit=limit, device=device)

@@ -40,6 +40,8 @@ def test_sampling_stops_once_the_answer_is_clear(bench):
     assert ended.code == 1, ended.err
     assert "against `ideal-shape`: worse" in ended.out
     assert "stopped at 256 of 480 images" in ended.out
+    found = gb.diff("ideal-shape", "ideal-guesser", precision_target=0.02, suite="corruption")
+    assert found.exit_code == 1 and found.changes[0].row.comparison.n == 256
     back = bench("diff", "ideal-guesser", "ideal-shape", *PAIRED)  # nothing is computed anew
     assert back.code == 0 and "| better |" in back.out
 
@@ -65,6 +67,7 @@ def test_what_cannot_stop_early_says_so(bench):
             "can stop early",
         ),
         (("ideal-shape", "ideal-shape", *PAIRED), "compared with itself"),
+        (("ideal-shape", "ideal-texture", "--limit", "4"), "need --precision-target"),
         (("ideal-shape", "ideal-shade", *PAIRED), "ideal-shape"),
         (("ideal-shape", "ideal-texture", *PAIRED, "--device", "cpu:all"), "on one device"),
     ):
