@@ -133,8 +133,8 @@ def diff(
 
     noninferior: how much worse it may be, in units of the metric; precision_target: run both, on images in random order
     (limit: so many at most), until the answer is clear or the difference is known to +-so much. `.verdict` is the whole
-    in a word, `.exit_code` that of `bench diff`, `.changes` each suite's, `.flipped` the images that only one of the two
-    gets right.
+    in a word, `.exit_code` that of `bench diff`, `.changes` each suite's, `.flipped` the images that only one of the
+    two gets right.
     """
     if precision_target is None:
         return api.diff(base, new, noninferior=noninferior, suite=suite, db=db)

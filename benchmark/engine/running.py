@@ -39,7 +39,8 @@ class RunOptions:
     workers: how each worker is started, where the run is not made in this process.
     asked: what else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), kept with the trials.
     elsewhere: another leaderboard, whose complete observations are not made again.
-    enough: asked whenever a chunk of all blocks is stored; where it says yes, the run ends there and scores nothing.
+    enough: asked before anything is shown, and whenever a chunk of all blocks is stored; where it says yes, the run
+    ends there and scores nothing.
     """
 
     device: str
@@ -180,10 +181,11 @@ class _Run:
             passes = sum(trials * each for trials, each in owed)
             self.reporter.expect(loaded.resident.name, sum(map(_trials, mine)), passes)
         keeper.begin(jobs)
-        before = None
+        enough, before = self.options.enough, None
+        if enough and jobs and enough(self.store):
+            raise _Enough
         for made in executor.show(jobs):
             keeper.keep(made)
-            enough = self.options.enough
             if enough and before not in (None, made.chunk) and enough(self.store):
                 raise _Enough
             before = made.chunk
