@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @dataclass
 class MergeReport:
     """What came of which leaderboard; scored: new score sets; waiting: "MODEL under SUITE" -> why it has no scores
-    yet; lacking: parts of plans of which nothing is there.
+    yet; lacking: parts of these leaderboards' plans that have not come to their end here.
     """
 
     into: str
@@ -58,7 +58,11 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
             report.merged += [store.take(one) for one in sorted(opened, key=_part)]
             scored = again(store, run, None, plugins.find_suites())
         report.scored, report.waiting = scored.made, scored.waiting
-        report.lacking = lacking_parts(_notes(store))
+        here = _notes(
+            store
+        )  # plans of earlier merges, which nobody carries out any more, are no news
+        brought = [note for one in opened for note in _notes(one)] if opened else here
+        report.lacking = lacking_parts(here, brought)
     return report
 
 

@@ -113,7 +113,7 @@ def _nothing(models: str | None) -> int:
     if models:
         say(f"no scores of observers like '{models}'; `bench rank --summary` lists all.", err=True)
     else:
-        say("no scores yet: `bench run` makes them.", err=True)
+        say("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
     return 0
 
 

@@ -63,7 +63,7 @@ def merge(leaderboards: tuple[str, ...], into: str | None) -> int:
     for name, why in report.waiting.items():
         say(f"not scored: {name}: {why}", err=True)
     for part in report.lacking:
-        say(f"nothing of {part} is here: run it, and merge again", err=True)
+        say(f"{part} has not come to its end here: run it, and merge again", err=True)
     say(f"{report.scored} score sets written to {report.into}")
     return report.exit_code
 

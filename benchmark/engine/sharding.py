@@ -50,17 +50,26 @@ def part_name(shard: Shard, plan: str) -> str:
     return f"shard {shard} of plan {plan}"
 
 
-def lacking_parts(notes: Iterable[str]) -> list[str]:
-    """Which parts none of these notes of runs is of, a line per plan: "shard 2/3 of plan 0123456789ab"."""
-    there: dict[tuple[int, str], set[int]] = {}
-    for note in notes:
-        if found := re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note):
-            there.setdefault((int(found[2]), found[3]), set()).add(int(found[1]))
+def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """Of the plans that `wanted` names, the parts that `there` does not name: "shard 2/3 of plan 0123456789ab".
+
+    Both are notes of runs; what names no part is passed over.
+    """
+    found, plans = _parts(there), _parts(wanted)
     return [
         part_name(Shard(index, of), plan)
-        for (of, plan), parts in there.items()
-        for index in sorted(set(range(1, of + 1)) - parts)
+        for of, plan in plans
+        for index in sorted(set(range(1, of + 1)) - found.get((of, plan), set()))
     ]
+
+
+def _parts(notes: Iterable[str]) -> dict[tuple[int, str], set[int]]:
+    """(number of parts, plan) -> the parts that are named."""
+    named: dict[tuple[int, str], set[int]] = {}
+    for note in notes:
+        if found := re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note):
+            named.setdefault((int(found[2]), found[3]), set()).add(int(found[1]))
+    return named
 
 
 def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:

@@ -12,7 +12,14 @@ from benchmark.contracts import Block, Policy
 from benchmark.engine import running
 from benchmark.engine.completing import complete_parts
 from benchmark.engine.planning import Task
-from benchmark.engine.sharding import Shard, cut, parse_shard, plan_digest, split, stated_cost
+from benchmark.engine.sharding import (
+    Shard,
+    cut,
+    parse_shard,
+    plan_digest,
+    split,
+    stated_cost,
+)
 from benchmark.errors import BenchError
 from benchmark.store import open_store
 from registry.cards import ModelCard, Preprocess

@@ -86,15 +86,17 @@ def _loads(source: sa.Connection, numbers: Numbers) -> Iterator[list[Mapping[str
     """Their observations of merged observers in the order of storing, some trials at a time."""
     table, last = schema.OBSERVATIONS, 0
     load: list[Mapping[str, Any]] = []
+    trials = 0
     while True:
         query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(1000)
         rows = fetched(source, query)
         for row in rows:
             if row.observer in numbers.observers:
                 load.append(row._mapping)
-            if sum(one["n"] for one in load) >= LOAD:
+                trials += row.n
+            if trials >= LOAD:
                 yield load
-                load = []
+                load, trials = [], 0
         if not rows:
             break
         last = rows[-1].id
