@@ -12,13 +12,14 @@ from engine_toys import Bench, make_stimuli, toy_suite
 
 from benchmark.contracts import CHUNK, Block
 from benchmark.engine.device import choose_devices
+from benchmark.engine.executors import Facts
 from benchmark.engine.jobs import Job, Resident
 from benchmark.engine.workers import slots
 from benchmark.engine.workers.cutting import items
-from benchmark.engine.workers.messages import Ready, Rows, WorkerLost
+from benchmark.engine.workers.messages import Drop, Hold, Ready, Rows, WorkerLost
 from benchmark.engine.workers.pool import IN_FLIGHT, Pool
 from benchmark.engine.workers.slots import open_slots
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, ModelFailure
 from benchmark.identity import Codes
 from benchmark.store import Chunk
 
@@ -216,3 +217,50 @@ def test_workers_wait_for_a_store_that_is_behind():
     found = Counter((row.key, row.index) for made in answers for row in made.rows)
     assert sum(found.values()) == eager.made - 1 == 199 and set(found.values()) == {1}
     pool.close()
+
+
+class Doomed(Eager):
+    """A worker that dies as soon as it is asked for anything."""
+
+    def submit(self, request):
+        raise WorkerLost("the worker on cpu is gone")
+        yield
+
+
+class Steady(Eager):
+    """A worker that loads whatever it is asked for, and counts what it is to forget."""
+
+    def submit(self, request):
+        match request:
+            case Hold(card):
+                yield Facts(card.name, {}, True, 1)
+            case Drop(names):
+                self.made += len(names)
+
+
+def pool_of(*workers):
+    starts = [lambda worker=worker: worker for worker in workers]
+    return Pool(open_slots(starts), plans.Silent(), Codes(), lambda job: job.failed)
+
+
+def test_a_place_that_is_lost_while_loading_leaves_the_others(monkeypatch):
+    monkeypatch.setattr(slots, "RESTARTS", 0)
+    pool = pool_of(Doomed(), Steady())
+    resident, facts = pool.load(plans.ideal())
+    assert (resident.name, facts.identity) == ("reader", "reader")
+
+
+def test_without_any_worker_loading_and_showing_say_so(monkeypatch):
+    monkeypatch.setattr(slots, "RESTARTS", 0)
+    pool = pool_of(Doomed(), Doomed())
+    with pytest.raises(ModelFailure, match=r"every worker is gone\. What was answered is stored"):
+        pool.load(plans.ideal())
+    with pytest.raises(BenchError, match="every worker is gone"):
+        next(iter(pool.show(jobs_of(10, 1, [Resident("one", None)]))))
+
+
+def test_what_kills_the_worker_that_loads_it_is_forgotten_by_the_others():
+    steady = Steady()
+    with pytest.raises(ModelFailure, match="is gone each time that it was loaded or tuned"):
+        pool_of(steady, Doomed()).load(plans.ideal())
+    assert steady.made == 1

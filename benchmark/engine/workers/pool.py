@@ -33,6 +33,7 @@ from benchmark.errors import BenchError, ModelFailure
 from benchmark.identity import Codes
 from registry.cards import ModelCard
 
+_NOBODY = "every worker is gone. What was answered is stored: the same command goes on."
 IN_FLIGHT = 4  # replies per worker that wait for the store, at most; then the workers wait
 _PATIENCE = (
     0.2  # s, after which a thread that cannot hand on its reply looks whether anybody wants it
@@ -83,17 +84,21 @@ class Pool:
 
     def load(self, card: ModelCard) -> tuple[Resident, Facts]:
         """On every worker; on one before the others, so that a download happens once."""
-        replies = self._everywhere(Hold(card))
-        facts = [reply for reply in replies if isinstance(reply, Facts)]
-        if len({one.identity for one in facts}) != 1:
-            raise ModelFailure(f"{card.name} is not the same network on every worker")
+        try:
+            replies = self._everywhere(Hold(card))
+            facts = [reply for reply in replies if isinstance(reply, Facts)]
+            if len({one.identity for one in facts}) > 1:
+                raise ModelFailure(f"{card.name} is not the same network on every worker")
+        except ModelFailure:
+            self._everywhere(Drop((card.name,)))
+            raise
+        if not facts:
+            raise ModelFailure(_NOBODY)
         return Resident(card.name, None), facts[0]
 
     def tune(self, resident: Resident, batch: int | None) -> None:
         """One worker chooses for all, so that every answer is made in the same batches."""
-        first = self._working()[0]
-        hear = partial(pass_on, reporter=self._reporter)
-        for reply in _unraised(first.ask(Choose(resident.name, batch), hear)):
+        for reply in self._told(self._working()[:1], Choose(resident.name, batch)):
             if isinstance(reply, Tuning):
                 self._everywhere(Feed(resident.name, reply))
 
@@ -105,6 +110,8 @@ class Pool:
         """Answers as they come from any worker; chunks of a block that may be settled in their order."""
         if not jobs:
             return
+        if not self._working():
+            raise BenchError(_NOBODY)
         cut = items(jobs, len(self._working()), self._codes)
         backlog, inbox = Backlog(cut), queue.Queue[_News](IN_FLIGHT * len(self._slots))
         deliveries = Deliveries(jobs, self._reporter, self._over)
@@ -121,6 +128,8 @@ class Pool:
                 yield from self._hand_on(*inbox.get(), backlog, deliveries)
         finally:
             backlog.close()
+        for thread in threads:  # one may still be starting a worker in a lost one's place
+            thread.join()
         self.decoded += deliveries.decoded
 
     def _working(self) -> list[Slot]:
@@ -128,12 +137,25 @@ class Pool:
 
     def _everywhere(self, request: Request) -> list[Reply]:
         """Replies of every worker: of one first, then of the others at once. Raises ModelFailure, BenchError."""
-        first, *others = self._working()
-        replies = _unraised(first.ask(request))
-        if others:
-            with ThreadPoolExecutor(len(others)) as threads:
-                for more in threads.map(lambda slot: slot.ask(request), others):
-                    replies += _unraised(more)
+        slots = self._working()
+        return self._told(slots[:1], request) + self._told(slots[1:], request)
+
+    def _told(self, slots: Sequence[Slot], request: Request) -> list[Reply]:
+        """Replies of these workers, asked at once; a place without a worker tells nothing."""
+        if not slots:
+            return []
+        with ThreadPoolExecutor(len(slots)) as threads:
+            found = list(threads.map(partial(self._ask, request), slots))
+        return [reply for replies in found for reply in replies]
+
+    def _ask(self, request: Request, slot: Slot) -> list[Reply]:
+        try:
+            replies = slot.ask(request, partial(pass_on, reporter=self._reporter))
+        except WorkerLost:  # no further one starts there: the others go on
+            return []
+        for reply in replies:
+            if isinstance(reply, Raised):
+                raise ModelFailure(reply.reason)
         return replies
 
     def _hand_on(
@@ -192,10 +214,3 @@ class Pool:
             except queue.Full:
                 continue
         return None
-
-
-def _unraised(replies: list[Reply]) -> list[Reply]:
-    for reply in replies:
-        if isinstance(reply, Raised):
-            raise ModelFailure(reply.reason)
-    return replies

@@ -56,6 +56,8 @@ class Slot:
 
         hear: told each reply as it comes.
         """
+        if isinstance(request, Drop):  # first of all: another worker shall not load them again
+            self._forget(request)
         for _ in range(ATTEMPTS):
             try:
                 replies = []
@@ -68,6 +70,8 @@ class Slot:
                 continue
             self._remember(request)
             return replies
+        if isinstance(request, Drop):
+            return []
         raise ModelFailure(f"{lost} each time that it was loaded or tuned")
 
     def replace(self, lost: WorkerLost) -> None:
@@ -96,9 +100,10 @@ class Slot:
                 self._held[card.name] = [request]
             case Feed(observer, _):
                 self._held[observer].append(request)
-            case Drop(observers):
-                for name in observers:
-                    self._held.pop(name, None)
+
+    def _forget(self, request: Drop) -> None:
+        for name in request.observers:
+            self._held.pop(name, None)
 
 
 def open_slots(starts: Sequence[Start]) -> list[Slot]:
