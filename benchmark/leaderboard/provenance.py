@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from benchmark.display import masked, printable
 from benchmark.leaderboard.formatting import estimate
+from benchmark.leaderboard.repeating import Again, Facts, made_again
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
-
-Facts = Mapping[str, Any]
-
 
 #: Fields of a score that are plain data.
 _SCORE = (
@@ -46,21 +42,6 @@ class Run:
     ended: str
     status: str
     environment: Facts
-
-
-@dataclass(frozen=True)
-class Again:
-    """What makes a number again. arguments: as fields of a run's request ({} where no run can); words: the command
-    without a leaderboard; before: what has to be done first, a line each."""
-
-    arguments: Facts
-    words: tuple[str, ...]
-    before: tuple[str, ...] = ()
-
-    @property
-    def command(self) -> str:
-        """As it is typed in a shell; "" where no run makes the number."""
-        return shlex.join(self.words)
 
 
 @dataclass(frozen=True)
@@ -100,6 +81,7 @@ def provenance_of(
     )
     made = {number for one in mine for number in one["runs"]}
     runs = {number: _run(run) for number, run in facts["runs"].items()}
+    commands = {number: run.command for number, run in runs.items()}
     return Provenance(
         score,
         title,
@@ -111,7 +93,7 @@ def provenance_of(
         facts["code"],
         tuple(one["key"] for one in mine),
         tuple(dict.fromkeys(one["observer"] for one in others)),
-        _again(score, observer, mine, others, runs, builtin),
+        made_again(score, observer, mine, others, commands, builtin),
     )
 
 
@@ -124,76 +106,6 @@ def _run(facts: Facts) -> Run:
         facts["status"] or "",
         facts["environment"],
     )
-
-
-def _again(
-    score: ScoreRow,
-    observer: ObserverRow,
-    mine: Sequence[Facts],
-    others: Sequence[Facts],
-    runs: Mapping[int, Run],
-    builtin: bool,
-) -> Again:
-    first = mine[0] if mine else {"details": {}, "runs": ()}
-    policy = first["details"].get("policy")
-    commands = [runs[number].command for number in first["runs"]]
-    if not policy:
-        bring = [f"bring its trials in, as it was done: {command}" for command in commands]
-        return Again({}, (), tuple(bring))
-    asked = first["details"].get("asked") or _typed(commands)
-    imported = {one["observer"] for one in others if "policy" not in one["details"]}
-    shown = dict.fromkeys(one["observer"] for one in others if one["observer"] not in imported)
-    arguments = {
-        "models": ",".join([observer.name, *shown]),
-        "suites": score.suite,
-        "device": policy["device"],
-        "precision": policy["precision"],
-        "seed": policy["seed"],
-        "compile": policy["compile"],
-        **asked,
-    }
-    return Again(arguments, _words(arguments), tuple(_before(observer, imported, builtin)))
-
-
-def _words(arguments: Facts) -> tuple[str, ...]:
-    words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
-    for name in ("limit", "stimuli", "device", "precision", "seed", "batch"):
-        if name in arguments:
-            words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
-    return (*words, *(["--compile"] if arguments["compile"] else []))
-
-
-def _typed(commands: Sequence[str]) -> dict[str, Any]:
-    """Which stimuli a typed command asked for: older leaderboards do not say it otherwise."""
-    try:
-        words = [word for text in commands[:1] for word in shlex.split(text)]
-    except ValueError:
-        return {}
-    found = {}
-    for name, option in (("limit", "--limit"), ("stimuli", "--stimuli"), ("batch", "--batch-size")):
-        given = [after for word, after in pairwise(words) if word == option]
-        given += [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
-        if given and given[-1] != "auto":
-            found[name] = given[-1] if name == "stimuli" else _whole(given[-1])
-    return {name: value for name, value in found.items() if value}
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _before(observer: ObserverRow, imported: set[str], builtin: bool) -> Iterator[str]:
-    card = observer.card
-    if card and not builtin:
-        given = {"--arch": card.get("arch"), "--weights": card.get("weights")}
-        given["--labels"] = card.get("labels")
-        words = [word for option, value in given.items() if value for word in (option, str(value))]
-        known = shlex.join(["bench", "register", observer.name, *words])
-        yield f"the model, where it is not registered: {known}"
-    if imported:
-        yield (
-            f"the trials of {len(imported)} imported observers, which the number rests on: bench import trials FOLDER"
-        )
 
 
 def provenance_text(found: Provenance) -> list[str]:

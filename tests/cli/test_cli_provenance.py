@@ -99,7 +99,7 @@ def test_who_says_no_starts_nothing(board):
 
 
 def test_an_older_leaderboard_says_by_its_command_what_was_shown():
-    from benchmark.leaderboard.provenance import _typed
+    from benchmark.leaderboard.repeating import _typed
 
     assert _typed(["bench run -m a --limit 12 --stimuli=mine --batch-size auto"]) == {
         "limit": 12,
@@ -107,6 +107,62 @@ def test_an_older_leaderboard_says_by_its_command_what_was_shown():
     }
     assert _typed(["gestaltbench.run"]) == {}
     assert _typed(["bench run 'unclosed --limit 3"]) == {}
+
+
+POLICY = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"policy": POLICY, "asked": {"executor": "ray", "address": "127.0.0.1:1"}},
+        {"policy": POLICY, "asked": {"models": "*"}},
+        {"policy": POLICY, "asked": [1]},
+        {"policy": POLICY, "asked": {"limit": "4"}},
+        {"policy": POLICY, "asked": {"limit": 4.5}},
+        {"policy": POLICY, "asked": {"batch": -3}},
+        {"policy": POLICY, "asked": {"stimuli": 5}},
+        {"policy": {"device": "cpu"}},
+        {"policy": POLICY | {"device": 7}},
+        {"policy": POLICY | {"seed": "x"}},
+        {"policy": POLICY | {"compile": "; touch x"}},
+    ],
+    ids=str,
+)
+def test_a_leaderboard_does_not_say_where_or_what_else_is_run(bench, board, tmp_path, details):
+    path = forged(board, tmp_path, "UPDATE observations SET details = ?", json.dumps(details))
+    for command in ("provenance", "reproduce"):
+        ended = bench(command, *NAMES, "--db", path)
+        assert ended.code == 1 and len(ended.errors) == 1, ended.err
+        assert "the leaderboard asks for" in ended.err and "No command is made of it" in ended.err
+
+
+def test_a_name_that_stands_for_several_models_makes_no_command(bench, board, tmp_path):
+    change = "UPDATE observers SET name = ? WHERE name = 'world-standard-0'"
+    ended = bench("reproduce", "*", NAMES[1], "--db", forged(board, tmp_path, change, "*"))
+    assert ended.code == 1 and "asks for 'model' '*'" in ended.err
+
+
+def test_a_stored_command_is_never_run(bench, board, tmp_path):
+    shell = f"bench run --limit 12; touch {tmp_path}/ran $(touch {tmp_path}/ran)"
+    details = json.dumps({"policy": POLICY})
+    path = forged(board, tmp_path, "UPDATE observations SET details = ?", details)
+    with sqlite3.connect(path) as store:
+        store.execute("UPDATE runs SET command = ?", (shell,))
+    planned = []
+    api.reproduce(*NAMES, "shape_bias", db=path, agreed=lambda one: bool(planned.append(one)))
+    (request,) = [one.request for one in planned]
+    assert (request.models, request.suites, request.limit) == (*NAMES, None)
+    assert not (tmp_path / "ran").exists()
+
+
+def forged(board, folder, change, value):
+    """A copy of a leaderboard in which one value is another."""
+    path = folder / "forged.db"
+    with sqlite3.connect(board) as source, sqlite3.connect(path) as target:
+        source.backup(target)
+        target.execute(change, (value,))
+    return str(path)
 
 
 def test_python_gives_the_same_as_the_command_line(bench, board):

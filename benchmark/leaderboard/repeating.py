@@ -1,0 +1,148 @@
+"""The command that makes a number again, built from checked fields: no text of a leaderboard is run as a command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import StoreError
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import ObserverRow, ScoreRow
+
+Facts = Mapping[str, Any]
+
+_WIDEST = 2**63 - 1  # of a seed, of counts
+#: One model, one suite or one of its variants, one kind of device: no glob, no list, no word that stands for several.
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+_SUITE = re.compile(r"(?!all$)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?")
+_DEVICE = re.compile(r"[a-z]+")
+
+
+@dataclass(frozen=True)
+class Again:
+    """What makes a number again. arguments: as fields of a run's request ({} where no run can); words: the command
+    without a leaderboard; before: what has to be done first, a line each."""
+
+    arguments: Facts
+    words: tuple[str, ...]
+    before: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """As it is typed in a shell; "" where no run makes the number."""
+        return shlex.join(self.words)
+
+
+def made_again(
+    score: ScoreRow,
+    observer: ObserverRow,
+    mine: Sequence[Facts],
+    others: Sequence[Facts],
+    commands: Mapping[int, str],
+    builtin: bool,
+) -> Again:
+    """mine, others: observations behind the score, of its observer and of others; commands: of runs, by number.
+
+    Raises StoreError where the leaderboard asks for what no run records: another cluster, several models in one name.
+    """
+    first = mine[0] if mine else {"details": {}, "runs": ()}
+    typed = [commands[number] for number in first["runs"]]
+    if not first["details"].get("policy"):
+        bring = [f"bring its trials in, as it was done: {command}" for command in typed]
+        return Again({}, (), tuple(bring))
+    asked = first["details"].get("asked")
+    imported = {one["observer"] for one in others if "policy" not in one["details"]}
+    shown = dict.fromkeys(one["observer"] for one in others if one["observer"] not in imported)
+    arguments = {
+        "models": ",".join(_checked("model", one, _MODEL) for one in (observer.name, *shown)),
+        "suites": _checked("suite", score.suite, _SUITE),
+        **_policy(first["details"]["policy"]),
+        **(_asked(asked) if asked else _typed(typed)),
+    }
+    return Again(arguments, _words(arguments), tuple(_before(observer, imported, builtin)))
+
+
+def _policy(stored: Any) -> dict[str, Any]:
+    """How the numbers were computed, as `Policy` has it."""
+    if not isinstance(stored, dict):
+        raise _unknown("policy", stored)
+    seed, compiled, precision = (stored.get(name) for name in ("seed", "compile", "precision"))
+    if type(seed) is not int or abs(seed) > _WIDEST:
+        raise _unknown("seed", seed)
+    if type(compiled) is not bool:
+        raise _unknown("compile", compiled)
+    if precision not in ("fp32", "tf32", "bf16"):
+        raise _unknown("precision", precision)
+    device = _checked("device", stored.get("device"), _DEVICE)
+    return {"device": device, "precision": precision, "seed": seed, "compile": compiled}
+
+
+def _asked(stored: Any) -> dict[str, Any]:
+    """What a command needs beside models, suite and policy. Nothing else is taken from a leaderboard: neither where it
+    runs nor who is asked for a machine."""
+    if not isinstance(stored, dict):
+        raise _unknown("request", stored)
+    for name, value in stored.items():
+        count = type(value) is int and 1 <= value <= _WIDEST
+        if not (count if name in ("limit", "batch") else name == "stimuli" and type(value) is str):
+            raise _unknown(name, value)
+    return stored
+
+
+def _checked(what: str, value: Any, form: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise _unknown(what, value)
+    return value
+
+
+def _unknown(what: str, value: Any) -> StoreError:
+    return StoreError(
+        f"the leaderboard asks for {str(what)[:40]!r} {value!r:.60}, which no run of this program records: it is "
+        "damaged, or of a newer program. No command is made of it."
+    )
+
+
+def _words(arguments: Facts) -> tuple[str, ...]:
+    words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
+    for name in ("limit", "stimuli", "device", "precision", "seed", "batch"):
+        if name in arguments:
+            words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
+    return (*words, *(["--compile"] if arguments["compile"] else []))
+
+
+def _typed(commands: Sequence[str]) -> dict[str, Any]:
+    """Which stimuli a typed command asked for: older leaderboards do not say it otherwise."""
+    try:
+        words = [word for text in commands[:1] for word in shlex.split(text)]
+    except ValueError:
+        return {}
+    found = {}
+    for name, option in (("limit", "--limit"), ("stimuli", "--stimuli"), ("batch", "--batch-size")):
+        given = [after for word, after in pairwise(words) if word == option]
+        given += [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+        if given and given[-1] != "auto":
+            found[name] = given[-1] if name == "stimuli" else _whole(given[-1])
+    return {name: value for name, value in found.items() if value}
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _before(observer: ObserverRow, imported: set[str], builtin: bool) -> Iterator[str]:
+    card = observer.card
+    if card and not builtin:
+        given = {"--arch": card.get("arch"), "--weights": card.get("weights")}
+        given["--labels"] = card.get("labels")
+        words = [word for option, value in given.items() if value for word in (option, str(value))]
+        known = shlex.join(["bench", "register", observer.name, *words])
+        yield f"the model, where it is not registered: {known}"
+    if imported:
+        yield (
+            f"the trials of {len(imported)} imported observers, which the number rests on: bench import trials FOLDER"
+        )
