@@ -2,9 +2,9 @@
 
     BENCH_TEST_DATA=FOLDER python benchmarks/all.py [--only NAME ...] [--minutes 20] [--limit 300] [--output FILE]
 
-FILE is docs/performance.md. On two quiet cores the whole takes less than `--minutes`; what does not fit in says so in its line of the page, as does
-what needs data or packages that are not here. Scripts run with fewer images and studies than the tables of the other
-pages were made with.
+FILE is docs/performance.md. On two quiet cores the whole takes less than `--minutes`; what does not fit in says so in
+its line of the page, as does what needs data or packages that are not here. Scripts run with fewer images and studies
+than the tables of the other pages were made with.
 """
 
 import argparse

@@ -28,6 +28,13 @@ class Coded:
         text: Array = self.words[self.codes]
         return text
 
+    @property
+    def used(self) -> list[str]:
+        """The texts that occur."""
+        there = np.bincount(self.codes, minlength=len(self.words)) > 0
+        found: list[str] = self.words[there].tolist()
+        return found
+
     def at(self, chosen: Array) -> Coded:
         """The trials at these places, or where these flags are true."""
         return Coded(self.words, self.codes[chosen])

@@ -129,13 +129,12 @@ def _gathered(
     known: Mapping[str, ObserverRow],
     names: Mapping[str, str],
 ) -> Answers:
-    tables = {name: table for name in sorted(mine) if len(table := store.trials((mine[name].key,)))}
-    tables = {name: table for name, table in tables.items() if "response" in table.columns}
+    members = sorted(mine)
+    shown = zip(members, store.trials_of_each([mine[name].key for name in members]), strict=True)
+    tables = {name: table for name, table in shown if len(table) and "response" in table.columns}
     labels = _labels(tables.values())
     images = np.array(sorted(labels["category"]), dtype=str)
-    words = sorted(
-        {str(word) for table in tables.values() for word in np.unique(table["response"])}
-    )
+    words = sorted({word for table in tables.values() for word in table.coded("response").used})
     code = np.full((len(tables), len(images)), ABSENT, dtype=np.int16)
     certainty = np.full(code.shape, np.nan, dtype=np.float32)
     for at, table in enumerate(tables.values()):

@@ -24,12 +24,15 @@ from benchmark.store.rows import (
     StimuliRecord,
     StoredObservation,
 )
-from benchmark.store.sql import insert_new
+from benchmark.store.sql import batches, insert_new
 from benchmark.store.versions import prepare
 
 if TYPE_CHECKING:
     from benchmark.contracts import Observer, Score, Stimuli, Trials
     from benchmark.store.merging.merge import Merged
+
+TOGETHER = 64  # observations whose trials are asked for at once
+MOST_SETS = 100  # stimulus sets whose names and labels are kept at hand
 
 
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
@@ -59,6 +62,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._observers: dict[bool, list[ObserverRow]] = {}
+        self._known_sets: trials.Sets = {}
 
     @property
     def warnings(self) -> list[str]:
@@ -197,7 +201,18 @@ class Store:
         missing: role -> why there are no trials of it; passed on. StoreError on an unknown key,
         a damaged chunk (which), and a column that is text in one block and numbers in another.
         """
-        return self._database.ask(trials.trials, keys, missing or {})
+        return self._database.ask(trials.trials, keys, missing or {}, self._sets())
+
+    def trials_of_each(self, keys: Sequence[str]) -> Iterator[Trials]:
+        """As `trials`, of each observation apart, in the order of the keys: few questions for many observers."""
+        for some in batches(keys, TOGETHER):
+            yield from self._database.ask(trials.each, some, self._sets())
+
+    def _sets(self) -> trials.Sets:
+        """Stimulus sets that were read already: what a digest names never changes."""
+        if len(self._known_sets) > MOST_SETS:
+            self._known_sets.clear()
+        return self._known_sets
 
     def latest_scores(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,19 +30,35 @@ class Shown:
     columns: Mapping[str, Coded]
 
 
-def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str]) -> Trials:
-    """The stored trials of the observations, in the order of the keys."""
+Sets = dict[str, Shown]
+
+
+def trials(
+    connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets
+) -> Trials:
+    """The stored trials of the observations, in the order of the keys. known: sets that were read before, by digest;
+    those that are read are put there.
+    """
+    parts = [part for part in _parts(connection, keys, known) if part]
+    return Trials(_union(parts) if parts else Columns(_nothing()), dict(missing))
+
+
+def each(connection: sa.Connection, keys: Sequence[str], known: Sets) -> list[Trials]:
+    """The stored trials of each of the observations, apart."""
+    return [Trials(Columns(part or _nothing())) for part in _parts(connection, keys, known)]
+
+
+def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:
+    """The trials of each observation; {} where there are none."""
     observed = _observations(connection, keys)
-    sets = {digest: _shown(connection, digest) for digest in {one[1] for one in observed.values()}}
-    parts = []
+    for digest in {one[1] for one in observed.values()} - known.keys():
+        known[digest] = _shown(connection, digest)
     for some in batches(keys, BLOCKS):
         payloads = _payloads(connection, [observed[key][0] for key in some])
         for key in some:
             number, digest, role, condition = observed[key]
             answers, index = _answers(key, payloads.get(number, []))
-            if len(index):
-                parts.append(_labelled(answers, index, sets[digest], role, condition))
-    return Trials(_union(parts) if parts else Columns(_nothing()), dict(missing))
+            yield _labelled(answers, index, known[digest], role, condition) if len(index) else {}
 
 
 def _shown(connection: sa.Connection, digest: str) -> Shown:

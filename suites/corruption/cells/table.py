@@ -69,7 +69,7 @@ class Table:
 def tabulate(trials: Trials) -> Table:
     """The table of some trials, whatever their order. Where nothing clean was shown, the clean column is empty."""
     condition, response = trials.coded("condition"), trials.coded("response")
-    cells = cells_of(condition.words[_used(condition)].tolist())
+    cells = cells_of(condition.used)
     place = {CLEAN: 0, **{cell.condition: at for at, cell in enumerate(cells, 1)}}
     column = np.array([place.get(label, -1) for label in condition.words.tolist()], dtype=np.int32)
     column = column[condition.codes]
