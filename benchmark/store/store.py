@@ -25,6 +25,7 @@ from benchmark.store.rows import (
     StoredObservation,
 )
 from benchmark.store.sql import batches, insert_new
+from benchmark.store.trials import Sets
 from benchmark.store.versions import prepare
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._observers: dict[bool, list[ObserverRow]] = {}
-        self._known_sets: trials.Sets = {}
+        self._known_sets: Sets = {}
 
     @property
     def warnings(self) -> list[str]:
@@ -208,7 +209,7 @@ class Store:
         for some in batches(keys, TOGETHER):
             yield from self._database.ask(trials.each, some, self._sets())
 
-    def _sets(self) -> trials.Sets:
+    def _sets(self) -> Sets:
         """Stimulus sets that were read already: what a digest names never changes."""
         if len(self._known_sets) > MOST_SETS:
             self._known_sets.clear()
