@@ -124,18 +124,19 @@ def registered(
 
     arch = whole_arch(wanted.arch)
     cards = {
-        (card.weights, card.arch): card
+        card.weights: card
         for card in read_cards(settings.cards).values()
         if card.checkpoint is not None
     }
+    require_arch(arch, all_known=all(str(path.resolve()) in cards for path in found.steps))
     names: set[str] = set()
     for path, why in found.left_out.items():
         _leave_out(done, path, why, say)
     for path, step in found.steps.items():
         name = _name(wanted.run, path, names)
-        known = cards.get((str(path.resolve()), arch))
+        known = cards.get(str(path.resolve()))
         try:
-            card = _card(wanted, path, name, known, settings)
+            card = _card(wanted, arch, path, name, known, settings)
         except FAILURES as error:  # the boundary of one checkpoint
             _leave_out(done, path, " ".join(str(error).split()), say)
             continue
@@ -158,26 +159,31 @@ def _name(run: str, path: Path, taken: set[str]) -> str:
     return name if name not in taken else f"{name}{path.suffix}"
 
 
+def require_arch(arch: str, *, all_known: bool = False) -> None:
+    """One error instead of one for each checkpoint. Raises UnknownName with close matches, too."""
+    from registry.architectures import require_known
+
+    if not arch and not all_known:
+        raise BenchError(
+            "--arch is needed: timm:NAME, torchvision:NAME or python:./file.py:function, as of `bench register`."
+        )
+    kind, _, name = arch.partition(":")
+    if kind in ("timm", "torchvision") and ":" not in name:
+        require_known(arch)
+
+
 def _card(
-    wanted: Sweep, path: Path, name: str, known: ModelCard | None, settings: Settings
+    wanted: Sweep, arch: str, path: Path, name: str, known: ModelCard | None, settings: Settings
 ) -> ModelCard:
-    """The card of a checkpoint: the one that it has, unless the file was written since."""
-    if known is not None:
-        file = settings.cards / f"{known.name}.yaml"
-        labels = wanted.given.get("labels")
-        if (
-            file.is_file()
-            and file.stat().st_mtime_ns >= path.stat().st_mtime_ns
-            and labels
-            in (
-                None,
-                known.labels,
-            )
-        ):
-            return known
-        name = known.name
-    replaces = known is not None
-    return register(name, wanted.arch, str(path), replaces=replaces, **wanted.given)[0]
+    """The card of a checkpoint: the one that it has, unless the file was written since or is another network now."""
+    if known is None:
+        return register(name, wanted.arch, str(path), **wanted.given)[0]
+    file = settings.cards / f"{known.name}.yaml"
+    fresh = file.is_file() and file.stat().st_mtime_ns >= path.stat().st_mtime_ns
+    if fresh and arch in ("", known.arch) and wanted.given.get("labels") in (None, known.labels):
+        return known
+    given = {"labels": known.labels, **wanted.given}
+    return register(known.name, wanted.arch or known.arch, str(path), replaces=True, **given)[0]
 
 
 def _placed(card: ModelCard, run: str, step: int, unit: Any, settings: Settings) -> ModelCard:

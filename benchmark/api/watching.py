@@ -12,6 +12,7 @@ from benchmark.api.sweeping import (
     Sweep,
     Swept,
     registered,
+    require_arch,
     require_folder,
     run_cheapest_first,
     thinned,
@@ -64,6 +65,7 @@ def watch(
     afterwards. One that does not load is said and tried again when it changes.
     """
     require_folder(wanted)
+    require_arch(wanted.arch)
     seen, done = Appearing(), Swept(wanted.run)
     told: set[Path] = set()
     while True:

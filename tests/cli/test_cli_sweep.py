@@ -73,8 +73,9 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
     assert shown.code == 0 and shown.out == ended.out
     (curve, *_) = gb.training_curves("my-run")
     assert [point.step for point in curve.points] == sorted(point.step for point in curve.points)
-    again = sweep(bench, training)
+    again = bench("sweep", training, *RUN)  # the cards say the architecture
     assert "3 cached" in again.err and again.out == ended.out
+    assert "3 done" in sweep(bench, training, "--arch", "python:registry.tiny:tiny_resnet").err
 
 
 @pytest.mark.slow
@@ -102,6 +103,10 @@ def test_mistakes_are_one_line(bench, tmp_path):
     empty.mkdir()
     odd.mkdir()
     save(odd / "best.pt", 0)
+    named = tmp_path / "named"
+    named.mkdir()
+    save(named / "step_1.pt", 0)
+    save(named / "step_2.pt", 0)
     for folder, words, said in (
         (tmp_path / "none", (), "is no folder"),
         (empty, (), "has no checkpoints"),
@@ -109,8 +114,10 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (odd, ("--pattern", "../*.pt"), "a glob within the folder"),
         (odd, (), "can be put in order"),
         (odd, ("--every", "0"), "--every"),
+        (named, ("--arch", ""), "--arch is needed"),
+        (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
     ):
-        for command in ("sweep",) if folder != tmp_path / "none" else ("sweep", "watch"):
+        for command in ("sweep", "watch") if folder.name in ("none", "named") else ("sweep",):
             ended = bench(command, folder, "--arch", "timm:resnet18", *words)
             assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
             assert said in ended.err

@@ -4,9 +4,11 @@ import engine_toys as toys
 from engine_toys import ideal, network, toy_suite
 
 from benchmark.api import Silent
-from benchmark.contracts import Policy
+from benchmark.contracts import CHUNK, Policy
 from benchmark.engine import estimating, tuning
 from benchmark.engine.planning import Task
+from benchmark.engine.running import RunOptions, execute
+from benchmark.store import open_store
 
 
 class Told(Silent):
@@ -129,3 +131,23 @@ def test_a_speed_that_cannot_be_measured_is_long_from_so_many_passes(leaderboard
     card = network("net", "NoSuchNet")
     assert plan(leaderboard, card, 40, 2000.0)[0] == []
     assert [line[3] for line in plan(leaderboard, card, 40, 2600.0)[0]] == [None]
+
+
+def test_a_run_ends_where_what_is_stored_is_enough(leaderboard):
+    suite, asked = toy_suite(toys.make_stimuli(3 * CHUNK)), []
+    tasks = [Task(ideal(), suite, "world16", suite.plan(None, None))]
+
+    def enough(store):
+        asked.append(sum(len(store.chunks(o.key)) for o in store.observations(observer="reader")))
+        return asked[-1] == 2
+
+    options = RunOptions("cpu", Policy("cpu"), enough=enough)
+    for before in ([0, 2], [0, 2, 2]):  # a second run asks before it shows anything
+        with open_store(leaderboard.settings.db) as store:
+            execute(tasks, store, leaderboard.settings, options, Silent())
+        assert asked == before
+    assert len(leaderboard.trials("reader")["stimulus"]) == 2 * CHUNK
+    assert leaderboard.scores("reader") == {}
+    leaderboard.run([ideal()], [suite])  # the rest, and the scores
+    assert len(leaderboard.trials("reader")["stimulus"]) == 3 * CHUNK
+    assert leaderboard.scores("reader") != {}
