@@ -36,8 +36,15 @@ class Placed:
 
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
-    """Files of a folder by a glob, or all that look like checkpoints, by name; hidden ones never."""
-    found = folder.glob(pattern) if pattern else folder.iterdir()
+    """Files of a folder by a glob, or all like checkpoints, by name; hidden ones never. Raises WeightsError."""
+    try:
+        found = list(folder.glob(pattern) if pattern else folder.iterdir())
+    except (
+        ValueError,
+        IndexError,
+        NotImplementedError,
+    ) as error:  # as pathlib answers "**x" and "."
+        raise WeightsError(f"'{pattern}' is no glob of files, such as '*.pt' ({error}).") from error
     files = (path for path in found if not path.name.startswith(".") and path.is_file())
     return sorted(path for path in files if pattern or path.suffix in SUFFIXES)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.importing import score_again as again
+from benchmark.errors import StoreError
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -48,10 +49,16 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
     """
     from benchmark.engine.sharding import lacking_parts
     from benchmark.store import open_store
+    from benchmark.store.place import locate, same_place
 
+    target = read_settings(into).db
+    for one in map(
+        locate, sources
+    ):  # before any is opened: two names of one file have two journals
+        if same_place(one, locate(target)):
+            raise StoreError(f"{one.shown} cannot be merged into itself")
     with ExitStack() as stack:
         opened = [stack.enter_context(open_store(one, write=False)) for one in sources]
-        target = read_settings(into).db
         store = stack.enter_context(open_store(target, create=bool(sources)))
         report = MergeReport(store.place)
         with recorded(store, " ".join(["bench db merge", *(one.place for one in opened)])) as run:

@@ -37,7 +37,11 @@ def decide(
     """
     from benchmark.api.paired_question import Question, paired_variant
     from benchmark.engine.planning import plan_tasks
+    from benchmark.leaderboard.verdicts import check_margin
 
+    check_margin(margin)
+    if not 0 < target < 0.5:
+        raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")
     if base == new:
         raise BenchError(f"'{base}' is compared with itself: name two models.")
     cards = [one_card(name, settings) for name in (base, new)]

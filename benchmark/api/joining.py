@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.api.importing import recorded
+from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.reported import REPORTED
@@ -63,9 +64,15 @@ def import_leaderboard(
     from benchmark.leaderboard.exchange_reading import read_document
     from benchmark.stimuli.sources import check_source
     from benchmark.store import open_store
+    from benchmark.store.score_rules import fault
 
     known_as = check_source(path.stem if source is None else source)
     document = read_document(path)
+    for score in document.scores:
+        if why := fault(score):
+            raise ScoresError(
+                f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}."
+            )
     report = LeaderboardReport(known_as)
     suites = plugins.find_suites().suites
     settings = read_settings(db)

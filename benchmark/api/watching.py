@@ -62,13 +62,14 @@ def watch(
     at least step `until` was run.
 
     A file is read once its size and time are the same at two looks, and what was read counts only if they still are
-    afterwards. One that does not load is said and tried again when it changes.
+    afterwards. One that does not load is said and tried again when it changes. BenchError once the folder is gone.
     """
     require_folder(wanted)
     require_arch(wanted.arch)
     seen, done = Appearing(), Swept(wanted.run)
     told: set[Path] = set()
     while True:
+        require_folder(wanted)
         stamps = _stamps(wanted)
         whole, growing = seen.look(stamps)
         if growing and set(growing) - told:

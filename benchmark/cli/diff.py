@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.options import db_option, suite_option
+from benchmark.cli.options import FiniteRange, db_option, suite_option
 from benchmark.cli.printing import put_out, say
 from benchmark.display import masked
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @click.argument("new")
 @click.option(
     "--noninferior",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="X",
     help="Show that NEW is at most X worse, in units of each metric (0.01: a percentage point).",
 )
 @click.option(
     "--precision-target",
-    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    type=FiniteRange(0, 0.5, min_open=True, max_open=True),
     metavar="X",
     help="Run both on images in random order until the answer is clear, or the difference is known to +-X.",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.options import db_option
+from benchmark.cli.options import FiniteRange, db_option
 from benchmark.cli.printing import put_out, say
 
 
@@ -91,7 +91,7 @@ def plot(figure: str | None, out: Path | None, db: str | None) -> int:
 )
 @click.option(
     "--every",
-    type=click.FloatRange(1),
+    type=FiniteRange(1),
     default=10.0,
     show_default=True,
     help="Seconds between looks.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.asking import agreed, estimate_table
-from benchmark.cli.options import db_option
+from benchmark.cli.options import FiniteRange, db_option
 from benchmark.cli.printing import say, table_console
 from benchmark.display import masked
 
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision-target",
-    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    type=FiniteRange(0, 0.5, min_open=True, max_open=True),
     metavar="X",
     help="Stop sampling a condition when its interval is at most +-X wide (suites that can).",
 )
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     "--gpus-per-task",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0, max=64, min_open=True),
+    type=FiniteRange(min=0, max=64, min_open=True),
     help="GPUs that each Ray worker (0.5: two of them on one) or Slurm task asks for.",
 )
 @click.option(

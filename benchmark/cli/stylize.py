@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from benchmark.cli.options import FiniteRange
 from benchmark.cli.printing import say
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -35,7 +36,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     "--alpha",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="From the picture's own style (0) to the other's (1).",
 )
 @click.option(
@@ -45,7 +46,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     "--crop",
     default=0.875,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     help="Share of the shorter side that is shown; 1 for pictures that are square already.",
 )
 @click.option("--seed", default=0, show_default=True, help="Which style, which sample of pairs.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.model_input import given_options, input_options
-from benchmark.cli.options import db_option
+from benchmark.cli.options import FiniteRange, db_option
 from benchmark.cli.printing import say, table_console
 from benchmark.display import masked
 from registry.places import expanded
@@ -95,7 +95,7 @@ def sweep(folder: Path, quiet: bool, yes: bool, db: str | None, **options: Any) 
 @_checkpoint_options
 @click.option(
     "--poll",
-    type=click.FloatRange(0.1),
+    type=FiniteRange(0.1, 86_400),
     default=10.0,
     show_default=True,
     metavar="SECONDS",

@@ -6,9 +6,13 @@ JSON schema, made from the types below.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+#: Numbers as JSON has them: no text of digits, no truth value.
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
 
 
 class _Part(BaseModel):
@@ -32,15 +36,15 @@ class ExportedStimuli(_Part):
     digest: str
     name: str
     space: str
-    n: int = Field(ge=0)
-    whole: int | None = None
+    n: Whole = Field(ge=0)
+    whole: Whole | None = None
     origin: str = ""
 
 
 class ExportedRun(_Part):
     """A command that computed something. environment: versions, device, code revision."""
 
-    run: int
+    run: Whole
     command: str
     started: str
     ended: str | None = None
@@ -52,15 +56,15 @@ class ExportedScoreSet(_Part):
     """Scores that were made together. code: digest of the scoring code; stimuli: role -> digest of its set;
     observations: keys of the trials behind them; runs: those that computed the trials and the scores."""
 
-    id: int
+    id: Whole
     suite: str
-    version: int
+    version: Whole
     space: str
     code: str
     created: str
     stimuli: dict[str, str]
     observations: tuple[str, ...] = ()
-    runs: tuple[int, ...] = ()
+    runs: tuple[Whole, ...] = ()
 
 
 class ExportedScore(_Part):
@@ -69,23 +73,23 @@ class ExportedScore(_Part):
 
     observer: str
     suite: str
-    version: int
+    version: Whole
     space: str
     metric: str
     condition: str = ""
     role: str = ""
     stimuli: str = ""
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    level: float = Field(default=0.95, gt=0, lt=1)
+    value: Number | None
+    low: Number | None = None
+    high: Number | None = None
+    level: Number = Field(default=0.95, gt=0, lt=1)
     method: str = ""
-    n: int = Field(default=0, ge=0)
-    excluded: int = Field(default=0, ge=0)
+    n: Whole = Field(default=0, ge=0)
+    excluded: Whole = Field(default=0, ge=0)
     flags: tuple[str, ...] = ()
     reason: str = ""
     policy: str = ""
-    score_set: int
+    score_set: Whole
 
 
 class Document(_Part):

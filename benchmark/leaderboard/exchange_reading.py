@@ -85,6 +85,8 @@ def _faults(made: Document) -> Iterator[str]:
     for name in observers:
         if not name.strip() or len(name) > LONGEST_NAME:
             yield f"an observer's name is empty or longer than {LONGEST_NAME}: '{name[:40]}'"
+    if len({one.digest for one in made.stimuli}) < len(made.stimuli):
+        yield "a stimulus set stands twice in it"
     sets = {one.id: one for one in made.score_sets}
     if len(sets) < len(made.score_sets):
         yield "a score set stands twice in it"

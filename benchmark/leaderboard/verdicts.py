@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,6 +10,7 @@ from itertools import groupby
 from typing import Literal
 
 from benchmark.display import printable
+from benchmark.errors import BenchError
 from benchmark.leaderboard.formatting import estimate, number
 from benchmark.leaderboard.markup import markdown_code, markdown_text
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison
@@ -64,6 +66,7 @@ def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: float | 
     one, simultaneous 95 % intervals (Bonferroni over the suites) are held against it: worse where all of the interval
     lies beyond the margin, not inferior where none of it does.
     """
+    check_margin(margin)
     rows = [
         row
         for row in found.headlines
@@ -74,6 +77,12 @@ def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: float | 
     return Diff(
         found.b, found.a, margin, changes, tuple(flipped), (*found.outdated, *found.remarks)
     )
+
+
+def check_margin(margin: float | None) -> None:
+    """BenchError for a margin that any model keeps or none: NaN, infinity, 0 or less."""
+    if margin is not None and not (math.isfinite(margin) and margin > 0):
+        raise BenchError(f"a margin is a finite number above 0, such as 0.01, not {margin:g}.")
 
 
 def seen_so_far(row: SuiteComparison, low: float, high: float, margin: float | None) -> Change:

@@ -96,10 +96,11 @@ def read_json(path: Path, largest: int = LARGEST) -> Any:
     """A JSON file. Raises ScoresError, also where a name stands twice in one object."""
 
     def pairs(found: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(found)
-        if len(made) < len(found):
-            twice = next(k for k in made if sum(k == name for name, _ in found) > 1)
-            raise ScoresError(f"{path}: '{printable(twice)}' stands twice in one object.")
+        made: dict[str, Any] = {}
+        for name, value in found:
+            if name in made:
+                raise ScoresError(f"{path}: '{printable(name)}' stands twice in one object.")
+            made[name] = value
         return made
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,15 @@ def locate(url_or_path: str) -> Place:
     name = url.database or ":memory:"
     path_in_url = None if name == ":memory:" else Path(name)
     return Place(url, path_in_url, name)
+
+
+def same_place(one: Place, other: Place) -> bool:
+    """Whether both are one leaderboard, also by another path, a link, or a second name of the file."""
+    if one.path is None or other.path is None:
+        return one.url == other.url
+    with contextlib.suppress(OSError):
+        return one.path.samefile(other.path)
+    return one.path.resolve() == other.path.resolve()
 
 
 def check_file(path: Path, shown: str, *, write: bool, create: bool) -> None:

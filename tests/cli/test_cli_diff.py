@@ -3,6 +3,7 @@
 import pytest
 
 import gestaltbench as gb
+from benchmark.errors import BenchError
 
 NETS = ("world-standard-0", "world-stylised-0")
 
@@ -25,10 +26,19 @@ def test_mistakes_are_one_line(bench, board):
         ((NETS[0], "people"), "no model that changes"),
         ((NETS[0], "world-stylized-0"), "Did you mean"),
         ((*NETS, "--noninferior", "-1"), "--noninferior"),
+        ((*NETS, "--noninferior", "nan"), "nan is not a finite number"),
+        ((*NETS, "--noninferior", "inf"), "inf is not a finite number"),
+        ((*NETS, "--precision-target", "nan"), "nan is not a finite number"),
         ((*NETS, "--suite", "corruption"), "no stimuli in common"),
     ):
         ended = bench("diff", *words, "--db", board)
         assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err, words
+
+
+@pytest.mark.parametrize("margin", [float("nan"), float("inf"), 0.0, -0.01])
+def test_a_margin_that_shows_nothing_is_refused(board, margin):
+    with pytest.raises(BenchError, match="a margin is a finite number above 0"):
+        gb.diff(*NETS, noninferior=margin, db=board)
 
 
 PAIRED = ("--precision-target", "0.02", "-s", "corruption", "-q")

@@ -8,6 +8,7 @@ import torch
 import gestaltbench as gb
 from benchmark import api
 from benchmark.api.watching import Appearing
+from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.card_files import read_cards
 from registry.tiny import tiny_resnet
@@ -112,6 +113,8 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (empty, (), "has no checkpoints"),
         (odd, ("--pattern", "*.safetensors"), "no checkpoints like '*.safetensors'"),
         (odd, ("--pattern", "../*.pt"), "a glob within the folder"),
+        (odd, ("--pattern", "**x"), "'**x' is no glob of files"),
+        (odd, ("--pattern", "."), "'.' is no glob of files"),
         (odd, (), "can be put in order"),
         (odd, ("--every", "0"), "--every"),
         (named, ("--arch", ""), "--arch is needed"),
@@ -121,6 +124,27 @@ def test_mistakes_are_one_line(bench, tmp_path):
             ended = bench(command, folder, "--arch", "timm:resnet18", *words)
             assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
             assert said in ended.err
+
+
+def test_a_time_that_is_none_is_refused_before_anything_is_waited_for(bench, tmp_path):
+    for poll, said in (("nan", "not a finite number"), ("inf", "86400"), ("1e300", "86400")):
+        ended = bench("watch", tmp_path, "--arch", "timm:resnet18", "--poll", poll)
+        assert ended.code == 2 and len(ended.errors) == 1 and said in ended.err
+
+
+def test_a_folder_that_goes_away_ends_the_watch(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def pause():
+        folder.rmdir()
+        return True
+
+    settings = read_settings(str(tmp_path / "r.db"))
+    for pattern in ("", "*.pt"):
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(BenchError, match="is no folder"):
+            api.watch(wanted(folder, "x", pattern=pattern), settings, api.Silent(), pause)
 
 
 def test_a_file_is_whole_once_it_was_the_same_at_two_looks():

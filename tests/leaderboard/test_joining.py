@@ -202,6 +202,12 @@ HOSTILE = {
         [one.update(observer="x" * 300) for one in plain["scores"] if one["observer"] == "net-0"]
         and plain["observers"][0].update(name="x" * 300)
     ),
+    "valid integer": lambda plain: plain["scores"][0].update(n=True),
+    "valid number": lambda plain: plain["scores"][0].update(value="0.5"),
+    "a stimulus set stands twice": lambda plain: plain["stimuli"].append(
+        {**plain["stimuli"][0], "n": 5}
+    ),
+    "ends below": lambda plain: plain["scores"][-1].update(value=0.5, low=0.9, high=0.1),
     "one of the two is wrong": lambda plain: plain["stimuli"][0].update(n=5),
 }
 
@@ -215,6 +221,14 @@ def test_what_does_not_fit_is_one_error_and_nothing_comes_in(lab, message):
         api.import_leaderboard(changed(lab, HOSTILE[message]), db="mine.db")
     assert len(str(raised.value)) < 1000 and str(raised.value).isprintable()
     assert api.document(db="mine.db") == before
+
+
+def test_an_object_of_many_names_of_which_one_stands_twice_is_refused_at_once(tmp_path):
+    pairs = ",".join(f'"k{i}": 1' for i in range(50_000))  # each against each took minutes
+    path = tmp_path / "twice.json"
+    path.write_text(f'{{{pairs}, "k49999": 2}}')
+    with pytest.raises(ScoresError, match="'k49999' stands twice in one object"):
+        read_document(path)
 
 
 def test_a_number_that_is_none_and_a_file_beyond_all_are_refused(lab, monkeypatch):

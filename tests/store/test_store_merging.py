@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.errors import StoreError
 from benchmark.store import Chunk, open_store
@@ -176,6 +177,18 @@ def test_other_imported_answers_do_not_count(store, other, made):
     (line,) = store.take(other).conflicts
     assert line.startswith("'anna (lab)', edges: other imported answers count in ")
     assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
+
+
+def test_a_file_of_two_names_is_one_leaderboard_and_is_not_opened_twice(tmp_path, made):
+    path = tmp_path / "a.db"
+    with open_store(str(path)) as store:
+        made.world(store)
+    (tmp_path / "hard.db").hardlink_to(path)
+    (tmp_path / "soft.db").symlink_to(path)
+    for name in ("hard.db", "soft.db", "a.db"):
+        with pytest.raises(StoreError, match=f"{name} cannot be merged into itself"):
+            api.merge([str(tmp_path / name)], str(path))
+    assert not (tmp_path / "hard.db-wal").exists()
 
 
 def test_a_leaderboard_is_not_merged_into_itself(path, made):

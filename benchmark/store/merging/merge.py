@@ -20,6 +20,7 @@ from benchmark.store.merging.origins import (
     strangers,
 )
 from benchmark.store.merging.results import merge_assertions, merge_outcomes, merge_scores
+from benchmark.store.place import same_place
 from benchmark.store.sql import fetched
 
 _SHOWN = 6  # conditions in a line
@@ -40,7 +41,7 @@ class Merged:
 def merge(source: Database, target: Database) -> Merged:
     """Bring all rows of `source` into `target`; `source` is read only. Raises StoreError."""
     done = Merged(source.place.shown)
-    if _same(source, target):
+    if same_place(source.place, target.place):
         raise StoreError(f"{done.place} cannot be merged into itself")
     with source.reading() as connection:
         theirs = read_names(connection)
@@ -59,12 +60,6 @@ def merge(source: Database, target: Database) -> Merged:
         done.scores = merge_scores(connection, target, numbers)
         merge_outcomes(connection, target, numbers)
     return done
-
-
-def _same(source: Database, target: Database) -> bool:
-    if source.place.path is not None and target.place.path is not None:
-        return source.place.path.resolve() == target.place.path.resolve()
-    return source.place.url == target.place.url
 
 
 def _stranger(name: str, whose: tuple[Who, Who], place: str) -> str:
