@@ -144,7 +144,9 @@ def test_a_folder_that_goes_away_ends_the_watch(tmp_path):
     for pattern in ("", "*.pt"):
         folder.mkdir(exist_ok=True)
         with pytest.raises(BenchError, match="is no folder"):
-            api.watch(wanted(folder, "x", pattern=pattern), settings, api.Silent(), pause)
+            api.watch(
+                wanted(folder, "timm:resnet18", pattern=pattern), settings, api.Silent(), pause
+            )
 
 
 def test_a_file_is_whole_once_it_was_the_same_at_two_looks():
