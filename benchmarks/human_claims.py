@@ -186,7 +186,7 @@ def cost(humans):
         start = time.process_time()
         for _ in range(models):
             SUITE.score(None, humans["subject-01"])
-            SUITE.compare(None, humans["subject-01"], humans)
+            SUITE.against.scores(None, humans["subject-01"], humans)
         taken[models] = time.process_time() - start
         print(f"| {models} | {taken[models]:.1f} |")
     ratio("human_scoring_of_four", taken[4] / (4 * taken[1]), "four times the first one")
