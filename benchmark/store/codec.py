@@ -7,10 +7,11 @@ bit for bit (NaN included); text lies as a sorted vocabulary in the header and u
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,27 @@ def _words(words: list[str], codes: Array) -> Column:
     if codes.size and int(codes.max()) >= len(words):
         raise ValueError("a text beyond its vocabulary")
     return text if codes.ndim == 1 else text.plain()
+
+
+def unread(payload: bytes, n: int, what: str) -> Iterator[str]:
+    """What is wrong with encoded columns of `n` values each; nothing where they can be read."""
+    try:
+        lengths = {len(values) for values in decode(payload, what).values()}
+    except StoreError as error:
+        yield str(error).partition(". The disk")[0]
+        return
+    if lengths != {n}:
+        yield f"{what}: it says {n} values and holds {', '.join(map(str, sorted(lengths))) or 'none'}"
+
+
+def is_digest(digest: str, content: str) -> bool:
+    """Whether a text is what its digest says."""
+    return hashlib.sha256(content.encode()).hexdigest() == digest
+
+
+def refuse_damage(found: Iterator[str]) -> None:
+    """StoreError on the first line: damage is not spread from one leaderboard to another."""
+    for line in found:
+        raise StoreError(
+            f"nothing is merged from a damaged leaderboard: {line}. `bench db check --db FILE` says what else is wrong"
+        )

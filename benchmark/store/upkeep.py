@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from benchmark.errors import StoreError
 from benchmark.store import schema
-from benchmark.store.codec import decode
+from benchmark.store.codec import is_digest, unread
 from benchmark.store.engine import Database, connect, told
 from benchmark.store.place import locate, no_leaderboard
 from benchmark.store.score_rules import fault
@@ -177,7 +175,7 @@ def _chunks(connection: sa.Connection) -> Iterator[str]:
             if row.start < end or row.start + row.n > row.whole:
                 yield f"{what}: trials {row.start} to {row.start + row.n} of {row.whole}, after {end}"
             end, last = row.start + row.n, (row.observation, row.position)
-            yield from _unread(row.payload, row.n, what)
+            yield from unread(row.payload, row.n, what)
 
 
 def _after(query: sa.Select[Any], last: Sequence[int]) -> sa.Select[Any]:
@@ -186,29 +184,18 @@ def _after(query: sa.Select[Any], last: Sequence[int]) -> sa.Select[Any]:
     return query.where(sa.or_(table.observation > last[0], later))
 
 
-def _unread(payload: bytes, n: int, what: str) -> Iterator[str]:
-    """What is wrong with encoded columns of `n` values each."""
-    try:
-        lengths = {len(values) for values in decode(payload, what).values()}
-    except StoreError as error:
-        yield str(error).partition(". The disk")[0]
-        return
-    if lengths != {n}:
-        yield f"{what}: it says {n} values and holds {', '.join(map(str, sorted(lengths))) or 'none'}"
-
-
 def _stimuli(connection: sa.Connection) -> Iterator[str]:
     table = schema.STIMULI
     digests = connection.scalars(sa.select(table.c.digest).order_by(table.c.digest)).all()
     for digest in digests:  # one at a time: each names all of its images
         row = connection.execute(sa.select(table).where(table.c.digest == digest)).one()
-        yield from _unread(row.columns, row.n, f"stimulus set '{row.name}' ({digest})")
+        yield from unread(row.columns, row.n, f"stimulus set '{row.name}' ({digest})")
 
 
 def _environments(connection: sa.Connection) -> Iterator[str]:
     table = schema.ENVIRONMENTS
     for row in connection.execute(sa.select(table)):
-        if hashlib.sha256(row.content.encode()).hexdigest() != row.digest:
+        if not is_digest(row.digest, row.content):
             yield f"environment {row.id}: its content is not what its digest says"
 
 

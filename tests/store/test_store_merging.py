@@ -1,5 +1,8 @@
 """One leaderboard brought into another."""
 
+import contextlib
+import sqlite3
+
 import numpy as np
 import pytest
 
@@ -196,3 +199,29 @@ def test_a_leaderboard_is_not_merged_into_itself(path, made):
         made.world(store)
         with pytest.raises(StoreError, match="cannot be merged into itself"):
             store.take(same)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE environments SET content = '{}'", "its content is not what its digest says"),
+        (
+            "UPDATE stimuli SET columns = (SELECT payload FROM chunks WHERE n < 10 LIMIT 1)",
+            "it says",
+        ),
+        ("UPDATE stimuli SET columns = substr(columns, 1, 20)", "is damaged"),
+        ("UPDATE chunks SET payload = substr(payload, 1, 20)", "is damaged"),
+        ("UPDATE chunks SET payload = (SELECT columns FROM stimuli), n = n - 1", "it says"),
+    ],
+)
+def test_damage_is_not_spread_by_merging(tmp_path, made, change, said):
+    path, into = tmp_path / "a.db", tmp_path / "b.db"
+    with open_store(str(path)) as store:
+        answered(store, made)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    with pytest.raises(StoreError, match="nothing is merged from a damaged leaderboard") as raised:
+        api.merge([str(path)], str(into))
+    assert said in str(raised.value)
+    assert api.check_db(str(into)) == []

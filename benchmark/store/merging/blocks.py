@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from benchmark.contracts import Array
 from benchmark.store import schema
-from benchmark.store.codec import decode
+from benchmark.store.codec import decode, refuse_damage, unread
 from benchmark.store.engine import Database
 from benchmark.store.sql import batches, fetched, insert_new
 
@@ -74,6 +74,9 @@ def merge_blocks(
                 for place, chunk in chunks.items()
                 if place not in ours.get(ids[number], {})
             ]
+            for chunk in new:
+                what = f"chunk {chunk['position']} of an observation"
+                refuse_damage(unread(chunk["payload"], chunk["n"], what))
             insert_new(connection, schema.CHUNKS, new)
             _settle(source, connection, ids, numbers)
             counted.observations += len(rows)

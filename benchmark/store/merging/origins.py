@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from benchmark.store import schema
+from benchmark.store.codec import is_digest, refuse_damage, unread
 from benchmark.store.engine import Database
 from benchmark.store.sql import batches, fetched, insert_new, insert_one
 
@@ -120,6 +121,9 @@ def merge_runs(source: sa.Connection, target: Database) -> dict[int, int]:
             kept = {"digest": row.digest, "content": row.content, "created": row.created}
             key = (row.command, row.started, row.digest)
             if key not in known:
+                if not is_digest(row.digest, row.content):
+                    damage = f"environment of run {row.id}: its content is not what its digest says"
+                    refuse_damage(iter([damage]))
                 insert_new(connection, schema.ENVIRONMENTS, [kept])
                 at = sa.select(environments.c.id).where(environments.c.digest == row.digest)
                 run = {"command": row.command, "started": row.started}
@@ -147,5 +151,6 @@ def merge_stimuli(source: sa.Connection, target: Database) -> None:
     for digest in digests:
         if digest not in known:
             (row,) = fetched(source, sa.select(table).where(table.c.digest == digest))
+            refuse_damage(unread(row.columns, row.n, f"stimulus set '{row.name}' ({digest})"))
             with target.writing() as connection:
                 insert_new(connection, table, [dict(row._mapping)])
