@@ -53,6 +53,7 @@ def wheel(built):
         return built.stat().st_size, set(archive.namelist())
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_what_runs_need(wheel):
     _, names = wheel
     assert [name for name in NEEDED if name not in names] == []

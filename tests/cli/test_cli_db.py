@@ -43,6 +43,7 @@ def whole(bench, folder, words):
     return scores(folder / "whole.db")
 
 
+@pytest.mark.slow
 def test_shards_and_a_merge_are_one_run(bench, tmp_path):
     paths = shards(bench, tmp_path, IDEALS, 3)
     assert [scores(path) for path in paths] == [{}, {}, {}]
@@ -62,6 +63,7 @@ def test_shards_of_networks_and_readers_are_one_run_bit_for_bit(bench, tmp_path)
     assert {suite for _, suite, *_ in merged} == set(MIXED[4].split(","))
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_not_there_is_said(bench, tmp_path):
     first, _, third = shards(bench, tmp_path, IDEALS, 3, only=(1, 3))
     ended = bench("db", "merge", first, third, "--into", tmp_path / "merged.db")

@@ -8,6 +8,7 @@ from benchmark.errors import BenchError
 NETS = ("world-standard-0", "world-stylised-0")
 
 
+@pytest.mark.slow
 def test_a_verdict_as_markdown(bench, board):
     ended = bench("diff", *NETS, "--db", board)
     found = gb.diff(*NETS, db=board)
@@ -35,6 +36,7 @@ def test_mistakes_are_one_line(bench, board):
         assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err, words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [float("nan"), float("inf"), 0.0, -0.01])
 def test_a_margin_that_shows_nothing_is_refused(board, margin):
     with pytest.raises(BenchError, match="a margin is a finite number above 0"):

@@ -111,6 +111,7 @@ training: [%s]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -176,6 +177,7 @@ def test_a_reader_that_has_enough_is_no_fault():
         SafeConsole(file=Closed()).print("a line")
 
 
+@pytest.mark.slow
 def test_trials_in_files_are_exact(bench, hostile, tmp_path):
     path = tmp_path / "trials.csv"
     assert bench("trials", NAME, "--db", hostile, "-o", path).code == 0
@@ -219,6 +221,7 @@ def test_passwords_are_masked(text, seen):
     assert masked(text) == seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url",
     [

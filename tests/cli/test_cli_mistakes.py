@@ -138,6 +138,7 @@ def test_a_device_that_is_not_there(bench):
     mistake(bench("run", "-m", "ideal-shape", "--limit", "2", "--device", "cuda"), 1, "cuda", "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["export", "trials ideal-shape", "export --format latex"])
 def test_output_that_cannot_be_written(bench, board, words):
     mistake(bench(*words.split(), "--db", board, "-o", "nothere/x.csv"), 1, "nothere")

@@ -52,6 +52,7 @@ def flags(row):
     return [flag for cell in row.cells.values() for flag in cell.flags]
 
 
+@pytest.mark.slow
 def test_a_model_is_replaced_renamed_retired_and_removed(home):
     first = said(registered(home, "mine"))
     assert "it can enter: " in first
@@ -112,6 +113,7 @@ def test_rows_of_a_board_are_chosen_and_hidden(home):
     assert observers("--only", "ideal-*", "--hide", "ideal-texture") == {"ideal-shape"}
 
 
+@pytest.mark.slow
 def test_built_in_cards_stay_as_they_are(home):
     for words in (("remove", "resnet50"), ("rename", "resnet50", "x"), ("retire", "resnet50")):
         with pytest.raises(CardError, match="built-in card"):

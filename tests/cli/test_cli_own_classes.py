@@ -126,6 +126,7 @@ def test_a_folder_of_classes_is_numbered_as_image_folder_does(tmp_path):
     assert found.classes == tuple(folder.classes)
 
 
+@pytest.mark.slow
 def test_a_list_that_covers_a_space_answers_there(tmp_path):
     imagenet = built_in_space("imagenet1k")
     order = list(reversed(imagenet.classes))

@@ -106,6 +106,7 @@ def test_a_backbone_of_python(bench, pictures, factories):
     assert "expected features [images, numbers] or a feature map" in done.err
 
 
+@pytest.mark.slow
 def test_features_are_computed_once(bench, home, pictures, monkeypatch):
     from benchmark.api import probing
 
@@ -123,6 +124,7 @@ def test_features_are_computed_once(bench, home, pictures, monkeypatch):
     assert first == third
 
 
+@pytest.mark.slow
 def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     words = ("probe", "world-standard-0", "--train", pictures, "--as", "mine")
     heads = home / "cards" / "heads"

@@ -59,6 +59,7 @@ def test_names_that_nothing_has_are_answered_with_close_ones(bench, board, words
     assert said in ended.err and "`bench " in ended.err
 
 
+@pytest.mark.slow
 def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
     ended = bench("reproduce", *NAMES, "shape_bias", "-q", "--into", "again.db", "--db", board)
     assert ended.code == 0, ended.err
@@ -83,6 +84,7 @@ def changed(board, tmp_path):
     return str(copy)
 
 
+@pytest.mark.slow
 def test_a_number_that_differs_is_told_with_how_much(bench, changed):
     ended = bench("reproduce", *NAMES, "-q", "--db", changed)
     assert ended.code == 1
@@ -112,6 +114,7 @@ def test_an_older_leaderboard_says_by_its_command_what_was_shown():
 POLICY = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "details",
     [
@@ -165,6 +168,7 @@ def forged(board, folder, change, value):
     return str(path)
 
 
+@pytest.mark.slow
 def test_python_gives_the_same_as_the_command_line(bench, board):
     found = gb.provenance(*NAMES, db=board)
     row = found.frame().iloc[0]

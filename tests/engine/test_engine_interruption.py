@@ -21,6 +21,7 @@ def script(name, monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on_where_they_were(tmp_path, capsys, monkeypatch):
     interrupt = script("interruption", monkeypatch).interrupt
     assert interrupt(tmp_path, kills=2, limit=12, seed=1) == 2

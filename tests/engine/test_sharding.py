@@ -179,6 +179,7 @@ def test_a_part_is_observed_and_not_scored(parted):
         assert len(json.loads(outcome.detail)["observations"]) == 3
 
 
+@pytest.mark.slow
 def test_parts_in_one_leaderboard_are_scored_as_one_run(parted):
     """Two processes that write to one data base."""
     suite, folder = parted

@@ -66,6 +66,7 @@ def test_a_summary_has_a_column_per_suite(db):
             assert cell == row.cells[board.by]
 
 
+@pytest.mark.slow
 def test_trials_name_the_probabilities(db):
     frame = gb.trials(NETS[0], "cue-conflict", db=db)
     named = [name for name in frame if name.startswith("probability_")]

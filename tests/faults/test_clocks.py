@@ -16,6 +16,7 @@ def other_score(_config, trials):
     return [Score("accuracy", float(right.mean()) / 2, n=len(trials), role="toys")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("year", [1970, 2099])
 def test_the_newest_scores_are_the_last_ones_whatever_the_clock_says(tmp_path, monkeypatch, year):
     bench, stimuli = Bench(tmp_path), make_stimuli(20)

@@ -212,6 +212,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message", HOSTILE)
 def test_what_does_not_fit_is_one_error_and_nothing_comes_in(lab, message):
     write("mine.db", ["mine"], 7)

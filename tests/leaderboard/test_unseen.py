@@ -95,6 +95,7 @@ def test_a_suite_must_know_what_was_seen(db, bench):
     assert len(api.rank(unseen_only=True, db=db)) == 1  # of all suites, those that know
 
 
+@pytest.mark.slow
 def test_the_command(db, bench):
     ended = bench("rank", "--by", "corruption", "--unseen-only", "--db", db)
     assert ended.code == 0

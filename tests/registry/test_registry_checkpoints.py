@@ -58,6 +58,7 @@ WRAPPERS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_every_usual_wrapper_gives_the_same_weights(wrapper, tiny, card, tmp_path):
     path = tmp_path / "net.pt"

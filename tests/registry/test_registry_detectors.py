@@ -142,6 +142,7 @@ def test_what_is_a_detector():
     assert {arch for arch in every if is_detector(arch)} == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", ["world16", "mapping.yaml", "list.txt"])
 def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
     names = label_space("world16").classes

@@ -73,6 +73,7 @@ def test_a_pickled_weight_is_refused(program, tmp_path):
     assert not target.exists()
 
 
+@pytest.mark.slow
 def test_hostile_sample_inputs_are_refused(program, tmp_path, card):
     target, inner = tmp_path / "executed", tmp_path / "inputs.pt"
     torch.save(((Hostile(target),), {}), inner)

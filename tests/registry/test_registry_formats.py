@@ -87,6 +87,7 @@ READ = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", READ)
 def test_a_file_that_is_read(row, tiny, nine, folders, tmp_path):
     write, says = READ[row]
@@ -247,6 +248,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", REFUSED)
 def test_a_file_that_is_refused(row, tiny, nine, folders, tmp_path):
     name, write, message = REFUSED[row]
@@ -293,6 +295,7 @@ def test_the_conversion_line_can_be_pasted(tiny, tmp_path, monkeypatch):
 STATIC = (1, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", STATIC)
 def test_a_program_of_one_batch_size_runs_at_it(batch, tiny, nine, folders, tmp_path):
     path = tmp_path / "net.pt2"

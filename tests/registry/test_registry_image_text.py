@@ -67,6 +67,7 @@ def rows(checks):
     return {check.name: check.detail for check in checks}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "fed", "name"), [(CLIP, INPUT, "tiny"), (SIGLIP, SQUASHED, "sig")]
 )
@@ -158,6 +159,7 @@ def test_models_are_called_after_their_templates(tmp_path):
     assert len(for_each_template("b32", "80")) == 80
 
 
+@pytest.mark.slow
 def test_a_folder_says_that_it_is_of_open_clip(folder, folders):
     whole, _ = register("one", f"open_clip:{folder()}", labels="geirhos16", **folders)
     for name, arch in (("two", ""), ("three", f"open_clip:{folder()}")):
@@ -216,6 +218,7 @@ def test_an_architecture_with_a_file_and_with_random_weights(folder, folders, li
         register("misfit", "open_clip:ViT-S-32-alt", file, labels="geirhos16", **folders)
 
 
+@pytest.mark.slow
 def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path):
     repository = tmp_path / "mirror" / "somebody" / "tiny"
     repository.parent.mkdir(parents=True)

@@ -172,7 +172,7 @@ def test_a_bad_mapping_file_says_what_was_expected(tmp_path, text, message):
 def test_unknown_label_spaces():
     with pytest.raises(UnknownName, match="Did you mean: imagenet1k"):
         label_space("imagenet-1k")
-    with pytest.raises(LabelError, match="cannot be read"):
+    with pytest.raises(LabelError, match="is not there"):
         label_space("nowhere.yaml")
 
 

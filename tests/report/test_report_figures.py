@@ -67,6 +67,7 @@ def figure(contents, start):
     return next(one for _, one in every_figure(contents) if one.name.startswith(start))
 
 
+@pytest.mark.slow
 def test_marks_are_the_stored_scores(contents):
     made = figure(contents, "shape-bias-by-category")
     stored = {
@@ -86,6 +87,7 @@ def test_marks_are_the_stored_scores(contents):
         )
 
 
+@pytest.mark.slow
 def test_seven_of_twelve_networks_are_shown_and_the_caption_says_so(contents):
     made = figure(contents, "shape-bias-by-category")
     assert len({one["observer"] for one in made.records}) == 7
@@ -96,6 +98,7 @@ def test_seven_of_twelve_networks_are_shown_and_the_caption_says_so(contents):
     )
 
 
+@pytest.mark.slow
 def test_levels_and_budgets_are_in_order(contents):
     contrast = figure(contents, "accuracy-contrast")
     assert contrast.spec["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
@@ -104,6 +107,7 @@ def test_levels_and_budgets_are_in_order(contents):
     assert "1/255" in robust.spec["layer"][1]["encoding"]["x"]["axis"]["title"]
 
 
+@pytest.mark.slow
 def test_the_heat_map_holds_severities_alone(contents):
     heat = figure(contents, "corruption-by-severity")
     assert {(one["corruption"], one["severity"]) for one in heat.records} == {
@@ -114,6 +118,7 @@ def test_the_heat_map_holds_severities_alone(contents):
     assert {one["condition"] for one in others.records} == {"low-pass 10"}
 
 
+@pytest.mark.slow
 def test_every_caption_states_n_and_every_figure_has_its_data(contents):
     for _, one in every_figure(contents):
         assert one.records and set(one.names) <= {"n", *one.records[0]} | set(one.names)
@@ -122,6 +127,7 @@ def test_every_caption_states_n_and_every_figure_has_its_data(contents):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 def test_unknown_figures_are_answered_with_close_ones(contents):
     with pytest.raises(UnknownName, match="overview-geirhos16"):
         find_figure(contents, "overview-geirhos")
@@ -129,6 +135,7 @@ def test_unknown_figures_are_answered_with_close_ones(contents):
         draw(find_figure(contents, "overview-geirhos16"), "gif")
 
 
+@pytest.mark.slow
 def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
     ranked = [line.observer for line in contents.summaries[0].lines]
     ((a, b),) = usual(contents)

@@ -18,6 +18,7 @@ def pixels(drawn):
     return np.asarray(Image.open(io.BytesIO(vl_convert.svg_to_png(drawn))).convert("L"), dtype=int)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start", ["overview", "link-cue-conflict-adversarial", "shape-bias", "corruption-by"]
 )

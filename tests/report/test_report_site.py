@@ -61,6 +61,7 @@ def hostile(fill, tmp_path, undrawn):
     return tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_names_are_text_in_pages(hostile):
     for path in hostile.rglob("*.html"):
         page = Page(path.read_text())
@@ -90,6 +91,7 @@ def test_names_are_text_in_figures(fill, tmp_path):
     assert "<script>alert(1)</script>" in texts and "datum.value + 'x'" in texts
 
 
+@pytest.mark.slow
 def test_names_are_text_in_tables(hostile):
     for path in (hostile / "data").glob("*.csv"):
         for row in csv.reader(io.StringIO(path.read_text())):
@@ -97,6 +99,7 @@ def test_names_are_text_in_tables(hostile):
             assert all(cell.isprintable() for cell in row)
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere(hostile):
     for path in hostile.rglob("*.html"):
         for _, attrs in Page(path.read_text()).elements:
@@ -126,6 +129,7 @@ def test_an_empty_leaderboard_is_an_error(fill, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_pages_forbid_what_they_do_not_bring(hostile):
     for path in hostile.rglob("*.html"):
         policy = next(

@@ -168,6 +168,7 @@ def test_differences_of_one_sign_are_gains_over_losses_of_nothing():
     assert difference_sequence(-values, 0.95) == pytest.approx((-high, -low))
 
 
+@pytest.mark.slow
 def test_differences_hold_at_every_look_also_where_they_are_fractions():
     random = np.random.default_rng(0)
     missed = 0

@@ -112,6 +112,7 @@ def test_not_a_data_base(path, size, write):
         open_store(str(path), write=write)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("write", [True, False])
 def test_a_truncated_file(path, made, share, write):
