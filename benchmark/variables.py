@@ -6,7 +6,8 @@ BENCH_MIRROR  a folder or URL that is tried first for every download
 BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per catalogue name
 
 Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
-XDG_CACHE_HOME.
+XDG_CACHE_HOME. Ray reports its use to its makers unless RAY_USAGE_STATS_ENABLED says otherwise; here nothing is
+reported unless the variable says so.
 """
 
 import os
@@ -29,6 +30,11 @@ def read_settings(db: str | None = None) -> Settings:
         data=Path(data) if data else None,
         caches=Caches(_torch_checkpoints(), _hub_cache()),
     )
+
+
+def keep_ray_silent() -> None:
+    """Nothing leaves a laboratory unasked: before Ray is started."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def _torch_checkpoints() -> Path:

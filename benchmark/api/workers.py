@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmark import plugins
 from benchmark.errors import BenchError
-from benchmark.plugins import find_suites, requested_suites
+from benchmark.plugins import requested_suites
 from benchmark.settings import Settings
+from benchmark.variables import keep_ray_silent
 
 if TYPE_CHECKING:
     from benchmark.contracts import Policy
@@ -38,7 +40,7 @@ class Recipe:
         """The whole plan: every card under every suite."""
         from benchmark.engine.planning import plan_tasks
 
-        suites = requested_suites(self.suites, self.precision_target, find_suites())
+        suites = requested_suites(self.suites, self.precision_target, plugins.find_suites())
         return plan_tasks(self.cards, suites, self.settings, self.limit, self.stimuli)
 
 
@@ -74,6 +76,7 @@ def ray_workers(
         raise BenchError(
             f"--executor ray gives each worker a device of its own: --device is auto, cpu or cuda, not '{device}'."
         )
+    keep_ray_silent()
     with cluster(address, gpus_per_task, device) as joined:
         yield RayWorkers(recipe, joined)
 

@@ -11,6 +11,7 @@ from benchmark import api
 from benchmark.api import array_jobs
 from benchmark.contracts import Policy
 from benchmark.engine import running
+from benchmark.engine.tuning import working_threads
 from benchmark.errors import BenchError
 from benchmark.store import open_store
 from registry.card_files import write_card
@@ -43,7 +44,8 @@ class Notes(api.Silent):
 def test_an_array_is_one_run_bit_for_bit(home, tmp_path):
     alone, array = str(tmp_path / "alone.db"), str(tmp_path / "array.db")
     asked = {**MIXED, "limit": 6, "batch": 6}
-    single = api.run(db=alone, device="cpu", **asked)
+    with working_threads(1):  # as many as a task has
+        single = api.run(db=alone, device="cpu", **asked)
     told = Notes()
     report = api.run(db=array, reporter=told, **asked, **ARRAY)
     assert report.counts == single.counts and report.failed == {} and report.exit_code == 0
@@ -71,10 +73,11 @@ def test_a_killed_task_is_done_again(home, tmp_path, monkeypatch, whole):
     assert report.failed == {} and report.counts == {"done": 2}
     again = [line for line in told.lines if "is gone without a word: submitted again" in line]
     assert len(again) == whole
-    api.run(
-        db=str(tmp_path / "alone.db"), models="deadly,ideal-shape", suites="cue-conflict",
-        limit=60, batch=4, device="cpu",
-    )  # fmt: skip
+    with working_threads(1):
+        api.run(
+            db=str(tmp_path / "alone.db"), models="deadly,ideal-shape", suites="cue-conflict",
+            limit=60, batch=4, device="cpu",
+        )  # fmt: skip
     assert plans.content(tmp_path / "array.db") == plans.content(tmp_path / "alone.db")
 
 

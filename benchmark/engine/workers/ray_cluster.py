@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import socket
 import sys
@@ -84,7 +83,6 @@ def cluster(
 def _join(ray: Any, address: str | None, cpus: int | None) -> None:
     if address is not None:
         _require_answer(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves a laboratory unasked
     try:
         ray.init(
             address,
