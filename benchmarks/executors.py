@@ -3,7 +3,7 @@
 One worker and two alternate on the same plan, on two cores. Counted is the time in which answers are made, from the
 moment that networks are loaded and tuned to the last stored chunk; scores must equal the single run's bit for bit.
 
-    python benchmarks/executors.py [--model NAME] [--suite corruption] [--limit 480] [--rounds 2]
+    python benchmarks/executors.py [--model NAMES] [--suite corruption] [--limit 480] [--rounds 2]
 """
 
 import argparse
@@ -97,7 +97,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="world-standard-0")
+    parser.add_argument("--model", default="world-standard-0,world-standard-1,world-stylised-0")
     parser.add_argument("--suite", default="corruption")
     parser.add_argument("--limit", type=int, default=480, help="stimuli per set")
     parser.add_argument("--rounds", type=int, default=2)
