@@ -251,6 +251,7 @@ def test_a_repository_that_can_be_had_nowhere(folders, tmp_path, monkeypatch):
 def test_the_extra_is_named_where_it_is_missing(vit, folders, monkeypatch):
     import sys
 
+    place = vit()  # made while transformers is there
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(CardError, match=r"pip install 'gestaltbench\[hf\]'"):
-        register("mine", f"hf:{vit()}", **folders)
+        register("mine", f"hf:{place}", **folders)
