@@ -10,15 +10,11 @@ import subprocess
 import sys
 
 import pytest
-import sqlalchemy as sa
 import timm
 import torch
-from alembic import command
-from alembic.config import Config
 from safetensors.torch import save_file
 
 from benchmark import api
-from benchmark.store.versions import MIGRATIONS
 
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 
@@ -36,14 +32,7 @@ def test_run_prints_a_ranking_and_stores_it(bench):
 
 
 @pytest.mark.slow
-def test_rescore_brings_an_older_leaderboard_up_to_date(bench, tmp_path):
-    older = tmp_path / "older.db"
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with sa.create_engine(f"sqlite:///{older}").begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(sa.text("INSERT INTO meta VALUES ('application', 'gestaltbench')"))
+def test_rescore_brings_an_older_leaderboard_up_to_date(bench, older):
     before = bench("rank", "--db", older)
     assert before.code == 1 and "`bench db upgrade` brings it up to date" in before.err
     ended = bench("rescore", "--db", older)

@@ -3,13 +3,9 @@
 import sqlite3
 
 import pytest
-import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from benchmark.store import open_store
 from benchmark.store.schema import HEAD
-from benchmark.store.versions import MIGRATIONS
 
 IDEALS = ("run", "-m", "ideal-shape,ideal-texture", "-s", "cue-conflict", "--limit", 6, "-q")
 MIXED = (
@@ -140,14 +136,7 @@ def test_no_command_makes_a_leaderboard(bench, tmp_path, words):
     assert not (tmp_path / "none.db").exists()
 
 
-def test_an_older_leaderboard_is_told_and_upgraded(bench, tmp_path):
-    older = tmp_path / "older.db"
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with sa.create_engine(f"sqlite:///{older}").begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(sa.text("INSERT INTO meta VALUES ('application', 'gestaltbench')"))
+def test_an_older_leaderboard_is_told_and_upgraded(bench, older):
     told = bench("db", "status", "--db", older)
     assert f"schema 0001, this program's is {HEAD}: `bench db upgrade`" in told.out
     assert bench("db", "upgrade", "--db", older).out == f"schema 0001 -> {HEAD}\n"
