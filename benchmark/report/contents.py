@@ -118,14 +118,15 @@ def read_contents(settings: Settings) -> Contents:
             f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
         )
     by_suite, scores = defaultdict(list), defaultdict(list)
+    visible = [row for row in rows if now.shown(row, None, None)]
+    for row in visible:
+        by_suite[row.suite].append(row)
     for row in rows:
-        if now.shown(row, None, None):
-            by_suite[row.suite].append(row)
         scores[row.observer].append(row)
     made = [board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)]
     shown = tuple(suite for suite in suites if by_suite[suite.name])
     apart = reported_boards(
-        [row for row in rows if now.shown(row, None, None)],
+        visible,
         {name: str(row.card.get("source", "")) for name, row in observers.items()},
     )
     return Contents(
