@@ -25,6 +25,7 @@ from benchmark.engine.device import keep_pages
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stats import mean_interval
+from benchmark.stimuli.fetch import locate
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.world.sets import _NATURAL_SEED, _spill
@@ -43,7 +44,7 @@ RECIPES = ("standard", "adversarial", "stylised")
 SEEDS = (0, 1, 2)
 LITES = ("efficientnet-lite0",)
 BATCH = 16
-REPEATS = 5
+REPEATS = 3
 SMALL = 64  # pixels; a larger network's default run takes minutes
 
 
@@ -200,7 +201,8 @@ def conflict(models: list[str]) -> None:
 
 def cost(models: list[str], images: int) -> None:
     """Processor time of the suite over that of the passes it needs; of a small network's whole default run, too."""
-    for name in models or ["world-standard-0"]:
+    there = locate("cue-conflict", read_settings()) is not None
+    for name in models or ["world-standard-0", *(LITES if there else ())]:
         model = loaded(name)
         space = next(space for space in SUITE.spaces if space in model.labels.groupings)
         plan = plan_for(space)

@@ -118,12 +118,22 @@ def _nearest(hole: Flags) -> Array:
     """[h * w] flat place of the nearest pixel outside the hole."""
     if hole.all() or not hole.any():
         return np.arange(hole.size)
-    down, across = distance_transform_edt(hole, return_distances=False, return_indices=True)
-    return np.asarray(down * hole.shape[1] + across, dtype=np.int64).ravel()
+    found = np.arange(hole.size).reshape(hole.shape)
+    around = _around(hole)
+    down, across = distance_transform_edt(hole[around], return_distances=False, return_indices=True)
+    found[around] = found[around][down, across]
+    return found.ravel()
+
+
+def _around(hole: Flags) -> tuple[slice, slice]:
+    """The rows and columns of the hole and the next on each side: nothing outside them is as near to any of it."""
+    sides = (np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0)))
+    down, across = (slice(max(0, int(at[0]) - 1), int(at[-1]) + 2) for at in sides)
+    return down, across
 
 
 def _fair(mask: Flags) -> bool:
-    return SMALLEST <= float(mask.mean()) <= LARGEST
+    return bool(SMALLEST <= np.count_nonzero(mask) / mask.size <= LARGEST)
 
 
 def _parts(rows: Array, size: int) -> Iterator[Array]:

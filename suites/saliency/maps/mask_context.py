@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.contracts import Array, View
-from benchmark.stats.threads import one_blas_thread
 from suites.saliency.config import columns_of
 from suites.saliency.maps.localisation import (
     Flags,
@@ -52,8 +51,7 @@ class Scene:
         ranks = average_ranks(maps, self.valid)
         flat, pool, count = self.masks.reshape(len(self.masks), -1), self.pool, len(self.masks)
         valid = None if self.valid is None else self.valid.reshape(count, -1)
-        with one_blas_thread():
-            others = mean_auc_of_others(ranks, self.shape, pool.masks, pool.categories, valid)
+        others = mean_auc_of_others(ranks, self.shape, pool.masks, pool.categories, valid)
         return {own: auc_of_own(ranks, flat, valid), other: others}
 
 

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, View
 from suites.saliency.config import LARGEST, SMALLEST
 from suites.saliency.maps.localisation import Flags, area_share
+from suites.saliency.maps.runs import Runs, runs_of
 
 
 @dataclass(frozen=True)
 class Pool:
-    """masks: [k, height * width] bool; categories: [k] of their objects."""
+    """masks: k of height * width pixels; categories: [k] of their objects."""
 
-    masks: Flags
+    masks: Runs
     categories: Array
 
 
@@ -65,7 +66,7 @@ def pool_of(view: View, size: int) -> Pool:
     area = area_share(shown)
     fair = (area >= SMALLEST) & (area <= LARGEST)
     flat = shown[fair].reshape(int(fair.sum()), shown.shape[1] * shown.shape[2])
-    return Pool(flat, objects(stimuli)[index[fair]])
+    return Pool(runs_of(flat), objects(stimuli)[index[fair]])
 
 
 def objects(stimuli: Stimuli) -> Array:

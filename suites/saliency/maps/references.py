@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import sha256
 from zlib import crc32
 
 import numpy as np
@@ -76,8 +76,11 @@ def _remembered(_digest: str) -> dict[str, Floats]:
 
 def _digest(images: Array, scene: Scene) -> str:
     """Of pixels, masks and labels."""
-    found = blake2b(digest_size=16)
-    for part in (images, scene.masks, scene.valid, scene.pool.masks):
+    found = (
+        sha256()
+    )  # processors have instructions for it: twice as fast as what is made for programs
+    edges = scene.pool.masks.edges
+    for part in (images, scene.masks, scene.valid, edges.indices, edges.indptr):
         if part is not None:
             found.update(repr((part.shape, part.dtype)).encode())
             found.update(np.ascontiguousarray(part).data)

@@ -215,6 +215,24 @@ def test_holes_are_filled_by_the_nearest_pixel_outside():
     assert torch.equal(grounds(image, ~whole), image)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (3, 4), (7, 9)])
+def test_a_hole_is_filled_from_the_nearest_pixel_wherever_it_lies(corner):
+    hole = np.zeros((11, 14), bool)
+    hole[corner[0] : corner[0] + 4, corner[1] : corner[1] + 5] = True
+    hole[corner[0] + 1, corner[1] + 1] = False
+    places = (
+        torch.arange(hole.size, dtype=torch.float32).view(1, 1, *hole.shape).expand(1, 3, -1, -1)
+    )
+    found = grounds(places, hole[None])[0, 0].numpy().astype(int)
+    outside = np.argwhere(~hole)
+    for at in np.argwhere(hole):
+        taken = np.array(np.unravel_index(found[tuple(at)], hole.shape))
+        assert not hole[tuple(taken)]
+        nearest = ((outside - at) ** 2).sum(axis=1).min()
+        assert ((taken - at) ** 2).sum() == nearest
+    assert (found[~hole] == np.arange(hole.size).reshape(hole.shape)[~hole]).all()
+
+
 def test_void_pixels_are_in_no_pasted_picture():
     """What says the category lies in the void band alone: it is neither the object's nor the ground's doing."""
 

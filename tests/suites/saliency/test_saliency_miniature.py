@@ -13,6 +13,7 @@ from torch.nn import functional
 from suites.saliency.maps.gradient_statistics import saliency
 from suites.saliency.maps.gradients import input_gradients
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
+from suites.saliency.maps.runs import runs_of
 
 SIDE, CLASSES, EPSILON, PATTERN = 32, 4, 6 / 255, 4 / 255
 
@@ -96,7 +97,7 @@ def measured(net, images, masks, labels):
     maps = saliency(input_gradients(net, images, [rows])[0].numpy())
     own, kinds = object_auc(maps, masks), labels.numpy()
     pool = masks.reshape(len(masks), -1)
-    others = mean_auc_of_others(average_ranks(maps), kinds, pool, kinds)
+    others = mean_auc_of_others(average_ranks(maps), kinds, runs_of(pool), kinds)
     clean = (net(images).argmax(1) == labels).float().mean()
     hard = (net(attacked(net, images, labels, EPSILON, 10)).argmax(1) == labels).float().mean()
     return own, own - others, float(clean), float(hard)

@@ -19,6 +19,7 @@ from suites.saliency.config import Config
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
 from suites.saliency.maps.masks import objects
 from suites.saliency.maps.references import centre, darkness
+from suites.saliency.maps.runs import runs_of
 from suites.saliency.plan import plan
 
 
@@ -38,7 +39,7 @@ def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     blob = centre(np.zeros((1, 3, 224, 224)))
     own = np.array([object_auc(blob, mask[None])[0] for mask in masks])
     ranks = np.repeat(average_ranks(blob), len(masks), axis=0)
-    others = mean_auc_of_others(ranks, kinds, flat, kinds)
+    others = mean_auc_of_others(ranks, kinds, runs_of(flat), kinds)
     assert own.mean() == pytest.approx(0.806, abs=0.01)
     assert abs((own - others).mean()) < 0.01
 
