@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,14 @@ def read_card(path: Path) -> ModelCard:
 
 def builtin_cards() -> dict[str, ModelCard]:
     """The cards that come with the package, by name, in the order of their files."""
+    return dict(_cards_of(BUILTIN_FOLDER))
+
+
+@cache
+def _cards_of(folder: Path) -> Mapping[str, ModelCard]:
+    """Every card of the package's own files, which are read once: a registration looks at them three times."""
     cards: dict[str, ModelCard] = {}
-    for path in sorted(BUILTIN_FOLDER.glob("*.yaml")):
+    for path in sorted(folder.glob("*.yaml")):
         for fields in _entries(path):
             card = _card(path, fields)
             if card.name in cards:

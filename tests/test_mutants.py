@@ -76,6 +76,7 @@ def test_a_change_keeps_the_lines(place):
     assert lines == [10]
 
 
+@pytest.mark.slow
 def test_what_runs_at_import_meets_the_tests_that_read_it():
     """`linf` of the adversarial protocols is called when its module is imported, and by one test that says nothing."""
     mutant = next(m for m in mutants_of("suites/adversarial/config.py") if m.change == "255 -> 256")

@@ -66,6 +66,7 @@ def test_the_wheel_holds_what_runs_need(wheel):
     assert on_disk - names == set()
 
 
+@pytest.mark.slow
 def test_the_wheel_is_small_and_clean(wheel):
     size, names = wheel
     assert size < 8 * 10**6

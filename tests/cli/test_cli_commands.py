@@ -151,6 +151,7 @@ def test_rank_orders_by_the_headline_or_another_metric(bench, board):
     assert "world-stylised-0" in only.out and "world-standard-0" not in only.out
 
 
+@pytest.mark.slow
 def test_rank_puts_flagged_scores_last_on_request(bench, board, monkeypatch):
     from benchmark.leaderboard import ranking
 
@@ -232,6 +233,7 @@ def test_python_and_the_command_line_agree(bench, board):
         assert record["rank"] == ("" if row.rank is None else str(row.rank))
 
 
+@pytest.mark.slow
 def test_export_in_four_formats(bench, board, tmp_path):
     words = ("export", "-s", "cue-conflict", "--db", board, "--format")
     table = list(csv.DictReader(io.StringIO(bench(*words, "csv").out)))
@@ -380,6 +382,7 @@ def test_without_a_model_named_what_needs_nothing_runs():
     assert "resnet50" not in names
 
 
+@pytest.mark.slow
 def test_models_by_suites(board, bench):
     shown = bench("rank", "--summary", "--baseline", "world-standard-0", "--explain", "--db", board)
     assert shown.code == 0

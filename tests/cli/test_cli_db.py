@@ -72,6 +72,7 @@ def test_a_shard_that_is_not_there_is_said(bench, tmp_path):
     assert scores(tmp_path / "merged.db") == whole(bench, tmp_path, IDEALS)
 
 
+@pytest.mark.slow
 def test_shards_in_one_leaderboard_need_no_merge(bench, tmp_path):
     for index in (1, 2):
         assert bench(*IDEALS, "--shard", f"{index}/2", "--db", tmp_path / "team.db").code == 0
@@ -119,6 +120,7 @@ def test_status_check_and_vacuum_of_a_leaderboard(bench, tmp_path):
     assert "nothing to do" in bench("db", "upgrade", "--db", tmp_path / "a.db").out
 
 
+@pytest.mark.slow
 def test_a_damaged_leaderboard_is_told(bench, tmp_path):
     assert bench(*IDEALS, "--db", tmp_path / "a.db").code == 0
     with sqlite3.connect(tmp_path / "a.db") as connection:

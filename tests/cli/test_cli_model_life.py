@@ -100,6 +100,7 @@ def test_a_model_is_replaced_renamed_retired_and_removed(home):
     assert set(rows()) == {"yours"}
 
 
+@pytest.mark.slow
 def test_rows_of_a_board_are_chosen_and_hidden(home):
     assert bench("run", "ideal-shape,ideal-texture", *RUN).return_value == 0
 

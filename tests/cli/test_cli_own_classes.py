@@ -68,6 +68,7 @@ def test_it_enters_by_its_own_space(home):
     assert "its labels 'photos' answer in photos" in reasons["cue-conflict"]
 
 
+@pytest.mark.slow
 def test_classes_that_the_set_has_and_the_network_lacks_are_named(home):
     registered(home)
     (home / "photos" / "cup").rename(home / "photos" / "mug")

@@ -97,6 +97,7 @@ def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
     assert all(torch.equal(same[name], state[name]) for name in same)
 
 
+@pytest.mark.slow
 def test_a_backbone_of_python(bench, pictures, factories):
     done = bench("probe", f"python:{factories}:Backbone", *IN, "--train", pictures, "--as", "p")
     assert done.code == 0, done.err

@@ -1,6 +1,7 @@
 """What a run tells of its progress: every device batch, tuning, and that an observer owes nothing more."""
 
 import engine_toys as toys
+import pytest
 from engine_toys import ideal, network, toy_suite
 
 from benchmark.api import Silent
@@ -52,6 +53,7 @@ def test_progress_moves_with_every_device_batch(leaderboard):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_costs_less_than_expected_is_told_with_the_answer(leaderboard):
     suites = [toy_suite(toys.make_stimuli(40), passes=10.0)]
     events = told(leaderboard, network("net", "Readout", seed=2), suites)
@@ -72,6 +74,7 @@ def test_what_costs_more_than_expected_ends_at_what_was_expected(leaderboard):
     assert sum(work) == 40
 
 
+@pytest.mark.slow
 def test_a_gradient_counts_as_its_backward_pass_too(leaderboard):
     def observe(config, view):
         view.forward(view.images[:5].clone().requires_grad_(True))
@@ -87,11 +90,13 @@ def test_who_fails_owes_nothing_more(leaderboard):
     assert events == [("done", "net")]
 
 
+@pytest.mark.slow
 def test_an_ideal_observer_moves_chunk_by_chunk(leaderboard):
     events = told(leaderboard, ideal(), [toy_suite(toys.make_stimuli(40))])
     assert events[1:] == [("work", 40.0), ("advance", 40), ("done", "reader")]
 
 
+@pytest.mark.slow
 def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
     monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.01))
     card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40))
@@ -133,6 +138,7 @@ def test_a_speed_that_cannot_be_measured_is_long_from_so_many_passes(leaderboard
     assert [line[3] for line in plan(leaderboard, card, 40, 2600.0)[0]] == [None]
 
 
+@pytest.mark.slow
 def test_a_run_ends_where_what_is_stored_is_enough(leaderboard):
     suite, asked = toy_suite(toys.make_stimuli(3 * CHUNK)), []
     tasks = [Task(ideal(), suite, "world16", suite.plan(None, None))]

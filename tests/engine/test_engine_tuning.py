@@ -25,6 +25,7 @@ def answers(model, batch, threads):
     return logits.detach(), gradient
 
 
+@pytest.mark.slow
 def test_batch_and_threads_move_float_noise_at_most(model):
     first = answers(model, 12, 1)
     for batch, threads in ((3, 1), (4, 2), (12, 2)):

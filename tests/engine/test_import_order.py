@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def imported(files: list[TrialFile]) -> tuple[str, dict[str, list[object]]]:
     return stimuli.digest, {name: columns[name].tolist() for name in ("response", "margin")}
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.sampled_from(range(8)), min_size=1, unique=True), min_size=1), st.randoms()
 )

@@ -139,6 +139,7 @@ def test_items_are_every_chunk_of_every_job_once(n, blocks):
     assert len(cut) >= min(4 * 8, blocks * 2 * -(-n // CHUNK))
 
 
+@pytest.mark.slow
 def test_a_large_set_is_cut_by_its_chunks_so_that_decoding_is_shared():
     jobs = jobs_of(200 * CHUNK, 3, [Resident("one", None)])
     cut = list(items(jobs, 2, Codes()))

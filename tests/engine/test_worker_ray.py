@@ -82,6 +82,7 @@ def test_a_device_of_this_machine_is_not_for_ray():
         )
 
 
+@pytest.mark.slow
 @needs_ray
 def test_an_address_where_no_cluster_is_is_one_clear_error():
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -59,6 +59,7 @@ def test_every_reference_in_a_document_leads_somewhere(db):
         assert one.observations and set(one.runs) <= runs
 
 
+@pytest.mark.slow
 def test_the_ending_chooses_the_form(db, bench, tmp_path):
     for name, begins in (
         ("a.csv", "observer,kind,"),

@@ -1,6 +1,7 @@
 """Another laboratory's leaderboard beside one's own: what is its own stays told apart, nothing is merged unsaid."""
 
 import json
+import shutil
 
 import pytest
 
@@ -36,13 +37,21 @@ def write(db, names, shift=0):
         store.end_run(run, "done")
 
 
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory):
+    """A folder with another laboratory's leaderboard, lab.db, and its export, lab.json."""
+    folder = tmp_path_factory.mktemp("theirs")
+    db = str(folder / "lab.db")
+    write(db, ["net-0", "net-1"])
+    (folder / "lab.json").write_text(json.dumps(api.document(db=db).model_dump(mode="json")))
+    return folder
+
+
 @pytest.fixture
-def lab(home):
-    """lab.json, the export of another laboratory's leaderboard."""
-    write("lab.db", ["net-0", "net-1"])
-    path = home / "lab.json"
-    path.write_text(json.dumps(api.document(db="lab.db").model_dump(mode="json")))
-    return path
+def lab(home, theirs):
+    """lab.json, the export of another laboratory's leaderboard, beside lab.db."""
+    shutil.copytree(theirs, home, dirs_exist_ok=True)
+    return home / "lab.json"
 
 
 def changed(path, change):
@@ -123,6 +132,7 @@ def test_what_is_ones_own_is_known(lab):
     assert api.document(db="lab.db") == before
 
 
+@pytest.mark.slow
 def test_another_network_of_ones_own_networks_name_stands_beside_it(lab):
     write("mine.db", ["net-0"], 7)
     report = api.import_leaderboard(lab, db="mine.db")
@@ -151,6 +161,7 @@ def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench
     assert api.document(db=db) == before
 
 
+@pytest.mark.slow
 def test_another_network_under_an_imported_name_is_a_conflict(lab):
     api.import_leaderboard(lab, db="mine.db")
     changed(lab, lambda plain: plain["observers"][0].update(identity="f" * 64))
@@ -158,6 +169,7 @@ def test_another_network_under_an_imported_name_is_a_conflict(lab):
     assert len(report.conflicts) == 1 and "net-0 (lab): another network" in report.conflicts[0]
 
 
+@pytest.mark.slow
 def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench):
     write("mine.db", ["mine"], 7)
 

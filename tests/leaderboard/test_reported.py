@@ -77,6 +77,7 @@ def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(
     assert values["vit (lab, reported)", "own accuracy at dusk"] == 0.4  # what it had stays
 
 
+@pytest.mark.slow
 def test_parts_in_any_order_give_the_same_scores(table: Path) -> None:
     api.import_scores(table, db="whole.db")
     head, *rows = TABLE.splitlines()
@@ -100,6 +101,7 @@ def test_a_paired_test_is_one_clear_error(table: Path) -> None:
         api.answered(db="a.db")
 
 
+@pytest.mark.slow
 def test_a_network_with_trials_and_one_with_scores_alone_are_two(table: Path) -> None:
     trials = table.parent / "edge_resnet50_session-1.csv"
     trials.write_text(
@@ -119,6 +121,7 @@ def test_a_network_with_trials_and_one_with_scores_alone_are_two(table: Path) ->
         assert kinds["resnet50 (lab, reported)"] == "reported"
 
 
+@pytest.mark.slow
 def test_filters_exports_and_the_command(table: Path) -> None:
     run = CliRunner().invoke
     result = run(cli, ["import", "scores", str(table), "--db", "a.db"])

@@ -103,6 +103,7 @@ def test_the_command(db, bench):
     assert UNIFORM in ended.out
 
 
+@pytest.mark.slow
 def test_a_run_as_a_transfer_matrix(db):
     ((made, claims),) = api.transfer(db=db)
     assert "corruption" in made.title and made.space == "world16"

@@ -111,6 +111,12 @@ def test_no_folder_leaves_the_built_in_cards(tmp_path):
     assert read_cards(tmp_path / "none") == read_cards(None) == builtin_cards()
 
 
+def test_what_is_done_to_a_shelf_reaches_no_other():
+    builtin_cards().clear()
+    read_cards(None).pop("alexnet")
+    assert "alexnet" in builtin_cards() and "alexnet" in read_cards(None)
+
+
 def test_choosing_by_name_glob_and_list():
     cards = builtin_cards()
     assert [c.name for c in select_cards("alexnet, ideal-s*", cards)] == ["alexnet", "ideal-shape"]

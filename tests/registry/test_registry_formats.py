@@ -200,6 +200,7 @@ def test_the_rows_of_the_other_tables_have_their_tests():
         assert f"\ndef {name}(" in code, name
 
 
+@pytest.mark.slow
 def test_key_overrules_the_choice(tiny, nine, folders, tmp_path):
     state = tiny.state_dict()
     save = {"state_dict": {**under("model.", state), **under("ema_model.", zeros(state))}}

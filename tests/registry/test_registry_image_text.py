@@ -18,8 +18,6 @@ from registry.load import load_model
 from registry.registration import backbone_card, register
 from registry.shelving import remove_card
 
-open_clip = pytest.importorskip("open_clip")
-
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 CLIP = {"embed_dim": 16, "vision_cfg": VISION, "text_cfg": TEXT}
@@ -39,7 +37,13 @@ def folders(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def open_clip():
+    """Imported by the tests that need it: it takes seconds."""
+    return pytest.importorskip("open_clip")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, open_clip):
     """A tiny model of open_clip as the library saves one; `config` and `fed` are of that model."""
     made = {}
 
@@ -71,7 +75,7 @@ def rows(checks):
 @pytest.mark.parametrize(
     ("config", "fed", "name"), [(CLIP, INPUT, "tiny"), (SIGLIP, SQUASHED, "sig")]
 )
-def test_it_answers_as_open_clip_does(config, fed, name, folder, folders):
+def test_it_answers_as_open_clip_does(config, fed, name, folder, folders, open_clip):
     place = folder(config, fed, name)
     card, checks = register(
         "mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders
@@ -126,6 +130,7 @@ def test_prompts_are_part_of_a_model(folder, folders):
     assert loaded(again, folders).identity == other.identity
 
 
+@pytest.mark.slow
 def test_templates_of_ones_own(folder, folders, tmp_path):
     place, file = f"open_clip:{folder()}", tmp_path / "mine.txt"
     file.write_text("a drawing of a {}.\n\nthe {} itself\n")
@@ -147,7 +152,7 @@ def test_one_template_itself(folder, folders):
     assert rows(checks)["templates"].startswith("1, such as 'a sketch of a {}.'")
 
 
-def test_models_are_called_after_their_templates(tmp_path):
+def test_models_are_called_after_their_templates(tmp_path, open_clip):
     file = tmp_path / "mine.txt"
     file.write_text("itap of a {}.\na {}!\na {}.\n一张{}的照片\na {}!\n")
     assert for_each_template("b32", str(file)) == {
@@ -167,6 +172,7 @@ def test_a_folder_says_that_it_is_of_open_clip(folder, folders):
         assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder()), whole.sha256)
 
 
+@pytest.mark.slow
 def test_names_of_ones_own(folder, folders, tmp_path):
     names = tmp_path / "birds.txt"
     names.write_text("jay\nhouse_sparrow\n")
@@ -176,6 +182,7 @@ def test_names_of_ones_own(folder, folders, tmp_path):
     assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_text_head_that_is_not_the_frozen_one(folder, folders):
     card, _ = register("mine", f"open_clip:{folder()}", labels="geirhos16", **folders)
     file = card.options["text_head"]
@@ -194,7 +201,7 @@ def test_a_text_head_that_is_not_the_frozen_one(folder, folders):
 
 
 @pytest.fixture
-def listed(monkeypatch):
+def listed(monkeypatch, open_clip):
     """The tiny configuration as an architecture of the library, with a published tag."""
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", {**CLIP})
     monkeypatch.setitem(
@@ -253,6 +260,7 @@ def test_mistakes(folder, folders, listed, tmp_path):
     assert not read_cards(folders["cards_folder"]).keys() & {"mine"}
 
 
+@pytest.mark.slow
 def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -267,6 +275,7 @@ def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
     assert not list((folders["cards_folder"] / "heads").iterdir())
 
 
+@pytest.mark.slow
 def test_a_head_lives_as_long_as_its_card(folder, folders):
     place, heads = f"open_clip:{folder()}", folders["cards_folder"] / "heads"
     how = {"labels": "geirhos16", **folders}
@@ -279,7 +288,7 @@ def test_a_head_lives_as_long_as_its_card(folder, folders):
     assert not list(heads.iterdir())
 
 
-def test_a_probe_on_the_image_tower(folder, folders):
+def test_a_probe_on_the_image_tower(folder, folders, open_clip):
     shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
     card, _ = backbone_card("mine", f"open_clip:{folder()}", None, shelf=shelf)
     model = load_model(card, weights_folder=shelf.weights, bare=True)

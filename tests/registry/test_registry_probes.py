@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 import timm
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestCentroid
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torchvision import models
 
@@ -28,6 +25,9 @@ def clouds():
 
 
 def test_the_linear_head_is_logistic_regression(clouds):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     features, targets = clouds
     z = StandardScaler().fit_transform(features.double().numpy())
     for penalty in (1e-3, 1e-1):
@@ -40,6 +40,9 @@ def test_the_linear_head_is_logistic_regression(clouds):
 
 
 def test_a_head_answers_on_features_as_they_come(clouds):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     features, targets = clouds
     fitted = fit("linear", features, targets, 3)
     z = StandardScaler().fit_transform(features.double().numpy())
@@ -50,6 +53,9 @@ def test_a_head_answers_on_features_as_they_come(clouds):
 
 
 def test_the_nearest_class_head_is_the_nearest_centroid(clouds):
+    from sklearn.neighbors import NearestCentroid
+    from sklearn.preprocessing import StandardScaler
+
     features, targets = clouds
     fitted = fit("nearest-class", features, targets, 3)
     z = StandardScaler().fit_transform(features.double().numpy())

@@ -16,8 +16,6 @@ from registry.load import load_model
 from registry.model import LoadedModel
 from registry.registration import backbone_card, register
 
-transformers = pytest.importorskip("transformers")
-
 TINY = {
     "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
     "image_size": 32, "patch_size": 8,
@@ -30,8 +28,14 @@ def folders(tmp_path):
     return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def transformers():
+    """Imported where these tests run: it takes seconds."""
+    return pytest.importorskip("transformers")
+
+
 @pytest.fixture
-def vit(tmp_path):
+def vit(tmp_path, transformers):
     """Write a tiny ViT with its processor and return the folder."""
 
     def make(name="net", kind="ViTForImageClassification", processor=True, **config):
@@ -51,7 +55,7 @@ def rows(checks):
     return {check.name: check.detail for check in checks}
 
 
-def test_a_folder_answers_as_transformers_does(vit, folders):
+def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     folder = vit()
     card, checks = register("mine", f"hf:{folder}", **folders)
     assert (card.arch, card.weights, card.source) == ("hf:vit", str(folder), "file")
@@ -71,6 +75,7 @@ def test_a_folder_answers_as_transformers_does(vit, folders):
     assert torch.allclose(model.forward(images), wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_neither_place_nor_names_are_part_of_its_identity(vit, folders):
     first, _ = register("one", f"hf:{vit('a')}", **folders)
     second, _ = register("two", f"hf:{vit('b')}", **folders)
@@ -101,7 +106,7 @@ SQUARE = {"height": 48, "width": 48}
         ("ViTImageProcessor", {"size": SQUARE, "do_rescale": False, "image_mean": [120] * 3, "image_std": [60] * 3}),
     ],
 )  # fmt: skip
-def test_a_card_feeds_what_the_processor_feeds(kind, settings):
+def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
     own = getattr(transformers, kind)(**settings)
     wanted = own(IMAGE, return_tensors="pt")["pixel_values"][0].float()
     how = Preprocess.model_validate(fields_of(json.loads(own.to_json_string())))
@@ -162,6 +167,7 @@ def test_a_folder_says_that_it_is_of_transformers(vit, folders):
         assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder), whole.sha256)
 
 
+@pytest.mark.slow
 def test_outputs_without_names(vit, folders):
     bare = {i: f"LABEL_{i}" for i in range(16)}
     folder = vit(id2label=bare)
@@ -204,7 +210,8 @@ def test_files_that_are_refused(vit, folders, tmp_path):
     assert not list(folders["cards_folder"].glob("*.yaml"))
 
 
-def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders):
+@pytest.mark.slow
+def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     folder = vit(kind="ViTModel")
     with pytest.raises(WeightsError, match=r"weights of its classifier.*bench probe"):
         register("mine", f"hf:{folder}", **folders)
@@ -226,6 +233,7 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders):
         )
 
 
+@pytest.mark.slow
 def test_a_mirror_stands_in_for_the_hub(vit, folders, tmp_path):
     folder = vit("somebody/tiny")
     card, _ = register("mine", "hf:somebody/tiny", mirror=str(tmp_path), **folders)

@@ -88,6 +88,7 @@ def test_blur_keeps_a_flat_image_and_spreads_a_point():
     assert spread[8, 9] / spread[8, 8] == pytest.approx(np.exp(-1 / (2 * 0.64)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_an_answer_depends_on_the_image_and_the_reader_alone(readers, images):
     for reader in readers:
         with torch.inference_mode():

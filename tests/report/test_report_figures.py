@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from benchmark.contracts import Observer, Trials
 from benchmark.errors import UnknownName
@@ -143,6 +142,8 @@ def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
 
 
 def test_kappa_is_that_of_another_library(answers):
+    from sklearn.metrics import cohen_kappa_score
+
     (made,) = consistency.figures([answers])
     everybody = answers.shown.all(axis=0)
     assert {one["n"] for one in made.records} == {int(everybody.sum())}
@@ -153,6 +154,8 @@ def test_kappa_is_that_of_another_library(answers):
 
 
 def test_confusions_are_those_of_another_library(answers):
+    from sklearn.metrics import confusion_matrix
+
     rows, columns, counts = confusion(answers, 5)
     seen = answers.shown[5]
     truth, said = answers.labels["category"][seen], np.array(WORDS)[answers.code[5, seen]]

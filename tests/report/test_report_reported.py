@@ -54,6 +54,7 @@ def test_the_same_quantity_stands_beside_what_was_measured(contents):
     assert "Beside them 2 networks that were measured here" in made.caption
 
 
+@pytest.mark.slow
 def test_they_have_a_page_and_no_rank(contents, tmp_path):
     held = contents(SAME, "shape_bias")
     ranked = {line.observer for summary in held.summaries for line in summary.lines}

@@ -108,6 +108,7 @@ def test_every_link_leads_somewhere(hostile):
                 assert (path.parent / link.partition("#")[0]).is_file(), (path, link)
 
 
+@pytest.mark.slow
 def test_a_report_is_written_over_and_nothing_else_is(fill, tmp_path, undrawn):
     settings = fill(["resnet50"])
     build(settings, tmp_path / "out")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import cohen_kappa_score
 
 from benchmark.contracts import Trials
 from benchmark.stats.agreement import (
@@ -50,8 +49,11 @@ def test_by_hand():
     assert found.low < found.kappa < found.high
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_equals_cohens_kappa_of_right_and_wrong(pairs):
+    from sklearn.metrics import cohen_kappa_score
+
     a, b = np.array(pairs, dtype=bool).T
     found = agreement(a, b, resamples=20)
     if (a == b).all():
@@ -105,6 +107,8 @@ def test_one_image_has_no_interval():
 
 @pytest.mark.slow
 def test_interval_is_that_of_resampling_images():
+    from sklearn.metrics import cohen_kappa_score
+
     rng = np.random.default_rng(3)
     a = rng.random(300) < 0.7
     b = np.where(rng.random(300) < 0.5, a, rng.random(300) < 0.6)
@@ -164,6 +168,8 @@ def test_two_that_err_together_once_are_not_said_to_differ():
 
 
 def test_the_influence_is_the_derivative_of_kappa():
+    from sklearn.metrics import cohen_kappa_score
+
     rng = np.random.default_rng(5)
     a, b = rng.random(50) < 0.7, rng.random(50) < 0.6
     found = kappa_influence(a, b)

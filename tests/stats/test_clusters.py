@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
-from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
 from benchmark.contracts import Trials
 from benchmark.stats import (
@@ -56,6 +54,9 @@ def test_a_factor_of_one_level_has_no_variance():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_variance_of_a_share_is_that_of_a_linear_probability_model(bias, make, seed):
+    import statsmodels.api as sm
+    from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
+
     rng = np.random.default_rng(seed)
     shape, texture = (rng.integers(0, n, 400).astype(str) for n in (30, 9))
     effect = rng.normal(0, 1, 30)[shape.astype(int)] + rng.normal(0, 1, 9)[texture.astype(int)]

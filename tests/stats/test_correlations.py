@@ -42,6 +42,7 @@ def test_two_things_held_constant():
     assert found.value == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_resampled_families_written_out():
     """Families drawn, their rows copied, scipy's coefficient of each draw."""
     times = np.random.default_rng(0).multinomial(8, [1 / 8] * 8, size=1000)

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from benchmark.contracts import Metric, Trials
 from benchmark.stats import Comparison, adjust, compare_ratio, holm, paired_difference
@@ -22,6 +20,8 @@ def draw(rng, n, shape, texture):
 
 
 def test_accuracies_are_paired_by_mcnemar(accuracy, make):
+    from statsmodels.stats.contingency_tables import mcnemar
+
     rng = np.random.default_rng(0)
     a, b = draw(rng, 320, 0.6, 0.2), draw(rng, 320, 0.45, 0.2)
     result = compare_ratio(accuracy, make(a), make(b))
@@ -262,6 +262,8 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
 @settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_holm_equals_statsmodels(pvalues):
+    from statsmodels.stats.multitest import multipletests
+
     expected = multipletests(pvalues, method="holm")[1]
     assert holm(pvalues) == pytest.approx(expected, abs=1e-12)
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
 from benchmark.stats.agreement import pairwise
 
 
 def test_each_pair_is_taken_on_the_images_that_both_answered():
+    from sklearn.metrics import cohen_kappa_score
+
     rng = np.random.default_rng(0)
     right, present = rng.random((60, 4)) < 0.6, rng.random((60, 4)) < 0.7
     found = pairwise(

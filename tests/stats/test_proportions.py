@@ -5,8 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
 from benchmark.stats.proportions import (
     _score,
@@ -21,6 +19,8 @@ counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.
 
 @given(counts, st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_wilson_equals_statsmodels_and_scipy(count, level):
+    from statsmodels.stats.proportion import proportion_confint
+
     successes, n = count
     low, high = wilson(successes, n, level)
     ours = pytest.approx((low, high), abs=1e-12)
@@ -67,6 +67,8 @@ def test_wilson_covers_at_its_level(p, n):
 
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_mcnemar_equals_statsmodels_and_the_binomial_test(b, c):
+    from statsmodels.stats.contingency_tables import mcnemar
+
     p = mcnemar_exact(b, c)
     assert p == pytest.approx(mcnemar([[7, b], [c, 9]], exact=True).pvalue, rel=1e-9)
     if b + c:

@@ -93,6 +93,7 @@ def test_intervals_cover_the_true_rank():
     assert (right / runs).min() < 0.7
 
 
+@pytest.mark.slow
 def test_the_interval_is_not_needlessly_wide():
     """Least favourable case, all equal: the n - 1 differences err in 3 to 5 % of draws."""
     rng, runs, n = np.random.default_rng(8), 2000, 6

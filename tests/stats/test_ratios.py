@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 from benchmark.contracts import Trials
 from benchmark.stats import mean_interval, ratio_score
@@ -37,6 +36,8 @@ def test_published_shape_bias_of_ten_people(bias, make):
 
 @pytest.mark.parametrize(("shape", "texture", "value"), NETWORKS.values(), ids=NETWORKS)
 def test_published_shape_bias_of_networks(bias, make, shape, texture, value):
+    from statsmodels.stats.proportion import proportion_confint
+
     score = ratio_score(bias, answered(make, shape, texture))
     assert round(score.value, 4) == value
     assert (score.n, score.excluded) == (shape + texture, 1200 - shape - texture)

@@ -59,6 +59,7 @@ def test_of_a_set_holds_under_the_worst_stopping_rule(size, total):
     assert paths_that_miss(rights, total / size, size) <= most_allowed(paths)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 300), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.99]))
 def test_equals_a_grid_over_p(n, share, level):
     k = round(share * n)

@@ -9,6 +9,7 @@ and OpenCV. Images are HWC uint8; results are uint8, cut like the published ones
 import math
 import sys
 import types
+from functools import cache
 from unittest import mock
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 
+@cache
 def library():
     """The module `imagecorruptions.corruptions`, or a skip."""
     pytest.importorskip("cv2", reason="opencv-python-headless is a development dependency")

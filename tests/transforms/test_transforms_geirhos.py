@@ -228,6 +228,7 @@ def test_eidolon_with_given_draws(reach):
     assert np.abs(out - expected).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_levels_get_harder():
     for experiment in ("contrast", "low-pass", "uniform-noise", "salt-and-pepper", "eidolonI"):
         base = applied(experiment, next(iter(GEIRHOS[experiment].conditions)), PIXELS[:1]).astype(

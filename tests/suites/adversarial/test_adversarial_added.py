@@ -93,6 +93,7 @@ def suites(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_an_attack_is_a_variant_with_a_board_of_its_own(suites):
     found = suites(Added({"one-step": STEP, "still": STILL}, {}))
     suite = found["one-step"]

@@ -212,6 +212,7 @@ def test_a_gradient_that_is_no_number_breaks_its_image_alone(problem):
     assert found.size[2] == epsilon[2]
 
 
+@pytest.mark.slow
 def test_projection_onto_ball_and_box_is_the_nearest_point():
     generator = torch.Generator().manual_seed(3)
     origin = torch.rand(6, 1, 4, 5, generator=generator)

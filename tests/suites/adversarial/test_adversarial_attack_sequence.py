@@ -93,6 +93,7 @@ def test_later_attacks_see_only_what_stands(problem, monkeypatch):
     assert (both.passes >= first.passes).all()
 
 
+@pytest.mark.slow
 def test_attacks_alone_make_a_curve_too(problem):
     threat = linf(4.0, far=0.0)
     found = curve(problem, threat, Config((threat,), (), (Apgd("margin", 12),)), None)

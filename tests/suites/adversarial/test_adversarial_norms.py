@@ -58,6 +58,7 @@ def test_random_start_depends_on_the_seed_alone(norm):
     assert torch.equal(whole[3:4], random_start(ball, x[3:4], epsilon[3:4], [8]))
 
 
+@pytest.mark.slow
 def test_draws_fill_the_ball_uniformly():
     # uniform in a ball of d dimensions: the radius to the power d is uniform
     for norm in ("l2", "l1"):

@@ -47,6 +47,7 @@ def test_bfloat16_moves_robust_accuracy_less_than_its_interval(name, world):
     assert compared >= 11
 
 
+@pytest.mark.slow
 def test_answers_that_only_low_precision_gives_are_counted(world):
     """A network whose bfloat16 answers differ on many images is flagged."""
     network = world("world-standard-0", 24)

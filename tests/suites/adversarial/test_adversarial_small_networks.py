@@ -59,7 +59,9 @@ def radius(problem, norm):
     return (z[:, 0] - z[:, 1]).abs() / torch.linalg.vector_norm(WEIGHTS[0] - WEIGHTS[1], DUAL[norm])
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize(
+    "norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))]
+)
 @pytest.mark.parametrize("loss", ["margin", "dlr"])
 def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm, loss):
     problem = problem_of(two_way, grey())
@@ -72,7 +74,7 @@ def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(no
     assert not apgd(problem, norm, 0.99 * exact, recipe).broken.any()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm):
     problem = problem_of(two_way, grey())
     for row, exact in enumerate(radius(problem, norm).tolist()):
@@ -124,7 +126,9 @@ def watched(problem):
 
 
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
-@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize(
+    "norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))]
+)
 def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
     theirs = pytest.importorskip("pyautoattack.autopgd_base")
     steps, size = 40, {"linf": 0.004, "l2": 0.03, "l1": 0.2}[norm]
@@ -150,7 +154,7 @@ def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
         assert (torch.linalg.vector_norm(away, ORDER[norm], dim=1) <= size * (1 + 1e-4)).all()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 def test_square_keeps_to_ball_and_box_and_tells_the_truth(norm):
     problem = problem_of(two_way, grey(spread=0.2).clamp(0, 1))
     epsilon = {"linf": 3, "l2": 3}[norm] * radius(problem, norm)
@@ -188,7 +192,7 @@ def test_square_keeps_what_makes_the_answer_no_safer():
     assert best > 3 and margins[best] > margins[0]
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 def test_neither_batch_nor_company_changes_an_attack(norm):
     x, epsilon = grey(), 1.3 * radius(problem_of(two_way, grey()), norm)
     for run in (
@@ -219,6 +223,7 @@ def whole_curve(distances, forward=two_way, **given):
     return curve(problem, config.threats[0], config, None), problem
 
 
+@pytest.mark.slow
 def test_the_curve_of_a_linear_network_is_its_distance():
     """The smallest budget that reaches, by the attack that got there; bisection comes down to the distance itself."""
     distances = [0.1, 0.3, 0.7, 1.3]

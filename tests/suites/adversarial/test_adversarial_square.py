@@ -90,7 +90,7 @@ def sign_triples(deltas):
 
 @pytest.mark.parametrize("part", ["linf start", "linf redraw", "l2 start", "l2 redraw"])
 def test_every_channel_has_a_sign_of_its_own(part):
-    # one sign for all channels gives two of the eight triples; 200 draws miss one of eight with p < 1e-10
+    # one sign for all channels gives two of the eight triples; 100 draws miss one of eight with p < 1e-4
     blank = torch.zeros(3, 16, 16)
     draw = {
         "linf start": lambda g: linf_start(0.25, g, blank.shape),
@@ -98,7 +98,7 @@ def test_every_channel_has_a_sign_of_its_own(part):
         "l2 start": lambda g: l2_start(1.0, g, blank.shape),
         "l2 redraw": lambda g: l2_redraw(blank, 1.0, 5, g),
     }[part]
-    triples = sign_triples(draw(torch.Generator().manual_seed(seed)) for seed in range(200))
+    triples = sign_triples(draw(torch.Generator().manual_seed(seed)) for seed in range(100))
     assert len(triples) == 8 and all(0 not in triple for triple in triples)
 
 

@@ -87,6 +87,7 @@ def test_the_network_itself_makes_no_perturbations_by_whatever_name(trials_of):
         trials_of("world-standard-0")
 
 
+@pytest.mark.slow
 def test_networks_of_other_spaces_or_without_weights_are_left_out(trials_of, shelf):
     assert shelf.networks(["efficientnet-lite0", "no-such-network", "ideal-shape"]) == ()
     with pytest.raises(BenchError, match="none answers in 'world16'"):

@@ -262,6 +262,7 @@ def test_the_ratio_of_mce_is_the_score(name):
     assert SUITE.metric(name).ratio(part)[1].sum() == 0
 
 
+@pytest.mark.slow
 def test_two_observers_are_compared_image_by_image():
     rng = np.random.default_rng(6)
     cells = correlated(rng, 60, ("clean", "fog/1", "fog/2", "snow/1"))

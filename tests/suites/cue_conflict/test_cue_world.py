@@ -39,6 +39,7 @@ def test_the_texture_reader_is_all_texture(scores):
     assert scores["ideal-texture", "natural_accuracy"].value == 1.0
 
 
+@pytest.mark.slow
 def test_the_guesser_is_within_its_intervals(scores):
     chances = {
         "shape_bias": 1 / 2, "shape_fraction": 1 / 16, "texture_fraction": 1 / 16,

@@ -80,6 +80,7 @@ def test_two_observers(board):
     assert f"[{rows['c10'].low:.3f}, {rows['c10'].high:.3f}]" in out
 
 
+@pytest.mark.slow
 def test_matrix_of_everybody_and_of_some(board):
     out = run(board, "--matrix").output
     assert (

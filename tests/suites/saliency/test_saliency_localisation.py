@@ -38,6 +38,7 @@ def pair_count(values, mask):
     return wins / (inside.size * outside.size)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.integers(1, 6))
 def test_auc_is_the_share_of_pixel_pairs_ties_counting_half(seed, levels):
     rng = np.random.default_rng(seed)
