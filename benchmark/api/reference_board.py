@@ -132,26 +132,47 @@ def _bring_in(
     made: ReferenceReport,
     progress: Progress | None,
 ) -> None:
-    from benchmark.engine.importing import import_trials
     from benchmark.engine.scoring import Scorer
+    from benchmark.engine.tables_read import are_in, note_tables
+    from benchmark.identity import Codes
     from benchmark.stimuli.catalogue import members
 
+    whole: dict[str, Path] = {}
     for name, folder in folders.items():
         if name in members("published-scores"):
             _bring_in_scores(store, run, name, folder, made)
-            continue
-        step = _steps(f"reading {name}", progress)
-        try:
-            found = import_trials(folder, store, run, advance=step)
-        except BenchError as error:
-            made.failed.append(f"{name}: {error}")
-            continue
-        made.trials += found.trials
-        made.notes += found.notes
-        made.failed += found.unfit
+        elif are_in(store, folder):
+            made.notes.append(f"{name}: these tables are in it already")
+        elif _bring_in_trials(store, run, name, folder, made, progress):
+            whole[name] = folder
+    codes = Codes()
     for suite in plugins.find_suites().suites.values():
         if suite.experiments:
-            Scorer(store, run, suite).imported(_steps(f"scoring {suite.name}", progress))
+            Scorer(store, run, suite, codes).imported(_steps(f"scoring {suite.name}", progress))
+    for name, folder in whole.items():
+        note_tables(store, name, folder)
+
+
+def _bring_in_trials(
+    store: Store,
+    run: int,
+    name: str,
+    folder: Path,
+    made: ReferenceReport,
+    progress: Progress | None,
+) -> bool:
+    """Read a folder of tables; whether all of them fit."""
+    from benchmark.engine.importing import import_trials
+
+    try:
+        found = import_trials(folder, store, run, advance=_steps(f"reading {name}", progress))
+    except BenchError as error:
+        made.failed.append(f"{name}: {error}")
+        return False
+    made.trials += found.trials
+    made.notes += found.notes
+    made.failed += found.unfit
+    return not found.unfit
 
 
 def _bring_in_scores(

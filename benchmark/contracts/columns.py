@@ -35,6 +35,12 @@ class Coded:
         found: list[str] = self.words[there].tolist()
         return found
 
+    def in_order(self) -> Coded:
+        """The same text with the words that occur, sorted: as `coded` gives it of plain text."""
+        places, codes = np.unique(self.codes, return_inverse=True)
+        words, place = np.unique(self.words[places], return_inverse=True)
+        return Coded(words, narrowed(place.reshape(-1)[codes.reshape(-1)], len(words)))
+
     def at(self, chosen: Array) -> Coded:
         """The trials at these places, or where these flags are true."""
         return Coded(self.words, self.codes[chosen])

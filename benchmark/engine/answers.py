@@ -1,20 +1,23 @@
 """What observers answered of collections of sets, as it is scored: those that were run, and imported ones."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from benchmark.contracts import Suite, Trials
 from benchmark.engine.imported_trials import (
+    Found,
     Remembered,
     Sets,
     answers_by_prompt,
     asked,
     commonest,
+    covered,
     imported_groups,
     imported_roles,
     restricted,
 )
+from benchmark.errors import StoreError
 from benchmark.stimuli.sources import PUBLISHED_SPACE, compares
 from benchmark.store import Store
 from benchmark.store.rows import IMPORTED_KINDS
@@ -26,14 +29,25 @@ NOT_RUN = (*IMPORTED_KINDS, "reported")
 
 @dataclass(frozen=True)
 class Answers:
-    """An observer's trials on a collection of sets, and the observations that they come from."""
+    """What an observer answered of a collection of sets. Trials are read when they are asked for: what is scored
+    already is known by its observations alone.
 
-    trials: Trials
+    keys: the observations that it comes from; roles: of which sets; training: the recipe tags of its card.
+    """
+
     keys: tuple[str, ...]
+    roles: frozenset[str]
+    training: tuple[str, ...]
+    read: Callable[[], Trials]
     human: bool = False
     prompt: str = ""
-    others: Mapping[str, Trials] = field(default_factory=dict)
+    prompts: Mapping[str, Callable[[], Trials]] = field(default_factory=dict)
     """Prompt -> the same observer's trials on the same images when it was asked in another way."""
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The trials, in the order of the roles."""
+        return self.read()
 
 
 @dataclass(frozen=True)
@@ -66,8 +80,9 @@ class Answered:
                 if (o.role, o.stimuli) in wanted and self.store.complete(o.key)
             }
             if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
-                trials = self.store.trials(tuple(keys.values()))
-                found[name] = Answers(trials, tuple(keys.values()))
+                mine = tuple(keys.values())
+                roles = frozenset(role for role, _ in wanted)
+                found[name] = Answers(mine, roles, (), partial(self.store.trials, mine))
         return found
 
     def imported(self, sets: Sets) -> dict[str, Answers]:
@@ -81,14 +96,31 @@ class Answered:
         rows = {row.name: row for row in self.store.observers()}
         ways = answers_by_prompt(self.store)
         for name, found in imported_roles(self.store, self.suite).items():
-            trials = restricted(self._reader, found, sets)
-            if trials is not None:
-                keys = tuple(found[role].key for role in sorted(roles_of(trials)))
-                trained = replace(trials, training=rows[name].training)
-                prompts = asked(self._reader, found, sets, ways)
-                row, used = rows[name], (*keys, *prompts.keys)
-                human = row.kind == "human" and compares(str(row.card.get("source", "")))
-                yield name, Answers(trained, used, human, prompts.main, prompts.others)
+            mine = covered(self._reader, found, sets)
+            if not mine:
+                continue
+            row, prompts = rows[name], asked(self._reader, found, sets, ways)
+            yield (
+                name,
+                Answers(
+                    (*(one.key for one in mine.values()), *prompts.keys),
+                    frozenset(mine),
+                    row.training,
+                    partial(self._trials, mine, sets, row.training),
+                    row.kind == "human" and compares(str(row.card.get("source", ""))),
+                    prompts.main,
+                    {
+                        prompt: partial(self._trials, other, sets)
+                        for prompt, other in prompts.others.items()
+                    },
+                ),
+            )
+
+    def _trials(self, found: Found, sets: Sets, training: tuple[str, ...] = ()) -> Trials:
+        trials = restricted(self._reader, found, sets)
+        if trials is None:
+            raise StoreError("no answers to the images of a set that was covered before")
+        return replace(trials, training=training)
 
     def collections(self) -> list[Sets]:
         """Collections of sets that networks were shown, and that most observers of each imported source answered:
@@ -109,11 +141,6 @@ class Answered:
         return list({digest_data(sets): sets for sets in found if sets}.values())
 
 
-def roles_of(trials: Trials) -> set[str]:
-    """The roles that trials were made in."""
-    return set(trials["role"].tolist())
-
-
 def _training(store: Store, name: str) -> tuple[str, ...]:
     """The recipe tags of an observer's card; none for people."""
     return next((row.training for row in store.observers() if row.name == name), ())
@@ -131,7 +158,9 @@ def suite_trials(
     mine = [made for made in store.score_sets(suite.name) if ids.get(made.observer) == observer]
     found = imported_roles(store, suite).get(observer)
     if found:
-        told = restricted(store, found, {role: one.stimuli for role, one in found.items()})
+        told = restricted(
+            Remembered(store), found, {role: one.stimuli for role, one in found.items()}
+        )
         return told and replace(told, training=_training(store, observer))
     if not mine:
         return None

@@ -28,8 +28,8 @@ def joined(files: Sequence[TrialFile]) -> TrialFile:
 
 def with_conditions(file: TrialFile) -> TrialFile:
     """One image under eight degradations is eight stimuli: "c05/n02134084_5274.png"."""
-    pairs = zip(file.columns["condition"], file.columns["stimulus"], strict=True)
-    names = [stimulus_id(str(condition), str(image)) for condition, image in pairs]
+    shown = (file.columns[name].tolist() for name in ("condition", "stimulus"))
+    names = [stimulus_id(condition, image) for condition, image in zip(*shown, strict=True)]
     return replace(file, columns={**file.columns, "stimulus": np.array(names)})
 
 

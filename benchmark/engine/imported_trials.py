@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from benchmark.contracts import Suite, Trials
-from benchmark.stack_columns import stacked
-from benchmark.store import Observation, StimuliRecord, Store, StoredObservation
+from benchmark.contracts import Coded, Suite, Trials
+from benchmark.contracts.columns import Column, Columns, held
+from benchmark.stack_columns import stacked_codes
+from benchmark.store import Observation, Store, StoredObservation
 from benchmark.store.rows import IMPORTED
 
 Sets = Mapping[str, str]  # role -> stimuli digest
@@ -24,8 +25,8 @@ class Reader(Protocol):
     def trials(self, keys: Sequence[str], /) -> Trials:
         """The trials of observations."""
 
-    def stimuli(self, digest: str, /) -> StimuliRecord:
-        """Names and labels of a set."""
+    def images(self, digest: str, /) -> frozenset[str]:
+        """The names of a set's images."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Remembered:
 
     store: Store
     _trials: dict[tuple[str, ...], Trials] = field(default_factory=dict)
-    _stimuli: dict[str, StimuliRecord] = field(default_factory=dict)
+    _images: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def trials(self, keys: Sequence[str], /) -> Trials:
         """The trials of observations."""
@@ -43,11 +44,11 @@ class Remembered:
             self._trials[asked] = self.store.trials(asked)
         return self._trials[asked]
 
-    def stimuli(self, digest: str, /) -> StimuliRecord:
-        """Names and labels of a set."""
-        if digest not in self._stimuli:
-            self._stimuli[digest] = self.store.stimuli(digest)
-        return self._stimuli[digest]
+    def images(self, digest: str, /) -> frozenset[str]:
+        """The names of a set's images."""
+        if digest not in self._images:
+            self._images[digest] = frozenset(self.store.stimuli(digest).ids)
+        return self._images[digest]
 
 
 def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
@@ -98,41 +99,57 @@ def answers_by_prompt(store: Store) -> dict[Who, Ways]:
     }
 
 
+def covered(store: Reader, found: Found, sets: Sets) -> dict[str, StoredObservation]:
+    """role -> an imported observer's answers, of the roles of which it answered every image of `sets`."""
+    return {
+        role: found[role]
+        for role, stimuli in sorted(sets.items())
+        if role in found and _covers(store, found[role], stimuli)
+    }
+
+
 def restricted(store: Reader, found: Found, sets: Sets) -> Trials | None:
     """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
     parts = [
-        part
-        for role, stimuli in sorted(sets.items())
-        if role in found and (part := _covering(store, found[role], role, stimuli)) is not None
+        _among(store, one, role, sets[role]) for role, one in covered(store, found, sets).items()
     ]
-    return Trials(stacked([part.columns for part in parts])) if parts else None
-
-
-def _covering(store: Reader, observation: Observation, role: str, stimuli: str) -> Trials | None:
-    kept = _among(store, observation, stimuli)
-    if kept is None:
+    if not parts:
         return None
-    return replace(kept, columns={**kept.columns, "role": np.full(len(kept), role)})
+    # Sorted words: what is counted or drawn word by word does not hang on whose trials were read first.
+    return Trials(
+        Columns({name: _in_order(column) for name, column in stacked_codes(parts).held.items()})
+    )
 
 
-def _among(store: Reader, observation: Observation, stimuli: str) -> Trials | None:
-    """The trials on the images of a set; None where some of these have none."""
+def _in_order(column: Column) -> Column:
+    return column.in_order() if isinstance(column, Coded) else column
+
+
+def _covers(store: Reader, observation: Observation, stimuli: str) -> bool:
+    """Whether a set's images are among those that were answered. An imported observation answers all of its set."""
     if observation.stimuli == stimuli:
-        return store.trials((observation.key,))
-    wanted = np.asarray(store.stimuli(stimuli).ids)
-    if observation.n < len(wanted):
-        return None
+        return True
+    wanted = store.images(stimuli)
+    return observation.n >= len(wanted) and wanted <= store.images(observation.stimuli)
+
+
+def _among(
+    store: Reader, observation: Observation, role: str, stimuli: str
+) -> Mapping[str, Column]:
+    """The trials on the images of a set, under the suite's own word for the role."""
     trials = store.trials((observation.key,))
-    if not np.isin(wanted, trials["stimulus"]).all():
-        return None
-    return trials.where(np.isin(trials["stimulus"], wanted))
+    if observation.stimuli != stimuli:
+        trials = trials.where(np.isin(trials["stimulus"], list(store.images(stimuli))))
+    same = Coded(np.array([role]), np.zeros(len(trials), dtype=np.uint8))
+    return {**held(trials.columns), "role": same}
 
 
 class Asked(NamedTuple):
-    """By which prompt an observer's answers are scored, its trials by the other prompts, and their observations."""
+    """By which prompt an observer's answers are scored; of every other prompt the answers that cover a set; and the
+    observations of those."""
 
     main: str
-    others: Mapping[str, Trials]
+    others: Mapping[str, Found]
     keys: tuple[str, ...]
 
 
@@ -145,7 +162,8 @@ def asked(store: Reader, found: Found, sets: Sets, ways: Mapping[Who, Ways]) -> 
     for role, one in found.items() if main else ():
         for prompt, other in list(ways[one.observer_name, one.role].items())[1:]:
             others.setdefault(prompt, {})[role] = other
-    trials = {prompt: restricted(store, roles, sets) for prompt, roles in others.items()}
-    kept = {prompt: told for prompt, told in sorted(trials.items()) if told is not None}
-    keys = tuple(sorted(one.key for prompt in kept for one in others[prompt].values()))
+    kept = {
+        prompt: others[prompt] for prompt in sorted(others) if covered(store, others[prompt], sets)
+    }
+    keys = tuple(sorted(one.key for roles in kept.values() for one in roles.values()))
     return Asked(main, kept, keys)

@@ -1,7 +1,6 @@
 """Imported observers that answered a part of the images, or images of their own: which tables lack them, in words."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from benchmark.contracts import Suite
 from benchmark.engine.imported_trials import (
@@ -20,11 +19,11 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
     """Lines on each experiment in which observers lack images that most of their source answered: no table has them,
     or in case of people none has them in their group.
     """
-    groups, current = imported_groups(store), main_answers(store)
+    groups, current, known = imported_groups(store), main_answers(store), Remembered(store)
     lines: list[str] = []
     for role in experiments:
         answers = {name: roles[role] for name, roles in current.items() if role in roles}
-        ids = {one.stimuli: set(store.stimuli(one.stimuli).ids) for one in answers.values()}
+        ids = {one.stimuli: known.images(one.stimuli) for one in answers.values()}
         lines += _lines(role, answers, groups, ids)
     return lines
 
@@ -39,7 +38,7 @@ def partial_people(
     answers = {
         name: roles for name, roles in imported_roles(store, suite).items() if name in people
     }
-    ids = _Ids(Remembered(store))
+    ids = Remembered(store)
     return [
         {
             role: found
@@ -50,26 +49,13 @@ def partial_people(
     ]
 
 
-@dataclass(frozen=True)
-class _Ids:
-    """The images of sets, each read once."""
-
-    store: Remembered
-    known: dict[str, frozenset[str]] = field(default_factory=dict)
-
-    def of(self, digest: str) -> frozenset[str]:
-        if digest not in self.known:
-            self.known[digest] = frozenset(self.store.stimuli(digest).ids)
-        return self.known[digest]
-
-
 def _parts(
-    answers: Mapping[str, Mapping[str, StoredObservation]], role: str, digest: str, ids: _Ids
+    answers: Mapping[str, Mapping[str, StoredObservation]], role: str, digest: str, ids: Remembered
 ) -> Iterator[tuple[str, str]]:
     for name, roles in sorted(answers.items()):
         if role in roles and roles[role].stimuli != digest:
-            wanted = ids.of(digest)
-            own = ids.of(roles[role].stimuli)
+            wanted = ids.images(digest)
+            own = ids.images(roles[role].stimuli)
             shared = len(wanted & own)
             # Who mostly saw other images took part in another experiment, with a few images in common.
             if shared < len(wanted) and 2 * shared > len(own):
@@ -97,7 +83,7 @@ def _lines(
     role: str,
     answers: Mapping[str, StoredObservation],
     groups: Mapping[str, tuple[str, str]],
-    ids: Mapping[str, set[str]],
+    ids: Mapping[str, frozenset[str]],
 ) -> Iterator[str]:
     members = {group: [n for n in answers if groups[n] == group] for group in groups.values()}
     usual = {

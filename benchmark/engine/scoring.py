@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from benchmark.contracts import Observer, Score, Suite, Trials
-from benchmark.engine.answers import Answered, Answers, roles_of
+from benchmark.engine.answers import Answered, Answers
 from benchmark.engine.imported_trials import Sets
 from benchmark.engine.pooling import pooled_score
 from benchmark.identity import Codes, score_code
@@ -76,10 +76,10 @@ class Scorer:
         made = 0
         for done, (name, mine) in enumerate(answers.items(), 1):
             # People on what this observer answered: two collections that agree on it give one set of scores.
-            shown = _shown(sets, mine.trials)
+            shown = _shown(sets, mine)
             peers = self._peers(PUBLISHED_SPACE, shown, name)
             keys = (*mine.keys, *_keys_of(peers))
-            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, mine.trials.training)
+            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, mine.training)
             if not self.store.has_scores(target):
                 self._put(target, mine.trials, peers, mine)
                 made += 1
@@ -94,7 +94,7 @@ class Scorer:
         name = AMONG if against is not None and against.group is not None else PEOPLE
         row = self.store.put_observer(Observer(name, "group", digest_data(name)))
         keys = tuple(key for one in people.values() for key in one.keys)
-        roles = set().union(*(roles_of(one.trials) for one in people.values()))
+        roles = set().union(*(one.roles for one in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
         target = self._target(row, PUBLISHED_SPACE, shown, keys, ())
         if self.store.has_scores(target):
@@ -142,7 +142,7 @@ class Scorer:
         imported: Answers | None = None,
     ) -> None:
         suite = self.suite
-        theirs = {name: one.trials for name, one in peers.items()}
+        theirs = {name: one.trials for name, one in peers.items()} if suite.against else {}
         with one_blas_thread():
             scores = list(suite.score(suite.config, trials))
             if suite.against is not None:
@@ -163,9 +163,9 @@ class Scorer:
             else one
             for one in scores
         ]
-        for prompt, trials in answers.others.items():
+        for prompt, read in answers.prompts.items():
             with one_blas_thread():
-                found = self.suite.score(self.suite.config, trials)
+                found = self.suite.score(self.suite.config, read())
             made += [
                 replace(one, condition=f"prompt: {prompt}") for one in found if not one.condition
             ]
@@ -188,8 +188,8 @@ class Scorer:
         return {other: one for other, one in found.items() if other != name}
 
 
-def _shown(sets: Sets, trials: Trials) -> Sets:
-    return {role: stimuli for role, stimuli in sets.items() if role in roles_of(trials)}
+def _shown(sets: Sets, answers: Answers) -> Sets:
+    return {role: stimuli for role, stimuli in sets.items() if role in answers.roles}
 
 
 def _keys_of(peers: Mapping[str, Answers]) -> tuple[str, ...]:

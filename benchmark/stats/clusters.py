@@ -54,6 +54,8 @@ def shared_levels(told: Clusters, stimulus: Array) -> dict[str, Array]:
 
     stimulus: [n] names; those without a level ("") are a cluster each.
     """
+    if not told:
+        return {}
     levels = {name: _levels(np.asarray(column), stimulus) for name, column in told.items()}
     stimuli = len(np.unique(stimulus))
     return {name: at for name, at in levels.items() if 1 < len(np.unique(at)) < stimuli}
@@ -89,7 +91,7 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Clustere
     total = single = 0.0
     for order in range(1, len(codes) + 1):
         for chosen in combinations(codes, order):
-            single = _one_way(influence, np.stack(chosen, axis=1))
+            single = _one_way(influence, _crossed(chosen))
             total += single if order % 2 else -single
     return Clustered(max(total, single), min(sizes) - 1)
 
@@ -155,8 +157,16 @@ def _levels(column: Array, stimulus: Array) -> Array:
     return np.where(told, column, np.char.add("\x1f", stimulus.astype(str)))
 
 
+def _crossed(codes: Sequence[Array]) -> Array:
+    """[n] one code for each combination of levels that occurs, ordered by the first factor, then the next."""
+    at = codes[0]
+    for more in codes[1:]:
+        both = at * (int(more.max()) + 1) + more
+        at = np.unique(both, return_inverse=True)[1].reshape(-1)
+    return at
+
+
 def _one_way(influence: Floats, codes: Array) -> float:
-    """G / (G - 1) times the sum of squares over G clusters, which are the different rows of `codes` [n, factors]."""
-    at = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
-    sums = np.bincount(at, influence)
+    """G / (G - 1) times the sum of squares over G clusters; codes: each trial's cluster [n], none empty."""
+    sums = np.bincount(codes, influence)
     return float((sums**2).sum()) * len(sums) / (len(sums) - 1)

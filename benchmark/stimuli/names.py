@@ -7,6 +7,7 @@ id here.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -72,6 +73,7 @@ def stimulus_id(condition: str, image: str) -> str:
     return f"{condition}/{image}" if condition else image
 
 
+@lru_cache(maxsize=2**16)  # a hundred observers of the same images
 def read_pair(name: str) -> Pair | None:
     """The cues of `cat7-elephant1.png`; None where the name is not of that form or of the 16
     categories."""

@@ -164,19 +164,21 @@ def _experiment(path: Path, stated: Stated, source: str) -> str:
 def _groups(table: Table, experiment: str, source: str, told: Told) -> Iterator[TrialFile]:
     groups: dict[tuple[str, str], list[int]] = {}
     conditions = table.columns["condition"]
+    at = {name: i for i, name in reversed(list(enumerate(conditions)))}  # first row of each
+    shown = {name: split_eidolon(experiment, name, table.where(i)) for name, i in at.items()}
     for i, observer in enumerate(table.columns["subj"]):
-        shown = split_eidolon(experiment, conditions[i], table.where(i))
-        groups.setdefault((shown, observer), []).append(i)
-    for (shown, observer), index in groups.items():
+        groups.setdefault((shown[conditions[i]], observer), []).append(i)
+    for (own, observer), index in groups.items():
         kind: Kind = "human" if observer.startswith(PEOPLE) else "published"
-        columns = _columns(table, shown, index)
-        yield TrialFile(table.path, shown, observer, kind, columns, source, told.prompt)
+        columns = _columns(table, own, index)
+        yield TrialFile(table.path, own, observer, kind, columns, source, told.prompt)
 
 
 def _columns(table: Table, experiment: str, index: list[int]) -> dict[str, Array]:
     raw = table.columns
     names = [image_id(raw["imagename"][i]) for i in index]
-    conditions = [canonical_condition(experiment, raw["condition"][i]) for i in index]
+    spelt = {text: canonical_condition(experiment, text) for text in set(raw["condition"])}
+    conditions = [spelt[raw["condition"][i]] for i in index]
     _check_pairs(table, experiment, index, names)
     _check_repeats(table, index, names, conditions)
     texts = {
@@ -224,16 +226,15 @@ def _check_repeats(table: Table, index: list[int], names: list[str], conditions:
 
 def _check_across(files: Sequence[TrialFile]) -> None:
     """An observer of a source answers an image once, or the same again, in whatever session and file."""
-    known: dict[tuple[Named, str, str, str, str], tuple[str, Path]] = {}
+    answered: dict[tuple[Named, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
     for file in files:
-        names = ("stimulus", "condition", "response")
-        for image, condition, answer in zip(
-            *(file.columns[n].tolist() for n in names), strict=True
-        ):
-            key = (file.named, file.prompt, file.experiment, image, condition)
-            first, path = known.setdefault(key, (answer, file.path))
+        who = file.named
+        known = answered.setdefault((who, file.prompt, file.experiment), {})
+        columns = (file.columns[name].tolist() for name in ("stimulus", "condition", "response"))
+        for image, condition, answer in zip(*columns, strict=True):
+            first, path = known.setdefault((image, condition), (answer, file.path))
             if first != answer:
                 raise TrialsError(
-                    f"{file.path}: {file.named} answered '{answer}' to '{image}' of {file.experiment}, but "
+                    f"{file.path}: {who} answered '{answer}' to '{image}' of {file.experiment}, but "
                     f"'{first}' in {path}; expected one answer. Import one of them, or give each a `--source`."
                 )

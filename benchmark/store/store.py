@@ -100,6 +100,14 @@ class Store:
         """How a run ended. A run that was killed has no end."""
         self._database.change(write.end_run, run, status, note)
 
+    def note_run(self, command: str, environment: Mapping[str, Any]) -> None:
+        """A run that did nothing but find out what its environment says; `was_noted` knows it again."""
+        self.end_run(self.begin_run(command, environment), "done")
+
+    def was_noted(self, environment: Mapping[str, Any]) -> bool:
+        """Whether a run had this very environment."""
+        return self._has(schema.ENVIRONMENTS, "digest", write.environment_digest(environment))
+
     def put_observer(self, observer: Observer) -> int:
         """The observer's id. Its name stands for this identity and card from now on."""
         return self._database.change(write.put_observer, observer)

@@ -27,8 +27,7 @@ OBSERVED_RESERVED = (*RESERVED, "condition")
 
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> int:
     """A run's id. Equal environments share one row."""
-    content = dump(environment)
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    content, digest = dump(environment), environment_digest(environment)
     row = {"digest": digest, "content": content, "created": now()}
     insert_new(connection, schema.ENVIRONMENTS, [row])
     table = schema.ENVIRONMENTS
@@ -38,6 +37,11 @@ def begin_run(connection: sa.Connection, command: str, environment: Mapping[str,
         schema.RUNS,
         {"command": masked(command), "environment": found, "started": now()},
     )
+
+
+def environment_digest(environment: Mapping[str, Any]) -> str:
+    """What equal environments have in common."""
+    return hashlib.sha256(dump(environment).encode()).hexdigest()
 
 
 def end_run(connection: sa.Connection, run: int, status: str, note: str) -> None:

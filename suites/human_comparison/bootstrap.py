@@ -187,7 +187,8 @@ def _crossed(clusters: Sequence[Array], resamples: int, rng: np.random.Generator
     weights = np.ones((1 + resamples, len(clusters[0])))
     for column in clusters:
         levels, at = np.unique(column, return_inverse=True)
-        weights[1:] *= rng.standard_exponential((resamples, len(levels)))[:, at.reshape(-1)]
+        drawn = rng.standard_exponential((resamples, len(levels)))
+        weights[1:] *= drawn.take(at.reshape(-1), axis=1)
     return weights
 
 

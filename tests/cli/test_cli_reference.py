@@ -3,7 +3,9 @@
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from PIL import Image
 
 from benchmark import api
 from benchmark.cli import cli
+from benchmark.engine import importing
 from benchmark.stimuli.names import GEIRHOS16 as CATEGORIES
+from benchmark.store import Store
 
 HEAD = "subj,session,trial,rt,object_response,category,condition,imagename\n"
 
@@ -60,6 +64,56 @@ def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(hom
     made = _made(first.db)
     api.reference(("error-consistency",))
     assert _made(first.db) == made
+
+
+def test_a_second_time_no_table_is_read_until_one_changes(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("error-consistency",)
+    first = api.reference(names)
+    folder = next(home.joinpath("home").rglob("cue-conflict_vgg16_session-1.csv"))
+    read, asked = [], []
+    monkeypatch.setattr(importing, "read_tables", _told(importing.read_tables, read))
+    monkeypatch.setattr(Store, "trials", _told(Store.trials, asked))
+    again = api.reference(names)
+    assert again.notes == ["error-consistency: these tables are in it already"]
+    assert (again.trials, read, asked) == (0, [], [])  # nothing read, neither there nor here
+    with folder.open("a") as file:
+        file.write("vgg16,1,3,NaN,dog,cat,0,cat3-dog3.png\n")
+    assert api.reference(names).trials == 3 and len(read) == 1  # the old two, with the new one
+    assert _shown(first.db)["vgg16 (error-consistency)"] == (1 / 3, 3)
+    assert api.reference(names).trials == 0 and len(read) == 1
+
+
+def test_tables_are_read_again_where_others_count_since(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("error-consistency",)
+    first = api.reference(names)
+    other = home / "cue-conflict_resnet50_session-1.csv"
+    other.write_text(HEAD + "resnet50,1,1,NaN,dog,cat,0,cat1-dog1.png\n")
+    api.import_trials(other, source="error-consistency", db=first.db)
+    read: list[object] = []
+    monkeypatch.setattr(importing, "read_tables", _told(importing.read_tables, read))
+    api.reference(names)
+    assert len(read) == 1  # and what was published counts again
+    assert _shown(first.db)["resnet50 (error-consistency)"] == (0.5, 2)
+
+
+def _told(does: Callable[..., Any], calls: list[object]) -> Callable[..., Any]:
+    """A function that notes each call."""
+
+    def noting(*args: object, **more: object) -> Any:
+        calls.append(args)
+        return does(*args, **more)
+
+    return noting
+
+
+def _shown(db: str) -> dict[str, tuple[float | None, int]]:
+    """Shape bias and trials by observer."""
+    rows = [row for row in _scores(db) if row.metric == "shape_bias" and not row.condition]
+    return {row.observer: (row.value, row.n) for row in rows}
 
 
 @pytest.mark.slow

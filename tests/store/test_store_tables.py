@@ -99,3 +99,13 @@ def test_trials_as_codes_are_the_same_trials():
         assert trials.of("a")["x"].tolist() == [1, 3] and len(trials.of("none")) == 0
         assert trials.where(np.array([False, True, True]))["role"].tolist() == ["b", "a"]
         assert trials.coded("role").plain().tolist() == ["a", "b", "a"]
+
+
+def test_words_in_order_are_those_that_occur_sorted():
+    column = Coded(
+        np.array(["unused", "dog", "cat", "dog"]), np.array([1, 2, 3, 2], dtype=np.uint8)
+    )
+    ordered = column.in_order()
+    assert ordered.words.tolist() == ["cat", "dog"]
+    assert ordered.codes.tolist() == [1, 0, 1, 0]
+    assert ordered.plain().tolist() == ["dog", "cat", "dog", "cat"]
