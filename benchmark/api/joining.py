@@ -67,14 +67,15 @@ def import_leaderboard(
     from benchmark.store.score_rules import fault
 
     known_as = check_source(path.stem if source is None else source)
-    document = read_document(path)
+    document, suites = read_document(path), plugins.find_suites().suites
     for score in document.scores:
         if why := fault(score):
             raise ScoresError(
                 f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}."
             )
+        if why := _outside(score, suites):
+            raise ScoresError(f"{path}: {why}, for '{printable(score.observer)}'.")
     report = LeaderboardReport(known_as)
-    suites = plugins.find_suites().suites
     settings = read_settings(db)
     with open_store(settings.db) as store:
         joining = _Joining(store, document, known_as, report, suites)
@@ -88,6 +89,15 @@ def import_leaderboard(
         with recorded(store, f"bench import leaderboard {path}", imported=origin) as run:
             joining.join(run)
     return report
+
+
+def _outside(score: ExportedScore, suites: Mapping[str, Suite]) -> str:
+    """Why a metric of a suite that is here cannot have this value; "" where it can."""
+    suite = suites.get(score.suite)
+    metric = (
+        next((one for one in suite.metrics if one.name == score.metric), None) if suite else None
+    )
+    return "" if metric is None or score.value is None else metric.outside(score.value)
 
 
 class _Joining:

@@ -33,10 +33,11 @@ def import_scores(
     from benchmark.store import open_store
 
     stated = None if source is None else check_source(source)
-    tables = read_scores(path, stated)
+    suites = plugins.find_suites().suites
+    metrics = {metric.name: metric for suite in suites.values() for metric in suite.metrics}
+    tables = read_scores(path, stated, metrics)
     for name in {score.observer.source for score in tables.scores}:
         check_source(name)
-    suites = plugins.find_suites().suites
     check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
     settings = read_settings(db)
     with open_store(settings.db) as store, recorded(store, f"bench import scores {path}") as run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from benchmark.contracts.answers import Trials
@@ -12,6 +13,7 @@ from benchmark.contracts.shown import Array
 Direction = Literal["higher", "lower", "none"]
 #: A flag that begins so says that the number may not mean what it says: `bench rank --flagged-last` heeds it.
 DISTRUST = "trust: "
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Metric:
     clusters: what several stimuli share (factor -> level of each trial [n]): intervals are then about other shapes and
     textures. None: the label columns that end in "_exemplar" (`benchmark.stats.clusters`).
     bounds: the lowest and the highest value there is, where it has both: intervals over people stay within.
+    span: the same where no interval is held to it (inf: no end; None: `bounds`); what is imported is held to either.
     clean: whether it is accuracy on images as they are: a summary shows it once for all suites.
     """
 
@@ -65,3 +68,12 @@ class Metric:
     clusters: ClustersOf | None = None
     bounds: tuple[float, float] | None = None
     clean: bool = False
+    span: tuple[float, float] | None = None
+
+    def outside(self, value: float) -> str:
+        """Why no value of this metric can be so, in words; "" where it can."""
+        low, high = self.span or self.bounds or (-inf, inf)
+        if low - _ROUNDING <= value <= high + _ROUNDING:
+            return ""
+        ends = f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+        return f"'{self.name}' is {value:g}; it is {ends}"

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
+#: What identifies content: hex digits.
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 #: Numbers as JSON has them: no text of digits, no truth value.
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
@@ -26,14 +28,14 @@ class ExportedObserver(_Part):
 
     name: str
     kind: str
-    identity: str
+    identity: Digest
     card: dict[str, Any] = {}
 
 
 class ExportedStimuli(_Part):
     """A stimulus set. n: images that were shown; whole: images of the published set, where it is known."""
 
-    digest: str
+    digest: Digest
     name: str
     space: str
     n: Whole = Field(ge=0)
@@ -60,10 +62,10 @@ class ExportedScoreSet(_Part):
     suite: str
     version: Whole
     space: str
-    code: str
+    code: Digest
     created: str
-    stimuli: dict[str, str]
-    observations: tuple[str, ...] = ()
+    stimuli: dict[str, Digest]
+    observations: tuple[Digest, ...] = ()
     runs: tuple[Whole, ...] = ()
 
 
@@ -78,7 +80,7 @@ class ExportedScore(_Part):
     metric: str
     condition: str = ""
     role: str = ""
-    stimuli: str = ""
+    stimuli: Digest | Literal[""] = ""
     value: Number | None
     low: Number | None = None
     high: Number | None = None

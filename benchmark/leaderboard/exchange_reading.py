@@ -28,9 +28,10 @@ def read_document(path: Path) -> Document:
             f"{path}: no leaderboard document. `bench export --scores -o FILE.json` writes one; tables of scores come "
             "in with `bench import scores`."
         )
-    if plain.get("version") != 1:
+    version = plain.get("version")
+    if version != 1 or isinstance(version, bool):
         raise ScoresError(
-            f"{path}: version {printable(str(plain.get('version')))[:40]} of the form; this program reads version 1. "
+            f"{path}: version {printable(str(version))[:40]} of the form; this program reads version 1. "
             "Update it, or ask for an export in version 1."
         )
     _check_bounds(path, plain)

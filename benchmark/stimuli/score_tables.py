@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from benchmark.contracts import Metric
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.stimuli import critical_band_masking as masking
@@ -26,9 +27,12 @@ from benchmark.stimuli.sources import Named
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
 
 
-def read_scores(path: Path, source: str | None = None) -> ScoreTables:
+def read_scores(
+    path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None
+) -> ScoreTables:
     """The scores of a table, or of a folder whose layout is known. source: who published them, where the table does
-    not say (None: the file is called like it). Raises ScoresError with file, row and what was expected.
+    not say (None: the file is called like it); metrics: ours by name, whose values lie in a known range. Raises
+    ScoresError with file, row and what was expected.
     """
     if path.is_dir():
         if source not in (None, masking.SOURCE) or not masking.fits(path):
@@ -39,7 +43,18 @@ def read_scores(path: Path, source: str | None = None) -> ScoreTables:
         return masking.read(path)
     stated = source or printable(path.stem)
     rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
-    return ScoreTables(once(path, (_score(path, where, row, stated) for where, row in rows)))
+    scores = (
+        _in_range(f"{path}, {where}", _score(path, where, row, stated), metrics or {})
+        for where, row in rows
+    )
+    return ScoreTables(once(path, scores))
+
+
+def _in_range(place: str, score: ReportedScore, metrics: Mapping[str, Metric]) -> ReportedScore:
+    metric = metrics.get(score.metric)
+    if metric is not None and (why := metric.outside(score.value)):
+        raise ScoresError(f"{place}: {why}.")
+    return score
 
 
 def _csv_rows(path: Path) -> Rows:

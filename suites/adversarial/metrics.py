@@ -4,6 +4,7 @@ nothing that a network is better at, and is not tested. N is every image shown, 
 """
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from suites.adversarial.config import CLOSE, Config, NormName, Threat
 #: Key of `Plan.missing` where RobustBench's list is not on disk.
 LISTED = "natural (RobustBench's list)"
 REFERENCE = 4 / 255
+SHARE = (0.0, 1.0)  # of images
 #: What a loss that saturates, and FGSM, which uses the same one, are called in the column `by`.
 SATURATING = ("fgsm", "ce", "ce-targeted", "apgd-ce", "apgd-ce-targeted")
 #: Budgets with a metric of their own, beside the headline's: name, norm, epsilon, title.
@@ -45,6 +47,7 @@ def metrics_of(config: Config) -> tuple[Metric, ...]:
             "gradient passes (forward and backward of one image) that the attacks needed, per image shown",
             direction="none",
             shown=False,
+            span=(0.0, inf),
         ),
     )
 
@@ -135,6 +138,7 @@ def _of_threat(config: Config, threat: Threat) -> Iterator[Metric]:
         f"median {norm}",
         f"median over clean-correct images of the smallest {norm} perturbation found{unit} (an upper bound)",
         shown=config.bisect > 0,
+        span=(0.0, inf),
     )
     if config.stages:
         yield _metric(
@@ -178,4 +182,4 @@ def passes(trials: Trials) -> tuple[Array, Array]:
 
 
 def _metric(name: str, title: str, text: str, ratio: Ratio | None = None, **more: Any) -> Metric:
-    return Metric(name, title, text, role=ROLE, ratio=ratio, **more)
+    return Metric(name, title, text, role=ROLE, ratio=ratio, **{"span": SHARE, **more})

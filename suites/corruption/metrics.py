@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from benchmark.contracts import Metric
 from benchmark.stimuli.natural import ROLE
@@ -142,6 +143,18 @@ ALL = (
 )
 
 
+#: Metrics that are no share of images, and what they can be.
+SPANS = {
+    "relative_robustness": (0.0, inf),
+    "mce": (0.0, inf),
+    "mce_partial": (0.0, inf),
+    "mce_measured": (0.0, inf),
+    "relative_mce": (-inf, inf),
+    "relative_mce_measured": (-inf, inf),
+    "mean_error": (0.0, 100.0),
+}
+
+
 def metrics(role: str = ROLE) -> tuple[Metric, ...]:
     """The metrics on a role ("": on the collection of all parts of a folder set)."""
-    return tuple(replace(metric, role=role) for metric in ALL)
+    return tuple(replace(one, role=role, span=SPANS.get(one.name, (0.0, 1.0))) for one in ALL)

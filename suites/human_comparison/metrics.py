@@ -14,7 +14,7 @@ from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"
 CHANCE = 1 / 16
-UNIT = (0.0, 1.0)
+UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
 
 
@@ -71,6 +71,7 @@ METRICS = (
         "kappa with each person: (c_obs - c_exp) / (1 - c_exp); mean over conditions, people, experiments",
         headline=True,
         chance=0.0,
+        span=SIGNED,
     ),
     Metric(
         "ceiling_fraction",
@@ -105,6 +106,7 @@ METRICS = (
         "error consistency of people with one another (all pairs), averaged the same way",
         "none",
         shown=False,
+        span=SIGNED,
     ),
     Metric(
         "margin_consistency",
@@ -112,7 +114,7 @@ METRICS = (
         "correlation of decision margins with the share of people who are right; mean over conditions, experiments",
         chance=0.0,
         shown=False,
-        bounds=(-1.0, 1.0),
+        bounds=SIGNED,
     ),
     *map(_accuracy_of, EXPERIMENTS),
     Metric(
@@ -129,6 +131,7 @@ METRICS = (
         "none",
         chance=4.0,
         shown=False,
+        span=(0.0, 4.0),
     ),
     Metric(
         "largest_share",
@@ -136,5 +139,6 @@ METRICS = (
         "share of the most frequent category among the answers without 'na'",
         "none",
         shown=False,
+        span=UNIT,
     ),
 )

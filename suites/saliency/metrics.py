@@ -1,6 +1,7 @@
 """The metrics of the suite as data, each with its definition: intervals, paired tests and rescoring derive from it."""
 
 from dataclasses import replace
+from math import inf
 
 from benchmark.contracts import Direction, Metric, Ratio
 from suites.saliency.config import CLICKED, CONFLICT
@@ -27,6 +28,13 @@ BOUNDS = {
     "grad_image_cos": UNIT,
     "grad_high_frequency": UNIT,
     "grad_gini": UNIT,
+}
+#: What the others can be, where that has an end.
+SPANS = {
+    "grad_centroid": (0.0, inf),
+    "object_mass_ratio": (0.0, inf),
+    "object_skill": (-inf, 1.0),
+    "grad_tv": (0.0, inf),
 }
 
 
@@ -181,5 +189,10 @@ _METRICS = (
 )
 
 METRICS = tuple(
-    replace(metric, clusters=pairs if metric.headline else exemplars) for metric in _METRICS
+    replace(
+        metric,
+        clusters=pairs if metric.headline else exemplars,
+        span=SPANS.get(metric.name, metric.bounds),
+    )
+    for metric in _METRICS
 )

@@ -220,6 +220,10 @@ HOSTILE = {
         {**plain["stimuli"][0], "n": 5}
     ),
     "ends below": lambda plain: plain["scores"][-1].update(value=0.5, low=0.9, high=0.1),
+    "identity: String should match": lambda plain: plain["observers"][0].update(identity="no hex"),
+    "digest: String should match": lambda plain: plain["stimuli"][0].update(digest="A" * 64),
+    "version True": lambda plain: plain.update(version=True),
+    "is 7; it is 0 to 1": lambda plain: plain["scores"][0].update(value=7, low=None, high=None),
     "one of the two is wrong": lambda plain: plain["stimuli"][0].update(n=5),
 }
 

@@ -33,6 +33,51 @@ def test_a_full_csv_row_keeps_every_field(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conflict"].metrics}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("t.csv", "observer,metric,value\na,acc,3\nb,shape_bias,7\n", "line 3"),
+        ("t.json", '[{"observer": "b", "metric": "shape_bias", "value": 7}]', "record 1"),
+        ("t.json", '{"b": {"shape_bias": 7}}', "b, shape_bias"),
+    ],
+)
+def test_a_value_that_our_metric_cannot_have_is_refused(
+    name: str, text: str, where: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, name, text)
+    with pytest.raises(ScoresError) as raised:
+        read_scores(path, metrics=OURS)
+    assert str(raised.value) == f"{path}, {where}: 'shape_bias' is 7; it is 0 to 1."
+
+
+def test_ends_belong_to_the_range() -> None:
+    told = [OURS["shape_bias"].outside(value) for value in (0.0, 1.0, 1 + 1e-12, -0.1)]
+    assert told == ["", "", "", "'shape_bias' is -0.1; it is 0 to 1"]
+
+
+@pytest.mark.parametrize(
+    ("suite", "metric", "value", "said"),
+    [
+        ("corruption", "mce", -1.0, "0 or more"),
+        ("corruption", "mce", 500.0, ""),
+        ("corruption", "relative_mce", -3.0, ""),
+        ("corruption", "clean_accuracy", 81.3, "0 to 1"),
+        ("adversarial", "robust_accuracy", 1.5, "0 to 1"),
+        ("adversarial", "median_linf", 7.0, ""),
+        ("saliency", "object_reliance", -1.0, ""),
+        ("human-comparison", "error_consistency", -1.5, "-1 to 1"),
+        ("human-comparison", "response_entropy", 4.5, "0 to 4"),
+    ],
+)
+def test_what_metrics_can_be(suite: str, metric: str, value: float, said: str) -> None:
+    metrics = {one.name: one for one in plugins.find_suites().suites[suite].metrics}
+    told = metrics[metric].outside(value)
+    assert told.endswith(said) if said else not told
+
+
 def test_the_file_names_the_source_where_nothing_else_does(tmp_path: Path) -> None:
     path = write(tmp_path, "some-lab.csv", "observer,metric,value\na,acc,0.5\n")
     assert read_scores(path).scores[0].observer == Named("some-lab", "a")
