@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.chosen_observers import fits
 from benchmark.api.opening import chosen_suites, reading
-from benchmark.api.reported import check_trials
+from benchmark.api.published_scores import check_trials
 from benchmark.api.standing import standing
 from benchmark.display import masked
 from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name

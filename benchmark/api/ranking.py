@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted, families
 from benchmark.api.opening import chosen_suites, notes_of, reading
-from benchmark.api.reported import published_boards
+from benchmark.api.published_scores import published_boards
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
 from benchmark.stimuli.sources import PUBLISHED_SPACE

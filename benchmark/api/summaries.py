@@ -48,7 +48,7 @@ def correlate(
 
 def _reported(models: str | None, db: str | None) -> list[Summary]:
     from benchmark.api.chosen_observers import Wanted
-    from benchmark.api.reported import reported as reported_tables
+    from benchmark.api.published_scores import reported as reported_tables
     from benchmark.leaderboard.reported import reported_summaries
 
     return reported_summaries(reported_tables(wanted=Wanted(models or ""), db=db))

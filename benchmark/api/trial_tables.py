@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.api.opening import reading
-from benchmark.api.reported import check_trials
+from benchmark.api.published_scores import check_trials
 from benchmark.errors import BenchError, unknown_name
 from benchmark.plugins import named_suite
 from benchmark.variables import read_settings
