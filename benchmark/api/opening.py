@@ -13,7 +13,7 @@ from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
-    from benchmark.store import StimuliNote, Store
+    from benchmark.store import Standings, StimuliNote, Store
 
 
 @contextmanager
@@ -25,7 +25,16 @@ def reading(settings: Settings) -> Iterator[Store]:
         yield store
 
 
-def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
+@contextmanager
+def standings(settings: Settings) -> Iterator[Standings]:
+    """The leaderboard, read only, for what tables need: it starts in no time."""
+    from benchmark.store import open_standings
+
+    with open_standings(settings.db) as store:
+        yield store
+
+
+def chosen_suites(store: Standings, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
     """Suites by name; without one (or "all") the plain ones and every variant that has scores."""
     if pattern and pattern != "all":
         return select_suites(pattern, shelf)
@@ -34,17 +43,17 @@ def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[
 
 def known_suites(*, db: str | None = None) -> list[Suite]:
     """The plain suites and every variant that has scores in the leaderboard."""
-    with reading(read_settings(db)) as store:
+    with standings(read_settings(db)) as store:
         return chosen_suites(store, None, plugins.find_suites())
 
 
 def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
     """Stimulus sets of the leaderboard by digest."""
-    with reading(read_settings(db)) as store:
+    with standings(read_settings(db)) as store:
         return notes_of(store)
 
 
-def notes_of(store: Store) -> dict[str, StimuliNote]:
+def notes_of(store: Standings) -> dict[str, StimuliNote]:
     """What the leaderboard knows of its stimulus sets, by digest; of those that only others showed, what they say."""
     from benchmark.store import StimuliNote
 

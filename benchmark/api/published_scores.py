@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted
 from benchmark.api.importing import recorded
-from benchmark.api.opening import reading
+from benchmark.api.opening import standings
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
@@ -17,7 +17,7 @@ from benchmark.variables import read_settings
 if TYPE_CHECKING:
     from benchmark.engine.reported import ScoresReport
     from benchmark.leaderboard import Board
-    from benchmark.store import Store
+    from benchmark.store import Standings, Store
 
 
 def import_scores(
@@ -55,17 +55,23 @@ def reported(
 ) -> list[Board]:
     """Tables of published scores: of one suite's subject, or all. They are never part of `rank`."""
     settings = read_settings(db)
-    with reading(settings) as store:
+    with standings(settings) as store:
         chosen = Chosen(wanted or Wanted(), hide)
         return published_boards(store, suite, chosen, standing(store, settings))
 
 
-def published_boards(store: Store, suite: str | None, chosen: Chosen, now: Standing) -> list[Board]:
+def published_boards(
+    store: Standings, suite: str | None, chosen: Chosen, now: Standing
+) -> list[Board]:
     """`reported` of an open leaderboard."""
     from benchmark.leaderboard.reported import REPORTED, reported_boards
 
     rows = chosen.rows(store, store.latest_scores(suite=REPORTED), now)
-    sources = {row.name: str(row.card.get("source", "")) for row in store.observers()}
+    sources = {
+        row.name: str(row.card.get("source", ""))
+        for row in store.observers()
+        if row.kind == REPORTED
+    }
     suites = None if suite in (None, "all") else [one.strip() for one in str(suite).split(",")]
     return reported_boards(rows, sources, suites)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted, families
-from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.api.opening import chosen_suites, notes_of, reading, standings
 from benchmark.api.published_scores import published_boards
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
-    from benchmark.store import ScoreRow, Store
+    from benchmark.store import ScoreRow, Standings
 
 
 def rank(
@@ -42,7 +42,7 @@ def rank(
     """
     chosen = Chosen(wanted or Wanted(models or ""), hide)
     settings = read_settings(db)
-    with reading(settings) as store:
+    with standings(settings) as store:
         how = Ranked(suite, by, unseen_only, flagged_last)
         return ranked_boards(store, how, chosen, standing(store, settings))
 
@@ -62,14 +62,14 @@ def tables(
 ) -> tuple[list[Board], list[Board], dict[str, str]]:
     """The boards of `rank`, with `published` those of `reported`, and every observer's family; read in one go."""
     settings = read_settings(db)
-    with reading(settings) as store:
+    with standings(settings) as store:
         now = standing(store, settings)
         found = ranked_boards(store, how, chosen, now)
         apart = published_boards(store, how.suite, chosen, now) if published else []
         return found, apart, families(store)
 
 
-def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
+def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
     """`rank` of an open leaderboard."""
     from benchmark.leaderboard import boards, ranking
     from benchmark.leaderboard.held_out import hinted, unseen_boards
@@ -94,7 +94,9 @@ def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> l
             rows = chosen.rows(store, scores, now)
             rows = [*rows, *_beside(store, one, rows)]
             if how.unseen_only:
-                found += unseen_boards(store, one, rows, sets, by)
+                from benchmark.store import whole
+
+                found += unseen_boards(whole(store), one, rows, sets, by)
             else:
                 made = list(map(hinted, boards(rows, one, sets, by=by)))
                 found += _with_partial(store, one, made)
@@ -135,19 +137,21 @@ def transfer(
     return judged(made, claims)
 
 
-def _with_partial(store: Store, suite: Suite, found: Sequence[Board]) -> Sequence[Board]:
+def _with_partial(store: Standings, suite: Suite, found: Sequence[Board]) -> Sequence[Board]:
     """The boards, each with a note on people who answered a part of its images: they are in no row of it."""
-    from benchmark.engine.partial_answers import partial_line, partial_people
-
     asked = [board for board in found if board.space == PUBLISHED_SPACE]
-    if not (suite.experiments and asked):
+    people = any(row.kind == "human" for row in store.observers())
+    if not (suite.experiments and asked and people):
         return found
+    from benchmark.engine.partial_answers import partial_line, partial_people
+    from benchmark.store import whole
+
     sets = store.role_sets(suite.name)
     shown = [
         {**sets.get(board.digest, {}), **{r: d for r, d in board.digests.items() if r and d}}
         for board in asked
     ]
-    lines = map(partial_line, partial_people(store, suite, shown))
+    lines = map(partial_line, partial_people(whole(store), suite, shown))
     noted = {id(board): line for board, line in zip(asked, lines, strict=True) if line}
     return [
         replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board
@@ -155,7 +159,7 @@ def _with_partial(store: Store, suite: Suite, found: Sequence[Board]) -> Sequenc
     ]
 
 
-def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+def _beside(store: Standings, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
     """Scores of what is no observer, from one observer per stimulus set: they are the same for all."""
     if not suite.references:
         return ()

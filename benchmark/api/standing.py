@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from benchmark.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmark.store import ScoreRow, Store
+    from benchmark.store import ScoreRow, Standings
     from registry.cards import ModelCard
 
 
@@ -32,10 +32,10 @@ class Standing:
     def marked(self, row: ScoreRow) -> ScoreRow:
         """The row, flagged where it is outdated."""
         remark = self.outdated.get(row.observer)
-        return replace(row, flags=(*row.flags, remark)) if remark else row
+        return row._replace(flags=(*row.flags, remark)) if remark else row
 
 
-def standing(store: Store, settings: Settings) -> Standing:
+def standing(store: Standings, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today."""
     from registry.card_files import read_cards
 

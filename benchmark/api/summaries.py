@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
-from benchmark.api.opening import chosen_suites, reading
+from benchmark.api.opening import chosen_suites, reading, standings
 from benchmark.api.ranking import rank
 from benchmark.errors import unknown_name
 from benchmark.variables import read_settings
@@ -59,7 +59,7 @@ def training_curves(run: str | None = None, *, db: str | None = None) -> list[Cu
     from benchmark.leaderboard.training_curves import runs_of
     from benchmark.leaderboard.training_curves import training_curves as curves_of
 
-    with reading(read_settings(db)) as store:
+    with standings(read_settings(db)) as store:
         cards = {row.name: row.card for row in store.observers()}
     runs = runs_of(cards)
     if run is not None and run not in runs:
@@ -71,14 +71,14 @@ def is_run(name: str, *, db: str | None = None) -> bool:
     """Whether a training run, and no observer, is called so."""
     from benchmark.leaderboard.training_curves import runs_of
 
-    with reading(read_settings(db)) as store:
+    with standings(read_settings(db)) as store:
         cards = {row.name: row.card for row in store.observers()}
     return name not in cards and name in runs_of(cards)
 
 
 def parameters(*, db: str | None = None) -> dict[str, int]:
     """Observer -> the number of its parameters, for networks that were run here."""
-    with reading(read_settings(db)) as store:
+    with standings(read_settings(db)) as store:
         cards = {row.name: row.card.get("parameters") for row in store.observers()}
     return {name: count for name, count in cards.items() if isinstance(count, int)}
 

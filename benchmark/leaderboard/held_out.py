@@ -113,7 +113,7 @@ def _row(one: _Scored, score: Score) -> ScoreRow:
     names = ("metric", "condition", "role", "value", "reason", "low", "high", "level", "method")
     fields = {name: getattr(score, name) for name in (*names, "n", "excluded", "flags")}
     stimuli = one.stimuli.get(score.role, "") if score.role else one.whole
-    return replace(one.row, stimuli=stimuli, **fields)
+    return one.row._replace(stimuli=stimuli, **fields)
 
 
 def _told(board: Board, seen: Sequence[str]) -> Board:

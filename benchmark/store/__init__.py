@@ -23,10 +23,12 @@ if TYPE_CHECKING:
         StimuliRecord,
         StoredObservation,
     )
-    from benchmark.store.store import Store, open_store
+    from benchmark.store.standings import Standings, open_standings
+    from benchmark.store.store import Store, open_store, whole
     from benchmark.store.upkeep import Status, status
 
-_STORE = ("Store", "open_store")
+_STANDINGS = ("Standings", "open_standings")
+_STORE = ("Store", "open_store", "whole")
 _UPKEEP = ("Status", "status")
 
 __all__ = [
@@ -36,19 +38,26 @@ __all__ = [
     "Outcome",
     "ScoreRow",
     "ScoreSet",
+    "Standings",
     "Status",
     "StimuliNote",
     "StimuliRecord",
     "Store",
     "StoredObservation",
+    "open_standings",
     "open_store",
     "status",
+    "whole",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'benchmark.store' has no attribute '{name}'")
+    if name in _STANDINGS:
+        from benchmark.store import standings
+
+        return getattr(standings, name)
     if name in _STORE:
         from benchmark.store import store
 

@@ -6,12 +6,14 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING
 
 from benchmark.display import masked
 from benchmark.errors import StoreError
 from registry.places import expanded
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.
 _NETWORK = frozenset(
@@ -21,17 +23,17 @@ _NETWORK = frozenset(
 
 @dataclass(frozen=True)
 class Place:
-    """url: for SQLAlchemy; path: the SQLite file (None: PostgreSQL, or SQLite in memory);
-    shown: for messages."""
+    """path: the SQLite file (None: PostgreSQL, or SQLite in memory); shown: for messages; server: the URL of a
+    PostgreSQL."""
 
-    url: sa.URL
     path: Path | None
     shown: str
+    server: sa.URL | None = None
 
     @property
     def sqlite(self) -> bool:
         """Whether this is SQLite."""
-        return self.url.get_backend_name() == "sqlite"
+        return self.server is None
 
 
 def locate(url_or_path: str) -> Place:
@@ -39,7 +41,9 @@ def locate(url_or_path: str) -> Place:
     StoreError on anything else."""
     if "://" not in url_or_path:
         path = expanded(url_or_path)
-        return Place(sa.URL.create("sqlite", database=str(path)), path, str(path))
+        return Place(path, str(path))
+    import sqlalchemy as sa
+
     try:
         url = sa.make_url(url_or_path)
         shown = masked(url.render_as_string(hide_password=True))
@@ -47,22 +51,20 @@ def locate(url_or_path: str) -> Place:
         raise StoreError(f"'{masked(url_or_path)}' is not a database URL") from error
     backend = url.get_backend_name()
     if backend == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
-        return Place(url, None, shown)
+        return Place(None, shown, url.set(drivername="postgresql+psycopg"))
     if backend != "sqlite":
         raise StoreError(
             "a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), "
             f"not in '{backend}'"
         )
     name = url.database or ":memory:"
-    path_in_url = None if name == ":memory:" else Path(name)
-    return Place(url, path_in_url, name)
+    return Place(None if name == ":memory:" else Path(name), name)
 
 
 def same_place(one: Place, other: Place) -> bool:
     """Whether both are one leaderboard, also by another path, a link, or a second name of the file."""
     if one.path is None or other.path is None:
-        return one.url == other.url
+        return one.server == other.server
     with contextlib.suppress(OSError):
         return one.path.samefile(other.path)
     return one.path.resolve() == other.path.resolve()

@@ -1,4 +1,4 @@
-"""Queries for observers, stimuli, observations, outcomes and provenance.
+"""Queries for stimuli, observations, outcomes and provenance.
 Each runs in a caller's transaction."""
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import sqlalchemy as sa
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode
+from benchmark.store.json_columns import parsed
 from benchmark.store.rows import (
     IMPORTED,
-    ObserverRow,
     Outcome,
-    StimuliNote,
     StimuliRecord,
     StoredObservation,
 )
-from benchmark.store.sql import fetched, parsed
+from benchmark.store.sql import fetched
 
 _OBSERVED = (
     "key",
@@ -46,58 +45,24 @@ def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> 
     return connection.scalar(query) is not None
 
 
-def newest_registrations(of: Any) -> sa.Subquery:
-    """The newest registration of each value of a column of `observers`, to be joined by id.
-
-    Joined, not looked up with IN: SQLite would try every id of the list for every observer.
-    """
+def _current() -> sa.CTE:
+    """What each observer name stands for now. Joined by id, not looked up with IN: SQLite would try every id of the
+    list for every observer."""
     observers, registrations = schema.OBSERVERS, schema.REGISTRATIONS
-    return (
+    newest = (
         sa.select(sa.func.max(registrations.c.id).label("id"))
         .join(observers, observers.c.id == registrations.c.observer)
-        .group_by(of)
+        .group_by(observers.c.name)
         .subquery("newest")
     )
-
-
-def current() -> sa.CTE:
-    """What each observer name stands for now."""
-    observers, registrations = schema.OBSERVERS, schema.REGISTRATIONS
-    newest = newest_registrations(observers.c.name)
     columns = [observers.c[name] for name in ("name", "kind", "identity")]
     return (
-        sa.select(*columns, observers.c.id.label("observer"), registrations.c.training)
+        sa.select(*columns, observers.c.id.label("observer"))
         .select_from(newest)
         .join(registrations, registrations.c.id == newest.c.id)
         .join(observers, observers.c.id == registrations.c.observer)
         .cte("current_observers")
     )
-
-
-def observers(connection: sa.Connection, latest: bool) -> list[ObserverRow]:
-    """Observers by name; with `latest` only what each name stands for now."""
-    table, registrations = schema.OBSERVERS, schema.REGISTRATIONS
-    newest = newest_registrations(table.c.name if latest else table.c.id)
-    query = (
-        sa.select(*(table.c[name] for name in ("id", "name", "kind", "identity")))
-        .add_columns(registrations.c.card, table.c.created)
-        .select_from(newest)
-        .join(registrations, registrations.c.id == newest.c.id)
-        .join(table, table.c.id == registrations.c.observer)
-        .order_by(table.c.name, table.c.id)
-    )
-    return [
-        ObserverRow(**{**row, "card": parsed(row["card"], dict)})
-        for row in _mappings(connection, query)
-    ]
-
-
-def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
-    """All stimulus sets, by name."""
-    table = schema.STIMULI
-    columns = [table.c[name] for name in ("digest", "name", "space", "n", "whole", "origin")]
-    query = sa.select(*columns).order_by(table.c.name, table.c.digest)
-    return [StimuliNote(**row) for row in _mappings(connection, query)]
 
 
 def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
@@ -157,7 +122,7 @@ def observations(
     is left out.
     """
     asserted = _newest_assertions()
-    table, owner, names = schema.OBSERVATIONS, schema.OBSERVERS, current()
+    table, owner, names = schema.OBSERVATIONS, schema.OBSERVERS, _current()
     query = (
         sa.select(*(table.c[name] for name in (*_OBSERVED, "details")))
         .add_columns(names.c.name.label("observer_name"), names.c.observer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from benchmark.contracts import Array
@@ -78,14 +78,13 @@ class ScoreSet:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ScoreRow:
+class ScoreRow(NamedTuple):
     """One score with what is needed to show and rank it; score fields as in `contracts.Score`.
 
     training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role);
     created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`;
     policy: how the observer was run ("cpu fp32, seed 0"), "" where its trials were imported; replaced: other ways
-    in which it was run before, on the same stimuli.
+    in which it was run before, on the same stimuli. A named tuple, as `Cell` is: tables have 100,000.
     """
 
     observer: str
@@ -94,10 +93,13 @@ class ScoreRow:
     suite: str
     version: int
     space: str
+    created: str
+    set_id: int
+    stimuli: str
+    flags: tuple[str, ...]
     metric: str
     condition: str
     role: str
-    stimuli: str
     value: float | None
     reason: str
     low: float | None
@@ -106,9 +108,6 @@ class ScoreRow:
     method: str
     n: int
     excluded: int
-    flags: tuple[str, ...]
-    created: str
-    set_id: int
     policy: str = ""
     replaced: tuple[str, ...] = ()
 
@@ -134,8 +133,7 @@ def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
     return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
 
 
-@dataclass(frozen=True)
-class ObserverRow:
+class ObserverRow(NamedTuple):
     """An observer as stored; card: the model card as plain data, {} for people."""
 
     id: int

@@ -1,13 +1,10 @@
 """The tables. Rows are inserted, never updated or deleted; "newest" means the highest id.
 
-A change here needs a numbered migration in `migrations/versions` and a higher `HEAD`.
+A change here needs a numbered migration in `migrations/versions` and a higher `questions.HEAD`.
 """
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text
-
-HEAD = "0003"  # the newest migration; tests hold it equal to the migrations folder
-APPLICATION = "gestaltbench"
 
 #: Names for every constraint, so that later migrations can address them on both data bases.
 NAMES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 #: Ends of an interval that differ by less are equal: what rounding leaves of an interval without width.
@@ -27,16 +28,16 @@ def fault(score: Any) -> str:
     return ""
 
 
-def check(rows: Sequence[Any]) -> None:
+def check(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """ValueError on the first row of `scores` with a fault: nothing that this program writes has one."""
     if not rows:
         return
-    columns = dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True))
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     if _sound(*(columns[name] for name in _LOOKED_AT)):
         return
-    for row in rows:
-        why = fault(row)
-        if why:
+    for values in rows:
+        row = SimpleNamespace(**dict(zip(names, values, strict=True)))
+        if why := fault(row):
             raise ValueError(f"score '{row.metric}': {why}")
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
-
-from registry.digests import canonical
-
-T = TypeVar("T")
-BATCH = 500  # values per IN list: below every driver's limit
 
 
 def insert_new(
@@ -47,11 +40,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def dump(value: Any) -> str:
-    """Canonical JSON, readable as it stands: equal values give equal text."""
-    return canonical(value, ascii=False)
-
-
 def fetched(
     connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()
 ) -> Sequence[Any]:
@@ -73,34 +61,3 @@ def fetched(
         if wanted is int and any(value is not None and value < 0 for value in values):
             raise ValueError(f"{column}: a number below 0")  # ids, versions, counts and places
     return rows
-
-
-def parsed(text: str, kind: type[T]) -> T:
-    """JSON of one kind of value. ValueError on others."""
-    value = json.loads(text)
-    if not isinstance(value, kind):
-        raise ValueError(f"{type(value).__name__} where {kind.__name__} is written")
-    return value
-
-
-def texts(text: str) -> tuple[str, ...]:
-    """A JSON list of texts. ValueError on what is none."""
-    values = parsed(text, list)
-    if not all(isinstance(value, str) for value in values):
-        raise ValueError("a list holds what is no text")
-    return tuple(values)
-
-
-def named_texts(text: str) -> dict[str, str]:
-    """A JSON object whose values are texts. ValueError on what is none."""
-    values = parsed(text, dict)
-    if not all(isinstance(value, str) for value in values.values()):
-        raise ValueError("an object holds what is no text")
-    return values
-
-
-def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The values in lists of at most `size`."""
-    rest = iter(values)
-    while batch := list(islice(rest, size)):
-        yield batch

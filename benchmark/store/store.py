@@ -4,29 +4,25 @@ Every method is one transaction."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from benchmark.store import read, schema, scores, trials, write
-from benchmark.store.engine import Database, connect
-from benchmark.store.place import locate
+from benchmark.store.database import Database
+from benchmark.store.questions import batches
 from benchmark.store.rows import (
     Chunk,
     Observation,
-    ObserverRow,
     Outcome,
     OutcomeStatus,
-    ScoreRow,
     ScoreSet,
-    StimuliNote,
     StimuliRecord,
     StoredObservation,
 )
-from benchmark.store.sql import batches, insert_new
+from benchmark.store.sql import insert_new
+from benchmark.store.standings import Standings, prepared
 from benchmark.store.trials import Sets
-from benchmark.store.versions import prepare
 
 if TYPE_CHECKING:
     from benchmark.contracts import Observer, Score, Stimuli, Trials
@@ -43,17 +39,15 @@ def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> 
     without `write` nothing changes.
     StoreError: nothing there (and not to be made), read-only, damaged, another program's, a newer schema.
     """
-    create = write and create
-    database = connect(locate(str(url_or_path)), write=write, create=create)
-    try:
-        prepare(database, create=create)
-    except BaseException:
-        database.engine.dispose()
-        raise
-    return Store(database)
+    return Store(prepared(url_or_path, write=write, create=write and create))
 
 
-class Store:
+def whole(some: Standings) -> Store:
+    """All of a leaderboard of which only the scores were asked so far."""
+    return some if isinstance(some, Store) else Store(some._database)
+
+
+class Store(Standings):
     """A leaderboard. One per process; its methods may be called from several threads.
 
     Methods raise StoreError with what happened, where and what to do.
@@ -61,34 +55,8 @@ class Store:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._observers: dict[bool, list[ObserverRow]] = {}
+        super().__init__(database)
         self._known_sets: Sets = {}
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a user should know about this data base (a network disk, ...); say it once."""
-        return self._database.warnings
-
-    @property
-    def place(self) -> str:
-        """Where it is, for messages; no password."""
-        return self._database.place.shown
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes all connections. Calling it twice is fine."""
-        self._database.engine.dispose()
 
     # Writing
 
@@ -187,15 +155,6 @@ class Store:
         """A stimulus set's names and labels. StoreError on an unknown digest."""
         return self._database.ask(read.stimuli, digest)
 
-    def stimuli_names(self) -> list[StimuliNote]:
-        """All stimulus sets, by name."""
-        return self._database.ask(read.stimuli_names)
-
-    def collections(self) -> list[StimuliNote]:
-        """Several stimulus sets that were scored together, described like one; by their common digest."""
-        notes = {note.digest: note for note in self.stimuli_names()}
-        return self._database.ask(scores.collections, notes)
-
     def chunks(self, key: str) -> set[int]:
         """Indices of the chunks that are stored; empty for an unknown key."""
         return self._database.ask(read.chunks, key)
@@ -223,38 +182,13 @@ class Store:
             self._known_sets.clear()
         return self._known_sets
 
-    def latest_scores(
-        self,
-        *,
-        suite: str | None = None,
-        metrics: Collection[str] | None = None,
-        observers: Collection[str] | None = None,
-        space: str | None = None,
-        conditions: Collection[str] | None = None,
-    ) -> list[ScoreRow]:
-        """Of each (observer name, suite, space, stimuli): the newest set of the newest version,
-        for what the name stands for now. By observer name, then in the order of storing.
-
-        conditions: e.g. ("",) leaves out scores per category, which most tables do not show.
-        """
-        wanted = scores.Wanted(suite, metrics, observers, space, conditions)
-        return self._database.ask(scores.latest_scores, wanted)
-
     def has_scores(self, made: ScoreSet) -> bool:
         """Whether `latest_scores` already shows this very set: nothing to score again."""
-        return self._database.ask(scores.has_scores, made)
+        return self._database.read(scores.has_scores, made)
 
     def score_sets(self, suite: str) -> list[ScoreSet]:
         """The score sets of a suite that `latest_scores` shows: what was scored, from which observations."""
-        return self._database.ask(scores.score_sets, suite)
-
-    def role_sets(self, suite: str) -> dict[str, Mapping[str, str]]:
-        """Of each collection of sets that was scored under a suite: its digest -> role -> digest of the set."""
-        return self._database.ask(scores.role_sets, suite)
-
-    def suites(self) -> list[str]:
-        """Names of the suites that have scores, variants included."""
-        return self._database.ask(scores.suites)
+        return self._database.read(scores.score_sets, suite)
 
     def outcomes(
         self, *, observer: str | None = None, suite: str | None = None, latest: bool = True
@@ -265,18 +199,6 @@ class Store:
     def run_notes(self) -> list[tuple[str, str]]:
         """Status and note of all runs that have ended, the oldest first."""
         return self._database.ask(read.run_notes)
-
-    def observers(self, *, latest: bool = True) -> list[ObserverRow]:
-        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for.
-
-        A store that is open for reading alone reads them once.
-        """
-        known = self._observers.get(latest)
-        if known is None:
-            known = self._database.ask(read.observers, latest)
-            if not self._database.write:
-                self._observers[latest] = known
-        return list(known)
 
     def observations(
         self, *, observer: str | None = None, suite: str | None = None

@@ -14,8 +14,9 @@ from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema
 from benchmark.store.codec import decode_codes
+from benchmark.store.questions import batches
 from benchmark.store.read import stimuli
-from benchmark.store.sql import batches, fetched
+from benchmark.store.sql import fetched
 
 Table = dict[str, Column]
 Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encoded columns

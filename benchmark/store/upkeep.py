@@ -8,12 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from benchmark.store import schema
+from benchmark.store import questions, schema
 from benchmark.store.codec import is_digest, unread
-from benchmark.store.engine import Database, connect, told
+from benchmark.store.database import Database, connect
+from benchmark.store.engine import Asked, told
 from benchmark.store.place import locate, no_leaderboard
+from benchmark.store.questions import revision
 from benchmark.store.score_rules import fault
-from benchmark.store.versions import revision
 
 _PAGE = 200  # chunks that are in memory at once
 _ROOM = 20  # problems of one kind that are told one by one
@@ -40,7 +41,7 @@ def status(url_or_path: str) -> Status:
     database = connect(locate(url_or_path), write=False, create=False)
     try:
         with database.reading() as connection:
-            found = revision(connection, database.place.shown)
+            found = revision(Asked(connection), database.place.shown)
             if found is None:
                 raise no_leaderboard(database.place.shown)
             there = set(sa.inspect(connection).get_table_names())
@@ -52,14 +53,14 @@ def status(url_or_path: str) -> Status:
                 place=database.place.shown,
                 server=_server(connection),
                 revision=found,
-                newest=schema.HEAD,
+                newest=questions.HEAD,
                 size=_size(connection),
                 counts=counts,
                 open_runs=counts["runs"] - counts["run_ends"],
                 incomplete=_incomplete(connection) if "settled" in there else 0,
             )
     finally:
-        database.engine.dispose()
+        database.close()
 
 
 def _count(connection: sa.Connection, table: sa.Table) -> int:

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from benchmark.store import open_store
-from benchmark.store.schema import HEAD
+from benchmark.store.questions import HEAD
 
 IDEALS = ("run", "-m", "ideal-shape,ideal-texture", "-s", "cue-conflict", "--limit", 6, "-q")
 MIXED = (

@@ -99,7 +99,7 @@ def test_a_server_that_is_not_there():
 
 
 def test_urls():
-    assert locate("postgresql://h/x").url.drivername == "postgresql+psycopg"
+    assert locate("postgresql://h/x").server.drivername == "postgresql+psycopg"
     assert locate("sqlite:////a/b.db").path == Path("/a/b.db")
     assert locate("~/b.db").path == Path("~/b.db").expanduser()
 
@@ -207,7 +207,7 @@ def test_network_disks_are_recognised(tmp_path):
 
 
 def test_a_network_disk_is_said_once(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.engine.network_disk", lambda path: "nfs4")
+    monkeypatch.setattr("benchmark.store.database.network_disk", lambda path: "nfs4")
     with open_store(str(path)) as store:
         made.world(store)
         (warning,) = store.warnings

@@ -128,7 +128,7 @@ def _delete_one(connection):
 
 
 def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.engine.TIMEOUT", 0.1)  # whoever waits is told so
+    monkeypatch.setattr("benchmark.store.files.TIMEOUT", 0.1)  # whoever waits is told so
     with open_store(str(path)) as store:
         made.world(store)
         writer = sqlite3.connect(path, isolation_level=None)
@@ -140,7 +140,7 @@ def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
 
 
 def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.engine.TIMEOUT", 0.1)
+    monkeypatch.setattr("benchmark.store.files.TIMEOUT", 0.1)
     monkeypatch.setattr("benchmark.store.patience.PATIENCE", 0.0)
     with open_store(str(path)) as store:
         holder = sqlite3.connect(path, isolation_level=None)

@@ -15,8 +15,9 @@ from alembic.script import ScriptDirectory
 
 from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
-from benchmark.store.engine import connect
+from benchmark.store.database import connect
 from benchmark.store.place import locate
+from benchmark.store.questions import HEAD
 from benchmark.store.versions import MIGRATIONS, prepare
 
 ADDED = """
@@ -71,7 +72,7 @@ def described(connection):
 def test_head_is_the_newest_migration():
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
 def test_migrations_give_the_metadata(url):
@@ -99,7 +100,7 @@ def test_a_fresh_leaderboard_equals_a_migrated_one(url):
 def test_alembic_sees_a_fresh_leaderboard_as_current(url):
     open_store(url).close()
     with database(url) as made, made.reading() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == schema.HEAD
+        assert MigrationContext.configure(connection).get_current_revision() == HEAD
 
 
 OLD = """
@@ -159,7 +160,7 @@ def newer_program(tmp_path, monkeypatch):
         folder = tmp_path / "migrations"
         shutil.copytree(MIGRATIONS, folder)
         (folder / "versions" / "0004_country.py").write_text(ADDED.format(more=more))
-        monkeypatch.setattr(schema, "HEAD", "0004")
+        monkeypatch.setattr("benchmark.store.questions.HEAD", "0004")
         return folder
 
     return install

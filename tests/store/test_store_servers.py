@@ -83,7 +83,7 @@ def test_other_errors_are_no_servers():
 
 def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, caplog):
     """Many writers on a machine that is busy otherwise: SQLite itself gives up after a while."""
-    monkeypatch.setattr("benchmark.store.engine.TIMEOUT", 0.05)
+    monkeypatch.setattr("benchmark.store.files.TIMEOUT", 0.05)
     with open_store(str(path)) as store:
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from benchmark.errors import StoreError
 from benchmark.store import schema
+from benchmark.store.questions import HEAD
 from benchmark.store.upkeep import status
 
 
@@ -34,7 +35,7 @@ def damage(store, *statements):
 
 def test_status(filled, url):
     found = status(url)
-    assert (found.revision, found.newest) == (schema.HEAD, schema.HEAD)
+    assert (found.revision, found.newest) == (HEAD, HEAD)
     wanted = {"runs": 1, "observers": 1, "stimuli": 1, "observations": 2, "chunks": 4, "trials": 14}
     assert wanted.items() <= found.counts.items()
     assert (found.open_runs, found.incomplete) == (1, 1)

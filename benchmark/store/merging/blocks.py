@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from benchmark.contracts import Array
 from benchmark.store import schema
 from benchmark.store.codec import decode, refuse_damage, unread
-from benchmark.store.engine import Database
-from benchmark.store.sql import batches, fetched, insert_new
+from benchmark.store.database import Database
+from benchmark.store.questions import batches
+from benchmark.store.sql import fetched, insert_new
 
 LOAD = 50_000  # trials per transaction
 #: What computing in another order moves: batch size, threads, another processor. Decisions do not move by it.

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from benchmark.errors import StoreError
 from benchmark.store import schema
-from benchmark.store.engine import Database
+from benchmark.store.database import Database
 from benchmark.store.merging.blocks import Counted, Difference, Numbers, merge_blocks
 from benchmark.store.merging.origins import (
     Who,

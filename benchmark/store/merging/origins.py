@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from benchmark.store import schema
 from benchmark.store.codec import is_digest, refuse_damage, unread
-from benchmark.store.engine import Database
-from benchmark.store.sql import batches, fetched, insert_new, insert_one
+from benchmark.store.database import Database
+from benchmark.store.questions import batches
+from benchmark.store.sql import fetched, insert_new, insert_one
 
 Who = tuple[str, str]  # kind, identity
 _OBSERVER = ("id", "name", "kind", "identity", "created")

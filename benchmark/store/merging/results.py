@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from benchmark.store import schema
-from benchmark.store.engine import Database
+from benchmark.store.database import Database
 from benchmark.store.merging.blocks import Numbers
 from benchmark.store.rows import IMPORTED_KINDS
 from benchmark.store.sql import fetched, insert_new, insert_one
@@ -60,7 +60,7 @@ def _asserted(
 
 
 def _prompt(details: str) -> str:
-    from benchmark.store.sql import parsed
+    from benchmark.store.json_columns import parsed
 
     return str(parsed(details, dict).get("prompt", ""))
 

@@ -1,0 +1,114 @@
+"""What tables need of a leaderboard: observers, stimulus sets and scores. Read without SQLAlchemy, whose import takes
+longer than a ranked table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Self
+
+from benchmark.store import latest as newest
+from benchmark.store import names, scores
+from benchmark.store.database import Database, connect
+from benchmark.store.place import locate
+from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+from benchmark.store.versions import prepare
+
+
+def open_standings(url_or_path: str) -> Standings:
+    """Opens a leaderboard for reading its scores; nothing changes. StoreError: nothing there, damaged, another
+    program's, an older or a newer schema."""
+    return Standings(prepared(url_or_path, write=False, create=False))
+
+
+def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
+    """A leaderboard's data base with this program's tables. Raises StoreError."""
+    database = connect(locate(str(url_or_path)), write=write, create=create)
+    try:
+        prepare(database, create=create)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+class Standings:
+    """A leaderboard's observers, stimulus sets and scores.
+
+    Methods raise StoreError with what happened, where and what to do.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._observers: dict[bool, list[ObserverRow]] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know about this data base (a network disk, ...); say it once."""
+        return self._database.warnings
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages; no password."""
+        return self._database.place.shown
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections. Calling it twice is fine."""
+        self._database.close()
+
+    def stimuli_names(self) -> list[StimuliNote]:
+        """All stimulus sets, by name."""
+        return self._database.read(names.stimuli_names)
+
+    def collections(self) -> list[StimuliNote]:
+        """Several stimulus sets that were scored together, described like one; by their common digest."""
+        notes = {note.digest: note for note in self.stimuli_names()}
+        return self._database.read(scores.collections, notes)
+
+    def latest_scores(
+        self,
+        *,
+        suite: str | None = None,
+        metrics: Collection[str] | None = None,
+        observers: Collection[str] | None = None,
+        space: str | None = None,
+        conditions: Collection[str] | None = None,
+    ) -> list[ScoreRow]:
+        """Of each (observer name, suite, space, stimuli): the newest set of the newest version,
+        for what the name stands for now. By observer name, then in the order of storing.
+
+        conditions: e.g. ("",) leaves out scores per category, which most tables do not show.
+        """
+        wanted = newest.Wanted(suite, metrics, observers, space, conditions)
+        return self._database.read(newest.latest_scores, wanted)
+
+    def role_sets(self, suite: str) -> dict[str, Mapping[str, str]]:
+        """Of each collection of sets that was scored under a suite: its digest -> role -> digest of the set."""
+        return self._database.read(scores.role_sets, suite)
+
+    def suites(self) -> list[str]:
+        """Names of the suites that have scores, variants included."""
+        return self._database.read(scores.suites)
+
+    def observers(self, *, latest: bool = True) -> list[ObserverRow]:
+        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for.
+
+        A store that is open for reading alone reads them once.
+        """
+        known = self._observers.get(latest)
+        if known is None:
+            known = self._database.read(names.observers, latest)
+            if not self._database.write:
+                self._observers[latest] = known
+        return list(known)
