@@ -6,7 +6,7 @@ which every card of the file inherits). Importing this module imports neither to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -15,13 +15,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from registry import card_mentions
+from registry.card_mentions import card_files
 from registry.cards import NAME, ModelCard
 from registry.documents import read_document, shown
 from registry.errors import CardError, unknown_name
 from registry.validation import problems
 from registry.whole_files import write_whole
-
-BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
 
 
 class CardShelf(dict[str, ModelCard]):
@@ -98,14 +98,14 @@ def read_card(path: Path) -> ModelCard:
 
 def builtin_cards() -> dict[str, ModelCard]:
     """The cards that come with the package, by name, in the order of their files."""
-    return dict(_cards_of(BUILTIN_FOLDER))
+    return dict(_builtin(tuple(card_files(None))))
 
 
 @cache
-def _cards_of(folder: Path) -> Mapping[str, ModelCard]:
-    """Every card of the package's own files, which are read once: a registration looks at them three times."""
+def _builtin(paths: tuple[Path, ...]) -> Mapping[str, ModelCard]:
+    """Every card of some of the package's own files, which are read once: a registration looks at them three times."""
     cards: dict[str, ModelCard] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in paths:
         for fields in _entries(path):
             card = _card(path, fields)
             if card.name in cards:
@@ -121,10 +121,18 @@ def read_cards(user_folder: Path | None) -> CardShelf:
     cards have one name, neither can be chosen: whichever were taken, results of the other would seem
     to be its own.
     """
-    shelf = CardShelf(builtin_cards())
-    places = dict.fromkeys(shelf, "the built-in cards")
-    paths = sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else []
+    return read_card_files(card_files(user_folder))
+
+
+def read_card_files(paths: Iterable[Path]) -> CardShelf:
+    """As `read_cards`, of some of the files that `card_files` gives."""
+    ours: list[Path] = []
+    theirs: list[Path] = []
     for path in paths:
+        (ours if path.parent == card_mentions.BUILTIN_FOLDER else theirs).append(path)
+    shelf = CardShelf(_builtin(tuple(ours)))
+    places = dict.fromkeys(shelf, "the built-in cards")
+    for path in theirs:
         try:
             entries = _entries(path)
         except CardError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,12 +63,15 @@ class Chosen:
     def rows(self, store: Standings, scores: Sequence[ScoreRow], now: Standing) -> list[ScoreRow]:
         """Their scores, outdated ones flagged."""
         kept = self.wanted.keep(store, scores)
+        if not (self.hide or now.hidden or now.outdated):
+            return list(kept)
         return [now.marked(row) for row in kept if now.shown(row, self.wanted.models, self.hide)]
 
 
-def families(store: Standings) -> dict[str, str]:
-    """Observer -> family."""
-    return {row.name: family(row) for row in store.observers()}
+def families(store: Standings, kinds: Collection[str] = ()) -> dict[str, str]:
+    """Observer -> family. kinds: only observers of these."""
+    rows = (row for row in store.observers() if not kinds or row.kind in kinds)
+    return {row.name: family(row) for row in rows}
 
 
 def family(row: ObserverRow) -> str:

@@ -12,6 +12,7 @@ from benchmark.api.opening import chosen_suites, notes_of, reading, standings
 from benchmark.api.published_scores import published_boards
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
+from benchmark.leaderboard.folding import PUBLISHED
 from benchmark.stimuli.sources import PUBLISHED_SPACE
 from benchmark.variables import read_settings
 
@@ -60,13 +61,14 @@ class Ranked:
 def tables(
     how: Ranked, chosen: Chosen, *, published: bool = False, db: str | None = None
 ) -> tuple[list[Board], list[Board], dict[str, str]]:
-    """The boards of `rank`, with `published` those of `reported`, and every observer's family; read in one go."""
+    """The boards of `rank`, with `published` those of `reported`, and the family of every observer that may
+    be folded away; read in one go."""
     settings = read_settings(db)
     with standings(settings) as store:
         now = standing(store, settings)
         found = ranked_boards(store, how, chosen, now)
         apart = published_boards(store, how.suite, chosen, now) if published else []
-        return found, apart, families(store)
+        return found, apart, families(store, PUBLISHED)
 
 
 def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:

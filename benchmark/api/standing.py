@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from benchmark.settings import Settings
+from registry.card_mentions import files_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,18 +38,21 @@ class Standing:
 
 def standing(store: Standings, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today."""
-    from registry.card_files import read_cards
-
-    cards = read_cards(settings.cards)
     stored = store.observers()
-    former = {name for card in cards.values() for name in card.formerly}
-    former |= {str(name) for row in stored for name in row.card.get("formerly") or ()}
+    networks = {row.name: row.card for row in stored if row.kind == "network"}
+    former = {str(name) for row in stored for name in row.card.get("formerly") or ()}
+    files = files_about(networks.keys() | former, settings.cards)
+    if not files:
+        return Standing(frozenset(former))
+    from registry.card_files import read_card_files
+
+    cards = read_card_files(files)
+    former |= {name for card in cards.values() for name in card.formerly}
     retired = {card.name for card in cards.values() if card.retired}
     outdated = {
-        row.name: remark
-        for row in stored
-        if row.kind == "network" and row.name in cards
-        if (remark := _remark(row.card, cards[row.name]))
+        name: remark
+        for name, card in networks.items()
+        if name in cards and (remark := _remark(card, cards[name]))
     }
     return Standing(frozenset(retired | (former - cards.keys())), outdated)
 

@@ -19,7 +19,8 @@ import torch
 from safetensors.torch import save
 
 from registry.availability import availability
-from registry.card_files import BUILTIN_FOLDER, read_cards
+from registry.card_files import read_cards
+from registry.card_mentions import BUILTIN_FOLDER
 from registry.checkpoints import fit_state, read_state
 from registry.errors import BenchError
 from registry.exported import checked_archive, load_exported
@@ -123,7 +124,7 @@ def few_built_in_cards(monkeypatch, tmp_path):
     """Reading the package's own cards again for each input would take most of the time."""
     (tmp_path / "built-in").mkdir()
     (tmp_path / "built-in" / "world.yaml").write_bytes((BUILTIN_FOLDER / "world.yaml").read_bytes())
-    monkeypatch.setattr("registry.card_files.BUILTIN_FOLDER", tmp_path / "built-in")
+    monkeypatch.setattr("registry.card_mentions.BUILTIN_FOLDER", tmp_path / "built-in")
 
 
 def mapping(draw, place):

@@ -1,0 +1,59 @@
+"""`bench rank` starts at once: a ranked table imports nothing that it does not need."""
+
+import subprocess
+import sys
+
+import pytest
+
+from benchmark.contracts import Observer, Score
+from benchmark.store import ScoreSet, open_store
+
+#: What costs more than a table, or leads to what does.
+HEAVY = ("torch", "timm", "pandas", "scipy", "sqlalchemy", "alembic", "pydantic", "yaml", "asyncio")
+OURS = (
+    *(
+        "benchmark.engine",
+        "benchmark.api.running",
+        "benchmark.api.workers",
+        "benchmark.store.schema",
+    ),
+    *("benchmark.store.store", "registry.cards"),
+)
+ASK = """
+import sys
+from benchmark.cli import cli
+cli.main(sys.argv[2:], standalone_mode=False)
+print([name for name in sys.argv[1].split(",") if name in sys.modules])
+"""
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """Two networks with a headline each."""
+    path = tmp_path_factory.mktemp("board") / "results.db"
+    with open_store(str(path)) as store:
+        run = store.begin_run("bench run", {})
+        for number, name in enumerate(("net-a", "net-b")):
+            observer = store.put_observer(Observer(name, "network", name, {"arch": "timm:x"}))
+            made = ScoreSet(
+                observer, "cue-conflict", 2, "geirhos16", "code", {"cue-conflict": "d"}, (name,)
+            )
+            score = Score(
+                "shape_bias", 0.25 + number / 2, low=0.2, high=0.9, role="cue-conflict", n=8
+            )
+            store.put_scores(run, made, [score])
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "how", [["cue-conflict"], [], ["--summary"]], ids=["suite", "all", "summary"]
+)
+def test_a_ranked_table_imports_nothing_heavy(board, how):
+    if how != ["cue-conflict"]:  # the other suites read their protocols
+        asked = [name for name in (*HEAVY, *OURS) if name not in ("yaml", "pydantic")]
+    else:
+        asked = [*HEAVY, *OURS]
+    words = [sys.executable, "-c", ASK, ",".join(asked), "rank", *how, "--db", board]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "net-b" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

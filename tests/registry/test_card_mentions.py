@@ -1,0 +1,56 @@
+"""Which card files a leaderboard has to read."""
+
+import pytest
+
+from registry.card_files import read_card_files, read_cards
+from registry.card_mentions import BUILTIN_FOLDER, files_about
+
+CARD = """
+name: {name}
+source: file
+arch: timm:resnet18
+weights: net.pt
+preprocess: {{size: 224, resize: 256}}
+{more}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("mine", "mine-2", "yours"):
+        (tmp_path / f"{name}.yaml").write_text(CARD.format(name=name, more=""))
+    return tmp_path
+
+
+def stems(paths):
+    return [path.stem for path in paths]
+
+
+def test_only_files_that_name_a_model(folder):
+    assert files_about(["nobody"], folder) == []
+    assert files_about([], None) == []
+    assert stems(files_about(["mine"], folder)) == ["mine"]
+    assert stems(files_about(["world-standard-0", "yours"], folder)) == ["world", "yours"]
+    assert files_about(["world-standard-0"], None) == [BUILTIN_FOLDER / "world.yaml"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["retired: true", "formerly: [older]", '"retire\\x64": true', "description: 'a \\ in it'"],
+)
+def test_all_files_where_a_card_is_about_more_than_its_name(folder, more):
+    (folder / "hidden.yaml").write_text(CARD.format(name="hidden", more=more))
+    everything = files_about([], folder)
+    assert everything == files_about(["mine"], folder)
+    assert dict(read_card_files(everything)) == dict(read_cards(folder))
+
+
+def test_what_cannot_be_read_is_not_passed_over(folder):
+    (folder / "lost.yaml").symlink_to(folder / "nowhere")
+    assert stems(files_about(["nobody"], folder)) == ["lost"]
+
+
+def test_two_cards_of_one_name_are_found_together(folder):
+    (folder / "again.yaml").write_text(CARD.format(name="mine", more=""))
+    found = read_card_files(files_about(["mine"], folder))
+    assert "mine" not in found and "taken twice" in str(found.broken["mine"])
