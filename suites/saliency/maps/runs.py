@@ -1,13 +1,18 @@
 """Masks by where they begin and end in a row of pixels: what lies inside them is a difference of running totals, which
 takes a few hundred steps a mask and not one a pixel."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from benchmark.contracts import Array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Runs:
 
 def runs_of(masks: NDArray[np.bool_]) -> Runs:
     """masks: [k, p]."""
+    from scipy.sparse import csr_array  # it takes longer to import than a ranked table
+
     count, pixels = masks.shape
     padded = np.zeros((count, pixels + 2), dtype=np.bool_)
     padded[:, 1:-1] = masks
