@@ -69,7 +69,7 @@ class Chosen:
 
 
 def families(store: Standings, kinds: Collection[str] = ()) -> dict[str, str]:
-    """Observer -> family. kinds: only observers of these."""
+    """Observer -> family; with `kinds` only of observers of these."""
     rows = (row for row in store.observers() if not kinds or row.kind in kinds)
     return {row.name: family(row) for row in rows}
 
