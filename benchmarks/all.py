@@ -39,7 +39,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "mixed_interruption": ("--kills", "2", "--limit", "4"),
     "executors": (),
     "writers": ("--writers", "4", "--chunks", "300"),
-    "attack_strength": ("--images", "8"),
+    "attack_strength": ("--images", "4", "--epsilons", "0.5"),
     "masked_networks": ("--images", "32"),
     "saliency_headline": ("--images", "32", "--groups", "10"),
     "human_claims": (),
