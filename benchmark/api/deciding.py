@@ -52,7 +52,13 @@ def decide(
     able = {one.name: made for one in asked if (made := paired_variant(one)) is not None}
     if not able:
         names = ", ".join(one.name for one in asked)
-        raise PluginError(f"--precision-target: none of {names} can stop early. Leave it out.")
+        others = ", ".join(
+            name for name, suite in find_suites().suites.items() if paired_variant(suite)
+        )
+        raise PluginError(
+            f"--precision-target: none of {names} can stop early, their headlines are no means over images. "
+            f"Those that can: {others or 'none'}. Leave it out, or name one with --suite."
+        )
     prepared = prepare(replace(request, suites=",".join(able)), settings)
     planned = plan_tasks(cards, list(able.values()), settings, request.limit)
     shared = [

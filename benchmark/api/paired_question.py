@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from benchmark.contracts import EarlyStop, Metric, Suite, Trials
+from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.engine.comparing import Both, discordant_of
 from benchmark.engine.planning import Task
+from benchmark.leaderboard.repeating import PAIRED
 from benchmark.leaderboard.verdicts import Change, Diff, seen_so_far
 from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.families import DiscordantTrial, SuiteComparison
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
+from benchmark.stimuli.shuffling import shuffled
 from benchmark.store import Store
 
 LEVEL = 0.95
@@ -26,10 +29,25 @@ METHOD = "confidence sequence of paired differences, by image"
 
 def paired_variant(suite: Suite) -> Suite | None:
     """The suite on images in random order, none of its blocks stopped by itself; None where it has no such order."""
-    within = suite.stopping.within if suite.stopping else None
-    if within is None:
-        return None
-    return replace(within(ANY_WIDTH), name=f"{suite.name}:paired", stopping=EarlyStop())
+    stopping, name = suite.stopping or EarlyStop(), f"{suite.name}{PAIRED}"
+    if stopping.within is not None:
+        return replace(stopping.within(ANY_WIDTH), name=name, stopping=EarlyStop())
+    if stopping.shuffle:
+        return replace(suite, name=name, plan=InRandomOrder(suite.plan), stopping=EarlyStop())
+    return None
+
+
+@dataclass(frozen=True)
+class InRandomOrder:
+    """A suite's plan with the images of each block in an order that has nothing to do with what they show."""
+
+    plan: Callable[[Any, Shelf], Plan]
+
+    def __call__(self, config: Any, shelf: Shelf) -> Plan:
+        """The plan."""
+        made = self.plan(config, shelf)
+        blocks = (replace(block, stimuli=shuffled(block.stimuli)) for block in made.blocks)
+        return replace(made, blocks=tuple(blocks))
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,7 @@ class Question:
         difference = None if means[0] is None or means[1] is None else means[0] - means[1]
         start = Comparison(metric.name, a=means[0], b=means[1], difference=difference, n=n)
         row = SuiteComparison(
-            task.suite.name.removesuffix(":paired"),
+            task.suite.name.removesuffix(PAIRED),
             metric,
             replace(start, low=low, high=high, level=level, method=METHOD),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from benchmark import plugins
 from benchmark.api.opening import chosen_suites, notes_of, reading
 from benchmark.api.running import Prepared, RunRequest, Silent, execute, prepare
 from benchmark.errors import BenchError, unknown_name
+from benchmark.leaderboard.repeating import PAIRED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -116,6 +118,11 @@ def reproduce(
     """
     settings = read_settings(db)
     origin = _one_origin(provenance(observer, suite, metric, condition, db=db), observer, suite)
+    if not origin.again.arguments and suite.endswith(PAIRED):
+        raise BenchError(
+            f"'{suite}' stopped where a verdict was clear: `bench diff ... --precision-target` makes its trials, no "
+            f"`bench run` does. `bench provenance {observer} {suite}` says by which command."
+        )
     if not origin.again.arguments:
         raise BenchError(
             f"the trials of '{observer}' under '{suite}' were imported: no run makes them. "
@@ -123,6 +130,7 @@ def reproduce(
         )
     with reading(settings) as store:
         every = store.latest_scores(suite=suite, observers=[observer])
+        keys = store.provenance(origin.score.set_id)["keys"]
     wanted = [row for row in every if row.set_id == origin.score.set_id]
     if metric is not None:
         wanted = [origin.score]
@@ -132,7 +140,8 @@ def reproduce(
         )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
-        found = _again(origin, fresh, reporter or Silent(), agreed, wanted)
+        peers = partial(_bring_peers, keys, settings, fresh)
+        found = _again(origin, fresh, reporter or Silent(), agreed, wanted, peers)
     return found and replace(found, db=into or "")
 
 
@@ -142,10 +151,12 @@ def _again(
     reporter: RunReporter,
     agreed: Callable[[Prepared], bool],
     wanted: Sequence[ScoreRow],
+    bring_peers: Callable[[], None],
 ) -> Reproduction | None:
     prepared = prepare(RunRequest(**origin.again.arguments), fresh)
     if not agreed(prepared):
         return None
+    bring_peers()
     report = execute(prepared, reporter, origin.again.command)
     name = f"{origin.score.observer} under {origin.score.suite}"
     with reading(fresh) as store:
@@ -158,6 +169,20 @@ def _again(
         again = made.get(_key(row))
         numbers.append(NumberAgain(row, again, "" if again else lacking))
     return Reproduction(tuple(numbers), origin.again.command)
+
+
+def _bring_peers(keys: Sequence[str], settings: Settings, fresh: Settings) -> None:
+    """The imported answers that a number rests on: no run makes them."""
+    from benchmark.api.importing import recorded
+    from benchmark.engine.copying import copy_imported
+    from benchmark.store import open_store
+
+    with (
+        reading(settings) as source,
+        open_store(fresh.db) as target,
+        recorded(target, "bench reproduce") as run,
+    ):
+        copy_imported(keys, source, target, run)
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:
@@ -180,10 +205,10 @@ def _numbers(row: ScoreRow) -> tuple[object, ...]:
 
 
 def _one_origin(found: Sequence[Provenance], observer: str, suite: str) -> Provenance:
-    """The newest of several stimulus sets."""
+    """The newest of several stimulus sets, of those that gave a number."""
     if not found:
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
-    return max(found, key=lambda one: one.score.set_id)
+    return max(found, key=lambda one: (one.score.value is not None, one.score.set_id))
 
 
 def _chosen(
@@ -202,7 +227,7 @@ def _chosen(
         rows = [row for row in rows if row.suite == suite]
     if metric is None:
         heads = {name: one.headline.name for name, one in suites.items()}
-        return [row for row in rows if row.metric == heads.get(row.suite) and not row.condition]
+        return [row for row in rows if row.metric == heads.get(_base(row)) and not row.condition]
     names = {row.metric for row in rows}
     if metric not in names:
         raise unknown_name("metric", metric, names, f"`bench show {observer}` lists its scores.")
@@ -215,6 +240,11 @@ def _chosen(
     return [row for row in rows if row.condition == (condition or "")]
 
 
+def _base(row: ScoreRow) -> str:
+    """The suite that has the row's metrics."""
+    return row.suite.removesuffix(PAIRED)
+
+
 def _title(suites: dict[str, Suite], row: ScoreRow) -> str:
-    metrics = suites[row.suite].metrics if row.suite in suites else ()
+    metrics = suites[_base(row)].metrics if _base(row) in suites else ()
     return next((metric.title for metric in metrics if metric.name == row.metric), row.metric)

@@ -35,11 +35,14 @@ class EarlyStop:
     """Sampling a condition only until its interval is narrow enough.
 
     within: X -> the variant "NAME:within-X", whose intervals end at most +-X wide; settled: whether one block needs no
-    further trials, (config, its trials so far), asked after every stored chunk.
+    further trials, (config, its trials so far), asked after every stored chunk; shuffle: whether the headline is a mean
+    over images of values in [0, 1] and the plan's images may come in random order, so that two networks are compared
+    only as far as the answer needs.
     """
 
     within: Callable[[float], Suite] | None = None
     settled: Callable[[Any, Trials], bool] | None = None
+    shuffle: bool = False
 
 
 @dataclass(frozen=True)

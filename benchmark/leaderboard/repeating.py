@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Facts = Mapping[str, Any]
 
+#: What a suite is called after, whose images came in random order only until a verdict was clear.
+PAIRED = ":paired"
 _WIDEST = 2**63 - 1  # of a seed, of counts
 #: One model, one suite or one of its variants, one kind of device: no glob, no list, no word that stands for several.
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -55,6 +57,9 @@ def made_again(
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
         return Again({}, (), tuple(bring))
+    if score.suite.endswith(PAIRED):
+        looked = [f"it was looked at while it was made, by: {command}" for command in typed]
+        return Again({}, (), tuple(looked))
     asked = first["details"].get("asked")
     imported = {one["observer"] for one in others if "policy" not in one["details"]}
     shown = dict.fromkeys(one["observer"] for one in others if one["observer"] not in imported)

@@ -5,7 +5,7 @@ Definitions, attacks, trust report and deviations: docs/suites/adversarial.md.
 
 from dataclasses import replace
 
-from benchmark.contracts import Suite
+from benchmark.contracts import EarlyStop, Suite
 from suites.adversarial.config import QUICK
 from suites.adversarial.metrics import metrics_of
 from suites.adversarial.observe import observe
@@ -28,4 +28,4 @@ PLAIN = Suite(
     passes=90.0,
 )
 
-SUITE = replace(PLAIN, variants=variants_of(PLAIN))
+SUITE = replace(PLAIN, variants=variants_of(PLAIN), stopping=EarlyStop(shuffle=True))

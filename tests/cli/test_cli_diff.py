@@ -1,8 +1,12 @@
 """`bench diff` from a leaderboard."""
 
+from dataclasses import replace
+
 import pytest
 
 import gestaltbench as gb
+from benchmark.api.paired_question import paired_variant
+from benchmark.contracts import Block, Plan
 from benchmark.errors import BenchError
 
 NETS = ("world-standard-0", "world-stylised-0")
@@ -66,6 +70,33 @@ def test_equal_models_are_not_inferior_before_the_end(bench):
 
 
 @pytest.mark.slow
+def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
+    words = ("--precision-target", "0.4", "-s", "adversarial", "--limit", "12", "-q")
+    ended = bench("diff", "world-standard-0", "world-stylised-0", *words)
+    assert ended.code in (0, 1, 3), ended.err
+    assert "adversarial: all of them" in ended.out
+    (found,) = gb.provenance("world-standard-0", "adversarial:paired")  # its headline is there
+    assert found.score.metric == "robust_accuracy" and "(shuffled)" in str(found.stimuli)
+    assert found.again.command == "" and "bench diff" in found.again.before[0]
+    refused = bench("reproduce", "world-standard-0", "adversarial:paired")
+    assert refused.code == 1 and "stopped where a verdict was clear" in refused.err
+
+
+def test_images_in_random_order_are_those_of_the_plan():
+    from suites.adversarial import SUITE
+    from tests.report.conftest import stimuli_of
+
+    def plan(_config, _shelf):
+        return Plan((Block(stimuli_of("adversarial"), role="natural"),))
+
+    made = paired_variant(replace(SUITE, plan=plan))
+    (block,) = made.plan(made.config, None).blocks
+    before = stimuli_of("adversarial").ids
+    assert set(block.stimuli.ids) == set(before) and block.stimuli.ids != before
+    assert made.name == "adversarial:paired" and paired_variant(made) is None
+
+
+@pytest.mark.slow
 def test_too_few_images_leave_it_open(bench):
     words = (*PAIRED, "--noninferior", "0.001", "--limit", "20")
     ended = bench("diff", "ideal-shape", "ideal-texture", *words)
@@ -76,7 +107,7 @@ def test_what_cannot_stop_early_says_so(bench):
     for words, said in (
         (
             ("ideal-shape", "ideal-texture", "--precision-target", "0.1", "-s", "saliency"),
-            "can stop early",
+            "Those that can: adversarial, corruption.",
         ),
         (("ideal-shape", "ideal-shape", *PAIRED), "compared with itself"),
         (("ideal-shape", "ideal-texture", "--limit", "4"), "need --precision-target"),

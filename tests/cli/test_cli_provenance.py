@@ -1,12 +1,17 @@
 """`bench provenance` and `bench reproduce`."""
 
+import csv
 import json
 import sqlite3
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import gestaltbench as gb
 from benchmark import api
+from benchmark.stimuli.names import GEIRHOS16
+from benchmark.store import open_store
 
 NAMES = ("world-standard-0", "cue-conflict")
 
@@ -94,6 +99,67 @@ def test_a_number_that_differs_is_told_with_how_much(bench, changed):
     assert other.difference == pytest.approx(-0.25)
     total = len(found.numbers)
     assert f"{total - 1} of {total} numbers are equal bit for bit" in ended.out
+
+
+NAMED = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
+
+
+@pytest.fixture
+def beside_people(bench, tmp_path, monkeypatch):
+    """A leaderboard in which an observer answered the images that two people answered."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    pictures, people = tmp_path / "pictures", tmp_path / "people"
+    people.mkdir()
+    rows = {name: [] for name in ("subject-01", "subject-02")}
+    for number, category in enumerate(GEIRHOS16):
+        (pictures / category).mkdir(parents=True)
+        for image in (f"{category}1.png", f"{category}2.png"):
+            pixels = np.full((8, 8, 3), 7 * number + int(image[-5]), dtype=np.uint8)
+            Image.fromarray(pixels).save(pictures / category / image)
+            for at, (name, table) in enumerate(rows.items()):
+                answer = category if (number + at) % 3 else "dog"
+                table.append([name, 1, len(table), 0.5, answer, category, 0, image])
+    for name, table in rows.items():
+        with (people / f"edges_{name}_session-1.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([NAMED, *table])
+    assert bench("data", "add", "edges", str(pictures)).code == 0
+    db = str(tmp_path / "r.db")
+    api.import_trials(people, source="lab", db=db)
+    ran = api.run(
+        db=db, models="ideal-guesser", suites="human-comparison", stimuli="edges", batch=32
+    )
+    assert ran.exit_code == 0, ran
+    return db
+
+
+@pytest.mark.slow
+def test_agreement_with_people_is_made_again_from_their_copied_answers(beside_people, tmp_path):
+    names = ("ideal-guesser", "human-comparison")
+    (stored,) = [
+        row
+        for row in api.show(names[0], db=beside_people)
+        if (row.space, *_which(row)) == ("geirhos16", "error_consistency", "kept", "edges")
+    ]
+    assert stored.value is not None
+    fresh = str(tmp_path / "fresh.db")
+    found = api.reproduce(*names, db=beside_people, into=fresh)
+    assert found.exit_code == 0 and len(found.numbers) > 5
+    (again,) = [one for one in found.numbers if _which(one.stored) == _which(stored)]
+    assert again.equal and again.again.value == stored.value
+    with open_store(beside_people) as before, open_store(fresh) as after:
+        told = [
+            [(o.observer_name, o.key, o.details) for o in one.observations(suite="trials")]
+            for one in (before, after)
+        ]
+        assert told[0] == told[1] and len(told[0]) == 2
+        for _, key, _ in told[0]:
+            mine, theirs = before.trials((key,)), after.trials((key,))
+            assert list(mine.columns) == list(theirs.columns)
+            assert all((mine[name] == theirs[name]).all() for name in mine.columns)
+
+
+def _which(row):
+    return row.metric, row.condition, row.role
 
 
 def test_who_says_no_starts_nothing(board):
