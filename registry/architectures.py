@@ -18,6 +18,7 @@ from torch import nn
 from registry.code.digests import code_digest
 from registry.code.files import Files
 from registry.errors import CardError, WeightsError, unknown_name
+from registry.lean_imports import imported
 from registry.python_files import is_file_name, module_of_file
 from registry.weight_sets import State
 
@@ -51,28 +52,24 @@ def require_known(arch: str) -> None:
     """Raise UnknownName, with close matches, for an architecture that its library does not have."""
     kind, name = split_arch(arch)
     if kind == "timm":
-        import timm
-
+        timm = imported("timm")
         if not timm.is_model(name.split(".", maxsplit=1)[0]):
             raise unknown_name("timm architecture", name, timm.list_models())
     elif kind == "torchvision":
-        from torchvision import models
-
+        models = imported("torchvision.models")
         known = [*models.list_models(module=models), *models.list_models(module=models.detection)]
         if name not in known:
             raise unknown_name("torchvision architecture", name, known)
 
 
 def _timm(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
-    import timm
-
+    timm = imported("timm")
     module: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
     return module
 
 
 def _torchvision(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
-    from torchvision import models
-
+    models = imported("torchvision.models")
     extra = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
     if name in models.list_models(module=models.detection):
         extra["weights_backbone"] = None  # else they are downloaded, to be written over

@@ -12,6 +12,7 @@ from registry.digests import digest_data, digest_file, digest_state
 from registry.errors import CardError, WeightsError
 from registry.ideal import IdealObserver
 from registry.labels import LabelSpace, label_space
+from registry.lean_imports import imported
 from registry.spaces import with_nothing
 from registry.weight_files import (
     Place,
@@ -33,10 +34,9 @@ _HUB = re.compile(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     """timm's own download, through the Hugging Face cache; the head stays as it was trained."""
-    import timm
-
     from registry.architectures import require_known
 
+    timm = imported("timm")
     name = card.arch.removeprefix("timm:")
     # timm would also take folders and other sites' names, whose files nobody has looked at.
     if card.source == "timm":

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode
 from registry.errors import CardError, WeightsError
+from registry.lean_imports import imported
 from registry.model_folders import PretrainedConfig, parsed_config
 from registry.normalisation import Normalisation, agrees, as_text
 from registry.pickles import first_line
@@ -49,9 +50,7 @@ class Stated:
 
 
 def _timm(name: str) -> Stated:
-    from timm.models import get_pretrained_cfg
-
-    found = get_pretrained_cfg(name)
+    found = imported("timm.models").get_pretrained_cfg(name)
     if found is None:
         return Stated()
     known = {one: getattr(found, one) for one in PretrainedConfig.model_fields}
@@ -69,8 +68,7 @@ def _timm(name: str) -> Stated:
 
 
 def _torchvision(name: str) -> Stated:
-    from torchvision import models
-
+    models = imported("torchvision.models")
     try:
         weights = models.get_model_weights(name)["DEFAULT"]
     except (ValueError, KeyError):

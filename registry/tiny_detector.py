@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from registry.lean_imports import imported
 from registry.tiny import WIDTHS, TinyResNet
 
 GRID = 8
@@ -60,8 +61,7 @@ class TinyDetector(nn.Module):
         return [self._boxes(*one) for one in zip(logits, sides, strict=True)]
 
     def _boxes(self, logits: Tensor, sides: Tensor) -> dict[str, Tensor]:
-        from torchvision.ops import batched_nms
-
+        batched_nms = imported("torchvision.ops").batched_nms
         scores = logits.sigmoid().flatten(1)
         label, place = torch.nonzero(scores > self.score_thresh, as_tuple=True)
         found = scores[label, place]

@@ -11,6 +11,7 @@ from registry.cards import ModelCard
 from registry.digests import digest_file
 from registry.errors import WeightsError, unknown_name
 from registry.fetch import fetch, file_name, first_use, is_url, local_path
+from registry.lean_imports import imported
 from registry.packages import package_file
 from registry.places import expanded, is_file
 
@@ -69,10 +70,9 @@ def weights_path(card: ModelCard, place: Place) -> Path:
 
 def torchvision_file(card: ModelCard, place: Place) -> Path:
     """A torchvision network's published weights, from torch's cache or a download."""
-    from torchvision import models
-
     from registry.architectures import split_arch
 
+    models = imported("torchvision.models")
     kinds = models.get_model_weights(split_arch(card.arch)[1])
     names = [entry.name for entry in kinds]
     wanted = card.weights or "DEFAULT"

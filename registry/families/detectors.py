@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from registry.errors import CardError, LabelError, WeightsError
 from registry.labels import label_space
+from registry.lean_imports import imported
 from registry.stated_input import Stated
 
 PREFIX = "detector:"
@@ -87,9 +88,8 @@ def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
             f"arch '{arch}': the published keypoint networks know persons alone, none of the 16 categories. One that "
             "was trained on others needs --labels."
         )
-    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
-
-    numbered = FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
+    published = imported("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
+    numbered = published.DEFAULT.meta["categories"]
     columns = [numbered.index(name) for name in label_space(COCO).classes]
     return Boxes.of({"columns": columns, "outputs": len(numbered), **plain})
 
