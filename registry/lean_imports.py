@@ -58,9 +58,7 @@ def _without_compiler() -> Iterator[None]:
 
 def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **_reason: Any) -> Any:
     """torch's own form of the compiler's decorator: it loads the compiler when the function is first called."""
-    import torch
-
-    return torch._disable_dynamo(fn, recursive)  # type: ignore[call-overload]
+    return importlib.import_module("torch._compile")._disable_dynamo(fn, recursive)
 
 
 def is_compile_supported(device_type: str) -> bool:
