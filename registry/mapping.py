@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def _classes(path: Path, value: object) -> tuple[tuple[str, ...], tuple[str, ...
     if not isinstance(value, list) or not value:
         raise LabelError(f"mapping file {path}: field 'classes': {_FORM}, found {value!r:.60}.")
     classes = tuple(str(item) for item in value)
-    twice = sorted({name for name in classes if classes.count(name) > 1})
+    twice = sorted(name for name, times in Counter(classes).items() if times > 1)
     if twice:
         raise LabelError(
             f"mapping file {path}: classes listed twice: {', '.join(twice[:5])[:300]}."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from registry.admission import UNTRAINED, Shelf, admit, require_free
-from registry.architectures import random_seed, require_known, split_arch
+from registry.architectures import random_seed, split_arch
 from registry.caches import NO_CACHES, Caches
 from registry.cards import ModelCard, Preprocess, Source, fitting
 from registry.checks import Check
@@ -18,27 +18,21 @@ from registry.class_lists import is_class_list, read_class_list, write_mapping
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
-    PREFIX,
     boxes_of,
     is_detector,
-    stated_by_detector,
 )
 from registry.families.family import family_of, of_folder, require_fitting
 from registry.load import stated_weights
+from registry.locating import locate
 from registry.members import Member, described, register_member
-from registry.model_folders import read_folder
 from registry.normalisation import Normalisation
-from registry.pickles import refuse_onnx
-from registry.places import absence, expanded, is_folder
-from registry.python_files import whole_arch
+from registry.places import absence, expanded
 from registry.stated_input import (
     Overrides,
     Stated,
     given_fields,
-    hub_input,
     preprocess_of,
     settled,
-    stated_input,
 )
 from registry.weight_sets import Chosen
 
@@ -60,46 +54,6 @@ class _Request:
         """The card's options."""
         every = {"key": self.key, "kwargs": dict(self.kwargs) or None, "boxes": self.boxes}
         return {name: value for name, value in every.items() if value is not None}
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Architecture, weights file and arguments of the architecture."""
-
-    arch: str
-    weights: Path | None
-    kwargs: Mapping[str, Any]
-
-
-def _located(arch: str, weights: Path | None, caches: Caches) -> tuple[_Place, Stated]:
-    """Where a network lies, and what is stated of its input: folders of timm and names of its hub are opened."""
-    for path in (weights, Path(arch)):
-        if path is not None:
-            refuse_onnx(Path(path))
-    if is_detector(arch):
-        plain = whole_arch(arch.removeprefix(PREFIX))
-        require_known(plain)
-        return _Place(plain, weights, {}), stated_by_detector(plain)
-    arch = whole_arch(arch)
-    kind, _, name = arch.partition(":")
-    if kind == "timm" and name.startswith("local-dir:"):
-        arch, weights = "", Path(name.removeprefix("local-dir:"))
-    if kind == "timm" and name.startswith(("hf_hub:", "hf-hub:")) and weights is None:
-        repository = name[len("hf_hub:") :]
-        return _Place(f"hf_hub:{repository}", None, {}), hub_input(repository, caches.hub)
-    if weights is None or not is_folder(expanded(weights)):
-        if not arch:
-            raise CardError(
-                "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
-                "timm's config.json says it by itself."
-            )
-        return _Place(arch, weights, {}), stated_input(arch)
-    folder = read_folder(expanded(weights))
-    if arch not in ("", folder.arch):
-        raise CardError(f"{weights} holds a {folder.arch}, not a {arch}. Leave --arch out.")
-    require_known(folder.arch)
-    where = f"{weights / 'config.json'}"
-    return _Place(folder.arch, folder.weights, folder.kwargs), Stated(folder.fields, where)
 
 
 def _from_checkpoint(
@@ -172,7 +126,7 @@ def backbone_card(
         card, told, _ = described(family, member, shelf)
         return card, told
     training = () if random_seed(str(weights)) is None else (UNTRAINED,)
-    place, known = _located(arch, weights, shelf.caches)
+    place, known = locate(arch, weights, shelf.caches)
     how, rows = settled(place.arch, overrides, known, None)
     request = _Request(name, place.arch, place.weights, "imagenet1k", training, key, place.kwargs)
     return _draft(request, how), rows
@@ -220,7 +174,7 @@ def register(
         member = Member(name, arch, given, space, training, options or {}, overrides)
         return register_member(family, member, shelf)
     space, boxes = _answers(arch, space, options or {})
-    place, known = _located(arch, weights, caches)
+    place, known = locate(arch, weights, caches)
     request = _Request(
         name, place.arch, place.weights, space, tuple(training), key, place.kwargs, boxes
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from registry.documents import shown
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     from registry.errors import BenchError
 
@@ -24,13 +25,21 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
     """
     from dataclasses import fields
 
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(dict(data))
+        return _adapter(kind).validate_python(dict(data))
     except ValidationError as error:
         known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         raise wrong(problems(error, known)[0]) from error
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    """Built once for a type: it costs as much as hundreds of values."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:

@@ -23,7 +23,7 @@ NEEDED = (
     "benchmark/store/migrations/versions/0001_first.py",
     "suites/cue_conflict/__init__.py",
     "benchmark/cli/__init__.py",
-    "gestaltbench/py.typed",
+    *(f"{name}/py.typed" for name in ("gestaltbench", "benchmark", "registry", "suites")),
 )
 
 
@@ -32,6 +32,13 @@ def test_the_packages_are_ours(package):
     """`benchmark` is a common name: another package must not stand in its place."""
     files = [getattr(package, "__file__", None), *getattr(package, "__path__", [])]
     assert all(Path(file).resolve().is_relative_to(ROOT) for file in files if file)
+
+
+@pytest.mark.parametrize("package", [gestaltbench, benchmark, registry, suites])
+def test_a_type_checker_reads_every_package(package):
+    """The public names come from the inner packages: without their types a plug-in's checker finds none of them."""
+    (folder,) = package.__path__
+    assert (Path(folder) / "py.typed").is_file()
 
 
 @pytest.fixture(scope="module")

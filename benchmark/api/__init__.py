@@ -35,17 +35,15 @@ if TYPE_CHECKING:
         reference_db,
     )
     from benchmark.api.reproducing import NumberAgain, Reproduction, provenance, reproduce
+    from benchmark.api.requested_names import DEFAULT_MODELS, choose_cards, wanted_sets
     from benchmark.api.running import (
-        DEFAULT_MODELS,
         Prepared,
         RunRequest,
         Silent,
-        choose_cards,
         estimates,
         long_plan,
         planned_passes,
         prepare,
-        wanted_sets,
     )
     from benchmark.api.showing import families, provenance_lines, show, who
     from benchmark.api.summaries import (
@@ -77,8 +75,8 @@ _HOMES = {
     "reference_board": "ReferenceReport offer_reference reference reference_db",
     "published_scores": "import_scores reported",
     "reproducing": "NumberAgain Reproduction provenance reproduce",
-    "running": "DEFAULT_MODELS Prepared RunRequest Silent choose_cards "
-    "estimates long_plan planned_passes prepare wanted_sets",
+    "requested_names": "DEFAULT_MODELS choose_cards wanted_sets",
+    "running": "Prepared RunRequest Silent estimates long_plan planned_passes prepare",
     "showing": "families provenance_lines show who",
     "summaries": "against correlate is_run parameters summary training_curves",
     "sweeping": "Sweep Swept sweep",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
+from benchmark.api.requested_names import DEFAULT_MODELS, choose_cards, wanted_sets
 from benchmark.api.workers import Recipe, local_workers, ray_workers
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
     from benchmark.engine.running import RunReporter
     from benchmark.engine.sharding import Shard
     from benchmark.engine.workers.messages import Start
-    from benchmark.stimuli.catalogue import Entry
     from benchmark.store import Store
-    from registry.cards import ModelCard
-
-
-#: What `bench run` takes without --model: everything that needs no download.
-DEFAULT_MODELS = "bundled"
 
 
 @dataclass(frozen=True)
@@ -102,42 +97,6 @@ def _part(tasks: list[Task], request: RunRequest, shard: Shard) -> tuple[list[Ta
     cost = stated_cost(tasks)
     plan = plan_digest(tasks, _how(request)[1], cost)
     return split(tasks, shard.of, cost)[shard.index - 1], part_name(shard, plan)
-
-
-def wanted_sets(names: str, settings: Settings) -> list[Entry]:
-    """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli where one is not here."""
-    from benchmark.stimuli.catalogue import find_entry
-    from benchmark.stimuli.places import absent, folder_of
-
-    parts = [part.strip() for part in names.split(",")]
-    entries = [find_entry(part, settings) for part in parts if part]
-    for entry in entries:
-        if folder_of(entry, settings) is None:
-            raise absent(entry)
-    return entries
-
-
-def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
-    """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk
-    through the package itself or an installed package, the package's own architecture without training, and the
-    ideal observers."""
-    from registry.availability import availability
-    from registry.card_files import read_cards, select_cards
-
-    cards = read_cards(settings.cards)
-    if pattern != DEFAULT_MODELS:
-        return select_cards(pattern, cards)
-    return [
-        card
-        for card in cards.values()
-        if _is_bundled(card) and availability(card, settings.weights, settings.caches).on_disk
-    ]
-
-
-def _is_bundled(card: ModelCard) -> bool:
-    weights = card.weights or ""
-    untrained = weights.startswith("random:") and card.arch.startswith("python:registry.")
-    return card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained
 
 
 def execute(

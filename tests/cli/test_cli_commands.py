@@ -258,6 +258,7 @@ def test_trials_as_csv(bench, board):
     assert frame["response"].tolist() == [row["response"] for row in table]
 
 
+@pytest.mark.slow
 def test_rescore_needs_no_model(bench, board):
     before = bench("rank", "-s", "cue-conflict", "--db", board).out
     ended = bench("rescore", "-s", "cue-conflict", "--db", board)

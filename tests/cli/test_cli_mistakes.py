@@ -235,6 +235,7 @@ def test_weights_that_changed_after_registration(bench, tmp_path, state):
     mistake(bench("models", "check", "mine"), 1, "digest")
 
 
+@pytest.mark.slow
 def test_weights_that_vanished(bench, tmp_path, state):
     save_file(state, tmp_path / "net.safetensors")
     assert register(bench, "net.safetensors").code == 0

@@ -131,6 +131,7 @@ def test_a_pipe_is_told_what_a_long_run_costs_and_it_starts(bench, long_from_not
     assert "this run takes long" not in ended.out
 
 
+@pytest.mark.slow
 def test_a_short_run_says_nothing_of_it(bench):
     assert "of computing" not in bench(*RUN).err
 
@@ -144,6 +145,7 @@ def test_a_terminal_is_asked(bench, monkeypatch, tmp_path, long_from_nothing, an
     assert (tmp_path / "results.db").exists() == (not code)
 
 
+@pytest.mark.slow
 def test_yes_answers_beforehand(bench, monkeypatch, long_from_nothing):
     at_terminal(monkeypatch, "")
     ended = bench(*RUN, "--yes")

@@ -71,6 +71,7 @@ def test_two_sources_of_one_name_are_two_observers(tmp_path, db):
     assert biases(db) == {"resnet50 (a)": [0.75], "resnet50 (b)": [0.25]}
 
 
+@pytest.mark.slow
 def test_two_sources_in_one_import(tmp_path, db):
     table(
         tmp_path / "all" / "error-consistency" / "texture-shape_cue-conflict_alexnet.csv",

@@ -123,6 +123,7 @@ def test_a_speed_that_nobody_knows_is_measured_before_a_long_plan(leaderboard, m
     assert plan(leaderboard, card, 13, 100.0) == ([(13, 0, "5 min", 325.0)], [])
 
 
+@pytest.mark.slow
 def test_what_is_stored_makes_no_plan_long(leaderboard, monkeypatch):
     monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.25))
     card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40), passes=100.0)

@@ -157,6 +157,7 @@ def test_a_plug_ins_function_counts_inside_the_programs_own_wrapper(monkeypatch)
     assert made[0] != made[1]
 
 
+@pytest.mark.slow
 def test_how_a_set_is_decoded_counts_and_where_it_lies_does_not():
     from dataclasses import replace
 

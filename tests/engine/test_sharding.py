@@ -167,6 +167,7 @@ def parted(tmp_path):
     return toys.toy_suite(tuple(Block(one, role=one.name) for one in stimuli)), tmp_path
 
 
+@pytest.mark.slow
 def test_a_part_is_observed_and_not_scored(parted):
     suite, folder = parted
     (first, report), (second, _) = halves(folder, [ideal()], suite)

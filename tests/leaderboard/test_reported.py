@@ -58,6 +58,7 @@ def test_they_stand_in_tables_of_their_own_unranked(table: Path) -> None:
     assert not api.reported("corruption", db="a.db")
 
 
+@pytest.mark.slow
 def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(
     table: Path,
 ) -> None:

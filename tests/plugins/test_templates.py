@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,27 @@ def test_a_template_is_complete(kind, tmp_path):
             assert "$" not in text and "__module__" not in str(path) and path.suffix != ".tmpl"
             if path.suffix == ".py":
                 compile(text, str(path), "exec")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_template_installs_as_its_first_page_says(kind, tmp_path):
+    write_package("my-own", kind, tmp_path)
+    project = tomllib.loads((tmp_path / "my-own" / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"] == {"test": ["pytest"]}
+    assert "pip install -e '.[test]'" in (tmp_path / "my-own" / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_templates_are_typed(tmp_path):
+    """As in a package of a third party: gestaltbench is installed, not the folder that is looked at."""
+    pytest.importorskip("mypy")
+    for kind in KINDS:
+        write_package(f"my-{kind}", kind, tmp_path)
+    folders = [str(path) for kind in KINDS for path in (f"my-{kind}/my_{kind}", f"my-{kind}/tests")]
+    env = {**os.environ, "MYPYPATH": os.pathsep.join(f"my-{kind}" for kind in KINDS)}
+    words = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *folders]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow

@@ -145,6 +145,7 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
         register("other", place, labels="geirhos16", options={"templates": "9"}, **folders)
 
 
+@pytest.mark.slow
 def test_one_template_itself(folder, folders):
     place = f"open_clip:{folder()}"
     options = {"templates": "a sketch of a {}."}

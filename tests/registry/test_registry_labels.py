@@ -104,6 +104,7 @@ def test_the_first_of_exact_ties_wins():
     assert grouping.categories[flat.argmax()] == "airplane"
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31), st.integers(1, 6))
 def test_decisions_equal_a_plain_computation(seed, count):
     logits = torch.randn(count, 1000, generator=torch.Generator().manual_seed(seed)) * 5

@@ -99,6 +99,7 @@ def test_an_answer_depends_on_the_image_and_the_reader_alone(readers, images):
         assert torch.allclose(together, turned, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_readers_are_independent_and_see_one_level(readers, images):
     """Noise follows the image: one pixel a level brighter draws another."""
     changed = images.clone()

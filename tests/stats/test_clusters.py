@@ -52,6 +52,7 @@ def test_a_factor_of_one_level_has_no_variance():
         clustered_variance(np.zeros(3), [np.array(list("abc")), np.array(list("xxx"))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_variance_of_a_share_is_that_of_a_linear_probability_model(bias, make, seed):
     import statsmodels.api as sm

@@ -58,6 +58,7 @@ def test_a_value_without_an_error_is_separable_from_none():
     assert (rank, low, high) == ([1, 2, 3], [1, 1, 2], [3, 2, 3])
 
 
+@pytest.mark.slow
 @given(tables, st.booleans(), st.randoms())
 def test_laws(table, higher, random):
     values, ses = [v for v, _ in table], [s for _, s in table]
@@ -78,6 +79,7 @@ def test_refusals():
         rank_intervals([0.1, 0.2], [0.1, -0.1])
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_rank():
     """Each entry at .95 or more; near-ties are where the estimated rank itself fails."""
     truth = np.array([0.80, 0.79, 0.79, 0.70, 0.55, 0.53, 0.30])

@@ -78,6 +78,7 @@ def test_stylised_images_keep_class_and_name():
         textured(twins, PAINTINGS)
 
 
+@pytest.mark.slow
 @given(CATEGORIES, CATEGORIES, st.booleans())
 def test_all_pairs_of_different_categories(shapes, textures, same):
     if not same and shapes.keys() == textures.keys() and len(shapes) == 1:

@@ -68,6 +68,7 @@ def test_merging_again_changes_nothing(store, other, made):
     assert len(store.outcomes(latest=False)) == 1
 
 
+@pytest.mark.slow
 def test_numbers_of_two_leaderboards_are_kept_apart(store, other, made):
     """The same ids mean other rows on each side."""
     answered(store, made, "ours", "first", "w1")
@@ -139,6 +140,7 @@ def test_other_weights_under_one_name_are_named_and_left_out(store, other, made)
     assert [row.observer for row in store.latest_scores()] == ["fine", "net"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newer", ["theirs", "ours"])
 def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, newer):
     first, second = (store, other) if newer == "theirs" else (other, store)

@@ -112,6 +112,7 @@ def test_many_problems_are_counted(store, made):
     assert (len(found), found[-1]) == (21, "10 more problems of this kind (chunk ...)")
 
 
+@pytest.mark.slow
 def test_vacuum_gives_room_back(store, made):
     _, observer = made.world(store)
     for number in range(40):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -47,22 +47,33 @@ def cells_of(conditions: Iterable[str]) -> tuple[Cell, ...]:
         if condition != CLEAN:
             corruption, _, level = condition.partition("/")
             shown.setdefault(corruption, []).append(level)
-    lists = _lists()
+    lists = _lists(shown)
     listed = dict.fromkeys(name for entries in lists for name in entries)
     order = {name: at for at, name in enumerate(listed)}
     names = sorted(shown, key=lambda name: (order.get(name, len(order)), name))
     return tuple(cell for name in names for cell in _of_one(name, shown[name], lists))
 
 
-def _lists() -> tuple[Entries, ...]:
-    return own_list("imagenet-c"), own_list("human"), world_list(), plugins().entries
+def _lists(shown: Mapping[str, Sequence[str]]) -> tuple[Entries, ...]:
+    """The package's own lists, and what other packages ship where these lack something that is shown: to look through
+    all that is installed takes longer than a table does."""
+    own = own_list("imagenet-c"), own_list("human"), world_list()
+    if all(any(_holds(entries, *item) for entries in own) for item in shown.items()):
+        return own
+    return *own, plugins().entries
+
+
+def _holds(entries: Entries, corruption: str, levels: Sequence[str]) -> bool:
+    """Whether a list has the corruption with all these levels."""
+    entry = entries.get(corruption)
+    return entry is not None and {str(level) for level in entry.levels}.issuperset(levels)
 
 
 def _of_one(corruption: str, levels: Sequence[str], lists: Sequence[Entries]) -> list[Cell]:
     """The cells of one corruption, from the mildest level."""
     for entries in lists:
-        entry = entries.get(corruption)
-        if entry is not None and {str(level) for level in entry.levels}.issuperset(levels):
+        if _holds(entries, corruption, levels):
+            entry = entries[corruption]
             places = {str(level): float(place) for place, level in enumerate(entry.levels)}
             plain = {str(level) for level in entry.plain}
             cells = [

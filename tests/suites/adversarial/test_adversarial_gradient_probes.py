@@ -46,6 +46,7 @@ def test_gradients_at_the_images_alone_are_not(standard):
     assert errors(standard, masks.instead(standard.feed.run, masks.at_rest_only)).min() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forward", ["jpeg", "levels"])
 def test_straight_through_gradients_are_not(forward, standard):
     run = masks.instead(standard.feed.run, lambda g, _: g, getattr(masks, forward))

@@ -6,7 +6,8 @@ from corruption_tables import CELLS, table
 
 from benchmark.transforms.geirhos import GEIRHOS
 from benchmark.transforms.imagenet_c import CORRUPTIONS
-from benchmark.transforms.listing import own_list
+from benchmark.transforms.listing import Plugins, own_list
+from suites.corruption.cells import cell
 from suites.corruption.cells.cell import cells_of, world_list
 from suites.corruption.cells.training import seen, seen_conditions
 from suites.corruption.observe import _of_truth
@@ -52,6 +53,16 @@ def test_the_list_that_has_all_levels_is_meant():
         "1",
         "1.5",
     ]
+
+
+def test_other_packages_are_looked_through_only_for_what_is_not_the_packages_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cell, "plugins", lambda: asked.append(1) or Plugins({}, {}))
+    assert len(cells_of(CELLS)) == len(CELLS)
+    assert asked == []
+    cells_of(["contrast/17"])  # a level that no list has
+    cells_of(["sparkles/1"])
+    assert asked == [1, 1]
 
 
 def test_unknown_corruptions_of_folders_are_read_from_their_names():

@@ -50,6 +50,7 @@ def test_the_guesser_is_within_its_intervals(scores):
         assert found.low <= chance <= found.high, metric
 
 
+@pytest.mark.slow
 def test_the_constant_responder_is_right_once_in_sixteen(scores):
     assert scores["ideal-constant", "edges_accuracy"].value == pytest.approx(1 / 16)
     assert scores["ideal-constant", "shape_fraction"].value == pytest.approx(1 / 16)

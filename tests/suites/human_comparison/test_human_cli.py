@@ -65,6 +65,7 @@ def run(board, *words):
     )
 
 
+@pytest.mark.slow
 def test_two_observers(board):
     out = run(board, "subject-03 (contrast)", "subject-01 (contrast)").output
     assert "a = subject-03 (contrast) and b = subject-01 (contrast)" in out

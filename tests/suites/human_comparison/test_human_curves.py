@@ -188,6 +188,7 @@ def threshold_of(trials):
     return found
 
 
+@pytest.mark.slow
 def test_a_threshold_has_its_interval_or_says_that_it_is_open(make, join):
     trials = simulate(make, join, "low-pass", 6.0, np.random.default_rng(3))
     score, curve = threshold_of(trials), fit_curve(LOW_PASS, trials)

@@ -81,6 +81,7 @@ def test_the_command_draws_one_row_a_model(tmp_path):
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
+@pytest.mark.slow
 def test_a_last_row_has_random_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     out = str(tmp_path / "a.png")
@@ -135,6 +136,7 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
         assert masks.mode == "RGB"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["integrated-gradients", "gradient-x-input", "grad-cam"])
 def test_other_maps_are_pictures_that_say_so(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))

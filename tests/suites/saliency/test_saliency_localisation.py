@@ -47,6 +47,7 @@ def test_auc_is_the_share_of_pixel_pairs_ties_counting_half(seed, levels):
     assert object_auc(*one(values, mask))[0] == pytest.approx(pair_count(values, mask), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_auc_equals_scikit_learn_with_and_without_ties():
     sklearn = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)

@@ -57,6 +57,7 @@ def test_batches_of_8_4_and_1_agree(parts, everything):
             np.testing.assert_array_equal(other[name], values)
 
 
+@pytest.mark.slow
 def test_excess_is_the_mean_difference_and_the_score_says_how(toy):
     found = scores(toy)["cue-conflict", "object_auc_excess", ""]
     expected = (toy["grad_auc"] - toy["grad_auc_other"]).mean()
