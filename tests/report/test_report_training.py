@@ -3,7 +3,6 @@
 import csv
 
 import pytest
-from conftest import HOSTILE
 
 from benchmark.contracts import Observer
 from benchmark.report.building import build
@@ -11,6 +10,7 @@ from benchmark.report.contents import read_contents
 from benchmark.report.drawing import svg
 from benchmark.report.figures.every import find_figure
 from benchmark.store import open_store
+from tests.report.conftest import HOSTILE
 
 NAMES = ("a", "b", "c", "d", "other")
 
