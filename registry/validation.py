@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from registry.documents import shown
 
@@ -28,14 +28,15 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
     from pydantic import ValidationError
 
     try:
-        return _adapter(kind).validate_python(dict(data))
+        value: T = _adapter(cast(Hashable, kind)).validate_python(dict(data))
+        return value
     except ValidationError as error:
         known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         raise wrong(problems(error, known)[0]) from error
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     """Built once for a type: it costs as much as hundreds of values."""
     from pydantic import TypeAdapter
 

@@ -13,11 +13,11 @@ from unittest import mock
 import numpy as np
 import published_corruptions as published
 import torch
+from conftest import crops
 from transform_samples import data_folder
 
 from benchmark.transforms.imagenet_c import CORRUPTIONS, corrupted, load_textures
 from benchmark.transforms.streams import Given
-from tests.transforms.conftest import crops
 
 PIXELS = crops(data_folder("imagenet-sample"))
 COUNT, SIDE = PIXELS.shape[:2]
