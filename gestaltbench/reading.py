@@ -246,7 +246,7 @@ def export(
     db: str | None = None,
 ) -> str:
     """The ranked tables as text: at full precision (csv, json) or as people read them (markdown, latex)."""
-    from benchmark.leaderboard import export_boards
+    from benchmark.leaderboard.export import export_boards
 
     found = api.rank(suite, by=by, unseen_only=unseen_only, db=db)
     if not (by or unseen_only):

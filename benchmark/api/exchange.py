@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites, notes_of, reading
 from benchmark.api.standing import standing
-from benchmark.leaderboard.reported import REPORTED
+from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings
 from benchmark.version import __version__
 

@@ -13,7 +13,7 @@ from benchmark.api.importing import recorded
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.leaderboard.lineage import NETWORKS
-from benchmark.leaderboard.reported import REPORTED
+from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings
 from registry.digests import digest_data
 

@@ -12,6 +12,7 @@ from benchmark.api.importing import recorded
 from benchmark.api.opening import standings
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError
+from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def published_boards(
     store: Standings, suite: str | None, chosen: Chosen, now: Standing
 ) -> list[Board]:
     """`reported` of an open leaderboard."""
-    from benchmark.leaderboard.reported import REPORTED, reported_boards
-
     rows = chosen.rows(store, store.latest_scores(suite=REPORTED), now)
+    if not rows:
+        return []
+    from benchmark.leaderboard.reported import reported_boards
+
     sources = {
         row.name: str(row.card.get("source", ""))
         for row in store.observers()

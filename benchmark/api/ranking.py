@@ -74,7 +74,6 @@ def tables(
 def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
     """`rank` of an open leaderboard."""
     from benchmark.leaderboard import boards, ranking
-    from benchmark.leaderboard.held_out import hinted, unseen_boards
 
     suite, by = how.suite, how.by
     shelf = plugins.find_suites(suite)
@@ -96,11 +95,12 @@ def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) 
             rows = chosen.rows(store, scores, now)
             rows = [*rows, *_beside(store, one, rows)]
             if how.unseen_only:
+                from benchmark.leaderboard.held_out import unseen_boards
                 from benchmark.store import whole
 
                 found += unseen_boards(whole(store), one, rows, sets, by)
             else:
-                made = list(map(hinted, boards(rows, one, sets, by=by)))
+                made = list(map(ranking.hinted, boards(rows, one, sets, by=by)))
                 found += _with_partial(store, one, made)
     found = [ranking.with_twins(board, identities) for board in found]
     return [ranking.flagged_last(board) for board in found] if how.flagged_last else found

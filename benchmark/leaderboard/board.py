@@ -30,7 +30,7 @@ from benchmark.leaderboard.ranking import with_ranks
 from benchmark.leaderboard.references import UNTRAINED, reference_rows, rows_beside
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow, StimuliNote
+    from benchmark.store.table_rows import ScoreRow, StimuliNote
 
 __all__ = ["Board", "Cell", "Column", "Row", "boards"]
 

@@ -13,7 +13,7 @@ from benchmark.leaderboard.grid import GAP, Field, Grid, at_width
 from benchmark.leaderboard.model import Cell, SuiteLike, describe
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+    from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
 
 TEXT_MAX = 28  # a title, condition or method breaks beyond this
 

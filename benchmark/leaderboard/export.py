@@ -25,7 +25,7 @@ from benchmark.leaderboard.markup import (
 from benchmark.leaderboard.model import Board, Cell, Row, describe
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow, StimuliNote
+    from benchmark.store.table_rows import ScoreRow, StimuliNote
 
 FORMATS = ("csv", "json", "markdown", "latex")
 SCORE = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition", "role")

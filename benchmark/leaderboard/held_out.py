@@ -59,16 +59,6 @@ def unseen_boards(
     return sorted(found, key=lambda board: -len(board.rows) - len(board.references))
 
 
-def hinted(board: Board) -> Board:
-    """The board with how to leave out what its flags say was seen in training."""
-    rows = (*board.rows, *board.references)
-    flags = (flag for row in rows for cell in row.cells.values() for flag in cell.flags)
-    if not any("seen" in flag.split() for flag in flags):
-        return board
-    note = f"flagged numbers include training conditions; without them: bench rank --by {board.suite} --unseen-only"
-    return replace(board, notes=(*board.notes, note))
-
-
 def _score_sets(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Iterable[_Scored]:
     training = {row.name: row.training for row in store.observers()}
     newest: dict[int, list[ScoreRow]] = defaultdict(list)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from benchmark.contracts import Metric
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow
+    from benchmark.store.table_rows import ScoreRow
 
 Scores: TypeAlias = "dict[str, dict[str, ScoreRow]]"  # digest -> observer -> score
 

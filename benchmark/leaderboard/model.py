@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from benchmark.contracts import Against, Direction, Metric
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow, StimuliNote
+    from benchmark.store.table_rows import ScoreRow, StimuliNote
 
 
 #: Of a column in which no observer has a number.
 NOBODY = "nobody has a value here"
+#: The suite of scores that others publish without trials, and the kind of their observers.
+REPORTED: Final = "reported"
 
 
 class SuiteLike(Protocol):

@@ -11,7 +11,7 @@ from benchmark.leaderboard.formatting import estimate
 from benchmark.leaderboard.repeating import Again, Facts, made_again
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+    from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
 
 #: Fields of a score that are plain data.
 _SCORE = (
@@ -189,7 +189,7 @@ def provenance_record(found: Provenance) -> dict[str, Any]:
         "identity": found.observer.identity,
         "weights": found.observer.card.get("sha256"),
         "card": dict(found.observer.card),
-        "stimuli": {role: asdict(note) for role, note in found.stimuli.items()},
+        "stimuli": {role: note._asdict() for role, note in found.stimuli.items()},
         "policy": dict(found.policy),
         "runs": [asdict(run) for run in found.trials],
         "scored": asdict(found.scored),

@@ -80,3 +80,13 @@ def with_twins(board: Board, identities: Mapping[str, str]) -> Board:
         return board
     note = f"the same network (weights, preprocessing, labels) under two names: {'; '.join(twins)}"
     return replace(board, notes=(*board.notes, note))
+
+
+def hinted(board: Board) -> Board:
+    """The board with how to leave out what its flags say was seen in training."""
+    rows = (*board.rows, *board.references)
+    flags = (flag for row in rows for cell in row.cells.values() for flag in cell.flags)
+    if not any("seen" in flag.split() for flag in flags):
+        return board
+    note = f"flagged numbers include training conditions; without them: bench rank --by {board.suite} --unseen-only"
+    return replace(board, notes=(*board.notes, note))

@@ -10,19 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.display import printable
-from benchmark.leaderboard.comparison import comparison_details, discordant_details, each_details
-from benchmark.leaderboard.detail import Detail, show_details
 from benchmark.leaderboard.formatting import caption, explanation
 from benchmark.leaderboard.grid import Grid, board_grid
 from benchmark.leaderboard.model import Board, SuiteLike
-from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from benchmark.store.rows import ScoreRow, StimuliNote
+    from benchmark.leaderboard.detail import Detail
+    from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
+    from benchmark.store.table_rows import ScoreRow, StimuliNote
 
 LIMIT = 50
 FOOTNOTES = 12
@@ -54,21 +53,29 @@ def render_show(
     suites: Sequence[SuiteLike] = (),
 ) -> Group:
     """Everything that is stored of one observer: every suite, space, stimulus set and condition."""
+    from benchmark.leaderboard.detail import show_details
+
     return render_details(show_details(rows, sets, width, suites))
 
 
 def render_comparison(found: Compared) -> Group:
     """Two observers: headlines first, then the rest by suite."""
+    from benchmark.leaderboard.comparison import comparison_details
+
     return render_details(comparison_details(found))
 
 
 def render_each(found: ComparedToEach) -> Group:
     """One observer against each of several."""
+    from benchmark.leaderboard.comparison import each_details
+
     return render_details(each_details(found))
 
 
 def render_discordant(found: Sequence[DiscordantTrial], a: str, b: str) -> Group:
     """The images that only one of the two gets right."""
+    from benchmark.leaderboard.comparison import discordant_details
+
     return render_details(discordant_details(found, a, b))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import StoreError
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ObserverRow, ScoreRow
+    from benchmark.store.table_rows import ObserverRow, ScoreRow
 
 Facts = Mapping[str, Any]
 

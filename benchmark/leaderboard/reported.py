@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from benchmark.leaderboard.formatting import UNREMARKABLE, in_common
 from benchmark.leaderboard.lineage import lineage
-from benchmark.leaderboard.model import Board, Cell, Column, Row, cell_of
+from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.leaderboard.ranking import distrusted
 from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
 from benchmark.stimuli.reported_scores import known_metrics
 
 if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow
+    from benchmark.store.table_rows import ScoreRow
 
-REPORTED: Final = "reported"
 NOTE = "reported by others, not measured here: not ranked, and in no paired test"
 _MISSING = Cell(reason=UNREMARKABLE)
 

@@ -15,20 +15,19 @@ if TYPE_CHECKING:
     from benchmark.store.rows import (
         Chunk,
         Observation,
-        ObserverRow,
         Outcome,
-        ScoreRow,
         ScoreSet,
-        StimuliNote,
         StimuliRecord,
         StoredObservation,
     )
     from benchmark.store.standings import Standings, open_standings
     from benchmark.store.store import Store, open_store, whole
+    from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
     from benchmark.store.upkeep import Status, status
 
 _STANDINGS = ("Standings", "open_standings")
 _STORE = ("Store", "open_store", "whole")
+_TABLES = ("ObserverRow", "ScoreRow", "StimuliNote")
 _UPKEEP = ("Status", "status")
 
 __all__ = [
@@ -62,6 +61,10 @@ def __getattr__(name: str) -> Any:
         from benchmark.store import store
 
         return getattr(store, name)
+    if name in _TABLES:
+        from benchmark.store import table_rows
+
+        return getattr(table_rows, name)
     if name in _UPKEEP:
         from benchmark.store import upkeep
 

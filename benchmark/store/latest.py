@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from benchmark.store.json_columns import parsed, texts
 from benchmark.store.questions import CURRENT, Reader, batches, select, within
-from benchmark.store.rows import ScoreRow
 from benchmark.store.score_rules import check
-from benchmark.store.scores import COUNTS, collection_digest, role_digests
+from benchmark.store.scores import COUNTS, collection_digest, has_sets, role_digests
+from benchmark.store.table_rows import ScoreRow
 
 _KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 _SET = (
@@ -79,13 +79,15 @@ def latest_scores(reader: Reader, wanted: Wanted) -> list[ScoreRow]:
 
 def _current_sets(reader: Reader, wanted: Wanted) -> Iterator[_Made]:
     """The score sets of current observers."""
+    if wanted.suite is not None and not has_sets(reader, wanted.suite):
+        return
     asked = {"suite": wanted.suite, "space": wanted.space}
     values = {name: value for name, value in asked.items() if value is not None}
     conditions = [COUNTS, *(f"score_sets.{name} = :{name}" for name in values)]
     sets = f"FROM {CURRENT} JOIN score_sets ON score_sets.observer = observers.id"
     rows = select(reader, _SET, f"{sets} WHERE {' AND '.join(conditions)}", **values)
     names = None if wanted.observers is None else set(wanted.observers)
-    return (_Made._make(row) for row in rows if names is None or row[0] in names)
+    yield from (_Made._make(row) for row in rows if names is None or row[0] in names)
 
 
 def _rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmark.store.json_columns import parsed
 from benchmark.store.questions import CURRENT, Reader, select
-from benchmark.store.rows import ObserverRow, StimuliNote
+from benchmark.store.table_rows import ObserverRow, StimuliNote
 
 _OBSERVER = (
     *("observers.id", "observers.name", "observers.kind", "observers.identity"),

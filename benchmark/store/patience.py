@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,7 +14,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 #: Of PostgreSQL (appendix A of its manual): an administrator's shutdown, a crash, starting up, no connection left.
 _GONE = frozenset(("57P01", "57P02", "57P03", "53300"))
 _CONNECTION = "08"  # the class of connection errors
-_log = logging.getLogger(__name__)
 
 
 class Unavailable(StoreError):
@@ -44,7 +42,10 @@ def patiently(work: Callable[[], T], shown: str) -> T:
     try:
         return work()
     except Unavailable as error:
-        _log.warning("%s: waiting for it, at most %.0f s", error.what, PATIENCE)
+        import logging  # it takes longer to import than to read a small leaderboard
+
+        log = logging.getLogger(__name__)
+        log.warning("%s: waiting for it, at most %.0f s", error.what, PATIENCE)
     while True:
         time.sleep(pause)
         try:
@@ -56,5 +57,5 @@ def patiently(work: Callable[[], T], shown: str) -> T:
                 ) from error
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
-            _log.warning("the leaderboard %s can be used again", shown)
+            log.warning("the leaderboard %s can be used again", shown)
             return result

@@ -12,12 +12,7 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.json_columns import parsed
-from benchmark.store.rows import (
-    IMPORTED,
-    Outcome,
-    StimuliRecord,
-    StoredObservation,
-)
+from benchmark.store.rows import IMPORTED, Outcome, StimuliRecord, StoredObservation
 from benchmark.store.sql import fetched
 
 _OBSERVED = (

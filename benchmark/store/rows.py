@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from benchmark.contracts import Array
 
 OutcomeStatus = Literal["done", "not applicable", "failed", "partial"]
-#: Kinds of observers whose scores are made of imported trials alone.
 #: The suite under which imported trials are stored: once, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"
+#: Kinds of observers whose scores are made of imported trials alone.
 IMPORTED_KINDS = ("human", "published", "group")
 
 
@@ -78,40 +78,6 @@ class ScoreSet:
     keys: tuple[str, ...]
 
 
-class ScoreRow(NamedTuple):
-    """One score with what is needed to show and rank it; score fields as in `contracts.Score`.
-
-    training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role);
-    created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`;
-    policy: how the observer was run ("cpu fp32, seed 0"), "" where its trials were imported; replaced: other ways
-    in which it was run before, on the same stimuli. A named tuple, as `Cell` is: tables have 100,000.
-    """
-
-    observer: str
-    kind: str
-    training: tuple[str, ...]
-    suite: str
-    version: int
-    space: str
-    created: str
-    set_id: int
-    stimuli: str
-    flags: tuple[str, ...]
-    metric: str
-    condition: str
-    role: str
-    value: float | None
-    reason: str
-    low: float | None
-    high: float | None
-    level: float
-    method: str
-    n: int
-    excluded: int
-    policy: str = ""
-    replaced: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How one piece of work (observer x suite x space) ended; failures carry their message."""
@@ -125,45 +91,6 @@ class Outcome:
     detail: str
     run: int
     created: str
-
-
-def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a card says of the training, as tags; a single text is one tag."""
-    tags = card.get("training") or ()
-    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
-
-
-class ObserverRow(NamedTuple):
-    """An observer as stored; card: the model card as plain data, {} for people."""
-
-    id: int
-    name: str
-    kind: str
-    identity: str
-    card: Mapping[str, Any]
-    created: str
-
-    @property
-    def training(self) -> tuple[str, ...]:
-        """The recipe tags of the card; () where it states none."""
-        return recipe_tags(self.card)
-
-
-@dataclass(frozen=True)
-class StimuliNote:
-    """A stimulus set without its images' names and labels."""
-
-    digest: str
-    name: str
-    space: str
-    n: int
-    whole: int | None
-    origin: str
-
-    @property
-    def painted(self) -> str:
-        """How this program made the images from the user's own pictures; "" where it did not."""
-        return self.origin if self.origin.startswith("stylised: ") else ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from benchmark.store.json_columns import dump, named_texts, texts
 from benchmark.store.questions import CURRENT, Reader, select
-from benchmark.store.rows import ScoreSet, StimuliNote
+from benchmark.store.rows import ScoreSet
+from benchmark.store.table_rows import StimuliNote
 
 #: Whether a score set was not withdrawn.
 COUNTS = "NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.score_set = score_sets.id)"
@@ -53,6 +54,12 @@ def role_sets(reader: Reader, suite: str) -> dict[str, Mapping[str, str]]:
     rest = "FROM score_sets WHERE score_sets.suite = :suite"
     rows = select(reader, ["DISTINCT score_sets.stimuli"], rest, suite=suite)
     return {collection_digest(text): role_digests(text) for (text,) in rows}
+
+
+def has_sets(reader: Reader, suite: str) -> bool:
+    """Whether anybody was ever scored under a suite."""
+    rest = "FROM score_sets WHERE score_sets.suite = :suite LIMIT 1"
+    return bool(select(reader, ["score_sets.id"], rest, suite=suite))
 
 
 def suites(reader: Reader) -> list[str]:

@@ -11,7 +11,7 @@ from benchmark.store import latest as newest
 from benchmark.store import names, scores
 from benchmark.store.database import Database, connect
 from benchmark.store.place import locate
-from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
 from benchmark.store.versions import prepare
 
 

@@ -17,9 +17,10 @@ from benchmark.store import schema
 from benchmark.store.codec import encode
 from benchmark.store.json_columns import dump
 from benchmark.store.questions import batches
-from benchmark.store.rows import IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet, recipe_tags
+from benchmark.store.rows import IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet
 from benchmark.store.score_rules import fault
 from benchmark.store.sql import insert_new, insert_one, now
+from benchmark.store.table_rows import recipe_tags
 
 #: Columns of every trial table that the store itself fills in.
 RESERVED = ("role", "stimulus")

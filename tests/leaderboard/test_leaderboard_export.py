@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from benchmark.errors import UnknownName
-from benchmark.leaderboard import FORMATS, boards, export_boards, export_scores
+from benchmark.leaderboard import boards
+from benchmark.leaderboard.export import FORMATS, export_boards, export_scores
 from benchmark.leaderboard.markup import latex_text, markdown_text
 
 THIRD = 1 / 3

@@ -12,8 +12,8 @@ from benchmark.api.chosen_observers import Wanted
 from benchmark.api.exchange import scores
 from benchmark.cli import cli
 from benchmark.errors import BenchError
-from benchmark.leaderboard import export_boards
 from benchmark.leaderboard.detail import reported_lines
+from benchmark.leaderboard.export import export_boards
 from benchmark.leaderboard.formatting import explanation
 from benchmark.store import ObserverRow, open_store
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.links_text import QUESTIONS, verdict
-from benchmark.leaderboard.reported import REPORTED
+from benchmark.leaderboard.model import REPORTED
 from benchmark.report.contents import Contents
 from benchmark.report.figures.figure import Figure, Spec, axis, palette
 from benchmark.report.writing import short, slug
