@@ -7,7 +7,8 @@ BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per ca
 
 Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
 XDG_CACHE_HOME. Ray reports its use to its makers unless RAY_USAGE_STATS_ENABLED says otherwise; here nothing is
-reported unless the variable says so.
+reported unless the variable says so. FORCE_COLOR and TTY_COMPATIBLE, as rich has them: tables in a file or a pipe are
+drawn as in a terminal, or not.
 """
 
 import os
@@ -30,6 +31,11 @@ def read_settings(db: str | None = None) -> Settings:
         data=Path(data) if data else None,
         caches=Caches(_torch_checkpoints(), _hub_cache()),
     )
+
+
+def terminal_stated() -> bool:
+    """Whether the environment says of any output that it is a terminal, or none."""
+    return not os.environ.keys().isdisjoint(("FORCE_COLOR", "TTY_COMPATIBLE"))
 
 
 def keep_ray_silent() -> None:

@@ -14,8 +14,8 @@ import click
 COMMANDS = {
     "run": ("benchmark.cli.run:run", "Run suites on models, store every trial, print the ranking."),
     "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
-    "show": ("benchmark.cli.board:show", "Everything known of one observer."),
-    "compare": ("benchmark.cli.board:compare", "Paired tests between two observers."),
+    "show": ("benchmark.cli.observers:show", "Everything known of one observer."),
+    "compare": ("benchmark.cli.observers:compare", "Paired tests between two observers."),
     "sweep": (
         "benchmark.cli.sweep:sweep",
         "Run every checkpoint of a training run, and draw its curves.",

@@ -1,4 +1,4 @@
-"""`bench rank`, `show`, `compare`: reading the leaderboard, without torch."""
+"""`bench rank`: tables of the leaderboard, without torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from benchmark.cli.filters import filter_options
 from benchmark.cli.options import by_option, db_option, suite_option, unseen_option
-from benchmark.cli.printing import say, table_console
+from benchmark.cli.printing import print_details, say, table_width
 
 if TYPE_CHECKING:
     from benchmark.api.chosen_observers import Wanted
@@ -128,23 +128,22 @@ def print_summary(
 ) -> int:
     """Print models by suites, one table per decision space; returns how many there were."""
     from benchmark import api
-    from benchmark.leaderboard.render import render_details
     from benchmark.leaderboard.summary_text import explain_lines, summary_detail
 
     found = api.summary(models=models, flagged_last=flagged_last, db=db)
     marks = api.against(found, baseline, db=db) if baseline else {}
     sizes = api.parameters(db=db) if found else {}
-    console = table_console()
+    width = table_width()
     for at, one in enumerate(found):
         table = summary_detail(
             one,
-            console.width,
+            width,
             limit,
             baseline=baseline if one.space in marks else None,
             marks=marks.get(one.space),
             parameters=sizes,
         )
-        console.print(*([""] if at else []), render_details([table]), sep="\n")
+        print_details([table], apart=at > 0)
         if explain:
             for line in explain_lines(one):
                 say(line)
@@ -168,12 +167,12 @@ def print_boards(
     from benchmark.api.chosen_observers import Chosen, Wanted
     from benchmark.api.ranking import Ranked, tables
     from benchmark.leaderboard.folding import fold
-    from benchmark.leaderboard.render import render_boards
+    from benchmark.leaderboard.render import board_detail
 
     how = Ranked(suite, by, unseen_only, flagged_last)
     chosen = Chosen(wanted or Wanted(), hide)
     found, apart, families = tables(how, chosen, published=reported, db=db)
-    console = table_console()
+    width = table_width()
     ranked = [board for board in found if board.rows]
     found = (
         [fold(board, families) for board in [*(ranked or found), *apart]]
@@ -181,72 +180,10 @@ def print_boards(
         else [*found, *apart]
     )
     if found:
-        console.print(render_boards(found, console.width, limit))
+        print_details([board_detail(board, width, limit) for board in found])
     if explain:
         from benchmark.leaderboard.formatting import definitions
 
         for line in dict.fromkeys(line for board in found for line in definitions(board)):
             say(line)
     return len(found)
-
-
-@click.command()
-@click.argument("observer")
-@db_option
-def show(observer: str, db: str | None) -> int:
-    """Every score of one observer, with intervals, reasons and where the numbers come from; of a training run its
-    curves."""
-    from benchmark import api
-
-    if api.is_run(observer, db=db):
-        from benchmark.cli.sweep import print_curves
-
-        print_curves(observer, db)
-        return 0
-    from benchmark.leaderboard.detail import card_line, headline_detail, reported_lines
-    from benchmark.leaderboard.render import render_details, render_show
-
-    console = table_console()
-    rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
-    suites = api.known_suites(db=db)
-    for line in (card_line(known := api.who(observer, db=db)), *reported_lines(known)):
-        say(line)
-    if heads := headline_detail(rows, suites):
-        console.print("", render_details([heads]), "", sep="\n")
-    console.print(render_show(rows, sets, console.width, suites))
-    for line in api.provenance_lines(rows, db=db):
-        say(line)
-    return 0
-
-
-@click.command()
-@click.argument("a")
-@click.argument("b")
-@suite_option
-@click.option(
-    "--images",
-    is_flag=True,
-    help="List the images of the headlines that one of the two gets alone.",
-)
-@db_option
-def compare(a: str, b: str, suite: str | None, images: bool, db: str | None) -> int:
-    """Paired tests of A against B on the stimuli that both answered; "people": all people as a group.
-
-    First the suites' headlines, then all other metrics: two families of tests, each Holm-adjusted. Where B is a pattern
-    ('net-*', or names with commas), A against each of them by the headlines alone: one family.
-    """
-    from benchmark import api
-    from benchmark.leaderboard.render import render_comparison, render_discordant, render_each
-
-    if set(b) & set("*?[,"):
-        if images:
-            raise click.UsageError("--images is for two observers: name one as B.")
-        table_console().print(render_each(api.compare_each(a, b, suite=suite, db=db)))
-        return 0
-    found = api.compare(a, b, suite=suite, db=db)
-    console = table_console()
-    console.print(render_comparison(found))
-    if images:
-        differing = api.discordant(a, b, suite=suite, db=db)
-        console.print("", render_discordant(differing, found.a, found.b), sep="\n")
-    return 0

@@ -4,14 +4,19 @@ characters, no passwords.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmark.display import masked, printable_lines
+from benchmark.variables import terminal_stated
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from benchmark.leaderboard.grid import Detail
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -32,6 +37,30 @@ def table_console() -> Console:
     """The terminal's console; of a file or a pipe one that no line is too wide for."""
     console = safe_console()
     return console if console.is_terminal else safe_console(width=UNBOUNDED)
+
+
+def table_width() -> int:
+    """Characters of a line of a table."""
+    return table_console().width if _to_terminal() else UNBOUNDED
+
+
+def print_details(details: Sequence[Detail], *, apart: bool = False) -> None:
+    """Tables on standard output. apart: an empty line before them."""
+    from benchmark.leaderboard.plain_text import plain_text
+
+    text = None if _to_terminal() else plain_text(details, UNBOUNDED)
+    if text is not None:
+        put_out("\n" * apart + text)
+        return
+    from benchmark.leaderboard.render import render_details
+
+    table_console().print(*([""] if apart else []), render_details(details), sep="\n")
+
+
+def _to_terminal() -> bool:
+    """Whether rich has to look at the output: at a terminal, or where it is told to take it for one."""
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return not plain or sys.stdout.isatty() or terminal_stated()
 
 
 def safe_console(**options: Any) -> Console:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from benchmark.display import printable
-from benchmark.leaderboard.detail import Detail
 from benchmark.leaderboard.formatting import estimate, number, p_value
-from benchmark.leaderboard.grid import Field, Grid, at_width
+from benchmark.leaderboard.grid import Detail, Field, Grid, at_width
 from benchmark.stats.families import (
     Compared,
     ComparedToEach,

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark.display import printable
 from benchmark.leaderboard.formatting import Footnotes, estimate
-from benchmark.leaderboard.grid import GAP, Field, Grid, at_width
+from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width
 from benchmark.leaderboard.model import Cell, SuiteLike, describe
 
 if TYPE_CHECKING:
     from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
 
 TEXT_MAX = 28  # a title, condition or method breaks beyond this
-
-
-@dataclass(frozen=True)
-class Detail:
-    """A table with its heading, the line under it, and the lines below."""
-
-    title: str
-    caption: str
-    grid: Grid
-    lines: tuple[str, ...] = ()
 
 
 def show_details(

@@ -51,6 +51,16 @@ class Grid:
     footnotes: Footnotes = field(default_factory=Footnotes)
 
 
+@dataclass(frozen=True)
+class Detail:
+    """A table with its heading, the line under it, and the lines below."""
+
+    title: str
+    caption: str
+    grid: Grid
+    lines: tuple[str, ...] = ()
+
+
 def shown_rows(board: Board, limit: int | None) -> tuple[list[list[Row]], int]:
     """(blocks of rows: with a value, without, references; how many rows are left out)."""
     valued = [row for row in board.rows if row.cells[board.by].value is not None]

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmark.display import printable
-from benchmark.leaderboard.detail import Detail
 from benchmark.leaderboard.formatting import NOTHING, estimate, number
-from benchmark.leaderboard.grid import Field, Grid, at_width
+from benchmark.leaderboard.grid import Detail, Field, Grid, at_width
 from benchmark.leaderboard.links import CLEAN, Contrast, Link
 from benchmark.stats.correlations import Correlation
 

@@ -6,29 +6,26 @@ text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.display import printable
 from benchmark.leaderboard.formatting import caption, explanation
-from benchmark.leaderboard.grid import Grid, board_grid
-from benchmark.leaderboard.model import Board, SuiteLike
+from benchmark.leaderboard.grid import Detail, Grid, board_grid
+from benchmark.leaderboard.model import Board
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from benchmark.leaderboard.detail import Detail
-    from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
-    from benchmark.store.table_rows import ScoreRow, StimuliNote
 
 LIMIT = 50
 FOOTNOTES = 12
 
 
-def render_board(board: Board, width: int, limit: int | None = LIMIT) -> Group:
-    """One ranked table in `width` characters; `limit` rows of each kind (None: all)."""
+def board_detail(board: Board, width: int, limit: int | None = LIMIT) -> Detail:
+    """One ranked table for `width` characters; `limit` rows of each kind (None: all)."""
     grid, hidden = board_grid(board, width, limit)
     lines = []
     if hidden:
@@ -36,47 +33,12 @@ def render_board(board: Board, width: int, limit: int | None = LIMIT) -> Group:
     if grid.dropped:
         lines.append(f"no room for: {_some(grid.dropped)} (a wider terminal, or bench export)")
     lines += explanation(board) + grid.footnotes.lines(FOOTNOTES if limit else None)
-    return _group(board.title, caption(board), grid, lines)
+    return Detail(board.title, caption(board), grid, tuple(lines))
 
 
 def render_boards(boards: Sequence[Board], width: int, limit: int | None = LIMIT) -> Group:
-    """Several tables under one another."""
-    from rich.console import Group
-
-    return Group(*_spaced(render_board(board, width, limit) for board in boards))
-
-
-def render_show(
-    rows: Sequence[ScoreRow],
-    sets: Mapping[str, StimuliNote],
-    width: int,
-    suites: Sequence[SuiteLike] = (),
-) -> Group:
-    """Everything that is stored of one observer: every suite, space, stimulus set and condition."""
-    from benchmark.leaderboard.detail import show_details
-
-    return render_details(show_details(rows, sets, width, suites))
-
-
-def render_comparison(found: Compared) -> Group:
-    """Two observers: headlines first, then the rest by suite."""
-    from benchmark.leaderboard.comparison import comparison_details
-
-    return render_details(comparison_details(found))
-
-
-def render_each(found: ComparedToEach) -> Group:
-    """One observer against each of several."""
-    from benchmark.leaderboard.comparison import each_details
-
-    return render_details(each_details(found))
-
-
-def render_discordant(found: Sequence[DiscordantTrial], a: str, b: str) -> Group:
-    """The images that only one of the two gets right."""
-    from benchmark.leaderboard.comparison import discordant_details
-
-    return render_details(discordant_details(found, a, b))
+    """Several ranked tables under one another."""
+    return render_details([board_detail(board, width, limit) for board in boards])
 
 
 def render_details(details: Sequence[Detail]) -> Group:
@@ -97,15 +59,11 @@ def text(renderable: RenderableType, width: int) -> str:
 
 
 def _detail(part: Detail) -> Group:
-    return _group(part.title, part.caption, part.grid, part.lines)
-
-
-def _group(title: str, below: str, grid: Grid, lines: Sequence[str]) -> Group:
     from rich.console import Group
 
-    heading = [_plain(title, "bold"), *([_plain(below, "dim")] if below else [])]
-    table = [_table(grid)] if grid.fields else []
-    return Group(*heading, *table, *(_plain(line, "dim") for line in lines))
+    heading = [_plain(part.title, "bold"), *([_plain(part.caption, "dim")] if part.caption else [])]
+    table = [_table(part.grid)] if part.grid.fields else []
+    return Group(*heading, *table, *(_plain(line, "dim") for line in part.lines))
 
 
 def _table(grid: Grid) -> Table:

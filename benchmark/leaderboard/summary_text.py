@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.display import printable
-from benchmark.leaderboard.detail import Detail
 from benchmark.leaderboard.formatting import (
     NOTHING,
     PUBLISHED,
@@ -16,7 +15,7 @@ from benchmark.leaderboard.formatting import (
     number,
     short_estimate,
 )
-from benchmark.leaderboard.grid import GAP, NAME_LEAST, NAME_MIN, Field, Grid
+from benchmark.leaderboard.grid import GAP, NAME_LEAST, NAME_MIN, Detail, Field, Grid
 from benchmark.leaderboard.lineage import recipe
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.summary import ELSEWHERE, Headline, Line, Summary

@@ -7,9 +7,8 @@ from itertools import groupby
 from typing import TypeVar
 
 from benchmark.display import printable
-from benchmark.leaderboard.detail import Detail
 from benchmark.leaderboard.formatting import number, short_estimate
-from benchmark.leaderboard.grid import GAP, Field, Grid, at_width
+from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width
 from benchmark.leaderboard.training_curves import Curve
 
 T = TypeVar("T")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from benchmark.store.json_columns import dump, named_texts, texts
 from benchmark.store.questions import CURRENT, Reader, select
-from benchmark.store.rows import ScoreSet
 from benchmark.store.table_rows import StimuliNote
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import ScoreSet
 
 #: Whether a score set was not withdrawn.
 COUNTS = "NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.score_set = score_sets.id)"
@@ -41,6 +44,8 @@ def score_sets(reader: Reader, suite: str) -> list[ScoreSet]:
         f"WHERE score_sets.suite = :suite AND {COUNTS} ORDER BY score_sets.version, score_sets.id",
         suite=suite,
     )
+    from benchmark.store.rows import ScoreSet
+
     newest: dict[tuple[int, str, str], ScoreSet] = {}
     for observer, name, version, space, code, stimuli, keys in rows:
         digests = role_digests(stimuli)

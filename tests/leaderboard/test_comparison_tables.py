@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from benchmark.contracts import Metric
-from benchmark.leaderboard.render import render_comparison, render_discordant, render_each, text
+from benchmark.leaderboard.comparison import comparison_details, discordant_details, each_details
+from benchmark.leaderboard.render import render_details, text
 from benchmark.stats import Comparison
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
@@ -46,7 +47,10 @@ def found():
 
 
 def test_headlines_come_first_and_say_who_is_better(found):
-    lines = [" ".join(line.split()) for line in text(render_comparison(found), 200).splitlines()]
+    lines = [
+        " ".join(line.split())
+        for line in text(render_details(comparison_details(found)), 200).splitlines()
+    ]
     assert lines[0] == "A: AlexNet B: net"
     heads = lines[lines.index("A: AlexNet B: net") : lines.index("cue, other metrics")]
     assert [line for line in heads if line.startswith(("cue", "noise"))] == [
@@ -60,7 +64,7 @@ def test_headlines_come_first_and_say_who_is_better(found):
 
 
 def test_what_holds_for_all_rows_stands_below_once(found):
-    shown = text(render_comparison(found), 200)
+    shown = text(render_details(comparison_details(found)), 200)
     for line in (
         "2 headlines and 4 other metrics",
         "Method: M1 (5)",
@@ -125,7 +129,7 @@ def test_hostile_names_stay_text_and_images_are_counted():
         DiscordantTrial("cue", "bias", "", "dog1.png", "dog", "b", "cat", "dog"),
         DiscordantTrial("cue", "bias", "", "dog2.png", "dog", "b", "cat", "dog"),
     ]
-    shown = text(render_discordant(trials, "x\x1b[0m", "y"), 200)
+    shown = text(render_details(discordant_details(trials, "x\x1b[0m", "y")), 200)
     assert "\x1b" not in shown
     assert "cue, bias: 1 images that A alone gets right, 2 that B alone does" in shown
     lines = [" ".join(line.split()) for line in shown.splitlines()]
@@ -153,7 +157,7 @@ def test_one_against_each_of_several_is_one_family_highest_first():
     assert (first, second) == ("far", "near")
     assert one.comparison.p_holm == pytest.approx(2 * far.comparison.p)  # of two that are tested
     assert other.comparison.p_holm == pytest.approx(near.comparison.p)
-    shown = text(render_each(found), 200)
+    shown = text(render_details(each_details(found)), 200)
     lines = [
         line for line in map(str.strip, shown.splitlines()) if line.startswith(("near", "far"))
     ]

@@ -8,12 +8,12 @@ import pytest
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard import boards
+from benchmark.leaderboard.detail import show_details
 from benchmark.leaderboard.formatting import Footnotes, number, p_value
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.render import (
-    render_board,
     render_boards,
-    render_show,
+    render_details,
     text,
 )
 
@@ -36,7 +36,7 @@ def board(suite, sets, score):
 
 
 def drawn(board, width, limit=50):
-    return text(render_board(board, width, limit), width)
+    return text(render_boards([board], width, limit), width)
 
 
 @pytest.mark.parametrize("width", [56, 60, 80, 100, 140, 200])
@@ -150,7 +150,7 @@ def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
         score("net", 5, 220, metric="hidden"),
         score("net", 7, 9, suite="zz", metric="unheard", version=5),
     ]
-    shown = text(render_show(rows, sets, width, [suite]), width)
+    shown = text(render_details(show_details(rows, sets, width, [suite])), width)
     flat = [" ".join(line.split()) for line in shown.splitlines()]
     assert max(map(len, shown.splitlines())) <= width
     assert "net: cue-conflict (version 2), geirhos16" in flat

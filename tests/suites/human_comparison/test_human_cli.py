@@ -128,7 +128,7 @@ def test_regenerated_images_are_named(make):
 
 @pytest.mark.slow
 def test_one_observer_against_people_as_a_group(board):
-    from benchmark.cli.board import compare
+    from benchmark.cli.observers import compare
 
     words = ["people", "subject-03 (contrast)", "--db", board]
     done = CliRunner().invoke(compare, words, catch_exceptions=False, standalone_mode=False)
