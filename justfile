@@ -1,8 +1,9 @@
 # The tasks of the project: `just`, or read the commands here.
 
-# everything that CI checks
+# what CI checks, without the slow tests
 default: lint test docs
 
+# style, types, import contracts, the table of rooms
 lint:
     ruff check .
     ruff format --check .
@@ -12,18 +13,18 @@ lint:
 
 # the quick tests
 test *words:
-    pytest -n 2 {{words}}
+    pytest -n 2 --dist loadfile {{words}}
 
-# what takes longer
+# what takes longer: whole runs, built packages; the fuzzers' batches are apart
 slow *words:
-    pytest -n 2 -m slow {{words}}
+    pytest -n 2 --dist loadfile -m slow -k 'not fuzz' {{words}}
 
 # the quick tests with the lowest versions that pyproject.toml allows; needs uv
 lowest *words:
     uv venv --quiet --allow-existing --python 3.11 .lowest-venv
     uv pip install --quiet --python .lowest-venv --resolution lowest-direct --editable .
     uv pip install --quiet --python .lowest-venv pytest pytest-xdist hypothesis scikit-learn statsmodels
-    .lowest-venv/bin/python -m pytest -n 2 {{words}}
+    .lowest-venv/bin/python -m pytest -n 2 --dist loadfile {{words}}
 
 # the large batches of the fuzzers, with counts
 fuzz *words:
@@ -33,10 +34,11 @@ fuzz *words:
 search *words:
     pytest -m hypothesis --hypothesis-profile=search {{words}}
 
-# the suite in ten random orders
+# the quick tests in ten random orders
 shuffle:
-    for seed in 1 2 3 4 5 6 7 8 9 10; do pytest -n 2 -p randomly --randomly-seed=$seed || exit 1; done
+    for seed in 1 2 3 4 5 6 7 8 9 10; do pytest -n 2 --dist loadfile -p randomly --randomly-seed=$seed || exit 1; done
 
+# the documentation site, without a warning
 docs:
     mkdocs build --strict --quiet
 
@@ -44,5 +46,6 @@ docs:
 mutants *words:
     python benchmarks/mutants.py {{words}}
 
+# what is fast and what is not: writes docs/performance.md, in 20 minutes at the most
 benchmarks:
     python benchmarks/all.py
