@@ -31,6 +31,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.fetch import locate
 from benchmark.store import open_store
 from benchmark.variables import read_settings
+from registry.cards import ModelCard
 from registry.load import load_model
 from registry.model import LoadedModel
 
@@ -73,35 +74,61 @@ def harness(prepared: api.Prepared, settings: Settings) -> None:
             raise SystemExit(f"the run did not do everything: {report}")
 
 
-def startup() -> Seconds:
-    """A process that imports, opens everything and plans, up to the first batch."""
-    code = (
-        "from benchmark import api; from benchmark.variables import read_settings; s=read_settings();"
-        f"p=api.prepare(api.RunRequest(models='{ARGS.model}', suites='cue-conflict'), s);"
-        "from registry.load import load_observer;"
-        "load_observer(p.tasks[0].card, weights_folder=s.weights, mirror=s.mirror, caches=s.caches, device='cpu')"
+#: A process that imports, opens everything, plans, loads and shows the network its first images.
+OURS = """
+from benchmark import api
+from benchmark.variables import read_settings
+settings = read_settings()
+request = api.RunRequest(models="{model}", suites="cue-conflict", limit=16)
+task = api.prepare(request, settings).tasks[0]
+from registry.load import load_model
+model = load_model(task.card, weights_folder=settings.weights, mirror=settings.mirror, caches=settings.caches)
+import torch
+block = task.plan.blocks[0]
+images = model.prepare([block.stimuli.decode(i) for i in range(8)], block.presentation)
+with torch.inference_mode():
+    model.forward(images.float() / 255 if images.dtype == torch.uint8 else images)
+"""
+#: What anybody would write, without weights, stimuli, or a plan.
+BARE = """
+import torch, timm
+model = timm.create_model("{arch}").eval()
+with torch.inference_mode():
+    model(torch.zeros(8, 3, {size}, {size}))
+"""
+
+
+def startup(card: ModelCard) -> None:
+    """A process up to its first batch, ours and the bare script's by turns."""
+    if not card.arch.startswith("timm:") or card.preprocess is None:
+        print(
+            f"startup: {card.name} is no network of timm, so there is no bare script to hold it against"
+        )
+        return
+    codes = (
+        OURS.format(model=card.name),
+        BARE.format(arch=card.arch.removeprefix("timm:"), size=card.preprocess.size),
     )
-    return process(code)
-
-
-def imports() -> float:
-    """CPU seconds of importing what the network is built with."""
-    return process("import torch, timm")[0]
-
-
-def process(code: str) -> Seconds:
-    """The quickest of three processes, after one that compiles what it imports."""
     with tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
-        env.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = f"import time; w=time.perf_counter(); {code}; print(time.process_time(), time.perf_counter()-w)"
-        runs = [
-            subprocess.run(
-                [sys.executable, "-c", command], capture_output=True, text=True, check=True, env=env
-            ).stdout.split()[-2:]
-            for _ in range(4)
-        ]
-    return min((float(cpu), float(wall)) for cpu, wall in runs[1:])
+        runs = [[process(code, folder) for code in codes] for _ in range(4)][1:]
+    ours, bare = (min(turns) for turns in zip(*runs, strict=True))
+    for name, i in (("cpu", 0), ("wall", 1)):
+        baseline = "import torch, timm; create_model; forward; both from the start of the process"
+        ratio(f"overhead_startup_{name}", ours[i] / bare[i], baseline)
+    print(
+        f"startup to the first batch: {ours[0]:.2f} s CPU, {ours[1]:.2f} s wall; bare {bare[0]:.2f}, {bare[1]:.2f}"
+    )
+
+
+def process(code: str, compiled: str) -> Seconds:
+    """CPU and wall seconds of a process; what it imports is kept compiled in a folder."""
+    env = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - wall
+    spent = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+    return spent, wall
 
 
 def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
@@ -171,13 +198,7 @@ def main() -> None:
     baseline = "bare loop, CPU time of further images: without loading, checking and scoring once"
     ratio("overhead_loop", statistics.median(per_image), baseline)
     layouts(model, chosen)
-    began = startup()
-    ratio(
-        "overhead_startup",
-        began[0] / imports(),
-        "CPU time of importing torch and timm; up to the first batch",
-    )
-    print(f"startup to the first batch: {began[0]:.2f} s CPU, {began[1]:.2f} s wall")
+    startup(model.card)
     print(
         f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
     )
