@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.api.array_task import ArrayTask, tasks
 from benchmark.api.databases import MergeReport, merge
+from benchmark.api.submitted_tasks import Submitted, at_work, cancel, submit
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def run_array(prepared: Prepared, reporter: RunReporter) -> RunReport:
     executor = _executor(request, options, folder / "logs")
     parts = tasks(_on_node(request), prepared.settings, folder, options.tasks)
     reporter.note(f"{options.tasks} tasks; their leaderboards and logs are in {folder}")
-    stopped = _wait(executor, parts, reporter, _EVERY[options.cluster])
+    stopped = _wait(executor, parts, reporter, options.cluster, folder / "logs")
     made = [part.settings.db for part in parts if Path(part.settings.db).exists()]
     merged = merge(made, prepared.settings.db)
     if not merged.exit_code and not stopped:
@@ -76,23 +77,22 @@ def run_array(prepared: Prepared, reporter: RunReporter) -> RunReport:
 
 
 def _wait(
-    executor: Any, parts: Sequence[ArrayTask], reporter: RunReporter, every: float
+    executor: Any, parts: Sequence[ArrayTask], reporter: RunReporter, cluster: str, logs: Path
 ) -> dict[str, str]:
     """Until no task is left: shard -> what stopped it. Ctrl-C cancels the tasks; what they have stored stays."""
     stopped: dict[str, str] = {}
-    with executor.batch():
-        jobs = [executor.submit(part) for part in parts]
-    running = dict(enumerate(jobs))
-    submitted = [1] * len(parts)
+    submitted = dict.fromkeys(range(len(parts)), 1)
+    running: dict[int, Submitted] = {}
     try:
+        _start(executor, parts, reporter, running, logs, local=cluster == "local")
         while running:
             for at, job in [(at, job) for at, job in running.items() if job.done()]:
                 del running[at]
-                shard, reason = parts[at].request.shard, _reason(job)
+                shard, reason = parts[at].request.shard, job.reason()
                 if reason is None and submitted[at] < SUBMISSIONS:
                     submitted[at] += 1
                     reporter.note(f"task {shard} is gone without a word: submitted again")
-                    running[at] = executor.submit(parts[at])
+                    (running[at],) = submit(executor, [parts[at]], local=job.local)
                     continue
                 if reason != "":
                     stopped[shard] = (
@@ -105,23 +105,32 @@ def _wait(
                     else f"task {shard}: {reason}"
                 )
             if running:
-                time.sleep(every)
+                time.sleep(_EVERY[cluster])
     except BaseException:
-        for job in running.values():
-            job.cancel(check=False)
+        count = cancel(running.values())
+        reporter.note(f"{count} tasks cancelled; what they have stored stays")
         raise
     return stopped
 
 
-def _reason(job: Any) -> str | None:
-    """What stopped a task, "" for nothing; None where it left no word (killed, cancelled, requeued for good)."""
-    utils = import_module("submitit.core.utils")
-    try:
-        return str(job.result())
-    except utils.FailedJobError as error:
-        return str(error).strip().splitlines()[-1]
-    except utils.UncompletedJobError:
-        return None
+def _start(
+    executor: Any,
+    parts: Sequence[ArrayTask],
+    reporter: RunReporter,
+    running: dict[int, Submitted],
+    logs: Path,
+    *,
+    local: bool,
+) -> None:
+    """Submit the tasks, but those that a driver before submitted and that still run."""
+    for at, part in enumerate(parts):
+        if found := at_work(part, logs, local=local):
+            running[at] = found
+            reporter.note(f"task {part.request.shard} still runs since before: waited for")
+    new = [at for at in range(len(parts)) if at not in running]
+    if new:
+        jobs = submit(executor, [parts[at] for at in new], local=local)
+        running |= dict(zip(new, jobs, strict=True))
 
 
 def _executor(request: RunRequest, options: ArrayOptions, logs: Path) -> Any:

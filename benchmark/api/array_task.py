@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import benchmark
 from benchmark.api.running import RunRequest, Silent, execute, prepare
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
+from registry.whole_files import lock
 
 ATTEMPTS = 3
 _CHILD = (
@@ -36,11 +40,39 @@ class ArrayTask:
     def __call__(self) -> str:
         """Run the part to its end. "" or what stopped it, in words. A killed process goes on where it was."""
         ended = 0
-        for _ in range(ATTEMPTS):
-            ended, said = self._run()
-            if ended >= 0:
-                return said if ended == 0 else f"ended with code {ended}"
+        with self._told():
+            for _ in range(ATTEMPTS):
+                ended, said = self._run()
+                if ended >= 0:
+                    return said if ended == 0 else f"ended with code {ended}"
         return f"was killed ({signal.Signals(-ended).name}) {ATTEMPTS} times"
+
+    def process(self) -> int:
+        """The process of this machine that runs the part now; 0 where none does."""
+        return running_process(self._mark)
+
+    def interrupt(self) -> None:
+        """End the process of this machine that runs the part, with all that it started."""
+        if process := self.process():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGINT)
+
+    @property
+    def _mark(self) -> Path:
+        return Path(f"{self.settings.db}.running")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Locked as long as this process lives: whoever wants to know whether the part runs finds out so."""
+        # A shell that puts us into the background has us ignore this.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with self._mark.open("ab") as mark:
+            lock(mark.fileno(), wait=True)
+            mark.truncate(0)
+            mark.write(str(os.getpid()).encode())
+            mark.flush()
+            yield
+            mark.truncate(0)
 
     def checkpoint(self, *_: Any, **__: Any) -> Any:
         """Called by submitit when the node is wanted by others or time is up: all that is answered is stored."""
@@ -75,6 +107,19 @@ def tasks(request: RunRequest, settings: Settings, folder: Path, n: int) -> list
         )
         for i in range(1, n + 1)
     ]
+
+
+def running_process(mark: Path) -> int:
+    """The process of this machine that holds a mark, 0 where none does."""
+    try:
+        with mark.open("rb") as file:
+            if lock(file.fileno()):
+                return 0
+            process = int(file.read() or 0)
+            os.kill(process, 0)  # on a disk without locks: whether it lives
+            return process
+    except (OSError, ValueError):
+        return 0
 
 
 def work() -> None:

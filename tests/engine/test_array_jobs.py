@@ -1,6 +1,11 @@
 """A plan as a job array, with submitit's executor for this machine: one run bit for bit, whatever is killed."""
 
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import engine_toys as toys
 import pytest
@@ -9,6 +14,7 @@ from engine_toys import Bench, network
 
 from benchmark import api
 from benchmark.api import array_jobs
+from benchmark.api.array_task import running_process
 from benchmark.contracts import Policy
 from benchmark.engine import running
 from benchmark.engine.tuning import working_threads
@@ -152,3 +158,75 @@ def test_submitit_that_is_not_installed_names_its_extra(home, tmp_path, monkeypa
     monkeypatch.setattr(array_jobs, "find_spec", lambda _name: None)
     with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[slurm\]'"):
         asked(tmp_path)
+
+
+STOPPED = """
+import sys
+from benchmark import api
+from benchmark.api.running import Silent
+class Told(Silent):
+    def note(self, text): print(text, flush=True)
+if __name__ == "__main__":
+    api.run(models="slow-0,slow-1", suites="cue-conflict", limit=60, batch=4, executor="slurm",
+            slurm=("cluster=local", "tasks=2"), device="cpu", db=sys.argv[1], reporter=Told())
+"""
+
+
+class Driver:
+    """A driver in a process of its own, with two networks that take their time."""
+
+    def __init__(self, tmp_path, home):
+        self.db = tmp_path / "array.db"
+        self.script = tmp_path / "driver.py"
+        self.script.write_text(STOPPED)
+        (home / "cards").mkdir(parents=True)
+        for seed in (0, 1):
+            write_card(network(f"slow-{seed}", "Slow", seed=seed), home / "cards")
+
+    def start(self):
+        return subprocess.Popen(
+            [sys.executable, "-P", str(self.script), str(self.db)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def tasks(self):
+        """Processes that run a task now."""
+        marks = self.db.parent.glob("array.db-tasks/*/*.running")
+        return {number for mark in marks if (number := running_process(mark))}
+
+    def wait_for_tasks(self, process):
+        until = time.monotonic() + 120
+        while len(found := self.tasks()) < 2:
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        return found
+
+
+@needs_submitit
+@pytest.mark.slow
+def test_an_interrupted_driver_takes_its_tasks_with_it(home, tmp_path):
+    driver = Driver(tmp_path, home)
+    process = driver.start()
+    driver.wait_for_tasks(process)
+    os.kill(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert "2 tasks cancelled; what they have stored stays" in said
+    assert driver.tasks() == set()
+
+
+@needs_submitit
+@pytest.mark.slow
+def test_tasks_that_outlive_their_driver_are_waited_for(home, tmp_path):
+    driver = Driver(tmp_path, home)
+    first = driver.start()
+    before = driver.wait_for_tasks(first)
+    first.kill()
+    first.wait()
+    second = driver.start()
+    said = [second.stdout.readline() for _ in range(3)]
+    assert sum("still runs since before: waited for" in line for line in said) == 2, said
+    assert driver.tasks() == before  # the very same processes, no others
+    os.kill(second.pid, signal.SIGINT)
+    rest, _ = second.communicate(timeout=60)
+    assert "2 tasks cancelled" in rest
+    assert driver.tasks() == set()
