@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         rescore,
         run,
         sweep,
+        watch,
     )
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "training_curves",
     "transfer",
     "trials",
+    "watch",
 ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark import api
+from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from gestaltbench import records
 from gestaltbench.reading import Names, pattern_of
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from benchmark.engine.running import RunReporter
     from gestaltbench.pictures import Picture
     from registry.cards import ModelCard
+
+_LONGEST = 86_400  # s between two looks at a folder
 
 
 def run(
@@ -108,10 +111,7 @@ def sweep(
     name: of the run ("": the folder's); labels and what follows: as in `register`. Gives the models by step, what
     failed and which files were left out, and why; `training_curves` has the numbers.
     """
-    stated: dict[str, Any] = {"labels": labels, "mean": mean, "std": std, "size": size}
-    stated |= {"resize": resize, "interpolation": interpolation, "key": key}
-    stated["training"] = tuple(training) or None
-    given = {name: value for name, value in stated.items() if value is not None}
+    given = _stated(labels, training, mean, std, size, resize, interpolation, key)
     request = api.RunRequest(
         suites=pattern_of(suites), limit=limit, device=device, precision=precision, seed=seed
     )
@@ -120,6 +120,65 @@ def sweep(
     found = api.sweep(wanted, read_settings(db), silent, command="gestaltbench.sweep")
     assert found is not None  # nobody is asked
     return found
+
+
+def watch(
+    folder: str | Path,
+    arch: str = "",
+    *,
+    poll: float = 10.0,
+    until: int | None = None,
+    pattern: str = "",
+    every: int = 1,
+    name: str = "",
+    suites: Names = "all",
+    limit: int | None = None,
+    device: str = "auto",
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32",
+    seed: int = 0,
+    labels: str | Path | None = None,
+    training: Sequence[str] = (),
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+    interpolation: str | None = None,
+    key: str | None = None,
+    db: str | None = None,
+    reporter: RunReporter | None = None,
+) -> Swept:
+    """Run the checkpoints of a folder as they appear; returns once one of at least step `until` was run, or when it is
+    interrupted between two looks.
+
+    poll: seconds between two looks: a file is read once it was the same at two. The rest: as in `sweep`.
+    """
+    if not 0 < poll <= _LONGEST:
+        raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
+    given = _stated(labels, training, mean, std, size, resize, interpolation, key)
+    request = api.RunRequest(
+        suites=pattern_of(suites), limit=limit, device=device, precision=precision, seed=seed
+    )
+    wanted = api.Sweep(Path(folder), arch, pattern, every, name, given, request)
+    pause, silent = api.sleeping(poll), reporter or api.Silent()
+    command = "gestaltbench.watch"
+    return api.watch(wanted, read_settings(db), silent, pause, until=until, command=command)
+
+
+def _stated(
+    labels: str | Path | None,
+    training: Sequence[str],
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+    size: int | None,
+    resize: int | None,
+    interpolation: str | None,
+    key: str | None,
+) -> dict[str, Any]:
+    """What is said of a registration, without what is not."""
+    stated: dict[str, Any] = {"labels": labels, "mean": mean, "std": std, "size": size}
+    stated |= {"resize": resize, "interpolation": interpolation, "key": key}
+    stated["training"] = tuple(training) or None
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def register(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from registry.lean_imports import imported
 from registry.python_files import is_file_name, module_of_file
 from registry.weight_sets import State
 
+_LISTED = 12  # functions in a message
 #: Weights "random:SEED": the architecture as it starts training.
 RANDOM = "random:"
 #: What the published weights of these torchvision networks need beside their name.
@@ -94,12 +96,29 @@ def _its_own_fault(name: str, what: str) -> Iterator[None]:
         ) from error
 
 
+def _others(place: ModuleType, module: str, wanted: str) -> str:
+    """What a module has instead of a function that it lacks."""
+    own = [
+        name
+        for name, value in vars(place).items()
+        if callable(value)
+        and not name.startswith("_")
+        and getattr(value, "__module__", None) == place.__name__
+    ]
+    many = f" and {len(own) - _LISTED} more" if len(own) > _LISTED else ""
+    there = f"it has {', '.join(own[:_LISTED])}{many}" if own else "it defines none"
+    return f"{module} has no function '{wanted}'; {there}."
+
+
 def factory(name: str) -> Callable[..., Any]:
     """The callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError where it cannot be imported."""
     module, _, function = name.rpartition(":")
     with _its_own_fault(name, "its module cannot be imported"):
         load = module_of_file if is_file_name(name) else importlib.import_module
-        found = getattr(load(module), function)
+        place = load(module)
+        found = getattr(place, function, None)
+    if found is None:
+        raise CardError(f"arch 'python:{name}': {_others(place, module, function)}")
     if not callable(found):
         raise CardError(
             f"arch 'python:{name}': expected a function that returns a torch.nn.Module."

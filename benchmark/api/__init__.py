@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
     from benchmark.api.sweeping import Sweep, Swept, sweep
     from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, trials
-    from benchmark.api.watching import watch
+    from benchmark.api.watching import sleeping, watch
 
 #: module -> what of it is offered here.
 _HOMES = {
@@ -81,7 +81,7 @@ _HOMES = {
     "summaries": "against correlate is_run parameters summary training_curves",
     "sweeping": "Sweep Swept sweep",
     "trial_tables": "NAMED_SPACES answered observer_trials trials",
-    "watching": "watch",
+    "watching": "sleeping watch",
 }
 
 __all__ = [
@@ -147,6 +147,7 @@ __all__ = [
     "run",
     "scores",
     "show",
+    "sleeping",
     "stimuli_notes",
     "summary",
     "sweep",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,19 @@ class Appearing:
     def take(self, path: Path, stamp: Stamp) -> None:
         """This state of the file is done with."""
         self._taken[path] = stamp
+
+
+def sleeping(seconds: float) -> Callable[[], bool]:
+    """A pause between two looks, which Ctrl-C ends, and the watch with it."""
+
+    def pause() -> bool:
+        try:
+            time.sleep(seconds)
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    return pause
 
 
 def watch(

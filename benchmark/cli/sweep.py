@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from benchmark.cli.model_input import given_options, input_options
 from benchmark.cli.options import FiniteRange, db_option
 from benchmark.cli.printing import say, table_console
 from benchmark.display import masked
+from benchmark.errors import BenchError
 from registry.places import expanded
 
 if TYPE_CHECKING:
@@ -119,20 +120,22 @@ def watch(
     settings = read_settings(db)
     say(f"writing to {settings.db}; looking every {poll:g} s, Ctrl-C ends it", err=True)
 
-    def pause() -> bool:
-        time.sleep(poll)
-        return True
-
-    with reporting(quiet=quiet) as reporter:
-        done = api.watch(
-            _wanted(folder, options),
-            settings,
-            reporter,
-            pause,
-            until=until,
-            say=_told if quiet else reporter.note,
-            command=_command(),
-        )
+    wanted = _wanted(folder, options)
+    try:
+        with reporting(quiet=quiet) as reporter:
+            done = api.watch(
+                wanted,
+                settings,
+                reporter,
+                api.sleeping(poll),
+                until=until,
+                say=_told if quiet else reporter.note,
+                command=_command(),
+            )
+    except KeyboardInterrupt:  # in the middle of a run: what is known by then, and the usual end
+        with suppress(BenchError):
+            print_curves(wanted.run, db)
+        raise
     return _ended(done, db)
 
 

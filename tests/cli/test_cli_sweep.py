@@ -1,6 +1,7 @@
 """`bench sweep` and `bench watch` on tiny checkpoints made here, and their curves."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -216,6 +217,49 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
     assert done.left_out == {} and done.failed == {} and done.exit_code == 0
     assert lines.count("waiting for step_20.pt: it is new or still being written") == 1
     assert lines[0] == "waiting for 2 files that are new or still being written"
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_pause_that_is_interrupted_ends_the_watch(monkeypatch):
+    pause = api.sleeping(0.001)
+    assert pause()
+    monkeypatch.setattr("benchmark.api.watching.time", SimpleNamespace(sleep=interrupt))
+    assert not pause()
+
+
+@pytest.mark.slow
+def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
+    arch = ("--arch", f"python:{net(tmp_path)}:build")
+    looks = []
+
+    def sleep(_seconds):
+        looks.append(None)
+        if len(looks) > 1:  # the second look has run what was there at the first
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.api.watching.time", SimpleNamespace(sleep=sleep))
+    ended = bench("watch", training, *arch, *INPUT, *RUN)
+    assert "training run my-run" in ended.out and "3 checkpoints" in ended.out
+    monkeypatch.setattr("benchmark.api.watching.run_cheapest_first", interrupt)
+    looks.clear()
+    during = bench("watch", training, *arch, *INPUT, *RUN)  # in the middle of a run
+    assert during.code == 130 and during.out == ended.out
+
+
+@pytest.mark.slow
+def test_python_watches_as_the_command_line_does(training, tmp_path):
+    given = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
+    done = gb.watch(
+        training, f"python:{net(tmp_path)}:build", poll=0.1, until=100, suites="cue-conflict",
+        limit=4, pattern="step_*.pt", db=str(tmp_path / "w.db"), **given,
+    )  # fmt: skip
+    assert sorted(done.models.values()) == [3, 20, 100] and done.exit_code == 0
+    for poll in (0, -1, float("nan"), 1e9):
+        with pytest.raises(BenchError, match="poll is"):
+            gb.watch(training, "timm:resnet18", poll=poll)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from gestaltbench.results import Results
 VERBS = (
     "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard", "import_scores",
     "import_trials", "models", "probe", "provenance", "rank", "reference", "register", "reported", "reproduce",
-    "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials",
+    "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials", "watch",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 

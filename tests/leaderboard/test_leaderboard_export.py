@@ -35,10 +35,11 @@ def board(rows, suite, sets):
 
 
 def test_csv_has_one_line_per_number_in_full_precision(board, rows):
-    table = pd.read_csv(io.StringIO(export_boards(board, "csv")), float_precision="round_trip")
+    exact = dict.fromkeys(("value", "low", "high"), str)  # older parsers of numbers round
+    table = pd.read_csv(io.StringIO(export_boards(board, "csv")), dtype=exact)
     assert len(table) == (3 + 1 + 1) * 2
     line = table[(table.observer == "net_a|b") & (table.metric == "bias")].iloc[0]
-    assert (line.value, line.low, line.high) == (THIRD, rows[0].low, rows[0].high)
+    assert [float(line[name]) for name in exact] == [THIRD, rows[0].low, rows[0].high]
     assert (line["rank"], line.rank_low, line.rank_high, line.section) == (2, 2, 2, "ranked")
     assert (line.level, line.method, line.n, line["flags"]) == (
         0.95,
@@ -100,7 +101,7 @@ def test_scores_keep_conditions_and_provenance(rows, sets):
     records = json.loads(export_scores(rows, "json", sets))
     assert [record["condition"] for record in records] == ["", "", "", "", "", "cat"]
     assert records[4]["set"] == "edges 160 images (e3e3e3e3)"
-    table = pd.read_csv(io.StringIO(export_scores(rows, "csv", sets)), float_precision="round_trip")
+    table = pd.read_csv(io.StringIO(export_scores(rows, "csv", sets)))
     assert len(table) == len(rows)
     assert list(table.condition.fillna(""))[-1] == "cat"
 

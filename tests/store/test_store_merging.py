@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,6 +139,27 @@ def test_other_weights_under_one_name_are_named_and_left_out(store, other, made)
     assert "(network weights-2) than here (network weights-1)" in line
     assert {one.key for one in store.observations()} == {"ours", "more"}
     assert [row.observer for row in store.latest_scores()] == ["fine", "net"]
+
+
+def test_another_card_of_the_same_observer_is_named_and_the_one_here_stays(store, other, made):
+    def card(side, key, **fields):
+        answered(side, made, key)
+        side.put_observer(replace(made.observer("net", "weights-1"), card=fields))
+
+    card(store, "ours", training=["standard"], weights="/here/a.pt", year=2020)
+    card(other, "theirs", training=["stylised"], weights="/there/a.pt", family="ResNet", year=2020)
+    (line,) = store.take(other).conflicts
+    assert line.startswith("'net' is the same observer in ")
+    assert "another card (family, training differ): the card that is here stays" in line
+    assert [one.card["training"] for one in store.observers()] == [["standard"]]
+    assert {one.key for one in store.observations()} == {"ours", "theirs"}
+
+
+def test_where_files_lie_makes_no_other_card(store, other, made):
+    for side, place in ((store, "/here/a.pt"), (other, "/there/a.pt")):
+        answered(side, made)
+        side.put_observer(replace(made.observer("net", "weights-1"), card={"weights": place}))
+    assert store.take(other).conflicts == []
 
 
 @pytest.mark.slow

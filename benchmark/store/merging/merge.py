@@ -16,6 +16,7 @@ from benchmark.store.merging.origins import (
     merge_observers,
     merge_runs,
     merge_stimuli,
+    other_cards,
     read_names,
     strangers,
 )
@@ -54,6 +55,10 @@ def merge(source: Database, target: Database) -> Merged:
         differing = list(merge_blocks(connection, target, numbers, done.counted))
         names = {number: name for (name, _, _), number in theirs.ids.items()}
         done.conflicts += [_stranger(name, whose, done.place) for name, whose in foreign.items()]
+        done.conflicts += [
+            _other_card(name, fields, done.place)
+            for name, fields in other_cards(theirs, ours).items()
+        ]
         done.conflicts += _differences(differing, names, done.place)
         doubted = merge_assertions(connection, target, numbers)
         done.conflicts += _doubts(target, doubted, done.place)
@@ -68,6 +73,13 @@ def _stranger(name: str, whose: tuple[Who, Who], place: str) -> str:
         f"'{name}' stands for another observer in {place} ({theirs}) than here ({ours}), with other weights, "
         "preprocessing or code: nothing of it came. To have both, rename one (`bench models rename`), run it into "
         "its own leaderboard, where its answers are stored already, and merge again"
+    )
+
+
+def _other_card(name: str, fields: list[str], place: str) -> str:
+    return (
+        f"'{name}' is the same observer in {place} with another card ({', '.join(fields)} differ): the card that is "
+        "here stays, its trials came"
     )
 
 

@@ -10,12 +10,15 @@ import sqlalchemy as sa
 from benchmark.store import schema
 from benchmark.store.codec import is_digest, refuse_damage, unread
 from benchmark.store.database import Database
+from benchmark.store.json_columns import parsed
 from benchmark.store.questions import batches
 from benchmark.store.sql import fetched, insert_new, insert_one
 
 Who = tuple[str, str]  # kind, identity
 _OBSERVER = ("id", "name", "kind", "identity", "created")
 _CARD = ("training", "card", "created")
+#: Fields of a card that say where files lie; what is in them is part of the identity.
+PLACES = ("weights", "labels")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,22 @@ def strangers(theirs: Names, ours: Names) -> dict[str, tuple[Who, Who]]:
             continue
         if here.who not in theirs.ever[name] and there.who not in ours.ever[name]:
             found[name] = (there.who, here.who)
+    return found
+
+
+def other_cards(theirs: Names, ours: Names) -> dict[str, list[str]]:
+    """Names that stand for one observer in both, with other cards: name -> the fields that differ."""
+    found = {}
+    for name, there in theirs.now.items():
+        here = ours.now.get(name)
+        if here is None or here.who != there.who or here.row["card"] == there.row["card"]:
+            continue
+        mine, other = (parsed(one.row["card"], dict) for one in (here, there))
+        fields = sorted(
+            key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key)
+        )
+        if told := [field for field in fields if field not in PLACES]:
+            found[name] = told
     return found
 
 
