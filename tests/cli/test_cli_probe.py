@@ -76,6 +76,7 @@ def test_training_images_of_the_world_are_no_stimuli():
     assert sorted(set(np.unique(drawn.labels["category"], return_counts=True)[1])) == [20]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["a classifier", "none"])
 def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
     torch.manual_seed(0)

@@ -123,6 +123,7 @@ def at_terminal(monkeypatch, answer):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
 
 
+@pytest.mark.slow
 def test_a_pipe_is_told_what_a_long_run_costs_and_it_starts(bench, long_from_nothing):
     ended = bench(*RUN)
     assert ended.code == 0 and "1 done" in ended.err

@@ -51,6 +51,7 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
     assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(again.db)] == shown
 
 
+@pytest.mark.slow
 def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(home: Path) -> None:
     tables = home / "mirror" / "error-consistency"
     for experiment, names in {"edges": ("resnet50", "vgg16"), "silhouettes": ("vgg16",)}.items():
@@ -66,6 +67,7 @@ def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(hom
     assert _made(first.db) == made
 
 
+@pytest.mark.slow
 def test_a_second_time_no_table_is_read_until_one_changes(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

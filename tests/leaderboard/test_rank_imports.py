@@ -57,7 +57,12 @@ def board(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "how", [["cue-conflict"], [], ["--summary"]], ids=["suite", "all", "summary"]
+    "how",
+    [
+        pytest.param(["cue-conflict"], marks=pytest.mark.slow, id="suite"),
+        pytest.param([], marks=pytest.mark.slow, id="all"),
+        pytest.param(["--summary"], id="summary"),
+    ],
 )
 def test_a_ranked_table_imports_nothing_heavy(board, how):
     names = ",".join((*HEAVY, *OURS))

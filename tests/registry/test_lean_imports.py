@@ -1,5 +1,5 @@
 """timm and torchvision come without torch's compiler, and lack nothing of it. Each in a process of its own, for what is
-imported stays."""
+imported stays, and so all but one are slow: every test of a network goes this way, too."""
 
 import subprocess
 import sys
@@ -15,6 +15,7 @@ def said(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_building_and_running_a_network_loads_no_compiler():
     code = """
 import sys, torch
@@ -28,6 +29,7 @@ print(*sorted(name for name in sys.modules if name in ("torch._dynamo", "torch._
     assert said(code) == ""
 
 
+@pytest.mark.slow
 def test_the_compiler_is_itself_afterwards():
     code = """
 import torch
@@ -53,6 +55,7 @@ print(int(torch.compile(Once().step, backend="eager")(torch.tensor(1))), seen)
     assert lines[2] == "2 [False]"
 
 
+@pytest.mark.slow
 def test_a_function_that_the_compiler_leaves_alone_works_when_it_is_first_called():
     code = """
 import torch
@@ -63,6 +66,7 @@ print(int(double(torch.tensor(3))), int(torch.compile(double, backend="eager")(t
     assert said(code) == "6 8"
 
 
+@pytest.mark.slow
 def test_whatever_else_is_asked_of_the_compiler_while_importing_loads_it(tmp_path):
     (tmp_path / "asks.py").write_text(
         "import torch\nimport torch._dynamo\nfrom torch._dynamo.utils import counters\n"

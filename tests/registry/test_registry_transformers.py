@@ -159,6 +159,7 @@ def test_names_of_imagenet_in_their_places(vit, folders):
     assert card.labels != "imagenet1k"
 
 
+@pytest.mark.slow
 def test_a_folder_says_that_it_is_of_transformers(vit, folders):
     folder = vit()
     whole, _ = register("one", f"hf:{folder}", **folders)

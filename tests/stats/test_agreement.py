@@ -168,6 +168,7 @@ def test_two_that_err_together_once_are_not_said_to_differ():
     assert found.high == 1
 
 
+@pytest.mark.slow
 def test_the_influence_is_the_derivative_of_kappa():
     from sklearn.metrics import cohen_kappa_score
 

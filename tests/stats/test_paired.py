@@ -301,6 +301,7 @@ def test_a_table_is_adjusted_and_verdicts_follow():
     assert adjust([rows[0]])[0] == replace(rows[0], p_holm=rows[0].p)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=12))
 def test_an_interval_leaves_out_no_difference_exactly_where_the_verdict_does(counts):
     rows = [

@@ -37,6 +37,7 @@ def test_honest_gradients_are_slopes(name, world):
     assert errors(network, lambda x: 3 * network.feed.run(x)).max() < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["blocks", "noisy", "columns", "flipped", "one_channel"])
 def test_gradients_in_part_are_not(way, standard):
     assert np.median(errors(standard, masks.instead(standard.feed.run, getattr(masks, way)))) > 0.6
