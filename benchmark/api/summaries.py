@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
+from benchmark.api.chosen_observers import Chosen, Wanted
 from benchmark.api.opening import chosen_suites, reading, standings
-from benchmark.api.ranking import rank
+from benchmark.api.ranking import Ranked, ranked_boards
+from benchmark.api.standing import standing
 from benchmark.errors import unknown_name
 from benchmark.variables import read_settings
 
@@ -22,9 +24,21 @@ def summary(
     *, models: str | None = None, flagged_last: bool = False, db: str | None = None
 ) -> list[Summary]:
     """Models by suites: one per decision space, the one with most observers first."""
+    return summary_with_sizes(models=models, flagged_last=flagged_last, db=db)[0]
+
+
+def summary_with_sizes(
+    *, models: str | None = None, flagged_last: bool = False, db: str | None = None
+) -> tuple[list[Summary], dict[str, int]]:
+    """As `summary`, and observer -> the number of its parameters, for networks that were run here; read in one go."""
     from benchmark.leaderboard.summary import summaries
 
-    return summaries(rank(models=models, flagged_last=flagged_last, db=db))
+    settings = read_settings(db)
+    with standings(settings) as store:
+        how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(models or ""))
+        found = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
+        counts = {row.name: row.card.get("parameters") for row in store.observers()}
+    return found, {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def correlate(
@@ -47,7 +61,6 @@ def correlate(
 
 
 def _reported(models: str | None, db: str | None) -> list[Summary]:
-    from benchmark.api.chosen_observers import Wanted
     from benchmark.api.published_scores import reported as reported_tables
     from benchmark.leaderboard.reported import reported_summaries
 
@@ -74,13 +87,6 @@ def is_run(name: str, *, db: str | None = None) -> bool:
     with standings(read_settings(db)) as store:
         cards = {row.name: row.card for row in store.observers()}
     return name not in cards and name in runs_of(cards)
-
-
-def parameters(*, db: str | None = None) -> dict[str, int]:
-    """Observer -> the number of its parameters, for networks that were run here."""
-    with standings(read_settings(db)) as store:
-        cards = {row.name: row.card.get("parameters") for row in store.observers()}
-    return {name: count for name, count in cards.items() if isinstance(count, int)}
 
 
 def against(

@@ -39,13 +39,13 @@ class Index:
 
     def add(self, row: ScoreRow) -> None:
         """Takes a score in, unless a newer one of the same kind is there."""
-        scores = self.metrics[row.metric][row.stimuli]
-        known = scores.get(row.observer)
+        name, scores = row.observer, self.metrics[row.metric][row.stimuli]
+        known = scores.get(name)
         if known is None or _newer(row, known):
-            scores[row.observer] = row
-        known = self.observers.get(row.observer)
-        if known is None or _newer(row, known):
-            self.observers[row.observer] = row
+            scores[name] = row
+        known = self.observers.get(name)
+        if known is None or (known.set_id != row.set_id and _newer(row, known)):
+            self.observers[name] = row
 
     def groups(self, metric: str) -> list[tuple[str, list[str]]]:
         """(digest, its observers) by which the metric's boards are split; the largest group first.

@@ -65,7 +65,9 @@ def _check(column: str, found: Sequence[Any]) -> None:
     if others:
         names = ", ".join(sorted(kind.__name__ for kind in others))
         raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
-    if wanted is int and min((value for value in found if value is not None), default=0) < 0:
+    if column in OPTIONAL:
+        found = [value for value in found if value is not None]
+    if wanted is int and min(found, default=0) < 0:
         raise ValueError(f"{column}: a number below 0")  # ids, versions, counts and places
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import ne
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +42,10 @@ def check(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             raise ValueError(f"score '{row.metric}': {why}")
 
 
+def _told(values: Numbers, reasons: Sequence[str]) -> bool:
+    return all(x is not None or reason for x, reason in zip(values, reasons, strict=True))
+
+
 def _sound(
     values: Numbers,
     lows: Numbers,
@@ -53,8 +58,8 @@ def _sound(
     """Whether no score has a fault: by column, as tables have 100,000 rows."""
     numbers = (values, lows, highs, levels)
     return (
-        not any(x != x for column in numbers for x in column)
-        and all(x is not None or reason for x, reason in zip(values, reasons, strict=True))
+        not any(any(map(ne, column, column)) for column in numbers)  # NaN
+        and (None not in values or _told(values, reasons))
         and all(0 < x < 1 for x in set(levels))
         and not any(
             low is not None and high is not None and low - high > _ROUNDING
