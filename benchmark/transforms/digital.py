@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 Pixels = NDArray[np.uint8]
 
@@ -161,6 +162,7 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
     def again(pixels: Pixels) -> Image.Image:
         file = BytesIO()
         Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-        return Image.open(file)
+        file.seek(0)
+        return JpegImageFile(file)  # what it is need not be found out
 
     return by_pil(images, again)
