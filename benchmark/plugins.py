@@ -1,6 +1,6 @@
 """Suites are found through the entry-point group `bench.suites`: ours and a third party's the same way."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -26,10 +26,11 @@ def suite_entries() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def find_suites(pattern: str | None = None) -> SuiteShelf:
+def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:
     """Load every suite. One that does not load is named with its error instead of vanishing.
 
-    pattern: names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them are there.
+    pattern: names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them are there;
+    scored: names, variants as well: without a pattern only those of these that are there.
     """
     suites: dict[str, Suite] = {}
     broken: dict[str, str] = {}
@@ -37,6 +38,9 @@ def find_suites(pattern: str | None = None) -> SuiteShelf:
     asked = {name.partition(":")[0].strip() for name in (pattern or "").split(",") if name.strip()}
     if asked and asked <= entries.keys():
         entries = {name: entries[name] for name in asked}
+    elif not asked and scored is not None:
+        held = {name.partition(":")[0] for name in scored}
+        entries = {name: entry for name, entry in entries.items() if name in held}
     for name, entry in sorted(entries.items()):
         try:
             suites[name] = _load(entry)

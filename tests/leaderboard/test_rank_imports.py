@@ -28,7 +28,7 @@ OURS = (
         "benchmark.api.workers",
         "benchmark.store.schema",
     ),
-    *("benchmark.store.store", "registry.cards"),
+    *("benchmark.store.store", "registry.cards", "suites.saliency", "suites.adversarial"),
 )
 ASK = """
 import sys
