@@ -40,10 +40,10 @@ def test_code_that_is_as_it_was_checked_stands_by_its_version(now):
     ("label", "seen"),
     [
         ("answers", (True, False)),
-        ("cue-conflict.observe", (True, False)),
+        pytest.param("cue-conflict.observe", (True, False), marks=pytest.mark.slow),
         ("cue-conflict.score", (False, True)),
-        ("scoring", (False, True)),
-        ("imagenet-c", (False, False)),
+        pytest.param("scoring", (False, True), marks=pytest.mark.slow),
+        pytest.param("imagenet-c", (False, False), marks=pytest.mark.slow),
     ],
 )
 def test_a_raised_version_and_edited_code_are_new_work_where_they_count(now, label, seen):

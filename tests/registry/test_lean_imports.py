@@ -1,5 +1,5 @@
 """timm and torchvision come without torch's compiler, and lack nothing of it. Each in a process of its own, for what is
-imported stays, and so all but one are slow: every test of a network goes this way, too."""
+imported stays. Slow ones therefore: every quick test of a network goes this way, too."""
 
 import subprocess
 import sys
@@ -81,6 +81,7 @@ print(imported("asks").KIND, sys.modules["torch._dynamo"].__file__ is not None)
     assert said(code) == "OptimizedModule True"
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_be_imported_leaves_no_stand_in(tmp_path):
     (tmp_path / "fails.py").write_text("raise ImportError('not here')\n")
     code = f"""

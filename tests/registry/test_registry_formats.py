@@ -362,7 +362,14 @@ def outputs(factories, tmp_path):
     return f"outputs_{factories}"
 
 
-@pytest.mark.parametrize("kind", ["Tuple", "Named", "Mapping", "Output"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Tuple",
+        "Mapping",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("Named", "Output")),
+    ],
+)
 def test_logits_are_found_in_what_a_factory_returns(
     kind, outputs, factories, nine, folders, tmp_path
 ):

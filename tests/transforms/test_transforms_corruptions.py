@@ -49,7 +49,9 @@ def textures(tmp_path_factory):
     return files
 
 
-@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "severity", [1, 5, *(pytest.param(level, marks=pytest.mark.slow) for level in (2, 3, 4))]
+)
 @pytest.mark.parametrize("name", ALL)
 def test_shape_range_and_grid(name, severity, textures):
     out = corruption(name, severity, frost=textures).apply(IMAGES, seeds(6))

@@ -77,7 +77,7 @@ def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(no
 @pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm):
     problem = problem_of(two_way, grey())
-    for row, exact in enumerate(radius(problem, norm).tolist()):
+    for row, exact in enumerate(radius(problem, norm)[:3].tolist()):
         part = slice(row, row + 1)
         one = Problem(
             two_way,

@@ -88,7 +88,10 @@ def sign_triples(deltas):
     return found
 
 
-@pytest.mark.parametrize("part", ["linf start", "linf redraw", "l2 start", "l2 redraw"])
+@pytest.mark.parametrize(
+    "part",
+    ["linf start", "linf redraw", pytest.param("l2 start", marks=pytest.mark.slow), "l2 redraw"],
+)
 def test_every_channel_has_a_sign_of_its_own(part):
     # one sign for all channels gives two of the eight triples; 100 draws miss one of eight with p < 1e-4
     blank = torch.zeros(3, 16, 16)

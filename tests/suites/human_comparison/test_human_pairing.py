@@ -76,7 +76,7 @@ def jackknife(metric, a, b, people):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("alone", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
     crowd = observers(make, 7, 60)
     right = [t["response"] == t["category"] for t in crowd]
