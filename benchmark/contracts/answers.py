@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from benchmark.contracts.columns import Coded, chosen, coded, held
 from benchmark.contracts.shown import Array
 
+KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
 #: group: several people as one observer (all their trials pooled); simulated: a network that stands for a person
 ObserverKind = Literal["network", "human", "published", "reported", "ideal", "simulated", "group"]
 
@@ -69,6 +71,26 @@ class Trials:
         return coded(held(self.columns)[column])
 
     def of(self, role: str) -> Trials:
-        """The trials of one role."""
-        roles = self.coded("role")
-        return self.where(np.asarray(roles.words == role, dtype=bool)[roles.codes])
+        """The trials of one role; found once: people are asked for theirs by every observer."""
+        if role not in self._by_role:
+            roles = self.coded("role")
+            mine = np.asarray(roles.words == role, dtype=bool)[roles.codes]
+            if mine.all():
+                return self
+            self._by_role[role] = self.where(mine)
+        return self._by_role[role]
+
+    @cached_property
+    def _by_role(self) -> dict[str, Trials]:
+        return {}
+
+    @cached_property
+    def keys(self) -> Array:
+        """[n] what each answered, as one text: role, condition and stimulus with KEY between them."""
+        named = (self[name].tolist() for name in ("role", "condition", "stimulus"))
+        return np.array([KEY.join(parts) for parts in zip(*named, strict=True)], dtype=str)
+
+    @cached_property
+    def by_key(self) -> Array:
+        """[n] the places of the trials in the order of their keys."""
+        return np.argsort(self.keys, kind="stable")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
+from benchmark.contracts.answers import KEY
 from benchmark.stats.bootstrap import Floats, percentiles
 from benchmark.stats.clusters import clustered_variance
 from benchmark.stats.proportions import normal_quantile
@@ -27,7 +28,6 @@ RESAMPLES = 1000
 #: Images that the prior holds: both right, only a, only b, neither. Half a one for each of "both right", "both wrong"
 #: and "apart", which is two cells; half a one in each of the four would pull towards disagreement.
 PRIOR = (0.5, 0.25, 0.25, 0.5)
-KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
 
 
 @dataclass(frozen=True)
@@ -231,10 +231,8 @@ def _keyed(trials: Trials) -> tuple[Array, Flags]:
     """Sorted unique keys [n] and whether the answer at each was right [n]."""
     if not len(trials):
         return np.empty(0, dtype=str), np.empty(0, dtype=bool)
-    named = (trials[name].tolist() for name in ("role", "condition", "stimulus"))
-    keys = np.array([KEY.join(parts) for parts in zip(*named, strict=True)])
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
+    order = trials.by_key
+    keys = trials.keys[order]
     repeated = np.flatnonzero(keys[1:] == keys[:-1])
     if len(repeated):
         where = keys[repeated[0]].split(KEY)

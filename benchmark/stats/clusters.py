@@ -154,6 +154,8 @@ def mean_interval(
 def _levels(column: Array, stimulus: Array) -> Array:
     """[n] text: the level, or the stimulus itself where none is stated."""
     told = column != ""
+    if told.all():
+        return column
     return np.where(told, column, np.char.add("\x1f", stimulus.astype(str)))
 
 

@@ -10,6 +10,7 @@ from math import inf
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
+from benchmark.contracts.answers import KEY
 from benchmark.stats.bootstrap import Floats
 from benchmark.stats.clusters import shared_clusters
 from benchmark.stats.comparisons import Comparison, adjust, decided, holm, undecided
@@ -20,7 +21,6 @@ __all__ = ["Comparison", "adjust", "compare_ratio", "holm"]
 
 #: Fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio.
 FEWEST = 10
-KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ def exemplars(trials: Trials) -> dict[str, Array]:
     told = exemplar_columns(trials)
     if told or not len(trials):
         return told
-    pairs = [_parts(name) for name in trials["stimulus"].tolist()]
-    shape, texture = np.array(pairs, dtype=str).T
-    return {"shape_exemplar": shape, "texture_exemplar": texture}
+    shape, texture = zip(*map(_parts, trials["stimulus"].tolist()), strict=True)
+    return {"shape_exemplar": np.array(shape), "texture_exemplar": np.array(texture)}
 
 
 def shared_exemplars(trials: Trials, stimulus: Array) -> list[Array]:

@@ -5,6 +5,7 @@ rt, object_response, category, condition, imagename (any case, any order), or wh
 knows of others. A file is taken whole or not at all.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,9 +228,12 @@ def _check_repeats(table: Table, index: list[int], names: list[str], conditions:
 def _check_across(files: Sequence[TrialFile]) -> None:
     """An observer of a source answers an image once, or the same again, in whatever session and file."""
     answered: dict[tuple[Named, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
-    for file in files:
-        who = file.named
-        known = answered.setdefault((who, file.prompt, file.experiment), {})
+    names = [(file.named, file.prompt, file.experiment) for file in files]
+    times = Counter(names)
+    for file, name in zip(files, names, strict=True):
+        if times[name] == 1 and len(set(file.columns["session"].tolist())) == 1:
+            continue  # no image twice: that was looked at when it was read
+        who, known = name[0], answered.setdefault(name, {})
         columns = (file.columns[name].tolist() for name in ("stimulus", "condition", "response"))
         for image, condition, answer in zip(*columns, strict=True):
             first, path = known.setdefault((image, condition), (answer, file.path))

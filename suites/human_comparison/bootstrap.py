@@ -185,10 +185,13 @@ def draw_image_weights(table: Table, resamples: int, rng: np.random.Generator) -
 def _crossed(clusters: Sequence[Array], resamples: int, rng: np.random.Generator) -> Floats:
     """Weights of images in the sample and the resamples, [1 + B, n]: the product of those of what they are made of."""
     weights = np.ones((1 + resamples, len(clusters[0])))
-    for column in clusters:
+    for number, column in enumerate(clusters):
         levels, at = np.unique(column, return_inverse=True)
         drawn = rng.standard_exponential((resamples, len(levels)))
-        weights[1:] *= drawn.take(at.reshape(-1), axis=1)
+        if number:
+            weights[1:] *= drawn.take(at.reshape(-1), axis=1)
+        else:
+            drawn.take(at.reshape(-1), axis=1, out=weights[1:])
     return weights
 
 

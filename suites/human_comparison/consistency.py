@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
-from benchmark.stats.agreement import KEY, Matrix, match, pairwise
+from benchmark.stats.agreement import Matrix, match, pairwise
 from benchmark.stimuli.exemplars import shared_exemplars
 from benchmark.stimuli.names import any_answer
 from suites.human_comparison.experiments import BY_ROLE
@@ -48,8 +48,8 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
     """The tables of one experiment. People take part with the images that the observer answered, all or none."""
     mine = trials.of(role)
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
-    shown = set(_keys(mine))
-    inside = tuple(who for who, part in others.items() if shown.issubset(_keys(part)))
+    shown = mine.keys[mine.by_key]
+    inside = tuple(who for who, part in others.items() if _within(shown, part.keys[part.by_key]))
     left_out = tuple(who for who in others if who not in inside)
     if not inside:
         return Tables(role, (name,), (), left_out, _nobody(role, others))
@@ -75,20 +75,20 @@ def answered(trials: Trials) -> bool:
     return bool(len(trials)) and any_answer(trials["response"])
 
 
+def _within(shown: Array, answered: Array) -> bool:
+    """Whether sorted keys are all among others; mostly they are the very same."""
+    return np.array_equal(shown, answered) or bool(np.isin(shown, answered).all())
+
+
 def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:
     """Both on the (role, condition, stimulus) that both answered."""
-    keys = [np.array(_keys(one), dtype=str) for one in (a, b)]
+    keys = (a.keys, b.keys)
     return a.where(np.isin(keys[0], keys[1])), b.where(np.isin(keys[1], keys[0]))
 
 
 def matrices(tables: Tables) -> dict[str, Matrix]:
     """Condition -> c_obs, c_exp and kappa of all pairs of observers, [k, k]."""
     return {table.condition: pairwise(table.right) for table in tables.tables}
-
-
-def _keys(trials: Trials) -> list[str]:
-    columns = (trials[name].tolist() for name in ("role", "condition", "stimulus"))
-    return [KEY.join(parts) for parts in zip(*columns, strict=True)]
 
 
 def _nobody(role: str, others: Mapping[str, Trials]) -> str:

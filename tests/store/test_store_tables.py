@@ -109,3 +109,13 @@ def test_words_in_order_are_those_that_occur_sorted():
     assert ordered.words.tolist() == ["cat", "dog"]
     assert ordered.codes.tolist() == [1, 0, 1, 0]
     assert ordered.plain().tolist() == ["dog", "cat", "dog", "cat"]
+
+
+def test_trials_of_one_role_are_found_once_and_of_the_only_role_are_themselves():
+    names = {"condition": np.array(["", "", "x"]), "stimulus": np.array(["b", "a", "a"])}
+    mixed = Trials({"role": np.array(["edges", "cue", "edges"]), **names})
+    edges = mixed.of("edges")
+    assert edges["stimulus"].tolist() == ["b", "a"] and mixed.of("edges") is edges
+    assert edges.of("edges") is edges and len(mixed.of("none")) == 0
+    assert edges.keys.tolist() == ["edges\x1f\x1fb", "edges\x1fx\x1fa"]
+    assert mixed.keys[mixed.by_key].tolist() == sorted(mixed.keys.tolist())
