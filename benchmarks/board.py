@@ -1,8 +1,8 @@
 """What it costs to look at a big leaderboard: `bench rank` and `bench rank --summary` on 1,000 models x 30 scores, and
 `bench --help`.
 
-Baselines: a Python that only imports what a ranked table cannot do without, and one that does nothing. Commands and
-baselines alternate as fresh processes; medians of CPU time (user + system) and of wall time; the highest resident
+Baselines: a Python that only imports SQLAlchemy, rich and numpy (a ranked table needed them once, and now numpy alone),
+and one that does nothing. Commands and baselines alternate as fresh processes; medians of CPU time (user + system) and of wall time; the highest resident
 memory. `--report` also draws the whole report once, `--plan` plans so many models under every suite.
 
     python benchmarks/board.py [--models 10000] [--scores 30] [--rounds 5] [--report] [--plan]
