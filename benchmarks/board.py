@@ -2,8 +2,9 @@
 `bench --help`.
 
 Baselines: a Python that only imports SQLAlchemy, rich and numpy (a ranked table needed them once, and now numpy alone),
-and one that does nothing. Commands and baselines alternate as fresh processes; medians of CPU time (user + system) and of wall time; the highest resident
-memory. `--report` also draws the whole report once, `--plan` plans so many models under every suite.
+and one that does nothing. Commands and baselines alternate as fresh processes; medians of CPU time (user + system) and
+of wall time; the highest resident memory. `--report` also draws the whole report once, `--plan` plans so many models
+under every suite.
 
     python benchmarks/board.py [--models 10000] [--scores 30] [--rounds 5] [--report] [--plan]
 """
