@@ -143,7 +143,7 @@ def merged(theirs, folder, seeds):
 
 def test_changed_documents_are_taken_or_refused_whole(theirs, home):
     ended = imported(theirs, home, range(QUICK))
-    assert ended["refused"] > QUICK / 3 and ended["taken"] > QUICK / 10
+    assert ended["refused"] > QUICK / 3 and ended["taken"] > 0
 
 
 def test_damaged_leaderboards_are_merged_or_refused(theirs, home):

@@ -215,7 +215,7 @@ def test_a_download_is_bounded_in_size_and_time(served, tmp_path):
             r"the function failed: its code called sys\.exit\(3\)",
         ),
         ("def net(a, b):\n    pass\n", "the function failed: TypeError"),
-        ("", "has no attribute 'net'"),
+        ("", "has no function 'net'"),
     ],
 )
 def test_a_factory_that_fails_in_any_way_is_one_error(code, message, card, tmp_path, monkeypatch):
