@@ -98,7 +98,7 @@ def imported(theirs, folder, seeds):
     ended = Counter()
     for seed in seeds:
         path.write_text(mutated(text, np.random.default_rng([21, seed])))
-        shutil.copy(theirs / "empty.db", db)
+        begin(theirs, db)
         try:
             report = api.import_leaderboard(path, db=str(db))
         except BenchError as error:
@@ -114,6 +114,18 @@ def imported(theirs, folder, seeds):
     return ended
 
 
+def cleared(db):
+    """No data base of that name, and no log of one: a reader who is the last to leave leaves it behind."""
+    for end in ("", "-wal", "-shm"):
+        db.with_name(db.name + end).unlink(missing_ok=True)
+
+
+def begin(theirs, db):
+    """An empty leaderboard."""
+    cleared(db)
+    shutil.copy(theirs / "empty.db", db)
+
+
 def scores_in(db):
     with sqlite3.connect(db) as connection:
         return connection.execute("SELECT count(*) FROM scores").fetchone()[0]
@@ -124,10 +136,8 @@ def merged(theirs, folder, seeds):
     content, path, db = (theirs / "theirs.db").read_bytes(), folder / "damaged.db", folder / "i.db"
     ended = Counter()
     for seed in seeds:
-        for file in (path, db):
-            for end in ("", "-wal", "-shm"):
-                (file.parent / f"{file.name}{end}").unlink(missing_ok=True)
-        shutil.copy(theirs / "empty.db", db)
+        cleared(path)
+        begin(theirs, db)
         damaged(content, np.random.default_rng([22, seed]), path)
         try:
             api.merge([str(path)], str(db))

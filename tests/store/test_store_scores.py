@@ -151,7 +151,7 @@ IMPOSSIBLE = [
     ({"low": 0.7}, "begins at 0.7 and ends below, at 0.6"),
     ({"high": -math.inf}, "ends below, at -inf"),
     ({"n": -1}, "counts -1 trials"),
-    ({"excluded": -(2**40)}, "leaves out -1099511627776"),
+    ({"excluded": -(2**30)}, "leaves out -1073741824"),
     ({"value": None}, "gives no reason"),
 ]
 
