@@ -143,10 +143,8 @@ def partial(maps: Maps, on: Bench) -> float:
     def against(masks: Maps, told: Maps) -> Maps:
         return np.sqrt(np.maximum(masks.sum(-1) - (told**2).sum(-1), 1e-9))
 
-    pool, own = (
-        on.scene.pool.masks.astype(float),
-        on.scene.masks.reshape(len(maps), -1).astype(float),
-    )
+    pool = others(on.scene).astype(float)
+    own = on.scene.masks.reshape(len(maps), -1).astype(float)
     told = np.einsum("npk,jp->njk", on.nuisance, pool, optimize=True)
     mine = np.einsum("npk,np->nk", on.nuisance, own)
     return excess_of(
@@ -154,9 +152,14 @@ def partial(maps: Maps, on: Bench) -> float:
     )
 
 
+def others(scene: Scene) -> Maps:
+    """[k, p] the pool's masks, pixel by pixel: what began and has not ended."""
+    return np.cumsum(-scene.pool.masks.edges.toarray()[:, :-1], axis=1) > 0.5
+
+
 def within_deciles(maps: Maps, on: Bench) -> float:
     """(b) AUC among pixels of about the same edge energy, pairs of all deciles pooled, less that with others' masks."""
-    own, pool = on.scene.masks.reshape(len(maps), -1), on.scene.pool.masks
+    own, pool = on.scene.masks.reshape(len(maps), -1), others(on.scene)
     areas = np.empty((len(maps), len(pool) + 1))
     for i, values in enumerate(maps.reshape(len(maps), -1)):
         masks, above, pairs = np.vstack([own[i : i + 1], pool]).astype(float), 0.0, 0.0
