@@ -34,7 +34,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "adversarial": (),
     "saliency": (),
     "corruption_models": (),
-    "corruptions": ("--count", "2", "--rounds", "2"),
+    "corruptions": ("--count", "4", "--rounds", "3"),
     "interruption": ("--kills", "2"),
     "mixed_interruption": ("--kills", "2", "--limit", "4"),
     "executors": (),

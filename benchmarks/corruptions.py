@@ -8,7 +8,8 @@ larger is faster.
     python benchmarks/corruptions.py --data FOLDER --imaug FOLDER --accuracy 500 [--severity 3]
 
 --data has imagenet-sample/ and frost/. --imaug is a folder made with `pip install --no-deps --target FOLDER
-imagecorruptions-imaug numba llvmlite`; it stays apart since both packages call themselves `imagecorruptions`.
+imagecorruptions-imaug numba llvmlite` (or BENCH_IMAUG names it); it stays apart since both packages call themselves
+`imagecorruptions`.
 """
 
 import argparse
@@ -201,7 +202,7 @@ def main() -> None:
     """Read the options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=os.environ.get("BENCH_TEST_DATA"))
-    parser.add_argument("--imaug", type=Path)
+    parser.add_argument("--imaug", type=Path, default=os.environ.get("BENCH_IMAUG"))
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accuracy", type=int, metavar="IMAGES")

@@ -11,12 +11,11 @@ folds and checks its network once, which 640 images show and 50,000 do not: `ove
 import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -131,6 +130,17 @@ def process(code: str, compiled: str) -> Seconds:
     return spent, wall
 
 
+def compared(rounds: Sequence[tuple[Seconds, ...]]) -> None:
+    """Both sides with all images and with few, the fastest round of each: what else runs only adds to them."""
+    for name, i in (("cpu", 0), ("wall", 1)):
+        bare, ours, less, fewer = (
+            min(turn[i] for turn in side) for side in zip(*rounds, strict=True)
+        )
+        ratio(f"overhead_{name}", ours / bare, "bare loop, preloaded, same layout and batch")
+        baseline = "bare loop, further images: without loading, checking and scoring once"
+        ratio(f"overhead_loop_{name}", (ours - fewer) / (bare - less), baseline)
+
+
 def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
     """How well layout and batch are chosen: the user's usual setting against the tuned one, per image."""
     usual = tuning.Tuning(64, threads=torch.get_num_threads())
@@ -176,27 +186,16 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     batches, short = preload(prepared, chosen.batch), preload(few, chosen.batch)
     print(f"{ARGS.model}: {sum(len(b) for b in batches)} images, {chosen}")
-    bare: list[Seconds] = []
-    ours: list[Seconds] = []
-    per_image: list[float] = []
+    rounds: list[tuple[Seconds, ...]] = []
     with numerics(Policy()):
         for _ in range(ARGS.rounds):
             torch.set_num_threads(chosen.threads)
-            bare.append(timed(lambda: bare_loop(run, batches)))
-            ours.append(timed(lambda: harness(prepared, settings)))
+            bare = timed(lambda: bare_loop(run, batches))
+            ours = timed(lambda: harness(prepared, settings))
             torch.set_num_threads(chosen.threads)
-            less, fewer = (
-                timed(lambda: bare_loop(run, short)),
-                timed(lambda: harness(few, settings)),
-            )
-            per_image.append((ours[-1][0] - fewer[0]) / (bare[-1][0] - less[0]))
-    for name, i in (("cpu", 0), ("wall", 1)):
-        share = sum(o[i] for o in ours) / sum(b[i] for b in bare)
-        median = statistics.median(o[i] / b[i] for o, b in zip(ours, bare, strict=True))
-        baseline = f"bare loop, preloaded, same layout and batch; median {median:.3f}"
-        ratio(f"overhead_{name}", share, baseline)
-    baseline = "bare loop, CPU time of further images: without loading, checking and scoring once"
-    ratio("overhead_loop", statistics.median(per_image), baseline)
+            less = timed(lambda: bare_loop(run, short))
+            rounds.append((bare, ours, less, timed(lambda: harness(few, settings))))
+    compared(rounds)
     layouts(model, chosen)
     startup(model.card)
     print(
@@ -211,7 +210,7 @@ if __name__ == "__main__":
         help="default: efficientnet-lite0 where the cue-conflict set is on this disk, else world-standard-0, whose "
         "forward passes are so short that the ratio tells of fixed costs",
     )
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=320, help="stimuli per set")
     ARGS = parser.parse_args()
     ARGS.model = ARGS.model or default_model()
