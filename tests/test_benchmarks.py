@@ -45,7 +45,7 @@ def test_the_page_has_machine_versions_and_what_is_missing(runner):
     text = runner.page([ran, bare])
     assert "| board_cpu | 1.250 | pandas / csv | board |" in text
     assert "| benchmarks/board.py |  | 12 |  |" in text
-    assert "| benchmarks/corruptions.py | --count 2 --rounds 2 | 0 | needs photographs |" in text
+    assert "| benchmarks/corruptions.py | --count 4 --rounds 3 | 0 | needs photographs |" in text
     assert f"Python {sys.version_info.major}.{sys.version_info.minor}" in text
     assert "torch 2" in text
     assert "cores" in text
