@@ -103,7 +103,7 @@ GUILTY = {
         "cue shows", "corruption shows, cue scores",
     ),
     "a map": (
-        "suites/saliency/maps/gradients.py", "* np.float32(sigma)", "* np.float32(2 * sigma)", "saliency shows", "cue shows, answers",
+        "suites/saliency/maps/gradients.py", "np.float32(sigma)", "np.float32(2 * sigma)", "saliency shows", "cue shows, answers",
     ),
     "an attack": (
         "suites/adversarial/attacks/norms.py", "import ", "import math as _math\nimport ", "", "cue shows, answers, cue scores",

@@ -84,7 +84,8 @@ def test_a_device_of_this_machine_is_not_for_ray():
 
 @pytest.mark.slow
 @needs_ray
-def test_an_address_where_no_cluster_is_is_one_clear_error():
+def test_an_address_where_no_cluster_is_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # whatever other tests have joined
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(
