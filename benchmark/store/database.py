@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,13 @@ class Database:
         self, question: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`question` in a reading transaction. What is unavailable at present is waited for."""
-
-        def work() -> T:
-            with self.asking() as reader:
-                return question(reader, *args, **kwargs)
-
-        return patiently(work, self.place.shown)
+        return self._patiently(self.asking, question, *args, **kwargs)
 
     def ask(
         self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As `read`, of a query that needs SQLAlchemy."""
-
-        def work() -> T:
-            with self.reading() as connection:
-                return query(connection, *args, **kwargs)
-
-        return patiently(work, self.place.shown)
+        return self._patiently(self.reading, query, *args, **kwargs)
 
     def change(
         self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -69,10 +60,20 @@ class Database:
         """`step` as one transaction. What is unavailable at present is waited for, and the step made again: where
         a server had taken the first one and could not say so, trials are there once, and scores twice alike.
         """
+        return self._patiently(self.writing, step, *args, **kwargs)
+
+    def _patiently(
+        self,
+        begun: Callable[[], AbstractContextManager[C]],
+        step: Callable[Concatenate[C, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """`step` in a transaction, begun again where what is unavailable was waited for."""
 
         def work() -> T:
-            with self.writing() as connection:
-                return step(connection, *args, **kwargs)
+            with begun() as transaction:
+                return step(transaction, *args, **kwargs)
 
         return patiently(work, self.place.shown)
 
