@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
-from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.api.opening import notes_of, reading
 from benchmark.api.running import Prepared, RunRequest, Silent, execute, prepare
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.repeating import PAIRED
+from benchmark.plugins import scored_suites
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def provenance(
             raise unknown_name(
                 "observer", observer, observers, "`bench rank` lists those with scores."
             )
-        suites = {one.name: one for one in chosen_suites(store, None, plugins.find_suites())}
+        scored = {name.removesuffix(PAIRED) for name in store.suites()}
+        suites = {one.name: one for one in scored_suites(sorted(scored), plugins.find_suites())}
         rows = _chosen(store, suites, observer, suite, metric, condition)
         notes, builtin = notes_of(store), observer in builtin_cards()
         return [

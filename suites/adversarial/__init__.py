@@ -26,6 +26,7 @@ PLAIN = Suite(
     spaces=("world16", "imagenet1k", "geirhos16"),
     own_space=True,
     passes=90.0,
+    stopping=EarlyStop(shuffle=True),
 )
 
-SUITE = replace(PLAIN, variants=variants_of(PLAIN), stopping=EarlyStop(shuffle=True))
+SUITE = replace(PLAIN, variants=variants_of(PLAIN))

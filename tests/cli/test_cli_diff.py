@@ -82,18 +82,30 @@ def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
     assert refused.code == 1 and "stopped where a verdict was clear" in refused.err
 
 
-def test_images_in_random_order_are_those_of_the_plan():
+@pytest.mark.slow
+def test_a_variant_is_asked_like_its_suite(bench):
+    words = ("--precision-target", "0.4", "-s", "adversarial:l1", "--limit", "4", "-q")
+    ended = bench("diff", "world-standard-0", "world-stylised-0", *words)
+    assert ended.code in (0, 1, 3) and "adversarial:l1: all of them" in ended.out, ended.err
+    (found,) = gb.provenance("world-standard-0", "adversarial:l1:paired")
+    assert found.score.metric == "robust_accuracy" and found.title == "robust l1 12"
+
+
+@pytest.mark.parametrize("variant", ["", "standard", "robustbench", "autoattack"])
+def test_images_in_random_order_are_those_of_the_plan(variant):
     from suites.adversarial import SUITE
     from tests.report.conftest import stimuli_of
+
+    suite = SUITE.variants[variant] if variant else SUITE
 
     def plan(_config, _shelf):
         return Plan((Block(stimuli_of("adversarial"), role="natural"),))
 
-    made = paired_variant(replace(SUITE, plan=plan))
+    made = paired_variant(replace(suite, plan=plan))
     (block,) = made.plan(made.config, None).blocks
     before = stimuli_of("adversarial").ids
     assert set(block.stimuli.ids) == set(before) and block.stimuli.ids != before
-    assert made.name == "adversarial:paired" and paired_variant(made) is None
+    assert made.name == f"{suite.name}:paired" and paired_variant(made) is None
 
 
 @pytest.mark.slow
