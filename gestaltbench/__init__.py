@@ -21,38 +21,8 @@ from typing import TYPE_CHECKING, Any  # noqa: E402  # the rooms are claimed bef
 from benchmark.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from gestaltbench.reading import (
-        compare,
-        consistency,
-        correlate,
-        data,
-        diff,
-        export,
-        models,
-        provenance,
-        rank,
-        reported,
-        show,
-        suites,
-        summary,
-        training_curves,
-        transfer,
-        trials,
-    )
-    from gestaltbench.verbs import (
-        gallery,
-        import_leaderboard,
-        import_scores,
-        import_trials,
-        probe,
-        reference,
-        register,
-        reproduce,
-        rescore,
-        run,
-        sweep,
-        watch,
-    )
+    from gestaltbench.reading import *
+    from gestaltbench.verbs import *
 
 __all__ = [
     "__version__",

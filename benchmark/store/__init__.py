@@ -11,6 +11,8 @@ Append-only: a row that is written is never changed. What counts as current is t
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.first_use import load
+
 if TYPE_CHECKING:
     from benchmark.store.rows import (
         Chunk,
@@ -25,50 +27,6 @@ if TYPE_CHECKING:
     from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
     from benchmark.store.upkeep import Status, status
 
-_STANDINGS = ("Standings", "open_standings")
-_STORE = ("Store", "open_store", "whole")
-_TABLES = ("ObserverRow", "ScoreRow", "StimuliNote")
-_UPKEEP = ("Status", "status")
-
-__all__ = [
-    "Chunk",
-    "Observation",
-    "ObserverRow",
-    "Outcome",
-    "ScoreRow",
-    "ScoreSet",
-    "Standings",
-    "Status",
-    "StimuliNote",
-    "StimuliRecord",
-    "Store",
-    "StoredObservation",
-    "open_standings",
-    "open_store",
-    "status",
-    "whole",
-]
-
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'benchmark.store' has no attribute '{name}'")
-    if name in _STANDINGS:
-        from benchmark.store import standings
-
-        return getattr(standings, name)
-    if name in _STORE:
-        from benchmark.store import store
-
-        return getattr(store, name)
-    if name in _TABLES:
-        from benchmark.store import table_rows
-
-        return getattr(table_rows, name)
-    if name in _UPKEEP:
-        from benchmark.store import upkeep
-
-        return getattr(upkeep, name)
-    from benchmark.store import rows
-
-    return getattr(rows, name)
+    return load(__name__, name)
