@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import benchmark
@@ -40,7 +41,9 @@ class ArrayTask:
     def __call__(self) -> str:
         """Run the part to its end. "" or what stopped it, in words. A killed process goes on where it was."""
         ended = 0
-        with self._told():
+        # A shell that puts us into the background has us ignore this.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with held(self._mark, wait=True):
             for _ in range(ATTEMPTS):
                 ended, said = self._run()
                 if ended >= 0:
@@ -60,19 +63,6 @@ class ArrayTask:
     @property
     def _mark(self) -> Path:
         return Path(f"{self.settings.db}.running")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Locked as long as this process lives: whoever wants to know whether the part runs finds out so."""
-        # A shell that puts us into the background has us ignore this.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        with self._mark.open("ab") as mark:
-            lock(mark.fileno(), wait=True)
-            mark.truncate(0)
-            mark.write(str(os.getpid()).encode())
-            mark.flush()
-            yield
-            mark.truncate(0)
 
     def checkpoint(self, *_: Any, **__: Any) -> Any:
         """Called by submitit when the node is wanted by others or time is up: all that is answered is stored."""
@@ -109,17 +99,36 @@ def tasks(request: RunRequest, settings: Settings, folder: Path, n: int) -> list
     ]
 
 
-def running_process(mark: Path) -> int:
-    """The process of this machine that holds a mark, 0 where none does."""
+@contextmanager
+def held(mark: Path, *, wait: bool = False) -> Iterator[None]:
+    """A file that is locked and names this process as long as it lives: `holder` finds out so."""
+    with mark.open("ab") as file:
+        lock(file.fileno(), wait=wait)
+        file.truncate(0)
+        file.write(f"{os.getpid()} {gethostname()}".encode())
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def holder(mark: Path) -> tuple[int, str] | None:
+    """The process that holds a mark, and its machine; None where none does."""
     try:
         with mark.open("rb") as file:
             if lock(file.fileno()):
-                return 0
-            process = int(file.read() or 0)
-            os.kill(process, 0)  # on a disk without locks: whether it lives
-            return process
+                return None
+            number, host = file.read().decode().split()
+            if host == gethostname():
+                os.kill(int(number), 0)  # on a disk without locks: whether it lives
+            return int(number), host
     except (OSError, ValueError):
-        return 0
+        return None
+
+
+def running_process(mark: Path) -> int:
+    """The process of this machine that holds a mark, 0 where none does."""
+    number, host = holder(mark) or (0, "")
+    return number if host == gethostname() else 0
 
 
 def work() -> None:

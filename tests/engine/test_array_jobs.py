@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from socket import gethostname
+from threading import Barrier, Thread
 
 import engine_toys as toys
 import pytest
@@ -160,6 +162,32 @@ def test_submitit_that_is_not_installed_names_its_extra(home, tmp_path, monkeypa
         asked(tmp_path)
 
 
+def test_one_driver_of_an_array_at_a_time(tmp_path):
+    """All at once; then again, after the first has ended, and after one that was killed left its mark."""
+    for _ in range(2):
+        together, refused = Barrier(4), []
+
+        def drive(together=together, refused=refused):
+            together.wait()
+            try:
+                with array_jobs.only_driver(tmp_path):
+                    together.wait()
+            except BenchError as error:
+                refused.append(str(error))
+                together.wait()
+
+        threads = [Thread(target=drive) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        said = f"process {os.getpid()} on {gethostname()} drives this array already"
+        assert len(refused) == 3 and all(said in one for one in refused)
+    (tmp_path / "driver").write_text(f"{os.getpid()} {gethostname()}")  # nobody has it locked
+    with array_jobs.only_driver(tmp_path):
+        pass
+
+
 STOPPED = """
 import sys
 from benchmark import api
@@ -212,6 +240,24 @@ def test_an_interrupted_driver_takes_its_tasks_with_it(home, tmp_path):
     said, _ = process.communicate(timeout=60)
     assert "2 tasks cancelled; what they have stored stays" in said
     assert driver.tasks() == set()
+
+
+@needs_submitit
+@pytest.mark.slow
+def test_a_second_driver_submits_nothing(home, tmp_path):
+    driver = Driver(tmp_path, home)
+    first, second = driver.start(), driver.start()
+    until = time.monotonic() + 120
+    while first.poll() is None and second.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    refused, other = (first, second) if first.poll() is not None else (second, first)
+    said, _ = refused.communicate(timeout=60)
+    assert f"process {other.pid} on {gethostname()} drives this array already" in said
+    driver.wait_for_tasks(other)
+    assert len(list(tmp_path.glob("array.db-tasks/*/logs/*_submitted.pkl"))) == 2
+    os.kill(other.pid, signal.SIGINT)
+    said, _ = other.communicate(timeout=60)
+    assert "2 tasks cancelled" in said
 
 
 @needs_submitit
