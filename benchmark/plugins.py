@@ -29,13 +29,14 @@ def suite_entries() -> dict[str, EntryPoint]:
 def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:
     """Load every suite. One that does not load is named with its error instead of vanishing.
 
-    pattern: names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them are there;
-    scored: names, variants as well: without a pattern only those of these that are there.
+    pattern: "all", or names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them are
+    there; scored: names, variants as well: without such a pattern only those of these that are there.
     """
     suites: dict[str, Suite] = {}
     broken: dict[str, str] = {}
     entries = suite_entries()
-    asked = {name.partition(":")[0].strip() for name in (pattern or "").split(",") if name.strip()}
+    wanted = "" if pattern in (None, "all") else str(pattern)
+    asked = {name.partition(":")[0].strip() for name in wanted.split(",") if name.strip()}
     if asked and asked <= entries.keys():
         entries = {name: entries[name] for name in asked}
     elif not asked and scored is not None:

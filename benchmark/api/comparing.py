@@ -141,4 +141,4 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
                 "`bench rank` lists those with scores; people: all people as a group.",
             )
     check_trials(store, *names)
-    return chosen_suites(store, suite, plugins.find_suites())
+    return chosen_suites(store, suite, plugins.find_suites(suite))

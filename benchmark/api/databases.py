@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.importing import score_again as again
 from benchmark.errors import StoreError
@@ -63,7 +62,7 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
         report = MergeReport(store.place)
         with recorded(store, " ".join(["bench db merge", *(one.place for one in opened)])) as run:
             report.merged += [store.take(one) for one in sorted(opened, key=_part)]
-            scored = again(store, run, None, plugins.find_suites())
+            scored = again(store, run)
         report.scored, report.waiting = scored.made, scored.waiting
         here = _notes(
             store

@@ -48,7 +48,7 @@ def decide(
     request = replace(request or RunRequest(), models=f"{base},{new}")
     if request.device.endswith(":all") or "," in request.device:
         raise BenchError("a verdict that stops early is run on one device: --device cuda:0.")
-    asked = select_suites(request.suites, find_suites())
+    asked = select_suites(request.suites, find_suites(request.suites))
     able = {one.name: made for one in asked if (made := paired_variant(one)) is not None}
     if not able:
         names = ", ".join(one.name for one in asked)

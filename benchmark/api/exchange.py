@@ -55,7 +55,7 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
 
 
 def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
-    chosen = chosen_suites(store, suite, plugins.find_suites())
+    chosen = chosen_suites(store, suite, plugins.find_suites(suite))
     names = [one.name for one in chosen] + ([REPORTED] if suite in (None, "all") else [])
     return [row for name in names for row in store.latest_scores(suite=name)]
 

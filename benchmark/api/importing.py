@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.engine.completing import Completed
     from benchmark.engine.importing import ImportReport
-    from benchmark.plugins import SuiteShelf
     from benchmark.store import Store
 
 
@@ -28,16 +27,16 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
     settings = read_settings(db)
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
     with open_store(settings.db, create=False) as store, recorded(store, "bench rescore") as number:
-        return score_again(store, number, suite, plugins.find_suites()).made
+        return score_again(store, number, suite).made
 
 
-def score_again(store: Store, run: int, suite: str | None, shelf: SuiteShelf) -> Completed:
+def score_again(store: Store, run: int, suite: str | None = None) -> Completed:
     """Score what was answered in parts and is whole now, then all stored trials that today's code scores otherwise."""
     from benchmark.engine.completing import Completed, complete_parts
     from benchmark.engine.scoring import Scorer
     from benchmark.identity import Codes
 
-    codes, total = Codes(), Completed()
+    codes, total, shelf = Codes(), Completed(), plugins.find_suites(suite)
     named = {one.suite for one in store.outcomes() if one.status == "partial"}
     suites = {one.name: one for one in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":

@@ -77,7 +77,7 @@ def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) 
 
     suite, by = how.suite, how.by
     scored = store.suites() if by is None else None  # by: may name any suite
-    shelf = plugins.find_suites(None if suite == "all" else suite, scored=scored)
+    shelf = plugins.find_suites(suite, scored=scored)
     if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
         suite, by = by, None
     suites = chosen_suites(store, suite, shelf)

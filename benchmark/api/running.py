@@ -71,7 +71,7 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     from benchmark.engine.sharding import parse_shard
 
     shard = parse_shard(request.shard) if request.shard else None
-    shelf = plugins.find_suites()
+    shelf = plugins.find_suites(request.suites)
     if request.limit is not None and request.limit < 1:
         raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
     cards = tuple(choose_cards(request.models, settings))

@@ -67,7 +67,8 @@ def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     with reading(read_settings(db)) as store:
-        found = observer_trials(store, named_suite(suite.strip(), plugins.find_suites()), observer)
+        chosen = named_suite(suite.strip(), plugins.find_suites(suite))
+        found = observer_trials(store, chosen, observer)
     if found is None:
         raise BenchError(f"'{observer}' has no trials under '{suite}'. `bench run` makes them.")
     return pd.DataFrame(dict(_flat(found.columns)))

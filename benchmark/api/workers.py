@@ -40,7 +40,8 @@ class Recipe:
         """The whole plan: every card under every suite."""
         from benchmark.engine.planning import plan_tasks
 
-        suites = requested_suites(self.suites, self.precision_target, plugins.find_suites())
+        shelf = plugins.find_suites(self.suites)
+        suites = requested_suites(self.suites, self.precision_target, shelf)
         return plan_tasks(self.cards, suites, self.settings, self.limit, self.stimuli)
 
 

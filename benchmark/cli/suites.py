@@ -39,7 +39,7 @@ def show_suite(name: str) -> int:
     """A suite's metrics with their definitions, directions and chance levels."""
     from benchmark.plugins import find_suites, select_suites
 
-    for suite in select_suites(name, find_suites()):
+    for suite in select_suites(name, find_suites(name)):
         say(f"{suite.name} v{suite.version}: {suite.summary}")
         say(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
         roles = dict.fromkeys([*(m.role for m in suite.metrics), *suite.experiments.values()])
@@ -64,7 +64,7 @@ def check_suite(name: str) -> int:
     from benchmark.testing import check_suite as conformance
 
     failed = False
-    for suite in select_suites(name, find_suites()):
+    for suite in select_suites(name, find_suites(name)):
         for check in conformance(suite):
             failed |= not check.ok
             say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
