@@ -184,10 +184,10 @@ def _key(card: ModelCard, device: str) -> str:
 
 
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
-    """Batch, then threads at the best batch; and wall seconds per image.
+    """Batch, then threads at the best batch; and seconds per image.
 
     On a CPU the batch is judged by one thread's processor time, which other work on the machine does not
-    disturb; only the number of threads needs the wall clock.
+    disturb, and so are the seconds, by that of all threads; only the number of threads needs the wall clock.
     """
     gpu = device.startswith("cuda")
     threads = torch.get_num_threads()
@@ -197,7 +197,7 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
     best = trial.cheapest(best, _batches(best, gpu), clock)
     if not gpu and threads > 1:
         best = trial.cheapest(best, (replace(best, threads=threads),), time.perf_counter)
-    return best, trial.cost(best, time.perf_counter)
+    return best, trial.cost(best, clock) / (1 if gpu else best.threads)
 
 
 @dataclass(frozen=True)
