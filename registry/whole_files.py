@@ -16,10 +16,14 @@ from typing import BinaryIO
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file beside `target` to write to; it takes the target's place when all went well. Raises OSError."""
-    with _part(target) as part, part.open("wb") as file:
-        yield file
-        file.flush()
-        part.replace(target)
+    new = _beside(target)
+    try:
+        with new.open("xb") as file:
+            yield file
+        new.replace(target)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(target: Path, content: str | bytes) -> None:
@@ -38,10 +42,15 @@ def part_of(target: Path) -> Iterator[Path]:
         yield part
 
 
+def _beside(target: Path) -> Path:
+    """A new name for what is written for `target`."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+
+
 @contextmanager
 def _part(target: Path) -> Iterator[Path]:
     """It is locked while it is in use: a part without a lock is a dead process's."""
-    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+    new = _beside(target)
     part = new.with_suffix(".part")
     number = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:

@@ -20,7 +20,7 @@ def number(value: float | None, digits: int = 4) -> str:
     size = abs(value)
     decimals = digits if size < 10 else max(0, digits - 2) if size < 1000 else 0
     text = f"{value:.{decimals}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
+    return text[1:] if text[0] == "-" and float(text) == 0 else text
 
 
 def interval(low: float | None, high: float | None) -> str:

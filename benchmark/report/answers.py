@@ -67,6 +67,16 @@ class Answers:
         right: NDArray[np.bool_] = self.code == truth[None, :]
         return right
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Observer -> its place in the tables."""
+        return {name: at for at, name in enumerate(self.observers)}
+
+    @cached_property
+    def told(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(how many are right [n], how many were shown the image [n]), of everybody."""
+        return self.right.sum(axis=0), self.shown.sum(axis=0)
+
     @property
     def crowd(self) -> tuple[NDArray[np.bool_], str]:
         """([observers]: whom networks are held against, what they are called): people, or simulated ones where there
@@ -233,13 +243,13 @@ def against_others(
     answers: Answers, observer: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(share right of all others [n], how many they are [n]): how hard an image is, without the observer itself."""
-    others = np.ones(len(answers.observers), dtype=bool)
-    others[observer] = False
-    return answers.share(others)
+    n = answers.told[1] - answers.shown[observer]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (answers.told[0] - answers.right[observer]) / n, n
 
 
 def each(answers: Sequence[Answers], name: str) -> Iterator[tuple[Answers, int]]:
     """The answers that somebody took part in, with the place there."""
     for one in answers:
-        if name in one.observers:
-            yield one, one.observers.index(name)
+        if name in one.places:
+            yield one, one.places[name]

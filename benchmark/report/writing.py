@@ -58,10 +58,9 @@ class Site:
 
     def file(self, path: str, content: str | bytes) -> None:
         """A file, whole or not at all."""
-        target = self.folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, content)
-        self.written += len(content.encode() if isinstance(content, str) else content)
+        held = content.encode() if isinstance(content, str) else content
+        write_whole(self.folder / path, held)
+        self.written += len(held)
 
 
 def open_site(folder: Path, shared: Mapping[str, Any]) -> Site:
@@ -103,6 +102,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
+        auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
     made.filters |= {
         "slug": slug,

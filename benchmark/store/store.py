@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from benchmark.contracts import Observer, Score, Stimuli, Trials
     from benchmark.store.merging.merge import Merged
 
-TOGETHER = 64  # observations whose trials are asked for at once
 MOST_SETS = 100  # stimulus sets whose names and labels are kept at hand
 
 
@@ -173,7 +172,7 @@ class Store(Standings):
 
     def trials_of_each(self, keys: Sequence[str]) -> Iterator[Trials]:
         """As `trials`, of each observation apart, in the order of the keys: few questions for many observers."""
-        for some in batches(keys, TOGETHER):
+        for some in batches(keys):
             yield from self._database.ask(trials.each, some, self._sets())
 
     def _sets(self) -> Sets:

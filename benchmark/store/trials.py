@@ -20,7 +20,7 @@ from benchmark.store.sql import fetched
 
 Table = dict[str, Column]
 Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encoded columns
-BLOCKS = 8  # observations of which the encoded chunks are in memory at once
+BYTES = 8 * 2**20  # of encoded chunks that are in memory at once; one observation's, if it has more
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Itera
     observed = _observations(connection, keys)
     for digest in {one[1] for one in observed.values()} - known.keys():
         known[digest] = _shown(connection, digest)
-    for some in batches(keys, BLOCKS):
-        payloads = _payloads(connection, [observed[key][0] for key in some])
+    sizes = _sizes(connection, [one[0] for one in observed.values()])
+    for some in _portions(keys, [sizes.get(observed[key][0], 0) for key in keys]):
+        payloads = _payloads(connection, sorted({observed[key][0] for key in some} & sizes.keys()))
         for key in some:
             number, digest, role, condition = observed[key]
             answers, index = _answers(key, payloads.get(number, []))
@@ -84,6 +85,32 @@ def _observations(
         if key not in found:
             raise StoreError(f"the leaderboard has no observation {key}")
     return found
+
+
+def _sizes(connection: sa.Connection, observations: Sequence[int]) -> dict[int, int]:
+    """Observation -> bytes of its chunks; those that have none are left out."""
+    table = schema.CHUNKS
+    found: dict[int, int] = {}
+    for some in batches(observations):
+        size = sa.func.sum(sa.func.length(table.c.payload))
+        query = sa.select(table.c.observation, size).where(table.c.observation.in_(some))
+        rows = connection.execute(query.group_by(table.c.observation))
+        found |= {int(observation): int(size) for observation, size in rows}
+    return found
+
+
+def _portions(keys: Sequence[str], sizes: Sequence[int]) -> Iterator[list[str]]:
+    """The keys in portions of at most `BYTES`, or of one."""
+    portion: list[str] = []
+    held = 0
+    for key, size in zip(keys, sizes, strict=True):
+        if portion and held + size > BYTES:
+            yield portion
+            portion, held = [], 0
+        portion.append(key)
+        held += size
+    if portion:
+        yield portion
 
 
 def _payloads(connection: sa.Connection, observations: Sequence[int]) -> dict[int, list[Payload]]:

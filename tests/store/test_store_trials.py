@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmark.errors import StoreError
-from benchmark.store import Chunk, open_store, schema
+from benchmark.store import Chunk, open_store, schema, trials
 
 
 def test_chunks_come_back_as_one_table(store, made):
@@ -209,3 +209,27 @@ def test_trials_of_each_are_the_trials_apart(store, made):
         assert all(one[name].tolist() == alone[name].tolist() for name in one.columns)
     with pytest.raises(StoreError, match="no observation nobody"):
         list(store.trials_of_each(["k1", "nobody"]))
+
+
+def test_chunks_in_memory_are_bounded_by_their_bytes(store, made, monkeypatch):
+    """Observations are read together as far as their chunks are small; those without chunks are not asked for."""
+    _, observer = made.world(store)
+    for key in ("k1", "k2", "k3"):
+        made.answers(store, key, observer)
+    store.put_observation(1, made.observation("empty", observer))
+    asked, payloads = [], trials._payloads
+
+    def counted(connection, observations):
+        found = payloads(connection, observations)
+        if observations:
+            asked.append([len(rows) > 0 for rows in found.values()])
+        return found
+
+    monkeypatch.setattr(trials, "_payloads", counted)
+    keys = ["k1", "empty", "k2", "k3"]
+    assert [len(one) for one in store.trials_of_each(keys)] == [10, 0, 10, 10]
+    assert asked == [[True, True, True]]
+    asked.clear()
+    monkeypatch.setattr(trials, "BYTES", 1)
+    assert [len(one) for one in store.trials_of_each(keys)] == [10, 0, 10, 10]
+    assert asked == [[True], [True], [True]]

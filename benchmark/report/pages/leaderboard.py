@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from benchmark.contracts import Direction
@@ -71,7 +72,7 @@ class Table:
     data: str
     figure: str
 
-    @property
+    @cached_property
     def sized(self) -> bool:
         """Whether anybody's parameters are known."""
         return any(row.parameters for row in self.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from benchmark.report.pages.score_tables import parts_of
 from benchmark.report.writing import Site, slug
 
 if TYPE_CHECKING:
-    from benchmark.store import ObserverRow
+    from benchmark.store import ObserverRow, Outcome
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.
 FIELDS = {
@@ -37,6 +38,10 @@ def observer_pages(
     site: Site, contents: Contents, thumbnails: Mapping[tuple[str, str], str]
 ) -> None:
     """observers/NAME.html for everybody with a name in the leaderboard."""
+    failed: dict[str, list[Outcome]] = defaultdict(list)
+    for one in contents.outcomes:
+        if one.status != "done":
+            failed[one.observer_name].append(one)
     for name, known in contents.observers.items():
         parts = list(parts_of(contents, contents.scores.get(name, ())))
         runs = list(runs_behind(contents, name))
@@ -51,11 +56,7 @@ def observer_pages(
             parts_=parts,
             answered=list(answered(contents.answers, name, thumbnails)),
             confusions=confusions(contents.answers, name),
-            outcomes=[
-                one
-                for one in contents.outcomes
-                if one.observer_name == name and one.status != "done"
-            ],
+            outcomes=failed[name],
         )
 
 
