@@ -176,15 +176,16 @@ def _again(
 def _bring_peers(keys: Sequence[str], settings: Settings, fresh: Settings) -> None:
     """The imported answers that a number rests on: no run makes them."""
     from benchmark.api.importing import recorded
-    from benchmark.engine.copying import copy_imported
     from benchmark.store import open_store
+    from benchmark.store.rows import IMPORTED
 
     with (
         reading(settings) as source,
         open_store(fresh.db) as target,
         recorded(target, "bench reproduce") as run,
     ):
-        copy_imported(keys, source, target, run)
+        imported = {one.key for one in source.observations(suite=IMPORTED)}
+        target.take_some(source, imported & set(keys), run)
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:

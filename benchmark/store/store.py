@@ -121,6 +121,12 @@ class Store(Standings):
 
         return merge(other._database, self._database)
 
+    def take_some(self, other: Store, keys: Collection[str], run: int) -> None:
+        """Bring in these observations of another leaderboard, with all that they rest on, as work of `run`."""
+        from benchmark.store.merging.merge import merge_some
+
+        merge_some(other._database, self._database, keys, run)
+
     def problems(self) -> Iterator[str]:
         """What is wrong with the data base, a line each; all of it is read once."""
         from benchmark.store import upkeep

@@ -206,6 +206,25 @@ def test_other_imported_answers_do_not_count(store, other, made):
     assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
 
 
+def test_some_observations_come_with_what_they_rest_on_and_nothing_else(store, other, made):
+    answered(other, made)
+    imported(other, made, "sheet-1")
+    imported(other, made, "sheet-2")
+    other.put_stimuli(made.stimuli("d2"))
+    run = store.begin_run("bench reproduce", {})
+    store.take_some(other, {"sheet-2"}, run)
+    store.take_some(other, {"sheet-2"}, run)
+    assert [one.key for one in store.observations()] == ["sheet-2"]
+    assert [one.name for one in store.observers()] == ["anna (lab)"]
+    assert store.trials(["sheet-2"])["response"].tolist() == (
+        other.trials(["sheet-2"])["response"].tolist()
+    )
+    assert [one["command"] for one in store.runs().values()] == ["bench reproduce"]
+    assert store.latest_scores() == [] and store.outcomes() == []
+    with pytest.raises(StoreError):
+        store.stimuli("d2")
+
+
 def test_a_file_of_two_names_is_one_leaderboard_and_is_not_opened_twice(tmp_path, made):
     path = tmp_path / "a.db"
     with open_store(str(path)) as store:

@@ -23,10 +23,15 @@ _NOISE = {"rtol": 1e-3, "atol": 1e-5}
 
 @dataclass(frozen=True)
 class Numbers:
-    """Their numbers of observers and runs -> ours."""
+    """Their numbers of observers and runs -> ours. keys: of the observations that are wanted (None: all)."""
 
     observers: Mapping[int, int]
     runs: Mapping[int, int]
+    keys: frozenset[str] | None = None
+
+    def wanted(self, observer: int, key: str) -> bool:
+        """Whether their observation comes."""
+        return observer in self.observers and (self.keys is None or key in self.keys)
 
 
 @dataclass
@@ -95,7 +100,7 @@ def _loads(source: sa.Connection, numbers: Numbers) -> Iterator[list[Mapping[str
         query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(1000)
         rows = fetched(source, query)
         for row in rows:
-            if row.observer in numbers.observers:
+            if numbers.wanted(row.observer, row.key):
                 load.append(row._mapping)
                 trials += row.n
             if trials >= LOAD:

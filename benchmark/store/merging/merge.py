@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from benchmark.store.merging.origins import (
 )
 from benchmark.store.merging.results import merge_assertions, merge_outcomes, merge_scores
 from benchmark.store.place import same_place
+from benchmark.store.questions import batches
 from benchmark.store.sql import fetched
 
 _SHOWN = 6  # conditions in a line
@@ -65,6 +67,27 @@ def merge(source: Database, target: Database) -> Merged:
         done.scores = merge_scores(connection, target, numbers)
         merge_outcomes(connection, target, numbers)
     return done
+
+
+def merge_some(source: Database, target: Database, keys: Collection[str], run: int) -> None:
+    """Bring in the observations of these keys, with their observers, their stimuli and what imported ones count, as
+    work of `run`."""
+    observed = schema.OBSERVATIONS.c
+    with source.reading() as connection:
+        asked = sa.select(observed.observer, observed.stimuli)
+        rows = [
+            row
+            for some in batches(sorted(keys))
+            for row in fetched(connection, asked.where(observed.key.in_(some)))
+        ]
+        with target.reading() as ours_now:
+            ours = read_names(ours_now)
+        theirs = read_names(connection).of({row.observer for row in rows})
+        observers = merge_observers(theirs, ours, target, {})
+        numbers = Numbers(observers, defaultdict(lambda: run), frozenset(keys))
+        merge_stimuli(connection, target, {row.stimuli for row in rows})
+        list(merge_blocks(connection, target, numbers, Counted()))
+        merge_assertions(connection, target, numbers)
 
 
 def _stranger(name: str, whose: tuple[Who, Who], place: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -38,6 +38,12 @@ class Names:
     created: dict[int, str] = field(default_factory=dict)
     now: dict[str, Registered] = field(default_factory=dict)
     ever: dict[str, set[Who]] = field(default_factory=dict)
+
+    def of(self, observers: Collection[int]) -> Names:
+        """These observers alone."""
+        ids = {who: number for who, number in self.ids.items() if number in observers}
+        now = {name: there for name, there in self.now.items() if there.observer in observers}
+        return Names(ids, self.created, now, self.ever)
 
 
 def read_names(connection: sa.Connection) -> Names:
@@ -156,10 +162,13 @@ def merge_runs(source: sa.Connection, target: Database) -> dict[int, int]:
     return numbers
 
 
-def merge_stimuli(source: sa.Connection, target: Database) -> None:
-    """Stimulus sets that are not here yet, one at a time: each names all of its images."""
+def merge_stimuli(
+    source: sa.Connection, target: Database, wanted: Collection[str] | None = None
+) -> None:
+    """Stimulus sets (all, or those of `wanted`) that are not here yet, one at a time: each names all of its images."""
     table = schema.STIMULI
-    digests = list(source.scalars(sa.select(table.c.digest).order_by(table.c.digest)))
+    every = source.scalars(sa.select(table.c.digest).order_by(table.c.digest))
+    digests = [digest for digest in every if wanted is None or digest in wanted]
     with target.reading() as connection:
         known = {
             digest

@@ -52,8 +52,8 @@ def _asserted(
     )
     found: dict[_Subject, list[Mapping[str, Any]]] = {}
     for row in fetched(connection, query):
-        observer = row.observer if numbers is None else numbers.observers.get(row.observer)
-        if observer is not None:
+        if numbers is None or numbers.wanted(row.observer, row.key):
+            observer = row.observer if numbers is None else numbers.observers[row.observer]
             subject = (observer, row.role, _prompt(row.details))
             found.setdefault(subject, []).append(row._mapping)
     return found
