@@ -23,12 +23,28 @@ def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Te
     kernel = disc(radius, softness)
     reach = kernel.shape[0] // 2
     height, width = images.shape[-2:]
-    padded = F.pad(images, (reach,) * 4, mode="reflect")
     size = tuple(_smooth_length(length + 2 * reach) for length in (height, width))
+    padded = _mirrored(images, reach, size)
     turned = _spectrum(radius, softness, size, images.device, images.dtype)
-    product = torch.fft.rfft2(padded, s=size).mul_(turned)
+    product = torch.fft.rfft2(padded).mul_(turned)
     whole: torch.Tensor = torch.fft.irfft2(product, s=size)
     return whole[..., :height, :width]
+
+
+def _mirrored(images: torch.Tensor, reach: int, size: tuple[int, ...]) -> torch.Tensor:
+    """[..., *size]: the images in a border of `reach` px, mirrored without the edge; zeros below and to the right."""
+    height, width = images.shape[-2:]
+    if size == (height + 2 * reach, width + 2 * reach):
+        return F.pad(images, (reach,) * 4, mode="reflect")
+    wide = images.new_zeros(*images.shape[:-2], *size)
+    down = wide[..., reach : reach + width]
+    down[..., :reach, :] = images[..., 1 : reach + 1, :].flip(-2)
+    down[..., reach : reach + height, :] = images
+    down[..., reach + height : 2 * reach + height, :] = images[..., -reach - 1 : -1, :].flip(-2)
+    wide[..., :reach] = wide[..., reach + 1 : 2 * reach + 1].flip(-1)
+    across = wide[..., width - 1 : width + reach - 1].flip(-1)
+    wide[..., reach + width : 2 * reach + width] = across
+    return wide
 
 
 @lru_cache(maxsize=8)

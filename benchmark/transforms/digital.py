@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 
 Pixels = NDArray[np.uint8]
 
@@ -161,8 +160,9 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
 
     def again(pixels: Pixels) -> Image.Image:
         file = BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-        file.seek(0)
-        return JpegImageFile(file)  # what it is need not be found out
+        image = Image.fromarray(pixels)
+        image.save(file, "JPEG", quality=quality)
+        # what it is, and its size, need not be read from it
+        return Image.frombytes("RGB", image.size, file.getbuffer(), "jpeg", "RGB", "")
 
     return by_pil(images, again)

@@ -66,11 +66,12 @@ def corruption(
     levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
-        draws = Streams(seeds, f"{name}/{severity}", images.device)
-        out = corrupted(what, levels_of(images), constants, draws, half=0.5 * (quantise == "round"))
-        out = out.to(torch.uint8)
+        draws = Streams(seeds, f"{name}/{severity}", images.device) if what.random else None
+        stored = images.dtype == torch.uint8
+        levels = images if stored else levels_of(images)
+        out = corrupted(what, levels, constants, draws, half=0.5 * (quantise == "round"))
         out = digital.jpeg_compression(out, 85) if jpeg85 else out
-        return out if images.dtype == torch.uint8 else out.float().div_(255)
+        return out if stored else out.float().div_(255)
 
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         return in_parts(images, seeds, what.together, change)
@@ -87,11 +88,11 @@ def corrupted(
     what: Corruption,
     levels: torch.Tensor,
     constants: tuple[Any, ...],
-    draws: Draws,
+    draws: Draws | None,
     half: float = 0.0,
 ) -> torch.Tensor:
-    """Whole levels -> whole levels, float32 (uint8 where PIL does the work): clipped and stored by dropping the
-    fraction; half: what is added before, 0.5 to round.
+    """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws:
+    for what is random; half: what is added before, 0.5 to round.
 
     Levels given in float64 are worked on in float64.
     """
@@ -99,10 +100,14 @@ def corrupted(
     if what.dtype == torch.uint8:
         stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)
         return stored
-    exact = what.dtype == torch.float64 and levels.device.type != "mps"
-    work = (levels.double() if exact else levels).contiguous()
+    wide = torch.float64 in (what.dtype, levels.dtype) and levels.device.type != "mps"
+    kind = torch.float64 if wide else torch.float32
+    work = levels.to(kind, memory_format=torch.contiguous_format)
     out: torch.Tensor = what.function(work, *constants, *extra)
-    return (out if what.whole else out.clamp_(0, 255).add_(half).floor_()).float()
+    if not what.whole:
+        out.clamp_(0, 255)
+        out = out.add_(half) if half else out
+    return out.to(torch.uint8)  # which drops the fraction
 
 
 def names(family: str = "common") -> tuple[str, ...]:

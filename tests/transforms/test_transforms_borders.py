@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from benchmark.transforms.blur import defocus_blur, enlarged, gaussian_blur, zoom_blur
+from benchmark.transforms.blur import defocus_blur, disc, enlarged, gaussian_blur, zoom_blur
 from benchmark.transforms.glass import followed
 from benchmark.transforms.matrices import folded
 
@@ -56,6 +57,16 @@ def test_a_point_out_of_focus_is_a_disc():
     expected = (x**2 + y**2 <= 9).double() / 29
     assert int((x**2 + y**2 <= 9).sum()) == 29
     assert torch.allclose(seen, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(24, 32), (25, 30), (31, 29)])
+def test_out_of_focus_is_a_correlation_with_mirrored_borders(shape):
+    """Whatever the sides: of lengths that are transformed as they are (40 and 48 with their borders) or are not."""
+    images = torch.rand(1, 2, *shape, generator=torch.Generator().manual_seed(2)).double()
+    seen = defocus_blur(images, 6, 0.5)[0].numpy()
+    for channel, image in enumerate(images[0].numpy()):
+        expected = ndimage.correlate(image, disc(6, 0.5).astype(float), mode="mirror")
+        assert np.allclose(seen[channel], expected, atol=1e-12)
 
 
 def test_enlarging_keeps_the_centre():
