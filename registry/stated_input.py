@@ -122,13 +122,6 @@ def hub_input(repository: str, cache: Path | None) -> Stated:
     return Stated(known.pretrained_cfg.fields(), f"config.json of hf_hub:{repository}")
 
 
-def default_preprocess(arch: str) -> dict[str, Any]:
-    """Preprocessing fields that the architecture's own configuration states; {} where it states
-    none.
-    """
-    return dict(stated_input(arch).fields)
-
-
 def given_fields(overrides: Overrides) -> dict[str, Any]:
     """The overrides that say something, and the resize that belongs to a size."""
     given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}

@@ -16,16 +16,14 @@ from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.markup import (
     latex_board,
-    latex_records,
     latex_table,
     markdown_board,
-    markdown_records,
     markdown_table,
 )
-from benchmark.leaderboard.model import Board, Cell, Row, describe
+from benchmark.leaderboard.model import Board, Cell, Row
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ScoreRow, StimuliNote
+    from benchmark.store.table_rows import ScoreRow
 
 FORMATS = ("csv", "json", "markdown", "latex")
 SCORE = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition", "role")
@@ -47,17 +45,6 @@ def export_boards(boards: Sequence[Board], form: str) -> str:
         return _json([_board_json(board) for board in boards])
     draw = markdown_board if form == "markdown" else latex_board
     return "\n".join(draw(board) for board in boards)
-
-
-def export_scores(rows: Sequence[ScoreRow], form: str, sets: Mapping[str, StimuliNote]) -> str:
-    """Stored scores, single conditions included, in the given order; formats as `export_boards`."""
-    _check(form)
-    records = [score_record(row, describe(row.stimuli, sets)) for row in rows]
-    if form == "csv":
-        return csv_text(records, (*SCORE, *NUMBERS, *ORIGIN))
-    if form == "json":
-        return _json(records)
-    return (markdown_records if form == "markdown" else latex_records)(records)
 
 
 def export_records(records: Sequence[Record], form: str) -> str:

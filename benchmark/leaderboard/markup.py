@@ -84,16 +84,6 @@ def latex_table(records: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(_latex(*_plain_cells(records))) + "\n"
 
 
-def markdown_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """Stored scores as one table."""
-    return "\n".join(_markdown(*_record_cells(records))) + "\n"
-
-
-def latex_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """Stored scores as one tabular for the booktabs package."""
-    return "\n".join(_latex(*_record_cells(records))) + "\n"
-
-
 def _title(board: Board) -> str:
     return f"{board.title}: {caption(board)}"
 
@@ -131,25 +121,6 @@ def _plain(value: Any) -> str:
         if value is None
         else str(value)
     )
-
-
-def _record_cells(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    names = ["observer", "suite", "space", "metric", "condition", "n", "set"]
-    rows = [
-        [
-            *(str(record[name]) for name in names[:5]),
-            estimate(record["value"], record["low"], record["high"]) + _why(record),
-            str(record["n"]),
-            record["set"],
-        ]
-        for record in records
-    ]
-    return [*names[:5], "value", *names[5:]], rows
-
-
-def _why(record: Mapping[str, Any]) -> str:
-    remarks = [*record["flags"], *([record["reason"]] if record["value"] is None else [])]
-    return f" ({'; '.join(remarks)})" if any(remarks) else ""
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -36,11 +36,6 @@ def board_detail(board: Board, width: int, limit: int | None = LIMIT) -> Detail:
     return Detail(board.title, caption(board), grid, tuple(lines))
 
 
-def render_boards(boards: Sequence[Board], width: int, limit: int | None = LIMIT) -> Group:
-    """Several ranked tables under one another."""
-    return render_details([board_detail(board, width, limit) for board in boards])
-
-
 def render_details(details: Sequence[Detail]) -> Group:
     """Tables with their headings, under one another."""
     from rich.console import Group

@@ -10,7 +10,6 @@ project's public-domain search) with a 64-bit key per draw.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Protocol
 
@@ -92,28 +91,6 @@ class Streams:
     def _top(self, *shape: int) -> torch.Tensor:
         """The upper 24 bits, 0 to 2**24 - 1."""
         return self.bits(*shape).bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
-
-
-class Given:
-    """Draws handed in by the caller, returned in the order given: for comparing with another
-    implementation."""
-
-    def __init__(self, arrays: Iterable[torch.Tensor]) -> None:
-        self._arrays = iter(arrays)
-
-    def uniform(self, *shape: int) -> torch.Tensor:
-        """The next array."""
-        return next(self._arrays).reshape(-1, *shape)
-
-    normal = uniform
-
-    def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next two arrays; the second, uniform, makes the coins."""
-        return self.uniform(*shape), self.uniform(*shape) <= 0.5
-
-    def poisson(self, levels: torch.Tensor, peak: float) -> torch.Tensor:  # noqa: ARG002
-        """The next array, as counts."""
-        return next(self._arrays).reshape(levels.shape)
 
 
 def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

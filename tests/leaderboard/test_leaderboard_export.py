@@ -10,8 +10,9 @@ import pytest
 
 from benchmark.errors import UnknownName
 from benchmark.leaderboard import boards
-from benchmark.leaderboard.export import FORMATS, export_boards, export_scores
+from benchmark.leaderboard.export import FORMATS, export_boards, export_records, score_record
 from benchmark.leaderboard.markup import latex_text, markdown_text
+from benchmark.leaderboard.model import describe
 
 THIRD = 1 / 3
 EDGES = {"metric": "edges", "role": "edges"}
@@ -32,6 +33,11 @@ def rows(score):
 @pytest.fixture
 def board(rows, suite, sets):
     return boards(rows, suite, sets)
+
+
+def export_scores(rows, form, sets):
+    """Stored scores, as `bench export --scores` writes them."""
+    return export_records([score_record(row, describe(row.stimuli, sets)) for row in rows], form)
 
 
 def test_csv_has_one_line_per_number_in_full_precision(board, rows):
@@ -119,8 +125,8 @@ def test_markdown_tables_keep_their_shape(board, rows, sets):
     assert cells(table[3])[:3] == ["2", r"net\_a\|b", r"0.3333 \[0.269, 0.405\] \*1 \*2"]
     assert "- \\*2 50 % &amp; more" in text
     listed = export_scores(rows, "markdown", sets)
-    assert {len(cells(line)) for line in listed.splitlines()} == {8}
-    assert "(no trial counts)" in listed
+    assert {len(cells(line)) for line in listed.splitlines()} == {22}
+    assert "no trial counts" in listed
 
 
 def test_latex_tables_keep_their_shape(board, rows, sets):
@@ -159,4 +165,4 @@ def test_an_unknown_format_is_named(board, rows, sets):
 def test_nothing_exports_to_an_empty_table(sets):
     assert json.loads(export_boards([], "json")) == []
     assert export_boards([], "csv").count("\n") == 1
-    assert export_scores([], "csv", sets).startswith("observer,kind,training")
+    assert export_scores([], "csv", sets) == "\n"

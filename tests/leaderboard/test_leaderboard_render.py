@@ -12,7 +12,7 @@ from benchmark.leaderboard.detail import show_details
 from benchmark.leaderboard.formatting import Footnotes, number, p_value
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.render import (
-    render_boards,
+    board_detail,
     render_details,
     text,
 )
@@ -36,7 +36,7 @@ def board(suite, sets, score):
 
 
 def drawn(board, width, limit=50):
-    return text(render_boards([board], width, limit), width)
+    return text(render_details([board_detail(board, width, limit)]), width)
 
 
 @pytest.mark.parametrize("width", [56, 60, 80, 100, 140, 200])
@@ -136,7 +136,7 @@ def test_long_names_stay_whole(suite, sets, score):
 
 def test_several_boards_stand_under_one_another(suite, sets, score):
     rows = [score("a", 60, 220), score("b", 60, 220, space="world16")]
-    shown = text(render_boards(boards(rows, suite, sets), 80), 80)
+    shown = text(render_details([board_detail(one, 80) for one in boards(rows, suite, sets)]), 80)
     assert shown.index("geirhos16") < shown.index("\n\n") < shown.index("world16")
 
 

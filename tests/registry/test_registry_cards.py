@@ -144,7 +144,7 @@ def test_built_in_cards_are_complete():
 def test_torchvision_cards_say_what_torchvision_says():
     from torchvision import models
 
-    from registry.stated_input import default_preprocess
+    from registry.stated_input import stated_input
 
     for card in builtin_cards().values():
         if card.source == "torchvision":
@@ -158,7 +158,7 @@ def test_torchvision_cards_say_what_torchvision_says():
                 *how.resize_size,
             ]
         elif card.source == "timm":
-            assert card.preprocess == Preprocess(**default_preprocess(card.arch)), card.name
+            assert card.preprocess == Preprocess(**stated_input(card.arch).fields), card.name
 
 
 def test_cards_are_frozen_values():

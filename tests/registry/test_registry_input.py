@@ -15,7 +15,7 @@ from registry.errors import CardError, WeightsError
 from registry.geometry import present, present_mask
 from registry.load import load_model
 from registry.registration import register
-from registry.stated_input import Stated, default_preprocess, settled
+from registry.stated_input import Stated, settled, stated_input
 
 
 def image(height, width):
@@ -62,7 +62,7 @@ def test_the_usual_rule_leaves_identities_as_they_were():
 
 
 def test_every_part_says_where_it_comes_from():
-    known = Stated(default_preprocess("timm:test_resnet"), "the tag")
+    known = Stated(stated_input("timm:test_resnet").fields, "the tag")
     _, rows = settled("timm:test_resnet", {"size": 64, "interpolation": "bicubic"}, known, None)
     assert [f"{row.name}: {row.detail}" for row in rows] == [
         "size: 64 px, as given",

@@ -10,7 +10,7 @@ from registry.digests import digest_state
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.load import load_model
 from registry.registration import register
-from registry.stated_input import default_preprocess
+from registry.stated_input import stated_input
 
 
 @pytest.fixture
@@ -165,12 +165,12 @@ def test_a_forward_pass_that_fails_is_a_row(card, factories, tmp_path):
 
 
 def test_what_architectures_say_of_their_input():
-    how = default_preprocess("torchvision:vit_b_16")
+    how = stated_input("torchvision:vit_b_16").fields
     assert how["fixed_size"]
     assert (how["size"], how["resize"]) == (224, 256)
-    assert default_preprocess("timm:tf_efficientnet_lite0")["mean"] == (0.5, 0.5, 0.5)
-    assert default_preprocess("timm:test_vit")["fixed_size"]
-    assert default_preprocess("python:a:b") == {}
+    assert stated_input("timm:tf_efficientnet_lite0").fields["mean"] == (0.5, 0.5, 0.5)
+    assert stated_input("timm:test_vit").fields["fixed_size"]
+    assert stated_input("python:a:b").fields == {}
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ import numpy as np
 import published_corruptions as published
 import torch
 from conftest import crops
+from given_draws import Given
 from transform_samples import data_folder
 
 from benchmark.transforms.imagenet_c import CORRUPTIONS, corrupted, load_textures
-from benchmark.transforms.streams import Given
 
 PIXELS = crops(data_folder("imagenet-sample"))
 COUNT, SIDE = PIXELS.shape[:2]

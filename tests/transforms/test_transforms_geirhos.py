@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from given_draws import Given
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import fft as sfft
@@ -18,7 +19,7 @@ from benchmark.transforms.fourier import equalise, natural_amplitude, scramble
 from benchmark.transforms.geirhos import GEIRHOS, Tables, degradation
 from benchmark.transforms.opponent import CONES, OPPONENT, WHITE, false_colour, power_law
 from benchmark.transforms.pixels import working
-from benchmark.transforms.streams import Given, Streams
+from benchmark.transforms.streams import Streams
 
 CONDITIONS = [(name, condition) for name in GEIRHOS for condition in GEIRHOS[name].conditions]
 PIXELS = synthetic(3, 64)

@@ -6,13 +6,13 @@ import numpy as np
 import published_corruptions as published
 import pytest
 import torch
+from given_draws import Given
 from PIL import Image
 from transform_samples import synthetic
 
 from benchmark.transforms import digital, glass, motion
 from benchmark.transforms.blur import disc
 from benchmark.transforms.imagenet_c import CORRUPTIONS, corrupted
-from benchmark.transforms.streams import Given
 
 SIDE = 96
 PIXELS = synthetic(4, SIDE, seed=3)

@@ -4,6 +4,7 @@ code say, never against itself."""
 import numpy as np
 import pytest
 import torch
+from given_draws import Given
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
 from benchmark.transforms.eidolon import disarray
@@ -11,7 +12,7 @@ from benchmark.transforms.geirhos import degradation
 from benchmark.transforms.imagenet_c import corruption
 from benchmark.transforms.opponent import false_colour
 from benchmark.transforms.pixels import working
-from benchmark.transforms.streams import Given, Streams
+from benchmark.transforms.streams import Streams
 
 #: Hendrycks and Dietterich 2019, the code of the authors: severities 1 to 5 in the order of a corruption's parameters.
 PUBLISHED = {

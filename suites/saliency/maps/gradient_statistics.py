@@ -19,16 +19,12 @@ def saliency(gradients: Array) -> Array:
     return np.asarray(np.abs(gradients).sum(axis=1))
 
 
-def grad_centroid(gradients: Array) -> Floats:
-    """[n] power-weighted mean spatial frequency, in cycles per pixel; white noise (sqrt 2 + asinh 1) / 6 = 0.3826.
+def frequencies(gradients: Array) -> tuple[Floats, Floats]:
+    """([n] power-weighted mean spatial frequency in cycles per pixel, white noise (sqrt 2 + asinh 1) / 6 = 0.3826; [n]
+    share of the power above 0.25 cycles per pixel, white noise 1 - pi / 16 = 0.804).
 
     Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P).
     """
-    return frequencies(gradients)[0]
-
-
-def frequencies(gradients: Array) -> tuple[Floats, Floats]:
-    """([n] spectral centroid, [n] share of the power above 0.25 cycles per pixel, white noise 1 - pi / 16 = 0.804)."""
     power, good = _power(gradients)
     rho = _radii(*gradients.shape[2:])
     total = power.sum(axis=(1, 2))
