@@ -47,6 +47,11 @@ class Settings:
         return self.home / "thumbnails"
 
     @property
+    def card_notes(self) -> Path:
+        """File of what boards ask of model cards, by the content of their files: a cache, safe to delete."""
+        return self.home / "card-notes.json"
+
+    @property
     def tuning(self) -> Path:
         """File of the remembered layout and batch size per model and device."""
         return self.home / "tuning.json"

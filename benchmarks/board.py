@@ -1,5 +1,5 @@
-"""What it costs to look at a big leaderboard: `bench rank` and `bench rank --summary` on 1,000 models x 30 scores, and
-`bench --help`.
+"""What it costs to look at a big leaderboard: `bench rank` and `bench rank --summary` on 1,000 models x 30 scores, the
+same with the models' cards registered on this machine (which a table holds its scores against), and `bench --help`.
 
 Baselines: a Python that only imports SQLAlchemy, rich and numpy (a ranked table needed them once, and now numpy alone),
 and one that does nothing. Commands and baselines alternate as fresh processes; medians of CPU time (user + system) and
@@ -10,6 +10,7 @@ under every suite.
 """
 
 import argparse
+import hashlib
 import os
 import random
 import statistics
@@ -25,6 +26,8 @@ from ratios import ratio
 
 from benchmark.contracts import Observer, Score, Stimuli, Suite
 from benchmark.store import Observation, ScoreSet, Store, open_store
+from registry.card_files import write_card
+from registry.cards import ModelCard
 from registry.digests import digest_data
 from suites.cue_conflict import SUITE
 
@@ -38,21 +41,55 @@ TRAINING = ("standard", "stylised", "adversarial", "noise")
 IMPORTS = "import sqlalchemy, rich, numpy"
 
 
-def synthetic_leaderboard(path: str | Path, models: int = 1000, scores: int = 30) -> None:
+def synthetic_leaderboard(
+    path: str | Path, models: int = 1000, scores: int = 30, cards: Path | None = None
+) -> None:
     """Makes a leaderboard of invented networks, each with that many cue-conflict scores, at
-    `path`."""
+    `path`. cards: a folder for their cards."""
     draw = random.Random(0)
     with open_store(str(path)) as store:
         run = store.begin_run("benchmarks/board.py", {"synthetic": True})
         digests = _stimuli(store, SUITE)
         for number in range(models):
-            tags = [TRAINING[number % len(TRAINING)]]
-            name = f"network-{number:04d}"
-            observer = store.put_observer(Observer(name, "network", name, {"training": tags}))
+            card = _card(number)
+            stored = card.model_dump(mode="json")
+            observer = store.put_observer(Observer(card.name, "network", card.name, stored))
             keys = _observations(store, run, observer, digests)
             made = ScoreSet(observer, SUITE.name, SUITE.version, SPACE, "synthetic", digests, keys)
             store.put_scores(run, made, _scores(SUITE, scores, draw))
         store.end_run(run, "done")
+    if cards is not None:
+        _register(cards, models)
+
+
+def _card(number: int) -> ModelCard:
+    """The card of one checkpoint."""
+    name = f"network-{number:04d}"
+    return ModelCard.model_validate(
+        {
+            "name": name,
+            "source": "file",
+            "arch": "timm:resnet50.a1_in1k",
+            "weights": f"/checkpoints/{name}.safetensors",
+            "sha256": hashlib.sha256(name.encode()).hexdigest(),
+            "preprocess": {"size": 224, "resize": 236, "interpolation": "bicubic"},
+            "training": [TRAINING[number % len(TRAINING)]],
+            "license": "Apache-2.0",
+            "description": "A checkpoint of a training run.",
+        }
+    )
+
+
+def _register(folder: Path, models: int) -> None:
+    """The cards as files; those of one recipe differ in name and digest alone."""
+    for number in range(models):
+        first, card = _card(number % len(TRAINING)), _card(number)
+        if number < len(TRAINING):
+            write_card(card, folder)
+            continue
+        text = (folder / f"{first.name}.yaml").read_text()
+        text = text.replace(first.name, card.name).replace(str(first.sha256), str(card.sha256))
+        (folder / f"{card.name}.yaml").write_text(text)
 
 
 def _observations(
@@ -199,10 +236,13 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.db"
-        synthetic_leaderboard(path, options.models, options.scores)
+        registered = Path(folder) / "registered"
+        synthetic_leaderboard(path, options.models, options.scores, registered / "cards")
+        rank = bench("rank", "--suite", SUITE.name, "--db", str(path))
         commands = {
-            "rank": bench("rank", "--suite", SUITE.name, "--db", str(path)),
+            "rank": rank,
             "summary": bench("rank", "--summary", "--db", str(path)),
+            "rank_with_cards": ["env", f"BENCH_HOME={registered}", *rank],
             "imports": [sys.executable, "-c", IMPORTS],
             "help": bench("--help"),
             "pass": [sys.executable, "-c", "pass"],
@@ -210,6 +250,9 @@ def main() -> None:
         found = medians(commands, options.rounds, folder)
         report("rank", found["rank"], found["imports"], f'python -c "{IMPORTS}"')
         report("summary", found["summary"], found["imports"], f'python -c "{IMPORTS}"')
+        report(
+            "rank_with_cards", found["rank_with_cards"], found["imports"], f'python -c "{IMPORTS}"'
+        )
         report("help", found["help"], found["pass"], 'python -c "pass"')
         for name in ("rank", "summary"):
             ratio(f"board_{name}_memory", found[name][2] / 500, "500 MB resident")

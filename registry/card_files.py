@@ -7,6 +7,7 @@ which every card of the file inherits). Importing this module imports neither to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from registry import card_mentions
 from registry.card_mentions import card_files
 from registry.cards import NAME, ModelCard
-from registry.documents import read_document, shown
+from registry.documents import parse_document, read_document, shown
 from registry.errors import CardError, unknown_name
 from registry.validation import problems
 from registry.whole_files import write_whole
@@ -52,9 +53,13 @@ def _resolved(folder: Path, place: str) -> str:
         return place
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
-    """The fields of each card of a file, with the file's defaults. Raises CardError."""
-    data = read_document(path, "card file", CardError)
+def _entries(path: Path, content: bytes | None = None) -> list[dict[str, Any]]:
+    """The fields of each card of a file, with the file's defaults. content: where it was read already. Raises
+    CardError."""
+    if content is None:
+        data = read_document(path, "card file", CardError)
+    else:
+        data = parse_document(content, f"card file {shown(path)}", CardError)
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(
             f"card file {shown(path)}: expected a mapping of fields (name, source, arch, ...), "
@@ -94,6 +99,16 @@ def read_card(path: Path) -> ModelCard:
     if len(entries) != 1:
         raise CardError(f"card file {shown(path)}: expected one card, found {len(entries)}.")
     return _card(Path(path), entries[0])
+
+
+def cards_of(path: Path, content: bytes) -> list[ModelCard]:
+    """The cards of a file with this content, but for those that cannot be read."""
+    cards = []
+    with suppress(CardError):
+        for fields in _entries(path, content):
+            with suppress(CardError):
+                cards.append(_card(path, fields))
+    return cards
 
 
 def builtin_cards() -> dict[str, ModelCard]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
@@ -19,20 +20,17 @@ def card_files(user_folder: Path | None) -> Iterator[Path]:
         yield from sorted(user_folder.glob("*.y*ml"))
 
 
-def files_about(names: Collection[str], user_folder: Path | None) -> list[Path]:
-    """The card files that name one of the models; all files where a card says that a model was retired or renamed. A
-    file that cannot be read is among them.
+def files_about(names: Collection[str], user_folder: Path | None) -> dict[Path, bytes]:
+    """The card files that name one of the models, with their content; all files where a card says that a model was
+    retired or renamed. A file that cannot be read has no cards.
     """
     wanted = {name.encode() for name in names}
-    found, paths = [], list(card_files(user_folder))
-    for path in paths:
-        try:
-            text = path.read_bytes()
-        except OSError:
-            found.append(path)
-            continue
-        if _OF_ALL.search(text):
-            return paths
-        if not wanted.isdisjoint(_WORD.findall(text)):
-            found.append(path)
-    return found
+    texts: dict[Path, bytes] = {}
+    for path in card_files(user_folder):
+        with suppress(OSError):
+            texts[path] = path.read_bytes()
+    if any(map(_OF_ALL.search, texts.values())):
+        return texts
+    return {
+        path: text for path, text in texts.items() if not wanted.isdisjoint(_WORD.findall(text))
+    }

@@ -142,11 +142,17 @@ def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
             raise error(f"{place} {absence(path)}.")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
+    except OSError as problem:
+        raise error(f"{place} cannot be read: {problem.strerror}.") from problem
+    return parse_document(content, place, error)
+
+
+def parse_document(content: bytes, place: str, error: type[BenchError]) -> Any:
+    """As `read_document`, of a file's content. place: as messages call the file."""
+    try:
         if len(content) > MOST_BYTES:
             raise error(f"{place} is larger than {MOST_BYTES // 2**20} MiB: not read.")
         return _parsed(content.decode("utf-8"))
-    except OSError as problem:
-        raise error(f"{place} cannot be read: {problem.strerror}.") from problem
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         line = " ".join(shown(problem).split())
         raise error(f"{place} is not valid YAML: {line:.400}.") from problem

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmark.store import ScoreRow, Standings
-    from registry.cards import ModelCard
+    from registry.card_notes import CardNote
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ def standing(store: Standings, settings: Settings) -> Standing:
     files = files_about(networks.keys() | former, settings.cards)
     if not files:
         return Standing(frozenset(former))
-    from registry.card_files import read_card_files
+    from registry.card_notes import card_notes
 
-    cards = read_card_files(files)
+    cards = card_notes(files, settings.card_notes)
     former |= {name for card in cards.values() for name in card.formerly}
     retired = {card.name for card in cards.values() if card.retired}
     outdated = {
@@ -57,13 +57,12 @@ def standing(store: Standings, settings: Settings) -> Standing:
     return Standing(frozenset(retired | (former - cards.keys())), outdated)
 
 
-def _remark(stored: Mapping[str, Any], card: ModelCard) -> str:
+def _remark(stored: Mapping[str, Any], today: CardNote) -> str:
     """Why scores under a stored card are not those of today's; "" where they are."""
-    today = card.model_dump(mode="json")
-    if stored.get("sha256") and today["sha256"] and stored["sha256"] != today["sha256"]:
+    if stored.get("sha256") and today.sha256 and stored["sha256"] != today.sha256:
         return f"outdated: of older weights ({stored['sha256'][:12]})"
-    for name in ("arch", "preprocess"):
-        if name in stored and stored[name] != today[name]:
+    for name, now in (("arch", today.arch), ("preprocess", today.preprocess)):
+        if name in stored and stored[name] != now:
             return f"outdated: of another {name}"
     return ""
 

@@ -1,5 +1,6 @@
 """`bench rank` starts at once: a ranked table imports nothing that it does not need."""
 
+import os
 import subprocess
 import sys
 
@@ -70,3 +71,22 @@ def test_a_ranked_table_imports_nothing_heavy(board, how):
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "net-b" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_registered_cards_are_read_once(board, tmp_path):
+    """A board says which scores are of another card, and needs neither YAML nor pydantic for it the second time."""
+    card = "source: file\narch: timm:{}\npreprocess: {{size: 8, resize: 8}}\nweights: a.pt\nname: "
+    (tmp_path / "cards").mkdir()
+    for name, arch in (("net-a", "x"), ("net-b", "x")):
+        (tmp_path / "cards" / f"{name}.yaml").write_text(card.format(arch) + name)
+    words = [sys.executable, "-c", ASK, ",".join(HEAVY), "rank", "cue-conflict", "--db", board]
+
+    def shown():
+        how = {"env": {**os.environ, "BENCH_HOME": str(tmp_path)}, "check": True}
+        return subprocess.run(words, capture_output=True, text=True, **how).stdout
+
+    first, second = shown(), shown()
+    assert "pydantic" in first.splitlines()[-1] and second.splitlines()[-1] == "[]"
+    assert first.splitlines()[:-1] == second.splitlines()[:-1] and "outdated" not in second
+    (tmp_path / "cards" / "net-b.yaml").write_text(card.format("y") + "net-b")
+    assert "*1 outdated: of another arch" in shown()

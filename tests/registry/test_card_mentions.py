@@ -27,11 +27,12 @@ def stems(paths):
 
 
 def test_only_files_that_name_a_model(folder):
-    assert files_about(["nobody"], folder) == []
-    assert files_about([], None) == []
+    assert files_about(["nobody"], folder) == {}
+    assert files_about([], None) == {}
     assert stems(files_about(["mine"], folder)) == ["mine"]
     assert stems(files_about(["world-standard-0", "yours"], folder)) == ["world", "yours"]
-    assert files_about(["world-standard-0"], None) == [BUILTIN_FOLDER / "world.yaml"]
+    world = BUILTIN_FOLDER / "world.yaml"
+    assert files_about(["world-standard-0"], None) == {world: world.read_bytes()}
 
 
 @pytest.mark.parametrize(
@@ -45,9 +46,10 @@ def test_all_files_where_a_card_is_about_more_than_its_name(folder, more):
     assert dict(read_card_files(everything)) == dict(read_cards(folder))
 
 
-def test_what_cannot_be_read_is_not_passed_over(folder):
+def test_what_cannot_be_read_has_no_cards(folder):
     (folder / "lost.yaml").symlink_to(folder / "nowhere")
-    assert stems(files_about(["nobody"], folder)) == ["lost"]
+    (folder / "deep.yaml").mkdir()
+    assert stems(files_about(["mine", "lost"], folder)) == ["mine"]
 
 
 def test_two_cards_of_one_name_are_found_together(folder):
