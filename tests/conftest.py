@@ -1,5 +1,6 @@
 """What all tests share: a home of their own, and the command line inside this process."""
 
+import gc
 import sys
 from dataclasses import dataclass
 from itertools import count
@@ -17,7 +18,22 @@ settings.register_profile(
 settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("default")
 
+# Modules and tests stay for as long as the run: the collector need not look through them again and again.
+gc.disable()
+
 VARIABLES = ("BENCH_DB", "BENCH_MIRROR", "BENCH_DATA")
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_ignore_collect(collection_path, config):
+    """A file that says at its top level that its tests are slow is not even imported where those are left out."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
+    return None
 
 
 @pytest.fixture(scope="session")

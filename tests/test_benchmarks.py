@@ -3,6 +3,7 @@
 import ast
 import runpy
 import sys
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,7 +113,12 @@ def has(module, name):
     if place.joinpath(name).is_dir() or place.joinpath(f"{name}.py").is_file():
         return True
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-    return file.is_file() and name in names(ast.parse(file.read_text()).body)
+    return file.is_file() and name in named_in(file)
+
+
+@cache
+def named_in(file):
+    return names(ast.parse(file.read_text()).body)
 
 
 def names(body):

@@ -14,6 +14,8 @@ from benchmark.stimuli.fetch import add
 from benchmark.stimuli.resolver import Resolver
 from registry.load import load_model
 
+pytestmark = pytest.mark.slow
+
 
 def by_cells(_config, shelf):
     """One block per cell."""
@@ -36,7 +38,6 @@ def smoke(tmp_path):
     return tmp_path / "smoke"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 7])
 def test_every_cell_is_shown_and_stored(leaderboard, smoke, tmp_path, limit):
     home = replace(leaderboard.settings, home=tmp_path / "home")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -21,14 +23,12 @@ def script(name, monkeypatch):
     return module
 
 
-@pytest.mark.slow
 def test_killed_runs_go_on_where_they_were(tmp_path, capsys, monkeypatch):
     interrupt = script("interruption", monkeypatch).interrupt
     assert interrupt(tmp_path, kills=2, limit=12, seed=1) == 2
     assert "2 of 2 kills" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_a_mixed_run_that_is_killed_twice_ends_as_uninterrupted(tmp_path, monkeypatch):
     tally = script("mixed_interruption", monkeypatch).interrupt(tmp_path, kills=2, limit=2, seed=1)
     assert (tally.killed, tally.wrong) == (2, [])

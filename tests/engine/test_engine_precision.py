@@ -14,6 +14,8 @@ from benchmark.transforms.imagenet_c import corruption
 from registry.labels import label_space
 from registry.model import LoadedModel
 
+pytestmark = pytest.mark.slow
+
 
 def blurred(images, _seeds):
     return degradations.low_pass(images, 0.7)
@@ -43,7 +45,6 @@ def pixels(folder, precision, transform=None, preprocess=HALF):
     return bench.trials("net")["pixels"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_are_exact_whatever_the_precision(tmp_path, name):
     full, low = (pixels(tmp_path, p, TRANSFORMS[name]()) for p in ("fp32", "bf16"))
@@ -51,7 +52,6 @@ def test_transforms_are_exact_whatever_the_precision(tmp_path, name):
     assert low.min() >= 0 and low.max() <= 1
 
 
-@pytest.mark.slow
 def test_the_resize_to_a_fixed_input_is_exact_whatever_the_precision(tmp_path):
     how = HALF.model_copy(update={"size": 48, "fixed_size": True})
     full, low = (pixels(tmp_path, p, preprocess=how) for p in ("fp32", "bf16"))
@@ -66,13 +66,11 @@ def answers(folder, **policy):
     return bench.trials("net")["logits"]
 
 
-@pytest.mark.slow
 def test_bf16_is_the_networks(tmp_path):
     full, low = answers(tmp_path / "full"), answers(tmp_path / "low", precision="bf16")
     assert 1e-4 < np.abs(low - full).max() < 0.5
 
 
-@pytest.mark.slow
 def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
     net = engine_nets.Normed(3).eval().requires_grad_(False)
     model = LoadedModel(network("net", "Normed"), net, "digest", label_space("world16"))

@@ -10,6 +10,8 @@ from benchmark.contracts import CHUNK, Block, EarlyStop
 from benchmark.engine.keeping import Keeper
 from benchmark.store import open_store
 
+pytestmark = pytest.mark.slow
+
 CHUNKS = 6
 
 
@@ -38,7 +40,6 @@ def counts(bench):
     return {name: int((conditions == name).sum()) for name in np.unique(conditions)}
 
 
-@pytest.mark.slow
 def test_a_settled_block_stops_and_counts_as_complete(tmp_path):
     bench = Bench(tmp_path)
     rule, asked = after(2)
@@ -55,7 +56,6 @@ def test_a_settled_block_stops_and_counts_as_complete(tmp_path):
     assert again.decoded == 0
 
 
-@pytest.mark.slow
 def test_only_the_settled_block_stops(tmp_path):
     bench = Bench(tmp_path)
 
@@ -66,7 +66,6 @@ def test_only_the_settled_block_stops(tmp_path):
     assert counts(bench) == {"easy": CHUNK, "hard": CHUNKS * CHUNK}
 
 
-@pytest.mark.slow
 def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypatch):
     (tmp_path / "cut").mkdir()
     whole, cut = Bench(tmp_path), Bench(tmp_path / "cut")
@@ -85,7 +84,6 @@ def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypat
     assert whole.scores("net") == cut.scores("net")
 
 
-@pytest.mark.slow
 def test_a_rule_that_raises_fails_its_suite_alone(tmp_path):
     bench = Bench(tmp_path)
 
@@ -98,7 +96,6 @@ def test_a_rule_that_raises_fails_its_suite_alone(tmp_path):
     assert report.counts["done"] == 1
 
 
-@pytest.mark.slow
 def test_looks_thin_out(tmp_path):
     bench = Bench(tmp_path)
     rule, asked = after(10**6)

@@ -12,6 +12,8 @@ from benchmark.engine.importing import _ordered
 from benchmark.stimuli.named_images import trial_stimuli
 from benchmark.stimuli.trials import TrialFile
 
+pytestmark = pytest.mark.slow
+
 IMAGES = [f"cat{i}-dog{i}.png" for i in range(1, 9)]
 ANSWERS = ["cat", "dog", "na", "cat", "bear", "dog", "cat", "truck"]
 
@@ -39,7 +41,6 @@ def imported(files: list[TrialFile]) -> tuple[str, dict[str, list[object]]]:
     return stimuli.digest, {name: columns[name].tolist() for name in ("response", "margin")}
 
 
-@pytest.mark.slow
 @given(
     st.lists(st.lists(st.sampled_from(range(8)), min_size=1, unique=True), min_size=1), st.randoms()
 )

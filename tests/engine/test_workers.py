@@ -12,6 +12,8 @@ from benchmark import api
 from benchmark.contracts import CHUNK
 from benchmark.engine.tuning import working_threads
 
+pytestmark = pytest.mark.slow
+
 
 def exactly(first, second):
     assert first.keys() == second.keys()
@@ -20,7 +22,6 @@ def exactly(first, second):
         np.testing.assert_array_equal(values, second[column])
 
 
-@pytest.mark.slow
 def test_two_workers_answer_bit_for_bit_as_one_process(tmp_path):
     (alone, single), (shared, pooled) = plans.twice(tmp_path, plans.mixed)
     assert single.counts == pooled.counts == {"done": 6}
@@ -30,7 +31,6 @@ def test_two_workers_answer_bit_for_bit_as_one_process(tmp_path):
             assert alone.scores(name, suite) == shared.scores(name, suite)
 
 
-@pytest.mark.slow
 def test_a_list_of_devices_is_one_run_bit_for_bit(tmp_path, monkeypatch):
     """The same list as `--device cuda:all` makes, of processors here."""
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
@@ -45,7 +45,6 @@ def test_a_list_of_devices_is_one_run_bit_for_bit(tmp_path, monkeypatch):
     assert plans.content(tmp_path / "shared.db") == whole != ({}, {})
 
 
-@pytest.mark.slow
 def test_a_block_is_settled_where_one_process_settles_it(tmp_path):
     (alone, _), (shared, _) = plans.twice(tmp_path, plans.settling, ["cpu"] * 3)
     assert len(shared.trials("one")["stimulus"]) == 2 * CHUNK < CHUNKS * CHUNK
@@ -53,7 +52,6 @@ def test_a_block_is_settled_where_one_process_settles_it(tmp_path):
     assert alone.scores("one") == shared.scores("one")
 
 
-@pytest.mark.slow
 def test_what_fails_in_workers_fails_as_in_one_process(tmp_path):
     (alone, single), (shared, pooled) = plans.twice(tmp_path, plans.failing)
     assert single.failed == pooled.failed and set(pooled.failed) == {
@@ -64,14 +62,12 @@ def test_what_fails_in_workers_fails_as_in_one_process(tmp_path):
     exactly(alone.trials("fine"), shared.trials("fine"))
 
 
-@pytest.mark.slow
 def test_a_worker_out_of_memory_goes_on_with_smaller_batches(tmp_path):
     (alone, _), (shared, pooled) = plans.twice(tmp_path, partial(plans.greedy, 3))
     assert pooled.exit_code == 0
     exactly(alone.trials("one"), shared.trials("one"))
 
 
-@pytest.mark.slow
 def test_what_a_killed_worker_was_at_is_done_by_another(tmp_path):
     flags = tmp_path / "flags"
     flags.mkdir()
@@ -82,7 +78,6 @@ def test_what_a_killed_worker_was_at_is_done_by_another(tmp_path):
     assert len(set(bench.trials("one")["stimulus"])) == len(bench.trials("one")["stimulus"]) == 600
 
 
-@pytest.mark.slow
 def test_a_network_that_kills_every_worker_fails_alone(tmp_path):
     flags = tmp_path / "flags"
     flags.mkdir()

@@ -9,6 +9,8 @@ from engine_toys import Bench, ideal, make_stimuli, toy_suite
 from benchmark.contracts import Score
 from benchmark.store import sql
 
+pytestmark = pytest.mark.slow
+
 
 def other_score(_config, trials):
     """Half of the first one."""
@@ -16,7 +18,6 @@ def other_score(_config, trials):
     return [Score("accuracy", float(right.mean()) / 2, n=len(trials), role="toys")]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("year", [1970, 2099])
 def test_the_newest_scores_are_the_last_ones_whatever_the_clock_says(tmp_path, monkeypatch, year):
     bench, stimuli = Bench(tmp_path), make_stimuli(20)

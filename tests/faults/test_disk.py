@@ -10,6 +10,8 @@ from benchmark.engine import running
 from benchmark.errors import StoreError
 from benchmark.store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 class At(Silent):
     """Does something when the nth piece of work is stored."""
@@ -30,7 +32,6 @@ def whole(tmp_path_factory):
     return plans.content(bench.settings.db)
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
     bench = Bench(tmp_path)
     with open_store(bench.settings.db) as store:
@@ -51,7 +52,6 @@ def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
     assert plans.content(bench.settings.db) == whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
 def test_a_leaderboard_that_vanishes_ends_the_run(tmp_path, whole, how):
     """SQLite would go on into a file that has no name any more, and the run would say that it is done."""

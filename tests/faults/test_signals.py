@@ -12,6 +12,8 @@ import pytest
 
 from benchmark.engine.tuning import working_threads
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 12
 MOMENTS = random.Random(7)
 
@@ -50,7 +52,6 @@ def reached(script, process, db, chunks):
     assert process.poll() is None, "the run was over before the signal"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
@@ -77,7 +78,6 @@ def test_a_run_that_is_ended_goes_on_where_it_was(
     assert held(interruption, db) == content
 
 
-@pytest.mark.slow
 def test_a_run_that_is_halted_goes_on_as_if_nothing_had_been(interruption, tmp_path, whole):
     """SIGSTOP, as when a laptop sleeps or a job is suspended; another run meanwhile, on the same leaderboard."""
     content, chunks = undisturbed(interruption, tmp_path, whole)
@@ -109,7 +109,6 @@ def alive(number):
     return state != "Z"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_their_run(interruption, tmp_path, whole, number):

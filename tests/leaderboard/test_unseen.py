@@ -10,6 +10,8 @@ import pytest
 from benchmark import api
 from benchmark.errors import BenchError, UnknownName
 
+pytestmark = pytest.mark.slow
+
 PLAIN, UNIFORM, SANDP = "world-standard-0", "world-uniform-noise-0", "world-salt-and-pepper-0"
 
 
@@ -35,7 +37,6 @@ def by_hand(db, observer, without):
     return right.groupby(kept["condition"]).mean().mean(), len(kept)
 
 
-@pytest.mark.slow
 def test_all_rows_stand_on_the_same_cells(db):
     (board,) = api.rank(by="corruption", unseen_only=True, db=db)
     rows = {row.observer: row.cells[board.by] for row in board.rows}
@@ -49,7 +50,6 @@ def test_all_rows_stand_on_the_same_cells(db):
     assert "uniform-noise (4 levels)" in told and "salt-and-pepper (4 levels)" in told
 
 
-@pytest.mark.slow
 def test_only_the_shown_observers_decide(db):
     (board,) = api.rank("corruption", unseen_only=True, models=f"{PLAIN},{UNIFORM}", db=db)
     value, n = by_hand(db, UNIFORM, ("uniform-noise",))
@@ -61,7 +61,6 @@ def test_only_the_shown_observers_decide(db):
     assert "no observer here" in plain.notes[-1]
 
 
-@pytest.mark.slow
 def test_the_stored_board_stays_and_says_how(db):
     before = api.rank("corruption", db=db)
     api.rank("corruption", unseen_only=True, db=db)
@@ -76,7 +75,6 @@ def test_the_stored_board_stays_and_says_how(db):
     assert not any("--unseen-only" in note for note in plain.notes)
 
 
-@pytest.mark.slow
 def test_by_takes_a_suite(db):
     assert api.rank(by="corruption", db=db) == api.rank("corruption", db=db)
     assert api.rank("corruption", by="corruption", db=db) == api.rank("corruption", db=db)
@@ -86,7 +84,6 @@ def test_by_takes_a_suite(db):
         api.rank(by="corruptio", db=db)
 
 
-@pytest.mark.slow
 def test_a_suite_must_know_what_was_seen(db, bench):
     with pytest.raises(BenchError, match="saliency"):
         api.rank("saliency", unseen_only=True, db=db)
@@ -95,7 +92,6 @@ def test_a_suite_must_know_what_was_seen(db, bench):
     assert len(api.rank(unseen_only=True, db=db)) == 1  # of all suites, those that know
 
 
-@pytest.mark.slow
 def test_the_command(db, bench):
     ended = bench("rank", "--by", "corruption", "--unseen-only", "--db", db)
     assert ended.code == 0
@@ -103,7 +99,6 @@ def test_the_command(db, bench):
     assert UNIFORM in ended.out
 
 
-@pytest.mark.slow
 def test_a_run_as_a_transfer_matrix(db):
     ((made, claims),) = api.transfer(db=db)
     assert "corruption" in made.title and made.space == "world16"
@@ -127,7 +122,6 @@ def test_a_run_as_a_transfer_matrix(db):
     assert all(claim.paired for claim in claims)
 
 
-@pytest.mark.slow
 def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
     copy = tmp_path / "two.db"
     copy.write_bytes(Path(db).read_bytes())

@@ -6,6 +6,8 @@ import pytest
 
 from benchmark.templates import write_package
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def installed(tmp_path):
@@ -19,7 +21,6 @@ def installed(tmp_path):
     return folder
 
 
-@pytest.mark.slow
 def test_from_the_template_to_a_board(installed, bench_with):
     shown = bench_with(installed, "suites", "show", "adversarial")
     assert (

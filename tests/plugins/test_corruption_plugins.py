@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WARPS = """
 def swirl(images, level, seeds):
     return images.flip(-1) if level == "full" else images
@@ -45,14 +47,12 @@ def site(folder, **packages):
     return folder
 
 
-@pytest.mark.slow
 def test_without_plugins_there_is_no_such_variant(bench_with, tmp_path):
     shown = bench_with(tmp_path, "suites", "show", "corruption")
     assert shown.returncode == 0 and "corruption:quick" in shown.stdout
     assert "corruption:plugins" not in shown.stdout
 
 
-@pytest.mark.slow
 def test_they_are_listed_run_and_ranked_by_themselves(bench_with, tmp_path_factory):
     folder = site(tmp_path_factory.mktemp("good"), third_warps=LIST)
     shown = bench_with(folder, "suites", "show", "corruption")
@@ -71,7 +71,6 @@ def test_they_are_listed_run_and_ranked_by_themselves(bench_with, tmp_path_facto
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.slow
 def test_what_is_broken_is_named_and_the_rest_runs(bench_with, tmp_path_factory):
     folder = site(
         tmp_path_factory.mktemp("bad"),

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("timm")
 
 
@@ -15,7 +17,6 @@ def said(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.slow
 def test_building_and_running_a_network_loads_no_compiler():
     code = """
 import sys, torch
@@ -29,7 +30,6 @@ print(*sorted(name for name in sys.modules if name in ("torch._dynamo", "torch._
     assert said(code) == ""
 
 
-@pytest.mark.slow
 def test_the_compiler_is_itself_afterwards():
     code = """
 import torch
@@ -56,7 +56,6 @@ print(int(torch.compile(lambda x: once.step(x), backend="eager")(torch.tensor(1)
     assert lines[2] == "2 [False]"
 
 
-@pytest.mark.slow
 def test_a_function_that_the_compiler_leaves_alone_works_when_it_is_first_called():
     code = """
 import torch
@@ -67,7 +66,6 @@ print(int(double(torch.tensor(3))), int(torch.compile(double, backend="eager")(t
     assert said(code) == "6 8"
 
 
-@pytest.mark.slow
 def test_whatever_else_is_asked_of_the_compiler_while_importing_loads_it(tmp_path):
     (tmp_path / "asks.py").write_text(
         "import torch\nimport torch._dynamo\nfrom torch._dynamo.utils import counters\n"
@@ -82,7 +80,6 @@ print(imported("asks").KIND, sys.modules["torch._dynamo"].__file__ is not None)
     assert said(code) == "OptimizedModule True"
 
 
-@pytest.mark.slow
 def test_a_module_that_cannot_be_imported_leaves_no_stand_in(tmp_path):
     (tmp_path / "fails.py").write_text("raise ImportError('not here')\n")
     code = f"""

@@ -26,6 +26,8 @@ from registry.errors import BenchError
 from registry.exported import checked_archive, load_exported
 from registry.mapping import read_mapping
 
+pytestmark = pytest.mark.slow
+
 CARD = """name: mine
 source: file
 arch: timm:resnet18
@@ -340,14 +342,12 @@ def fuzz(kind, count, place: Path, seed=0):
     return outcomes
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_input_ends_in_a_traceback(kind, tmp_path):
     assert fuzz(kind, KINDS[kind][1], tmp_path)["refused"]
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_input_of_thousands_ends_in_a_traceback(kind, tmp_path):

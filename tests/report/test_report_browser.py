@@ -14,12 +14,9 @@ axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytest.importorskip("vl_convert")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"
-    ),
-]
+if CHROMIUM is None:
+    pytest.skip("no Chromium here (Debian: apt-get install chromium)", allow_module_level=True)
+pytestmark = pytest.mark.slow
 MODELS = "world-standard-0,world-stylised-0,world-adversarial-0,ideal-shape,ideal-texture"
 A, B = "world-stylised-0", "world-standard-0"
 

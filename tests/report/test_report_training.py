@@ -12,6 +12,8 @@ from benchmark.report.figures.every import find_figure
 from benchmark.store import open_store
 from tests.report.conftest import HOSTILE
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a", "b", "c", "d", "other")
 
 
@@ -26,7 +28,6 @@ def as_runs(settings, runs):
     return settings
 
 
-@pytest.mark.slow
 def test_a_training_run_has_a_page_and_a_figure(fill, tmp_path):
     runs = {"a": ("one", 10), "b": ("one", 9), "c": ("one", 1), "d": ("two", 5)}
     settings = as_runs(fill(NAMES), runs)
@@ -52,14 +53,12 @@ def test_a_training_run_has_a_page_and_a_figure(fill, tmp_path):
     assert "training.html" in (tmp_path / "report" / "index.html").read_text()
 
 
-@pytest.mark.slow
 def test_without_a_training_run_there_is_no_page(fill, tmp_path):
     build(fill(("a", "b")), tmp_path / "report")
     assert not (tmp_path / "report" / "training.html").exists()
     assert "training.html" not in (tmp_path / "report" / "index.html").read_text()
 
 
-@pytest.mark.slow
 def test_names_of_runs_are_text(fill, tmp_path):
     settings = as_runs(fill(("a", "b")), {"a": (HOSTILE[0], 1), "b": (HOSTILE[1], 2)})
     drawn = svg(find_figure(read_contents(settings), "training"))

@@ -4,6 +4,7 @@ BENCH_TEST_POSTGRES is a URL whose user may create data bases; each test gets on
 of their own where it names none.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -130,6 +131,17 @@ class Made:
 def made():
     """Builders of small content."""
     return Made()
+
+
+@pytest.fixture
+def logged():
+    """The warnings that the program logs."""
+    said = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logging.getLogger().addHandler(handler)
+    yield said
+    logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A PostgreSQL server that goes away while a leaderboard on it is in use."""
 
-import logging
 import sqlite3
 import threading
 import time
@@ -32,7 +31,7 @@ def quick(monkeypatch):
     return waited
 
 
-def test_a_server_that_comes_back_is_waited_for(quick, caplog):
+def test_a_server_that_comes_back_is_waited_for(quick, logged):
     left = [Unavailable("gone"), Unavailable("gone"), Unavailable("gone")]
 
     def work():
@@ -42,7 +41,7 @@ def test_a_server_that_comes_back_is_waited_for(quick, caplog):
 
     assert patiently(work, SHOWN) == "done"
     assert quick == [0.1, 0.2, 0.4]
-    assert [record.getMessage() for record in caplog.records] == [
+    assert logged == [
         "gone: waiting for it, at most 300 s",
         "the leaderboard postgresql://me:***@host/db can be used again",
     ]
@@ -81,7 +80,7 @@ def test_other_errors_are_no_servers():
     assert not server_gone(ValueError("x"))
 
 
-def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, caplog):
+def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, logged):
     """Many writers on a machine that is busy otherwise: SQLite itself gives up after a while."""
     monkeypatch.setattr("benchmark.store.files.TIMEOUT", 0.05)
     with open_store(str(path)) as store:
@@ -90,16 +89,15 @@ def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, cap
         monkeypatch.setattr(patience.time, "sleep", lambda _: holder.execute("ROLLBACK"))
         assert store.begin_run("bench run", {}) == 1
         holder.close()
-    first, last = (record.getMessage() for record in caplog.records)
+    first, last = logged
     assert "was held by another process for more than 0 s: waiting for it, at most 300 s" in first
     assert last.endswith("results.db can be used again")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-def test_a_restart_in_the_middle_of_writing(server, made, caplog, how):
+def test_a_restart_in_the_middle_of_writing(server, made, logged, how):
     """Stopped in an orderly way, and crashed: the writer waits, and every chunk is there once."""
-    caplog.set_level(logging.WARNING)
     url = server.create(f"restarted_{how}")
     written, ended = threading.Event(), []
 
@@ -128,7 +126,7 @@ def test_a_restart_in_the_middle_of_writing(server, made, caplog, how):
         thread.join()
         assert len(store.observations()) == number + 1
         assert len(store.trials([f"more-{i}" for i in range(number)])) == 4 * number
-    said = [record.getMessage() for record in caplog.records]
+    said = logged
     assert "waiting for it, at most 300 s" in said[0]
     assert said[-1].endswith("can be used again")
 

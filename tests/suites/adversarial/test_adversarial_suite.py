@@ -6,6 +6,8 @@ from benchmark.testing import check_suite
 from registry.labels import Grouping
 from suites.adversarial import SUITE
 
+pytestmark = pytest.mark.slow
+
 CURVE = [f"linf {e}/255" for e in ("0.25", "0.5", "1", "2", "4", "8")]
 
 
@@ -17,12 +19,10 @@ def values(scores):
     }
 
 
-@pytest.mark.slow
 def test_keeps_the_contract():
     assert [check for check in check_suite(SUITE) if not check.ok] == []
 
 
-@pytest.mark.slow
 def test_standard_networks_fall_and_robust_ones_hold_without_any_flag(standard, robust):
     weak, strong = (SUITE.score(SUITE.config, one.trials()) for one in (standard, robust))
     for scores in (weak, strong):
@@ -37,7 +37,6 @@ def test_standard_networks_fall_and_robust_ones_hold_without_any_flag(standard, 
     assert values(strong)["auc_linf"] > values(weak)["auc_linf"]
 
 
-@pytest.mark.slow
 def test_batch_size_changes_no_verdict(robust):
     whole, small = robust.trials(batch=32), robust.trials(batch=7)
     for norm in ("linf", "l2"):
@@ -51,7 +50,6 @@ def near(image, x):
     return (away < 40 / 255) & (away > 1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ["answer", "gradient"])
 def test_one_nan_under_attack_fails_that_image_and_not_the_run(what, robust):
     usual = robust.trials()
@@ -76,7 +74,6 @@ def test_one_nan_under_attack_fails_that_image_and_not_the_run(what, robust):
     assert all(said in score.flags for score in SUITE.score(SUITE.config, trials))
 
 
-@pytest.mark.slow
 def test_an_image_without_a_gradient_to_begin_with_is_broken(standard):
     image = standard.pixels[3:4]
 
@@ -91,7 +88,6 @@ def test_an_image_without_a_gradient_to_begin_with_is_broken(standard):
     assert trials["linf_by"][3] == trials["l2_by"][3] == "not finite"
 
 
-@pytest.mark.slow
 def test_wrong_images_count_as_broken_and_cost_nothing(standard):
     trials = standard.trials(run=lambda x: standard.feed.run(0.4 + 0.2 * x))
     wrong = ~trials["clean_correct"]
@@ -100,7 +96,6 @@ def test_wrong_images_count_as_broken_and_cost_nothing(standard):
     assert trials["fgsm_broken"][wrong].all() and np.isnan(trials["loss"][wrong]).all()
 
 
-@pytest.mark.slow
 def test_groups_of_classes_are_attacked_like_single_ones(standard):
     """Every class twice, with equal outputs: the same network, whose categories are groups of two outputs."""
     single = standard.trials()

@@ -12,6 +12,8 @@ from suites.human_comparison import SUITE
 from suites.human_comparison.comparing import SIMULATED
 from suites.human_comparison.experiments import WORLD_LEVELS
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 12
 
 
@@ -33,7 +35,6 @@ def run(tmp_path, monkeypatch):
     return one
 
 
-@pytest.mark.slow
 def test_equal_blocks_are_decoded_once(run):
     both, _ = run("world-standard-0", CUE_CONFLICT, SUITE)
     first, _ = run("world-standard-0", CUE_CONFLICT)
@@ -42,7 +43,6 @@ def test_equal_blocks_are_decoded_once(run):
     assert both.decoded == first.decoded + LIMIT  # stylised alone is new
 
 
-@pytest.mark.slow
 def test_simulated_people_stand_in_for_people(run):
     """A network is held against the readers, and so is a reader, against the others."""
     _, rows = run(
@@ -56,7 +56,6 @@ def test_simulated_people_stand_in_for_people(run):
             assert SIMULATED in row.flags
 
 
-@pytest.mark.slow
 def test_ideal_observers_are_no_references(run):
     _, rows = run("world-standard-0,ideal-shape,ideal-guesser", SUITE)
     head = [r for r in rows if r.metric == "error_consistency" and not r.condition]
@@ -64,7 +63,6 @@ def test_ideal_observers_are_no_references(run):
     assert all(row.value is None and "world-reader-*" in row.reason for row in head)
 
 
-@pytest.mark.slow
 def test_readers_agree_as_people_do_and_fail_as_images_fade(tmp_path, monkeypatch):
     """On the full sets: ceiling between .3 and .6 and well above chance, accuracy falling with every level."""
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))

@@ -4,6 +4,8 @@ import pytest
 
 from benchmark import api
 
+pytestmark = pytest.mark.slow
+
 HUMAN_ROW = {
     "error_consistency": 0.4312,
     "observed_consistency": 0.8085,
@@ -12,7 +14,6 @@ HUMAN_ROW = {
 }
 
 
-@pytest.mark.slow
 def test_the_human_row_of_an_import(data, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     db = str(tmp_path / "results.db")

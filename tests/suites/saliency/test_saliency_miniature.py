@@ -15,6 +15,8 @@ from suites.saliency.maps.gradients import input_gradients
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
 from suites.saliency.maps.runs import runs_of
 
+pytestmark = pytest.mark.slow
+
 SIDE, CLASSES, EPSILON, PATTERN = 32, 4, 6 / 255, 4 / 255
 
 
@@ -116,7 +118,6 @@ def found():
     return standard, robust
 
 
-@pytest.mark.slow
 def test_who_reads_the_ground_has_its_gradient_there(found):
     (standard, standard_excess, clean, hard), (robust, robust_excess, clean_too, held) = found
     assert min(clean, clean_too) > 0.95

@@ -6,6 +6,8 @@ from PIL import Image
 
 from benchmark import api
 
+pytestmark = pytest.mark.slow
+
 CLASSES = {
     "geirhos16": ("cat", "dog", "car"),
     "imagenet1k": ("n01440764", "n01443537", "n02099601"),
@@ -47,7 +49,6 @@ def run(bench):
     return {(row.space, row.role, row.metric, row.condition): row for row in api.show("tiny")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("space", CLASSES)
 def test_a_folder_with_masks_has_a_board(space, tiny, tmp_path):
     made = folder(tmp_path / "photos", space)
@@ -66,7 +67,6 @@ def test_a_folder_with_masks_has_a_board(space, tiny, tmp_path):
     assert "photos" in board.sets[""]
 
 
-@pytest.mark.slow
 def test_maps_of_clicks_alone_have_their_metric_and_the_headline_its_reason(tiny, tmp_path):
     made = folder(tmp_path / "clicks", "imagenet1k")
     assert tiny("data", "add", "clickme", made, "--layout", "clickme").code == 0
