@@ -18,6 +18,8 @@ from benchmark.engine import importing
 from benchmark.stimuli.names import GEIRHOS16 as CATEGORIES
 from benchmark.store import Store
 
+pytestmark = pytest.mark.slow
+
 HEAD = "subj,session,trial,rt,object_response,category,condition,imagename\n"
 
 
@@ -39,7 +41,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> None:
     sources = ("error-consistency", "critical-band-masking")
     first = api.reference(sources)
@@ -51,7 +52,6 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
     assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(again.db)] == shown
 
 
-@pytest.mark.slow
 def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(home: Path) -> None:
     tables = home / "mirror" / "error-consistency"
     for experiment, names in {"edges": ("resnet50", "vgg16"), "silhouettes": ("vgg16",)}.items():
@@ -67,7 +67,6 @@ def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(hom
     assert _made(first.db) == made
 
 
-@pytest.mark.slow
 def test_a_second_time_no_table_is_read_until_one_changes(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +117,6 @@ def _shown(db: str) -> dict[str, tuple[float | None, int]]:
     return {row.observer: (row.value, row.n) for row in rows}
 
 
-@pytest.mark.slow
 def test_everything_published_fits_its_budget_and_comes_in_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +149,6 @@ def _scores(db: str):
         return store.latest_scores()
 
 
-@pytest.mark.slow
 def test_a_run_on_published_stimuli_offers_it_in_one_line(home: Path) -> None:
     folder = home / "stimuli" / "cue-conflict"
     for number, category in enumerate(CATEGORIES):
@@ -174,7 +171,6 @@ def test_a_run_on_published_stimuli_offers_it_in_one_line(home: Path) -> None:
     assert "bench board reference" not in api_run(cli, run).output  # they are there
 
 
-@pytest.mark.slow
 def test_a_run_on_the_built_in_world_offers_nothing(home: Path) -> None:
     run = ["run", "-m", "world-standard-0", "--suite", "cue-conflict", "--limit", "16"]
     said = CliRunner().invoke(cli, [*run, "--db", str(home / "w.db")])

@@ -22,20 +22,22 @@ def by_rich(details):
 
 
 WORDS = st.text("abz09.,[]()/*+-äß±", min_size=1, max_size=9)
-LINES = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
+LINES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
 
 
 @st.composite
 def details(draw):
-    height = draw(st.integers(0, 5))
+    height = draw(st.integers(0, 3))
     texts = st.lists(LINES | st.just(""), min_size=height, max_size=height).map(tuple)
     fields = st.builds(Field, LINES, texts, st.booleans()).map(at_width)
-    breaks = draw(st.lists(st.integers(1, 5), max_size=2).map(tuple))
-    grid = Grid(tuple(draw(st.lists(fields, max_size=5))), breaks)
-    return Detail(draw(LINES), draw(LINES | st.just("")), grid, tuple(draw(st.lists(LINES))))
+    breaks = draw(st.lists(st.integers(1, 3), max_size=2).map(tuple))
+    grid = Grid(tuple(draw(st.lists(fields, max_size=3))), breaks)
+    return Detail(
+        draw(LINES), draw(LINES | st.just("")), grid, tuple(draw(st.lists(LINES, max_size=2)))
+    )
 
 
-@given(st.lists(details(), min_size=1, max_size=3))
+@given(st.lists(details(), min_size=1, max_size=2))
 def test_as_rich_prints_them(found):
     assert plain_text(found, WIDTH) == by_rich(found)
 

@@ -87,6 +87,7 @@ def test_hostile_sample_inputs_are_refused(program, tmp_path, card):
     assert not target.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -111,6 +112,7 @@ def test_a_graph_that_reaches_further_is_refused(program, tmp_path, old, new, me
         checked_archive(path)
 
 
+@pytest.mark.slow
 def test_an_unknown_member_is_refused(program, tmp_path):
     path = rewrite(program, tmp_path / "bad.pt2", lambda name, content: content)
     with zipfile.ZipFile(path, "a") as archive:
@@ -207,6 +209,7 @@ def exported(module, path):
     return path
 
 
+@pytest.mark.slow
 def test_a_program_that_names_a_file_is_refused_and_writes_none(tmp_path, card):
     plain = exported(Copying(), tmp_path / "plain.pt2")
     control, target = tmp_path / "control", tmp_path / "target"
@@ -262,6 +265,7 @@ def tampered(program, tmp_path, old, new):
     return rewrite(program, tmp_path / "bad.pt2", change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -284,6 +288,7 @@ def test_operators_arguments_and_sizes_are_looked_at(program, tmp_path, old, new
         checked_archive(tampered(program, tmp_path, old, new))
 
 
+@pytest.mark.slow
 def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_path):
     def larger(name, content):
         if not name.endswith("model_weights_config.json"):
@@ -304,6 +309,7 @@ def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_pa
         checked_archive(tmp_path / "small.pt2")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name(program, tmp_path):
     path = rewrite(program, tmp_path / "bad.pt2", lambda name, content: content)
@@ -346,6 +352,7 @@ def test_usual_architectures_pass(name, tmp_path, card):
     torch.testing.assert_close(model.forward(example), module(example), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_program_that_torch_cannot_open_is_one_error_and_leaves_no_log(program, card, tmp_path):
     def change(name, content):
         return b">*" if name.endswith(".data/version") else content

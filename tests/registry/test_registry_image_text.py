@@ -115,6 +115,7 @@ def test_sixteen_names_and_a_thousand_grouped_are_two_observers(folder, folders)
     assert torch.equal(one.module.visual.conv1.weight, other.module.visual.conv1.weight)
 
 
+@pytest.mark.slow
 def test_prompts_are_part_of_a_model(folder, folders):
     place = f"open_clip:{folder()}"
     cards = [
@@ -153,6 +154,7 @@ def test_one_template_itself(folder, folders):
     assert rows(checks)["templates"].startswith("1, such as 'a sketch of a {}.'")
 
 
+@pytest.mark.slow
 def test_models_are_called_after_their_templates(tmp_path, open_clip):
     file = tmp_path / "mine.txt"
     file.write_text("itap of a {}.\na {}!\na {}.\n一张{}的照片\na {}!\n")
@@ -247,6 +249,7 @@ def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path)
     assert hub.sha256 == whole.sha256
 
 
+@pytest.mark.slow
 def test_mistakes(folder, folders, listed, tmp_path):
     with pytest.raises(UnknownName, match=r"no architecture of open_clip.*ViT-B-32"):
         register("mine", "open_clip:ViT-B-33", "openai", **folders)
@@ -289,6 +292,7 @@ def test_a_head_lives_as_long_as_its_card(folder, folders):
     assert not list(heads.iterdir())
 
 
+@pytest.mark.slow
 def test_a_probe_on_the_image_tower(folder, folders, open_clip):
     shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
     card, _ = backbone_card("mine", f"open_clip:{folder()}", None, shelf=shelf)
@@ -299,9 +303,9 @@ def test_a_probe_on_the_image_tower(folder, folders, open_clip):
         assert torch.allclose(model.module(images), theirs.encode_image(images), atol=1e-6)
 
 
-def test_the_extra_is_named_where_it_is_missing(folder, folders, monkeypatch):
+def test_the_extra_is_named_where_it_is_missing(folders, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(CardError, match=r"pip install 'gestaltbench\[clip\]'"):
-        register("mine", f"open_clip:{folder()}", **folders)
+        register("mine", "open_clip:ViT-B-32", "openai", **folders)

@@ -16,6 +16,8 @@ from registry.load import load_model
 from registry.model import LoadedModel
 from registry.registration import backbone_card, register
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
     "image_size": 32, "patch_size": 8,
@@ -75,7 +77,6 @@ def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     assert torch.allclose(model.forward(images), wanted, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_neither_place_nor_names_are_part_of_its_identity(vit, folders):
     first, _ = register("one", f"hf:{vit('a')}", **folders)
     second, _ = register("two", f"hf:{vit('b')}", **folders)
@@ -145,7 +146,6 @@ def test_without_a_processor_the_input_must_be_said(vit, folders):
     assert card.preprocess.size == 32
 
 
-@pytest.mark.slow
 def test_names_of_imagenet_in_their_places(vit, folders):
     words = list(label_space("imagenet1k").words)
     words[3], words[7] = "a shark", "somebody's cock"
@@ -159,7 +159,6 @@ def test_names_of_imagenet_in_their_places(vit, folders):
     assert card.labels != "imagenet1k"
 
 
-@pytest.mark.slow
 def test_a_folder_says_that_it_is_of_transformers(vit, folders):
     folder = vit()
     whole, _ = register("one", f"hf:{folder}", **folders)
@@ -168,7 +167,6 @@ def test_a_folder_says_that_it_is_of_transformers(vit, folders):
         assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder), whole.sha256)
 
 
-@pytest.mark.slow
 def test_outputs_without_names(vit, folders):
     bare = {i: f"LABEL_{i}" for i in range(16)}
     folder = vit(id2label=bare)
@@ -211,7 +209,6 @@ def test_files_that_are_refused(vit, folders, tmp_path):
     assert not list(folders["cards_folder"].glob("*.yaml"))
 
 
-@pytest.mark.slow
 def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     folder = vit(kind="ViTModel")
     with pytest.raises(WeightsError, match=r"weights of its classifier.*bench probe"):
@@ -234,7 +231,6 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
         )
 
 
-@pytest.mark.slow
 def test_a_mirror_stands_in_for_the_hub(vit, folders, tmp_path):
     folder = vit("somebody/tiny")
     card, _ = register("mine", "hf:somebody/tiny", mirror=str(tmp_path), **folders)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def said(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -20,6 +22,7 @@ with one_blas_thread():
     assert said(code) == ["False"]
 
 
+@pytest.mark.slow
 def test_scipy_that_comes_later_is_limited_too():
     code = """
 import sys
