@@ -111,7 +111,10 @@ def sweep(
     name: of the run ("": the folder's); labels and what follows: as in `register`. Gives the models by step, what
     failed and which files were left out, and why; `training_curves` has the numbers.
     """
-    given = _stated(labels, training, mean, std, size, resize, interpolation, key)
+    given = _said(
+        labels=labels, training=tuple(training) or None, mean=mean, std=std, size=size, resize=resize,
+        interpolation=interpolation, key=key,
+    )  # fmt: skip
     request = api.RunRequest(
         suites=pattern_of(suites), limit=limit, device=device, precision=precision, seed=seed
     )
@@ -154,7 +157,10 @@ def watch(
     """
     if not 0 < poll <= _LONGEST:
         raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
-    given = _stated(labels, training, mean, std, size, resize, interpolation, key)
+    given = _said(
+        labels=labels, training=tuple(training) or None, mean=mean, std=std, size=size, resize=resize,
+        interpolation=interpolation, key=key,
+    )  # fmt: skip
     request = api.RunRequest(
         suites=pattern_of(suites), limit=limit, device=device, precision=precision, seed=seed
     )
@@ -164,20 +170,8 @@ def watch(
     return api.watch(wanted, read_settings(db), silent, pause, until=until, command=command)
 
 
-def _stated(
-    labels: str | Path | None,
-    training: Sequence[str],
-    mean: tuple[float, float, float] | None,
-    std: tuple[float, float, float] | None,
-    size: int | None,
-    resize: int | None,
-    interpolation: str | None,
-    key: str | None,
-) -> dict[str, Any]:
-    """What is said of a registration, without what is not."""
-    stated: dict[str, Any] = {"labels": labels, "mean": mean, "std": std, "size": size}
-    stated |= {"resize": resize, "interpolation": interpolation, "key": key}
-    stated["training"] = tuple(training) or None
+def _said(**stated: object) -> dict[str, Any]:
+    """What was said, without what was not."""
     return {name: value for name, value in stated.items() if value is not None}
 
 
@@ -211,13 +205,11 @@ def register(
 
     arch is also "hf:ORG/NAME", or "open_clip:ARCH" (weights: a tag or file; templates: "single", "7", "80" or a file).
     """
-    stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
-    stated |= {"interpolation": interpolation, "channels": channels, "scale": scale}
-    stated["resize_mode"] = resize_mode
-    stated |= {"labels": labels, "key": key}
-    family = {"templates": templates and str(templates), "threshold": threshold}
-    stated["options"] = {name: value for name, value in family.items() if value is not None}
-    given = {key: value for key, value in stated.items() if value is not None}
+    given = _said(
+        mean=mean, std=std, size=size, resize=resize, resize_mode=resize_mode, interpolation=interpolation,
+        channels=channels, scale=scale, labels=labels, key=key,
+        options=_said(templates=templates and str(templates), threshold=threshold),
+    )  # fmt: skip
     path = None if weights is None else str(weights)
     card, _ = api.register(name, arch, path, training=tuple(training), replaces=replace, **given)
     return card
@@ -248,9 +240,7 @@ def probe(
     replace: take the place of the registered model of that name; mean and what follows: what an architecture is fed, as
     in `register`.
     """
-    stated: dict[str, Any] = {"mean": mean, "std": std, "size": size, "resize": resize}
-    stated["interpolation"] = interpolation
-    given = {key: value for key, value in stated.items() if value is not None}
+    given = _said(mean=mean, std=std, size=size, resize=resize, interpolation=interpolation)
     path = None if weights is None else str(weights)
     asked = api.Probe(
         backbone, str(train), head, name, path, key, labels, limit, device, replace, given

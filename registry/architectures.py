@@ -18,7 +18,7 @@ from torch import nn
 
 from registry.code.digests import code_digest
 from registry.code.files import Files
-from registry.errors import CardError, WeightsError, unknown_name
+from registry.errors import CardError, WeightsError, some_of, unknown_name
 from registry.lean_imports import imported
 from registry.python_files import is_file_name, module_of_file
 from registry.weight_sets import State
@@ -105,8 +105,7 @@ def _others(place: ModuleType, module: str, wanted: str) -> str:
         and not name.startswith("_")
         and getattr(value, "__module__", None) == place.__name__
     ]
-    many = f" and {len(own) - _LISTED} more" if len(own) > _LISTED else ""
-    there = f"it has {', '.join(own[:_LISTED])}{many}" if own else "it defines none"
+    there = f"it has {some_of(own, _LISTED)}" if own else "it defines none"
     return f"{module} has no function '{wanted}'; {there}."
 
 

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from registry.documents import shown
-from registry.errors import WeightsError
+from registry.errors import WeightsError, some_of
 from registry.pickles import conversion, first_line, read_content
 from registry.spaces import spaces_of_size
 from registry.weight_sets import Chosen, State, choose, no_weights
-
-_SHOWN = 5
 
 
 def _require_dense(path: Path, state: State) -> None:
@@ -56,8 +54,7 @@ def read_state(path: Path, key: str | None = None) -> State:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return shown(", ".join(name[:200] for name in names[:_SHOWN])) + more
+    return shown(some_of([name[:200] for name in names], 5))
 
 
 def _misfit(have: State, want: Mapping[str, Tensor]) -> list[str]:

@@ -17,7 +17,7 @@ import yaml
 
 from registry.digests import digest_data
 from registry.documents import MOST_BYTES, shown, texts_in, unprintable
-from registry.errors import LabelError
+from registry.errors import LabelError, some_of
 from registry.places import absence, expanded, is_file, is_folder
 from registry.spaces import LABEL_SPACES, built_in_space, by_classes, geirhos_groups
 from registry.whole_files import write_whole
@@ -40,8 +40,7 @@ class ClassList:
         lost = [name for name, match in zip(self.classes, self.matched, strict=True) if not match]
         known = len(self.classes) - len(lost)
         text = f"{len(self.classes)} classes as the space '{self.name}'; {known} are WordNet or geirhos16 classes"
-        more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
-        return f"{text}; unmatched: {', '.join(lost[:10])}{more}" if lost else text
+        return f"{text}; unmatched: {some_of(lost, 10)}" if lost else text
 
 
 def is_class_list(labels: str) -> bool:

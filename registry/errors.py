@@ -10,8 +10,9 @@
 A message says what is wrong, where, what was expected and what to do next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 SHOWN = 20
 #: Characters of a message: a name in a hostile file may have a million.
@@ -55,6 +56,12 @@ def _bounded(message: str) -> str:
         return message
     head, tail = message[: LONGEST * 2 // 3], message[-LONGEST // 3 :]
     return f"{head} [...] {tail}"
+
+
+def some_of(names: Collection[str], shown: int) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(islice(names, shown)) + more
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:

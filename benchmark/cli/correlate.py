@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from benchmark.cli.options import db_option, format_option, models_option, output_option
-from benchmark.cli.printing import put_out, say, table_console
+from benchmark.cli.printing import put_in, say, table_console
 
 
 @click.command()
@@ -64,10 +64,7 @@ def correlate(
             )
         ]
         text = export_records(records, form or "csv")
-        if output:
-            output.write_text(text)
-        else:
-            put_out(text)
+        put_in(text, output)
         return 0
     console = table_console()
     for summary, links, pairs in found:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.cli.options import FiniteRange, db_option, suite_option
-from benchmark.cli.printing import put_out, say
-from benchmark.display import masked
+from benchmark.cli.printing import as_typed, put_out, say
 
 if TYPE_CHECKING:
     from benchmark.api import RunRequest
@@ -108,5 +105,5 @@ def _run(
             margin=margin,
             request=request,
             agreed=lambda prepared: agreed(prepared, yes=yes),
-            command=shlex.join(["bench", *map(masked, sys.argv[1:])]),
+            command=as_typed(),
         )

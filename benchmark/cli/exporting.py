@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.options import by_option, db_option, suite_option, unseen_option
-from benchmark.cli.printing import put_out
+from benchmark.cli.printing import put_in
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def boards_out(
     if form == "parquet":
         write_parquet([record for board in found for record in board_records(board)], output)
     else:
-        write(export_boards(found, form), output)
+        put_in(export_boards(found, form), output)
 
 
 def scores_out(suite: str | None, form: str, output: Path | None, db: str | None) -> None:
@@ -109,21 +109,13 @@ def scores_out(suite: str | None, form: str, output: Path | None, db: str | None
 
     if form == "json":
         plain = api.document(suite, db=db).model_dump(mode="json")
-        write(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n", output)
+        put_in(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n", output)
         return
     records = api.tidy(api.scores(suite, db=db), db=db)
     if form == "parquet":
         write_parquet(records, output)
     else:
-        write(export_records(records, form), output)
-
-
-def write(text: str, output: Path | None) -> None:
-    """Text into a file, or on standard output."""
-    if output is None:
-        put_out(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+        put_in(export_records(records, form), output)
 
 
 def write_parquet(records: Sequence[Mapping[str, Any]], output: Path | None) -> None:

@@ -4,8 +4,10 @@ characters, no passwords.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +29,19 @@ def say(text: object, *, err: bool = False) -> None:
 def put_out(text: str) -> None:
     """A command's data (CSV, YAML, LaTeX, ...) on standard output; in a file they are exact."""
     click.echo(printable_lines(text), nl=not text.endswith("\n"))
+
+
+def put_in(text: str, output: Path | None) -> None:
+    """A command's data into a file, or on standard output."""
+    if output is None:
+        put_out(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def as_typed() -> str:
+    """This very command, without its passwords."""
+    return shlex.join(["bench", *map(masked, sys.argv[1:])])
 
 
 #: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.

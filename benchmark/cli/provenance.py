@@ -10,6 +10,7 @@ import click
 from benchmark.cli.options import db_option
 from benchmark.cli.printing import put_out, say
 from benchmark.display import printable
+from registry.errors import some_of
 
 if TYPE_CHECKING:
     from benchmark.api import NumberAgain, Reproduction
@@ -115,8 +116,7 @@ def _print(found: Reproduction) -> None:
     for one in lacking:
         reasons.setdefault(one.reason, []).append(_name(one))
     for reason, names in reasons.items():
-        more = f" (and {len(names) - 3} more)" if len(names) > 3 else ""
-        say(f"not made again: {', '.join(names[:3])}{more}: {printable(reason)}")
+        say(f"not made again: {some_of(names, 3)}: {printable(reason)}")
     if found.db:
         say(f"the fresh leaderboard: {found.db}")
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmark.cli.asking import agreed, estimate_table
 from benchmark.cli.options import FiniteRange, db_option
-from benchmark.cli.printing import say, table_console
-from benchmark.display import masked
+from benchmark.cli.printing import as_typed, say, table_console
+from registry.errors import some_of
 
 if TYPE_CHECKING:
     from benchmark.api import Prepared
@@ -33,7 +31,9 @@ if TYPE_CHECKING:
 )
 @click.option("--arch", default="", metavar="SOURCE:NAME", help="Of checkpoints given by path.")
 @click.option("--labels", metavar="SPACE|FILE", help="Of checkpoints given by path.")
-@click.option("--suite", "-s", default="all", show_default=True, metavar="NAME[:VARIANT]|all")
+@click.option(
+    "--suite", "-s", "suites", default="all", show_default=True, metavar="NAME[:VARIANT]|all"
+)
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set."
 )
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"])
 )
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N")
-@click.option("--compile", "compile_model", is_flag=True, help="torch.compile the networks.")
+@click.option("--compile", is_flag=True, help="torch.compile the networks.")
 @click.option(
     "--seed",
     default=0,
@@ -106,25 +106,14 @@ def run(
     models: tuple[str, ...],
     arch: str,
     labels: str | None,
-    suite: str,
-    limit: int | None,
-    stimuli: str,
-    device: str,
-    precision: str,
     batch_size: str,
-    compile_model: bool,
-    seed: int,
-    precision_target: float | None,
-    dry_run: bool,
     shard: str | None,
-    executor: str,
-    address: str | None,
-    gpus_per_task: float,
-    slurm: tuple[str, ...],
+    dry_run: bool,
     strict: bool,
     yes: bool,
     quiet: bool,
     db: str | None,
+    **options: Any,
 ) -> int:
     """Run suites on models, store every trial, and print the ranking.
 
@@ -137,20 +126,9 @@ def run(
 
     request = api.RunRequest(
         models=_patterns((*models, *(_named(one, arch, labels) for one in what))),
-        suites=suite,
-        limit=limit,
-        device=device,
-        precision=precision,
         batch=_batch(batch_size),
-        compile=compile_model,
-        seed=seed,
-        precision_target=precision_target,
-        stimuli=stimuli,
         shard=_shard(shard),
-        executor=executor,
-        address=address,
-        gpus_per_task=gpus_per_task,
-        slurm=slurm,
+        **options,
     )
     prepared = api.prepare(request, read_settings(db))
     _broken(prepared)
@@ -225,7 +203,7 @@ def _carry_out(prepared: Prepared, quiet: bool) -> RunReport:
 
     part = f"{prepared.part}: " if prepared.part else ""
     say(f"{part}writing to {prepared.settings.db}", err=True)
-    command = shlex.join(["bench", *map(masked, sys.argv[1:])])
+    command = as_typed()
     started = time.monotonic()
     with reporting(quiet=quiet, planned=api.planned_passes(prepared)) as reporter:
         report = api.execute(prepared, reporter, command)
@@ -260,8 +238,7 @@ def _not_applicable(skipped: Mapping[str, str]) -> Iterator[str]:
     for name, reason in skipped.items():
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
-        more = f" (and {len(names) - 3} more)" if len(names) > 3 else ""
-        yield f"not applicable: {', '.join(names[:3])}{more}: {reason}"
+        yield f"not applicable: {some_of(names, 3)}: {reason}"
 
 
 def _print_ranking(prepared: Prepared) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,21 +60,14 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 def stylize(
     content: Path,
-    style: Path,
     name: str | None,
     cue_conflict: bool,
     per_pair: int | None,
     count: int | None,
     same_category: bool,
-    strength: float,
-    size: int,
-    crop: float,
-    seed: int,
-    limit: int | None,
-    role: str | None,
     space: str | None,
-    output: Path | None,
     workers: int | None,
+    **options: Any,
 ) -> int:
     """Paint pictures in the manner of others: a stimulus set of your own.
 
@@ -91,18 +85,11 @@ def stylize(
     kind = "cue-conflict" if cue_conflict else "stylised"
     order = Order(
         content=content,
-        style=style,
         name=name or f"{kind}-{content.resolve().name}",
         sample=sample,
-        strength=strength,
-        size=size,
-        crop=crop,
-        seed=seed,
-        limit=limit,
-        role=role,
         space=space,
-        output=output,
         workers=workers or os.cpu_count() or 1,
+        **options,
     )
     make_stylised(order, read_settings(), load_network(), say)
     return 0

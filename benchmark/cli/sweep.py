@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +11,7 @@ import click
 
 from benchmark.cli.model_input import given_options, input_options
 from benchmark.cli.options import FiniteRange, db_option
-from benchmark.cli.printing import say, table_console
-from benchmark.display import masked
+from benchmark.cli.printing import as_typed, say, table_console
 from benchmark.errors import BenchError
 from registry.places import expanded
 
@@ -84,7 +81,7 @@ def sweep(folder: Path, quiet: bool, yes: bool, db: str | None, **options: Any) 
             reporter,
             say=_told if quiet else reporter.note,
             agreed=lambda prepared: agreed(prepared, yes=yes),
-            command=_command(),
+            command=as_typed(),
         )
     if done is None:
         say("not started.", err=True)
@@ -130,7 +127,7 @@ def watch(
                 api.sleeping(poll),
                 until=until,
                 say=_told if quiet else reporter.note,
-                command=_command(),
+                command=as_typed(),
             )
     except KeyboardInterrupt:  # in the middle of a run: what is known by then, and the usual end
         with suppress(BenchError):
@@ -157,10 +154,6 @@ def _wanted(folder: Path, options: dict[str, Any]) -> Sweep:
     request = api.RunRequest(suites=options.pop("suite"), **run)
     sweep = {name: options.pop(name) for name in ("arch", "pattern", "every", "name")}
     return api.Sweep(expanded(folder), given=given_options(options), request=request, **sweep)
-
-
-def _command() -> str:
-    return shlex.join(["bench", *map(masked, sys.argv[1:])])
 
 
 def _told(line: str) -> None:

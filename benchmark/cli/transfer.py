@@ -13,7 +13,7 @@ from benchmark.cli.options import (
     output_option,
     suite_option,
 )
-from benchmark.cli.printing import put_out, say, table_console
+from benchmark.cli.printing import put_in, say, table_console
 
 
 @click.command()
@@ -67,10 +67,7 @@ def transfer(
         )
     elif form or output:
         text = export_transfer(told, form or "csv")
-        if output:
-            output.write_text(text)
-        else:
-            put_out(text)
+        put_in(text, output)
     else:
         console = table_console()
         console.print(render_transfer(told, console.width))

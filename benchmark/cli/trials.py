@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -78,15 +78,7 @@ def import_group() -> None:
     help="What the tables' columns mean: 'file=imagename,answer=object_response'.",
 )
 @db_option
-def import_trials(
-    path: Path,
-    training: tuple[str, ...],
-    source: str | None,
-    experiment: str | None,
-    observer: str | None,
-    columns: str,
-    db: str | None,
-) -> int:
+def import_trials(path: Path, **options: Any) -> int:
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape.
 
     Columns: subj, session, trial, rt, object_response, category, condition, imagename, decision_margin; or image,
@@ -101,15 +93,7 @@ def import_trials(
     """
     from benchmark import api
 
-    report = api.import_trials(
-        path,
-        training=training,
-        source=source,
-        experiment=experiment,
-        observer=observer,
-        columns=columns,
-        db=db,
-    )
+    report = api.import_trials(path, **options)
     say(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
         say(f"{experiment}: {len(observers)} observers")

@@ -1,6 +1,6 @@
 """Imported observers that answered a part of the images, or images of their own: which tables lack them, in words."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from benchmark.contracts import Suite
 from benchmark.engine.imported_trials import (
@@ -11,6 +11,7 @@ from benchmark.engine.imported_trials import (
     main_answers,
 )
 from benchmark.store import Store, StoredObservation
+from registry.errors import some_of
 
 _SHOWN = 6  # names in a line
 
@@ -76,7 +77,7 @@ def partial_line(found: Mapping[str, Mapping[str, str]]) -> str:
         if len(names) == 1
         else "people with parts of the images are"
     )
-    return f"{len(names)} {who} not compared: {_some(told)}"
+    return f"{len(names)} {who} not compared: {some_of(told, _SHOWN)}"
 
 
 def _lines(
@@ -108,12 +109,6 @@ def _lines(
         )
     if own:
         yield (
-            f"{role}: {_some(own)} answered other images than most of their source: left out of its tables; the "
-            "trials are kept"
+            f"{role}: {some_of(own, _SHOWN)} answered other images than most of their source: left out of its "
+            "tables; the trials are kept"
         )
-
-
-def _some(names: Collection[str]) -> str:
-    first = list(names)[:_SHOWN]
-    more = f" and {len(names) - len(first)} more" if len(names) > len(first) else ""
-    return ", ".join(first) + more

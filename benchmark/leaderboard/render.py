@@ -13,6 +13,7 @@ from benchmark.display import printable
 from benchmark.leaderboard.formatting import caption, explanation
 from benchmark.leaderboard.grid import Detail, Grid, board_grid
 from benchmark.leaderboard.model import Board
+from registry.errors import some_of
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -31,7 +32,7 @@ def board_detail(board: Board, width: int, limit: int | None = LIMIT) -> Detail:
     if hidden:
         lines.append(f"... {hidden} more, --all")
     if grid.dropped:
-        lines.append(f"no room for: {_some(grid.dropped)} (a wider terminal, or bench export)")
+        lines.append(f"no room for: {some_of(grid.dropped, 5)} (a wider terminal, or bench export)")
     lines += explanation(board) + grid.footnotes.lines(FOOTNOTES if limit else None)
     return Detail(board.title, caption(board), grid, tuple(lines))
 
@@ -77,12 +78,6 @@ def _table(grid: Grid) -> Table:
             *(Text(cell, overflow="fold") for cell in row), end_section=at + 1 in grid.breaks
         )
     return table
-
-
-def _some(titles: Sequence[str], shown: int = 5) -> str:
-    """The first few titles, and how many more there are."""
-    more = f" and {len(titles) - shown} more" if len(titles) > shown else ""
-    return ", ".join(titles[:shown]) + more
 
 
 def _plain(line: str, style: str) -> Text:

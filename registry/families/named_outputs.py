@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry.class_lists import ClassList, match_name, space_name, write_mapping
-from registry.errors import LabelError
+from registry.errors import LabelError, some_of
 from registry.labels import label_space
 from registry.soundness import Check
 from registry.spaces import spaces_of_size
@@ -107,5 +107,4 @@ def _agreement(names: Sequence[str], space: str) -> str:
         f"{i} '{name}'" for i, (name, good) in enumerate(zip(names, flags, strict=True)) if not good
     ]
     text = f"{sum(flags)} of {len(names)} names are those of its classes at their places"
-    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-    return f"{text}; not matched: {', '.join(lost[:5])}{more}" if lost else text
+    return f"{text}; not matched: {some_of(lost, 5)}" if lost else text

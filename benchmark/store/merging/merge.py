@@ -25,6 +25,7 @@ from benchmark.store.merging.results import merge_assertions, merge_outcomes, me
 from benchmark.store.place import same_place
 from benchmark.store.questions import batches
 from benchmark.store.sql import fetched
+from registry.errors import some_of
 
 _SHOWN = 6  # conditions in a line
 
@@ -117,9 +118,8 @@ def _differences(found: list[Difference], names: Mapping[int, str], place: str) 
             + f" {one.differing} of {one.compared}"
             for one in some
         ]
-        more = f" and {len(blocks) - _SHOWN} more blocks" if len(blocks) > _SHOWN else ""
         yield (
-            f"'{name}' under {suite}: {place} answers the same trials otherwise ({', '.join(blocks[:_SHOWN])}{more}): "
+            f"'{name}' under {suite}: {place} answers the same trials otherwise ({some_of(blocks, _SHOWN)}): "
             "those that are here stay. Either a machine computes otherwise, or the network does not answer twice alike"
         )
 
