@@ -65,7 +65,13 @@ class Chosen:
         kept = self.wanted.keep(store, scores)
         if not (self.hide or now.hidden or now.outdated):
             return list(kept)
-        return [now.marked(row) for row in kept if now.shown(row, self.wanted.models, self.hide)]
+        named, hide = _patterns(self.wanted.models), _patterns(self.hide or "")
+        hidden = {*now.hidden} - {*named}
+        return [
+            now.marked(row)
+            for row in kept
+            if row.observer not in hidden and not _like([row.observer], hide)
+        ]
 
 
 def families(store: Standings, kinds: Collection[str] = ()) -> dict[str, str]:
@@ -88,7 +94,11 @@ def fits(name: str, patterns: str) -> bool:
 
 def _fits(values: Iterable[str], patterns: str) -> bool:
     globs = _patterns(patterns)
-    return not globs or any(fnmatch.fnmatchcase(v, glob) for v in values for glob in globs)
+    return not globs or _like(values, globs)
+
+
+def _like(values: Iterable[str], globs: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(value, glob) for value in values for glob in globs)
 
 
 def _patterns(text: str) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from benchmark.settings import Settings
@@ -23,12 +21,6 @@ class Standing:
 
     hidden: frozenset[str] = frozenset()
     outdated: Mapping[str, str] = field(default_factory=dict)
-
-    def shown(self, row: ScoreRow, only: str | None, hide: str | None) -> bool:
-        """Whether a board that is asked for `only` has this row. only, hide: names, globs or comma lists."""
-        if hide and _matches(row.observer, hide):
-            return False
-        return row.observer not in self.hidden or row.observer in _parts(only or "")
 
     def marked(self, row: ScoreRow) -> ScoreRow:
         """The row, flagged where it is outdated."""
@@ -65,11 +57,3 @@ def _remark(stored: Mapping[str, Any], today: CardNote) -> str:
         if name in stored and stored[name] != now:
             return f"outdated: of another {name}"
     return ""
-
-
-def _parts(pattern: str) -> Sequence[str]:
-    return [part.strip() for part in pattern.split(",") if part.strip()]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return any(fnmatchcase(name, part) for part in _parts(pattern))

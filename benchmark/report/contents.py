@@ -118,7 +118,7 @@ def read_contents(settings: Settings) -> Contents:
             f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
         )
     by_suite, scores = defaultdict(list), defaultdict(list)
-    visible = [row for row in rows if now.shown(row, None, None)]
+    visible = [row for row in rows if row.observer not in now.hidden]
     for row in visible:
         by_suite[row.suite].append(row)
     for row in rows:
