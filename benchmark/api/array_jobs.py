@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api.array_task import ArrayTask, held, holder, tasks
+from benchmark.api.array_task import PROGRAM, ArrayTask, held, holder, tasks
 from benchmark.api.databases import MergeReport, merge
 from benchmark.api.submitted_tasks import Submitted, at_work, cancel, submit
 from benchmark.errors import BenchError
@@ -70,6 +71,11 @@ def run_array(prepared: Prepared, reporter: RunReporter) -> RunReport:
         reporter.note(f"{options.tasks} tasks; their leaderboards and logs are in {folder}")
         stopped = _wait(executor, parts, reporter, options.cluster, folder / "logs")
         made = [part.settings.db for part in parts if Path(part.settings.db).exists()]
+        if stopped and not made:
+            shard, reason = next(iter(stopped.items()))
+            raise BenchError(
+                f"no task has stored anything; task {shard}: {reason}. Logs: {folder / 'logs'}"
+            )
         merged = merge(made, prepared.settings.db)
         if not merged.exit_code and not stopped:
             for shard in made:
@@ -168,14 +174,16 @@ def _executor(request: RunRequest, options: ArrayOptions, logs: Path) -> Any:
         )
         executor.update_parameters(
             name="bench", timeout_min=24 * 60, gpus_per_node=_gpus(request),
-            slurm_setup=_SETUP, local_setup=_SETUP, slurm_wckey="",
+            slurm_setup=_setup(), local_setup=_setup(), slurm_wckey="",
             **{f"slurm_{key}": value for key, value in options.settings.items()},
         )  # fmt: skip
     return executor
 
 
-#: A `benchmark.py` in the working folder is not ours.
-_SETUP = ["export PYTHONSAFEPATH=1"]
+def _setup() -> list[str]:
+    """Before a task starts: it is of this very program, whatever else is installed or lies in the working folder."""
+    home = shlex.quote(PROGRAM)
+    return ["export PYTHONSAFEPATH=1", f"export PYTHONPATH={home}${{PYTHONPATH:+:$PYTHONPATH}}"]
 
 
 @contextmanager

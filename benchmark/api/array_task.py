@@ -21,6 +21,8 @@ from benchmark.settings import Settings
 from registry.whole_files import lock
 
 ATTEMPTS = 3
+#: The folder that this very program is imported from.
+PROGRAM = str(Path(benchmark.__file__).parents[1])
 _CHILD = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
     "from benchmark.api.array_task import work; work()"
@@ -87,7 +89,7 @@ def tasks(request: RunRequest, settings: Settings, folder: Path, n: int) -> list
     """A task for each of `n` parts, with leaderboards in a folder."""
     from dataclasses import replace
 
-    path = (str(Path(benchmark.__file__).parents[1]), *sys.path)
+    path = (PROGRAM, *sys.path)
     return [
         ArrayTask(
             replace(request, executor="local", shard=f"{i}/{n}"),

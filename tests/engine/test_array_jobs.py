@@ -188,6 +188,30 @@ def test_one_driver_of_an_array_at_a_time(tmp_path):
         pass
 
 
+def test_tasks_that_store_nothing_are_an_error_that_says_why(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(array_jobs, "_executor", lambda *_: None)
+    monkeypatch.setattr(array_jobs, "_wait", lambda *_: {"1/2": "ended with code 1"})
+    with pytest.raises(
+        BenchError, match=r"anything; task 1/2: ended with code 1\. Logs: .*never\.db"
+    ):
+        asked(tmp_path, models="ideal-shape", suites="cue-conflict")
+
+
+OTHER = "def __getattr__(name): raise SystemExit('another program was loaded')"
+
+
+@needs_submitit
+@pytest.mark.slow
+def test_a_task_is_of_its_drivers_program(home, tmp_path, monkeypatch):
+    """Whatever comes first where the driver was started."""
+    stranger = tmp_path / "stranger" / "benchmark"
+    stranger.mkdir(parents=True)
+    (stranger / "__init__.py").write_text(OTHER)
+    monkeypatch.setenv("PYTHONPATH", str(stranger.parent))
+    report = asked(tmp_path, models="ideal-shape", suites="cue-conflict")
+    assert report.failed == {} and report.exit_code == 0
+
+
 STOPPED = """
 import sys
 from benchmark import api
