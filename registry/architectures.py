@@ -8,13 +8,15 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import packages_distributions, version
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from registry.code.digests import code_digest
 from registry.code.files import Files
@@ -24,6 +26,14 @@ from registry.python_files import is_file_name, module_of_file
 from registry.weight_sets import State
 
 _LISTED = 12  # functions in a message
+#: What fills a parameter at random.
+_DRAWS = frozenset(
+    {
+        *(init.kaiming_uniform_, init.kaiming_normal_, init.xavier_uniform_, init.xavier_normal_),
+        *(init.uniform_, init.normal_, init.trunc_normal_),
+        *(torch.Tensor.uniform_, torch.Tensor.normal_),
+    }
+)
 #: Weights "random:SEED": the architecture as it starts training.
 RANDOM = "random:"
 #: What the published weights of these torchvision networks need beside their name.
@@ -141,14 +151,34 @@ def _python(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
 _BUILDERS = {"timm": _timm, "torchvision": _torchvision, "python": _python}
 
 
-def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
+class _Undrawn(TorchFunctionMode):
+    """Leaves parameters as they lie in memory instead of drawing them."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """What torch calls in place of its own functions."""
+        named = kwargs or {}
+        filled = args[0] if args else named.get("tensor")
+        if function in _DRAWS and isinstance(filled, nn.Parameter):
+            return filled
+        return function(*args, **named)
+
+
+def build(
+    arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, drawn: bool = True
+) -> nn.Module:
     """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName,
     WeightsError.
+
+    drawn: where not, the weights of a library's architecture are anything, for a file will fill all of them: to draw
+    them takes longer than all else.
     """
     kind, name = split_arch(arch)
     require_known(arch)
     try:
-        return _BUILDERS[kind](name, classes, dict(kwargs or {}))
+        with nullcontext() if drawn or kind == "python" else _Undrawn():
+            return _BUILDERS[kind](name, classes, dict(kwargs or {}))
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"arch '{arch}' could not be built: {error}.") from error
 

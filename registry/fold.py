@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 _TOLERANCE = 1e-4
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_AS_IT_LIES = (torch.contiguous_format,)
+
+
+class Folded(NamedTuple):
+    """A folded copy, and the layout of its weights and of the images that it takes."""
+
+    module: nn.Module
+    layout: torch.memory_format
 
 
 @dataclass
@@ -131,13 +139,15 @@ def _agrees(folded: nn.Module, example: Tensor, logits: Tensor) -> bool:
     return bool(gap <= _TOLERANCE * logits.abs().max().clamp(min=1.0))
 
 
-def fold_batch_norm(module: nn.Module, example: Tensor) -> nn.Module | None:
-    """A copy of `module` with every foldable batch normalisation folded, or None.
+def fold_batch_norm(
+    module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = _AS_IT_LIES
+) -> Folded | None:
+    """A copy of `module` with every foldable batch normalisation folded, and how it lies in memory; or None.
 
     module: in evaluation mode; example: an input batch as the module takes it, e.g. [2, 3, 224,
-    224]. None where nothing could be folded, the module cannot be copied or watched, or the copy's
-    logits differ on `example` by more than 1e-4 of the largest logit (at least 1). `module` is left
-    as it was.
+    224]; layouts: the first in which the copy runs and agrees is taken. None where nothing could be folded, the module
+    cannot be copied or watched, or the copy's logits differ on `example` by more than 1e-4 of the largest logit (at
+    least 1). `module` is left as it was.
     """
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
@@ -148,4 +158,12 @@ def fold_batch_norm(module: nn.Module, example: Tensor) -> nn.Module | None:
     folded = copy.deepcopy(module)
     for conv, norm in pairs:
         _fold_pair(folded, conv, norm)
-    return folded if _agrees(folded, example, logits) else None
+    for layout in layouts:
+        moved = folded.to(memory_format=layout)  # type: ignore[call-overload]
+        try:
+            if _agrees(moved, example.contiguous(memory_format=layout), logits):
+                return Folded(moved, layout)
+        except RuntimeError:  # a view of what lies otherwise in memory
+            if layout == layouts[-1]:
+                raise
+    return None

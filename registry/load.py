@@ -61,7 +61,7 @@ def _with_state(card: ModelCard, place: Place, labels: LabelSpace, bare: bool) -
     from registry.checkpoints import fit_state
     from registry.normalisation import require_agreement, stated_in
 
-    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"))
+    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"), drawn=False)
     gone = _take_off_head(module, card) if bare else frozenset()
     if card.weights is None and card.source == "python":
         return module
@@ -100,7 +100,7 @@ def stated_weights(card: ModelCard, weights_folder: Path) -> tuple[Chosen, Norma
     from registry.normalisation import stated_in
 
     labels = labels_of(card)
-    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"))
+    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"), drawn=False)
     chosen, origin = _weights(card, Place(weights_folder), module)
     return chosen, stated_in(chosen.statistics, origin)
 

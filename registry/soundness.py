@@ -2,12 +2,11 @@
 
 A network in training mode, with active dropout, with outputs that depend on the batch or with buffers
 that answering changes has no score: another batch size or another order would give another one. These
-checks cost about forty images, so they are made at each load.
+checks cost a device batch and four images, so they are made at each load.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,12 +16,12 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from registry.checksums import changed, checksum
 from registry.model import LoadedModel
 
 Run = Callable[[Tensor], Tensor]
-Checksum = tuple[int, ...]
 _SEED = 20
-_IMAGES = 8
+_IMAGES = 4
 #: Largest difference of two answers to one image, relative to the largest logit: float noise of other
 #: batch sizes and of folded batch normalisation stays below a tenth of it.
 TOLERANCE = 1e-3
@@ -40,6 +39,7 @@ class Check:
 
 
 _TWICE = Check("same answer twice", True, "two passes agree")
+_ALONE = "same answer alone"
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
@@ -48,45 +48,16 @@ def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
     """
     side = model.preprocess.size
     generator = torch.Generator().manual_seed(_SEED)
-    images = torch.rand((count, 3, 1, 1), generator=generator).expand(-1, -1, side, side)
+    images = torch.rand((count, 3, 1, 1), generator=generator)
     cells = 2
     while cells <= side:
         noise = torch.rand((count, 3, cells, cells), generator=generator) - 0.5
-        images = images + functional.interpolate(noise, (side, side), mode="bilinear") / cells**0.5
+        images = functional.interpolate(images, (cells, cells), mode="bilinear")
+        images = images + noise / cells**0.5
         cells *= 2
+    images = functional.interpolate(images, (side, side), mode="bilinear")
     device = next((value.device for value in model.module.state_dict().values()), images.device)
     return images.clamp(0, 1).contiguous().to(device)
-
-
-def checksum(module: nn.Module) -> Checksum:
-    """A number per parameter and buffer, from all of its bits: cheap enough for every few hundred images."""
-    with torch.inference_mode():
-        return tuple(_sum(tensor) for _, tensor in _tensors(module))
-
-
-def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
-    return [*module.named_parameters(), *module.named_buffers()]
-
-
-def _sum(tensor: Tensor) -> int:
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        return 0
-    flat = tensor.detach().reshape(-1)
-    if tensor.is_contiguous(memory_format=torch.channels_last) and tensor.dim() == 4:
-        flat = tensor.detach().permute(0, 2, 3, 1).reshape(-1)  # as it lies in memory: no copy
-    if flat.device.type == "cpu":  # on one thread: waking others for so little costs more
-        return zlib.crc32(flat.view(torch.uint8).numpy().data)
-    kind = torch.int32 if flat.element_size() % 4 == 0 else torch.uint8
-    return int(flat.view(kind).sum(dtype=torch.int64))
-
-
-def changed(module: nn.Module, before: Checksum) -> str:
-    """The name of a parameter or buffer that is not what it was; "" where all are."""
-    after = checksum(module)
-    if len(after) != len(before):
-        return "its set of parameters and buffers"
-    names = [name for name, _ in _tensors(module)]
-    return next((n for n, a, b in zip(names, before, after, strict=True) if a != b), "")
 
 
 def distance(one: Tensor, other: Tensor) -> float:
@@ -133,17 +104,35 @@ def forward_failure(error: BaseException, images: Tensor) -> str:
 def _rows(
     model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: float
 ) -> list[Check]:
+    """Where a batch gives what each image gives alone, two passes agree, too; only a failure has to be told apart."""
+    order = _order(batch, len(images))
+    starts = range(0, len(order), batch)
+    together = torch.cat([run(images[order[at : at + batch]]) for at in starts])
+    alone = _each_alone(model, images, batch)
+    if isinstance(alone, Check):
+        logits = model.forward(images)
+        twice = _repeatable(model, images, logits, tolerance)
+        return [_evaluating(model.module), unnormalised(logits), twice, alone]
+    rows, gap = [_evaluating(model.module), unnormalised(alone)], distance(together, alone[order])
+    if not gap > tolerance:
+        return [*rows, _TWICE, _alone(gap, tolerance), _anywhere(gap, batch, tolerance)]
     logits = model.forward(images)
-    anywhere = _anywhere(run, images, logits, batch, tolerance)
-    # Where every place of another pass agrees, two passes agree; only a failure has to be told apart.
-    again = anywhere.ok and batch >= len(images)
-    return [
-        _evaluating(model.module),
-        unnormalised(logits),
-        _TWICE if again else _repeatable(model, images, logits, tolerance),
-        _alone(model, images, logits, tolerance),
-        anywhere,
+    causes = [
+        _repeatable(model, images, logits, tolerance),
+        _alone(distance(alone, logits), tolerance),
+        _anywhere(distance(together, logits[order]), batch, tolerance),
     ]
+    if all(cause.ok for cause in causes):
+        causes[-1] = _anywhere(gap, batch, tolerance)
+    return [*rows, *causes]
+
+
+def _order(batch: int, count: int) -> Tensor:
+    """Which image stands where: each at least once, and in no order that repeats itself, so that places which are
+    mixed up hold different images.
+    """
+    rest = torch.randint(count, (batch,), generator=torch.Generator().manual_seed(_SEED))
+    return torch.cat([torch.arange(count - 1, -1, -1), rest])[: max(batch, count)]
 
 
 def _evaluating(module: nn.Module) -> Check:
@@ -185,29 +174,30 @@ def _repeatable(model: LoadedModel, images: Tensor, first: Tensor, tolerance: fl
     )
 
 
-def _alone(model: LoadedModel, images: Tensor, batch: Tensor, tolerance: float) -> Check:
-    """An image's answer does not hang on its neighbours in the batch (batch statistics, fixed batch
-    size).
-    """
-    name = "same answer alone"
+def _each_alone(model: LoadedModel, images: Tensor, batch: int) -> Tensor | Check:
+    """Logits of each image by itself, on the plain path, or the failure that a batch of 1 is."""
     try:
-        alone = torch.cat([model.forward(images[row : row + 1]) for row in (0, len(images) - 1)])
+        return torch.cat([model.forward(image[None]) for image in images])
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).strip().split("\n", 1)[0]
-        return Check(name, False, f"takes no batch of 1 after one of {len(images)}: {reason}")
-    gap = distance(alone, batch[[0, -1]])
-    ok = not gap > tolerance
-    verdict = "within float noise" if ok else "its batch decides: batch norm in training mode?"
-    return Check(
-        name, ok, f"logits alone and in a batch differ by {gap:.2g} of the largest: {verdict}"
-    )
+        return Check(_ALONE, False, f"takes no batch of 1 after one of {batch}: {reason}")
 
 
-def _anywhere(run: Run, images: Tensor, logits: Tensor, batch: int, tolerance: float) -> Check:
+def _alone(gap: float, tolerance: float) -> Check:
+    """An image's answer does not hang on its neighbours in the batch."""
+    why = "its batch decides: batch norm in training mode?"
+    return _within(_ALONE, "alone and in a batch", gap, tolerance, why)
+
+
+def _anywhere(gap: float, batch: int, tolerance: float) -> Check:
     """The same answer at every place of a batch of the size that will be used."""
-    places = torch.arange(batch - 1, -1, -1) % len(images)
-    gap = distance(run(images[places]), logits[places])
+    name, why = "same answer anywhere", "an answer depends on its place in the batch"
+    return _within(name, f"in a batch of {batch}", gap, tolerance, why)
+
+
+def _within(name: str, where: str, gap: float, tolerance: float, why: str) -> Check:
     ok = not gap > tolerance
-    verdict = "within float noise" if ok else "an answer depends on its place in the batch"
-    detail = f"logits in a batch of {batch} differ by {gap:.2g} of the largest: {verdict}"
-    return Check("same answer anywhere", ok, detail)
+    verdict = "within float noise" if ok else why
+    return Check(name, ok, f"logits {where} differ by {gap:.2g} of the largest: {verdict}")

@@ -20,10 +20,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from registry.cards import ModelCard
+from registry.checksums import Checksum, changed, checksum
 from registry.digests import digest_data
 from registry.fold import fold_batch_norm
 from registry.model import LoadedModel
-from registry.soundness import Checksum, changed, checksum
 from registry.whole_files import locked, write_whole
 
 CPU_BATCHES = (4, 8, 16, 32)
@@ -100,10 +100,13 @@ def _form(model: LoadedModel, device: str) -> _Form:
     plain = _Form(model, torch.contiguous_format)
     if model.card.source == "export":
         return plain
+    last = device.startswith("cpu") and _has(model.module, nn.Conv2d)
     if _has(model.module, _BatchNorm):
-        folded = fold_batch_norm(model.module, model.normalise(example(model, 2)))
-        plain = plain if folded is None else replace(plain, model=replace_module(model, folded))
-    if device.startswith("cpu") and _has(model.module, nn.Conv2d):
+        layouts = (torch.channels_last, plain.layout) if last else (plain.layout,)
+        folded = fold_batch_norm(model.module, model.normalise(example(model, 2)), layouts)
+        if folded is not None:
+            plain = _Form(replace_module(model, folded.module), folded.layout)
+    if last and plain.layout != torch.channels_last:
         return _channels_last(plain, device)
     return plain
 

@@ -5,6 +5,7 @@ parses the file: fields that a version adds are empty or absent, and both are le
 """
 
 import ast
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -98,9 +99,9 @@ def read_source(path: Path, package: str) -> Source:
     return _read(str(path), package, stamp_of(path))
 
 
-def stamp_of(path: Path) -> tuple[int, ...]:
+def stamp_of(path: str | Path) -> tuple[int, ...]:
     """What changes whenever a file is another one or is written to. Raises OSError."""
-    state = path.stat()
+    state = os.stat(path)  # noqa: PTH116 - hundreds of paths as text, not objects
     return (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
 
 

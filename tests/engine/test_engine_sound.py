@@ -5,14 +5,16 @@ import engine_toys as toys
 import numpy as np
 import pytest
 import torch
+import unsound_nets
 from engine_toys import network, toy_suite
 
 from benchmark.contracts import CHUNK
 from benchmark.engine import sound
 from registry.cards import Preprocess
+from registry.checksums import checksum
 from registry.labels import label_space
 from registry.model import LoadedModel
-from registry.soundness import check_load, checksum, distance
+from registry.soundness import check_load, distance
 
 AT_LOAD = {
     "Trained": "same answer alone",
@@ -83,8 +85,8 @@ def loaded(module):
     return LoadedModel(card, module.eval(), "", label_space("world16"))
 
 
-@pytest.mark.parametrize(("batch", "shown"), [(32, 8 + 2 + 32), (4, 8 + 4 + 8 + 2)])
-def test_a_second_pass_is_taken_where_the_tuned_one_does_not_show_every_image(batch, shown):
+@pytest.mark.parametrize(("batch", "shown"), [(32, 32 + 4), (3, 4 + 4), (1, 4 + 4)])
+def test_every_image_is_shown_in_a_batch_and_alone(batch, shown):
     module = engine_nets.Counting(3)
     engine_nets.FORWARDED.clear()
     before = checksum(module)
@@ -93,6 +95,21 @@ def test_a_second_pass_is_taken_where_the_tuned_one_does_not_show_every_image(ba
     assert "same answer twice" in {row.name for row in rows}
     assert sum(images for _, images in engine_nets.FORWARDED) == shown
     assert checksum(module) == before
+
+
+@pytest.mark.parametrize("kind", [*AT_LOAD, "Shifted"])
+def test_what_is_unsound_has_its_own_name(kind):
+    """In each form of the check: by batches of the size that will run, and as `bench models check` has it."""
+    module = getattr(unsound_nets, kind)(3)
+    wanted = AT_LOAD.get(kind, "same answer anywhere")
+    failed = [f"{row.name}: {row.detail}" for row in check_load(loaded(module), batch=12)]
+    assert any(line.startswith(wanted) for line in failed)
+
+
+def test_a_network_without_a_batch_of_one_says_so():
+    rows = {row.name: row for row in check_load(loaded(unsound_nets.Paired(3)), batch=8)}
+    assert not rows["same answer alone"].ok
+    assert "takes no batch of 1 after one of 8" in rows["same answer alone"].detail
 
 
 def test_a_checksum_sees_every_bit_of_every_kind():

@@ -64,18 +64,22 @@ def test_seconds_are_the_processors(model, tmp_path, monkeypatch):
 class Viewed(nn.Module):
     """Flattens by a view, which channels-last memory does not allow."""
 
-    def __init__(self):
+    def __init__(self, norm):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = norm
         self.head = nn.Linear(4 * 64 * 64, 16)
 
     def forward(self, x):
-        x = self.conv(x)
+        x = self.norm(self.conv(x))
         return self.head(x.view(len(x), -1))
 
 
-def test_a_network_that_needs_its_memory_as_it_lies_gets_it(model):
-    viewed = tuning.replace_module(model, Viewed().eval())
-    run = feed(viewed, Tuning(4), device="cpu").run
+@pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.BatchNorm2d(4)], ids=["bare", "normed"])
+def test_a_network_that_needs_its_memory_as_it_lies_gets_it(model, norm):
+    viewed = tuning.replace_module(model, Viewed(norm()).eval())
+    fed = feed(viewed, Tuning(4), device="cpu")
     images = torch.rand(4, 3, 64, 64)
-    torch.testing.assert_close(run(images), viewed.forward(images))
+    torch.testing.assert_close(fed.run(images), viewed.forward(images))
+    assert fed.module.conv.weight.is_contiguous()
+    assert not isinstance(fed.module.norm, nn.BatchNorm2d)

@@ -106,6 +106,26 @@ def test_googlenet_takes_its_published_keys(tmp_path):
     assert network.transform_input
 
 
+@pytest.mark.parametrize(
+    "arch", ["timm:test_efficientnet", "timm:test_vit", "torchvision:squeezenet1_1"]
+)
+def test_what_a_file_fills_is_not_drawn_first(arch):
+    from registry.architectures import build
+    from registry.checkpoints import fit_state
+
+    full = build(arch, 9).eval()
+    before = torch.random.get_rng_state()
+    filled = build(arch, 9, drawn=False).eval()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    fit_state(filled, full.state_dict(), "a file")
+    assert [name for name, _ in filled.named_buffers()] == [
+        name for name, _ in full.named_buffers()
+    ]
+    for one, other in zip(filled.buffers(), full.buffers(), strict=True):
+        assert torch.equal(one, other)
+    assert digest_state(filled.state_dict()) == digest_state(full.state_dict())
+
+
 def test_a_python_factory(card, factories, tmp_path):
     mine = card(None, source="python", arch=f"python:{factories}:seeded")
     model = load_model(mine, weights_folder=tmp_path)
