@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.stimuli.world import CATEGORIES, render, training_set
+from benchmark.stimuli.world.sets import CATEGORIES, render, training_set
 from registry.readers import CELL, EXEMPLARS
 
 SEED = 7

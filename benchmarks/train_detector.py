@@ -23,7 +23,7 @@ from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 from train_world import BATCH, RATE, SHIFT, evaluation_pixels, fit, labels, normalised, save
 
-from benchmark.stimuli.world import (
+from benchmark.stimuli.world.sets import (
     CATEGORIES,
     GENERATOR_VERSION,
     WORLD_SETS,

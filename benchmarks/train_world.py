@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.stimuli.world import (
+from benchmark.stimuli.world.sets import (
     CATEGORIES,
     GENERATOR_VERSION,
     WORLD_SETS,

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.stimuli.world import SIZE, WORLD_SETS, render
+from benchmark.stimuli.world.sets import WORLD_SETS, render
+from benchmark.stimuli.world.shapes import SIZE
 
 ROWS = {
     "world-natural": 2,

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from train_world import RECIPES, evaluation_pixels, labels, load, predictions
 
-from benchmark.stimuli.world import WORLD_SETS, render
+from benchmark.stimuli.world.sets import WORLD_SETS, render
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def suite_record(suite: Suite) -> Iterator[Record]:
 
 def set_record(settings: Any, entry: Entry) -> Iterator[Record]:
     """A stimulus set in one row."""
-    from benchmark.stimuli.fetch import locate
+    from benchmark.stimuli.places import locate
 
     yield {
         "set": entry.name,

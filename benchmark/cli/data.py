@@ -32,7 +32,7 @@ def list_sets() -> int:
     from rich.table import Table
 
     from benchmark.stimuli.catalogue import read_catalogue
-    from benchmark.stimuli.fetch import locate
+    from benchmark.stimuli.places import locate
     from benchmark.variables import read_settings
 
     settings = read_settings()
@@ -218,7 +218,7 @@ def path(name: str) -> int:
     """Where a set lies on this disk."""
     from benchmark.errors import MissingStimuli, unknown_name
     from benchmark.stimuli.catalogue import read_catalogue
-    from benchmark.stimuli.fetch import locate
+    from benchmark.stimuli.places import locate
     from benchmark.variables import read_settings
 
     settings = read_settings()

@@ -1,7 +1,6 @@
 """Tables for the terminal. rich is imported when something is drawn, not before.
 
-Every function returns something that `rich.console.Console.print` takes; `text` turns it into plain
-text.
+Every function returns something that `rich.console.Console.print` takes.
 """
 
 from __future__ import annotations
@@ -42,16 +41,6 @@ def render_details(details: Sequence[Detail]) -> Group:
     from rich.console import Group
 
     return Group(*_spaced(_detail(part) for part in details))
-
-
-def text(renderable: RenderableType, width: int) -> str:
-    """What would be printed, as plain text without colours or trailing spaces."""
-    from rich.console import Console
-
-    console = Console(width=width, color_system=None, legacy_windows=False)
-    with console.capture() as captured:
-        console.print(renderable)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 
 def _detail(part: Detail) -> Group:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.display import printable
 from benchmark.errors import unknown_name
+from benchmark.leaderboard.export import export_records
 from benchmark.leaderboard.formatting import NOTHING, number
 from benchmark.leaderboard.markup import markdown_text
 from benchmark.leaderboard.transfer import Matrix, SuiteComparison, Trained
@@ -81,7 +80,7 @@ def export_transfer(told: Sequence[Told], form: str) -> str:
     if form not in FORMATS:
         raise unknown_name("format", form, FORMATS)
     if form == "csv":
-        return _csv([record for made, _ in told for record in transfer_records(made)])
+        return export_records([one for made, _ in told for one in transfer_records(made)], form)
     if form == "json":
         return json.dumps([_json(*one) for one in told], indent=2, ensure_ascii=False) + "\n"
     return "\n".join(_markdown(*one) for one in told)
@@ -170,15 +169,6 @@ def transfer_records(made: Matrix) -> Iterator[dict[str, Any]]:
                 **asdict(cell),
                 "chance": made.chance,
             }
-
-
-def _csv(records: Sequence[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    if records:
-        writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-    return out.getvalue()
 
 
 def _json(made: Matrix, claims: Sequence[Claim]) -> dict[str, Any]:

@@ -22,15 +22,13 @@ from benchmark.stimuli.items import check_spelling
 from benchmark.stimuli.listings import list_classes, list_folder
 from benchmark.stimuli.multi_archive import archive_names, fetch_archives
 from benchmark.stimuli.name_lists import read_names
-from benchmark.stimuli.places import folder_of, inside, locate, remedy
+from benchmark.stimuli.places import folder_of, inside, remedy
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.sets import open_folder
 from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths
 from registry.places import expanded
 from registry.whole_files import folder_in
-
-__all__ = ["add", "fetch", "locate"]
 
 Report = Callable[[str], None]
 
@@ -106,14 +104,19 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
             report(line)
     elif entry.kind == "images":
         list_folder(entry, place)
-    elif entry.kind == "names":
-        read_names(entry, place)
-    elif entry.kind == "textures":
-        read_textures(entry, place)
-    elif entry.kind == "scores":
-        read_scores(place)
     else:
-        trial_paths(place)
+        _contents(entry, place)
+
+
+def _contents(entry: Entry, place: Path) -> str:
+    """What a set that is no images has, read from its folder. Raises StimuliError where that is none of the kind."""
+    if entry.kind == "names":
+        return f"{len(read_names(entry, place))} names of images in {entry.of}"
+    if entry.kind == "textures":
+        return f"{len(read_textures(entry, place))} textures, as published"
+    if entry.kind == "scores":
+        return f"{len(read_scores(place).scores)} scores"
+    return f"{len(trial_paths(place))} tables"
 
 
 def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
@@ -137,17 +140,8 @@ def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> 
 
 def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """What came must be the whole published set."""
-    if entry.kind == "trials":
-        report(f"{entry.name}: {len(trial_paths(place))} tables")
-        return
-    if entry.kind == "scores":
-        report(f"{entry.name}: {len(read_scores(place).scores)} scores")
-        return
-    if entry.kind == "names":
-        report(f"{entry.name}: {len(read_names(entry, place))} names of images in {entry.of}")
-        return
-    if entry.kind == "textures":
-        report(f"{entry.name}: {len(read_textures(entry, place))} textures, as published")
+    if entry.kind != "images":
+        report(f"{entry.name}: {_contents(entry, place)}")
         return
     stimuli = open_folder(entry, place, settings)
     if entry.count is not None and len(stimuli) != entry.count:

@@ -1,4 +1,4 @@
-"""Which answers are given, right or wrong: response shares, their entropy, and the table of category by answer.
+"""Which answers are given, right or wrong: response shares and their entropy.
 
 Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750), section 4 and figure 4: under strong noise networks fall back on
 one category while people keep guessing among all of them.
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Trials
-from benchmark.stats.bootstrap import Floats
+from benchmark.contracts import Array
 from benchmark.stimuli.names import GEIRHOS16, NO_ANSWER
 
 
@@ -47,18 +46,3 @@ def response_shares(responses: Array) -> Shares:
     """The answers [n], text, by category."""
     counts = np.array([int((responses == category).sum()) for category in GEIRHOS16])
     return Shares(counts, int((responses == NO_ANSWER).sum()))
-
-
-def confusion(trials: Trials) -> tuple[Floats, tuple[str, ...]]:
-    """([16, 17], answers): share of each answer ("na" last) among the trials of each presented category.
-
-    A category that was not presented has a row of NaN.
-    """
-    answers = (*GEIRHOS16, NO_ANSWER)
-    rows = np.searchsorted(GEIRHOS16, trials["category"])
-    columns = np.searchsorted(sorted(answers), trials["response"])
-    place = np.array([answers.index(name) for name in sorted(answers)])
-    counts = np.zeros((16, 17))
-    np.add.at(counts, (rows, place[columns]), 1)
-    shown = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, shown, out=np.full_like(counts, np.nan), where=shown > 0), answers

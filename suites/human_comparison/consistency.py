@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
-from benchmark.stats.agreement import Matrix, match, pairwise
+from benchmark.stats.agreement import match
 from benchmark.stimuli.exemplars import shared_exemplars
 from benchmark.stimuli.names import any_answer
 from suites.human_comparison.experiments import BY_ROLE
@@ -84,11 +84,6 @@ def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:
     """Both on the (role, condition, stimulus) that both answered."""
     keys = (a.keys, b.keys)
     return a.where(np.isin(keys[0], keys[1])), b.where(np.isin(keys[1], keys[0]))
-
-
-def matrices(tables: Tables) -> dict[str, Matrix]:
-    """Condition -> c_obs, c_exp and kappa of all pairs of observers, [k, k]."""
-    return {table.condition: pairwise(table.right) for table in tables.tables}
 
 
 def _nobody(role: str, others: Mapping[str, Trials]) -> str:

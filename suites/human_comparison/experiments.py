@@ -27,14 +27,12 @@ class Condition:
 class Experiment:
     """An experiment. role: its word in trial tables; conditions: in order of distortion, the control first.
 
-    control: the undistorted condition ("" where there is none); scale: how levels are spaced for a psychometric
-    curve ("" where they are not ordered or too few); unit: of the levels.
+    scale: how levels are spaced for a psychometric curve ("" where they are not ordered or too few); unit: of levels.
     """
 
     role: str
     title: str
     conditions: tuple[Condition, ...]
-    control: str = ""
     scale: Scale = ""
     unit: str = ""
 
@@ -58,7 +56,7 @@ def _graded(
     """`levels`: (name, level), the control first; `kept`: names separated by blanks."""
     inside = set(kept.split())
     conditions = tuple(Condition(name, level, name in inside) for name, level in levels)
-    return Experiment(role, title, conditions, conditions[0].name, scale, unit)
+    return Experiment(role, title, conditions, scale, unit)
 
 
 def _numbers(names: str) -> Levels:

@@ -91,15 +91,6 @@ def fit_curve(experiment: Experiment, trials: Trials) -> Curve:
     )
 
 
-def predict(experiment: Experiment, curve: Curve, levels: Floats) -> Floats:
-    """The curve's accuracy at `levels`. ValueError where there is no curve."""
-    if curve.slope is None or curve.lapse is None or curve.threshold is None:
-        raise ValueError(f"no curve: {curve.reason}")
-    x = np.array([_scaled(experiment, level) for level in levels])
-    parameters = (_scaled(experiment, curve.threshold), np.log(abs(curve.slope)), curve.lapse)
-    return _curve(x, np.sign(curve.slope), parameters)
-
-
 def _scaled(experiment: Experiment, level: float) -> float:
     with np.errstate(divide="ignore"):
         return float(np.log10(level)) if experiment.scale == "log" else level

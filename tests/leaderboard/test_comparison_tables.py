@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from as_text import text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.comparison import comparison_details, discordant_details, each_details
-from benchmark.leaderboard.render import render_details, text
+from benchmark.leaderboard.render import render_details
 from benchmark.stats import Comparison
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Studentised

@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from as_text import text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard import boards
@@ -14,7 +15,6 @@ from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.render import (
     board_detail,
     render_details,
-    text,
 )
 
 EDGES = {"metric": "edges", "role": "edges"}

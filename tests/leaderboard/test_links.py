@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from as_text import text
 from scipy import stats
 
 from benchmark.contracts import Metric
@@ -14,7 +15,7 @@ from benchmark.leaderboard.links_text import (
     link_details,
     link_records,
 )
-from benchmark.leaderboard.render import render_details, text
+from benchmark.leaderboard.render import render_details
 from benchmark.leaderboard.summary import summaries
 
 RECIPES = {

@@ -1,11 +1,12 @@
 """Models by suites: what stands in which column, what gives way, what is said once."""
 
 import pytest
+from as_text import text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.formatting import number, short_estimate
-from benchmark.leaderboard.render import render_details, text
+from benchmark.leaderboard.render import render_details
 from benchmark.leaderboard.summary import summaries
 from benchmark.leaderboard.summary_text import explain_lines, summary_detail
 

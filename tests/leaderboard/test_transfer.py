@@ -409,7 +409,7 @@ def test_a_claim_needs_an_unseen_condition_and_a_distortion():
 
 
 def test_wide_matrices_go_on_below():
-    from benchmark.leaderboard.render import text
+    from as_text import text
 
     cells = {f"fog/{k}": 0.5 for k in range(9)}
     made = matrix(pool(answered("net", cells)), ["levels"])
@@ -418,6 +418,12 @@ def test_wide_matrices_go_on_below():
         assert max(map(len, shown.splitlines())) <= width
         assert shown.count("0.500") == 9
         assert "…" not in shown
+
+
+def test_names_run_nothing_in_a_spreadsheet():
+    made = matrix(pool(answered("=1+1", {"fog/1": 0.5})))
+    (row,) = csv.DictReader(io.StringIO(export_transfer([(made, [])], "csv")))
+    assert (row["observers"], row["value"], row["seen"]) == ("'=1+1", "0.5", "False")
 
 
 def test_names_cannot_break_a_table():

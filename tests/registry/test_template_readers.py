@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmark.stimuli.world import CATEGORIES, WORLD_SETS, WorldSet, render, training_set
+from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, render, training_set
 from registry.card_files import read_cards
 from registry.load import load_model
 from registry.readers import blurred, mixed, normal

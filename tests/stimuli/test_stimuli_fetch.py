@@ -16,7 +16,8 @@ from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.downloads import archives
-from benchmark.stimuli.fetch import add, fetch, locate
+from benchmark.stimuli.fetch import add, fetch
+from benchmark.stimuli.places import locate
 from benchmark.stimuli.sets import open_set
 from benchmark.stimuli.verifying import verify
 from registry.whole_files import folder_in, part_of

@@ -12,8 +12,9 @@ from benchmark.errors import MissingStimuli, StimuliError, UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli import archives, catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
-from benchmark.stimuli.fetch import fetch, locate
+from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.multi_archive import archive_names
+from benchmark.stimuli.places import locate
 from benchmark.stimuli.resolver import Resolver
 
 Draw = Callable[..., Path]

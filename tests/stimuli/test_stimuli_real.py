@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmark.settings import Settings
-from benchmark.stimuli.fetch import locate
 from benchmark.stimuli.named_images import trial_stimuli
+from benchmark.stimuli.places import locate
 from benchmark.stimuli.sets import open_set
 from benchmark.stimuli.trials import TrialFile, read_trials
 from benchmark.stimuli.verifying import verify

@@ -68,7 +68,7 @@ def test_items_of_different_world_sets_differ(settings: Settings) -> None:
 def test_reading_the_catalogue_imports_neither_torch_nor_the_world() -> None:
     code = (
         "import sys; from benchmark.variables import read_settings;"
-        "from benchmark.stimuli.resolver import Resolver; from benchmark.stimuli.fetch import locate;"
+        "from benchmark.stimuli.resolver import Resolver; from benchmark.stimuli.places import locate;"
         "Resolver('geirhos16', read_settings()).roles();"
         "found = {'torch', 'pooch', 'requests', 'PIL', 'pandas', 'benchmark.stimuli.world'};"
         "sys.exit(', '.join(found & set(sys.modules)) or 0)"

@@ -14,7 +14,8 @@ from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry
-from benchmark.stimuli.fetch import add, fetch, locate
+from benchmark.stimuli.fetch import add, fetch
+from benchmark.stimuli.places import locate
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.textures import textures_of
 from benchmark.stimuli.verifying import verify

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou, masks_to_boxes
 
 import registry
-from benchmark.stimuli.world import CATEGORIES, WORLD_SETS, render
+from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, render
 from registry.tiny import tiny_resnet
 from registry.tiny_detector import tiny_detector
 

@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.stimuli.world import (
+from benchmark.stimuli.world.polygons import Drawing, box, disc, mirror, rasterise, smooth
+from benchmark.stimuli.world.sets import (
     CATEGORIES,
-    SIZE,
+    CONDITIONS,
     TEXTURES,
     WORLD_SETS,
     WorldStimulus,
     render,
     training_set,
 )
-from benchmark.stimuli.world.polygons import Drawing, box, disc, mirror, rasterise, smooth
-from benchmark.stimuli.world.sets import CONDITIONS
-from benchmark.stimuli.world.shapes import coverage, outline, silhouette
+from benchmark.stimuli.world.shapes import SIZE, coverage, outline, silhouette
 from benchmark.stimuli.world.streams import Stream, cosine, sine, sine_field
 from benchmark.stimuli.world.textures import texture
 

@@ -4,27 +4,3 @@ Sixteen classes have a silhouette and a texture of their own; stimuli agree or d
 the two. Images are 64 x 64 RGB; the object's mask comes with each. Everything is numpy,
 and the same stimulus has the same pixels on every machine.
 """
-
-from benchmark.stimuli.world.sets import (
-    CATEGORIES,
-    GENERATOR_VERSION,
-    SIZE,
-    TEXTURES,
-    WORLD_SETS,
-    WorldSet,
-    WorldStimulus,
-    render,
-    training_set,
-)
-
-__all__ = [
-    "CATEGORIES",
-    "GENERATOR_VERSION",
-    "SIZE",
-    "TEXTURES",
-    "WORLD_SETS",
-    "WorldSet",
-    "WorldStimulus",
-    "render",
-    "training_set",
-]

@@ -14,22 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.stimuli.world.render import Scene, drawn, filled, painting, swatch
-from benchmark.stimuli.world.shapes import SHAPES, SIZE
+from benchmark.stimuli.world.shapes import SHAPES
 from benchmark.stimuli.world.streams import Stream
 from benchmark.stimuli.world.textures import FAMILIES
-
-__all__ = [
-    "CATEGORIES",
-    "CONDITIONS",
-    "GENERATOR_VERSION",
-    "SIZE",
-    "TEXTURES",
-    "WORLD_SETS",
-    "WorldSet",
-    "WorldStimulus",
-    "render",
-    "training_set",
-]
 
 CATEGORIES: tuple[str, ...] = tuple(SHAPES)
 TEXTURES: tuple[str, ...] = tuple(FAMILIES)  # texture i belongs to category i

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
 from suites.human_comparison.bootstrap import (
     _kappa,
@@ -14,7 +15,7 @@ from suites.human_comparison.bootstrap import (
     pairs_among,
 )
 from suites.human_comparison.comparing import share_of_ceiling
-from suites.human_comparison.consistency import matrices, tabulate
+from suites.human_comparison.consistency import tabulate
 
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):
@@ -43,7 +44,8 @@ def kappa(a, b):
 
 def test_row_zero_is_the_sample(tables):
     draws = draw(tables, 50)
-    matrix = matrices(tables)["c50"]
+    (right,) = [one.right for one in tables.tables if one.condition == "c50"]
+    matrix = pairwise(right)
     found = draws.by_condition["c50"]
     assert np.allclose(found["error_consistency"][0], matrix.kappa)
     assert np.allclose(found["observed_consistency"][0], matrix.observed)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from curve_points import predict
 from scipy.optimize import minimize
 
 from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.psychometric import Points, _rises, fit_curve, predict
+from suites.human_comparison.psychometric import Points, _rises, fit_curve
 
 LOW_PASS = BY_ROLE["low-pass"]
 
