@@ -46,7 +46,7 @@ def test_a_list_of_devices_is_one_run_bit_for_bit(tmp_path, monkeypatch):
 
 
 def test_a_block_is_settled_where_one_process_settles_it(tmp_path):
-    (alone, _), (shared, _) = plans.twice(tmp_path, plans.settling, ["cpu"] * 3)
+    (alone, _), (shared, _) = plans.twice(tmp_path, plans.settling)
     assert len(shared.trials("one")["stimulus"]) == 2 * CHUNK < CHUNKS * CHUNK
     exactly(alone.trials("one"), shared.trials("one"))
     assert alone.scores("one") == shared.scores("one")
@@ -63,7 +63,7 @@ def test_what_fails_in_workers_fails_as_in_one_process(tmp_path):
 
 
 def test_a_worker_out_of_memory_goes_on_with_smaller_batches(tmp_path):
-    (alone, _), (shared, pooled) = plans.twice(tmp_path, partial(plans.greedy, 3))
+    (alone, _), (shared, pooled) = plans.twice(tmp_path, partial(plans.greedy, 3), ["cpu"])
     assert pooled.exit_code == 0
     exactly(alone.trials("one"), shared.trials("one"))
 
@@ -82,7 +82,7 @@ def test_a_network_that_kills_every_worker_fails_alone(tmp_path):
     flags = tmp_path / "flags"
     flags.mkdir()
     plan, bench = partial(plans.dying, flags, 10**6), Bench(tmp_path)
-    report = plans.run(bench, plan, plans.workers(bench.settings, plan))
+    report = plans.run(bench, plan, plans.workers(bench.settings, plan, ["cpu"]))
     assert set(report.failed) == {"one under toy"}
     assert "the worker on cpu was killed (SIGKILL) each time" in report.failed["one under toy"]
     assert len(bench.trials("fine")["stimulus"]) == 600

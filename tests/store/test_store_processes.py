@@ -64,10 +64,10 @@ def finished(processes):
 
 
 @pytest.mark.slow
-def test_eight_processes_open_a_fresh_leaderboard(url, python):
+def test_processes_open_a_fresh_leaderboard_at_once(url, python):
     start = time.time() + 2.5
-    runs = finished([python(OPEN, url, start) for _ in range(8)])
-    assert len(set(runs)) == 8
+    runs = finished([python(OPEN, url, start) for _ in range(5)])
+    assert len(set(runs)) == 5
 
 
 @pytest.mark.slow
@@ -154,8 +154,8 @@ def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
 @pytest.mark.slow
 def test_killed_while_writing(url, python):
     """What was committed stays, the rest is computed again, and the scores come out the same."""
-    blocks, moments = 60, random.Random(7)
-    for number in range(6):
+    blocks, moments = 40, random.Random(7)
+    for number in range(3):
         name = f"net-{number}"
         keys = [f"{name}/{block}" for block in range(blocks)]
         process = python(WRITE, url, name, blocks)

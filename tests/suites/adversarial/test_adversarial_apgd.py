@@ -26,7 +26,7 @@ def rules_of(norm):
 @pytest.fixture(scope="module")
 def problem(world):
     """The robust network's plain path: its gradients are laid out as the authors' code needs them."""
-    network = world("world-adversarial-0", 20)
+    network = world("world-adversarial-0", 10)
     pixels = network.pixels.contiguous()
     run = network.feed.model.forward
     with torch.no_grad():
