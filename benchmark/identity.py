@@ -50,24 +50,19 @@ def observation_key(
     codes: digests of code that are made already; without it they are made anew.
     """
     codes = codes or Codes()
+    rule = suite.stopping.settled  # it says how many trials there are
     return digest_data(
         {
             "observer": identity,
             "block": _block(block, codes),
             "suite": [suite.name, suite.version, block.role],
-            "code": codes.of(suite.plan, suite.observe, *_stopping(suite)),
+            "code": codes.of(suite.plan, suite.observe, *([rule] if rule else [])),
             "answers": codes.component("answers"),
             "config": suite.config,
             "policy": policy,
             "chunk": CHUNK,
         }
     )
-
-
-def _stopping(suite: Suite) -> list[Any]:
-    """The rule that says how many trials there are, where a suite has one."""
-    rule = suite.stopping.settled if suite.stopping else None
-    return [] if rule is None else [rule]
 
 
 def score_code(suite: Suite, codes: Codes | None = None) -> str:

@@ -71,7 +71,7 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
         return suite
     if variant in suite.variants:
         return suite.variants[variant]
-    if variant.startswith(WITHIN) and suite.stopping and suite.stopping.within:
+    if variant.startswith(WITHIN) and suite.stopping.within:
         return suite.stopping.within(_target(variant.removeprefix(WITHIN), name))
     names = [f"{plain}:{known}" for known in suite.variants]
     raise unknown_name("suite variant", name, names, f"`bench suites show {plain}` lists them.")
@@ -88,7 +88,7 @@ def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> l
 
 def sequential_suites(suites: Sequence[Suite], target: float) -> list[Suite]:
     """The suites, those that can stop early with intervals of +-`target`. PluginError where none can."""
-    ways = [suite.stopping.within if suite.stopping else None for suite in suites]
+    ways = [suite.stopping.within for suite in suites]
     if not any(ways):
         names = ", ".join(suite.name for suite in suites)
         raise PluginError(f"--precision-target: none of {names} can stop a condition early.")

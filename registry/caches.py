@@ -1,4 +1,4 @@
-"""Where libraries keep downloaded weights, looked up without importing them."""
+"""Where weights may lie, and where libraries keep those that they downloaded, without importing them."""
 
 from __future__ import annotations
 
@@ -28,3 +28,13 @@ class Caches:
 
 
 NO_CACHES = Caches()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of the libraries
+    that download by themselves."""
+
+    weights_folder: Path
+    mirror: str | None = None
+    caches: Caches = NO_CACHES

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry.caches import NO_CACHES, Caches
+from registry.caches import NO_CACHES, Caches, Place
 from registry.cards import ModelCard
 from registry.digests import digest_data, digest_file, digest_state
 from registry.errors import CardError, WeightsError
@@ -15,7 +15,6 @@ from registry.labels import LabelSpace, label_space
 from registry.lean_imports import imported
 from registry.spaces import with_nothing
 from registry.weight_files import (
-    Place,
     is_file_reference,
     kept_if_good,
     torchvision_file,
@@ -150,11 +149,9 @@ def _network(
     from registry.architectures import build_untrained, random_seed, source_code
     from registry.exported import load_exported
     from registry.families.family import Sources, family_of
-    from registry.families.hub_files import Hub
 
     if (family := family_of(card.arch)) is not None:
-        hub = Hub(place.weights_folder, place.mirror, place.caches.hub)
-        sources = Sources(hub, lambda asked: weights_path(asked, place))
+        sources = Sources(place, lambda asked: weights_path(asked, place))
         return family.network(card, sources, len(labels.classes), bare=bare)
     if (seed := random_seed(card.weights)) is not None:
         module = build_untrained(

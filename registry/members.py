@@ -9,10 +9,10 @@ from typing import Any
 
 from registry.admission import UNTRAINED, Shelf, admit
 from registry.architectures import random_seed
+from registry.caches import Place
 from registry.cards import ModelCard, fitting
 from registry.checks import Check
 from registry.families.family import Asked, Described, Family
-from registry.families.hub_files import Hub
 from registry.places import expanded
 from registry.shelving import remove_unnamed
 from registry.stated_input import Overrides, given_fields, settled
@@ -40,7 +40,6 @@ def described(
     """The card of a model of a family, written nowhere, and what a user should know of it. Raises CardError,
     WeightsError, LabelError.
     """
-    hub = Hub(shelf.weights, shelf.mirror, shelf.caches.hub)
     name = member.arch.partition(":")[2]
     asked = Asked(
         member.name,
@@ -48,7 +47,7 @@ def described(
         member.weights,
         member.labels,
         shelf.cards,
-        hub,
+        Place(shelf.weights, shelf.mirror, shelf.caches),
         member.options,
         member.bare,
     )

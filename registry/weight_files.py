@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
-from registry.caches import NO_CACHES, Caches
+from registry.caches import Place
 from registry.cards import ModelCard
 from registry.digests import digest_file
 from registry.errors import WeightsError, unknown_name
@@ -16,17 +15,6 @@ from registry.packages import package_file
 from registry.places import expanded, is_file
 
 _BUILTIN = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of
-    the libraries that download by themselves.
-    """
-
-    weights_folder: Path
-    mirror: str | None = None
-    caches: Caches = NO_CACHES
 
 
 def install(card: ModelCard) -> str:

@@ -29,7 +29,7 @@ METHOD = "confidence sequence of paired differences, by image"
 
 def paired_variant(suite: Suite) -> Suite | None:
     """The suite on images in random order, none of its blocks stopped by itself; None where it has no such order."""
-    stopping, name = suite.stopping or EarlyStop(), f"{suite.name}{PAIRED}"
+    stopping, name = suite.stopping, f"{suite.name}{PAIRED}"
     if stopping.within is not None:
         return replace(stopping.within(ANY_WIDTH), name=name, stopping=EarlyStop())
     if stopping.shuffle:

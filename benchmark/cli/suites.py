@@ -51,7 +51,7 @@ def show_suite(name: str) -> int:
             say(f"  {metric.name}{mark}: {metric.definition} [{metric.direction}{chance}{role}]")
         for variant in suite.variants.values():
             say(f"variant {variant.name}: {variant.summary}")
-        if suite.stopping is not None and suite.stopping.within is not None:
+        if suite.stopping.within is not None:
             say("stops early with --precision-target X")
     return 0
 

@@ -75,7 +75,7 @@ class Suite:
     """Forward passes that one trial costs, roughly (a backward counts two): for the estimates of a dry run."""
     variants: Mapping[str, Suite] = field(default_factory=dict)
     """Other protocols of this suite by name, each a whole suite called "NAME:VARIANT" with boards of its own."""
-    stopping: EarlyStop | None = None
+    stopping: EarlyStop = EarlyStop()
     seen: Callable[[Sequence[str], Trials], Array] | None = None
     """[n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials)."""
 

@@ -36,7 +36,7 @@ class Keeper:
         """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
         each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
         """
-        rule = job.suite.stopping.settled if job.suite.stopping else None
+        rule = job.suite.stopping.settled
         if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self.over(job):
             return
         try:

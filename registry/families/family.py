@@ -10,10 +10,10 @@ from typing import Any, Protocol, cast
 
 from torch import nn
 
+from registry.caches import Place
 from registry.cards import ModelCard, Source
 from registry.errors import CardError
 from registry.families.detectors import is_detector
-from registry.families.hub_files import Hub
 from registry.model_folders import says_transformers
 from registry.places import expanded, is_file, is_folder
 from registry.soundness import Check
@@ -38,7 +38,7 @@ class Asked:
     weights: str | None
     labels: str | None
     folder: Path
-    hub: Hub
+    hub: Place
     options: Mapping[str, Any] = field(default_factory=dict)
     bare: bool = False
 
@@ -66,7 +66,7 @@ class Sources:
     weights, fetched.
     """
 
-    hub: Hub
+    hub: Place
     file: Callable[[ModelCard], Path]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from registry.caches import Place
 from registry.documents import shown
 from registry.download import download
 from registry.errors import CardError, WeightsError
@@ -17,24 +17,14 @@ from registry.whole_files import part_of
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?")
 
 
-@dataclass(frozen=True)
-class Hub:
-    """Where repositories are looked for. mirror: a folder or URL with ORG/NAME/FILE, asked first; weights_folder: where
-    what a URL gave is kept; cache: the Hugging Face hub's own, None for its usual place.
-    """
-
-    weights_folder: Path
-    mirror: str | None = None
-    cache: Path | None = None
-
-
 def repository_folder(
-    repository: str, hub: Hub, files: Sequence[str], optional: Sequence[str]
+    repository: str, hub: Place, files: Sequence[str], optional: Sequence[str]
 ) -> Path:
     """A folder with the `files` of ORG/NAME (or ORG/NAME@REVISION) and those of the `optional` ones that it has.
 
-    Optional names may be patterns (*.safetensors) for the hub; a mirror at a URL is asked for plain names alone.
-    Raises CardError for another form of name, WeightsError where the repository can be had nowhere.
+    hub: its mirror is asked for ORG/NAME/FILE first. Optional names may be patterns (*.safetensors) for the hub; a
+    mirror at a URL is asked for plain names alone. Raises CardError for another form of name, WeightsError where the
+    repository can be had nowhere.
     """
     if not _REPOSITORY.fullmatch(repository) or ".." in repository:
         raise CardError(
@@ -64,17 +54,17 @@ def repository_folder(
     )
 
 
-def _from_hub(name: str, revision: str, hub: Hub, patterns: Sequence[str]) -> Path:
+def _from_hub(name: str, revision: str, hub: Place, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     folder = snapshot_download(
-        name, revision=revision or None, cache_dir=hub.cache, allow_patterns=list(patterns)
+        name, revision=revision or None, cache_dir=hub.caches.hub, allow_patterns=list(patterns)
     )
     return Path(folder)
 
 
 def _from_url(
-    address: str, hub: Hub, name: str, files: Sequence[str], optional: Sequence[str]
+    address: str, hub: Place, name: str, files: Sequence[str], optional: Sequence[str]
 ) -> Path | str:
     """The folder with what an address gave, or what failed."""
     folder = hub.weights_folder / name.replace("/", "--")

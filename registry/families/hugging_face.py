@@ -13,13 +13,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from registry.caches import Place
 from registry.cards import ModelCard
 from registry.digests import digest_data
 from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError, WeightsError
 from registry.families.extras import library
 from registry.families.family import Asked, Described, Sources
-from registry.families.hub_files import Hub, repository_folder
+from registry.families.hub_files import repository_folder
 from registry.families.named_outputs import labels_of_names
 from registry.families.processors import stated_by_processor
 from registry.places import expanded, is_file, is_folder
@@ -89,7 +90,7 @@ def network(
     return module.eval(), digest_data(silent)
 
 
-def _folder(place: str, hub: Hub) -> Path:
+def _folder(place: str, hub: Place) -> Path:
     folder = expanded(place)
     if not is_folder(folder):
         return repository_folder(place, hub, _FILES, _OPTIONAL)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from registry.architectures import random_seed
+from registry.caches import Place
 from registry.cards import ModelCard
 from registry.checkpoints import fit_state, read_weights
 from registry.digests import digest_data, digest_state
@@ -27,7 +28,7 @@ from registry.documents import shown
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.extras import library
 from registry.families.family import Asked, Described, Sources
-from registry.families.hub_files import Hub, repository_folder
+from registry.families.hub_files import repository_folder
 from registry.families.prompts import (
     TextHead,
     called_after,
@@ -178,7 +179,7 @@ def _repository(arch: str, origin: _Origin) -> dict[str, str]:
     return {"repository": name} if name and not is_folder(expanded(arch)) else {}
 
 
-def _origin(arch: str, weights: str | None, hub: Hub, clip: ModuleType) -> _Origin:
+def _origin(arch: str, weights: str | None, hub: Place, clip: ModuleType) -> _Origin:
     """Where everything of a model is. Raises CardError, UnknownName, WeightsError."""
     if is_folder(expanded(arch)) or "/" in arch:
         if weights is not None:
@@ -200,7 +201,7 @@ def _origin(arch: str, weights: str | None, hub: Hub, clip: ModuleType) -> _Orig
     return _tagged(arch, clip.get_pretrained_cfg(arch, weights), hub)
 
 
-def _tagged(arch: str, tag: dict[str, Any], hub: Hub) -> _Origin:
+def _tagged(arch: str, tag: dict[str, Any], hub: Place) -> _Origin:
     """Published weights: from their repository, else from their address."""
     if repository := str(tag.get("hf_hub") or "").rstrip("/"):
         found = _in_folder(_folder(repository, hub), tag)
@@ -214,7 +215,7 @@ def _tokenizer_is_built_in(origin: _Origin) -> bool:
     return not any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
 
 
-def _folder(place: str, hub: Hub) -> Path:
+def _folder(place: str, hub: Place) -> Path:
     folder = expanded(place)
     if is_folder(folder):
         return folder.resolve()

@@ -64,9 +64,7 @@ class Deliveries:
         self._residents = {job.resident.name: job.resident for job in jobs}
         self._done: set[tuple[str, int]] = set()
         self._queues = {
-            job.key: _Queue(deque(sorted(job.chunks)))
-            for job in jobs
-            if job.suite.stopping and job.suite.stopping.settled
+            job.key: _Queue(deque(sorted(job.chunks))) for job in jobs if job.suite.stopping.settled
         }
         self.decoded = 0
 
