@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 NAMED_SPACES = ("geirhos16", "world16")
 
 
-def observer_trials(
-    store: Store, suite: Suite, observer: str, like: Mapping[str, str] | None = None
-) -> Trials | None:
+def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
     """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
     from benchmark.engine.answers import suite_trials
 
@@ -34,7 +32,7 @@ def observer_trials(
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
     check_trials(store, observer)
-    return suite_trials(store, suite, observer, like)
+    return suite_trials(store, suite, observer)
 
 
 def answered(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.filters import filter_options
-from benchmark.cli.options import by_option, db_option, suite_option, unseen_option
+from benchmark.cli.options import by_option, db_option, filter_options, suite_option, unseen_option
 from benchmark.cli.printing import print_details, say, table_width
 
 if TYPE_CHECKING:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli.options import together
 from benchmark.cli.printing import say
 
 if TYPE_CHECKING:
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
     from registry.cards import ModelCard
     from registry.checks import Check
 
-Function = Callable[..., Any]
-
-_OPTIONS = (
+#: The options of a network's input.
+input_options = together(
     click.option("--mean", help="Three numbers, comma separated."),
     click.option("--std", help="Three numbers, comma separated."),
     click.option("--size", type=int, help="Input side in pixels."),
@@ -37,13 +37,6 @@ _OPTIONS = (
         help="Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).",
     ),
 )
-
-
-def input_options(function: Function) -> Function:
-    """The options of a network's input, in their order."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def given_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+def together(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options as one, in their order."""
+
+    def added(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return added
 
 
 db_option = click.option(
@@ -42,4 +54,25 @@ models_option = click.option(
 format_option = click.option("--format", "form", type=click.Choice(["csv", "json", "markdown"]))
 output_option = click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write."
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set."
+)
+precision_option = click.option(
+    "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"])
+)
+yes_option = click.option("--yes", "-y", is_flag=True, help="Start at once, whatever it costs.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+_CHOICES = {
+    "kind": "Only these: model, published, reported, human, group, simulated, ideal.",
+    "source": "Only observers of this published collection.",
+    "recipe": "Only observers with this recipe tag: 'stylised', 'adversarial*'.",
+    "family": "Only this family of networks: resnet, vit, clip.",
+}
+#: Which observers: patterns, several separated by commas.
+filter_options = together(
+    *(
+        click.option(f"--{name}", default="", metavar="PATTERN", help=text)
+        for name, text in _CHOICES.items()
+    )
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.options import db_option
+from benchmark.cli.options import db_option, quiet_option, yes_option
 from benchmark.cli.printing import put_out, say
 from benchmark.display import printable
 from registry.errors import some_of
@@ -59,8 +59,8 @@ def provenance(
 @click.argument("metric", required=False)
 @click.argument("condition", required=False)
 @click.option("--into", metavar="FILE", help="Keep the fresh leaderboard there (a new file).")
-@click.option("--yes", "-y", is_flag=True, help="Start at once, whatever it costs.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@yes_option
+@quiet_option
 @db_option
 def reproduce(
     observer: str,

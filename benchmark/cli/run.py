@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.asking import agreed, estimate_table
-from benchmark.cli.options import FiniteRange, db_option
+from benchmark.cli.options import FiniteRange, db_option, limit_option, precision_option
 from benchmark.cli.printing import as_typed, say, table_console
 from registry.errors import some_of
 
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--suite", "-s", "suites", default="all", show_default=True, metavar="NAME[:VARIANT]|all"
 )
-@click.option(
-    "--limit", type=click.IntRange(min=1), help="Show only this many stimuli of each set."
-)
+@limit_option
 @click.option(
     "--stimuli", default="", metavar="SET", help="Sets that play their role before all others."
 )
@@ -46,9 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="auto, cpu, cuda, cuda:1, mps; several: cuda:all or cuda:0,cuda:2.",
 )
-@click.option(
-    "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"])
-)
+@precision_option
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N")
 @click.option("--compile", is_flag=True, help="torch.compile the networks.")
 @click.option(

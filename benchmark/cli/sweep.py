@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.model_input import given_options, input_options
-from benchmark.cli.options import FiniteRange, db_option
+from benchmark.cli.options import (
+    FiniteRange,
+    db_option,
+    limit_option,
+    precision_option,
+    quiet_option,
+    together,
+    yes_option,
+)
 from benchmark.cli.printing import as_typed, say, table_console
 from benchmark.errors import BenchError
 from registry.places import expanded
@@ -18,9 +25,7 @@ from registry.places import expanded
 if TYPE_CHECKING:
     from benchmark.api import Sweep, Swept
 
-Function = Callable[..., Any]
-
-_OPTIONS = (
+_checkpoint_options = together(
     click.argument("folder", type=click.Path(path_type=Path)),
     click.option(
         "--arch", default="", metavar="SOURCE:NAME", help="As of `bench register`; of all of them."
@@ -36,30 +41,19 @@ _OPTIONS = (
     click.option("--key", metavar="NAME", help="Which weights of a file that holds several."),
     click.option("--training", multiple=True, metavar="TAG", help="Recipe tag; repeatable."),
     click.option("--suite", "-s", default="all", show_default=True, metavar="NAME[:VARIANT]|all"),
-    click.option("--limit", type=click.IntRange(min=1), help="Show only so many of each set."),
+    limit_option,
     click.option("--device", default="auto", show_default=True),
-    click.option(
-        "--precision",
-        default="fp32",
-        show_default=True,
-        type=click.Choice(["fp32", "tf32", "bf16"]),
-    ),
+    precision_option,
     click.option("--seed", default=0, show_default=True),
-    click.option("--quiet", "-q", is_flag=True, help="No progress."),
+    quiet_option,
     input_options,
     db_option,
 )
 
 
-def _checkpoint_options(function: Function) -> Function:
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
 @click.command()
 @_checkpoint_options
-@click.option("--yes", "-y", is_flag=True, help="Start at once, whatever it costs.")
+@yes_option
 def sweep(folder: Path, quiet: bool, yes: bool, db: str | None, **options: Any) -> int:
     """Register and run every checkpoint of FOLDER as one training run, under the cheapest suite first, and draw every
     headline over training.

@@ -70,6 +70,10 @@ class Metric:
     clean: bool = False
     span: tuple[float, float] | None = None
 
+    def own(self, trials: Trials) -> Trials:
+        """The trials that it is measured on."""
+        return trials.of(self.role) if self.role and len(trials) else trials
+
     def outside(self, value: float) -> str:
         """Why no value of this metric can be so, in words; "" where it can."""
         low, high = self.span or self.bounds or (-inf, inf)

@@ -9,7 +9,7 @@ from benchmark.contracts import Metric, Suite, Trials
 from benchmark.engine.answers import suite_trials
 from benchmark.engine.scoring import Scorer
 from benchmark.stats import Comparison, compare_ratio
-from benchmark.stats.crowd import compare_people, metric_role
+from benchmark.stats.crowd import compare_people
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.paired import differing
 from benchmark.stimuli.sources import PUBLISHED_SPACE
@@ -77,8 +77,8 @@ def _under(both: Both) -> Iterator[SuiteComparison]:
 def _of_ratio(metric: Metric, both: Both) -> Comparison | None:
     """None where one of the two has no trials of the metric's role; a lone person is no group, which the row says."""
     others = list(both.people.values()) if both.b is None else [both.b]
-    mine = metric_role(metric, both.a)
-    theirs = [part for one in others if len(part := metric_role(metric, one))]
+    mine = metric.own(both.a)
+    theirs = [part for one in others if len(part := metric.own(one))]
     if not len(mine) or not theirs:
         return None
     if both.b is None:
@@ -104,7 +104,7 @@ def discordant_of(both: Both) -> Iterator[DiscordantTrial]:
 
 
 def _of_metric(metric: Metric, suite: str, a: Trials, b: Trials) -> Iterator[DiscordantTrial]:
-    mine, theirs = (t.of(metric.role) if metric.role and len(t) else t for t in (a, b))
+    mine, theirs = metric.own(a), metric.own(b)
     for one, other, winner in differing(metric, mine, theirs):
         condition, stimulus, category = (
             str(mine[name][one]) for name in ("condition", "stimulus", "category")

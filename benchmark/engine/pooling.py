@@ -8,7 +8,6 @@ import numpy as np
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import clustered_variance, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
-from benchmark.stats.crowd import metric_role
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.names import any_answer
 
@@ -22,7 +21,7 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """
     if metric.ratio is None:
         return None
-    parts = [part for trials in people if _answered(part := metric_role(metric, trials))]
+    parts = [part for trials in people if _answered(part := metric.own(trials))]
     if len(parts) < 2:
         return None
     arrays = [ratio_arrays(metric, part)[:2] for part in parts]

@@ -26,7 +26,7 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     """
     if metric.ratio is None:
         return undecided(Comparison(metric.name, reason="the metric has no value per trial"))
-    everybody = [metric_role(metric, one) for one in (a, *people)]
+    everybody = [metric.own(one) for one in (a, *people)]
     everybody = [everybody[0], *(one for one in everybody[1:] if len(one))]
     if len(everybody) < 3:
         return undecided(Comparison(metric.name, reason="answers of fewer than two people"))
@@ -48,11 +48,6 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     factors = [labels[counts] for labels in _shared(metric, everybody[0], places[0])]
     start = replace(start, n=int(counts.sum()))
     return _tested(start, num[counts], den[counts], factors)
-
-
-def metric_role(metric: Metric, trials: Trials) -> Trials:
-    """The trials of the metric's role."""
-    return trials.of(metric.role) if metric.role and len(trials) else trials
 
 
 def _tested(start: Comparison, num: Floats, den: Floats, factors: Sequence[Array]) -> Comparison:

@@ -99,7 +99,7 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     """Sums of both observers on the trials that both have, sorted by key."""
-    mine = [t.of(metric.role) if metric.role and len(t) else t for t in (a, b)]
+    mine = [metric.own(trials) for trials in (a, b)]
     (keys_a, at_a), (keys_b, at_b) = (_keyed(trials) for trials in mine)
     common, in_a, in_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     sums_a = _sums(metric, mine[0], _places(in_a, len(keys_a))[at_a], len(common))

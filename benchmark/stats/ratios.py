@@ -55,7 +55,7 @@ def ratio_score(
         return score
     counts = (num != 0) | (den != 0)
     num, den, stimulus = num[counts], den[counts], stimulus[counts]
-    clusters = shared_clusters(metric, _mine(metric, trials).where(counts))
+    clusters = shared_clusters(metric, metric.own(trials).where(counts))
     if clusters:
         return _clustered(score, num, den, clusters, metric.bounds)
     return _by_stimulus(score, num, den, stimulus, metric.bounds)
@@ -65,7 +65,7 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
     """(numerator, denominator, stimulus), each [n], over the trials of the metric's role."""
     if metric.ratio is None:
         raise ValueError(f"metric '{metric.name}' is not a ratio of sums")
-    mine = _mine(metric, trials)
+    mine = metric.own(trials)
     if not len(mine):
         return np.zeros(0), np.zeros(0), np.zeros(0, dtype=str)
     num, den = (np.asarray(part, dtype=float) for part in metric.ratio(mine))
@@ -74,10 +74,6 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
     if not (np.isfinite(num).all() and np.isfinite(den).all()):
         raise ValueError(f"metric '{metric.name}': a numerator or denominator is not finite")
     return num, den, mine["stimulus"]
-
-
-def _mine(metric: Metric, trials: Trials) -> Trials:
-    return trials.of(metric.role) if metric.role and len(trials) else trials
 
 
 def indicators(num: Floats, den: Floats) -> bool:

@@ -50,7 +50,7 @@ def _scores(trials: Trials) -> Iterator[Score]:
         if metric.role in trials.missing:
             yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
         elif metric.role in present or not present:
-            mine = trials.of(metric.role) if len(trials) else trials
+            mine = metric.own(trials)
             stylised = metric.role == STYLISED_ROLE and bool(known.any())
             yield ratio_score(metric, mine, flags=("seen in training",) if stylised else ())
 
