@@ -46,7 +46,8 @@ class SuiteLike(Protocol):
 class Cell(NamedTuple):
     """One number of a table. value None: `reason` says why. source: the stored score behind it.
 
-    A named tuple, as boards of 1,000 models have tens of thousands: three times faster to make.
+    A named tuple, as a row is: boards of 10,000 models have tens of thousands of them, and it is three times faster to
+    make.
     """
 
     value: float | None = None
@@ -58,8 +59,7 @@ class Cell(NamedTuple):
     source: ScoreRow | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One observer. rank None: not ranked; `note` says why, or where the numbers come from.
 
     rank_low, rank_high: the ranks that the data do not rule out. kind: the observer's, or "group"

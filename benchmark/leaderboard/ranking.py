@@ -65,7 +65,7 @@ def _with_rank(row: Row, ranks: tuple[int, int, int]) -> Row:
 
 def _noted(row: Row, head: Cell) -> Row:
     """An unranked row; its note is the reason for the missing value, where one is missing."""
-    return row if head.value is not None else replace(row, note=head.reason)
+    return row if head.value is not None else row._replace(note=head.reason)
 
 
 def with_twins(board: Board, identities: Mapping[str, str]) -> Board:

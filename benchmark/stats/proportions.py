@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import log, sqrt
 from statistics import NormalDist
 
 import numpy as np
 
 
+@lru_cache(maxsize=256)  # a board asks for each of its rows
 def normal_quantile(level: float) -> float:
     """z such that a two-sided normal interval at `level` is +- z (ValueError: level)."""
     if not 0 < level < 1:

@@ -65,9 +65,7 @@ def _check(column: str, found: Sequence[Any]) -> None:
     if others:
         names = ", ".join(sorted(kind.__name__ for kind in others))
         raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
-    if column in OPTIONAL:
-        found = [value for value in found if value is not None]
-    if wanted is int and min(found, default=0) < 0:
+    if wanted is int and any(value is not None and value < 0 for value in set(found)):
         raise ValueError(f"{column}: a number below 0")  # ids, versions, counts and places
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 
 from benchmark.leaderboard.model import Board, Column, Row
@@ -33,7 +32,7 @@ def _figure(board: Board, measured: Sequence[Board]) -> Figure:
     rows = [row for row in board.rows if row.observer in shown]
     own = list(_measured(board.suite, columns, measured))
     if not own:  # the title says whose they are, and no other of that name is shown
-        rows = [replace(row, observer=_SOURCE.sub("", row.observer)) for row in rows]
+        rows = [row._replace(observer=_SOURCE.sub("", row.observer)) for row in rows]
     names = [*(row.observer for row in rows), *(row.observer for row, _ in own)]
     records = [
         *chain.from_iterable(records_of(row, columns) for row in rows),
