@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from sys import intern
 from typing import Any, NamedTuple
 
 from benchmark.store.json_columns import parsed, texts
@@ -148,13 +149,15 @@ def _policy(details: str) -> str:
 def _of_set(
     made: _Made, scores: Iterable[tuple[Any, ...]], policy: str, replaced: tuple[str, ...]
 ) -> Iterator[ScoreRow]:
-    """The rows of a set: what they share, what depends on the role, what is the score's."""
+    """The rows of a set: what they share, what depends on the role, what is the score's. A text is held once: the
+    driver makes it anew for each row."""
     shared = (made.name, made.kind, _texts(made.training), *made[3:8])
     digests = {**role_digests(made.stimuli), "": collection_digest(made.stimuli)}
-    how, row = (policy, replaced), tuple.__new__
-    for score in scores:
-        own = (digests.get(score[2], ""), _texts(score[11]))
-        yield row(ScoreRow, shared + own + score[:11] + how)
+    new, how = tuple.__new__, (policy, replaced)
+    for metric, on, role, value, why, low, high, level, method, n, left, flags, _ in scores:
+        stated = (digests.get(role, ""), _texts(flags), intern(metric), intern(on), intern(role))
+        numbers = (value, intern(why), low, high, level, intern(method), n, left)
+        yield new(ScoreRow, (*shared, *stated, *numbers, *how))
 
 
 @lru_cache(maxsize=1024)

@@ -119,8 +119,8 @@ def observations(
     asserted = _newest_assertions()
     table, owner, names = schema.OBSERVATIONS, schema.OBSERVERS, _current()
     query = (
-        sa.select(*(table.c[name] for name in (*_OBSERVED, "details")))
-        .add_columns(names.c.name.label("observer_name"), names.c.observer)
+        sa.select(table.c.key, names.c.observer, *(table.c[name] for name in _OBSERVED[1:-1]))
+        .add_columns(table.c.details, names.c.name, table.c.created)
         .join(owner, owner.c.id == table.c.observer)
         .join(names, sa.and_(names.c.identity == owner.c.identity, names.c.kind == owner.c.kind))
         .join(asserted, asserted.c.observation == table.c.id, isouter=True)
@@ -131,10 +131,14 @@ def observations(
         query = query.where(names.c.name == observer)
     if suite is not None:
         query = query.where(table.c.suite == suite)
-    return [
-        StoredObservation(**{**row, "details": parsed(row["details"], dict)})
-        for row in _mappings(connection, query)
-    ]
+    ways: dict[str, Mapping[str, Any]] = {}  # most were asked in one of a few ways
+    made = []
+    for *asked, details, name, created in fetched(connection, query):
+        if details not in ways:
+            ways[details] = parsed(details, dict)
+        told = {"details": ways[details], "observer_name": name, "created": created}
+        made.append(StoredObservation(*asked, **told))
+    return made
 
 
 def outcomes(

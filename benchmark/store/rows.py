@@ -16,7 +16,7 @@ IMPORTED = "trials"
 IMPORTED_KINDS = ("human", "published", "group")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One observer's answers to one block: what was asked. The answers themselves are its chunks.
 
@@ -39,7 +39,7 @@ class Observation:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObservation(Observation):
     """An observation as stored, under the name of a current observer of that identity."""
 
