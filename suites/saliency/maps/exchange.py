@@ -76,10 +76,12 @@ def _matched(order: Sequence[int], category: Array) -> dict[int, int]:
 def grounds(images: Tensor, holes: Flags) -> Tensor:
     """[n, 3, h, w] images whose holes [n, h, w] are filled, each pixel by the nearest one outside; as they were where
     nothing is outside."""
-    flat = images.flatten(2)
-    places = np.stack([_nearest(hole) for hole in holes])
-    index = torch.from_numpy(places).to(images.device)[:, None].expand(-1, images.shape[1], -1)
-    return flat.gather(2, index).reshape(images.shape)
+    filled = images.flatten(2).clone()
+    for image, hole in zip(filled, holes, strict=True):
+        at = np.flatnonzero(hole)
+        to, from_ = (torch.from_numpy(x).to(images.device) for x in (at, _nearest(hole)[at]))
+        image[:, to] = image[:, from_]
+    return filled.reshape(images.shape)
 
 
 def _split(view: View, rows: Array, lent: Array, target: Tensor) -> Floats:

@@ -41,8 +41,10 @@ def _power(gradients: Array) -> tuple[Floats, Flags]:
     around = _squares(flat)
     good = np.isfinite(energy) & (around > _CONSTANT * energy)
     scale = np.sqrt(np.where(good, around, np.inf))
-    unit = (flat / scale[:, None, None]).astype(np.float32).reshape(gradients.shape)
-    spectrum = rfft2(np.where(good[:, None, None, None], unit, 0))  # half the numbers of float64
+    unit = np.empty(flat.shape, np.float32)  # half the numbers of float64
+    np.divide(flat, scale[:, None, None], out=unit, casting="same_kind")
+    unit[~good] = 0
+    spectrum = rfft2(unit.reshape(gradients.shape))
     power = (spectrum.real**2 + spectrum.imag**2).sum(axis=1, dtype=np.float64)
     return power * _mirrored(gradients.shape[3]), good
 
@@ -60,7 +62,7 @@ def gini(maps: Array) -> Floats:
 
     sum_k (2 k - p - 1) a_(k) / (p sum a), a_(1) <= a_(2) <= ... over the p pixels.
     """
-    ordered = np.sort(maps.reshape(len(maps), -1).astype(np.float64), axis=1)
+    ordered = np.sort(maps.reshape(len(maps), -1), axis=1).astype(np.float64)
     pixels = ordered.shape[1]
     weights = 2 * np.arange(1, pixels + 1) - pixels - 1
     return _where(

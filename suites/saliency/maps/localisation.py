@@ -136,14 +136,14 @@ def _pixels(ranks: Floats, valid: Flags | None) -> Array:
 
 def _ranks(values: Array) -> Floats:
     order, ordered = _ascending(values)
-    rising = ordered[1:] != ordered[:-1]
-    ranks = np.empty(len(values))
-    if rising.all():
-        ranks[order] = np.arange(1.0, len(values) + 1)
-        return ranks
-    first = np.flatnonzero(np.concatenate([[True], rising]))
-    counts = np.diff(np.append(first, len(values)))
-    ranks[order] = np.repeat(first + (counts + 1) / 2, counts)
+    ranks, in_order = np.empty(len(values)), np.arange(1.0, len(values) + 1)
+    again = np.flatnonzero(ordered[1:] == ordered[:-1])  # places whose next holds the same
+    if len(again):
+        begins = again[np.diff(again, prepend=-2) > 1]
+        ends = again[np.diff(again, append=len(values)) > 1] + 1
+        tied = np.concatenate([again, ends])
+        in_order[np.sort(tied)] = np.repeat((begins + ends) / 2 + 1, ends - begins + 1)
+    ranks[order] = in_order
     return ranks
 
 
@@ -157,7 +157,9 @@ def _ascending(values: Array) -> tuple[Array, Array]:
         order = np.argsort(values)
         return order, values[order]
     bits = (values + np.float32(0)).view(np.int32)  # no minus zero
-    keys = bits.astype(np.int64) << 32 | np.arange(len(values))
+    keys = bits.astype(np.int64)
+    keys <<= 32
+    keys |= np.arange(len(values))
     keys.sort()
     return keys & 0xFFFFFFFF, keys >> 32
 
