@@ -195,20 +195,7 @@ def _policy(request: RunRequest, device: str) -> Policy:
 class Silent:
     """A reporter that tells nothing."""
 
-    def tuning(self, observer: str) -> None:
+    def note(self, *_: object, **__: object) -> None:
         """Ignored."""
 
-    def expect(self, observer: str, trials: int, passes: float) -> None:
-        """Ignored."""
-
-    def advance(self, observer: str, trials: int) -> None:
-        """Ignored."""
-
-    def work(self, observer: str, passes: float) -> None:
-        """Ignored."""
-
-    def done(self, observer: str) -> None:
-        """Ignored."""
-
-    def note(self, text: str) -> None:
-        """Ignored."""
+    tuning = expect = advance = work = done = note
