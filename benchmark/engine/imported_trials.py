@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,16 +19,6 @@ Who = tuple[str, str]  # observer, experiment
 Ways = dict[str, StoredObservation]  # prompt -> an observer's trials by it
 
 
-class Reader(Protocol):
-    """What reads trials: the store, or one who remembers what he read."""
-
-    def trials(self, keys: Sequence[str], /) -> Trials:
-        """The trials of observations."""
-
-    def images(self, digest: str, /) -> frozenset[str]:
-        """The names of a set's images."""
-
-
 @dataclass(frozen=True)
 class Remembered:
     """A store whose trials are read once: scoring a hundred observers asks for each a dozen times."""
@@ -37,14 +27,14 @@ class Remembered:
     _trials: dict[tuple[str, ...], Trials] = field(default_factory=dict)
     _images: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def trials(self, keys: Sequence[str], /) -> Trials:
+    def trials(self, keys: Sequence[str]) -> Trials:
         """The trials of observations."""
         asked = tuple(keys)
         if asked not in self._trials:
             self._trials[asked] = self.store.trials(asked)
         return self._trials[asked]
 
-    def images(self, digest: str, /) -> frozenset[str]:
+    def images(self, digest: str) -> frozenset[str]:
         """The names of a set's images."""
         if digest not in self._images:
             self._images[digest] = frozenset(self.store.stimuli(digest).ids)
@@ -99,7 +89,7 @@ def answers_by_prompt(store: Store) -> dict[Who, Ways]:
     }
 
 
-def covered(store: Reader, found: Found, sets: Sets) -> dict[str, StoredObservation]:
+def covered(store: Remembered, found: Found, sets: Sets) -> dict[str, StoredObservation]:
     """role -> an imported observer's answers, of the roles of which it answered every image of `sets`."""
     return {
         role: found[role]
@@ -108,7 +98,7 @@ def covered(store: Reader, found: Found, sets: Sets) -> dict[str, StoredObservat
     }
 
 
-def restricted(store: Reader, found: Found, sets: Sets) -> Trials | None:
+def restricted(store: Remembered, found: Found, sets: Sets) -> Trials | None:
     """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
     parts = [
         _among(store, one, role, sets[role]) for role, one in covered(store, found, sets).items()
@@ -125,7 +115,7 @@ def _in_order(column: Column) -> Column:
     return column.in_order() if isinstance(column, Coded) else column
 
 
-def _covers(store: Reader, observation: Observation, stimuli: str) -> bool:
+def _covers(store: Remembered, observation: Observation, stimuli: str) -> bool:
     """Whether a set's images are among those that were answered. An imported observation answers all of its set."""
     if observation.stimuli == stimuli:
         return True
@@ -134,7 +124,7 @@ def _covers(store: Reader, observation: Observation, stimuli: str) -> bool:
 
 
 def _among(
-    store: Reader, observation: Observation, role: str, stimuli: str
+    store: Remembered, observation: Observation, role: str, stimuli: str
 ) -> Mapping[str, Column]:
     """The trials on the images of a set, under the suite's own word for the role."""
     trials = store.trials((observation.key,))
@@ -153,7 +143,7 @@ class Asked(NamedTuple):
     keys: tuple[str, ...]
 
 
-def asked(store: Reader, found: Found, sets: Sets, ways: Mapping[Who, Ways]) -> Asked:
+def asked(store: Remembered, found: Found, sets: Sets, ways: Mapping[Who, Ways]) -> Asked:
     """The prompts of an imported observer on the images of `sets`; found: its main answers by role; ways: as
     `answers_by_prompt` gives them.
     """

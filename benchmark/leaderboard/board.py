@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.contracts import Metric
+from benchmark.contracts import Metric, Suite
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.index import Index, build
 from benchmark.leaderboard.model import (
@@ -21,7 +21,6 @@ from benchmark.leaderboard.model import (
     Cell,
     Column,
     Row,
-    SuiteLike,
     cell_of,
     describe,
     is_partial,
@@ -43,7 +42,7 @@ REFERENCE_KINDS = ("group", "human", "simulated", "ideal")
 
 def boards(
     rows: Sequence[ScoreRow],
-    suite: SuiteLike,
+    suite: Suite,
     sets: Mapping[str, StimuliNote],
     by: str | None = None,
 ) -> list[Board]:
@@ -67,7 +66,7 @@ def boards(
     return sorted(made, key=lambda board: -len(board.rows) - len(board.references))
 
 
-def _ranking_metric(suite: SuiteLike, by: str | None) -> Metric:
+def _ranking_metric(suite: Suite, by: str | None) -> Metric:
     """The headline, or the metric that is called `by`."""
     for metric in suite.metrics:
         if metric.headline if by is None else metric.name == by:
@@ -77,7 +76,7 @@ def _ranking_metric(suite: SuiteLike, by: str | None) -> Metric:
     raise unknown_name("metric", by, [m.name for m in suite.metrics], f"Suite: {suite.name}.")
 
 
-def _columns(suite: SuiteLike, index: Index, first: Metric) -> list[Metric]:
+def _columns(suite: Suite, index: Index, first: Metric) -> list[Metric]:
     """The ranking metric, then the shown metrics that anybody was scored on."""
     others = (
         m for m in suite.metrics if m.shown and m.name in index.metrics and m.name != first.name
@@ -89,7 +88,7 @@ def _has_value(rows: Sequence[Row], metric: Metric) -> bool:
     return any(row.cells[metric.name].value is not None for row in rows)
 
 
-def _version_notes(suite: SuiteLike, version: int, stale: int) -> tuple[str, ...]:
+def _version_notes(suite: Suite, version: int, stale: int) -> tuple[str, ...]:
     notes = []
     if version < suite.version:
         notes.append(f"scores of version {version}; the suite is at version {suite.version}")
@@ -103,7 +102,7 @@ def _version_notes(suite: SuiteLike, version: int, stale: int) -> tuple[str, ...
 class _Maker:
     """One table in the making: `members` are its observers, `digest` the stimuli of the metric."""
 
-    suite: SuiteLike
+    suite: Suite
     index: Index
     sets: Mapping[str, StimuliNote]
     metric: Metric
@@ -208,7 +207,7 @@ class _Maker:
         return notes
 
 
-def _grouped(suite: SuiteLike) -> bool:
+def _grouped(suite: Suite) -> bool:
     """Whether people are scored as a group: a mean over them is not the measure then."""
     return suite.against is not None and suite.against.group is not None
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from benchmark.display import printable
 from benchmark.leaderboard.formatting import Footnotes, estimate
 from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width
-from benchmark.leaderboard.model import Cell, SuiteLike, describe
+from benchmark.leaderboard.model import Cell, describe
 
 if TYPE_CHECKING:
+    from benchmark.contracts import Suite
     from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
 
 TEXT_MAX = 28  # a title, condition or method breaks beyond this
@@ -22,7 +23,7 @@ def show_details(
     rows: Sequence[ScoreRow],
     sets: Mapping[str, StimuliNote],
     width: int,
-    suites: Sequence[SuiteLike] = (),
+    suites: Sequence[Suite] = (),
 ) -> list[Detail]:
     """One table per suite, version and space, newest first; metrics in the suite's order."""
     tables: dict[tuple[str, int, str], list[ScoreRow]] = defaultdict(list)
@@ -34,7 +35,7 @@ def show_details(
     ]
 
 
-def headline_detail(rows: Sequence[ScoreRow], suites: Sequence[SuiteLike]) -> Detail | None:
+def headline_detail(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Detail | None:
     """The headline of every suite that the observer has a score in; None where it has none."""
     heads = {suite.name: next(m for m in suite.metrics if m.headline) for suite in suites}
     found = [
@@ -81,7 +82,7 @@ def reported_lines(observer: ObserverRow) -> list[str]:
 
 
 def _show(
-    rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], width: int, suite: SuiteLike | None
+    rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], width: int, suite: Suite | None
 ) -> Detail:
     metrics = suite.metrics if suite else ()
     titles = {metric.name: metric.title for metric in metrics}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from benchmark.contracts import Against, Direction, Metric
+from benchmark.contracts import Direction
 
 if TYPE_CHECKING:
     from benchmark.store.table_rows import ScoreRow, StimuliNote
@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 NOBODY = "nobody has a value here"
 #: The suite of scores that others publish without trials, and the kind of their observers.
 REPORTED: Final = "reported"
-
-
-class SuiteLike(Protocol):
-    """What a table needs of a suite (`contracts.Suite` has it)."""
-
-    @property
-    def name(self) -> str:
-        """Name, as in the scores."""
-
-    @property
-    def version(self) -> int:
-        """Version of the code that is installed; scores may be older."""
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """All metrics, in the order of their columns; one of them is the headline."""
-
-    @property
-    def references(self) -> Mapping[str, str]:
-        """Conditions whose scores are no observer's own, and the name of their row."""
-
-    @property
-    def against(self) -> Against | None:
-        """How observers are compared with references, and references scored as a group."""
 
 
 class Cell(NamedTuple):
