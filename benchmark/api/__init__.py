@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         retire_model,
     )
     from benchmark.api.comparing import compare, compare_each, diff, discordant
-    from benchmark.api.databases import MergeReport, check_db, db_status, merge, upgrade, vacuum
+    from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
     from benchmark.api.deciding import decide
     from benchmark.api.exchange import document, scores, tidy
     from benchmark.api.importing import import_trials, rescore
@@ -29,14 +29,9 @@ if TYPE_CHECKING:
     from benchmark.api.probing import Probe, probe
     from benchmark.api.published_scores import import_scores, reported
     from benchmark.api.ranking import rank, transfer
-    from benchmark.api.reference_board import (
-        ReferenceReport,
-        offer_reference,
-        reference,
-        reference_db,
-    )
+    from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
     from benchmark.api.reproducing import NumberAgain, Reproduction, provenance, reproduce
-    from benchmark.api.requested_names import DEFAULT_MODELS, choose_cards, wanted_sets
+    from benchmark.api.requested_names import DEFAULT_MODELS
     from benchmark.api.running import (
         Prepared,
         RunRequest,
@@ -46,7 +41,7 @@ if TYPE_CHECKING:
         planned_passes,
         prepare,
     )
-    from benchmark.api.showing import families, provenance_lines, show, who
+    from benchmark.api.showing import provenance_lines, show, who
     from benchmark.api.summaries import (
         against,
         correlate,
@@ -56,7 +51,7 @@ if TYPE_CHECKING:
         training_curves,
     )
     from benchmark.api.sweeping import Sweep, Swept, sweep
-    from benchmark.api.trial_tables import NAMED_SPACES, answered, observer_trials, trials
+    from benchmark.api.trial_tables import answered, observer_trials, trials
     from benchmark.api.watching import sleeping, watch
 
 

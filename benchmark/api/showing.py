@@ -25,14 +25,6 @@ def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
         return [now.marked(row) for row in store.latest_scores(observers=[observer])]
 
 
-def families(*, db: str | None = None) -> dict[str, str]:
-    """Observer -> family ("resnet", "vit", ...; "" for people)."""
-    from benchmark.api.chosen_observers import families as of
-
-    with reading(read_settings(db)) as store:
-        return of(store)
-
-
 def who(observer: str, *, db: str | None = None) -> ObserverRow:
     """An observer as it is stored; one that `show` knows."""
     with reading(read_settings(db)) as store:

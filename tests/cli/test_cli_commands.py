@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmark import api
+from benchmark.api.requested_names import choose_cards
 
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 
@@ -377,7 +378,7 @@ def test_without_a_model_named_what_needs_nothing_runs():
     from benchmark import api
     from benchmark.variables import read_settings
 
-    names = {card.name for card in api.choose_cards(api.DEFAULT_MODELS, read_settings())}
+    names = {card.name for card in choose_cards(api.DEFAULT_MODELS, read_settings())}
     assert {"world-standard-0", "world-random-0", "ideal-shape"} <= names
     assert "random-efficientnet-lite0" not in names
     assert "resnet50" not in names
