@@ -93,11 +93,6 @@ class Contents:
         cards = {name: row.card for name, row in self.observers.items()}
         return training_curves(self.summaries, cards)
 
-    def of_suite(self, name: str, space: str, metric: str) -> list[ScoreRow]:
-        """All current scores of a metric in one decision space, in the observers' order."""
-        rows = (row for mine in self.scores.values() for row in mine)
-        return [r for r in rows if (r.suite, r.space, r.metric) == (name, space, metric)]
-
 
 def read_contents(settings: Settings) -> Contents:
     """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
