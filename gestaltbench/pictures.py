@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from benchmark import api
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
+from suites.saliency.gallery import Gallery
+from suites.saliency.gallery import draw as render
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,22 +25,11 @@ SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 
 
 @dataclass(frozen=True, repr=False)
-class Picture:
-    """image: the figure (PIL); warning: why such a map is no score ("" where it is one); stimuli: name of the set;
-    identities: model name -> identity; shown: a small strip of the images; strips: model name -> one of its maps;
-    categories: the images' right answers; captions: model name -> what stands under its maps; masks: a strip of the
-    objects, None where there are none.
-    """
+class Picture(Gallery):
+    """A figure (`image`, PIL) and what it shows. stimuli: name of the set; identities: model name -> identity."""
 
-    image: Image
-    warning: str
-    stimuli: str
-    identities: Mapping[str, str]
-    shown: Image
-    strips: Mapping[str, Image]
-    categories: tuple[str, ...] = ()
-    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    masks: Image | None = None
+    stimuli: str = ""
+    identities: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
         """Write the figure as a PNG."""
@@ -59,7 +50,6 @@ def draw(pattern: str, name: str | None, count: int, kind: str, *, random: bool)
     labels). Raises BenchError where a model is no network, or no set suits them all."""
     from benchmark.stimuli.sets import open_set
     from registry.model import LoadedModel
-    from suites.saliency.gallery import draw as render
 
     cards = api.models(pattern)
     _check(cards)
@@ -68,17 +58,7 @@ def draw(pattern: str, name: str | None, count: int, kind: str, *, random: bool)
     networks = [model for model in loaded if isinstance(model, LoadedModel)]
     made = render(networks, stimuli, count, random=random, kind=kind)
     identities = {model.card.name: model.identity for model in networks}
-    return Picture(
-        made.image,
-        made.warning,
-        stimuli.name,
-        identities,
-        made.stimuli,
-        made.strips,
-        made.categories,
-        made.captions,
-        made.masks,
-    )
+    return Picture(**vars(made), stimuli=stimuli.name, identities=identities)
 
 
 def keep(picture: Picture, folder: Path) -> None:

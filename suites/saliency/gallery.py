@@ -27,12 +27,12 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 @dataclass(frozen=True)
 class Gallery:
-    """image: the figure; stimuli: a strip of what was shown; strips: model name -> a strip of its maps, small, in the
-    stimuli's order; warning: why such a map is no score ("" where it is one); categories: the right answers; captions:
-    model name -> what stands under its maps; masks: a strip of the objects, None where the set has no masks."""
+    """image: the figure; shown: a small strip of the images; strips: model name -> a strip of its maps, in their order;
+    warning: why such a map is no score ("" where it is one); categories: the right answers; captions: model name ->
+    what stands under its maps; masks: a strip of the objects, None where the set has no masks."""
 
     image: Image.Image
-    stimuli: Image.Image
+    shown: Image.Image
     strips: Mapping[str, Image.Image]
     warning: str = ""
     categories: tuple[str, ...] = ()
