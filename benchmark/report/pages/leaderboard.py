@@ -11,6 +11,7 @@ from benchmark.contracts import Direction
 from benchmark.leaderboard.formatting import Footnotes
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.model import Row as BoardLine
 from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.report.captions import about
 from benchmark.report.contents import Contents, family, parameters, source
@@ -45,9 +46,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """An observer. page: its own, "" where it is none; group: "network", "network reported", "person" or
-    "reference"; parameters: their
-    number, None where it is not known."""
+    """An observer in a table. page: its own, "" where it is none; group: "network", "network reported", "person" or
+    "reference"; parameters: their number, None where it is not known; rank: on a board."""
 
     name: str
     page: str
@@ -59,6 +59,7 @@ class Row:
     source: str
     place: str
     marks: Sequence[Mark]
+    rank: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _table(summary: Summary, contents: Contents, data: str) -> Table:
     ranked = [line.observer for line in summary.lines if line.mean_rank is not None]
     places = {name: str(at) for at, name in enumerate(ranked, 1)}
     rows = [
-        _row(line, contents, places.get(line.observer, ""), [column[at] for column in drawn])
+        row_of(line, contents, places.get(line.observer, ""), [column[at] for column in drawn])
         for at, line in enumerate(lines)
     ]
     figure = f"overview-{slug(summary.space)}"
@@ -178,7 +179,10 @@ def _column(
     )
 
 
-def _row(line: Line, contents: Contents, place: str, drawn: Sequence[Mark]) -> Row:
+def row_of(
+    line: Line | BoardLine, contents: Contents, place: str, drawn: Sequence[Mark], rank: str = ""
+) -> Row:
+    """An observer's row, of a summary or of a board."""
     known = contents.observers.get(line.observer)
     return Row(
         name=line.observer,
@@ -191,6 +195,7 @@ def _row(line: Line, contents: Contents, place: str, drawn: Sequence[Mark]) -> R
         source=source(known),
         place=place,
         marks=drawn,
+        rank=rank,
     )
 
 

@@ -10,10 +10,10 @@ from benchmark.leaderboard.export import sectioned
 from benchmark.leaderboard.formatting import Footnotes, explanation, rank_text
 from benchmark.leaderboard.model import Board, Row, describe
 from benchmark.report.captions import about
-from benchmark.report.contents import Contents, family, source
+from benchmark.report.contents import Contents
 from benchmark.report.gallery import SUITE, Gallery
-from benchmark.report.marks import Axis, Mark, axis_of, mark
-from benchmark.report.pages.leaderboard import BETTER, group_of
+from benchmark.report.marks import Axis, axis_of, mark
+from benchmark.report.pages import leaderboard
 from benchmark.report.writing import Site, slug
 
 if TYPE_CHECKING:
@@ -42,29 +42,13 @@ class BoardColumn:
 
 
 @dataclass(frozen=True)
-class BoardRow:
-    """An observer on a board."""
-
-    name: str
-    page: str
-    group: str
-    kind: str
-    recipe: str
-    family: str
-    source: str
-    place: str
-    rank: str
-    marks: Sequence[Mark]
-
-
-@dataclass(frozen=True)
 class BoardTable:
     """A board as a page shows it."""
 
     key: str
     title: str
     columns: Sequence[BoardColumn]
-    rows: Sequence[BoardRow]
+    rows: Sequence[leaderboard.Row]
     lines: Sequence[str]
     notes: Sequence[str]
     data: str
@@ -143,7 +127,7 @@ def _table(site: Site, contents: Contents, board: Board, at: int) -> BoardTable:
         for row in rows
     ]
     made = [
-        _row(contents, row, at, marks)
+        leaderboard.row_of(row, contents, str(at), marks, rank_text(row))
         for at, (row, marks) in enumerate(zip(rows, drawn, strict=True), 1)
     ]
     lines = [*dict.fromkeys(board.sets.values()), *explanation(board)]
@@ -178,23 +162,7 @@ def _columns(board: Board, rows: Sequence[Row]) -> Iterator[BoardColumn]:
     for column in board.columns:
         cells = [row.cells[column.metric] for row in rows]
         axis = axis_of(cells, column.bounds, column.chance) if column.metric == board.by else None
-        better = BETTER[column.direction]
+        better = leaderboard.BETTER[column.direction]
         yield BoardColumn(
             slug(column.metric), column.title, better, column.direction, axis, about(cells)
         )
-
-
-def _row(contents: Contents, row: Row, at: int, marks: Sequence[Mark]) -> BoardRow:
-    known = contents.observers.get(row.observer)
-    return BoardRow(
-        name=row.observer,
-        page=f"observers/{slug(row.observer)}.html" if known else "",
-        group=group_of(row.kind),
-        kind=row.kind,
-        recipe=", ".join(row.training),
-        family=family(known),
-        source=source(known),
-        place=str(at),
-        rank=rank_text(row),
-        marks=marks,
-    )
