@@ -147,14 +147,13 @@ def _with_partial(store: Standings, suite: Suite, found: Sequence[Board]) -> Seq
     if not (suite.experiments and asked and people):
         return found
     from benchmark.engine.partial_answers import partial_line, partial_people
-    from benchmark.store import whole
 
     sets = store.role_sets(suite.name)
     shown = [
         {**sets.get(board.digest, {}), **{r: d for r, d in board.digests.items() if r and d}}
         for board in asked
     ]
-    lines = map(partial_line, partial_people(whole(store), suite, shown))
+    lines = map(partial_line, partial_people(store, suite, shown))
     noted = {id(board): line for board, line in zip(asked, lines, strict=True) if line}
     return [
         replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board

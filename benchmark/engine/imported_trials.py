@@ -1,17 +1,21 @@
 """Imported trials as they count: what each observer answered of which sets, and by which prompt."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from benchmark.contracts import Coded, Suite, Trials
 from benchmark.contracts.columns import Column, Columns, held
 from benchmark.stack_columns import stacked_codes
-from benchmark.store import Observation, Store, StoredObservation
-from benchmark.store.rows import IMPORTED
+from benchmark.store.rows import IMPORTED, Observation, StoredObservation
+
+if TYPE_CHECKING:
+    from benchmark.store import Standings, Store
 
 Sets = Mapping[str, str]  # role -> stimuli digest
 Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it
@@ -20,12 +24,25 @@ Ways = dict[str, StoredObservation]  # prompt -> an observer's trials by it
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """A store whose trials are read once: scoring a hundred observers asks for each a dozen times."""
+class Images:
+    """A store whose sets are read once."""
+
+    store: Standings
+    _images: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def images(self, digest: str) -> frozenset[str]:
+        """The names of a set's images."""
+        if digest not in self._images:
+            self._images[digest] = frozenset(self.store.stimuli(digest).ids)
+        return self._images[digest]
+
+
+@dataclass(frozen=True)
+class Remembered(Images):
+    """A store whose trials are read once, too: scoring a hundred observers asks for each a dozen times."""
 
     store: Store
     _trials: dict[tuple[str, ...], Trials] = field(default_factory=dict)
-    _images: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def trials(self, keys: Sequence[str]) -> Trials:
         """The trials of observations."""
@@ -33,12 +50,6 @@ class Remembered:
         if asked not in self._trials:
             self._trials[asked] = self.store.trials(asked)
         return self._trials[asked]
-
-    def images(self, digest: str) -> frozenset[str]:
-        """The names of a set's images."""
-        if digest not in self._images:
-            self._images[digest] = frozenset(self.store.stimuli(digest).ids)
-        return self._images[digest]
 
 
 def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
@@ -56,7 +67,7 @@ def commonest(answered: Sequence[Found]) -> Sets:
     return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
 
 
-def imported_roles(store: Store, suite: Suite) -> dict[str, Found]:
+def imported_roles(store: Standings, suite: Suite) -> dict[str, Found]:
     """Imported observers by name: what each answered of the suite's stimuli, by role."""
     found: dict[str, Found] = {}
     for name, answers in main_answers(store).items():
@@ -67,7 +78,7 @@ def imported_roles(store: Store, suite: Suite) -> dict[str, Found]:
     return found
 
 
-def main_answers(store: Store) -> dict[str, Found]:
+def main_answers(store: Standings) -> dict[str, Found]:
     """Imported observers by name: what counts of each by experiment. Of several imports the newest; of several ways
     of asking the one that its source puts first.
     """
@@ -77,7 +88,7 @@ def main_answers(store: Store) -> dict[str, Found]:
     return found
 
 
-def answers_by_prompt(store: Store) -> dict[Who, Ways]:
+def answers_by_prompt(store: Standings) -> dict[Who, Ways]:
     """(observer, experiment) -> prompt ("" where there is none) -> the answers that count, the usual prompt first."""
     found: dict[Who, Ways] = {}
     for one in store.observations(suite=IMPORTED):

@@ -1,17 +1,23 @@
 """Imported observers that answered a part of the images, or images of their own: which tables lack them, in words."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from benchmark.contracts import Suite
 from benchmark.engine.imported_trials import (
+    Images,
     Remembered,
     commonest,
     imported_groups,
     imported_roles,
     main_answers,
 )
-from benchmark.store import Store, StoredObservation
 from registry.errors import some_of
+
+if TYPE_CHECKING:
+    from benchmark.store import Standings, Store, StoredObservation
 
 _SHOWN = 6  # names in a line
 
@@ -30,7 +36,7 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
 
 
 def partial_people(
-    store: Store, suite: Suite, boards: Iterable[Mapping[str, str]]
+    store: Standings, suite: Suite, boards: Iterable[Mapping[str, str]]
 ) -> list[Mapping[str, Mapping[str, str]]]:
     """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it.
     No table has them there: an observer is compared on all images of a set or on none.
@@ -39,7 +45,7 @@ def partial_people(
     answers = {
         name: roles for name, roles in imported_roles(store, suite).items() if name in people
     }
-    ids = Remembered(store)
+    ids = Images(store)
     return [
         {
             role: found
@@ -51,7 +57,7 @@ def partial_people(
 
 
 def _parts(
-    answers: Mapping[str, Mapping[str, StoredObservation]], role: str, digest: str, ids: Remembered
+    answers: Mapping[str, Mapping[str, StoredObservation]], role: str, digest: str, ids: Images
 ) -> Iterator[tuple[str, str]]:
     for name, roles in sorted(answers.items()):
         if role in roles and roles[role].stimuli != digest:

@@ -18,11 +18,13 @@ BATCH = 500  # values per IN list: below every driver's limit
 WHOLE = frozenset(
     (
         *("observers.id", "stimuli.n", "stimuli.whole", "registrations.id"),
+        *("observations.version", "observations.n"),
         *("score_sets.id", "score_sets.version", "score_sets.observer"),
         *("scores.score_set", "scores.n", "scores.excluded"),
     )
 )
 REAL = frozenset(("scores.value", "scores.low", "scores.high", "scores.level"))
+BYTES = frozenset(("stimuli.columns",))
 OPTIONAL = frozenset(("stimuli.whole", "scores.value", "scores.low", "scores.high"))
 
 #: What each observer name stands for now: its newest registration, and whose that is.
@@ -55,9 +57,16 @@ def select(
     return rows
 
 
+def kind_of(column: str) -> type:
+    """Which values a column ("table.column") has."""
+    if column in WHOLE:
+        return int
+    return float if column in REAL else bytes if column in BYTES else str
+
+
 def _check(column: str, found: Sequence[Any]) -> None:
     """By column, not by value: tables have 100,000 rows."""
-    wanted: type = int if column in WHOLE else float if column in REAL else str
+    wanted = kind_of(column)
     kinds = set(map(type, found))
     others = kinds - {wanted, int} if wanted is float else kinds - {wanted}
     if column in OPTIONAL:

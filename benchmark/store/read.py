@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from benchmark.errors import StoreError
 from benchmark.store import schema
-from benchmark.store.codec import decode
 from benchmark.store.json_columns import parsed
-from benchmark.store.rows import IMPORTED, Outcome, StimuliRecord, StoredObservation
+from benchmark.store.rows import Outcome
 from benchmark.store.sql import fetched
 
 _OBSERVED = (
@@ -38,38 +37,6 @@ def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> 
     """Whether a table has a row with this value."""
     query = sa.select(sa.literal(1)).where(table.c[column] == value)
     return connection.scalar(query) is not None
-
-
-def _current() -> sa.CTE:
-    """What each observer name stands for now. Joined by id, not looked up with IN: SQLite would try every id of the
-    list for every observer."""
-    observers, registrations = schema.OBSERVERS, schema.REGISTRATIONS
-    newest = (
-        sa.select(sa.func.max(registrations.c.id).label("id"))
-        .join(observers, observers.c.id == registrations.c.observer)
-        .group_by(observers.c.name)
-        .subquery("newest")
-    )
-    columns = [observers.c[name] for name in ("name", "kind", "identity")]
-    return (
-        sa.select(*columns, observers.c.id.label("observer"))
-        .select_from(newest)
-        .join(registrations, registrations.c.id == newest.c.id)
-        .join(observers, observers.c.id == registrations.c.observer)
-        .cte("current_observers")
-    )
-
-
-def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
-    """One stimulus set. StoreError where it is unknown or damaged."""
-    table = schema.STIMULI
-    row = next(iter(_mappings(connection, sa.select(table).where(table.c.digest == digest))), None)
-    if row is None:
-        raise StoreError(f"the leaderboard has no stimulus set with digest {digest}")
-    columns = decode(row["columns"], f"stimulus set '{row['name']}' ({digest})")
-    ids = tuple(columns.pop("stimulus").tolist())
-    light = {name: row[name] for name in ("name", "digest", "space", "whole", "origin")}
-    return StimuliRecord(**light, ids=ids, labels=columns)
 
 
 def chunks(connection: sa.Connection, key: str) -> set[int]:
@@ -99,46 +66,6 @@ def complete(connection: sa.Connection, key: str) -> bool:
     )
     row = connection.execute(query).first()
     return row is not None and int(row[0]) <= int(row[1])
-
-
-def _newest_assertions() -> sa.Subquery:
-    """Observation -> its newest assertion."""
-    table = schema.ASSERTIONS
-    newest = sa.func.max(table.c.id).label("id")
-    return sa.select(table.c.observation, newest).group_by(table.c.observation).subquery()
-
-
-def observations(
-    connection: sa.Connection, observer: str | None, suite: str | None
-) -> list[StoredObservation]:
-    """Observations of current observers; two names of one identity share them.
-
-    Imported ones come in the order of their newest assertions; one that was never asserted (its import was cut short)
-    is left out.
-    """
-    asserted = _newest_assertions()
-    table, owner, names = schema.OBSERVATIONS, schema.OBSERVERS, _current()
-    query = (
-        sa.select(table.c.key, names.c.observer, *(table.c[name] for name in _OBSERVED[1:-1]))
-        .add_columns(table.c.details, names.c.name, table.c.created)
-        .join(owner, owner.c.id == table.c.observer)
-        .join(names, sa.and_(names.c.identity == owner.c.identity, names.c.kind == owner.c.kind))
-        .join(asserted, asserted.c.observation == table.c.id, isouter=True)
-        .where(sa.or_(table.c.suite != IMPORTED, asserted.c.id.is_not(None)))
-        .order_by(names.c.name, sa.func.coalesce(asserted.c.id, 0), table.c.id)
-    )
-    if observer is not None:
-        query = query.where(names.c.name == observer)
-    if suite is not None:
-        query = query.where(table.c.suite == suite)
-    ways: dict[str, Mapping[str, Any]] = {}  # most were asked in one of a few ways
-    made = []
-    for *asked, details, name, created in fetched(connection, query):
-        if details not in ways:
-            ways[details] = parsed(details, dict)
-        told = {"details": ways[details], "observer_name": name, "created": created}
-        made.append(StoredObservation(*asked, **told))
-    return made
 
 
 def outcomes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from benchmark.store import latest as newest
 from benchmark.store import names, scores
@@ -13,6 +13,9 @@ from benchmark.store.database import Database, connect
 from benchmark.store.place import locate
 from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
 from benchmark.store.versions import prepare
+
+if TYPE_CHECKING:
+    from benchmark.store.rows import StimuliRecord, StoredObservation
 
 
 def open_standings(url_or_path: str) -> Standings:
@@ -70,6 +73,20 @@ class Standings:
     def stimuli_names(self) -> list[StimuliNote]:
         """All stimulus sets, by name."""
         return self._database.read(names.stimuli_names)
+
+    def stimuli(self, digest: str) -> StimuliRecord:
+        """A stimulus set's names and labels. StoreError on an unknown digest."""
+        from benchmark.store import observed
+
+        return self._database.read(observed.stimuli, digest)
+
+    def observations(
+        self, *, observer: str | None = None, suite: str | None = None
+    ) -> list[StoredObservation]:
+        """Observations of current observers; names that share an identity share them."""
+        from benchmark.store import observed
+
+        return self._database.read(observed.observations, observer, suite)
 
     def collections(self) -> list[StimuliNote]:
         """Several stimulus sets that were scored together, described like one; by their common digest."""

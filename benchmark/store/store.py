@@ -17,8 +17,6 @@ from benchmark.store.rows import (
     Outcome,
     OutcomeStatus,
     ScoreSet,
-    StimuliRecord,
-    StoredObservation,
 )
 from benchmark.store.sql import insert_new
 from benchmark.store.standings import Standings, prepared
@@ -156,10 +154,6 @@ class Store(Standings):
 
     # Reading
 
-    def stimuli(self, digest: str) -> StimuliRecord:
-        """A stimulus set's names and labels. StoreError on an unknown digest."""
-        return self._database.ask(read.stimuli, digest)
-
     def chunks(self, key: str) -> set[int]:
         """Indices of the chunks that are stored; empty for an unknown key."""
         return self._database.ask(read.chunks, key)
@@ -204,12 +198,6 @@ class Store(Standings):
     def run_notes(self) -> list[tuple[str, str]]:
         """Status and note of all runs that have ended, the oldest first."""
         return self._database.ask(read.run_notes)
-
-    def observations(
-        self, *, observer: str | None = None, suite: str | None = None
-    ) -> list[StoredObservation]:
-        """Observations of current observers; names that share an identity share them."""
-        return self._database.ask(read.observations, observer, suite)
 
     def provenance(self, set_id: int) -> Mapping[str, Any]:
         """Where a score set came from. StoreError on an unknown id.

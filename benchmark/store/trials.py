@@ -14,8 +14,9 @@ from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema
 from benchmark.store.codec import decode_codes
+from benchmark.store.engine import Asked
+from benchmark.store.observed import stimuli
 from benchmark.store.questions import batches
-from benchmark.store.read import stimuli
 from benchmark.store.sql import fetched
 
 Table = dict[str, Column]
@@ -65,7 +66,7 @@ def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Itera
 
 def _shown(connection: sa.Connection, digest: str) -> Shown:
     """A stimulus set, its names and labels coded once for all blocks that show it."""
-    record = stimuli(connection, digest)
+    record = stimuli(Asked(connection), digest)
     names = Coded(np.array(record.ids), np.arange(len(record.ids)))
     labels = {name: coded(values) for name, values in record.labels.items()}
     return Shown(record.name, {"stimulus": names, **labels})

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from benchmark.contracts import Observer, Score
-from benchmark.store import ScoreSet, open_store
+from benchmark.contracts import Observer, Score, Stimuli
+from benchmark.store import Observation, ScoreSet, open_store
+from benchmark.store.rows import IMPORTED
 
 #: What costs more than a table, or leads to what does.
 HEAVY = (
@@ -39,6 +41,15 @@ print([name for name in sys.argv[1].split(",") if name in sys.modules])
 """
 
 
+def score_of(store, run, name, value):
+    """A network with a headline."""
+    observer = store.put_observer(Observer(name, "network", name, {"arch": "timm:x"}))
+    stimuli = {"cue-conflict": "d"}
+    made = ScoreSet(observer, "cue-conflict", 2, "geirhos16", "code", stimuli, (name,))
+    score = Score("shape_bias", value, low=0.2, high=0.9, role="cue-conflict", n=8)
+    store.put_scores(run, made, [score])
+
+
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
     """Two networks with a headline each."""
@@ -46,14 +57,7 @@ def board(tmp_path_factory):
     with open_store(str(path)) as store:
         run = store.begin_run("bench run", {})
         for number, name in enumerate(("net-a", "net-b")):
-            observer = store.put_observer(Observer(name, "network", name, {"arch": "timm:x"}))
-            made = ScoreSet(
-                observer, "cue-conflict", 2, "geirhos16", "code", {"cue-conflict": "d"}, (name,)
-            )
-            score = Score(
-                "shape_bias", 0.25 + number / 2, low=0.2, high=0.9, role="cue-conflict", n=8
-            )
-            store.put_scores(run, made, [score])
+            score_of(store, run, name, 0.25 + number / 2)
     return str(path)
 
 
@@ -90,3 +94,21 @@ def test_registered_cards_are_read_once(board, tmp_path):
     assert first.splitlines()[:-1] == second.splitlines()[:-1] and "outdated" not in second
     (tmp_path / "cards" / "net-b.yaml").write_text(card.format("y") + "net-b")
     assert "*1 outdated: of another arch" in shown()
+
+
+def test_people_with_a_part_of_the_images_are_named_without_sqlalchemy(tmp_path):
+    path = tmp_path / "results.db"
+    with open_store(str(path)) as store:
+        run = store.begin_run("bench import trials lab", {})
+        for digest, n in (("d", 4), ("part", 3)):
+            ids = tuple(f"cat{at}.png" for at in range(n))
+            store.put_stimuli(Stimuli(digest, digest, "geirhos16", ids, ids, {}, np.zeros))
+        score_of(store, run, "net-a", 0.25)
+        person = store.put_observer(Observer("subject-01 (lab)", "human", "lab"))
+        asked = ("geirhos16", "part", "cue-conflict", "", "whole", "")
+        store.put_observation(run, Observation("k", person, IMPORTED, 1, *asked, 3, {}))
+        store.assert_trials(run, ["k"])
+    words = [sys.executable, "-c", ASK, ",".join(HEAVY), "rank", "cue-conflict", "--db", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "not compared: subject-01 (lab) (cue-conflict 3 of 4)" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -5,7 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from benchmark.errors import StoreError
-from benchmark.store import latest, names, open_standings, open_store, questions, schema, scores
+from benchmark.store import (
+    latest,
+    names,
+    observed,
+    open_standings,
+    open_store,
+    questions,
+    schema,
+    scores,
+)
 from benchmark.store.database import Database
 
 ASKED = {
@@ -14,6 +23,7 @@ ASKED = {
     *names._OBSERVER,
     *(f"stimuli.{name}" for name in names._NOTE),
     *(f"score_sets.{name}" for name in scores._SET),
+    *(*observed._STORED, *observed._SET),
 }
 
 
@@ -22,8 +32,7 @@ def test_values_are_held_against_the_types_of_the_schema():
     for one in sorted(ASKED):
         table, _, name = one.partition(".")
         column = tables[table].c[name]
-        wanted = int if one in questions.WHOLE else float if one in questions.REAL else str
-        assert column.type.python_type is wanted, one
+        assert column.type.python_type is questions.kind_of(one), one
         assert column.nullable == (one in questions.OPTIONAL), one
 
 
@@ -53,6 +62,8 @@ def everything(store):
         store.latest_scores(suite="two", metrics=["other"], conditions=("",), observers=["a"]),
         store.latest_scores(suite="two", metrics=[]),
         store.latest_scores(suite="three"),
+        store.observations(),
+        store.observations(observer="a", suite="cue-conflict"),
     )
 
 
