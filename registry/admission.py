@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.caches import NO_CACHES, Caches
+from registry.caches import NO_CACHES, Caches, Place
 from registry.card_files import read_cards, write_card
 from registry.cards import ModelCard
 from registry.checks import Check, check, takes_only_its_size
@@ -27,6 +27,11 @@ class Shelf:
     mirror: str | None = None
     caches: Caches = NO_CACHES
     replaces: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where weights come from."""
+        return Place(self.weights, self.mirror, self.caches)
 
 
 def require_free(name: str, shelf: Shelf) -> None:

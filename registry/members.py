@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from registry.admission import UNTRAINED, Shelf, admit
 from registry.architectures import random_seed
-from registry.caches import Place
 from registry.cards import ModelCard, fitting
 from registry.checks import Check
 from registry.families.family import Asked, Described, Family
@@ -18,60 +16,52 @@ from registry.shelving import remove_unnamed
 from registry.stated_input import Overrides, given_fields, settled
 
 
-@dataclass(frozen=True)
-class Member:
-    """What a user says of a model of a family. weights: a file, a folder, a tag of the family's library, "random:SEED";
-    labels: a label space or a mapping file; options: of the family alone; bare: a head follows.
-    """
-
-    name: str
-    arch: str
-    weights: str | None
-    labels: str | None
-    training: tuple[str, ...]
-    options: Mapping[str, Any]
-    overrides: Overrides
-    bare: bool = False
+def asked(
+    name: str,
+    arch: str,
+    weights: Path | None,
+    labels: str | None,
+    options: Mapping[str, Any],
+    shelf: Shelf,
+    *,
+    bare: bool = False,
+) -> Asked:
+    """What a user says of a model of a family. bare: a head follows."""
+    given = None if weights is None else str(weights)
+    return Asked(
+        name, arch.partition(":")[2], given, labels, shelf.cards, shelf.place, options, bare
+    )
 
 
 def described(
-    family: Family, member: Member, shelf: Shelf
+    family: Family, said: Asked, training: tuple[str, ...], overrides: Overrides
 ) -> tuple[ModelCard, list[Check], Described]:
     """The card of a model of a family, written nowhere, and what a user should know of it. Raises CardError,
     WeightsError, LabelError.
     """
-    name = member.arch.partition(":")[2]
-    asked = Asked(
-        member.name,
-        name,
-        member.weights,
-        member.labels,
-        shelf.cards,
-        Place(shelf.weights, shelf.mirror, shelf.caches),
-        member.options,
-        member.bare,
-    )
-    known = family.describe(asked)
-    how, rows = settled(known.arch, member.overrides, known.stated, None)
+    known = family.describe(said)
+    how, rows = settled(known.arch, overrides, known.stated, None)
     tags = (UNTRAINED,) if random_seed(known.weights) is not None else ()
     with fitting():
         card = ModelCard(
-            name=member.name,
+            name=said.name,
             source=known.source,
             arch=known.arch,
             weights=known.weights,
             preprocess=how,
             labels=_whole(known.labels),
-            training=tuple(dict.fromkeys([*tags, *known.tags, *member.training])),
+            training=tuple(dict.fromkeys([*tags, *known.tags, *training])),
             options=dict(known.options),
         )
     return card, [*known.rows, *rows], known
 
 
-def register_member(family: Family, member: Member, shelf: Shelf) -> tuple[ModelCard, list[Check]]:
+def register_member(
+    family: Family, said: Asked, training: tuple[str, ...], overrides: Overrides, shelf: Shelf
+) -> tuple[ModelCard, list[Check]]:
     """Register a model of a family; what was written for it is gone again where a check fails."""
-    card, rows, known = described(family, member, shelf)
-    stated = {**known.stated.fields, **given_fields(member.overrides)}
+    card, rows, known = described(family, said, training, overrides)
+    stated = {**known.stated.fields, **given_fields(overrides)}
     try:
         return admit(card, rows, shelf, size_is_stated="fixed_size" in stated)
     except BaseException:

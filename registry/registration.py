@@ -24,7 +24,7 @@ from registry.families.detectors import (
 from registry.families.family import family_of, of_folder, require_fitting
 from registry.load import stated_weights
 from registry.locating import locate
-from registry.members import Member, described, register_member
+from registry.members import asked, described, register_member
 from registry.normalisation import Normalisation
 from registry.places import absence, expanded
 from registry.stated_input import (
@@ -120,10 +120,8 @@ def backbone_card(
     """
     require_fitting(arch, key, {})
     if (family := family_of(arch)) is not None:
-        member = Member(
-            name, arch, str(weights) if weights else None, None, (), {}, overrides, True
-        )
-        card, told, _ = described(family, member, shelf)
+        said = asked(name, arch, weights, None, {}, shelf, bare=True)
+        card, told, _ = described(family, said, (), overrides)
         return card, told
     training = () if random_seed(str(weights)) is None else (UNTRAINED,)
     place, known = locate(arch, weights, shelf.caches)
@@ -170,9 +168,8 @@ def register(
         training = tuple(dict.fromkeys([UNTRAINED, *training]))
     space, told = _label_space(labels, name, cards_folder)
     if (family := family_of(arch)) is not None:
-        given = None if weights is None else str(weights)
-        member = Member(name, arch, given, space, training, options or {}, overrides)
-        return register_member(family, member, shelf)
+        said = asked(name, arch, weights, space, options or {}, shelf)
+        return register_member(family, said, training, overrides, shelf)
     space, boxes = _answers(arch, space, options or {})
     place, known = locate(arch, weights, caches)
     request = _Request(
