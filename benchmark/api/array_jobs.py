@@ -5,18 +5,17 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api.array_task import PROGRAM, ArrayTask, held, holder, tasks
+from benchmark.api.array_task import PROGRAM, ArrayTask, tasks
 from benchmark.api.databases import MergeReport, merge
-from benchmark.api.submitted_tasks import Submitted, at_work, cancel, submit
+from benchmark.api.submitted_tasks import Submitted, at_work, cancel, only_driver, submit
 from benchmark.errors import BenchError
-from registry.whole_files import locked
 
 if TYPE_CHECKING:
     from benchmark.api.running import Prepared, RunRequest
@@ -65,40 +64,22 @@ def run_array(prepared: Prepared, reporter: RunReporter) -> RunReport:
     if request.shard:
         raise BenchError("--executor slurm makes the shards itself: leave out --shard.")
     folder = _folder(prepared, options)
-    executor = _executor(request, options, folder / "logs")
+    logs = folder / "logs"
+    executor = _executor(request, options, logs)
     with only_driver(folder):
         parts = tasks(_on_node(request), prepared.settings, folder, options.tasks)
         reporter.note(f"{options.tasks} tasks; their leaderboards and logs are in {folder}")
-        stopped = _wait(executor, parts, reporter, options.cluster, folder / "logs")
+        stopped = _wait(executor, parts, reporter, options.cluster, logs)
         made = [part.settings.db for part in parts if Path(part.settings.db).exists()]
         if stopped and not made:
             shard, reason = next(iter(stopped.items()))
-            raise BenchError(
-                f"no task has stored anything; task {shard}: {reason}. Logs: {folder / 'logs'}"
-            )
+            raise BenchError(f"no task has stored anything; task {shard}: {reason}. Logs: {logs}")
         merged = merge(made, prepared.settings.db)
         if not merged.exit_code and not stopped:
             for shard in made:
                 for file in Path(shard).parent.glob(f"{Path(shard).name}*"):
                     file.unlink()
     return _report(prepared, merged, stopped)
-
-
-@contextmanager
-def only_driver(folder: Path) -> Iterator[None]:
-    """While this process drives the array of a folder, nobody else does: tasks are submitted once, and their
-    leaderboards are merged once. Raises BenchError where another one does."""
-    mark = folder / "driver"
-    with ExitStack() as until_done:
-        with locked(folder):
-            if other := holder(mark):
-                number, host = other
-                raise BenchError(
-                    f"process {number} on {host} drives this array already: wait for it, or end it and run the "
-                    f"command again, which goes on where that one stopped. If it is gone, delete {mark}."
-                )
-            until_done.enter_context(held(mark))
-        yield
 
 
 def _wait(

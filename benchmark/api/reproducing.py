@@ -133,9 +133,8 @@ def reproduce(
     with reading(settings) as store:
         every = store.latest_scores(suite=suite, observers=[observer])
         keys = store.provenance(origin.score.set_id)["keys"]
-    wanted = [row for row in every if row.set_id == origin.score.set_id]
-    if metric is not None:
-        wanted = [origin.score]
+    whole = [row for row in every if row.set_id == origin.score.set_id]
+    wanted = whole if metric is None else [origin.score]
     if into is not None and Path(into).exists():
         raise BenchError(
             f"{into} exists: a fresh leaderboard is a new file. Name another with --into."
@@ -166,11 +165,9 @@ def _again(
         identity = {row.name: row.identity for row in store.observers()}
     made = {_key(row): row for row in rows}
     lacking = report.failed.get(name) or report.skipped.get(name) or _why(origin, rows, identity)
-    numbers = []
-    for row in wanted:
-        again = made.get(_key(row))
-        numbers.append(NumberAgain(row, again, "" if again else lacking))
-    return Reproduction(tuple(numbers), origin.again.command)
+    pairs = ((row, made.get(_key(row))) for row in wanted)
+    numbers = tuple(NumberAgain(row, again, "" if again else lacking) for row, again in pairs)
+    return Reproduction(numbers, origin.again.command)
 
 
 def _bring_peers(keys: Sequence[str], settings: Settings, fresh: Settings) -> None:
@@ -223,23 +220,22 @@ def _chosen(
     condition: str | None,
 ) -> list[ScoreRow]:
     rows = store.latest_scores(observers=[observer])
+    hint = f"`bench show {observer}` lists its scores."
     if suite is not None:
         names = {row.suite for row in rows}
         if suite not in names:
-            raise unknown_name("suite", suite, names, f"`bench show {observer}` lists its scores.")
+            raise unknown_name("suite", suite, names, hint)
         rows = [row for row in rows if row.suite == suite]
     if metric is None:
         heads = {name: one.headline.name for name, one in suites.items()}
         return [row for row in rows if row.metric == heads.get(_base(row)) and not row.condition]
     names = {row.metric for row in rows}
     if metric not in names:
-        raise unknown_name("metric", metric, names, f"`bench show {observer}` lists its scores.")
+        raise unknown_name("metric", metric, names, hint)
     rows = [row for row in rows if row.metric == metric]
     conditions = {row.condition for row in rows}
     if (condition or "") not in conditions:
-        raise unknown_name(
-            "condition", condition or "", conditions, f"`bench show {observer}` lists its scores."
-        )
+        raise unknown_name("condition", condition or "", conditions, hint)
     return [row for row in rows if row.condition == (condition or "")]
 
 

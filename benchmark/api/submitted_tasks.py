@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmark.api.array_task import ArrayTask
+from benchmark.api.array_task import ArrayTask, held, holder
+from benchmark.errors import BenchError
+from registry.whole_files import locked
 
 #: States of a Slurm job that has not ended.
 _AT_WORK = {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "COMPLETING"}
 _PATIENCE = 10.0  # s that cancelled tasks of this machine have to end
+
+
+@contextmanager
+def only_driver(folder: Path) -> Iterator[None]:
+    """While this process drives the array of a folder, nobody else does: tasks are submitted once, and their
+    leaderboards are merged once. Raises BenchError where another one does."""
+    mark = folder / "driver"
+    with ExitStack() as until_done:
+        with locked(folder):
+            if other := holder(mark):
+                number, host = other
+                raise BenchError(
+                    f"process {number} on {host} drives this array already: wait for it, or end it and run the "
+                    f"command again, which goes on where that one stopped. If it is gone, delete {mark}."
+                )
+            until_done.enter_context(held(mark))
+        yield
 
 
 @dataclass(frozen=True)

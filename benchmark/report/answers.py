@@ -173,19 +173,14 @@ def of_truth(table: Trials) -> NDArray[np.float32]:
     n = len(table)
     unknown = np.full(n, np.nan, dtype=np.float32)
     held = table.columns.get(PROBABILITY)
-    categories = np.unique(table["category"].astype(str))
+    categories, truth = np.unique(table["category"].astype(str), return_inverse=True)
     if held is None or held.shape != (n, len(categories)):
         return unknown
-    known = np.isin(table["response"], categories)
-    chosen = categories[np.argmax(held, axis=1)]
-    if (chosen != table["response"].astype(str))[
-        known
-    ].mean() > 0.01:  # another order of categories
+    response, chosen = table["response"].astype(str), categories[np.argmax(held, axis=1)]
+    differ = (chosen != response)[np.isin(response, categories)].mean()
+    if differ > 0.01:  # another order of categories
         return unknown
-    of_truth: NDArray[np.float32] = held[
-        np.arange(n), np.searchsorted(categories, table["category"].astype(str))
-    ].astype(np.float32)
-    return of_truth
+    return np.asarray(held[np.arange(n), truth], dtype=np.float32)
 
 
 def _labels(tables: Iterable[Trials]) -> dict[str, dict[str, str]]:
@@ -215,13 +210,13 @@ def confusion(answers: Answers, observer: int) -> tuple[list[str], list[str], Ar
 
 
 def common_answers(
-    answers: Answers, image: int, members: NDArray[np.bool_], most: int = 3
+    answers: Answers, image: int, members: NDArray[np.bool_]
 ) -> list[tuple[str, int]]:
-    """The most frequent answers of a group to an image, with how many gave them."""
+    """The three most frequent answers of a group to an image, with how many gave them."""
     codes = answers.code[members, image]
     words, counts = np.unique(codes[codes != ABSENT], return_counts=True)
     order = sorted(zip((-counts).tolist(), words.tolist(), strict=True))
-    return [(answers.words[word], -count) for count, word in order[:most]]
+    return [(answers.words[word], -count) for count, word in order[:3]]
 
 
 def telling(answers: Answers, most: int = MOST) -> list[int]:
@@ -233,10 +228,10 @@ def telling(answers: Answers, most: int = MOST) -> list[int]:
     if np.isnan(gap).all():
         gap = -np.nan_to_num(machine, nan=1.0)
     order = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable")
-    if len(order) <= most:
-        return [int(i) for i in order]
-    first = most * 2 // 3
-    return [int(i) for i in (*order[:first], *order[len(order) - (most - first) :])]
+    if len(order) > most:
+        first = most * 2 // 3
+        order = np.concatenate([order[:first], order[first - most :]])
+    return [int(i) for i in order]
 
 
 def against_others(

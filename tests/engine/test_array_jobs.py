@@ -15,7 +15,7 @@ import worker_plans as plans
 from engine_toys import Bench, network
 
 from benchmark import api
-from benchmark.api import array_jobs
+from benchmark.api import array_jobs, submitted_tasks
 from benchmark.api.array_task import running_process
 from benchmark.contracts import Policy
 from benchmark.engine import running
@@ -170,7 +170,7 @@ def test_one_driver_of_an_array_at_a_time(tmp_path):
         def drive(together=together, refused=refused):
             together.wait()
             try:
-                with array_jobs.only_driver(tmp_path):
+                with submitted_tasks.only_driver(tmp_path):
                     together.wait()
             except BenchError as error:
                 refused.append(str(error))
@@ -184,7 +184,7 @@ def test_one_driver_of_an_array_at_a_time(tmp_path):
         said = f"process {os.getpid()} on {gethostname()} drives this array already"
         assert len(refused) == 3 and all(said in one for one in refused)
     (tmp_path / "driver").write_text(f"{os.getpid()} {gethostname()}")  # nobody has it locked
-    with array_jobs.only_driver(tmp_path):
+    with submitted_tasks.only_driver(tmp_path):
         pass
 
 
