@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from fnmatch import filter as matching
+from os import listdir
 from pathlib import Path
 
 BUILTIN_FOLDER = Path(__file__).parent / "cards_builtin"
@@ -15,9 +17,14 @@ _OF_ALL = re.compile(rb"retired|formerly|\\")
 
 def card_files(user_folder: Path | None) -> Iterator[Path]:
     """The built-in card files and those of `user_folder` (a missing folder holds none), each in order."""
-    yield from sorted(BUILTIN_FOLDER.glob("*.yaml"))
+    yield from _named(BUILTIN_FOLDER, "*.yaml")
     if user_folder and user_folder.is_dir():
-        yield from sorted(user_folder.glob("*.y*ml"))
+        yield from _named(user_folder, "*.y*ml")
+
+
+def _named(folder: Path, pattern: str) -> Iterator[Path]:
+    """In the order of their names: paths are slow to match and to compare."""
+    return (folder / name for name in sorted(matching(listdir(folder), pattern)))  # noqa: PTH208
 
 
 def files_about(names: Collection[str], user_folder: Path | None) -> dict[Path, bytes]:

@@ -78,9 +78,9 @@ def rank(
                 explain=explain,
             )
         return 0 if shown else _nothing(models)
-    from benchmark.api.chosen_observers import Wanted
-
     with _no_garbage():
+        from benchmark.api.chosen_observers import Wanted
+
         shown = print_boards(
             suite,
             by=by,

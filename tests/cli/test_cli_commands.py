@@ -1,6 +1,7 @@
 """What each command does where nothing is wrong, and that Python and the command line agree."""
 
 import csv
+import gc
 import io
 import json
 import os
@@ -8,7 +9,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import click
 import pytest
 import timm
 import torch
@@ -447,3 +450,28 @@ def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):
         main()
     assert end.value.code == 0
     assert capsys.readouterr().err == ""
+
+
+def test_garbage_is_looked_for_again_when_a_command_begins(monkeypatch):
+    """Until then nothing is: start-up makes a hundred thousand objects, and none of them is garbage."""
+    from gestaltbench.command import main
+
+    states = {}
+
+    @click.command()
+    def looking():
+        states["command"] = gc.isenabled()
+
+    def loading(name):
+        states["import"] = gc.isenabled()
+        return SimpleNamespace(suites=looking)
+
+    monkeypatch.setattr("benchmark.cli.import_module", loading)
+    monkeypatch.setattr("sys.argv", ["bench", "suites"])
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        gc.unfreeze()
+    assert ended.value.code == 0
+    assert states == {"import": False, "command": True}
