@@ -1,9 +1,11 @@
 """Suites are found through the entry-point group `bench.suites`: ours and a third party's the same way."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 
 from benchmark.contracts import Suite
 from benchmark.errors import FAILURES, PluginError, UnknownName, unknown_name
@@ -21,9 +23,10 @@ class SuiteShelf:
     broken: dict[str, str]
 
 
-def suite_entries() -> dict[str, EntryPoint]:
-    """Entry points by name, without loading any of them."""
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+@cache
+def suite_entries() -> Mapping[str, EntryPoint]:
+    """Entry points by name, without loading any of them; what is installed later counts for the next process."""
+    return MappingProxyType({entry.name: entry for entry in entry_points(group=GROUP)})
 
 
 def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:

@@ -11,6 +11,8 @@ from benchmark.contracts import Observer, Score, Stimuli
 from benchmark.store import Observation, ScoreSet, open_store
 from benchmark.store.rows import IMPORTED
 
+pytestmark = pytest.mark.slow
+
 #: What costs more than a table, or leads to what does.
 HEAVY = (
     "torch",
@@ -64,8 +66,8 @@ def board(tmp_path_factory):
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param(["cue-conflict"], marks=pytest.mark.slow, id="suite"),
-        pytest.param([], marks=pytest.mark.slow, id="all"),
+        pytest.param(["cue-conflict"], id="suite"),
+        pytest.param([], id="all"),
         pytest.param(["--summary"], id="summary"),
     ],
 )

@@ -182,7 +182,7 @@ def test_through_the_engine(monkeypatch, tmp_path):
     from benchmark import api
 
     entry = EntryPoint("saliency", "suites.saliency:SUITE", plugins.GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(plugins, "suite_entries", lambda: {"saliency": entry})
     db = str(tmp_path / "results.db")
     api.run(db=db, models="world-adversarial-0,ideal-shape", suites="saliency", limit=24, batch=8)
     rows = {(row.metric, row.condition): row for row in api.show("world-adversarial-0", db=db)}
