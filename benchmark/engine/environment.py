@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
     }
 
 
+@cache
 def _version(name: str) -> str | None:
     try:
         return version(name)
@@ -50,6 +52,7 @@ def _gpu(device: str) -> str | None:
     return str(torch.cuda.get_device_name(device))
 
 
+@cache  # what runs is what was imported, whatever is edited later
 def _revision(root: Path) -> dict[str, Any] | None:
     """Git revision and whether the tree is dirty; None for an installed package."""
     if not (root / ".git").exists():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
+from sqlalchemy.util import LRUCache
 
 from benchmark.errors import StoreError
 from benchmark.store import files
@@ -28,10 +29,12 @@ def make_engine(place: Place, warnings: list[str], *, write: bool) -> sa.Engine:
     installed."""
     if place.server is not None:
         return _postgres(place.shown, place.server)
-    opener = partial(files.open_file, place.path, write=write)
+    opener: Callable[[], Any] = partial(files.open_file, place.path, write=write)
+    shared = _sqlite()
     # memory: one connection is the data base
     pool = QueuePool if place.path is not None else StaticPool
-    engine = sa.create_engine("sqlite://", creator=opener, poolclass=pool)
+    engine = sa.Engine(pool(opener, dialect=shared.dialect), shared.dialect, shared.url)
+    engine.update_execution_options(**shared.get_execution_options())
     _prepare_connections(engine, place, warnings, write)
     return engine
 
@@ -96,6 +99,15 @@ def _postgres(shown: str, url: sa.URL) -> sa.Engine:
         return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
     except ModuleNotFoundError as error:
         raise StoreError(f"{shown} needs a driver: pip install 'gestaltbench[postgres]'") from error
+
+
+@cache
+def _sqlite() -> sa.Engine:
+    """What all SQLite data bases of a process share: what the library can do, and the SQL that has been compiled."""
+    first = sa.create_engine("sqlite://", execution_options={"compiled_cache": LRUCache(500)})
+    first.connect().close()  # its first connection asks the library
+    first.dispose()
+    return first
 
 
 def _prepare_connections(engine: sa.Engine, place: Place, warnings: list[str], write: bool) -> None:

@@ -13,12 +13,14 @@ from types import SimpleNamespace
 
 import click
 import pytest
-import timm
 import torch
 from safetensors.torch import save_file
 
 from benchmark import api
 from benchmark.api.requested_names import choose_cards
+from registry.lean_imports import imported
+
+timm = imported("timm")
 
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 

@@ -5,9 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-import timm
 import torch
-import torchvision
 from click.testing import CliRunner
 from PIL import Image
 
@@ -18,7 +16,11 @@ from registry.card_files import read_cards
 from registry.class_lists import mapping_of, read_class_list
 from registry.errors import LabelError
 from registry.labels import label_space
+from registry.lean_imports import imported
 from registry.spaces import built_in_space, geirhos_groups
+
+timm = imported("timm")
+torchvision = imported("torchvision")
 
 CLASSES = ("anemone", "beetle", "cup")
 

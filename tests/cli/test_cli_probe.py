@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -10,6 +9,9 @@ from safetensors.torch import save_file
 from benchmark import api
 from benchmark.stimuli.generated import generated_set, training_stimuli
 from registry.card_files import read_cards
+from registry.lean_imports import imported
+
+timm = imported("timm")
 
 IN = ("--size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 FACTORIES = """
@@ -171,9 +173,10 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
         (("world-standard-0", "--train", "{}/elm"), "one folder per class"),
         (("no-such-net", "--train", "{}"), "no model is called 'no-such-net'"),
         (("ideal-shape", "--train", "{}"), "it has no features"),
-        (
+        pytest.param(
             ("world-standard-0", "--train", "{}", "--labels", "geirhos16"),
             "are not those of label space",
+            marks=pytest.mark.slow,
         ),
         (("world-standard-0", "--train", "{}", "--as", "resnet50"), "there already"),
         (("world-standard-0", "--train", "{}", "--size", "32"), "registered with its own input"),

@@ -141,7 +141,8 @@ def asked(tmp_path, **changes):
         ),
         ({"device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
         ({"device": "cuda", "gpus_per_task": 0.5}, "Slurm gives whole GPUs"),
-        ({"shard": "1/2"}, "makes the shards itself"),
+        # counts operations, for which torch loads its compiler
+        pytest.param({"shard": "1/2"}, "makes the shards itself", marks=pytest.mark.slow),
     ],
 )
 def test_bad_requests_are_one_clear_error(home, tmp_path, changes, message):

@@ -12,6 +12,7 @@ from engine_toys import ideal, network, same_trials, toy_suite
 from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform
 from benchmark.engine import executors
 from benchmark.engine.decoding import chunk_count, chunk_index
+from benchmark.engine.environment import environment
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.sets import seeds_of, subset
@@ -433,3 +434,9 @@ def test_images_are_degraded_with_the_threads_of_a_network_that_sees_them(leader
     leaderboard.run([network("net", "Readout")], [toy_suite((block,))], batch=None)
     assert seen == [threads + 3]
     assert torch.get_num_threads() == threads
+
+
+def test_the_code_of_a_run_is_what_was_imported(monkeypatch):
+    before = environment("cpu", 1)
+    monkeypatch.setattr("benchmark.engine.environment._git", lambda *_: "edited since")
+    assert environment("cpu", 1) == before

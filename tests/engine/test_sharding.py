@@ -101,6 +101,7 @@ def test_cost_is_trials_by_passes_by_operations():
     assert stated_cost([answers])(answers, answers.plan.blocks[1]) == 20 * 1_000_000
 
 
+@pytest.mark.slow
 def test_operations_of_architectures():
     """AlexNet: 0.71 billion multiply-adds (Iandola et al. 2016), two operations each."""
     card = ModelCard(

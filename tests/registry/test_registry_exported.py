@@ -250,6 +250,7 @@ def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(
         load_model(mine, weights_folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_memory_of_a_network_is_found_without_giving_it():
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10, bias=False), nn.ReLU())
     assert bytes_per_image(module, 8) == 4 * (3 * 8 * 8 + 192 * 10 // 2 + 10 + 10)

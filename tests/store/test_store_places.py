@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from benchmark.errors import StoreError
 from benchmark.store import open_store
@@ -54,6 +55,18 @@ def test_in_memory(made):
     with open_store("sqlite://") as store:
         made.world(store)
         assert [one.name for one in store.observers()] == ["net"]
+
+
+def test_a_process_compiles_its_sql_once(tmp_path, made, monkeypatch):
+    def filled(name):
+        with open_store(str(tmp_path / name)) as store:
+            made.answers(store, "k1", made.world(store)[1])
+
+    filled("first.db")
+    compiled = []
+    monkeypatch.setattr(SQLCompiler, "visit_insert", lambda *_, **__: compiled.append(1))
+    filled("second.db")
+    assert not compiled
 
 
 def test_reading_never_creates(path):

@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.ops import box_iou, masks_to_boxes
 
 import registry
 from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, render
@@ -114,6 +113,8 @@ def test_the_detector_is_small_finite_and_able() -> None:
 
 @pytest.mark.slow
 def test_the_detector_finds_the_object() -> None:
+    from torchvision.ops import box_iou, masks_to_boxes
+
     model = tiny_detector()
     model.load_state_dict(load_file(DETECTOR), strict=True)
     with torch.inference_mode():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torchvision.transforms.functional import gaussian_blur
 
 from benchmark.contracts import Block
 from benchmark.engine.model_view import NetworkView
@@ -67,6 +66,8 @@ class Blurred(nn.Module):
         self.module = module
 
     def forward(self, x):
+        from torchvision.transforms.functional import gaussian_blur
+
         return self.module(gaussian_blur(x, [7, 7], [1.0, 1.0]))
 
 
