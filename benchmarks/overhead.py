@@ -1,9 +1,15 @@
 """What `bench run` costs beside a bare loop of forward passes over the same images.
 
-The baseline is the loop that nobody can beat: the same tuned module, the same layout and batch, the images
-preloaded as tensors in memory. Both sides alternate in one process; the harness side decodes, presents, decides,
-checks near-ties, stores every trial and scores. Process CPU time and wall time; ratios, no absolute times. A run loads,
-folds and checks its network once, which 640 images show and 50,000 do not: `overhead_loop` is of further images alone.
+Two baselines, both with the same tuned module, layout and batch, each by turns with the harness in one process:
+
+- `overhead`: the loop that nobody can beat, the images preloaded as tensors in memory, against a run that finds the
+  set decoded, as every run but the first does;
+- `overhead_reading`: the loop as one writes it, each image opened, decoded and stacked when its batch is due, against a
+  run that finds nothing decoded. It checks the bytes of every file, too, and keeps the pixels for the next run.
+
+The harness side presents, decides, checks near-ties, shows images again, stores every trial and scores. Process CPU
+time and wall time; ratios, no absolute times. A run loads, folds and checks its network once, which 640 images show
+and 50,000 do not: `..._loop` is of further images alone, the difference between many images and few on both sides.
 
     python benchmarks/overhead.py [--model NAME] [--rounds 2] [--limit 320]
 """
@@ -16,9 +22,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import repeat
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from ratios import needs, ratio
 
 from benchmark import api
@@ -27,6 +40,7 @@ from benchmark.engine import tuning
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.running import RunOptions, execute
 from benchmark.settings import Settings
+from benchmark.stimuli.pixels import FileImages, Picked
 from benchmark.stimuli.places import locate
 from benchmark.store import open_store
 from benchmark.variables import read_settings
@@ -35,6 +49,8 @@ from registry.load import load_model
 from registry.model import LoadedModel
 
 Seconds = tuple[float, float]  # (process CPU, wall)
+Run = Callable[[torch.Tensor], torch.Tensor]
+FEW = 8  # stimuli per set, where only what is done once is to be seen
 
 
 def timed(work: Callable[[], object]) -> Seconds:
@@ -55,19 +71,48 @@ def preload(prepared: api.Prepared, batch: int) -> list[torch.Tensor]:
     return list(torch.stack(images).contiguous(memory_format=torch.channels_last).split(batch))
 
 
-def bare_loop(run: Callable[[torch.Tensor], torch.Tensor], batches: list[torch.Tensor]) -> None:
+def files_of(prepared: api.Prepared) -> list[Path]:
+    """The file of every image of the plan; none where a set is drawn and not read."""
+    found = []
+    for task in prepared.tasks:
+        for block in task.plan.blocks:
+            for i in range(len(block.stimuli)):
+                decode, at = block.stimuli.decode, i
+                while isinstance(decode, Picked):
+                    decode, at = decode.source, decode.index[at]
+                if not isinstance(decode, FileImages):
+                    return []
+                found.append(decode.paths[at])
+    return found
+
+
+def bare_loop(run: Run, batches: list[torch.Tensor]) -> None:
     """Forward passes and nothing else."""
     with torch.inference_mode():
         for images in batches:
             run(images)
 
 
-def harness(prepared: api.Prepared, settings: Settings) -> None:
-    """One whole run into a fresh leaderboard."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        open_store(str(Path(folder) / "results.db")) as store,
-    ):
+def reading_loop(run: Run, files: Sequence[Path], batch: int) -> None:
+    """Forward passes over images that are read from their files, in the plainest way."""
+    with torch.inference_mode():
+        for start in range(0, len(files), batch):
+            pixels = np.stack([read(file) for file in files[start : start + batch]])
+            run(torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255))
+
+
+def read(file: Path) -> NDArray[np.uint8]:
+    """HWC uint8 RGB."""
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def harness(prepared: api.Prepared, settings: Settings, *, first: bool = False) -> None:
+    """One whole run into a fresh leaderboard. first: it finds no images decoded."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if first:
+            stack.enter_context(mock.patch.object(Settings, "decoded", Path(folder) / "decoded"))
+        store = stack.enter_context(open_store(str(Path(folder) / "results.db")))
         report = execute(prepared.tasks, store, settings, RunOptions("cpu", Policy()), api.Silent())
         if report.counts["done"] != len(prepared.tasks):
             raise SystemExit(f"the run did not do everything: {report}")
@@ -130,15 +175,15 @@ def process(code: str, compiled: str) -> Seconds:
     return spent, wall
 
 
-def compared(rounds: Sequence[tuple[Seconds, ...]]) -> None:
+def compared(name: str, baseline: str, rounds: Sequence[tuple[Seconds, ...]]) -> None:
     """Both sides with all images and with few, the fastest round of each: what else runs only adds to them."""
-    for name, i in (("cpu", 0), ("wall", 1)):
+    for clock, i in (("cpu", 0), ("wall", 1)):
         bare, ours, less, fewer = (
             min(turn[i] for turn in side) for side in zip(*rounds, strict=True)
         )
-        ratio(f"overhead_{name}", ours / bare, "bare loop, preloaded, same layout and batch")
-        baseline = "bare loop, further images: without loading, checking and scoring once"
-        ratio(f"overhead_loop_{name}", (ours - fewer) / (bare - less), baseline)
+        ratio(f"{name}_{clock}", ours / bare, baseline)
+        further = f"{baseline}; further images: without loading, checking and scoring once"
+        ratio(f"{name}_loop_{clock}", (ours - fewer) / (bare - less), further)
 
 
 def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
@@ -175,31 +220,53 @@ def main() -> None:
     settings = read_settings()
     prepared, few = (
         api.prepare(api.RunRequest(models=ARGS.model, suites="cue-conflict", limit=limit), settings)
-        for limit in (ARGS.limit, max(1, ARGS.limit // 4))
+        for limit in (ARGS.limit, FEW)
     )
     if not prepared.tasks[0].plan.blocks:
         needs(f"other stimuli: {prepared.tasks[0].reason}")
     model = load_model(prepared.tasks[0].card, weights_folder=settings.weights)
     chosen = tuning.tune(model, "cpu", settings.tuning)
     run = tuning.feed(model, chosen, device="cpu").run
-    torch.set_num_threads(chosen.threads)
-    batches, short = preload(prepared, chosen.batch), preload(few, chosen.batch)
-    print(f"{ARGS.model}: {sum(len(b) for b in batches)} images, {chosen}")
-    rounds: list[tuple[Seconds, ...]] = []
-    with numerics(Policy()):
-        for _ in range(ARGS.rounds):
-            torch.set_num_threads(chosen.threads)
-            bare = timed(lambda: bare_loop(run, batches))
-            ours = timed(lambda: harness(prepared, settings))
-            torch.set_num_threads(chosen.threads)
-            less = timed(lambda: bare_loop(run, short))
-            rounds.append((bare, ours, less, timed(lambda: harness(few, settings))))
-    compared(rounds)
+    by_turns(prepared, few, settings, chosen, run)
     layouts(model, chosen)
     startup(model.card)
     print(
         f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
     )
+
+
+def by_turns(
+    prepared: api.Prepared, few: api.Prepared, settings: Settings, chosen: tuning.Tuning, run: Run
+) -> None:
+    """Each baseline and its run, many images and few, in every round."""
+    sides: dict[str, list[Callable[[], None]]] = {"overhead": [], "overhead_reading": []}
+    for plan in (prepared, few):
+        preloaded, files = preload(plan, chosen.batch), files_of(plan)
+        print(f"{ARGS.model}: {sum(len(b) for b in preloaded)} images, {chosen}")
+        sides["overhead"] += [partial(bare_loop, run, preloaded), partial(harness, plan, settings)]
+        if files:
+            sides["overhead_reading"] += [
+                partial(reading_loop, run, files, chosen.batch),
+                partial(harness, plan, settings, first=True),
+            ]
+    harness(prepared, settings)  # the set is decoded
+    rounds: dict[str, list[tuple[Seconds, ...]]] = {name: [] for name in sides}
+    with numerics(Policy()):
+        for _ in range(ARGS.rounds):
+            for name, calls in sides.items():
+                rounds[name].append(tuple(map(turn, repeat(chosen.threads), calls)))
+    compared("overhead", "bare loop, preloaded, same layout and batch", rounds["overhead"])
+    if sides["overhead_reading"]:
+        reads = "bare loop that opens and decodes its images, same layout and batch"
+        compared("overhead_reading", reads, rounds["overhead_reading"])
+    else:
+        print("overhead_reading: the images of this set are drawn, not read from files")
+
+
+def turn(threads: int, work: Callable[[], object]) -> Seconds:
+    """One call, timed, with so many threads."""
+    torch.set_num_threads(threads)
+    return timed(work)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import ctypes.util
+import gc
 import platform
 from collections.abc import Iterator
 from typing import Literal, cast
@@ -111,6 +112,22 @@ def _kept_graphs(policy: Policy) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
     patched: contextlib.AbstractContextManager[object] = config.patch(donated_buffer=False)
     return patched
+
+
+@contextlib.contextmanager
+def resting_heap() -> Iterator[None]:
+    """Leave what is there already out of Python's searches for circular garbage, and put it back afterwards.
+
+    The libraries' objects are some hundred thousand; to go through them, now and then, takes as long as ten images.
+    """
+    if gc.get_freeze_count():  # somebody else decides
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def keep_pages() -> None:

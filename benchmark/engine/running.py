@@ -9,7 +9,7 @@ import torch
 from benchmark.contracts import Policy, Suite
 from benchmark.engine.completing import Owed
 from benchmark.engine.decoding import chunk_count, chunk_index
-from benchmark.engine.device import keep_pages, numerics
+from benchmark.engine.device import keep_pages, numerics, resting_heap
 from benchmark.engine.environment import environment
 from benchmark.engine.executors import Executor, OneDevice
 from benchmark.engine.inference import Walk
@@ -68,6 +68,7 @@ class RunReporter(Reporter, Protocol):
         """`observer` owes nothing more: all is stored, was enough, or has failed."""
 
 
+@resting_heap()
 def execute(
     tasks: Sequence[Task],
     store: Store,

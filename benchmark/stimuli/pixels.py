@@ -164,6 +164,6 @@ def rgb_of(image: PILImage) -> NDArray[np.uint8]:
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         raise ValueError(f"pixels of mode {image.mode}; expected 8 or 16 bits")
     if not image.mode.startswith("I"):
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)

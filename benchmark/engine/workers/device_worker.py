@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from benchmark.contracts import Block
-from benchmark.engine.device import keep_pages, numerics
+from benchmark.engine.device import keep_pages, numerics, resting_heap
 from benchmark.engine.environment import environment
 from benchmark.engine.executors import OneDevice
 from benchmark.engine.inference import Walk
@@ -68,6 +68,7 @@ class DeviceWorker:
             torch.cuda.set_device(device)
         keep_pages()
         self._open = ExitStack()
+        self._open.enter_context(resting_heap())
         self._open.enter_context(numerics(policy))
         cache = assignment.settings.decoded
         walk = Walk(policy.seed, device, self, cache, self._codes)
