@@ -133,6 +133,7 @@ def test_built_in_cards_stay_as_they_are(home):
     assert "mine" in read_cards(home / "home" / "cards")
 
 
+@pytest.mark.slow
 def test_a_path_registers_and_runs_in_one_go(home):
     how = ("--arch", "timm:test_resnet", "--labels", "world16")
     result = bench("run", home / "net0.pt", *how, *RUN, "--dry-run")

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def said(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -22,7 +24,6 @@ with one_blas_thread():
     assert said(code) == ["False"]
 
 
-@pytest.mark.slow
 def test_scipy_that_comes_later_is_limited_too():
     code = """
 import sys

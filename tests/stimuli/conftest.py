@@ -19,7 +19,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", db="results.db", mirror=None, data=tmp_path / "data")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draw() -> Callable[..., Path]:
     """draw(path, seed=0, size=8): a small PNG of random pixels."""
 

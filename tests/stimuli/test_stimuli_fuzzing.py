@@ -37,7 +37,7 @@ def test_the_unchanged_input_is_read(name, tmp_path, settings):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_few_changed_inputs(name, tmp_path):
-    _, tracebacks = fuzz(name, 12, 0, tmp_path)
+    _, tracebacks = fuzz(name, 6, 0, tmp_path)
     assert not tracebacks
 
 

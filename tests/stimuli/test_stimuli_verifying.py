@@ -35,16 +35,22 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Entry:
     return published
 
 
-@pytest.fixture
-def tree(settings: Settings, draw: Draw, small: Entry) -> Path:
-    """The whole set in the data folder."""
-    assert settings.data is not None
-    folder = settings.data / "small-c"
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, draw: Draw) -> Path:
+    """The whole set."""
+    folder = tmp_path_factory.mktemp("drawn")
     for cell in CELLS:
         for i in range(6):
             path = folder / cell / WNIDS[i % 3] / f"val_{i}.png"
             draw(path, seed=crc32(f"{cell} {i}".encode()))
     return folder
+
+
+@pytest.fixture
+def tree(settings: Settings, drawn: Path, small: Entry) -> Path:
+    """The whole set in the data folder."""
+    assert settings.data is not None
+    return Path(shutil.copytree(drawn, settings.data / "small-c"))
 
 
 def text(found: Verification) -> str:

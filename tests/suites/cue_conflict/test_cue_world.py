@@ -4,6 +4,8 @@ import pytest
 
 from benchmark import api
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory):
@@ -23,7 +25,6 @@ def scores(tmp_path_factory):
         }
 
 
-@pytest.mark.slow
 def test_the_shape_reader_is_all_shape(scores):
     found = scores["ideal-shape", "shape_bias"]
     assert (found.value, found.high) == (1.0, 1.0)
@@ -32,14 +33,12 @@ def test_the_shape_reader_is_all_shape(scores):
         assert scores["ideal-shape", metric].value == 1.0
 
 
-@pytest.mark.slow
 def test_the_texture_reader_is_all_texture(scores):
     assert scores["ideal-texture", "shape_bias"].value == 0.0
     assert scores["ideal-texture", "texture_fraction"].value == 1.0
     assert scores["ideal-texture", "natural_accuracy"].value == 1.0
 
 
-@pytest.mark.slow
 def test_the_guesser_is_within_its_intervals(scores):
     chances = {
         "shape_bias": 1 / 2, "shape_fraction": 1 / 16, "texture_fraction": 1 / 16,
@@ -50,7 +49,6 @@ def test_the_guesser_is_within_its_intervals(scores):
         assert found.low <= chance <= found.high, metric
 
 
-@pytest.mark.slow
 def test_the_constant_responder_is_right_once_in_sixteen(scores):
     assert scores["ideal-constant", "edges_accuracy"].value == pytest.approx(1 / 16)
     assert scores["ideal-constant", "shape_fraction"].value == pytest.approx(1 / 16)
