@@ -9,6 +9,8 @@ from engine_toys import network, toy_suite
 
 from benchmark.engine.device import resting_heap
 
+pytestmark = pytest.mark.slow
+
 
 class Node:
     def __init__(self):
