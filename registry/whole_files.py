@@ -28,7 +28,8 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 def write_whole(target: Path, content: str | bytes) -> None:
     """Put text (UTF-8) or bytes at `target` in one move; its folder is made. Raises OSError."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmark.report.comparisons import compare, pairs
 from benchmark.report.contents import Contents, read_contents
-from benchmark.report.drawn import put
+from benchmark.report.drawn import Shown, put
 from benchmark.report.figures.every import LINKS, every_figure
 from benchmark.report.figures.training import NAME as TRAINING
 from benchmark.report.gallery import galleries
@@ -43,15 +43,11 @@ def build(
     contents = read_contents(settings)
     compared = pairs(contents, wanted, settings.db)
     site = open_site(folder, {**_shared(contents), "live": live})
-    drawn = [
+    by_suite = together(
         (suite, put(site, one))
         for suite, one in every_figure(contents)
         if suite not in (LINKS, TRAINING)
-    ]
-    by_suite = {
-        name: [one for suite, one in drawn if suite == name]
-        for name in {suite for suite, _ in drawn}
-    }
+    )
     leaderboard(site, contents)
     suite_pages(site, contents, by_suite, galleries(site, contents.observers, settings))
     reported_page(site, contents, by_suite)
@@ -62,6 +58,14 @@ def build(
     training_page(site, contents)
     explorer(site, contents, pictures, credits)
     return site
+
+
+def together(drawn: Iterable[tuple[str, Shown]]) -> dict[str, list[Shown]]:
+    """Figures by suite, in the order in which they come."""
+    by_suite: dict[str, list[Shown]] = {}
+    for suite, one in drawn:
+        by_suite.setdefault(suite, []).append(one)
+    return by_suite
 
 
 def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
+from typing import NamedTuple
 
 from benchmark.leaderboard.formatting import Footnotes
 from benchmark.leaderboard.model import Cell
@@ -33,8 +34,7 @@ class Axis:
         return "" if self.chance is None else self.at(self.chance)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A cell: its texts, footnotes, and where dot and interval are ("" where there is none)."""
 
     text: str

@@ -17,6 +17,7 @@ from benchmark.report.answers import (
     of_truth,
     telling,
 )
+from benchmark.report.building import together
 from benchmark.report.comparisons import usual
 from benchmark.report.contents import family, read_contents
 from benchmark.report.drawing import draw
@@ -249,3 +250,10 @@ def test_a_page_says_what_ran_with_what(fill):
     ((command, how),) = runs_behind(read_contents(settings), "net-1")
     assert command.startswith("bench run -m net-1 xxx") and len(command) == 163
     assert how[10:] == ", gestaltbench 0.9, torch 2.9, cuda H100"
+
+
+def test_figures_of_suites_keep_their_order():
+    """A page of several suites is the same whenever it is made."""
+    names = [f"suite-{at}" for at in (3, 1, 4, 5, 9, 2, 6)]
+    found = together([(name, f"{name} a") for name in names] + [(names[2], "b")])
+    assert list(found) == names and found["suite-4"] == ["suite-4 a", "b"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.contracts import Direction
 from benchmark.leaderboard.formatting import Footnotes
@@ -44,8 +44,7 @@ class Column:
     about: str
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """An observer in a table. page: its own, "" where it is none; group: "network", "network reported", "person" or
     "reference"; parameters: their number, None where it is not known; rank: on a board."""
 

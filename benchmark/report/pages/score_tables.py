@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.leaderboard.model import describe
 from benchmark.report.captions import PARENTHESIS
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from benchmark.store import ScoreRow
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A score: its texts. stimuli, method, remarks: letters and numbers of what stands under the table."""
 
     title: str
