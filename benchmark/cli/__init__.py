@@ -109,7 +109,6 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         found: click.Command = getattr(import_module(module), attribute)
-        gc.enable()  # `gestaltbench.command` does without it until here
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -136,6 +135,7 @@ def cli() -> None:
     Observers answer trials; trials are stored in results.db; scores are computed from stored trials; the
     leaderboard ranks scores. Exit codes: 0 done, 1 failed, 2 usage, 3 partly failed.
     """
+    gc.enable()  # the command is loaded; `gestaltbench.command` does without it until here
 
 
 def main() -> None:
