@@ -13,7 +13,7 @@ from benchmark.cli import main
 # The same examples on every machine, whatever its speed. `pytest --hypothesis-profile=search -m hypothesis` looks
 # for new counterexamples; each that it finds is kept as an @example of its test.
 settings.register_profile(
-    "default", derandomize=True, deadline=None, max_examples=30, database=None
+    "default", derandomize=True, deadline=None, max_examples=25, database=None
 )
 settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("default")

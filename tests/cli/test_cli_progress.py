@@ -137,7 +137,9 @@ def test_a_short_run_says_nothing_of_it(bench):
     assert "of computing" not in bench(*RUN).err
 
 
-@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 1), ("y\n", 0)])
+@pytest.mark.parametrize(
+    ("answer", "code"), [pytest.param("n\n", 1, marks=pytest.mark.slow), ("\n", 1), ("y\n", 0)]
+)
 def test_a_terminal_is_asked(bench, monkeypatch, tmp_path, long_from_nothing, answer, code):
     at_terminal(monkeypatch, answer)
     ended = bench(*RUN)

@@ -41,7 +41,7 @@ def test_norms_are_folded_and_channels_come_last(model):
     assert any(isinstance(part, nn.BatchNorm2d) for part in model.module.modules())
 
 
-@pytest.mark.parametrize("slow", [0, 1])
+@pytest.mark.parametrize("slow", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, slow):
     ticks = iter(range(10**6))
     monkeypatch.setattr(tuning.time, "process_time", lambda: next(ticks) ** (1 + slow))

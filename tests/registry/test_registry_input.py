@@ -104,7 +104,10 @@ def folders(tmp_path):
     return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
 
 
-@pytest.mark.parametrize("how", ["weights", "local-dir", "both"])
+@pytest.mark.parametrize(
+    "how",
+    ["both", *(pytest.param(how, marks=pytest.mark.slow) for how in ("weights", "local-dir"))],
+)
 def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
     folder = saved_folder(tmp_path / "net", tiny.state_dict())
     arch, weights = {

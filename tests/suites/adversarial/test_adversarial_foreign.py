@@ -234,7 +234,9 @@ def test_versions_of_autoattack(pyautoattack):
     assert "linf 4/255" in SUITE.variants["autoattack"].headline.definition
 
 
-@pytest.mark.parametrize("module", ["autoattack", "plugged_in"])
+@pytest.mark.parametrize(
+    "module", ["plugged_in", pytest.param("autoattack", marks=pytest.mark.slow)]
+)
 def test_an_adapters_code_is_part_of_the_key(module):
     closure = Closure(Files(frozenset()), lambda _module: None)
     closure.want(SUITE.observe.__module__, "observe")

@@ -62,7 +62,7 @@ def radius(problem, norm):
 @pytest.mark.parametrize(
     "norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))]
 )
-@pytest.mark.parametrize("loss", ["margin", "dlr"])
+@pytest.mark.parametrize("loss", ["margin", pytest.param("dlr", marks=pytest.mark.slow)])
 def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm, loss):
     problem = problem_of(two_way, grey())
     exact, recipe = radius(problem, norm), Apgd(loss, 60)
@@ -125,7 +125,7 @@ def watched(problem):
     return Problem(forward, *given, batch=problem.batch), shown
 
 
-@pytest.mark.parametrize("loss", ["ce", "dlr"])
+@pytest.mark.parametrize("loss", ["dlr", pytest.param("ce", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))]
 )
