@@ -109,6 +109,7 @@ def test_a_missing_leaderboard_is_said_before_anything_is_written(bench, tmp_pat
     assert ended.code == 1 and "no leaderboard at" in ended.err
 
 
+@pytest.mark.slow
 def test_status_check_and_vacuum_of_a_leaderboard(bench, tmp_path):
     assert bench(*IDEALS, "--db", tmp_path / "a.db").code == 0
     told = bench("db", "status", "--db", tmp_path / "a.db")

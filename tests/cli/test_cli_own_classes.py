@@ -58,6 +58,7 @@ def registered(home):
     return bench("register", "mine", *how, "--weights", home / "net.pt")
 
 
+@pytest.mark.slow
 def test_it_enters_by_its_own_space(home):
     before = registered(home)
     assert "3 classes as the space 'photos'" in before.stdout

@@ -61,6 +61,7 @@ def test_what_costs_less_than_expected_is_told_with_the_answer(leaderboard):
     assert events[1:-2] == [("work", 16), ("work", 16), ("work", 8), ("work", 360.0)]
 
 
+@pytest.mark.slow
 def test_what_costs_more_than_expected_ends_at_what_was_expected(leaderboard):
     def observe(config, view):
         for _ in range(3):

@@ -84,6 +84,7 @@ def test_a_checkpoint_that_changes_under_the_run_fails_alone(tmp_path):
     assert report.counts == {"failed": 1, "done": 1}
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_is_one_clear_error(tmp_path):
     def start():
         raise WorkerLost("the worker on cuda:1 was killed (SIGKILL)")

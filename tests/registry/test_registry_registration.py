@@ -196,7 +196,10 @@ def test_a_seed_is_a_whole_number(nine, folders):
         register("a", "timm:test_resnet", "random:x", labels=nine, **folders)
 
 
-@pytest.mark.parametrize("name", ["world-random-0", "random-efficientnet-lite0"])
+@pytest.mark.parametrize(
+    "name",
+    ["world-random-0", pytest.param("random-efficientnet-lite0", marks=pytest.mark.slow)],
+)
 def test_untrained_networks_of_the_package_need_nothing(name, tmp_path):
     card = read_cards(None)[name]
     model = load_model(card, weights_folder=tmp_path)

@@ -98,6 +98,7 @@ def test_older_spellings_of_torchvision_keys():
     assert list(renew_keys(old)) == ["encoder.layers.encoder_layer_0.mlp.3.bias"]
 
 
+@pytest.mark.slow
 def test_googlenet_takes_its_published_keys(tmp_path):
     from registry.architectures import build
 

@@ -143,6 +143,7 @@ def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
     assert a == ranked[0] and b in ranked[1:]
 
 
+@pytest.mark.slow
 def test_kappa_is_that_of_another_library(answers):
     from sklearn.metrics import cohen_kappa_score
 

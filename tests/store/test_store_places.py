@@ -104,6 +104,7 @@ def test_places_that_cannot_be(tmp_path, given, message):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there():
     pytest.importorskip("psycopg", reason="needs the extra 'postgres'")
     with pytest.raises(StoreError, match="cannot be used") as caught:

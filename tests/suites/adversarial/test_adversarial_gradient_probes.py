@@ -43,6 +43,7 @@ def test_gradients_in_part_are_not(way, standard):
     assert np.median(errors(standard, masks.instead(standard.feed.run, getattr(masks, way)))) > 0.6
 
 
+@pytest.mark.slow
 def test_gradients_at_the_images_alone_are_not(standard):
     assert errors(standard, masks.instead(standard.feed.run, masks.at_rest_only)).min() > 0.9
 
