@@ -249,7 +249,8 @@ def by_turns(
                 partial(reading_loop, run, files, chosen.batch),
                 partial(harness, plan, settings, first=True),
             ]
-    harness(prepared, settings)  # the set is decoded
+    for plan in (prepared, few):
+        harness(plan, settings)  # its images are decoded or drawn
     rounds: dict[str, list[tuple[Seconds, ...]]] = {name: [] for name in sides}
     with numerics(Policy()):
         for _ in range(ARGS.rounds):
