@@ -7,6 +7,7 @@ import pytest
 import torch
 from engine_nets import Readout
 from engine_toys import HALF, make_stimuli, network
+from tensors import assert_close
 
 from benchmark.contracts import Block
 from benchmark.engine import tuning
@@ -114,7 +115,7 @@ def test_a_map_keeps_its_range_and_its_constant():
     noise = np.random.default_rng(0).random((200, 131), dtype=np.float32)
     shown = present_map(noise, how, "card")
     assert noise.min() <= shown.min() and shown.max() <= noise.max()
-    torch.testing.assert_close(  # torch's antialiased bilinear is the independent reference
+    assert_close(  # torch's antialiased bilinear is the independent reference
         torch.from_numpy(resized_map(noise, (50, 60)).copy()),
         torch.nn.functional.interpolate(
             torch.from_numpy(noise)[None, None], (50, 60), mode="bilinear", antialias=True

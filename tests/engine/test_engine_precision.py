@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from engine_toys import HALF, Bench, make_stimuli, network, toy_suite
+from tensors import assert_close
 
 from benchmark.contracts import Block, Policy, Transform
 from benchmark.engine import tuning
@@ -91,4 +92,4 @@ def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
             feed.run(torch.rand(4, 3, 32, 32))
         found = gradients(feed.run)
     for compiled, plain in zip(found, expected, strict=True):
-        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-6)
+        assert_close(compiled, plain, rtol=1e-4, atol=1e-6)

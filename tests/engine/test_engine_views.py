@@ -7,6 +7,7 @@ import pytest
 import torch
 from engine_nets import Readout
 from engine_toys import CLASSES, HALF, make_stimuli, network
+from tensors import assert_close
 
 from benchmark.contracts import Block
 from benchmark.engine import tuning
@@ -34,15 +35,15 @@ def test_the_device_batch_changes_nothing():
     whole, parts = view(40), view(7)
     assert whole.batch == 40
     assert parts.batch == 7
-    torch.testing.assert_close(whole.logits, parts.logits)
-    torch.testing.assert_close(whole.images, parts.images, rtol=0, atol=0)
+    assert_close(whole.logits, parts.logits)
+    assert_close(whole.images, parts.images, rtol=0, atol=0)
     assert list(whole.responses) == list(parts.responses)
 
 
 def test_bytes_and_floats_are_one_image():
     floats = view(8)
     raw = (floats._pixels * 255).round().to(torch.uint8)
-    torch.testing.assert_close(view(8, pixels=raw).images, floats.images)
+    assert_close(view(8, pixels=raw).images, floats.images)
 
 
 def test_outputs_answer_for_categories():
@@ -60,7 +61,7 @@ def test_the_plain_path_is_full_precision_whatever_the_run(precision):
     with numerics(make_policy("cpu", precision)):
         plain, fast = shown.plain(shown.images), shown.forward(shown.images).detach()
         again = shown.forward(shown.images).detach()
-    torch.testing.assert_close(plain, expected, rtol=0, atol=1e-6)
+    assert_close(plain, expected, rtol=0, atol=1e-6)
     assert not plain.requires_grad
     assert torch.equal(fast, again)
     assert (float((fast - expected).abs().max()) > 1e-4) == (precision == "bf16")

@@ -10,6 +10,7 @@ import zipfile
 import pytest
 import timm
 import torch
+from tensors import assert_close
 from torch import nn
 
 from registry.checks import check
@@ -51,7 +52,7 @@ def rewrite(source, target, change):
 def test_a_program_answers_like_its_network(program, tiny, card, tmp_path):
     model = load_model(card(program, source="export", arch="export"), weights_folder=tmp_path)
     x = torch.rand(3, 3, 32, 32)
-    torch.testing.assert_close(model.forward(x), tiny((x - 0.5) / 0.5), rtol=1e-4, atol=1e-5)
+    assert_close(model.forward(x), tiny((x - 0.5) / 0.5), rtol=1e-4, atol=1e-5)
     assert model.code
     assert all(result.ok for result in check(model)), check(model)
 
@@ -350,7 +351,7 @@ def test_usual_architectures_pass(name, tmp_path, card):
     how = {"size": side, "resize": side, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     mine = card(path, source="export", arch="export", preprocess=how)
     model = load_model(mine, weights_folder=tmp_path)
-    torch.testing.assert_close(model.forward(example), module(example), rtol=1e-4, atol=1e-4)
+    assert_close(model.forward(example), module(example), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import copy
 import pytest
 import timm
 import torch
+from tensors import assert_close
 from torch import nn
 
 from registry.fold import fold_batch_norm
@@ -95,7 +96,7 @@ def test_only_what_may_be_folded_is(case):
     folded = fold_batch_norm(module, X).module
     assert isinstance(folded.norm1, nn.Identity)
     assert isinstance(folded.norm, nn.BatchNorm2d)
-    torch.testing.assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)
+    assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)
 
 
 def test_a_copy_that_differs_is_thrown_away():
@@ -119,4 +120,4 @@ def test_without_affine_or_bias():
     module.eval()
     folded = fold_batch_norm(module, X).module
     assert norms(folded) == 0
-    torch.testing.assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)
+    assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)

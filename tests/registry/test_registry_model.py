@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tensors import assert_close
 from torchvision import transforms
 from torchvision.transforms import functional as tvf
 
@@ -62,7 +63,7 @@ def test_caffe_preprocessing(model):
     by_hand = torch.stack(
         [x[:, 2] * 255 - 103.9, x[:, 1] * 255 - 116.8, x[:, 0] * 255 - 123.7], dim=1
     )
-    torch.testing.assert_close(caffe.normalise(x), by_hand)
+    assert_close(caffe.normalise(x), by_hand)
 
 
 def test_gradients_flow_after_a_pass_in_inference_mode(model):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from tensors import assert_close
 
 from benchmark.errors import PluginError, StimuliError
 from benchmark.identity import block_key
@@ -72,7 +73,7 @@ def entry(**fields):
 def test_a_function_becomes_a_transform_of_its_level():
     made = transform(entry(function="transforms_listing_toys:darken", version=3), 0.5, jpeg85=True)
     images = torch.rand(4, 3, 8, 8)
-    torch.testing.assert_close(made.apply(images, np.zeros(4, np.uint64)), images * 0.5)
+    assert_close(made.apply(images, np.zeros(4, np.uint64)), images * 0.5)
     assert made.name == "grain/0.5" and made.params["version"] == 3
     assert made.params["level"] == 0.5 and not made.stored
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tensors import assert_close
 
 from suites.adversarial.attacks.norms import geometry, l1_trimmed, move, random_start
 
@@ -118,7 +119,7 @@ def test_random_starts_differ_from_image_to_image(norm):
 )
 def test_the_l1_projection_by_hand(delta, epsilon, near):
     found = geometry("l1").project(torch.tensor(delta).view(1, 3, 1, 1), torch.tensor([epsilon]))
-    torch.testing.assert_close(found.flatten(), torch.tensor(near), atol=1e-6, rtol=0)
+    assert_close(found.flatten(), torch.tensor(near), atol=1e-6, rtol=0)
 
 
 def test_a_step_by_hand():
@@ -128,11 +129,11 @@ def test_a_step_by_hand():
     way = torch.tensor([2.0, -0.1, 0.0, 1.0]).view(1, 4, 1, 1)
     sizes = torch.tensor([0.15]), torch.tensor([0.1])
     found = move(geometry("linf"), origin, at, way, sizes).flatten()
-    torch.testing.assert_close(found, torch.tensor([0.65, 0.45, 0.6, 1.0]))
+    assert_close(found, torch.tensor([0.65, 0.45, 0.6, 1.0]))
     two = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
     half = torch.full((1, 2, 1, 1), 0.5)
     found = move(geometry("l2"), half, half, two, (torch.tensor([0.3]), torch.tensor([0.1])))
-    torch.testing.assert_close(found.flatten(), torch.tensor([0.56, 0.58]))
+    assert_close(found.flatten(), torch.tensor([0.56, 0.58]))
 
 
 @pytest.mark.parametrize(("entries", "count"), [(10, 1), (100, 1), (300, 3)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage, stats
+from tensors import assert_close
 
 from benchmark.errors import MissingStimuli
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
@@ -74,7 +75,7 @@ def test_the_target_is_the_logit_and_the_map_its_strongest_channel():
     images = torch.rand(1, 3, 4, 4)
     (found,) = input_gradients(lambda x: x.flatten(1) @ weights, images, [rows], logit)
     expected = weights[:, 2].view(1, 3, 4, 4)
-    torch.testing.assert_close(found, expected)
+    assert_close(found, expected)
     np.testing.assert_allclose(strongest(found.numpy()), expected.abs().amax(1).numpy())
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tensors import assert_close
 from torch import nn
 
 from benchmark.errors import ModelFailure
@@ -36,7 +37,7 @@ def test_two_classes_of_a_linear_network_give_the_difference_of_weights():
     weights, forward = linear()
     (found,) = input_gradients(forward, pixels(), [chosen(2, 2)])
     expected = (weights[:, 0] - weights[:, 1]).view(1, 3, 6, 6).expand(2, -1, -1, -1)
-    torch.testing.assert_close(found, expected)
+    assert_close(found, expected)
     w = (weights[:, 0] - weights[:, 1]).numpy().astype(float)
     for image, value in zip(
         pixels().numpy(), centred_cosine(pixels().numpy(), found.numpy()), strict=True
@@ -158,7 +159,7 @@ def test_smoothing_a_linear_network_changes_nothing():
     _, forward = linear()
     noise = torch.from_numpy(noise_of(np.array([3, 4], dtype=np.uint64), (3, 6, 6), 3, 0.15))
     found = smooth_gradient(forward, pixels(), chosen(2, 2), list(noise))
-    torch.testing.assert_close(found, input_gradients(forward, pixels(), [chosen(2, 2)])[0])
+    assert_close(found, input_gradients(forward, pixels(), [chosen(2, 2)])[0])
 
 
 def test_noise_follows_the_seed_alone():

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tensors import assert_close
 from torch import nn
 
 from benchmark.errors import ModelFailure, UnknownName
@@ -54,9 +55,9 @@ def test_a_linear_network_in_closed_form():
     net = Net(Linear())
     slope = (net.module.weights[:, 0] - net.module.weights[:, 1]).view(1, 3, 4, 4)
     expected = slope * image()
-    torch.testing.assert_close(gradient_x_input(net, image(), FIRST), expected)
-    torch.testing.assert_close(integrated_gradients(net.forward, image(), FIRST), expected)
-    torch.testing.assert_close(smoothed(net, image(), FIRST), slope)
+    assert_close(gradient_x_input(net, image(), FIRST), expected)
+    assert_close(integrated_gradients(net.forward, image(), FIRST), expected)
+    assert_close(smoothed(net, image(), FIRST), slope)
 
 
 def test_integrated_gradients_add_up_to_the_difference_of_log_odds():
@@ -84,7 +85,7 @@ class Places(nn.Module):
 def test_grad_cam_by_hand():
     x = image(8)
     expected = (x[:, 0] - 3 * x[:, 1]).relu() / 64
-    torch.testing.assert_close(grad_cam(Net(Places()), x, FIRST), expected)
+    assert_close(grad_cam(Net(Places()), x, FIRST), expected)
 
 
 @pytest.mark.slow
