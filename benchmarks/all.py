@@ -116,9 +116,10 @@ def page(outcomes: Sequence[Outcome]) -> str:
         "Written by `python benchmarks/all.py`: each script states its baseline and, where time counts, "
         "alternates with it. Ratios are cost here over cost of the baseline, unless the line says otherwise.",
         "",
-        "Of `bench run` there are two baselines: `overhead` holds it against a loop whose images lie ready in memory, "
-        "which no user has, `overhead_reading` against a loop that opens and decodes them itself. What is done once "
-        "per network (loading, folding, checking, scoring) is in both, and left out of the lines with `_loop`.",
+        "Of `bench run` there are three baselines: `overhead` holds it against a loop whose images lie ready in "
+        "memory, which no user has, `overhead_reading` against a loop that opens and decodes them itself, "
+        "`overhead_within` against the forward passes of the same run, which other work moves least. What is done once "
+        "per network (loading, folding, checking, scoring) is in all, and left out of the lines with `_loop`.",
         "",
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {processor()}, {os.cpu_count()} cores, "
         f"{platform.machine()}, {platform.system()}; Python {facts['python']}; {versions}.",

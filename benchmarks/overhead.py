@@ -7,6 +7,8 @@ Two baselines, both with the same tuned module, layout and batch, each by turns 
 - `overhead_reading`: the loop as one writes it, each image opened, decoded and stacked when its batch is due, against a
   run that finds nothing decoded. It checks the bytes of every file, too, and keeps the pixels for the next run.
 
+A third figure, `overhead_within`, is of runs alone: what they cost beside their forward passes, over these.
+
 The harness side presents, decides, checks near-ties, shows images again, stores every trial and scores. Process CPU
 time and wall time; ratios, no absolute times. A run loads, folds and checks its network once, which 640 images show
 and 50,000 do not: `..._loop` is of further images alone, the difference between many images and few on both sides.
@@ -23,9 +25,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -118,6 +122,29 @@ def harness(prepared: api.Prepared, settings: Settings, *, first: bool = False) 
             raise SystemExit(f"the run did not do everything: {report}")
 
 
+def accounted(prepared: api.Prepared, settings: Settings) -> tuple[float, float]:
+    """CPU seconds of one run beside the forward passes that its images need, and in these."""
+    spent, shown, feed = 0.0, 0, tuning.feed
+
+    def fed(*args: Any, **options: Any) -> tuning.TunedModel:
+        tuned = feed(*args, **options)
+
+        def run(images: torch.Tensor) -> torch.Tensor:
+            nonlocal spent, shown
+            start = time.process_time()
+            logits = tuned.run(images)
+            spent, shown = spent + time.process_time() - start, shown + len(images)
+            return logits
+
+        return replace(tuned, run=run)
+
+    with mock.patch.object(tuning, "feed", fed):
+        whole, _ = timed(lambda: harness(prepared, settings))
+    count = sum(len(block.stimuli) for task in prepared.tasks for block in task.plan.blocks)
+    passes = spent * count / shown  # the check at loading is no part of them
+    return whole - passes, passes
+
+
 #: A process that imports, opens everything, plans, loads and shows the network its first images.
 OURS = """
 from benchmark import api
@@ -186,6 +213,20 @@ def compared(name: str, baseline: str, rounds: Sequence[tuple[Seconds, ...]]) ->
         ratio(f"{name}_loop_{clock}", (ours - fewer) / (bare - less), further)
 
 
+def within(rounds: Sequence[tuple[tuple[float, float], ...]]) -> None:
+    """A run's cost beside its own passes: both fall into the same seconds, so that other work on the machine, which
+    moves turns against one another, moves this least.
+    """
+    (beside, passes), (once, few) = (
+        tuple(min(values) for values in zip(*side, strict=True))
+        for side in zip(*rounds, strict=True)
+    )
+    baseline = "its own forward passes, timed within the run"
+    ratio("overhead_within_cpu", 1 + beside / passes, baseline)
+    further = f"{baseline}; further images: without loading, checking and scoring once"
+    ratio("overhead_within_loop_cpu", 1 + (beside - once) / (passes - few), further)
+
+
 def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
     """How well form and batch are chosen: the network as it was loaded, as one would feed it, against the tuned one."""
     run = tuning.feed(model, chosen, device="cpu").run
@@ -240,7 +281,8 @@ def by_turns(
 ) -> None:
     """Each baseline and its run, many images and few, in every round."""
     sides: dict[str, list[Callable[[], None]]] = {"overhead": [], "overhead_reading": []}
-    for plan in (prepared, few):
+    plans = (prepared, few)
+    for plan in plans:
         preloaded, files = preload(plan, chosen.batch), files_of(plan)
         print(f"{ARGS.model}: {sum(len(b) for b in preloaded)} images, {chosen}")
         sides["overhead"] += [partial(bare_loop, run, preloaded), partial(harness, plan, settings)]
@@ -249,7 +291,7 @@ def by_turns(
                 partial(reading_loop, run, files, chosen.batch),
                 partial(harness, plan, settings, first=True),
             ]
-    for plan in (prepared, few):
+    for plan in plans:
         harness(plan, settings)  # its images are decoded or drawn
     rounds: dict[str, list[tuple[Seconds, ...]]] = {name: [] for name in sides}
     with numerics(Policy()):
@@ -257,6 +299,7 @@ def by_turns(
             for name, calls in sides.items():
                 rounds[name].append(tuple(map(turn, repeat(chosen.threads), calls)))
     compared("overhead", "bare loop, preloaded, same layout and batch", rounds["overhead"])
+    within([tuple(accounted(plan, settings) for plan in plans) for _ in range(ARGS.rounds)])
     if sides["overhead_reading"]:
         reads = "bare loop that opens and decodes its images, same layout and batch"
         compared("overhead_reading", reads, rounds["overhead_reading"])
