@@ -93,6 +93,7 @@ ROOT = FOLDER.parent
 ROOMS = ("benchmark", "benchmarks", "gestaltbench", "registry", "suites")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)
 def test_what_a_script_takes_from_the_program_is_there(script):
     """Scripts run seldom: a name that a room gave up is missed in them last. Nothing is imported."""

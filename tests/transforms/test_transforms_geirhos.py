@@ -289,7 +289,13 @@ def test_conditions_are_those_of_the_published_trials():
         assert published == set(experiment.conditions), name
 
 
-@pytest.mark.parametrize("experiment", sorted(GEIRHOS))
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in {"eidolonI", "eidolonII"} else [])
+        for name in sorted(GEIRHOS)
+    ],
+)
 def test_stored_images_give_the_same_stored_images(experiment):
     change = degradation(experiment, list(GEIRHOS[experiment].conditions)[-1])
     assert change.stored
