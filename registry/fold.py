@@ -139,6 +139,13 @@ def _agrees(folded: nn.Module, example: Tensor, logits: Tensor) -> bool:
     return bool(gap <= _TOLERANCE * logits.abs().max().clamp(min=1.0))
 
 
+def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
+    """The module itself, its weights laid out so in memory."""
+    to: Any = module.to  # torch's stubs do not know all of its forms
+    moved: nn.Module = to(memory_format=layout)
+    return moved
+
+
 def fold_batch_norm(
     module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = _AS_IT_LIES
 ) -> Folded | None:
@@ -159,7 +166,7 @@ def fold_batch_norm(
     for conv, norm in pairs:
         _fold_pair(folded, conv, norm)
     for layout in layouts:
-        moved = folded.to(memory_format=layout)  # type: ignore[call-overload]
+        moved = in_layout(folded, layout)
         try:
             if _agrees(moved, example.contiguous(memory_format=layout), logits):
                 return Folded(moved, layout)

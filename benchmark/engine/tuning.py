@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from registry.cards import ModelCard
 from registry.checksums import Checksum, changed, checksum
 from registry.digests import digest_data
-from registry.fold import fold_batch_norm
+from registry.fold import fold_batch_norm, in_layout
 from registry.model import LoadedModel
 from registry.whole_files import locked, write_whole
 
@@ -118,7 +118,7 @@ def _has(module: nn.Module, kind: type[nn.Module]) -> bool:
 def _channels_last(plain: _Form, device: str) -> _Form:
     """The same with channels last in memory, if the network can do with it."""
     layout = torch.channels_last
-    moved = copy.deepcopy(plain.model.module).to(memory_format=layout)  # type: ignore[call-overload]
+    moved = in_layout(copy.deepcopy(plain.model.module), layout)
     last = _Form(replace_module(plain.model, moved), layout)
     try:
         with torch.inference_mode():

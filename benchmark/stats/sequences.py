@@ -148,7 +148,7 @@ def _outermost_whole(
     inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, best: Whole
 ) -> Whole:
     """The whole number farthest from `best` (inside) towards `end` that is inside."""
-    toward = np.sign(end - best)
+    toward: Whole = np.sign(end - best)
     near, far = np.zeros_like(best), np.abs(end - best)  # steps: inside, not yet known to be
     while (near < far).any():
         middle = (near + far + 1) // 2

@@ -14,7 +14,6 @@ itself random: then cells are drawn from a Dirichlet distribution with the prior
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,12 +111,14 @@ def accuracy_draws(
     rng = np.random.default_rng([0, _number(role), _number("accuracy")])
     if clusters:
         weights = _crossed(clusters, RESAMPLES, rng)
-        return cast(Floats, weights @ right / weights.sum(axis=1))
+        shares: Floats = weights @ right / weights.sum(axis=1)
+        return shares
     names, at = np.unique(condition, return_inverse=True)
     n = np.bincount(at)
     hits = np.bincount(at, right, len(names))
     drawn = rng.binomial(n, hits / n, size=(RESAMPLES, len(n))).sum(axis=1)
-    return cast(Floats, np.concatenate([[hits.sum()], drawn]) / n.sum())
+    all_draws: Floats = np.concatenate([[hits.sum()], drawn]) / n.sum()
+    return all_draws
 
 
 def interval(

@@ -38,8 +38,8 @@ class Network(nn.Module):
         """Logits, all finite: NaN and infinity are zero, and what they say of an image is judged afterwards."""
         if torch.is_grad_enabled() and images.requires_grad:
             self.passes += len(images)
-            plain: Tensor = _Contiguous.apply(images)  # type: ignore[no-untyped-call]
-            return self.problem.forward(plain).nan_to_num(0.0, 0.0, 0.0)
+            apply: Any = _Contiguous.apply
+            return self.problem.forward(apply(images)).nan_to_num(0.0, 0.0, 0.0)
         self.forwards += len(images)
         with torch.no_grad():
             return self.problem.forward(images).nan_to_num(0.0, 0.0, 0.0)
