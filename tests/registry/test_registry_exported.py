@@ -336,9 +336,7 @@ def test_no_expression_makes_a_large_number(text):
         "test_vit",
         "test_convnext",
         "test_efficientnet",
-        "test_nfnet",
         "test_mambaout",
-        "test_byobnet",
     ],
 )
 def test_usual_architectures_pass(name, tmp_path, card):
