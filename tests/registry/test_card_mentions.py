@@ -1,18 +1,10 @@
 """Which card files a leaderboard has to read."""
 
 import pytest
+from card_texts import CARD
 
 from registry.card_files import read_card_files, read_cards
 from registry.card_mentions import BUILTIN_FOLDER, files_about
-
-CARD = """
-name: {name}
-source: file
-arch: timm:resnet18
-weights: net.pt
-preprocess: {{size: 224, resize: 256}}
-{more}
-"""
 
 
 @pytest.fixture

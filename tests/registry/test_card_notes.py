@@ -3,20 +3,13 @@
 import json
 
 import pytest
+from card_texts import CARD
 
 from registry import card_notes as notes_room
 from registry.card_files import read_card_files
 from registry.card_mentions import card_files
 from registry.card_notes import CardNote, card_notes
 
-CARD = """
-name: {name}
-source: file
-arch: timm:resnet18
-weights: net.pt
-preprocess: {{size: 224, resize: 256}}
-{more}
-"""
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 PLAIN = {
     "size": 224,
