@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api.array_task import PROGRAM, ArrayTask, tasks
+from benchmark.api.array_task import ArrayTask, tasks
 from benchmark.api.databases import MergeReport, merge
 from benchmark.api.submitted_tasks import Submitted, at_work, cancel, only_driver, submit
+from benchmark.engine.own_process import PROGRAM
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,19 +13,13 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
-import benchmark
 from benchmark.api.running import RunRequest, Silent, execute, prepare
+from benchmark.engine.own_process import PROGRAM, own_output, start
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
 from registry.whole_files import lock
 
 ATTEMPTS = 3
-#: The folder that this very program is imported from.
-PROGRAM = str(Path(benchmark.__file__).parents[1])
-_CHILD = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
-    "from benchmark.api.array_task import work; work()"
-)
 
 
 @dataclass(frozen=True)
@@ -73,9 +66,7 @@ class ArrayTask:
         return DelayedSubmission(self)
 
     def _run(self) -> tuple[int, str]:
-        process = subprocess.Popen(  # noqa: S603 - this interpreter and our own words
-            [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        process = start(work)
         message = pickle.dumps(list(self.path)) + pickle.dumps(self)
         try:  # ended by submitit's SystemExit, too
             said, _ = process.communicate(message)
@@ -135,12 +126,14 @@ def running_process(mark: Path) -> int:
 
 def work() -> None:
     """The process: what stopped it goes to standard output, and nothing else does."""
-    own, sys.stdout = sys.stdout, sys.stderr
-    task: ArrayTask = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the task that started us
-    try:
-        execute(prepare(task.request, task.settings), Silent(), _command(task), known=task.known)
-    except BenchError as error:
-        own.write(str(error))
+    with own_output() as replies:
+        task: ArrayTask = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the task that started us
+        try:
+            execute(
+                prepare(task.request, task.settings), Silent(), _command(task), known=task.known
+            )
+        except BenchError as error:
+            replies.write(str(error).encode())
 
 
 def _command(task: ArrayTask) -> str:

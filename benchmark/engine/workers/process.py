@@ -6,18 +6,16 @@ The process is started afresh instead of forked, for CUDA does not survive a for
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import IO, Any
 
-import benchmark
 from benchmark.engine.jobs import failure_line
+from benchmark.engine.own_process import PROGRAM, own_output, start
 from benchmark.engine.workers.device_worker import DeviceWorker
 from benchmark.engine.workers.messages import (
     Assignment,
@@ -29,10 +27,6 @@ from benchmark.engine.workers.messages import (
 )
 from benchmark.errors import FAILURES, BenchError
 
-_CHILD = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
-    "from benchmark.engine.workers.process import work; work()"
-)
 _GONE = (EOFError, OSError, ValueError, pickle.UnpicklingError)
 
 
@@ -41,11 +35,9 @@ class ProcessWorker:
 
     def __init__(self, assignment: Assignment) -> None:
         self.name = assignment.device
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own words
-            [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._process = start(work)
         try:
-            self._send([str(Path(benchmark.__file__).parents[1]), *sys.path])
+            self._send([PROGRAM, *sys.path])
             self._send(assignment)
             ready = self._receive()
         except BaseException:
@@ -103,7 +95,7 @@ class ProcessWorker:
 def work() -> None:
     """The worker's process: one request after the other, until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's, which ends its workers
-    requests, replies = sys.stdin.buffer, _own_output()
+    requests, replies = sys.stdin.buffer, own_output()
     try:
         assignment: Assignment = pickle.load(requests)  # noqa: S301 - from the run that started us
         try:
@@ -123,11 +115,3 @@ def work() -> None:
 def _write(stream: IO[bytes], message: object) -> None:
     pickle.dump(message, stream, pickle.HIGHEST_PROTOCOL)
     stream.flush()
-
-
-def _own_output() -> IO[bytes]:
-    """Standard output for replies alone: what a network's code prints goes to standard error."""
-    own = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return os.fdopen(own, "wb")
