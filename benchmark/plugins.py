@@ -8,7 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 
 from benchmark.contracts import Suite
-from benchmark.errors import FAILURES, PluginError, UnknownName, unknown_name
+from benchmark.errors import PluginError, UnknownName, unknown_name
+from benchmark.third_party import load_each
 
 GROUP = "bench.suites"
 #: NAME:within-0.01 samples each condition until its interval is at most +-0.01 wide.
@@ -35,8 +36,6 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
     pattern: "all", or names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them are
     there; scored: names, variants as well: without such a pattern only those of these that are there.
     """
-    suites: dict[str, Suite] = {}
-    broken: dict[str, str] = {}
     entries = suite_entries()
     wanted = "" if pattern in (None, "all") else str(pattern)
     asked = {name.partition(":")[0].strip() for name in wanted.split(",") if name.strip()}
@@ -45,12 +44,7 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
     elif not asked and scored is not None:
         held = {name.partition(":")[0] for name in scored}
         entries = {name: entry for name, entry in entries.items() if name in held}
-    for name, entry in sorted(entries.items()):
-        try:
-            suites[name] = _load(entry)
-        except FAILURES as error:  # the boundary of a plugin: recorded by name
-            broken[name] = f"{entry.value} does not load: {type(error).__name__}: {error}"
-    return SuiteShelf(suites, broken)
+    return SuiteShelf(*load_each(entries.values(), _load))
 
 
 def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.contracts import Transform
 from benchmark.errors import PluginError
+from benchmark.third_party import load_each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,16 +143,11 @@ def plugin_names() -> tuple[str, ...]:
 def plugins() -> Plugins:
     """What third parties ship. A list that cannot be read is named with its error and stops no other."""
     entries: dict[str, Entry] = {}
-    broken: dict[str, str] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        try:
-            found = _shipped(point)
-        except Exception as error:  # noqa: BLE001 - the boundary of a plugin: recorded by name
-            broken[point.name] = f"{point.value}: {error}"
-            continue
-        for name, entry in found.items():
+    lists, broken = load_each(entry_points(group=GROUP), _shipped)
+    for package, shipped in lists.items():
+        for name, entry in shipped.items():
             if name in entries:
-                broken[f"{point.name} {name}"] = f"another package ships a corruption '{name}'"
+                broken[f"{package} {name}"] = f"another package ships a corruption '{name}'"
             else:
                 entries[name] = entry
     return Plugins(entries, broken)

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from benchmark.errors import PluginError
 from benchmark.identity import code_digest
+from benchmark.third_party import load_each
 from suites.adversarial.config import L1, L2, LINF, PROTOCOLS, NormName
 
 GROUP = "bench.attacks"
@@ -60,14 +61,7 @@ class Added:
 
 def read_added(entries: Iterable[EntryPoint]) -> Added:
     """Load every entry point. One that cannot be used is named with the reason and stops nobody."""
-    attacks: dict[str, Attack] = {}
-    broken: dict[str, str] = {}
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        try:
-            attacks[entry.name] = _load(entry)
-        except Exception as error:  # noqa: BLE001 - the boundary of a plugin: recorded by name
-            broken[entry.name] = f"{entry.value} cannot be used: {type(error).__name__}: {error}"
-    return Added(attacks, broken)
+    return Added(*load_each(entries, _load))
 
 
 def _load(entry: EntryPoint) -> Attack:

@@ -16,6 +16,7 @@ from typing import Any
 from benchmark.contracts import Array, Direction, Metric
 from benchmark.errors import PluginError
 from benchmark.identity import code_digest
+from benchmark.third_party import load_each
 from suites.saliency.config import added_column, columns_of
 from suites.saliency.definitions import mean_excess, mean_of
 from suites.saliency.metrics import METRICS
@@ -70,19 +71,9 @@ class Added:
 
 def read_added(entries: Iterable[EntryPoint]) -> Added:
     """Load every entry point. One that cannot be used is named with the reason and stops nobody."""
-    maps: dict[str, Map] = {}
-    measures: dict[str, Measure] = {}
-    broken: dict[str, str] = {}
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        try:
-            found = _load(entry)
-        except Exception as error:  # noqa: BLE001 - the boundary of a plugin: recorded by name
-            broken[entry.name] = f"{entry.value} cannot be used: {type(error).__name__}: {error}"
-            continue
-        if isinstance(found, Map):
-            maps[entry.name] = found
-        else:
-            measures[entry.name] = found
+    loaded, broken = load_each(entries, _load)
+    maps = {name: one for name, one in loaded.items() if isinstance(one, Map)}
+    measures = {name: one for name, one in loaded.items() if isinstance(one, Measure)}
     return Added(maps, measures, broken)
 
 

@@ -1,0 +1,23 @@
+"""What other packages offer through entry points. What cannot be used is named with the reason and stops nobody."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint
+from typing import TypeVar
+
+from benchmark.errors import FAILURES
+
+Loaded = TypeVar("Loaded")
+
+
+def load_each(
+    entries: Iterable[EntryPoint], load: Callable[[EntryPoint], Loaded]
+) -> tuple[dict[str, Loaded], dict[str, str]]:
+    """What loads, in the order of its names; and name -> why it cannot be used."""
+    loaded: dict[str, Loaded] = {}
+    broken: dict[str, str] = {}
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        try:
+            loaded[entry.name] = load(entry)
+        except FAILURES as error:  # the boundary of a plugin: recorded by name
+            broken[entry.name] = f"{entry.value} cannot be used: {type(error).__name__}: {error}"
+    return loaded, broken

@@ -1,0 +1,41 @@
+"""Entry points of every kind are read in one way: what cannot be used is named and stops nobody."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from benchmark import plugins
+from benchmark.transforms import listing
+from suites.adversarial.added import read_added as attacks
+from suites.saliency.added import read_added as maps
+
+
+def suites(monkeypatch, entries):
+    monkeypatch.setattr(plugins, "suite_entries", lambda: {entry.name: entry for entry in entries})
+    return plugins.find_suites().broken
+
+
+def corruptions(monkeypatch, entries):
+    monkeypatch.setattr(listing, "entry_points", lambda group: entries)
+    return listing.plugins().broken
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        suites,
+        corruptions,
+        lambda _, entries: attacks(entries).broken,
+        lambda _, entries: maps(entries).broken,
+    ],
+    ids=["suites", "corruptions", "attacks", "maps"],
+)
+def test_a_module_that_ends_the_program_is_named_and_stops_nobody(broken, tmp_path, monkeypatch):
+    (tmp_path / "ending.py").write_text("raise SystemExit('no licence')")
+    (tmp_path / "faulty.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entries = [EntryPoint("b", "faulty:X", "bench.any"), EntryPoint("a", "ending:X", "bench.any")]
+    assert list(broken(monkeypatch, entries).items()) == [
+        ("a", "ending:X cannot be used: SystemExit: no licence"),
+        ("b", "faulty:X cannot be used: ZeroDivisionError: division by zero"),
+    ]
