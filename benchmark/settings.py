@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.caches import NO_CACHES, Caches
+from registry.caches import NO_CACHES, Caches, Place
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Settings:
     def weights(self) -> Path:
         """Folder of downloaded checkpoints."""
         return self.home / "weights"
+
+    @property
+    def place(self) -> Place:
+        """Where weights lie and come from."""
+        return Place(self.weights, self.mirror, self.caches)
 
     @property
     def features(self) -> Path:

@@ -30,6 +30,7 @@ from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Tuning, feed
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
@@ -265,7 +266,7 @@ def main() -> None:
     need_packages("foolbox")
     torch.set_num_threads(1)
     keep_pages()
-    model = load_model(builtin_cards()[args.model], weights_folder=Path("weights"))
+    model = load_model(builtin_cards()[args.model], Place(Path("weights")))
     work = problem(args, model)
     if args.only in (None, "speed"):
         speed(work, model, args.epsilon / 255, args.rounds)

@@ -25,6 +25,7 @@ from ratios import need_packages, needs, ratio
 
 from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Tuning, feed
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model
 from suites.adversarial.attacks.attack_sequence import Curve, curve
@@ -49,7 +50,7 @@ class Result:
 
 def problem(folder: Path, count: int, batch: int = 16) -> Problem:
     """The clean-correct images as the suite has them, their gradients known."""
-    model = load_model(builtin_cards()[NETWORK], weights_folder=Path("weights"))
+    model = load_model(builtin_cards()[NETWORK], Place(Path("weights")))
     pixels, labels = folder_images(model, folder, count)
     run = feed(model, Tuning(batch), device="cpu").run
     with torch.no_grad():

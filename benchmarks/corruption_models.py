@@ -13,7 +13,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -85,7 +84,7 @@ def main() -> None:
     if missing := [task for task in tasks if not task.plan.blocks]:
         needs(f"other stimuli: {missing[0].card.name}: {missing[0].reason}")
     blocks = tasks[0].plan.blocks
-    models = [load_model(task.card, weights_folder=Path(settings.weights)) for task in tasks]
+    models = [load_model(task.card, settings.place) for task in tasks]
     chosen = [
         tuning.tune(model, "cpu", settings.tuning) for model in models
     ]  # remembered for the run

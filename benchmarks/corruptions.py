@@ -166,10 +166,11 @@ def accuracy(
     pixels: Pixels, truth: list[str], other: Corrupt, frost: Sequence[Path], severity: int
 ) -> None:
     """Top-1 of EfficientNet-Lite0 on our images and on the other package's, same photographs."""
+    from registry.caches import Place
     from registry.card_files import builtin_cards
     from registry.load import load_model
 
-    model = load_model(builtin_cards()["efficientnet-lite0"], weights_folder=Path())
+    model = load_model(builtin_cards()["efficientnet-lite0"], Place(Path()))
     classes = np.asarray(model.labels.classes)
 
     def right(images: torch.Tensor) -> NDArray[np.bool_]:

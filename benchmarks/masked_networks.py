@@ -25,6 +25,7 @@ from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
@@ -191,7 +192,7 @@ class Masked:
 
 def network(name: str) -> TunedModel:
     """A network of the world, tuned."""
-    model = load_model(builtin_cards()[name], weights_folder=Path("weights"))
+    model = load_model(builtin_cards()[name], Place(Path("weights")))
     return feed(model, Tuning(32), device="cpu")
 
 

@@ -153,7 +153,7 @@ settings = read_settings()
 request = api.RunRequest(models="{model}", suites="cue-conflict", limit=16)
 task = api.prepare(request, settings).tasks[0]
 from registry.load import load_model
-model = load_model(task.card, weights_folder=settings.weights, mirror=settings.mirror, caches=settings.caches)
+model = load_model(task.card, settings.place)
 import torch
 block = task.plan.blocks[0]
 images = model.prepare([block.stimuli.decode(i) for i in range(8)], block.presentation)
@@ -265,7 +265,7 @@ def main() -> None:
     )
     if not prepared.tasks[0].plan.blocks:
         needs(f"other stimuli: {prepared.tasks[0].reason}")
-    model = load_model(prepared.tasks[0].card, weights_folder=settings.weights)
+    model = load_model(prepared.tasks[0].card, settings.place)
     chosen = tuning.tune(model, "cpu", settings.tuning)
     run = tuning.feed(model, chosen, device="cpu").run
     by_turns(prepared, few, settings, chosen, run)

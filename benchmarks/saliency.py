@@ -52,7 +52,7 @@ def loaded(name: str) -> LoadedModel:
     """A card's network; a name that ends in ":random" is its architecture with random weights."""
     settings = read_settings()
     base, _, random = name.partition(":")
-    model = load_model(read_cards(settings.cards)[base], weights_folder=settings.weights)
+    model = load_model(read_cards(settings.cards)[base], settings.place)
     return untrained(model) if random else model
 
 

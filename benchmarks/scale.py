@@ -125,8 +125,8 @@ def measured(tasks: Sequence[Task]) -> Rates:
     """The rates of this machine."""
     torch.set_num_threads(1)
     card = read_cards(read_settings().cards)["random-efficientnet-lite0"]
-    load = seconds(lambda: load_model(card, weights_folder=read_settings().weights), 1)
-    model = load_model(card, weights_folder=read_settings().weights)
+    load = seconds(lambda: load_model(card, read_settings().place), 1)
+    model = load_model(card, read_settings().place)
     images = torch.rand(8, 3, 224, 224)
     with torch.inference_mode():
         forward = seconds(lambda: model.forward(images)) / len(images)

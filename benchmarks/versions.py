@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from registry.caches import Place
 from registry.code.components import (
     COMPONENTS,
     LOCK,
@@ -162,7 +163,7 @@ def _answers() -> Numbers:
     from registry.load import load_model, load_observer
 
     cards = builtin_cards()
-    model = load_model(cards["world-standard-0"], weights_folder=Path("unused"))
+    model = load_model(cards["world-standard-0"], Place(Path("unused")))
     stimuli = subset(generated_set("world-natural"), 8)
     images, index = [stimuli.decode(i) for i in range(8)], np.arange(8)
     found: Numbers = {"seeds": told(seeds_of(stimuli, index, 3)), "drawn": told(images)}
@@ -178,7 +179,7 @@ def _answers() -> Numbers:
             found[f"{how} {folded} answers"] = told(view.responses)
     for name, card in cards.items():
         if card.source == "ideal":
-            ideal = load_observer(card, weights_folder=Path("unused"))
+            ideal = load_observer(card, Place(Path("unused")))
             answered = ideal.answer(
                 stimuli.labels, seeds_of(stimuli, index, 0), model.labels.classes
             )
@@ -283,7 +284,7 @@ def _readers() -> Numbers:
     for name, card in builtin_cards().items():
         if card.simulated:
             with torch.no_grad():
-                model = load_model(card, weights_folder=Path("unused"))
+                model = load_model(card, Place(Path("unused")))
                 found[name] = told(model.forward(images).numpy())
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.caches import NO_CACHES, Caches, Place
+from registry.caches import Place
 from registry.card_files import read_cards, write_card
 from registry.cards import ModelCard
 from registry.checks import Check, check, takes_only_its_size
@@ -23,15 +23,8 @@ class Shelf:
     """Where cards go and weights come from. replaces: whether a registered card of the same name gives way."""
 
     cards: Path
-    weights: Path
-    mirror: str | None = None
-    caches: Caches = NO_CACHES
+    place: Place
     replaces: bool = False
-
-    @property
-    def place(self) -> Place:
-        """Where weights come from."""
-        return Place(self.weights, self.mirror, self.caches)
 
 
 def require_free(name: str, shelf: Shelf) -> None:
@@ -53,9 +46,7 @@ def admit(
     size_is_stated: whether something says if the network takes other sizes than its own; else it is tried. Raises
     WeightsError where a check fails, and as `load_model`; nothing is written then.
     """
-    model = load_model(
-        draft, weights_folder=shelf.weights, mirror=shelf.mirror, caches=shelf.caches
-    )
+    model = load_model(draft, shelf.place)
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
         draft = draft.model_copy(update={"preprocess": how})

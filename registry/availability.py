@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.caches import NO_CACHES, Caches
+from registry.caches import Caches, Place
 from registry.cards import ModelCard
 from registry.errors import WeightsError
 from registry.fetch import is_url
@@ -44,7 +44,7 @@ def _cached_availability(card: ModelCard, caches: Caches) -> Availability:
     return Availability(False, "downloads on use")
 
 
-def availability(card: ModelCard, weights_folder: Path, caches: Caches = NO_CACHES) -> Availability:
+def availability(card: ModelCard, place: Place) -> Availability:
     """Whether the card's weights are on this machine, without importing torch or timm."""
     weights = card.weights or ""
     if card.source == "ideal":
@@ -56,11 +56,11 @@ def availability(card: ModelCard, weights_folder: Path, caches: Caches = NO_CACH
     if weights.startswith("package:"):
         return _package_availability(card)
     if card.source in ("timm", "torchvision", "hub") and not is_file_reference(weights):
-        return _cached_availability(card, caches)
+        return _cached_availability(card, place.caches)
     if not weights:
         return Availability(True, "comes with its code")
     try:
-        path = local_file(card, weights_folder)
+        path = local_file(card, place.weights_folder)
     except WeightsError as error:
         return Availability(False, str(error))
     if is_file(path) or is_folder(path):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry.caches import NO_CACHES, Caches, Place
+from registry.caches import Place
 from registry.cards import ModelCard
 from registry.digests import digest_data, digest_file, digest_state
 from registry.errors import CardError, WeightsError
@@ -90,7 +90,7 @@ def _take_off_head(module: nn.Module, card: ModelCard) -> frozenset[str]:
     return without_head(module, card.preprocess.size)
 
 
-def stated_weights(card: ModelCard, weights_folder: Path) -> tuple[Chosen, Normalisation | None]:
+def stated_weights(card: ModelCard, place: Place) -> tuple[Chosen, Normalisation | None]:
     """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
     Raises WeightsError as `load_model`.
@@ -100,7 +100,7 @@ def stated_weights(card: ModelCard, weights_folder: Path) -> tuple[Chosen, Norma
 
     labels = labels_of(card)
     module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"), drawn=False)
-    chosen, origin = _weights(card, Place(weights_folder), module)
+    chosen, origin = _weights(card, place, module)
     return chosen, stated_in(chosen.statistics, origin)
 
 
@@ -186,13 +186,7 @@ def _verify(card: ModelCard, digest: str) -> None:
 
 
 def load_model(
-    card: ModelCard,
-    *,
-    weights_folder: Path,
-    mirror: str | None = None,
-    caches: Caches = NO_CACHES,
-    device: str = "cpu",
-    bare: bool = False,
+    card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False
 ) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against
     the card.
@@ -207,8 +201,8 @@ def load_model(
     if card.source == "ideal":
         lacks = "features" if bare else "weights"
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no {lacks}.")
-    labels, place = labels_of(card), Place(weights_folder, mirror, caches)
-    with kept_if_good(card, weights_folder):
+    labels = labels_of(card)
+    with kept_if_good(card, place.weights_folder):
         if bare:
             module, code = _network(card, place, labels, bare=True)
         else:
@@ -223,16 +217,9 @@ def load_model(
 
 
 def load_observer(
-    card: ModelCard,
-    *,
-    weights_folder: Path,
-    mirror: str | None = None,
-    caches: Caches = NO_CACHES,
-    device: str = "cpu",
+    card: ModelCard, place: Place, *, device: str = "cpu"
 ) -> LoadedModel | IdealObserver:
     """Load whatever the card describes: an ideal observer or a network."""
     if card.source == "ideal":
         return IdealObserver(card)
-    return load_model(
-        card, weights_folder=weights_folder, mirror=mirror, caches=caches, device=device
-    )
+    return load_model(card, place, device=device)

@@ -19,7 +19,7 @@ from registry.stated_input import Stated, hub_input, stated_input
 
 
 @dataclass(frozen=True)
-class Place:
+class Located:
     """Architecture, weights file and arguments of the architecture."""
 
     arch: str
@@ -27,7 +27,7 @@ class Place:
     kwargs: Mapping[str, Any]
 
 
-def locate(arch: str, weights: Path | None, caches: Caches) -> tuple[Place, Stated]:
+def locate(arch: str, weights: Path | None, caches: Caches) -> tuple[Located, Stated]:
     """Where a network lies, and what is stated of its input: folders of timm and names of its hub are opened."""
     for path in (weights, Path(arch)):
         if path is not None:
@@ -35,24 +35,24 @@ def locate(arch: str, weights: Path | None, caches: Caches) -> tuple[Place, Stat
     if is_detector(arch):
         plain = whole_arch(arch.removeprefix(PREFIX))
         require_known(plain)
-        return Place(plain, weights, {}), stated_by_detector(plain)
+        return Located(plain, weights, {}), stated_by_detector(plain)
     arch = whole_arch(arch)
     kind, _, name = arch.partition(":")
     if kind == "timm" and name.startswith("local-dir:"):
         arch, weights = "", Path(name.removeprefix("local-dir:"))
     if kind == "timm" and name.startswith(("hf_hub:", "hf-hub:")) and weights is None:
         repository = name[len("hf_hub:") :]
-        return Place(f"hf_hub:{repository}", None, {}), hub_input(repository, caches.hub)
+        return Located(f"hf_hub:{repository}", None, {}), hub_input(repository, caches.hub)
     if weights is None or not is_folder(expanded(weights)):
         if not arch:
             raise CardError(
                 "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
                 "timm's config.json says it by itself."
             )
-        return Place(arch, weights, {}), stated_input(arch)
+        return Located(arch, weights, {}), stated_input(arch)
     folder = read_folder(expanded(weights))
     if arch not in ("", folder.arch):
         raise CardError(f"{weights} holds a {folder.arch}, not a {arch}. Leave --arch out.")
     require_known(folder.arch)
     where = f"{weights / 'config.json'}"
-    return Place(folder.arch, folder.weights, folder.kwargs), Stated(folder.fields, where)
+    return Located(folder.arch, folder.weights, folder.kwargs), Stated(folder.fields, where)

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from registry.admission import UNTRAINED, Shelf, admit, require_free
 from registry.architectures import random_seed, split_arch
-from registry.caches import NO_CACHES, Caches
+from registry.caches import Place
 from registry.cards import ModelCard, Preprocess, Source, fitting
 from registry.checks import Check
 from registry.class_lists import is_class_list, read_class_list, write_mapping
@@ -57,7 +57,7 @@ class _Request:
 
 
 def _from_checkpoint(
-    request: _Request, known: Stated, overrides: Overrides, weights_folder: Path
+    request: _Request, known: Stated, overrides: Overrides, place: Place
 ) -> tuple[Chosen, Normalisation | None] | None:
     """The weights that are taken from the checkpoint, and the normalisation that it holds beside the network; None
     where there is no checkpoint.
@@ -66,7 +66,7 @@ def _from_checkpoint(
     if _source(request.arch, request.weights) != "file" or "size" not in fields:
         return None
     blank = {**fields, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-    return stated_weights(_draft(request, preprocess_of(request.arch, blank)), weights_folder)
+    return stated_weights(_draft(request, preprocess_of(request.arch, blank)), place)
 
 
 def _source(arch: str, weights: Path | None) -> Source:
@@ -124,9 +124,9 @@ def backbone_card(
         card, told, _ = described(family, said, (), overrides)
         return card, told
     training = () if random_seed(str(weights)) is None else (UNTRAINED,)
-    place, known = locate(arch, weights, shelf.caches)
-    how, rows = settled(place.arch, overrides, known, None)
-    request = _Request(name, place.arch, place.weights, "imagenet1k", training, key, place.kwargs)
+    net, known = locate(arch, weights, shelf.place.caches)
+    how, rows = settled(net.arch, overrides, known, None)
+    request = _Request(name, net.arch, net.weights, "imagenet1k", training, key, net.kwargs)
     return _draft(request, how), rows
 
 
@@ -136,14 +136,12 @@ def register(
     weights: Path | None = None,
     *,
     cards_folder: Path,
-    weights_folder: Path,
+    place: Place,
     labels: str | Path | None = None,
     training: tuple[str, ...] = (),
     key: str | None = None,
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
-    mirror: str | None = None,
-    caches: Caches = NO_CACHES,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network and return its card, as written to `cards_folder`, and the checks that it
@@ -160,7 +158,7 @@ def register(
     (unreadable, misfit, failing checks), LabelError, UnknownName. Nothing is written unless every
     check holds.
     """
-    shelf = Shelf(cards_folder, weights_folder, mirror, caches, replaces)
+    shelf = Shelf(cards_folder, place, replaces)
     require_free(name, shelf)
     arch, weights = of_folder(arch, weights)
     require_fitting(arch, key, options or {})
@@ -171,14 +169,12 @@ def register(
         said = asked(name, arch, weights, space, options or {}, shelf)
         return register_member(family, said, training, overrides, shelf)
     space, boxes = _answers(arch, space, options or {})
-    place, known = locate(arch, weights, caches)
-    request = _Request(
-        name, place.arch, place.weights, space, tuple(training), key, place.kwargs, boxes
-    )
-    found = _from_checkpoint(request, known, overrides, weights_folder)
+    net, known = locate(arch, weights, place.caches)
+    request = _Request(name, net.arch, net.weights, space, tuple(training), key, net.kwargs, boxes)
+    found = _from_checkpoint(request, known, overrides, place)
     if found and found[0].others and found[0].name:
         request = replace(request, key=found[0].name)  # the choice is frozen with the card
-    how, rows = settled(place.arch, overrides, known, found[1] if found else None)
+    how, rows = settled(net.arch, overrides, known, found[1] if found else None)
     if found:
         rows.insert(0, Check("weights", True, str(found[0])))
     draft = _draft(request, how)

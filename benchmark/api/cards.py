@@ -46,13 +46,7 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
 
     settings = read_settings()
     card = one_card(name, settings)
-    return load_observer(
-        card,
-        weights_folder=settings.weights,
-        mirror=settings.mirror,
-        caches=settings.caches,
-        device=choose_device(device),
-    )
+    return load_observer(card, settings.place, device=choose_device(device))
 
 
 def register(
@@ -64,14 +58,7 @@ def register(
     settings = read_settings()
     path = Path(weights) if weights else None
     return register_card(
-        name,
-        arch,
-        path,
-        cards_folder=settings.cards,
-        weights_folder=settings.weights,
-        mirror=settings.mirror,
-        caches=settings.caches,
-        **options,
+        name, arch, path, cards_folder=settings.cards, place=settings.place, **options
     )
 
 
@@ -85,7 +72,7 @@ def register_each_template(
     if not arch.startswith("open_clip:"):
         raise CardError("--each-template is for models with templates: --arch open_clip:...")
     settings = read_settings()
-    shelf = Shelf(settings.cards, settings.weights, replaces=bool(others.get("replaces")))
+    shelf = Shelf(settings.cards, settings.place, replaces=bool(others.get("replaces")))
     chosen = for_each_template(name, str(options.get("templates") or "80"))
     for one in chosen:
         require_free(one, shelf)

@@ -62,9 +62,7 @@ def probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     from registry.shelving import remove_unnamed
 
     settings = read_settings()
-    shelf = Shelf(
-        settings.cards, settings.weights, settings.mirror, settings.caches, asked.replaces
-    )
+    shelf = Shelf(settings.cards, settings.place, asked.replaces)
     name = asked.name or _usual_name(asked)
     require_free(name, shelf)
     card, rows = _backbone(asked, name, shelf, settings)
@@ -127,14 +125,7 @@ def _loaded(card: ModelCard, device: str, settings: Settings) -> LoadedModel:
     from benchmark.engine.device import choose_device
     from registry.load import load_model
 
-    return load_model(
-        card,
-        weights_folder=settings.weights,
-        mirror=settings.mirror,
-        caches=settings.caches,
-        device=choose_device(device),
-        bare=True,
-    )
+    return load_model(card, settings.place, device=choose_device(device), bare=True)
 
 
 def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tensor:

@@ -40,7 +40,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     return [
         card
         for card in cards.values()
-        if _is_bundled(card) and availability(card, settings.weights, settings.caches).on_disk
+        if _is_bundled(card) and availability(card, settings.place).on_disk
     ]
 
 

@@ -92,11 +92,7 @@ def _models() -> Iterator[tuple[str, str]]:
 
     settings = read_settings()
     shelf = read_cards(settings.cards)
-    here = [
-        name
-        for name, card in shelf.items()
-        if availability(card, settings.weights, settings.caches).on_disk
-    ]
+    here = [name for name, card in shelf.items() if availability(card, settings.place).on_disk]
     yield "ok", f"models    {len(here)} of {len(shelf)} have their weights on this disk"
     for path, reason in shelf.broken.items():
         yield "FAIL", f"card      {path}: {reason}"

@@ -48,7 +48,7 @@ def list_models(pattern: str | None) -> int:
     for column in ("model", "on disk", "labels", "training", "source"):
         table.add_column(column, overflow="fold")
     for card in api.models(pattern):
-        there = availability(card, settings.weights, settings.caches)
+        there = availability(card, settings.place)
         table.add_row(
             card.name,
             ("retired; " * card.retired) + ("yes" if there.on_disk else f"no: {there.note}"),

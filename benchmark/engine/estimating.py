@@ -130,15 +130,14 @@ def _measure(
         measured = tuning.remembered_seconds(
             [card], device, settings.tuning
         )  # by its like, just now
-        if not measured and availability(card, settings.weights, settings.caches).on_disk:
+        if not measured and availability(card, settings.place).on_disk:
             begins(name)
             _tune(card, settings, device)
 
 
 def _tune(card: ModelCard, settings: Settings, device: str) -> None:
-    weights, caches = settings.weights, settings.caches
     try:
-        model = load_observer(card, weights_folder=weights, caches=caches, device=device)
+        model = load_observer(card, settings.place, device=device)
         if isinstance(model, LoadedModel):
             tuning.tune(model, device, settings.tuning)
     except FAILURES:  # the run will say why
@@ -176,10 +175,10 @@ def _identities(tasks: Sequence[Task], settings: Settings, store: Store) -> Mapp
 
 
 def _identity(card: ModelCard, settings: Settings) -> str:
-    if not availability(card, settings.weights, settings.caches).on_disk:
+    if not availability(card, settings.place).on_disk:
         return ""
     try:
-        return load_observer(card, weights_folder=settings.weights, caches=settings.caches).identity
+        return load_observer(card, settings.place).identity
     except FAILURES:  # the run will say why it does not load
         return ""
 
@@ -202,7 +201,7 @@ def _cost(
     task: Task, settings: Settings, speeds: Mapping[str, float], owed: int
 ) -> tuple[str, float | None]:
     """In words, and seconds where they are known."""
-    there = availability(task.card, settings.weights, settings.caches)
+    there = availability(task.card, settings.place)
     if owed <= 0:
         return "stored", 0.0
     if not there.on_disk:

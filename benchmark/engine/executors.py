@@ -82,13 +82,7 @@ class OneDevice:
 
     def load(self, card: ModelCard) -> tuple[Resident, Facts]:
         """The observer on this device, not yet tuned."""
-        observer = load_observer(
-            card,
-            weights_folder=self.settings.weights,
-            mirror=self.settings.mirror,
-            caches=self.settings.caches,
-            device=self.device,
-        )
+        observer = load_observer(card, self.settings.place, device=self.device)
         facts = Facts(
             observer.identity,
             _described(card, observer),

@@ -28,16 +28,13 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
     return tuple(
         _network(card, settings)
         for card in known
-        if space in label_space(card.labels).answers
-        and availability(card, settings.weights, settings.caches).on_disk
+        if space in label_space(card.labels).answers and availability(card, settings.place).on_disk
     )
 
 
 def _network(card: ModelCard, settings: Settings) -> Network:
     try:
-        model = load_model(
-            card, weights_folder=settings.weights, mirror=settings.mirror, caches=settings.caches
-        )
+        model = load_model(card, settings.place)
     except (WeightsError, CardError, LabelError) as error:
         raise MissingStimuli(
             f"the network '{card.name}' is shown the images, too: {error}"

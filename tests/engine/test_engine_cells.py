@@ -12,6 +12,7 @@ from benchmark.contracts import Block, Plan
 from benchmark.engine.planning import plan_tasks
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.resolver import Resolver
+from registry.caches import Place
 from registry.load import load_model
 
 pytestmark = pytest.mark.slow
@@ -49,7 +50,7 @@ def test_every_cell_is_shown_and_stored(leaderboard, smoke, tmp_path, limit):
     trials = leaderboard.trials("net")
     cells = Resolver("world16", home, limit).parts("smoke")
     assert list(cells) == ["dark_smoke/1", "dark_smoke/2"]
-    module = load_model(card, weights_folder=tmp_path).module
+    module = load_model(card, Place(tmp_path)).module
     for cell, shown in cells.items():
         mine = trials["condition"] == cell
         assert len(shown) == mine.sum() == (limit or 20)

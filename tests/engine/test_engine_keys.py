@@ -11,6 +11,7 @@ import pytest
 from benchmark.contracts import Block, Plan, Policy, Transform
 from benchmark.identity import block_key, code_digest, observation_key, score_code
 from benchmark.stimuli.sets import seeds_of, subset
+from registry.caches import Place
 from registry.cards import ModelCard
 from registry.digests import digest_data
 from registry.load import load_model
@@ -25,7 +26,7 @@ def key(identity="weights", block=BLOCK, suite=SUITE, policy=None):
 
 
 def identity(tmp_path, card):
-    return load_model(card, weights_folder=tmp_path).identity
+    return load_model(card, Place(tmp_path)).identity
 
 
 def brighter(images, seeds):

@@ -17,6 +17,7 @@ from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.sets import seeds_of, subset
 from benchmark.store import open_store
+from registry.caches import Place
 from registry.load import load_model
 from registry.model import LoadedModel
 
@@ -30,7 +31,7 @@ class Named:
 
 def plain_answers(card, stimuli, tmp_path, side=32):
     """Answers by a loop of its own: one image at a time, mean and std 0.5."""
-    module = load_model(card, weights_folder=tmp_path).module
+    module = load_model(card, Place(tmp_path)).module
     names = []
     for i in range(len(stimuli)):
         image = torch.from_numpy(stimuli.decode(i)).permute(2, 0, 1)[None].float() / 255

@@ -9,13 +9,14 @@ from torch import nn
 
 from benchmark.engine import tuning
 from benchmark.engine.tuning import Tuning, feed, tune, working_threads
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model
 
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model(builtin_cards()["world-standard-0"], weights_folder="unused")
+    return load_model(builtin_cards()["world-standard-0"], Place("unused"))
 
 
 def answers(model, batch, threads):

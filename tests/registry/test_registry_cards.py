@@ -174,11 +174,12 @@ def test_cards_and_availability_need_neither_torch_nor_timm(tmp_path):
     code = """
 import sys
 from pathlib import Path
+from registry.caches import Place
 from registry.card_files import read_cards
 from registry.labels import label_space
 from registry.availability import availability
 for card in read_cards(None).values():
-    availability(card, Path("nowhere"))
+    availability(card, Place(Path("nowhere")))
 label_space("imagenet22k").answers
 loaded = {"torch", "timm", "torchvision"} & set(sys.modules)
 assert not loaded, loaded

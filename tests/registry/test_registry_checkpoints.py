@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from registry.caches import Place
 from registry.digests import digest_state
 from registry.errors import WeightsError
 from registry.load import load_model
@@ -63,7 +64,7 @@ WRAPPERS = {
 def test_every_usual_wrapper_gives_the_same_weights(wrapper, tiny, card, tmp_path):
     path = tmp_path / "net.pt"
     torch.save(WRAPPERS[wrapper](tiny.state_dict()), path)
-    model = load_model(card(path), weights_folder=tmp_path)
+    model = load_model(card(path), Place(tmp_path))
     assert model.digest == digest_state(tiny.state_dict())
     assert not any(p.requires_grad for p in model.module.parameters())
     assert not any(part.training for part in model.module.modules())
@@ -73,7 +74,7 @@ def test_safetensors_give_the_same_weights(tiny, card, tmp_path):
     for prefix in ("", "module."):
         path = tmp_path / "net.safetensors"
         save_file(prefixed(tiny.state_dict(), prefix), path)
-        model = load_model(card(path), weights_folder=tmp_path)
+        model = load_model(card(path), Place(tmp_path))
         assert model.digest == digest_state(tiny.state_dict())
 
 
@@ -82,9 +83,7 @@ def test_a_card_can_choose_the_wrapper(tiny, card, tmp_path):
     plain = tiny.state_dict()
     averaged = {n: t + 1 for n, t in plain.items()}
     torch.save({"state_dict": plain, "ema": averaged}, tmp_path / "net.pt")
-    model = load_model(
-        card(tmp_path / "net.pt", options={"key": "state_dict"}), weights_folder=tmp_path
-    )
+    model = load_model(card(tmp_path / "net.pt", options={"key": "state_dict"}), Place(tmp_path))
     assert model.digest == digest_state(plain)
 
 
@@ -107,7 +106,7 @@ def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
     else:
         torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
     with pytest.raises(WeightsError, match="safetensors") as caught:
-        load_model(card(path), weights_folder=tmp_path)
+        load_model(card(path), Place(tmp_path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not target.exists()
@@ -165,18 +164,18 @@ def test_a_truncated_file(tiny, card, tmp_path):
         save(tiny.state_dict(), path)
         path.write_bytes(path.read_bytes()[:-2000])
         with pytest.raises(WeightsError, match=str(path)):
-            load_model(card(path), weights_folder=tmp_path)
+            load_model(card(path), Place(tmp_path))
 
 
 def test_a_missing_file(card, tmp_path):
     with pytest.raises(WeightsError, match="is not there"):
-        load_model(card(tmp_path / "none.pt"), weights_folder=tmp_path)
+        load_model(card(tmp_path / "none.pt"), Place(tmp_path))
 
 
 def test_nothing_inside_is_a_state_dict(card, tmp_path):
     torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss"):
-        load_model(card(tmp_path / "net.pt"), weights_folder=tmp_path)
+        load_model(card(tmp_path / "net.pt"), Place(tmp_path))
 
 
 def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
@@ -185,7 +184,7 @@ def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
     state = {("strange." + n if n == gone else n): t for n, t in state.items()}
     torch.save({"state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "net.pt")
     with pytest.raises(WeightsError) as caught:
-        load_model(card(tmp_path / "net.pt"), weights_folder=tmp_path)
+        load_model(card(tmp_path / "net.pt"), Place(tmp_path))
     assert f"1 keys are missing: {gone}" in str(caught.value)
     assert f"1 keys are unexpected: strange.{gone}" in str(caught.value)
 
@@ -193,25 +192,25 @@ def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
 def test_only_the_first_of_many_keys_are_named(card, tmp_path):
     torch.save({f"other.{i}": torch.zeros(1) for i in range(50)}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match="and 45 more"):
-        load_model(card(tmp_path / "net.pt"), weights_folder=tmp_path)
+        load_model(card(tmp_path / "net.pt"), Place(tmp_path))
 
 
 def test_a_wrong_class_count_says_so(tiny, card, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "net.pt")
     with pytest.raises(WeightsError, match="class count does not fit the label space"):
-        load_model(card(tmp_path / "net.pt", labels="world16"), weights_folder=tmp_path)
+        load_model(card(tmp_path / "net.pt", labels="world16"), Place(tmp_path))
 
 
 def test_another_digest_is_refused(tiny, card, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "net.pt")
     right = digest_state(tiny.state_dict())
-    assert load_model(card(tmp_path / "net.pt", sha256=right), weights_folder=tmp_path)
+    assert load_model(card(tmp_path / "net.pt", sha256=right), Place(tmp_path))
     with pytest.raises(WeightsError) as caught:
-        load_model(card(tmp_path / "net.pt", sha256="0" * 64), weights_folder=tmp_path)
+        load_model(card(tmp_path / "net.pt", sha256="0" * 64), Place(tmp_path))
     for part in ("0" * 64, right, "net.pt", "'mine'", "wrong name"):
         assert part in str(caught.value)
     with pytest.raises(WeightsError, match="file digest"):
-        load_model(card(tmp_path / "net.pt", file_sha256="0" * 64), weights_folder=tmp_path)
+        load_model(card(tmp_path / "net.pt", file_sha256="0" * 64), Place(tmp_path))
 
 
 def test_the_digest_is_of_the_content(tiny):

@@ -8,6 +8,7 @@ from benchmark.contracts import Block
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import feed, stated
 from benchmark.stimuli.generated import generated_set
+from registry.caches import Place
 from registry.cards import ModelCard, Preprocess
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.families.detectors import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
@@ -24,7 +25,7 @@ IN = {"size": 64, "resize": 64, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.2
 
 @pytest.fixture
 def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 class Says(nn.Module):
@@ -159,13 +160,13 @@ def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
         "outputs": 17,
         "threshold": 0.01,
     }
-    model = load_model(card, weights_folder=folders["weights_folder"])
+    model = load_model(card, folders["place"])
     assert model.labels.classes == (*names, "nothing")
     assert model.forward(torch.rand(2, 3, 64, 64)).shape == (2, 17)
     other = card.model_copy(
         update={"options": {"boxes": {**card.options["boxes"], "threshold": 0.02}}}
     )
-    assert load_model(other, weights_folder=folders["weights_folder"]).identity != model.identity
+    assert load_model(other, folders["place"]).identity != model.identity
 
 
 @pytest.mark.slow
@@ -176,7 +177,7 @@ def test_detectors_of_torchvision_with_random_weights(name, folders):
     card, checks = register("mine", f"torchvision:{name}", "random:0", **folders)
     assert card.labels == "coco80"
     assert {check.name: check.ok for check in checks}["gradients reach the input"]
-    model = load_model(card, weights_folder=folders["weights_folder"])
+    model = load_model(card, folders["place"])
     assert model.forward(torch.rand(1, 3, 224, 224)).shape == (1, 81)
 
 

@@ -13,6 +13,7 @@ import torch
 from tensors import assert_close
 from torch import nn
 
+from registry.caches import Place
 from registry.checks import check
 from registry.errors import WeightsError
 from registry.exported import checked_archive
@@ -50,7 +51,7 @@ def rewrite(source, target, change):
 
 @pytest.mark.slow
 def test_a_program_answers_like_its_network(program, tiny, card, tmp_path):
-    model = load_model(card(program, source="export", arch="export"), weights_folder=tmp_path)
+    model = load_model(card(program, source="export", arch="export"), Place(tmp_path))
     x = torch.rand(3, 3, 32, 32)
     assert_close(model.forward(x), tiny((x - 0.5) / 0.5), rtol=1e-4, atol=1e-5)
     assert model.code
@@ -84,7 +85,7 @@ def test_hostile_sample_inputs_are_refused(program, tmp_path, card):
 
     path = rewrite(program, tmp_path / "bad.pt2", change)
     with pytest.raises(WeightsError, match="sample inputs are a pickle"):
-        load_model(card(path, source="export", arch="export"), weights_folder=tmp_path)
+        load_model(card(path, source="export", arch="export"), Place(tmp_path))
     assert not target.exists()
 
 
@@ -125,11 +126,9 @@ def test_an_unknown_member_is_refused(program, tmp_path):
 def test_no_program_at_all(card, tmp_path):
     (tmp_path / "bad.pt2").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="cannot be read"):
-        load_model(
-            card(tmp_path / "bad.pt2", source="export", arch="export"), weights_folder=tmp_path
-        )
+        load_model(card(tmp_path / "bad.pt2", source="export", arch="export"), Place(tmp_path))
     with pytest.raises(WeightsError, match="is not there"):
-        load_model(card("/none.pt2", source="export", arch="export"), weights_folder=tmp_path)
+        load_model(card("/none.pt2", source="export", arch="export"), Place(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +219,7 @@ def test_a_program_that_names_a_file_is_refused_and_writes_none(tmp_path, card):
 
     path = pointed_at(plain, tmp_path / "bad.pt2", target)
     with pytest.raises(WeightsError, match=r"aten\.from_file\.default', which is not in the list"):
-        load_model(card(path, source="export", arch="export"), weights_folder=tmp_path)
+        load_model(card(path, source="export", arch="export"), Place(tmp_path))
     assert not target.exists()
 
 
@@ -245,10 +244,10 @@ def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(
     with pytest.raises(
         WeightsError, match=r"refused before it was run: its tensor .* numbers; at most"
     ):
-        load_model(mine, weights_folder=tmp_path)
+        load_model(mine, Place(tmp_path))
     monkeypatch.setattr("registry.exported.MOST_NUMBERS", 2**60)  # had it lied about its sizes
     with pytest.raises(WeightsError, match="GiB per image; at most 1 GiB are given"):
-        load_model(mine, weights_folder=tmp_path)
+        load_model(mine, Place(tmp_path))
 
 
 @pytest.mark.slow
@@ -348,7 +347,7 @@ def test_usual_architectures_pass(name, tmp_path, card):
     torch.export.save(torch.export.export(module, (example,), dynamic_shapes=({0: batch},)), path)
     how = {"size": side, "resize": side, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     mine = card(path, source="export", arch="export", preprocess=how)
-    model = load_model(mine, weights_folder=tmp_path)
+    model = load_model(mine, Place(tmp_path))
     assert_close(model.forward(example), module(example), rtol=1e-4, atol=1e-4)
 
 
@@ -362,7 +361,7 @@ def test_a_program_that_torch_cannot_open_is_one_error_and_leaves_no_log(program
     log.addHandler(written)
     try:
         with pytest.raises(WeightsError, match="cannot be used by torch"):
-            load_model(card(path, source="export", arch="export"), weights_folder=tmp_path)
+            load_model(card(path, source="export", arch="export"), Place(tmp_path))
         assert written.buffer == []  # torch would write its traceback
         log.warning("who uses torch next sees its log")
         assert len(written.buffer) == 1

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from registry.availability import availability
+from registry.caches import Place
 from registry.digests import digest_state
 from registry.errors import WeightsError
 from registry.fetch import fetch, local_path
@@ -109,7 +110,7 @@ def test_a_card_downloads_on_use(served, tiny, card, tmp_path):
     folder, url = served
     torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")
     mine = card(f"{url}/tiny.pt")
-    weights = tmp_path / "weights"
+    weights = Place(tmp_path / "weights")
     assert availability(mine, weights).note == "downloads on use"
-    assert load_model(mine, weights_folder=weights).digest == digest_state(tiny.state_dict())
+    assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
     assert availability(mine, weights).on_disk

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from registry.caches import Place
 from registry.digests import digest_state
 from registry.errors import BenchError, WeightsError
 from registry.load import load_model
@@ -24,7 +25,7 @@ HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 @pytest.fixture
 def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 def under(prefix, state):
@@ -98,7 +99,7 @@ def test_a_file_that_is_read(row, tiny, nine, folders, tmp_path):
     assert card.sha256 == digest_state(tiny.state_dict())
     weights = next(check.detail for check in checks if check.name == "weights")
     assert weights.startswith(says), weights
-    assert load_model(card, weights_folder=tmp_path).digest == card.sha256
+    assert load_model(card, Place(tmp_path)).digest == card.sha256
     assert ("would fit" in weights) == ("key" in card.options)  # the choice is frozen
 
 
@@ -302,7 +303,7 @@ def test_a_program_of_one_batch_size_runs_at_it(batch, tiny, nine, folders, tmp_
     path = tmp_path / "net.pt2"
     torch.export.save(torch.export.export(tiny, (torch.rand(batch, 3, 32, 32),)), path)
     card, _ = register("mine", "export", path, labels=nine, **HALF, **folders)
-    model = load_model(card, weights_folder=tmp_path)
+    model = load_model(card, Place(tmp_path))
     images = torch.rand(6, 3, 32, 32)
     expected = tiny((images - 0.5) / 0.5)
     assert torch.allclose(model.forward(images), expected, atol=1e-5)
@@ -382,9 +383,7 @@ def test_logits_are_found_in_what_a_factory_returns(
     card, _ = register("mine", arch, weights, labels=nine, **HALF, **folders)
     plain, _ = register("two", f"python:{factories}:Net", weights, labels=nine, **HALF, **folders)
     images = torch.rand(3, 3, 32, 32)
-    found, wanted = (
-        load_model(one, weights_folder=tmp_path).forward(images) for one in (card, plain)
-    )
+    found, wanted = (load_model(one, Place(tmp_path)).forward(images) for one in (card, plain))
     assert torch.equal(found, wanted)
 
 

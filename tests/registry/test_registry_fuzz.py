@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 
 from registry.availability import availability
+from registry.caches import Place
 from registry.card_files import read_cards
 from registry.card_mentions import BUILTIN_FOLDER
 from registry.checkpoints import fit_state, read_state
@@ -116,7 +117,7 @@ def card(draw, place):
     shelf = read_cards(place / "cards")
     assert "world-standard-0" in shelf
     for one in shelf.values():
-        availability(one, place)
+        availability(one, Place(place))
     for error in shelf.broken.values():
         raise error
 
@@ -144,7 +145,7 @@ def address(draw, place):
     shelf = read_cards(place / "cards")
     for error in shelf.broken.values():
         raise error
-    availability(shelf["mine"], place / "weights")
+    availability(shelf["mine"], Place(place / "weights"))
     from registry.weight_files import local_file
 
     if url.startswith(("http://", "https://")):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from registry.availability import availability
+from registry.caches import Place
 from registry.card_files import read_cards
 from registry.cards import ModelCard
 from registry.documents import MOST_BYTES, shown
@@ -98,9 +99,9 @@ def test_a_pipe_as_a_card_or_mapping_is_not_waited_for(tmp_path):
 )
 def test_weights_in_strange_places_are_just_not_there(weights, card, tmp_path):
     mine = card(None).model_copy(update={"weights": weights})
-    assert not availability(mine, tmp_path).on_disk
+    assert not availability(mine, Place(tmp_path)).on_disk
     with pytest.raises(WeightsError):
-        load_model(mine, weights_folder=tmp_path)
+        load_model(mine, Place(tmp_path))
 
 
 def test_messages_show_controls_as_escapes():
@@ -152,18 +153,18 @@ def test_another_network_is_not_kept_and_the_right_one_is_recorded(served, tiny,
     mine = card(f"{url}/net.pt")
     torch.save({"other.weight": torch.zeros(3)}, folder / "net.pt")
     with pytest.raises(WeightsError, match="does not fit"):
-        load_model(mine, weights_folder=weights)
+        load_model(mine, Place(weights))
     assert list(weights.iterdir()) == []
 
     torch.save(tiny.state_dict(), folder / "net.pt")
-    load_model(mine, weights_folder=weights)
+    load_model(mine, Place(weights))
     path = local_path(f"{url}/net.pt", weights)
     assert sorted(weights.iterdir()) == sorted([path, path.with_name(path.name + ".json")])
 
     changed = {name: tensor + 1 for name, tensor in tiny.state_dict().items()}
     torch.save(changed, path)
     with pytest.raises(WeightsError, match="SHA-256"):
-        load_model(mine, weights_folder=weights)
+        load_model(mine, Place(weights))
     assert path.is_file()
 
 
@@ -224,17 +225,17 @@ def test_a_factory_that_fails_in_any_way_is_one_error(code, message, card, tmp_p
     monkeypatch.syspath_prepend(str(tmp_path))
     mine = card(None, source="python", arch=f"python:{name}:net")
     with pytest.raises(CardError, match=message):
-        load_model(mine, weights_folder=tmp_path)
+        load_model(mine, Place(tmp_path))
 
 
 @pytest.mark.parametrize("arch", ["timm:local-dir:/tmp/evil", "timm:hf-hub:a/b"])
 def test_timm_is_asked_for_its_own_architectures_only(arch, card, tmp_path):
     mine = card(None, source="timm", arch=arch)
     with pytest.raises(Exception, match="no timm architecture"):
-        load_model(mine, weights_folder=tmp_path)
+        load_model(mine, Place(tmp_path))
     hub = card(None, source="hub", arch="local-dir:/tmp/evil")
     with pytest.raises(CardError, match="expected hf_hub:ORG/NAME"):
-        load_model(hub, weights_folder=tmp_path)
+        load_model(hub, Place(tmp_path))
 
 
 def test_python_factories_take_arguments_of_their_own():

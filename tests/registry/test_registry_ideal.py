@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.cards import ModelCard
 from registry.errors import CardError, LabelError, UnknownName
@@ -111,7 +112,7 @@ def test_streams_are_uncorrelated():
 
 def test_the_built_in_ones(tmp_path):
     found = {
-        name: load_observer(card, weights_folder=tmp_path)
+        name: load_observer(card, Place(tmp_path))
         for name, card in builtin_cards().items()
         if card.source == "ideal"
     }

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from registry.admission import Shelf
 from registry.availability import availability
+from registry.caches import Place
 from registry.card_files import read_cards
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.families.image_text import for_each_template
@@ -33,7 +34,7 @@ SQUASHED = {**INPUT, "mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash
 
 @pytest.fixture
 def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def folder(tmp_path_factory, open_clip):
 
 
 def loaded(card, folders):
-    return load_model(card, weights_folder=folders["weights_folder"])
+    return load_model(card, folders["place"])
 
 
 def rows(checks):
@@ -80,7 +81,7 @@ def test_it_answers_as_open_clip_does(config, fed, name, folder, folders, open_c
     card, checks = register(
         "mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders
     )
-    assert availability(card, folders["weights_folder"]).on_disk
+    assert availability(card, folders["place"]).on_disk
     assert card.training == ("zero-shot(16 names x 7 templates)",)
     assert "16 names of 'geirhos16', such as 'airplane'" in rows(checks)["names"]
     mine = loaded(card, folders)
@@ -233,7 +234,7 @@ def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path)
     repository = tmp_path / "mirror" / "somebody" / "tiny"
     repository.parent.mkdir(parents=True)
     repository.symlink_to(folder(), target_is_directory=True)
-    words = {"mirror": str(tmp_path / "mirror"), **folders}
+    words = {**folders, "place": Place(tmp_path / "weights", str(tmp_path / "mirror"))}
     card, checks = register("mine", "open_clip:tiny", "ours", labels="geirhos16", **words)
     assert (card.source, card.weights, card.options["repository"]) == (
         "hub",
@@ -294,9 +295,9 @@ def test_a_head_lives_as_long_as_its_card(folder, folders):
 
 @pytest.mark.slow
 def test_a_probe_on_the_image_tower(folder, folders, open_clip):
-    shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
+    shelf = Shelf(folders["cards_folder"], folders["place"])
     card, _ = backbone_card("mine", f"open_clip:{folder()}", None, shelf=shelf)
-    model = load_model(card, weights_folder=shelf.weights, bare=True)
+    model = load_model(card, shelf.place, bare=True)
     theirs = open_clip.create_model(f"local-dir:{folder()}").eval()
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from registry.caches import Caches, Place
 from registry.card_files import read_card
 from registry.cards import ModelCard, Preprocess
 from registry.digests import digest_data, digest_state
@@ -101,7 +102,7 @@ def saved_folder(folder, state, config=CONFIG):
 
 @pytest.fixture
 def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 @pytest.mark.parametrize(
@@ -151,21 +152,19 @@ def test_what_is_no_folder_of_timm_says_so(tiny, nine, folders, tmp_path):
 def test_a_name_of_the_hub_is_read_from_its_cache(tiny, nine, folders, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
-    from registry.caches import Caches
-
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     snapshot = tmp_path / "hub" / "models--lab--net" / "snapshots" / ("0" * 40)
     saved_folder(snapshot, tiny.state_dict())
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
-    caches = Caches(hub=tmp_path / "hub")
-    card, rows = register("mine", "timm:hf_hub:lab/net", labels=nine, caches=caches, **folders)
+    folders["place"] = Place(tmp_path / "weights", caches=Caches(hub=tmp_path / "hub"))
+    card, rows = register("mine", "timm:hf_hub:lab/net", labels=nine, **folders)
     assert (card.arch, card.source, card.weights) == ("hf_hub:lab/net", "hub", None)
     assert card.sha256 == digest_state(tiny.state_dict())
     assert (card.preprocess.size, card.preprocess.mean) == (32, (0.5, 0.4, 0.3))
     assert rows[0].detail == "32 px, config.json of hf_hub:lab/net"
     with pytest.raises(WeightsError, match="Offline"):
-        register("two", "timm:hf_hub:lab/none", labels=nine, caches=caches, **folders)
+        register("two", "timm:hf_hub:lab/none", labels=nine, **folders)
 
 
 DOUBLE = """
@@ -205,7 +204,7 @@ def test_normalisation_inside_is_normalisation_outside_bit_for_bit_or_refused(
         {n: t for n, t in module.state_dict().items() if "head" in n}, tmp_path / "h.safetensors"
     )
     images = torch.rand(4, 3, 32, 32)
-    model = load_model(inside, weights_folder=tmp_path)
+    model = load_model(inside, Place(tmp_path))
     how_outside = Preprocess(size=32, resize=32, **stated)
     outside = ModelCard(
         name="o", source="python", arch=f"python:{name}:Plain", preprocess=how_outside

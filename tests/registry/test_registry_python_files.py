@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from registry.architectures import build, source_code
+from registry.caches import Place
 from registry.errors import CardError
 from registry.load import load_model
 from registry.registration import register
@@ -53,7 +54,7 @@ def written(folder, net="zz_net", layers="zz_layers"):
 def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_path, monkeypatch):
     whole = written(tmp_path / "mine")
     monkeypatch.chdir(tmp_path / "mine")
-    places = {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    places = {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
     card, _ = register("mine", "python:./zz_net.py:build", labels=nine, **HALF, **places)
     assert card.arch == whole
     monkeypatch.chdir(tmp_path)
@@ -61,7 +62,7 @@ def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_pa
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 9)
     expected = layer((images * 2 - 1).mean((2, 3)))
-    found = load_model(card, weights_folder=tmp_path).forward(images)
+    found = load_model(card, Place(tmp_path)).forward(images)
     assert torch.allclose(found, expected, atol=1e-6)
 
 
@@ -113,7 +114,7 @@ def test_a_file_that_cannot_be_used_is_one_error(arch, message, nine, tmp_path, 
     (tmp_path / "mine" / "zz_none_in_it.py").write_text("from os.path import join\n_own = len\n")
     monkeypatch.syspath_prepend(tmp_path / "mine")
     monkeypatch.chdir(tmp_path / "mine")
-    places = {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    places = {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
     with pytest.raises(CardError, match=message) as caught:
         register("mine", arch, labels=nine, **HALF, **places)
     assert "\n" not in str(caught.value)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from registry.availability import availability
+from registry.caches import Place
 from registry.card_files import read_card, read_cards
 from registry.checks import check
 from registry.digests import digest_state
@@ -15,7 +16,7 @@ from registry.stated_input import stated_input
 
 @pytest.fixture
 def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def results(card, tmp_path):
-    return {r.name: r for r in check(load_model(card, weights_folder=tmp_path))}
+    return {r.name: r for r in check(load_model(card, Place(tmp_path)))}
 
 
 @pytest.mark.slow
@@ -45,7 +46,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
     assert how.mean == how.std == (0.5, 0.5, 0.5)
     assert card.training == ("standard",)
     shelf = read_cards(folders["cards_folder"])
-    again = load_model(shelf["mine"], weights_folder=folders["weights_folder"])
+    again = load_model(shelf["mine"], folders["place"])
     assert again.digest == card.sha256
 
 
@@ -55,7 +56,7 @@ def test_a_changed_file_is_noticed_later(tiny, checkpoint, nine, folders):
     changed = {n: t + 1 if t.is_floating_point() else t for n, t in tiny.state_dict().items()}
     torch.save({"state_dict": changed}, checkpoint)
     with pytest.raises(WeightsError, match="expected digest"):
-        load_model(card, weights_folder=folders["weights_folder"])
+        load_model(card, folders["place"])
 
 
 def test_overrides_win(checkpoint, nine, folders):
@@ -154,7 +155,7 @@ def test_a_factory_of_another_class_count(factories, folders, card, tmp_path):
     assert list(found) == ["class count"]
     assert "(2, 5)" in found["class count"].detail
     with pytest.raises(LabelError):
-        load_model(mine, weights_folder=tmp_path).forward(torch.rand(1, 3, 32, 32))
+        load_model(mine, Place(tmp_path)).forward(torch.rand(1, 3, 32, 32))
 
 
 def test_a_forward_pass_that_fails_is_a_row(card, factories, tmp_path):
@@ -185,10 +186,10 @@ def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, fold
     assert made["a"].sha256 == made["b"].sha256 != made["c"].sha256
     assert (made["a"].weights, made["a"].source) == ("random:0", "timm")
     assert made["a"].training == ("untrained", "own")
-    again = load_model(made["a"], weights_folder=folders["weights_folder"])
+    again = load_model(made["a"], folders["place"])
     assert again.digest == made["a"].sha256
     assert not again.module.training
-    assert availability(made["a"], folders["weights_folder"]).on_disk
+    assert availability(made["a"], folders["place"]).on_disk
 
 
 def test_a_seed_is_a_whole_number(nine, folders):
@@ -202,7 +203,7 @@ def test_a_seed_is_a_whole_number(nine, folders):
 )
 def test_untrained_networks_of_the_package_need_nothing(name, tmp_path):
     card = read_cards(None)[name]
-    model = load_model(card, weights_folder=tmp_path)
+    model = load_model(card, Place(tmp_path))
     assert card.training == ("untrained",)
     side = model.preprocess.size
     assert model.forward(torch.rand(1, 3, side, side)).isfinite().all()
@@ -235,7 +236,7 @@ def test_a_factory_that_takes_one_size_only_is_registered_so(
     card, _ = register("one", f"python:{name}:Fixed", labels=nine, **how, **folders)
     assert card.preprocess.fixed_size
     assert read_card(folders["cards_folder"] / "one.yaml").preprocess.fixed_size
-    model = load_model(card, weights_folder=tmp_path)
+    model = load_model(card, Place(tmp_path))
     for given in (64, 224, 300):
         assert model.forward(model.fit(torch.rand(2, 3, given, given))).shape == (2, 9)
     any_size, _ = register("any", f"python:{factories}:seeded", labels=nine, **how, **folders)

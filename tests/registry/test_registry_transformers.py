@@ -1,6 +1,7 @@
 """Classifiers of transformers, from tiny folders with random weights; docs/models.md has a row for each case."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from registry.admission import Shelf
 from registry.availability import availability
+from registry.caches import Place
 from registry.cards import Preprocess
 from registry.errors import CardError, LabelError, WeightsError
 from registry.families.processors import fields_of
@@ -27,7 +29,7 @@ THREE = {0: "elm", 1: "tabby cat", 2: "jay"}
 
 @pytest.fixture
 def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "weights_folder": tmp_path / "weights"}
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,13 +63,13 @@ def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     folder = vit()
     card, checks = register("mine", f"hf:{folder}", **folders)
     assert (card.arch, card.weights, card.source) == ("hf:vit", str(folder), "file")
-    assert availability(card, folders["weights_folder"]).on_disk
+    assert availability(card, folders["place"]).on_disk
     told = rows(checks)
     assert "unmatched: elm" in told["labels"]
     assert "1 are WordNet" in told["labels"] or "2 are WordNet" in told["labels"]
     assert "both sides to 32 px (squash)" in told["resize"]
     assert "preprocessor_config.json" in told["normalisation"]
-    model = load_model(card, weights_folder=folders["weights_folder"])
+    model = load_model(card, folders["place"])
     assert model.preprocess.fixed_size
     assert label_space(card.labels).classes == ("elm", "tabby cat", "jay")
     network = transformers.ViTForImageClassification.from_pretrained(folder)
@@ -81,9 +83,7 @@ def test_neither_place_nor_names_are_part_of_its_identity(vit, folders):
     first, _ = register("one", f"hf:{vit('a')}", **folders)
     second, _ = register("two", f"hf:{vit('b')}", **folders)
     other, _ = register("three", f"hf:{vit('c', hidden_act='relu')}", **folders)
-    one, two, three = (
-        load_model(c, weights_folder=folders["weights_folder"]) for c in (first, second, other)
-    )
+    one, two, three = (load_model(c, folders["place"]) for c in (first, second, other))
     assert one.digest == two.digest == three.digest
     assert one.code == two.code != three.code  # the weights do not say which activation
 
@@ -213,15 +213,15 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     folder = vit(kind="ViTModel")
     with pytest.raises(WeightsError, match=r"weights of its classifier.*bench probe"):
         register("mine", f"hf:{folder}", **folders)
-    shelf = Shelf(folders["cards_folder"], folders["weights_folder"])
+    shelf = Shelf(folders["cards_folder"], folders["place"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
-    model = load_model(card, weights_folder=shelf.weights, bare=True)
+    model = load_model(card, shelf.place, bare=True)
     network = transformers.ViTModel.from_pretrained(folder)
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(model.module(images), network(images).pooler_output, atol=1e-6)
     card, _ = backbone_card("mine", f"hf:{vit('whole')}", None, shelf=shelf)
-    model = load_model(card, weights_folder=shelf.weights, bare=True)
+    model = load_model(card, shelf.place, bare=True)
     network = transformers.ViTForImageClassification.from_pretrained(card.weights)
     with (
         torch.no_grad()
@@ -231,11 +231,15 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
         )
 
 
+def mirrored(folders, mirror):
+    return {**folders, "place": replace(folders["place"], mirror=str(mirror))}
+
+
 def test_a_mirror_stands_in_for_the_hub(vit, folders, tmp_path):
     folder = vit("somebody/tiny")
-    card, _ = register("mine", "hf:somebody/tiny", mirror=str(tmp_path), **folders)
+    card, _ = register("mine", "hf:somebody/tiny", **mirrored(folders, tmp_path))
     assert (card.arch, card.source, card.weights) == ("hf:somebody/tiny", "hub", None)
-    again = load_model(card, weights_folder=folders["weights_folder"], mirror=str(tmp_path))
+    again = load_model(card, mirrored(folders, tmp_path)["place"])
     assert again.digest == card.sha256
     assert folder.is_dir()
 
@@ -250,7 +254,7 @@ def test_a_repository_that_can_be_had_nowhere(folders, tmp_path, monkeypatch):
     with pytest.raises(
         WeightsError, match=r"could not be had.*it lacks.*no network here.*HF_ENDPOINT"
     ):
-        register("mine", "hf:somebody/tiny", mirror=str(tmp_path), **folders)
+        register("mine", "hf:somebody/tiny", **mirrored(folders, tmp_path))
 
 
 def test_the_extra_is_named_where_it_is_missing(vit, folders, monkeypatch):

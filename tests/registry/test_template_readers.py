@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, render, training_set
+from registry.caches import Place
 from registry.card_files import read_cards
 from registry.load import load_model
 from registry.readers import blurred, mixed, normal
@@ -29,7 +30,7 @@ def pixels(world_set: WorldSet, indices: range) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def readers():
     cards = read_cards(())
-    return [load_model(cards[name], weights_folder=Path("unused")) for name in NAMES]
+    return [load_model(cards[name], Place(Path("unused"))) for name in NAMES]
 
 
 @pytest.fixture(scope="module")

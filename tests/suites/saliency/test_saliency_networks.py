@@ -32,7 +32,7 @@ def one_thread():
 
 def network(name):
     settings = read_settings()
-    return load_model(read_cards(settings.cards)[name], weights_folder=settings.weights)
+    return load_model(read_cards(settings.cards)[name], settings.place)
 
 
 def block(role, n):

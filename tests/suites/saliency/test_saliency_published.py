@@ -54,7 +54,7 @@ def test_objects_are_darker_than_their_ground(published):
 def columns(name, published, n):
     """What the suite keeps of a network on n conflict images."""
     (block,) = plan(Config(), Resolver("geirhos16", published, n)).blocks
-    model = load_model(read_cards(None)[name], weights_folder=published.weights)
+    model = load_model(read_cards(None)[name], published.place)
     images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
     inlet = feed(model, Tuning(8), device="cpu")
     grouping = model.labels.groupings["geirhos16"]
