@@ -74,10 +74,9 @@ class Chosen:
         ]
 
 
-def families(store: Standings, kinds: Collection[str] = ()) -> dict[str, str]:
-    """Observer -> family; with `kinds` only of observers of these."""
-    rows = (row for row in store.observers() if not kinds or row.kind in kinds)
-    return {row.name: family(row) for row in rows}
+def families(store: Standings, kinds: Collection[str]) -> dict[str, str]:
+    """Observer -> family, of observers of some kinds."""
+    return {row.name: family(row) for row in store.observers_of(kinds)}
 
 
 def family(row: ObserverRow) -> str:

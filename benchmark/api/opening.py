@@ -59,8 +59,7 @@ def notes_of(store: Standings) -> dict[str, StimuliNote]:
 
     theirs = {
         one["digest"]: StimuliNote(**one)
-        for row in store.observers()
-        if row.kind == "reported"
+        for row in store.observers_of(("reported",))
         for one in row.card.get("exported", {}).get("stimuli", ())
     }
     own = {record.digest: record for record in (*store.stimuli_names(), *store.collections())}

@@ -70,18 +70,15 @@ def published_boards(
         return []
     from benchmark.leaderboard.reported import reported_boards
 
-    sources = {
-        row.name: str(row.card.get("source", ""))
-        for row in store.observers()
-        if row.kind == REPORTED
-    }
+    known = store.observers_of((REPORTED,))
+    sources = {row.name: str(row.card.get("source", "")) for row in known}
     suites = None if suite in (None, "all") else [one.strip() for one in str(suite).split(",")]
     return reported_boards(rows, sources, suites)
 
 
 def check_trials(store: Store, *names: str) -> None:
     """Raises BenchError for an observer of which only scores were published."""
-    for row in store.observers():
+    for row in store.observer_notes():
         if row.name in names and row.kind == "reported":
             raise BenchError(
                 f"of '{row.name}' only scores are published, no trials are here: it can be shown (`bench show`), "

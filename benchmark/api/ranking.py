@@ -88,7 +88,8 @@ def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) 
         suites = [one for one in suites if one.seen is not None]
     sets = notes_of(store)
     found: list[Board] = []
-    identities = {row.name: row.identity for row in store.observers() if row.kind == "network"}
+    notes = store.observer_notes()
+    identities = {note.name: note.identity for note in notes if note.kind == "network"}
     for one in suites:
         if by is None or by in {m.name for m in one.metrics}:
             metrics = [m.name for m in one.metrics if m.shown or m.headline or m.name == by]
@@ -143,7 +144,7 @@ def transfer(
 def _with_partial(store: Standings, suite: Suite, found: Sequence[Board]) -> Sequence[Board]:
     """The boards, each with a note on people who answered a part of its images: they are in no row of it."""
     asked = [board for board in found if board.space == PUBLISHED_SPACE]
-    people = any(row.kind == "human" for row in store.observers())
+    people = any(row.kind == "human" for row in store.observer_notes())
     if not (suite.experiments and asked and people):
         return found
     from benchmark.engine.partial_answers import partial_line, partial_people

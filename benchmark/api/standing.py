@@ -30,21 +30,20 @@ class Standing:
 
 def standing(store: Standings, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today."""
-    stored = store.observers()
-    networks = {row.name: row.card for row in stored if row.kind == "network"}
-    former = {str(name) for row in stored for name in row.card.get("formerly") or ()}
-    files = files_about(networks.keys() | former, settings.cards)
+    networks = {row.name for row in store.observer_notes() if row.kind == "network"}
+    former = store.former_names()
+    files = files_about(networks | former, settings.cards)
     if not files:
-        return Standing(frozenset(former))
+        return Standing(former)
     from registry.card_notes import card_notes
 
     cards = card_notes(files, settings.card_notes)
     former |= {name for card in cards.values() for name in card.formerly}
     retired = {card.name for card in cards.values() if card.retired}
     outdated = {
-        name: remark
-        for name, card in networks.items()
-        if name in cards and (remark := _remark(card, cards[name]))
+        row.name: remark
+        for row in store.observers_named(networks & cards.keys())
+        if (remark := _remark(row.card, cards[row.name]))
     }
     return Standing(frozenset(retired | (former - cards.keys())), outdated)
 

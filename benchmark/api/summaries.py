@@ -28,16 +28,24 @@ def summary(
 
 
 def summary_with_sizes(
-    *, models: str | None = None, flagged_last: bool = False, db: str | None = None
+    *,
+    models: str | None = None,
+    flagged_last: bool = False,
+    limit: int | None = None,
+    db: str | None = None,
 ) -> tuple[list[Summary], dict[str, int]]:
-    """As `summary`, and observer -> the number of its parameters, for networks that were run here; read in one go."""
+    """As `summary`, and observer -> the number of its parameters, for networks that were run here and stand in the
+    first `limit` lines of either kind; read in one go."""
     from benchmark.leaderboard.summary import summaries
 
     settings = read_settings(db)
     with standings(settings) as store:
         how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(models or ""))
         found = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
-        counts = {row.name: row.card.get("parameters") for row in store.observers()}
+        shown = {
+            line.observer for one in found for line in (*one.lines[:limit], *one.references[:limit])
+        }
+        counts = {row.name: row.card.get("parameters") for row in store.observers_named(shown)}
     return found, {name: count for name, count in counts.items() if isinstance(count, int)}
 
 

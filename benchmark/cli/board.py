@@ -129,7 +129,9 @@ def print_summary(
     from benchmark import api
     from benchmark.leaderboard.summary_text import explain_lines, summary_detail
 
-    found, sizes = api.summary_with_sizes(models=models, flagged_last=flagged_last, db=db)
+    found, sizes = api.summary_with_sizes(
+        models=models, flagged_last=flagged_last, limit=limit, db=db
+    )
     marks = api.against(found, baseline, db=db) if baseline else {}
     width = table_width()
     for at, one in enumerate(found):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from benchmark.store.json_columns import parsed
-from benchmark.store.questions import CURRENT, Reader, select
-from benchmark.store.table_rows import ObserverRow, StimuliNote
+from benchmark.store.questions import CURRENT, Reader, batches, select, within
+from benchmark.store.table_rows import ObserverNote, ObserverRow, StimuliNote
 
 _OBSERVER = (
     *("observers.id", "observers.name", "observers.kind", "observers.identity"),
@@ -17,12 +19,41 @@ _EVER = CURRENT.replace("GROUP BY observers.name", "GROUP BY observers.id")
 
 def observers(reader: Reader, latest: bool) -> list[ObserverRow]:
     """Observers by name; with `latest` only what each name stands for now."""
-    rest = f"FROM {CURRENT if latest else _EVER} ORDER BY observers.name, observers.id"
-    rows = select(reader, _OBSERVER, rest)
+    return _observers(reader, f"FROM {CURRENT if latest else _EVER}", {})
+
+
+def observers_with(reader: Reader, column: str, wanted: Collection[str]) -> list[ObserverRow]:
+    """Observers, by name, for what each name stands for now, with one of some values in a column."""
+    found: list[ObserverRow] = []
+    for some in batches(sorted(wanted)):
+        text, values = within(column, some)
+        found += _observers(reader, f"FROM {CURRENT} WHERE {text}", values)
+    return found
+
+
+def _observers(reader: Reader, rest: str, values: dict[str, str]) -> list[ObserverRow]:
+    rows = select(reader, _OBSERVER, f"{rest} ORDER BY observers.name, observers.id", **values)
     return [
         ObserverRow(number, name, kind, identity, parsed(card, dict), created)
         for number, name, kind, identity, card, created in rows
     ]
+
+
+def observer_notes(reader: Reader) -> list[ObserverNote]:
+    """What each name stands for now, by name, without cards: of 10,000 those take longer than the table."""
+    columns = ("observers.name", "observers.kind", "observers.identity")
+    rows = select(reader, columns, f"FROM {CURRENT} ORDER BY observers.name")
+    return [ObserverNote(*row) for row in rows]
+
+
+def former_names(reader: Reader) -> frozenset[str]:
+    """What today's networks were called before, as their cards say."""
+    rest = f"FROM {CURRENT} WHERE registrations.card LIKE :named"
+    named = '%"formerly":["%'  # as JSON is written here, whatever else the card says
+    rows = select(reader, ["registrations.card"], rest, named=named)
+    return frozenset(
+        str(name) for (card,) in rows for name in parsed(card, dict).get("formerly") or ()
+    )
 
 
 def stimuli_names(reader: Reader) -> list[StimuliNote]:

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from benchmark.store import latest as newest
-from benchmark.store import names, scores
+from benchmark.store import names as by_name
+from benchmark.store import scores
 from benchmark.store.database import Database, connect
 from benchmark.store.place import locate
-from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
+from benchmark.store.table_rows import ObserverNote, ObserverRow, ScoreRow, StimuliNote
 from benchmark.store.versions import prepare
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Standings:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._observers: dict[bool, list[ObserverRow]] = {}
+        self._notes: list[ObserverNote] = []
 
     @property
     def warnings(self) -> list[str]:
@@ -72,7 +74,7 @@ class Standings:
 
     def stimuli_names(self) -> list[StimuliNote]:
         """All stimulus sets, by name."""
-        return self._database.read(names.stimuli_names)
+        return self._database.read(by_name.stimuli_names)
 
     def stimuli(self, digest: str) -> StimuliRecord:
         """A stimulus set's names and labels. StoreError on an unknown digest."""
@@ -125,7 +127,26 @@ class Standings:
         """
         known = self._observers.get(latest)
         if known is None:
-            known = self._database.read(names.observers, latest)
+            known = self._database.read(by_name.observers, latest)
             if not self._database.write:
                 self._observers[latest] = known
         return list(known)
+
+    def observers_named(self, names: Collection[str]) -> list[ObserverRow]:
+        """What some names stand for now, by name; of names that nobody has nothing."""
+        return self._database.read(by_name.observers_with, "observers.name", names)
+
+    def observers_of(self, kinds: Collection[str]) -> list[ObserverRow]:
+        """The observers of some kinds, by name."""
+        return self._database.read(by_name.observers_with, "observers.kind", kinds)
+
+    def observer_notes(self) -> list[ObserverNote]:
+        """What each name stands for now, by name, without cards; read as `observers` is."""
+        known = self._notes or self._database.read(by_name.observer_notes)
+        if not self._database.write:
+            self._notes = known
+        return list(known)
+
+    def former_names(self) -> frozenset[str]:
+        """What today's networks were called before, as their cards say."""
+        return self._database.read(by_name.former_names)

@@ -62,6 +62,14 @@ def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
     return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
 
 
+class ObserverNote(NamedTuple):
+    """An observer without its card."""
+
+    name: str
+    kind: str
+    identity: str
+
+
 class ObserverRow(NamedTuple):
     """An observer as stored; card: the model card as plain data, {} for people."""
 

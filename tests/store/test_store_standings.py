@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from benchmark.contracts import Observer
 from benchmark.errors import StoreError
 from benchmark.store import (
     latest,
@@ -54,6 +55,10 @@ def everything(store):
     return (
         store.observers(),
         store.observers(latest=False),
+        store.observer_notes(),
+        store.observers_named(["b", "nobody"]),
+        store.observers_of(["network"]),
+        store.former_names(),
         store.stimuli_names(),
         store.collections(),
         store.suites(),
@@ -73,7 +78,7 @@ def test_both_ways_give_the_same(filled):
         assert "engine" not in store._database.__dict__
     with open_store(str(filled)) as store:
         assert everything(store) == by_driver
-    rows = [(row.observer, row.suite, row.metric, row.value) for row in by_driver[6]]
+    rows = [(row.observer, row.suite, row.metric, row.value) for row in by_driver[10]]
     assert rows == [
         ("a", "one", "shape_bias", 0.5),
         ("a", "one", "other", None),
@@ -84,6 +89,30 @@ def test_both_ways_give_the_same(filled):
         ("b", "two", "shape_bias", 0.75),
         ("b", "two", "other", None),
     ]
+
+
+def test_some_observers_are_read_without_the_cards_of_all(path, made):
+    cards = {
+        "now": {"formerly": ["before", "long before"]},
+        "plain": {"formerly": []},
+        "said": {"description": 'not "formerly":["said so"]', "options": {"formerly": ["inside"]}},
+    }
+    with open_store(str(path)) as store:
+        for name, card in cards.items():
+            store.put_observer(Observer(name, "network", f"w-{name}", card))
+        store.put_observer(Observer("subject-01", "human", "people", {}))
+        for at in range(1001):
+            store.put_observer(Observer(f"net-{at:04}", "network", f"w-{at}", {}))
+    with open_standings(str(path)) as store:
+        assert store.former_names() == {"before", "long before"}
+        people = [(one.name, one.kind, one.identity) for one in store.observer_notes()]
+        assert people[-1] == ("subject-01", "human", "people") and len(people) == 1005
+        (person,) = store.observers_of(["human"])
+        assert person == store.observers()[-1]
+        wanted = [f"net-{at:04}" for at in range(1001)]
+        assert [one.name for one in store.observers_named(wanted[::-1])] == wanted
+        assert store.observers_named(["now"])[0].card == cards["now"]
+        assert store.observers_named([]) == store.observers_of([]) == []
 
 
 def test_threads_ask_at_once(filled):
