@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api.opening import chosen_suites
+from benchmark.api.opening import suites_with_scores
 from benchmark.errors import CardError, unknown_name
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
@@ -122,7 +122,7 @@ def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
         run = store.begin_run(f"bench models rename {former} {card.name}", environment("none", 1))
         plain = card.model_dump(mode="json")
         row = store.put_observer(Observer(card.name, "network", known.identity, plain))
-        for suite in chosen_suites(store, None, find_suites()):
+        for suite in suites_with_scores(store):
             mine = {o.key: o for o in store.observations(observer=former, suite=suite.name)}
             for shown in store.score_sets(suite.name):
                 owned = [mine[key] for key in shown.keys if key in mine]

@@ -130,7 +130,12 @@ def _pair(a: str, b: str) -> tuple[str, str]:
 
 
 def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
-    """The suites to compare under. Raises UnknownName where one of the observers is not known."""
+    """The suites to compare under. Raises UnknownName where one of the observers is not known.
+
+    Without a name those that the first has answered: no other is loaded. Imported answers are any suite's.
+    """
+    from benchmark.store.rows import IMPORTED
+
     known = {row.name for row in store.observers()}
     for name in names:
         if name not in known | {"people"}:
@@ -141,4 +146,6 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
                 "`bench rank` lists those with scores; people: all people as a group.",
             )
     check_trials(store, *names)
-    return chosen_suites(store, suite, plugins.find_suites(suite))
+    answered = {one.suite for one in store.observations(observer=names[0])}
+    scored = None if IMPORTED in answered else answered
+    return chosen_suites(store, suite, plugins.find_suites(suite, scored=scored))

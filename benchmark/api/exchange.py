@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from benchmark import plugins
-from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.api.opening import notes_of, reading, suites_with_scores
 from benchmark.api.standing import standing
 from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings
@@ -55,8 +54,9 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
 
 
 def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
-    chosen = chosen_suites(store, suite, plugins.find_suites(suite))
-    names = [one.name for one in chosen] + ([REPORTED] if suite in (None, "all") else [])
+    names = [one.name for one in suites_with_scores(store, suite)] + (
+        [REPORTED] if suite in (None, "all") else []
+    )
     return [row for name in names for row in store.latest_scores(suite=name)]
 
 

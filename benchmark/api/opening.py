@@ -41,10 +41,15 @@ def chosen_suites(store: Standings, pattern: str | None, shelf: SuiteShelf) -> l
     return scored_suites(store.suites(), shelf)
 
 
+def suites_with_scores(store: Standings, pattern: str | None = None) -> list[Suite]:
+    """Suites by name; without one (or "all") those that have scores, variants included: no other is loaded."""
+    return chosen_suites(store, pattern, plugins.find_suites(pattern, scored=store.suites()))
+
+
 def known_suites(*, db: str | None = None) -> list[Suite]:
-    """The plain suites and every variant that has scores in the leaderboard."""
+    """The suites that have scores in the leaderboard, variants included."""
     with standings(read_settings(db)) as store:
-        return chosen_suites(store, None, plugins.find_suites())
+        return suites_with_scores(store)
 
 
 def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:

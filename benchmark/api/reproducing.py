@@ -86,7 +86,8 @@ def provenance(
                 "observer", observer, observers, "`bench rank` lists those with scores."
             )
         scored = {name.removesuffix(PAIRED) for name in store.suites()}
-        suites = {one.name: one for one in scored_suites(sorted(scored), plugins.find_suites())}
+        shelf = plugins.find_suites(scored=scored)
+        suites = {one.name: one for one in scored_suites(sorted(scored), shelf)}
         rows = _chosen(store, suites, observer, suite, metric, condition)
         notes, builtin = notes_of(store), observer in builtin_cards()
         return [

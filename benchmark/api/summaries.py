@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted
-from benchmark.api.opening import chosen_suites, reading, standings
+from benchmark.api.opening import reading, standings, suites_with_scores
 from benchmark.api.ranking import Ranked, ranked_boards
 from benchmark.api.standing import standing
 from benchmark.errors import unknown_name
@@ -117,7 +116,7 @@ def against(
     signs = {"A": BETTER, "B": WORSE}
     marks: dict[str, Mapping[tuple[str, str], str]] = {}
     with reading(read_settings(db)) as store:
-        suites = chosen_suites(store, None, plugins.find_suites())
+        suites = suites_with_scores(store)
         for one in found:
             if baseline not in {line.observer for line in one.lines}:
                 continue
