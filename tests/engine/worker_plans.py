@@ -145,3 +145,14 @@ def content(db):
             for row in store.latest_scores()
         }  # fmt: skip
     return trials, scores
+
+
+def differing(one, other):
+    """What two leaderboards hold otherwise: few lines, where a comparison of the whole shows thousands."""
+    pairs = zip(content(one), content(other), strict=True)
+    return [
+        (key, mine.get(key), theirs.get(key))
+        for mine, theirs in pairs
+        for key in sorted(mine.keys() | theirs.keys())
+        if mine.get(key) != theirs.get(key)
+    ]
