@@ -62,8 +62,6 @@ def parse_options(words: Sequence[str]) -> ArrayOptions:
 def run_array(prepared: Prepared, reporter: RunReporter) -> RunReport:
     """Submit a task for each part, wait for all of them, merge and score. The same call goes on where one broke off."""
     request, options = prepared.request, parse_options(prepared.request.slurm)
-    if request.shard:
-        raise BenchError("--executor slurm makes the shards itself: leave out --shard.")
     folder = _folder(prepared, options)
     logs = folder / "logs"
     executor = _executor(request, options, logs)

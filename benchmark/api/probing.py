@@ -59,6 +59,7 @@ def probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     were held out, and the checks of every registered model. Nothing is written unless all hold.
     """
     from registry.admission import Shelf, admit, require_free
+    from registry.families.named_outputs import require_classes
     from registry.shelving import remove_unnamed
 
     settings = read_settings()
@@ -67,6 +68,8 @@ def probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     require_free(name, shelf)
     card, rows = _backbone(asked, name, shelf, settings)
     stimuli = _training_set(asked, settings)
+    if asked.labels:
+        require_classes(set(stimuli.labels["category"].tolist()), asked.labels)
     model = _loaded(card, asked.device, settings)
     features = _features(model, stimuli, settings)
     head, fitted = _head(asked.kind, model, stimuli, features)

@@ -71,6 +71,8 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     from benchmark.engine.sharding import parse_shard
 
     shard = parse_shard(request.shard) if request.shard else None
+    if shard and request.executor == "slurm":
+        raise BenchError("--executor slurm makes the shards itself: leave out --shard.")
     shelf = plugins.find_suites(request.suites)
     if request.limit is not None and request.limit < 1:
         raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")

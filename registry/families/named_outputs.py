@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from registry.class_lists import ClassList, match_name, space_name, write_mapping
@@ -57,27 +57,30 @@ def labels_of_folders(
     space: the label space that it must be; place: of the folders, which names a space of one's own. Raises LabelError
     where the classes of `space` are others.
     """
+    if space:
+        require_classes(classes, space)
     for name in (space,) if space else _FOLDER_SPACES:
         own = label_space(name).classes
         if set(own) == set(classes):
             at = {item: i for i, item in enumerate(classes)}
             return name, tuple(at[item] for item in own), []
-    if space:
-        raise _other_classes(classes, space)
     listed = ClassList(space_name(place, "own"), tuple(classes), tuple(map(match_name, classes)))
     file = write_mapping(listed, folder / "labels")
     return str(file), tuple(range(len(classes))), [file]
 
 
-def _other_classes(classes: Sequence[str], space: str) -> LabelError:
+def require_classes(classes: Collection[str], space: str) -> None:
+    """Raise LabelError where the classes, in any order, are not those of the label space."""
     own = set(label_space(space).classes)
+    if own == set(classes):
+        return
     lacking, strange = sorted(own - set(classes)), sorted(set(classes) - own)
     parts = [
         f"{len(names)} {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
         for names, what in ((lacking, "lack"), (strange, "are none of its classes"))
         if names
     ]
-    return LabelError(
+    raise LabelError(
         f"the classes are not those of label space '{space}': {'; '.join(parts)}. Name the class folders as its "
         "classes, or leave --labels out: the classes are then a space of their own."
     )

@@ -16,6 +16,7 @@ from engine_toys import Bench, network
 
 from benchmark import api
 from benchmark.api import array_jobs, submitted_tasks
+from benchmark.api import running as requests
 from benchmark.api.array_task import running_process
 from benchmark.contracts import Policy
 from benchmark.engine import running
@@ -142,8 +143,6 @@ def asked(tmp_path, **changes):
         ),
         ({"device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
         ({"device": "cuda", "gpus_per_task": 0.5}, "Slurm gives whole GPUs"),
-        # counts operations, for which torch loads its compiler
-        pytest.param({"shard": "1/2"}, "makes the shards itself", marks=pytest.mark.slow),
     ],
 )
 def test_bad_requests_are_one_clear_error(home, tmp_path, changes, message):
@@ -156,6 +155,12 @@ def test_a_machine_without_slurm_says_so(home, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BenchError, match="there is no Slurm on this machine"):
         asked(tmp_path, slurm=())
+
+
+def test_a_shard_of_an_array_is_refused_before_anything_is_planned(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(requests, "choose_cards", None)
+    with pytest.raises(BenchError, match="makes the shards itself"):
+        asked(tmp_path, shard="1/2")
 
 
 def test_submitit_that_is_not_installed_names_its_extra(home, tmp_path, monkeypatch):
