@@ -51,6 +51,8 @@ def locate(url_or_path: str) -> Place:
         raise StoreError(f"'{masked(url_or_path)}' is not a database URL") from error
     backend = url.get_backend_name()
     if backend == "postgresql":
+        if "@" in (url.host or ""):  # a driver would name the end of the password as the host
+            raise StoreError(f"{shown}: an '@' in a user's name or a password is written %40")
         return Place(None, shown, url.set(drivername="postgresql+psycopg"))
     if backend != "sqlite":
         raise StoreError(
@@ -64,15 +66,23 @@ def locate(url_or_path: str) -> Place:
 def same_place(one: Place, other: Place) -> bool:
     """Whether both are one leaderboard, also by another path, a link, or a second name of the file."""
     if one.path is None or other.path is None:
-        return one.server == other.server
+        return one == other
     with contextlib.suppress(OSError):
         return one.path.samefile(other.path)
-    return one.path.resolve() == other.path.resolve()
+    return os.path.realpath(one.path) == os.path.realpath(other.path)  # of links in a ring, too
 
 
 def check_file(path: Path, shown: str, *, write: bool, create: bool) -> None:
     """StoreError where the SQLite file cannot be what is asked for:
     what is wrong, where, what to do."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # said below
+    except OSError as error:
+        raise StoreError(
+            f"{shown} cannot be used: {os.strerror(error.errno or 0)}. Name another file with `--db`"
+        ) from error
     if path.is_dir():
         raise StoreError(
             f"{shown} is a folder: name a file for the leaderboard, e.g. {path / 'results.db'}"

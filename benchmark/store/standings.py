@@ -13,7 +13,7 @@ from benchmark.store import scores
 from benchmark.store.database import Database, connect
 from benchmark.store.place import locate
 from benchmark.store.table_rows import ObserverNote, ObserverRow, ScoreRow, StimuliNote
-from benchmark.store.versions import prepare
+from benchmark.store.versions import prepare, require_own_file
 
 if TYPE_CHECKING:
     from benchmark.store.rows import StimuliRecord, StoredObservation
@@ -27,7 +27,10 @@ def open_standings(url_or_path: str) -> Standings:
 
 def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
     """A leaderboard's data base with this program's tables. Raises StoreError."""
-    database = connect(locate(str(url_or_path)), write=write, create=create)
+    place = locate(str(url_or_path))
+    if write:
+        require_own_file(place, create=create)
+    database = connect(place, write=write, create=create)
     try:
         prepare(database, create=create)
     except BaseException:

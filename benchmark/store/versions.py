@@ -5,16 +5,31 @@ Alembic is imported for an upgrade only: its import costs more than all of `benc
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from benchmark.errors import StoreError
 from benchmark.store import questions
-from benchmark.store.database import Database
-from benchmark.store.place import no_leaderboard
+from benchmark.store.database import Database, connect
+from benchmark.store.place import Place, no_leaderboard
 from benchmark.store.questions import revision
 from benchmark.version import __version__
+from registry.places import is_file
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def require_own_file(place: Place, *, create: bool) -> None:
+    """StoreError where a file is another program's, or none: opened for writing it would be given a write-ahead log."""
+    if place.path is None or not is_file(place.path):
+        return
+    database = connect(place, write=False, create=create)
+    try:
+        with database.asking() as reader:
+            if revision(reader, place.shown) is None and not create:
+                raise no_leaderboard(place.shown)
+    finally:
+        database.close()
 
 
 def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool = True) -> None:
@@ -39,7 +54,7 @@ def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool =
     elif not database.write:
         raise StoreError(
             f"the leaderboard {shown} was written by an older gestaltbench (schema {found}, now "
-            f"{questions.HEAD}): `bench db upgrade` brings it up to date"
+            f"{questions.HEAD}): `bench db upgrade --db {shlex.quote(shown)}` brings it up to date"
         )
     else:
         from benchmark.store.making import upgrade

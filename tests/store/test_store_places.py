@@ -1,5 +1,6 @@
 """Where a leaderboard may be, and what is said where it cannot be."""
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -11,7 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from benchmark.errors import StoreError
 from benchmark.store import open_store
-from benchmark.store.place import locate, network_disk
+from benchmark.store.place import locate, network_disk, same_place
 
 NOBODY = 65534
 OPEN_AS_NOBODY = f"""if True:
@@ -96,12 +97,38 @@ def test_a_store_for_reading_does_not_write(path, made):
         ("{tmp}", "is a folder"),
         ("{tmp}/none/results.db", "none does not exist"),
         ("/dev/null", "/dev/null is no regular file"),
+        ("{tmp}/ring", "ring cannot be used: Too many levels of symbolic links"),
+        ("{tmp}/" + 300 * "a", "cannot be used: File name too long"),
+        ("postgresql://u:p@secret@127.0.0.1:1/x", "password is written %40"),
     ],
 )
 def test_places_that_cannot_be(tmp_path, given, message):
+    (tmp_path / "ring").symlink_to(tmp_path / "ring")
     with pytest.raises(StoreError, match=message) as caught:
         open_store(given.format(tmp=tmp_path))
     assert "secret" not in str(caught.value)
+
+
+def test_links_in_a_ring_are_one_place(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).symlink_to(tmp_path / other)
+    ring, file, memory = (locate(text) for text in (str(tmp_path / "a"), "x.db", "sqlite://"))
+    assert same_place(ring, ring)
+    assert not same_place(ring, file)
+    assert not same_place(memory, file)
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_file_of_another_program_stays_as_it_is(path, create):
+    """Also how it keeps its log, which SQLite notes in the file."""
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("CREATE TABLE runs (id INTEGER)")
+        file.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        open_store(str(path), create=create)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.slow
