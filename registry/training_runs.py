@@ -22,8 +22,16 @@ _KEYS: Mapping[Unit, tuple[str, ...]] = {
     "step": ("global_step", "step", "iteration", "iter", "n_iter", "num_updates"),
     "epoch": ("epoch", "epochs"),
 }
+#: 1000, 10k, 1m, 1e5; no part of a longer number.
+_NUMBER = r"(\d{1,15})(?:(?:([km])|e(\d))(?![a-z0-9]))?(?![\d.]*\d|e\d)"
 #: A number by itself, or after "checkpoint" and the like, at the end of a name.
-_BARE = re.compile(r"(?:^|[-_=]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|snapshot)(\d{1,15})$")
+_BARE = re.compile(
+    rf"(?:^|[-_= ]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|snapshot){_NUMBER}$"
+)
+#: As above, of a folder: "run-2" counts runs.
+_FOLDER = re.compile(rf"^(?:(?:.*[-_. ])?(?:checkpoint|ckpt|chkpt|snapshot)[-_=. ]?)?{_NUMBER}$")
+_MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
+_TIMES = {"": 1, "k": 10**3, "m": 10**6}
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,8 @@ class Placed:
 
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
-    """Files of a folder by a glob, or all like checkpoints, by name; hidden ones never. Raises WeightsError."""
+    """Files of a folder by a glob, or all like checkpoints, by name; hidden ones never, nor links to others of them
+    ("last.pt"). Raises WeightsError."""
     try:
         found = list(folder.glob(pattern) if pattern else folder.iterdir())
     except (
@@ -45,12 +54,14 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
         NotImplementedError,
     ) as error:  # as pathlib answers "**x" and "."
         raise WeightsError(f"'{pattern}' is no glob of files, such as '*.pt' ({error}).") from error
-    files = (path for path in found if not path.name.startswith(".") and path.is_file())
-    return sorted(path for path in files if pattern or path.suffix in SUFFIXES)
+    files = [path for path in found if not path.name.startswith(".") and path.is_file()]
+    files = sorted(path for path in files if pattern or path.suffix in SUFFIXES)
+    own = {path.resolve() for path in files if not path.is_symlink()}
+    return [path for path in files if not (path.is_symlink() and path.resolve() in own)]
 
 
-def placed(paths: Sequence[Path], unit: Unit | None = None) -> Placed:
-    """The step of each, or else the epoch: as the name says it, else as the file does.
+def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:
+    """The step of each, or else the epoch: as the name says it, else as the folders within `folder` do, else the file.
 
     unit None: steps where all that say anything say a step, else epochs.
     """
@@ -58,7 +69,9 @@ def placed(paths: Sequence[Path], unit: Unit | None = None) -> Placed:
     left_out: dict[Path, str] = {}
     for path in paths:
         try:
-            said[path] = steps_in_name(path) or steps_in_file(path)
+            said[path] = (
+                steps_in_name(path) or _steps_in_folders(path, folder) or steps_in_file(path)
+            )
         except WeightsError as error:
             left_out[path] = str(error)
             continue
@@ -76,17 +89,33 @@ def placed(paths: Sequence[Path], unit: Unit | None = None) -> Placed:
 
 
 def steps_in_name(path: Path) -> dict[Unit, int]:
-    """ "epoch=3-step=1200.ckpt", "step_1000.pt", "checkpoint-1000.pt", "0010.pt"; {} where the name says nothing."""
+    """ "epoch=3-step=1200.ckpt", "step_10k.pt", "checkpoint-1000.pt", "0010.pt"; {} where the name says nothing."""
     stem = path.name.partition(".tar")[0]
-    stem = stem.removesuffix(path.suffix).lower()
+    return _steps_in(stem.removesuffix(path.suffix), _BARE)
+
+
+def _steps_in_folders(path: Path, folder: Path | None) -> dict[Unit, int]:
+    """What the folders between say, the nearest first: "checkpoint-500/model.safetensors"."""
+    inside = path.parent.relative_to(folder).parts if folder is not None else ()
+    found = (_steps_in(name, _FOLDER) for name in reversed(inside))
+    return next((one for one in found if one), {})
+
+
+def _steps_in(name: str, bare: re.Pattern[str]) -> dict[Unit, int]:
+    name = name.lower()
     found: dict[Unit, int] = {}
     for unit, words in _CALLED.items():
-        numbers = re.findall(rf"(?<![a-z])(?:{words})[-_=.]?(\d{{1,15}})(?![\d.]*\d)", stem)
+        numbers = re.findall(rf"(?<![a-z])(?:{words})[-_=. ]?{_NUMBER}", name)
         if numbers:
-            found[unit] = int(numbers[-1])
-    if not found and (bare := _BARE.search(stem)):
-        found["step"] = int(bare[1])
-    return found
+            found[unit] = _count(*numbers[-1])
+    if not found and (alone := bare.search(name)):
+        found["step"] = _count(*alone.groups(default=""))
+    return {unit: number for unit, number in found.items() if number < _MOST}
+
+
+def _count(digits: str, letter: str, power: str) -> int:
+    """ "10", "k", "" -> 10,000."""
+    return int(f"{digits}{'0' * int(power or 0)}") * _TIMES[letter]
 
 
 def steps_in_file(path: Path) -> dict[Unit, int]:
@@ -117,7 +146,7 @@ def _whole(value: Any) -> int | None:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if 0 <= value < 10**15 and value == int(value) else None
+    return int(value) if 0 <= value < _MOST and value == int(value) else None
 
 
 def _metadata(path: Path) -> Mapping[str, str]:

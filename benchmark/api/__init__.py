@@ -50,7 +50,8 @@ if TYPE_CHECKING:
         summary_with_sizes,
         training_curves,
     )
-    from benchmark.api.sweeping import Sweep, Swept, sweep
+    from benchmark.api.sweeping import sweep
+    from benchmark.api.training_run import Sweep, Swept
     from benchmark.api.trial_tables import answered, observer_trials, trials
     from benchmark.api.watching import sleeping, watch
 

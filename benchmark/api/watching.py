@@ -8,20 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.api.sweeping import (
-    Say,
-    Sweep,
-    Swept,
-    registered,
-    require_arch,
-    require_folder,
-    run_cheapest_first,
-    thinned,
-)
+from benchmark.api.checkpoint_cards import registered, require_arch, require_own_run
+from benchmark.api.sweeping import require_folder, run_cheapest_first, thinned
+from benchmark.api.training_run import Say, Sweep, Swept
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
     from benchmark.engine.running import RunReporter
+    from registry.training_runs import Unit
 
 Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
 
@@ -80,6 +74,7 @@ def watch(
     """
     require_folder(wanted)
     require_arch(wanted.arch)
+    require_own_run(wanted, settings)
     seen, done = Appearing(), Swept(wanted.run)
     told: set[Path] = set()
     while True:
@@ -87,7 +82,7 @@ def watch(
         stamps = _stamps(wanted)
         whole, growing = seen.look(stamps)
         if growing and set(growing) - told:
-            say(_waiting(growing))
+            say(_waiting([wanted.inside(path) for path in growing]))
         told = set(growing)
         if whole:
             steady = {path: stamp for path, stamp in stamps.items() if path not in growing}
@@ -112,9 +107,9 @@ def _stamp(path: Path) -> Stamp | None:
     return state.st_size, state.st_mtime_ns
 
 
-def _waiting(growing: list[Path]) -> str:
+def _waiting(growing: list[str]) -> str:
     if len(growing) == 1:
-        return f"waiting for {growing[0].name}: it is new or still being written"
+        return f"waiting for {growing[0]}: it is new or still being written"
     return f"waiting for {len(growing)} files that are new or still being written"
 
 
@@ -135,7 +130,8 @@ def _run(
 
     from registry.training_runs import placed
 
-    found = placed(list(stamps), "epoch" if done.models and done.unit == "epoch" else None)
+    unit: Unit | None = "epoch" if done.models and done.unit == "epoch" else None
+    found = placed(list(stamps), unit, wanted.folder)
     done.unit = found.unit
     chosen = thinned(found, wanted.every, last=False)
     mine = replace(
@@ -152,7 +148,7 @@ def _run(
             seen.take(path, stamp)
             steady.append(str(path.resolve()))
         else:
-            say(f"waiting for {path.name}: it changed while it was read")
+            say(f"waiting for {wanted.inside(path)}: it changed while it was read")
     kept = [card for card in cards if card.weights in steady]
     for card in cards:
         if card not in kept and card.name not in before:

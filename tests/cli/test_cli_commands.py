@@ -40,7 +40,9 @@ def test_run_prints_a_ranking_and_stores_it(bench):
 @pytest.mark.slow
 def test_rescore_brings_an_older_leaderboard_up_to_date(bench, older):
     before = bench("rank", "--db", older)
-    assert before.code == 1 and f"`bench db upgrade --db {older}` brings it up to date" in before.err
+    assert (
+        before.code == 1 and f"`bench db upgrade --db {older}` brings it up to date" in before.err
+    )
     ended = bench("rescore", "--db", older)
     assert (ended.code, ended.out, ended.err) == (0, "0 score sets written\n", "")
     assert "no scores yet" in bench("rank", "--db", older).err

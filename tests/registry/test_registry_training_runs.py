@@ -30,6 +30,14 @@ from registry.training_runs import checkpoint_files, placed, steps_in_file, step
         ("loss0.35.pt", {}),
         ("sample3.pt", {}),
         ("step" + "9" * 30 + ".pt", {}),
+        ("step_10k.pt", {"step": 10_000}),
+        ("iter_1M_best.pt", {"step": 1_000_000}),
+        ("step_1e5.pt", {"step": 100_000}),
+        ("step_1e100.pt", {}),
+        ("step_1.5k.pt", {}),
+        ("step_999999999999999m.pt", {}),
+        ("step3model.pt", {"step": 3}),
+        ("Epoch 8.pt", {"epoch": 8}),
     ],
 )
 def test_names_say_steps(name, said):
@@ -71,6 +79,30 @@ def test_checkpoints_come_in_the_order_of_the_training(tmp_path):
 def test_epochs_order_a_run_where_more_say_them():
     found = placed([Path(f"epoch{i}.pt") for i in (10, 2)] + [Path("epoch=3-step=5.pt")])
     assert (found.unit, list(found.steps.values())) == ("epoch", [2, 3, 10])
+
+
+def test_folders_within_say_steps_where_names_do_not():
+    folder = Path("runs-7/run")
+    names = ("checkpoint-500/model.pt", "epoch 3/step_4.pt", "20/model.pt", "step_9/ema/model.pt")
+    found = placed([folder / name for name in names], folder=folder)
+    steps = {path.relative_to(folder).as_posix(): step for path, step in found.steps.items()}
+    assert steps == {names[1]: 4, names[3]: 9, names[2]: 20, names[0]: 500}
+
+
+def test_a_folder_that_counts_runs_says_no_step(tmp_path):
+    (tmp_path / "fold-2").mkdir()
+    torch.save({"model": {}, "step": 30}, tmp_path / "fold-2" / "model.pt")
+    found = placed(checkpoint_files(tmp_path, "*/model.pt"), folder=tmp_path)
+    assert list(found.steps.values()) == [30]
+
+
+def test_links_to_checkpoints_of_the_folder_are_none(tmp_path):
+    for name in ("step_1.pt", "step_2.pt"):
+        torch.save({"w": torch.zeros(1)}, tmp_path / name)
+    (tmp_path / "last.pt").symlink_to("step_2.pt")
+    (tmp_path / "step_3.pt").symlink_to("gone.pt")
+    assert [path.name for path in checkpoint_files(tmp_path)] == ["step_1.pt", "step_2.pt"]
+    assert [path.name for path in checkpoint_files(tmp_path, "l*.pt")] == ["last.pt"]
 
 
 def test_a_card_says_of_what_run_it_is_and_others_say_nothing():

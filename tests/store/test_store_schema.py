@@ -197,7 +197,9 @@ def test_an_upgrade_that_fails_changes_nothing(url, made, newer_program):
 def test_reading_an_older_leaderboard_says_what_to_do(url, newer_program):
     open_store(url).close()
     newer_program()
-    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0003.*`bench db upgrade --db "):
+    with pytest.raises(
+        StoreError, match=r"older gestaltbench \(schema 0003.*`bench db upgrade --db "
+    ):
         open_store(url, write=False)
 
 

@@ -1,0 +1,130 @@
+"""Which card each checkpoint of a training run gets, and when it gets another one."""
+
+import os
+
+import pytest
+import torch
+
+from benchmark import api
+from benchmark.api.checkpoint_cards import registered, require_own_run
+from benchmark.api.training_run import Sweep, Swept
+from benchmark.errors import BenchError
+from benchmark.variables import read_settings
+from registry.tiny import tiny_resnet
+from registry.training_runs import checkpoint_files, placed
+
+GIVEN = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
+
+
+def save(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    torch.save(tiny_resnet().state_dict(), path)
+
+
+@pytest.fixture
+def folder(tmp_path, home):
+    folder = tmp_path / "run"
+    save(folder / "step_1.pt")
+    return folder
+
+
+def swept(folder, pattern="", name="", arch="python:registry.tiny:tiny_resnet", **given):
+    """What became of each file, and what was said."""
+    wanted = Sweep(folder, arch, pattern=pattern, name=name, given={**GIVEN, **given})
+    settings, done, lines = read_settings(), Swept(wanted.run), []
+    require_own_run(wanted, settings)
+    found = placed(checkpoint_files(folder, pattern), folder=folder)
+    cards = {card.name: card for card in registered(wanted, found, settings, done, lines.append)}
+    return cards, lines
+
+
+def steps(cards):
+    return {name: card.checkpoint.step for name, card in cards.items()}
+
+
+def test_files_of_one_name_in_several_folders(folder):
+    for step in (10, 20, 30):
+        save(folder / f"checkpoint-{step}" / "model.pt", step)
+    (folder / "best").mkdir()
+    (folder / "best" / "model.pt").write_bytes(b"none")
+    cards, lines = swept(folder, "*/model.pt")
+    names = {f"run-checkpoint-{step}-model": step for step in (10, 20, 30)}
+    assert steps(cards) == names
+    assert len(lines) == 1 and lines[0].startswith("left out: best/model.pt: ")
+
+
+def test_names_that_are_alike_once_they_are_plain(folder):
+    for name in ("step_ä_2.pt", "step_ö_2.pt", "step_ü_2.pt"):
+        save(folder / name)
+    names = {"run-step_1": 1, "run-step_-_2": 2, "run-step_-_2.pt": 2, "run-step_-_2-2": 2}
+    assert steps(swept(folder)[0]) == names
+    save(folder / "step_a_2.pt")
+    (folder / "step_ä_2.pt").rename(folder / "step_é_2.pt")
+    assert steps(swept(folder)[0]) == names | {"run-step_a_2": 2}
+
+
+def test_several_links_to_one_file_are_one_checkpoint(folder, tmp_path):
+    links = tmp_path / "links"
+    links.mkdir()
+    swept(folder)
+    for step in (5, 6):
+        (links / f"step_{step}.pt").symlink_to(folder / "step_1.pt")
+    cards, lines = swept(links)
+    assert steps(cards) == {"links-step_5": 5}
+    assert lines == ["left out: step_6.pt: the same file as step_5.pt"]
+    assert steps(swept(folder)[0]) == {"run-step_1": 1}
+
+
+def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
+    swept(folder)
+    save(tmp_path / "other" / "run" / "step_2.pt")
+    with pytest.raises(BenchError, match=r"'run' is another training run .*step_1\.pt.*--name"):
+        swept(tmp_path / "other" / "run")
+    with pytest.raises(BenchError, match="--name"):
+        api.watch(
+            Sweep(tmp_path / "other" / "run", "timm:resnet18"),
+            read_settings(),
+            api.Silent(),
+            lambda: False,
+        )
+    assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
+
+
+def test_a_run_that_was_moved_keeps_its_names(folder, tmp_path):
+    before, _ = swept(folder)
+    folder.rename(tmp_path / "kept")
+    after, lines = swept(tmp_path / "kept", name="run")
+    assert lines == [] and after.keys() == before.keys()
+    assert after["run-step_1"].weights == str(tmp_path / "kept" / "step_1.pt")
+    assert after["run-step_1"].sha256 == before["run-step_1"].sha256
+
+
+def test_a_file_that_was_replaced_by_an_older_one(folder, tmp_path):
+    before, _ = swept(folder)
+    save(tmp_path / "older.pt", 1)
+    os.utime(tmp_path / "older.pt", (1e9, 1e9))
+    (tmp_path / "older.pt").replace(folder / "step_1.pt")
+    after, _ = swept(folder)
+    assert after["run-step_1"].sha256 != before["run-step_1"].sha256
+
+
+def test_another_input_is_another_network_and_what_is_not_said_again_stays(folder):
+    swept(folder)
+    other, _ = swept(folder, mean=[0.1, 0.2, 0.3])
+    assert other["run-step_1"].preprocess.mean == (0.1, 0.2, 0.3)
+    os.utime(folder / "step_1.pt")
+    unsaid = dict.fromkeys(GIVEN)
+    again, _ = swept(folder, arch="", **unsaid)
+    assert again == other
+
+
+def test_a_list_of_classes_is_one_label_space_of_the_run(folder, tmp_path, monkeypatch):
+    save(folder / "step_2.pt", 2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "classes.txt").write_text("\n".join(f"thing {i}" for i in range(16)))
+    cards, _ = swept(folder, labels="classes.txt")
+    assert len({card.labels for card in cards.values()}) == 1
+    assert "/labels/run-" in cards["run-step_1"].labels
+    monkeypatch.setattr("benchmark.api.checkpoint_cards.register", None)
+    assert swept(folder, labels="classes.txt") == (cards, [])
