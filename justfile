@@ -17,7 +17,7 @@ test *words:
 
 # what takes longer: whole runs, built packages; the fuzzers' batches are apart
 slow *words:
-    pytest -n 2 --dist loadfile -m slow -k 'not fuzz' {{words}}
+    pytest -n 3 --dist loadfile -m slow -k 'not fuzz' {{words}}
 
 # the quick tests with the lowest versions that pyproject.toml allows; needs uv
 lowest *words:
