@@ -160,10 +160,11 @@ def logged():
 def python():
     """Starts a Python process on a piece of code with arguments."""
 
-    def start(code, *arguments):
+    def start(code, *arguments, stdin=subprocess.DEVNULL):
         return subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -46,6 +46,7 @@ WRITE = """if True:
             for index in set(range(8)) - there:
                 values = np.arange(index * 8, index * 8 + 8)
                 print("computes", key, index, flush=True)
+                sys.stdin.read(1)  # leave to go on, where somebody gives it
                 store.put_chunks(run, [Chunk(key, index, index * 8, {"p": values})])
         trials = store.trials(keys)
         made = ScoreSet(observer, "cue", 1, "geirhos16", "c", {"cue": "d1"}, tuple(keys))
@@ -158,8 +159,11 @@ def test_killed_while_writing(url, python):
     for number in range(3):
         name = f"net-{number}"
         keys = [f"{name}/{block}" for block in range(blocks)]
-        process = python(WRITE, url, name, blocks)
-        begun = [process.stdout.readline() for _ in range(moments.randrange(1, blocks * 4))]
+        process = python(WRITE, url, name, blocks, stdin=subprocess.PIPE)
+        moment = moments.randrange(1, blocks * 4)
+        process.stdin.write("." * (moment + blocks))  # it must not end before it is killed
+        process.stdin.flush()
+        begun = [process.stdout.readline() for _ in range(moment)]
         time.sleep(moments.uniform(0, 0.004))  # anywhere in a transaction
         process.kill()
         computed = len(begun) + len(process.stdout.readlines())
