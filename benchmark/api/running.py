@@ -92,6 +92,18 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     return Prepared(tasks, settings, request, shelf, recipe, part)
 
 
+def require_possible(request: RunRequest, settings: Settings) -> None:
+    """Raises as a run would for what no model decides (suites, device, precision, leaderboard): before models are
+    registered for it, or waited for."""
+    from benchmark.store import require_usable
+
+    shelf = plugins.find_suites(request.suites)
+    plugins.requested_suites(request.suites, request.precision_target, shelf)
+    wanted_sets(request.stimuli, settings)
+    _how(request)
+    require_usable(settings.db)
+
+
 def _part(tasks: list[Task], request: RunRequest, shard: Shard) -> tuple[list[Task], str]:
     """A part of a plan, and what it is called."""
     from benchmark.engine.sharding import part_name, plan_digest, split, stated_cost

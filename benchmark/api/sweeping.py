@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.api.checkpoint_cards import registered, require_own_run
-from benchmark.api.running import Prepared, execute, prepare
+from benchmark.api.running import Prepared, execute, prepare, require_possible
 from benchmark.api.training_run import Say, Sweep, Swept
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
@@ -34,6 +34,7 @@ def sweep(
 
     require_folder(wanted)
     require_own_run(wanted, settings)
+    require_possible(wanted.request, settings)
     files = checkpoint_files(wanted.folder, wanted.pattern)
     if not files:
         like = f" like '{wanted.pattern}'" if wanted.pattern else ""

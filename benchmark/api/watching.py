@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.api.checkpoint_cards import registered, require_arch, require_own_run
+from benchmark.api.running import require_possible
 from benchmark.api.sweeping import require_folder, run_cheapest_first, thinned
 from benchmark.api.training_run import Say, Sweep, Swept
 from benchmark.settings import Settings
@@ -75,6 +76,7 @@ def watch(
     require_folder(wanted)
     require_arch(wanted.arch)
     require_own_run(wanted, settings)
+    require_possible(wanted.request, settings)
     seen, done = Appearing(), Swept(wanted.run)
     told: set[Path] = set()
     while True:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         StimuliRecord,
         StoredObservation,
     )
-    from benchmark.store.standings import Standings, open_standings
+    from benchmark.store.standings import Standings, open_standings, require_usable
     from benchmark.store.store import Store, open_store, whole
     from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
     from benchmark.store.upkeep import Status, status

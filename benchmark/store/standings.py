@@ -14,6 +14,7 @@ from benchmark.store.database import Database, connect
 from benchmark.store.place import locate
 from benchmark.store.table_rows import ObserverNote, ObserverRow, ScoreRow, StimuliNote
 from benchmark.store.versions import prepare, require_own_file
+from registry.places import is_file
 
 if TYPE_CHECKING:
     from benchmark.store.rows import StimuliRecord, StoredObservation
@@ -37,6 +38,15 @@ def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
         database.close()
         raise
     return database
+
+
+def require_usable(url_or_path: str) -> None:
+    """StoreError where a run could not write; a file that is not there is not made yet."""
+    place = locate(str(url_or_path))
+    if place.path is None or is_file(place.path):
+        prepared(url_or_path, write=True, create=True).close()
+    else:
+        connect(place, write=True).close()
 
 
 class Standings:

@@ -31,6 +31,7 @@ RUN = ("-s", "cue-conflict", "--limit", "4", "-q")
 
 def save(path, seed):
     """A network of its own for every seed."""
+    path.parent.mkdir(exist_ok=True)
     torch.manual_seed(seed)
     torch.save({"model": tiny_resnet().state_dict()}, path)
 
@@ -124,6 +125,25 @@ def test_mistakes_are_one_line(bench, tmp_path):
             ended = bench(command, folder, "--arch", "timm:resnet18", *words)
             assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
             assert said in ended.err
+
+
+def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, home, tmp_path):
+    save(tmp_path / "run" / "step_1.pt", 0)
+    (tmp_path / "text.db").write_text("no leaderboard " * 20)
+    for words, said in (
+        (("-s", "cue-conflict,saliencyy"), "no suite is called 'saliencyy'"),
+        (
+            ("--device", "cuda:all" if not torch.cuda.is_available() else "mps"),
+            "not available here",
+        ),
+        (("--precision", "tf32", "--device", "cpu"), "tf32 exists on CUDA devices only"),
+        (("--db", tmp_path / "text.db"), "is not a leaderboard"),
+        (("--db", tmp_path / "none" / "r.db"), "none does not exist"),
+    ):
+        for command in ("sweep", "watch"):
+            ended = bench(command, tmp_path / "run", "--arch", "timm:resnet18", *words)
+            assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err
+    assert not (home / "cards").exists()
 
 
 def test_a_time_that_is_none_is_refused_before_anything_is_waited_for(bench, tmp_path):
