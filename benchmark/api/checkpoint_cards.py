@@ -112,9 +112,17 @@ def _card(
     """The card of a checkpoint: the one that it has, unless the file was written since or another network is meant."""
     from registry.python_files import whole_arch
 
+    file = str(path.resolve())
     if known is None:
-        name, taken = _name(wanted, path, names, settings)
-        return register(name, wanted.arch, str(path), replaces=taken, **given)[0]
+        name, known = _name(wanted, path, names, settings)
+        if known is None or known.weights != file:
+            gives_way = known is not None
+            try:
+                return register(name, wanted.arch, str(path), replaces=gives_way, **given)[0]
+            except FAILURES:  # another watcher of the folder may have been faster
+                known = read_cards(settings.cards).get(name)
+                if known is None or known.weights != file:
+                    raise
     same = whole_arch(wanted.arch) in ("", known.arch)
     said = _said(known) if same else {"labels": known.labels}
     if same and _fresh(known, path, settings) and _agrees(said, given):
@@ -149,19 +157,22 @@ def _agrees(said: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     return all(said.get(name) == value for name, value in plain.items())
 
 
-def _name(wanted: Sweep, path: Path, names: set[str], settings: Settings) -> tuple[str, bool]:
-    """The run's name and the file's, then also its ending, then a number; and whether a card of the run, whose file is
-    gone, gives way."""
+def _name(
+    wanted: Sweep, path: Path, names: set[str], settings: Settings
+) -> tuple[str, ModelCard | None]:
+    """The run's name and the file's, then also its ending, then a number. And the card that is there: of this very
+    file, or of the run and of a file that is gone."""
     cards = read_cards(settings.cards)
     name = f"{wanted.run}-{plain_name(wanted.inside(path).removesuffix(path.suffix))}"[:180]
     numbered = (f"{name}-{number}" for number in count(2))
     tried = chain((name, f"{name}{plain_name(path.suffix)[:12]}"), numbered)
-    free = next(one for one in tried if one not in names and _free(cards.get(one), wanted.run))
-    return free, free in cards
+    free = (one for one in tried if one not in names and _free(cards.get(one), wanted.run, path))
+    name = next(free)
+    return name, cards.get(name)
 
 
-def _free(card: ModelCard | None, run: str) -> bool:
-    if card is None:
+def _free(card: ModelCard | None, run: str, path: Path) -> bool:
+    if card is None or (card.checkpoint is None and card.weights == str(path.resolve())):
         return True
     own = card.checkpoint is not None and card.checkpoint.run == run
     return own and not is_file(Path(card.weights or ""))

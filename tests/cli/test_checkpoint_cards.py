@@ -10,6 +10,7 @@ from benchmark.api.checkpoint_cards import registered, require_own_run
 from benchmark.api.training_run import Sweep, Swept
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
+from registry.card_files import read_cards
 from registry.tiny import tiny_resnet
 from registry.training_runs import checkpoint_files, placed
 
@@ -89,6 +90,29 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
             lambda: False,
         )
     assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_another_watcher_may_be_faster(folder, monkeypatch, moment):
+    """It has written its card when this one looks for a name, or writes its own."""
+    reads = []
+
+    def register(*words, **given):
+        reads.append(words[0])
+        made = api.register(*words, **given)
+        return api.register(*words, **given) if moment == "after" else made
+
+    monkeypatch.setattr("benchmark.api.checkpoint_cards.register", register)
+    if moment == "before":
+        api.register(
+            "run-step_1", "python:registry.tiny:tiny_resnet", str(folder / "step_1.pt"), **GIVEN
+        )
+    cards, lines = swept(folder)
+    assert steps(cards) == {"run-step_1": 1} and lines == []
+    assert reads == (["run-step_1"] if moment == "after" else [])
+    assert steps({"run-step_1": read_cards(read_settings().cards)["run-step_1"]}) == {
+        "run-step_1": 1
+    }
 
 
 def test_a_run_that_was_moved_keeps_its_names(folder, tmp_path):
