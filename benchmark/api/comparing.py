@@ -20,7 +20,6 @@ PEOPLE = "people"
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
-    from benchmark.leaderboard.verdicts import Diff
     from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
     from benchmark.store import Store
 
@@ -46,26 +45,6 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
         )
     outdated = tuple(f"{name} is {now[name]}" for name in (a, b) if name in now)
     return replace(found, outdated=outdated)
-
-
-def diff(
-    base: str,
-    new: str,
-    *,
-    noninferior: float | None = None,
-    suite: str | None = None,
-    db: str | None = None,
-) -> Diff:
-    """Whether a new model is worse than its base, by the suites' headlines on the stimuli that both answered.
-
-    noninferior: how much worse it may be, in units of the metric. Raises BenchError where they have none in common.
-    """
-    from benchmark.leaderboard.verdicts import judged
-
-    if PEOPLE in (base, new):
-        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench compare NAME people`.")
-    found = compare(new, base, suite=suite, db=db)
-    return judged(found, discordant(new, base, suite=suite, db=db), noninferior)
 
 
 def compare_each(

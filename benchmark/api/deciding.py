@@ -1,21 +1,76 @@
-"""A verdict on a new model that runs both only until the answer is clear."""
+"""A verdict on a new model: from stored trials, or by running both only until the answer is clear."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark.api.cards import one_card
-from benchmark.api.opening import reading
+from benchmark.api.comparing import PEOPLE, compare, discordant
+from benchmark.api.opening import reading, suites_with_scores
 from benchmark.api.running import Prepared, RunRequest, execute, prepare
 from benchmark.errors import BenchError, PluginError
 from benchmark.plugins import find_suites, select_suites
 from benchmark.settings import Settings
+from benchmark.stats.comparisons import Comparison
+from benchmark.stats.families import SuiteComparison
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.engine.running import RunReporter
     from benchmark.leaderboard.verdicts import Diff
+    from benchmark.stats.families import Compared
+
+#: Why there is nothing to compare, by whether the base and the new one have a score.
+_NOTHING = {
+    (True, True): "no stimuli in common",
+    (True, False): "the new one has no such score",
+    (False, True): "the base has no such score",
+    (False, False): "neither has such a score",
+}
+
+
+def diff(
+    base: str,
+    new: str,
+    *,
+    noninferior: float | None = None,
+    suite: str | None = None,
+    db: str | None = None,
+) -> Diff:
+    """Whether a new model is worse than its base, by the suites' headlines on the stimuli that both answered.
+
+    noninferior: how much worse it may be, in units of the metric. A suite of the base's that the new one lacks is
+    inconclusive. Raises BenchError where they have no stimuli in common.
+    """
+    from benchmark.leaderboard.verdicts import judged
+
+    if PEOPLE in (base, new):
+        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench compare NAME people`.")
+    found = compare(new, base, suite=suite, db=db)
+    untested = _untested(found, base, new, suite, read_settings(db))
+    found = replace(found, headlines=(*found.headlines, *untested))
+    return judged(found, discordant(new, base, suite=suite, db=db), noninferior)
+
+
+def _untested(
+    found: Compared, base: str, new: str, pattern: str | None, settings: Settings
+) -> Iterator[SuiteComparison]:
+    """The suites that were asked for, or that the base has a headline of, and for which there is nothing to compare: a
+    run that failed is no proof that nothing became worse."""
+    tested = {row.suite for row in found.headlines}
+    with reading(settings) as store:
+        suites = suites_with_scores(store, pattern)
+        rows = store.latest_scores(observers=[base, new], conditions=("",))
+    values = {(row.observer, row.suite, row.metric) for row in rows if row.value is not None}
+    named = pattern not in (None, "all")
+    for suite in suites:
+        metric = suite.headline
+        have = {name for name in (base, new) if (name, suite.name, metric.name) in values}
+        if suite.name not in tested and (named or base in have):
+            why = _NOTHING[base in have, new in have]
+            yield SuiteComparison(suite.name, metric, Comparison(metric.name, reason=why))
 
 
 def decide(
@@ -90,5 +145,6 @@ def decide(
         raise BenchError(f"no verdict: {name} failed: {reason}")
     left_out = [one.name for one in asked if one.name not in able]
     remarks = [f"not asked, they cannot stop early: {', '.join(left_out)}"] if left_out else []
+    remarks += [f"{one.suite.name}: not asked: {one.reason}" for one in planned if one.reason]
     with reading(settings) as store:
         return question.answer(store, remarks)

@@ -51,7 +51,7 @@ class Diff:
         for one in ("worse", "inconclusive"):
             if one in verdicts:
                 return one
-        return "no change shown" if self.margin is None else "not inferior"
+        return "no change for the worse shown" if self.margin is None else "not inferior"
 
     @property
     def exit_code(self) -> int:

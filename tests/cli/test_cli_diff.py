@@ -25,6 +25,21 @@ def test_a_verdict_as_markdown(bench, board):
     assert bench("diff", *NETS, "--noninferior", "0.01", "--db", board).code == 3
 
 
+@pytest.mark.slow
+def test_a_suite_that_one_of_the_two_lacks_leaves_it_open(bench):
+    """A run that failed, or was never made, is no proof that nothing became worse."""
+    base, new = "ideal-shape", "ideal-texture"
+    for name, suites in ((base, "cue-conflict,corruption"), (new, "cue-conflict")):
+        assert bench("run", "-m", name, "-s", suites, "--limit", "16", "-q").code == 0
+    ended = bench("diff", base, new, "--noninferior", "2")
+    assert ended.code == 3 and "inconclusive: the new one has no such score" in ended.out
+    assert bench("diff", base, new, "--noninferior", "2", "-s", "cue-conflict").code == 0
+    assert bench("diff", new, base, "--noninferior", "2").code == 0  # the base never had it
+    asked = bench("diff", new, base, "--noninferior", "2", "-s", "cue-conflict,corruption,saliency")
+    assert asked.code == 3 and "the base has no such score" in asked.out
+    assert "neither has such a score" in asked.out
+
+
 def test_mistakes_are_one_line(bench, board):
     for words, said in (
         ((NETS[0], NETS[0]), "compared with itself"),
