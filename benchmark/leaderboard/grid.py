@@ -61,22 +61,29 @@ class Detail:
     lines: tuple[str, ...] = ()
 
 
-def shown_rows(board: Board, limit: int | None) -> tuple[list[list[Row]], int]:
-    """(blocks of rows: with a value, without, references; how many rows are left out)."""
+def blocks_of(board: Board) -> list[list[Row]]:
+    """Its rows: with a value, without, references."""
     valued = [row for row in board.rows if row.cells[board.by].value is not None]
     without = [row for row in board.rows if row.cells[board.by].value is None]
-    blocks = [valued, without, list(board.references)]
-    kept = [block if limit is None else block[:limit] for block in blocks]
-    return [block for block in kept if block], sum(map(len, blocks)) - sum(map(len, kept))
+    return [block for block in (valued, without, list(board.references)) if block]
 
 
-def board_grid(board: Board, width: int, limit: int | None) -> tuple[Grid, int]:
-    """The board cut to `width` characters and `limit` rows a block; and how many rows are left out.
+def shortened(board: Board, limit: int) -> tuple[Board, int]:
+    """The board with `limit` rows of each block; and how many rows are left out."""
+    blocks = blocks_of(replace(board, references=()))
+    rows = tuple(row for block in blocks for row in block[:limit])
+    references = board.references[:limit]
+    hidden = len(board.rows) - len(rows) + len(board.references) - len(references)
+    return replace(board, rows=rows, references=references), hidden
+
+
+def board_grid(board: Board, width: int) -> Grid:
+    """The board cut to `width` characters.
 
     Gives way in this order: intervals of the other columns, the training column, other columns from
     the right. Rank, name, and the ranking metric with its interval and n always stay.
     """
-    blocks, hidden = shown_rows(board, limit)
+    blocks = blocks_of(board)
     rows = [row for block in blocks for row in block]
     breaks, at = [], 0
     for block in blocks[:-1]:
@@ -89,7 +96,7 @@ def board_grid(board: Board, width: int, limit: int | None) -> tuple[Grid, int]:
         grid = _grid(board, rows, wide, training, count)
         if _fits(grid, width):
             break
-    return replace(_fitted(grid, width), breaks=tuple(breaks)), hidden
+    return replace(_fitted(grid, width), breaks=tuple(breaks))
 
 
 def _grid(board: Board, rows: Sequence[Row], wide: bool, training: bool, count: int) -> Grid:

@@ -16,7 +16,7 @@ from benchmark.leaderboard.formatting import (
     observer_text,
     rank_text,
 )
-from benchmark.leaderboard.grid import shown_rows
+from benchmark.leaderboard.grid import blocks_of
 from benchmark.leaderboard.model import Board
 
 LATEX = {
@@ -90,7 +90,7 @@ def _title(board: Board) -> str:
 
 def _cells(board: Board) -> tuple[list[str], list[list[str]], list[str]]:
     """(header, rows, notes) of the whole board as plain text."""
-    blocks, _ = shown_rows(board, None)
+    blocks = blocks_of(board)
     footnotes = Footnotes()
     rows = []
     for row in (row for block in blocks for row in block):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmark.display import printable
 from benchmark.leaderboard.formatting import caption, explanation
-from benchmark.leaderboard.grid import Detail, Grid, board_grid
+from benchmark.leaderboard.grid import Detail, Grid, board_grid, shortened
 from benchmark.leaderboard.model import Board
 from registry.errors import some_of
 
@@ -26,8 +26,10 @@ FOOTNOTES = 12
 
 def board_detail(board: Board, width: int, limit: int | None = LIMIT) -> Detail:
     """One ranked table for `width` characters; `limit` rows of each kind (None: all)."""
-    grid, hidden = board_grid(board, width, limit)
-    lines = []
+    hidden, lines = 0, []
+    if limit is not None:
+        board, hidden = shortened(board, limit)
+    grid = board_grid(board, width)
     if hidden:
         lines.append(f"... {hidden} more, --all")
     if grid.dropped:

@@ -79,9 +79,13 @@ def _check(column: str, found: Sequence[Any]) -> None:
 
 
 def within(column: str, values: Collection[str] | Collection[int]) -> tuple[str, dict[str, Any]]:
-    """That a column has one of some values, as text and its values."""
-    names = {f"{column.replace('.', '_')}_{at}": value for at, value in enumerate(values)}
-    return f"{column} IN ({', '.join(f':{name}' for name in names) or 'NULL'})", names
+    """That a column has one of some values, as text and its values. Whole numbers stand in the text: SQLite looks for a
+    name among all names before it."""
+    names: dict[str, Any] = {}
+    if kind_of(column) is not int:
+        names = {f"{column.replace('.', '_')}_{at}": value for at, value in enumerate(values)}
+    items = [f":{name}" for name in names] or [str(int(value)) for value in values]
+    return f"{column} IN ({', '.join(items) or 'NULL'})", names
 
 
 def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:

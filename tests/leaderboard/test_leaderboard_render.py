@@ -108,6 +108,16 @@ def test_long_tables_are_cut_and_say_so(suite, sets, score):
     assert "more" not in whole
 
 
+def test_a_cut_table_explains_what_it_shows(suite, sets, score):
+    rows = [score("own", 200, 220), score("last", 10, 220, kind="published", level=0.9)]
+    rows.append(score("nobody", reason="no trials"))
+    (board,) = boards(rows, suite, sets)
+    whole, cut = drawn(board, 120, None), drawn(board, 120, 1)
+    assert "90 % or 95 % interval" in whole and "+ published decisions" in whole
+    assert "... 1 more, --all" in cut and "nobody" in cut
+    assert "[low, high]: 95 % interval" in cut and "published" not in cut
+
+
 def test_many_remarks_are_cut_and_say_so():
     notes = Footnotes()
     marks = [notes.mark(Cell(0.5, flags=(f"flag {i % 20}",))) for i in range(40)]

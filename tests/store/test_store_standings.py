@@ -37,6 +37,17 @@ def test_values_are_held_against_the_types_of_the_schema():
         assert column.nullable == (one in questions.OPTIONAL), one
 
 
+def test_values_of_a_question_are_names_and_whole_numbers_stand_in_it():
+    text, values = questions.within("observers.name", ["a", "x') OR 1"])
+    assert text == "observers.name IN (:observers_name_0, :observers_name_1)"
+    assert values == {"observers_name_0": "a", "observers_name_1": "x') OR 1"}
+    assert questions.within("scores.score_set", [3, 12]) == ("scores.score_set IN (3, 12)", {})
+    assert questions.within("observers.name", []) == ("observers.name IN (NULL)", {})
+    assert questions.within("scores.score_set", []) == ("scores.score_set IN (NULL)", {})
+    with pytest.raises(ValueError, match="int"):
+        questions.within("scores.score_set", ["1) OR (1"])
+
+
 @pytest.fixture
 def filled(path, made):
     """Two networks, one of them scored twice, under two suites."""
