@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmark.api.importing import recorded
+from benchmark.api.importing import command_line, recorded
 from benchmark.api.importing import score_again as again
 from benchmark.errors import StoreError
 from benchmark.variables import read_settings
@@ -60,7 +60,9 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
         opened = [stack.enter_context(open_store(one, write=False)) for one in sources]
         store = stack.enter_context(open_store(target, create=bool(sources)))
         report = MergeReport(store.place)
-        with recorded(store, " ".join(["bench db merge", *(one.place for one in opened)])) as run:
+        places = [one.place for one in opened]
+        command = command_line(["bench", "db", "merge", *places], {"--into": store.place})
+        with recorded(store, command) as run:
             report.merged += [store.take(one) for one in sorted(opened, key=_part)]
             scored = again(store, run)
         report.scored, report.waiting = scored.made, scored.waiting

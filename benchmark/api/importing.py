@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,15 @@ def _blamed(suite: Suite) -> Iterator[None]:
         ) from error
 
 
+def command_line(words: Sequence[object], options: Mapping[str, str | Sequence[str] | None]) -> str:
+    """A command that does the same again, as it is typed in a shell; options without a value are left out."""
+    typed = [str(word) for word in words]
+    for option, value in options.items():
+        values = [value] if isinstance(value, str) else value or ()
+        typed += [word for one in values if one for word in (option, one)]
+    return shlex.join(typed)
+
+
 @contextmanager
 def recorded(store: Store, command: str, **more: Any) -> Iterator[int]:
     """A run without models: its number. It ends whatever happens, with the error that ended it. more: what is kept
@@ -106,7 +116,14 @@ def import_trials(
     known = None if source is None else check_source(source)
     stated = Stated(experiment, observer, known, stated_columns(columns))
     settings = read_settings(db)
-    command = f"bench import trials {path}"
+    options = {
+        "--training": training,
+        "--source": source,
+        "--experiment": experiment,
+        "--observer": observer,
+        "--columns": columns,
+    }
+    command = command_line(["bench", "import", "trials", path], options)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
         for suite in plugins.find_suites().suites.values():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
-from benchmark.api.importing import recorded
+from benchmark.api.importing import command_line, recorded
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.leaderboard.lineage import NETWORKS
@@ -86,7 +86,8 @@ def import_leaderboard(
             "program": document.program,
             "runs": [one.model_dump(mode="json") for one in document.runs],
         }
-        with recorded(store, f"bench import leaderboard {path}", imported=origin) as run:
+        command = command_line(["bench", "import", "leaderboard", path], {"--source": source})
+        with recorded(store, command, imported=origin) as run:
             joining.join(run)
     return report
 

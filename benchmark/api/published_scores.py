@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted
-from benchmark.api.importing import recorded
+from benchmark.api.importing import command_line, recorded
 from benchmark.api.opening import standings
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError
@@ -41,7 +41,9 @@ def import_scores(
         check_source(name)
     check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
     settings = read_settings(db)
-    with open_store(settings.db) as store, recorded(store, f"bench import scores {path}") as run:
+    options = {"--source": source, "--same": same}
+    command = command_line(["bench", "import", "scores", path], options)
+    with open_store(settings.db) as store, recorded(store, command) as run:
         report = put_scores(tables.scores, store, run)
     report.notes += tables.notes
     return report

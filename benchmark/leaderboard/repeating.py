@@ -18,6 +18,11 @@ Facts = Mapping[str, Any]
 
 #: What a suite is called after, whose images came in random order only until a verdict was clear.
 PAIRED = ":paired"
+#: Options of `bench register` for what a network is fed.
+_INPUT = (
+    *("size", "resize", "interpolation", "mean", "std"),
+    *("channels", "scale", "resize_mode"),
+)
 _WIDEST = 2**63 - 1  # of a seed, of counts
 #: One model, one suite or one of its variants, one kind of device: no glob, no list, no word that stands for several.
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -139,12 +144,27 @@ def _whole(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
+def _registered(card: Facts) -> Iterator[tuple[str, object]]:
+    """The options with which `bench register` makes a card. What a member of a family is fed, it says itself."""
+    from registry.families.family import FAMILIES
+
+    own, how = card.get("options") or {}, card.get("preprocess") or {}
+    given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
+    given |= {"key": own.get("key"), "templates": own.get("templates")}
+    given["threshold"] = (own.get("boxes") or {}).get("threshold")
+    if str(card.get("arch")).partition(":")[0] not in FAMILIES:
+        given |= {name: how.get(name) for name in _INPUT}
+    for name, value in given.items():
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        if text not in (None, ""):
+            yield f"--{name.replace('_', '-')}", text
+    yield from (("--training", tag) for tag in card.get("training") or () if tag != "untrained")
+
+
 def _before(observer: ObserverRow, imported: set[str], builtin: bool) -> Iterator[str]:
     card = observer.card
     if card and not builtin:
-        given = {"--arch": card.get("arch"), "--weights": card.get("weights")}
-        given["--labels"] = card.get("labels")
-        words = [word for option, value in given.items() if value for word in (option, str(value))]
+        words = [str(word) for pair in _registered(card) for word in pair]
         known = shlex.join(["bench", "register", observer.name, *words])
         yield f"the model, where it is not registered: {known}"
     if imported:

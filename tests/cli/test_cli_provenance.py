@@ -2,16 +2,21 @@
 
 import csv
 import json
+import shlex
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import gestaltbench as gb
 from benchmark import api
+from benchmark.api.importing import command_line
 from benchmark.stimuli.names import GEIRHOS16
 from benchmark.store import open_store
+from registry.tiny import tiny_resnet
 
 NAMES = ("world-standard-0", "cue-conflict")
 
@@ -74,6 +79,39 @@ def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
     assert (tmp_path / "again.db").exists()
     again = bench("reproduce", *NAMES, "-q", "--into", "again.db", "--db", board)
     assert again.code == 1 and "again.db exists" in again.err
+
+
+@pytest.mark.slow
+def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
+    """In a fresh place and from another folder: the model is registered with all that decides its answers."""
+    torch.manual_seed(0)
+    weights = tmp_path / "a folder" / "it's one.pt"
+    weights.parent.mkdir()
+    torch.save({"ema": tiny_resnet().state_dict(), "raw": tiny_resnet().state_dict()}, weights)
+    given = ("--size", 64, "--resize", 70, "--mean", "0.1,0.2,0.3", "--std", "0.25,0.5,0.25")
+    more = ("--channels", "bgr", "--resize-mode", "squash", "--key", "raw", "--labels", "world16")
+    arch = ("--arch", "python:registry.tiny:tiny_resnet", "--training", "noise(uniform)")
+    assert bench("register", "m", "--weights", weights, *arch, *given, *more).code == 0
+    run = ("run", "-m", "m", "-s", "cue-conflict", "--limit", "4", "-q")
+    assert bench(*run, "--db", tmp_path / "r.db").code == 0
+    (before,) = api.provenance("m", "cue-conflict", db=str(tmp_path / "r.db"))
+    (first,) = before.again.before
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(weights.parent)
+    for command in (first.partition(": ")[2], before.again.command):
+        ended = bench(*shlex.split(command)[1:])
+        assert ended.code == 0, ended.err
+    (after,) = api.provenance("m", "cue-conflict", db="results.db")
+    assert after.observer.identity == before.observer.identity
+    assert after.observer.card["training"] == ["noise(uniform)"]
+
+
+def test_what_was_done_to_a_leaderboard_is_noted_as_it_is_typed():
+    options = {"--source": None, "--training": ("a=b c", "d"), "--columns": ""}
+    words = ["bench", "import", "trials", Path("a b/it's.csv")]
+    assert command_line(words, options) == (
+        "bench import trials 'a b/it'\"'\"'s.csv' --training 'a=b c' --training d"
+    )
 
 
 @pytest.fixture
