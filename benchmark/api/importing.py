@@ -123,7 +123,7 @@ def import_trials(
         "--observer": observer,
         "--columns": columns,
     }
-    command = command_line(["bench", "import", "trials", path], options)
+    command = command_line(["bench", "import", "trials", path.absolute()], options)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
         for suite in plugins.find_suites().suites.values():

@@ -86,7 +86,9 @@ def import_leaderboard(
             "program": document.program,
             "runs": [one.model_dump(mode="json") for one in document.runs],
         }
-        command = command_line(["bench", "import", "leaderboard", path], {"--source": source})
+        command = command_line(
+            ["bench", "import", "leaderboard", path.absolute()], {"--source": source}
+        )
         with recorded(store, command, imported=origin) as run:
             joining.join(run)
     return report

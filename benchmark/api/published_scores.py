@@ -42,7 +42,7 @@ def import_scores(
     check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
     settings = read_settings(db)
     options = {"--source": source, "--same": same}
-    command = command_line(["bench", "import", "scores", path], options)
+    command = command_line(["bench", "import", "scores", path.absolute()], options)
     with open_store(settings.db) as store, recorded(store, command) as run:
         report = put_scores(tables.scores, store, run)
     report.notes += tables.notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -124,12 +125,12 @@ def reproduce(
     if not origin.again.arguments and suite.endswith(PAIRED):
         raise BenchError(
             f"'{suite}' stopped where a verdict was clear: `bench diff ... --precision-target` makes its trials, no "
-            f"`bench run` does. `bench provenance {observer} {suite}` says by which command."
+            f"`bench run` does. `bench provenance {shlex.quote(observer)} {suite}` says by which command."
         )
     if not origin.again.arguments:
         raise BenchError(
-            f"the trials of '{observer}' under '{suite}' were imported: no run makes them. "
-            f"`bench provenance {observer} {suite}` says where they came from."
+            f"what '{observer}' has under '{suite}' was imported: no run makes it. "
+            f"`bench provenance {shlex.quote(observer)} {suite}` says where it came from."
         )
     with reading(settings) as store:
         every = store.latest_scores(suite=suite, observers=[observer])
@@ -221,7 +222,7 @@ def _chosen(
     condition: str | None,
 ) -> list[ScoreRow]:
     rows = store.latest_scores(observers=[observer])
-    hint = f"`bench show {observer}` lists its scores."
+    hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     if suite is not None:
         names = {row.suite for row in rows}
         if suite not in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -49,7 +50,8 @@ def provenance(
     for at, one in enumerate(found):
         say("\n".join([*([""] if at else []), *provenance_text(one)]))
     if not found:
-        say(f"'{observer}' has no headline score yet: `bench show {observer}` lists all.", err=True)
+        hint = f"`bench show {shlex.quote(observer)}` lists all."
+        say(f"'{observer}' has no headline score yet: {hint}", err=True)
     return 0
 
 

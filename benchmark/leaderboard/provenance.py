@@ -93,7 +93,7 @@ def provenance_of(
         facts["code"],
         tuple(one["key"] for one in mine),
         tuple(dict.fromkeys(one["observer"] for one in others)),
-        made_again(score, observer, mine, others, commands, builtin),
+        made_again(score, observer, mine, others, commands, commands[facts["run"]], builtin),
     )
 
 

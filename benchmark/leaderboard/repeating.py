@@ -51,30 +51,37 @@ def made_again(
     mine: Sequence[Facts],
     others: Sequence[Facts],
     commands: Mapping[int, str],
+    scored: str,
     builtin: bool,
 ) -> Again:
-    """mine, others: observations behind the score, of its observer and of others; commands: of runs, by number.
+    """mine, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
+    of the run that computed or brought the score.
 
     Raises StoreError where the leaderboard asks for what no run records: another cluster, several models in one name.
     """
     first = mine[0] if mine else {"details": {}, "runs": ()}
     typed = [commands[number] for number in first["runs"]]
+    imported = [one for one in others if "policy" not in one["details"]]
+    brought = dict.fromkeys(commands[number] for one in imported for number in one["runs"])
+    rests_on = [f"bring in trials that it rests on, as it was done: {one}" for one in brought]
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
-        return Again({}, (), tuple(bring))
+        given = [] if mine or others else [f"bring the score in, as it was done: {scored}"]
+        return Again({}, (), (*bring, *given, *(() if mine else rests_on)))
     if score.suite.endswith(PAIRED):
         looked = [f"it was looked at while it was made, by: {command}" for command in typed]
         return Again({}, (), tuple(looked))
     asked = first["details"].get("asked")
-    imported = {one["observer"] for one in others if "policy" not in one["details"]}
-    shown = dict.fromkeys(one["observer"] for one in others if one["observer"] not in imported)
+    elsewhere = {one["observer"] for one in imported}
+    shown = dict.fromkeys(one["observer"] for one in others if one["observer"] not in elsewhere)
     arguments = {
         "models": ",".join(_checked("model", one, _MODEL) for one in (observer.name, *shown)),
         "suites": _checked("suite", score.suite, _SUITE),
         **_policy(first["details"]["policy"]),
         **(_asked(asked) if asked else _typed(typed)),
     }
-    return Again(arguments, _words(arguments), tuple(_before(observer, imported, builtin)))
+    model = () if builtin or not observer.card else (_registration(observer),)
+    return Again(arguments, _words(arguments), (*model, *rests_on))
 
 
 def _policy(stored: Any) -> dict[str, Any]:
@@ -161,13 +168,7 @@ def _registered(card: Facts) -> Iterator[tuple[str, object]]:
     yield from (("--training", tag) for tag in card.get("training") or () if tag != "untrained")
 
 
-def _before(observer: ObserverRow, imported: set[str], builtin: bool) -> Iterator[str]:
-    card = observer.card
-    if card and not builtin:
-        words = [str(word) for pair in _registered(card) for word in pair]
-        known = shlex.join(["bench", "register", observer.name, *words])
-        yield f"the model, where it is not registered: {known}"
-    if imported:
-        yield (
-            f"the trials of {len(imported)} imported observers, which the number rests on: bench import trials FOLDER"
-        )
+def _registration(observer: ObserverRow) -> str:
+    words = [str(word) for pair in _registered(observer.card) for word in pair]
+    known = shlex.join(["bench", "register", observer.name, *words])
+    return f"the model, where it is not registered: {known}"

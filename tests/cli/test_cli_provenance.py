@@ -196,6 +196,32 @@ def test_agreement_with_people_is_made_again_from_their_copied_answers(beside_pe
             assert all((mine[name] == theirs[name]).all() for name in mine.columns)
 
 
+@pytest.mark.slow
+def test_what_was_imported_says_how_it_came(bench, beside_people, tmp_path):
+    (tmp_path / "scores.csv").write_text("observer,metric,value\nnet,recall,0.25\n")
+    api.import_scores(tmp_path / "scores.csv", source="a paper", db=beside_people)
+    trials = f"bench import trials {tmp_path / 'people'} --source lab"
+    scores = f"bench import scores {tmp_path / 'scores.csv'} --source 'a paper'"
+    net = "net (a paper, reported)"
+    for words, said in (
+        (
+            ("subject-01 (lab)", "human-comparison"),
+            f"bring its trials in, as it was done: {trials}",
+        ),
+        (
+            ("ideal-guesser", "human-comparison", "error_consistency", "kept"),
+            f"rests on, as it was done: {trials}",
+        ),
+        ((net, "reported", "recall"), f"bring the score in, as it was done: {scores}"),
+    ):
+        ended = bench("provenance", *words, "--db", beside_people)
+        assert ended.code == 0 and f"{said}\n" in ended.out, ended
+    refused = bench("reproduce", net, "reported", "recall", "--db", beside_people)
+    assert (
+        refused.code == 1 and "`bench provenance 'net (a paper, reported)' reported`" in refused.err
+    )
+
+
 def _which(row):
     return row.metric, row.condition, row.role
 
