@@ -6,17 +6,26 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.api.array_options import (
+    ArrayOptions,
+    Cluster,
+    for_cluster,
+    gpus,
+    on_node,
+    parse_options,
+)
 from benchmark.api.array_task import ArrayTask, tasks
 from benchmark.api.databases import MergeReport, merge
 from benchmark.api.submitted_tasks import Submitted, at_work, cancel, only_driver, submit
 from benchmark.engine.own_process import PROGRAM
 from benchmark.errors import BenchError
+from benchmark.store import require_usable
 
 if TYPE_CHECKING:
     from benchmark.api.running import Prepared, RunRequest
@@ -27,52 +36,26 @@ if TYPE_CHECKING:
 SUBMISSIONS = 3
 #: Requeues of a task whose time was up or whose node was wanted, as submitit counts them.
 REQUEUES = 100
-_EVERY = {"slurm": 10.0, "local": 0.5}  # s between two looks at the jobs
-
-
-@dataclass(frozen=True)
-class ArrayOptions:
-    """How an array is submitted. tasks: its size; cluster: "slurm", or "local" for processes of this machine;
-    settings: what else sbatch is told (partition, time in minutes, account, qos, mem, ...), as submitit names it.
-    """
-
-    tasks: int = 8
-    cluster: str = "slurm"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-def parse_options(words: Sequence[str]) -> ArrayOptions:
-    """KEY=VALUE each; "tasks" and "cluster" are ours. Raises BenchError."""
-    stated: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not (equals and key.isidentifier() and value):
-            raise BenchError(
-                f"--slurm {word}: expected KEY=VALUE, such as partition=gpu or time=240."
-            )
-        stated[key] = int(value) if value.isascii() and value.isdigit() else value
-    size, cluster = stated.pop("tasks", ArrayOptions.tasks), stated.pop("cluster", "slurm")
-    if not isinstance(size, int) or not 1 <= size <= 10_000:
-        raise BenchError(f"--slurm tasks={size}: expected the size of the array, 1 to 10000.")
-    if cluster not in _EVERY:
-        raise BenchError(f"--slurm cluster={cluster}: expected slurm, or local to try it here.")
-    return ArrayOptions(size, cluster, stated)
+_EVERY: Mapping[Cluster, float] = {"slurm": 10.0, "local": 0.5}  # s between two looks at the jobs
 
 
 def run_array(prepared: Prepared, reporter: RunReporter) -> RunReport:
     """Submit a task for each part, wait for all of them, merge and score. The same call goes on where one broke off."""
-    request, options = prepared.request, parse_options(prepared.request.slurm)
+    options = parse_options(prepared.request.slurm)
+    request = for_cluster(prepared.request, options)
+    require_usable(prepared.settings.db)
     folder = _folder(prepared, options)
     logs = folder / "logs"
     executor = _executor(request, options, logs)
     with only_driver(folder):
-        parts = tasks(_on_node(request), prepared.settings, folder, options.tasks)
+        parts = tasks(on_node(request), prepared.settings, folder, options.tasks)
         reporter.note(f"{options.tasks} tasks; their leaderboards and logs are in {folder}")
         stopped = _wait(executor, parts, reporter, options.cluster, logs)
         made = [part.settings.db for part in parts if Path(part.settings.db).exists()]
         if stopped and not made:
             shard, reason = next(iter(stopped.items()))
-            raise BenchError(f"no task has stored anything; task {shard}: {reason}. Logs: {logs}")
+            why = reason.rstrip(".")
+            raise BenchError(f"no task has stored anything; task {shard}: {why}. Logs: {logs}")
         merged = merge(made, prepared.settings.db)
         if not merged.exit_code and not stopped:
             for shard in made:
@@ -82,7 +65,7 @@ def run_array(prepared: Prepared, reporter: RunReporter) -> RunReport:
 
 
 def _wait(
-    executor: Any, parts: Sequence[ArrayTask], reporter: RunReporter, cluster: str, logs: Path
+    executor: Any, parts: Sequence[ArrayTask], reporter: RunReporter, cluster: Cluster, logs: Path
 ) -> dict[str, str]:
     """Until no task is left: shard -> what stopped it. Ctrl-C cancels the tasks; what they have stored stays."""
     stopped: dict[str, str] = {}
@@ -153,7 +136,7 @@ def _executor(request: RunRequest, options: ArrayOptions, logs: Path) -> Any:
             local_max_num_timeout=REQUEUES,
         )
         executor.update_parameters(
-            name="bench", timeout_min=24 * 60, gpus_per_node=_gpus(request),
+            name="bench", timeout_min=24 * 60, gpus_per_node=gpus(request),
             slurm_setup=_setup(), local_setup=_setup(), slurm_wckey="",
             **{f"slurm_{key}": value for key, value in options.settings.items()},
         )  # fmt: skip
@@ -178,32 +161,6 @@ def _stated(options: ArrayOptions) -> Iterator[None]:
             "--executor slurm: there is no Slurm on this machine (no srun). Start it on a node from which jobs are "
             "submitted, or try it here with --slurm cluster=local."
         ) from error
-
-
-def _gpus(request: RunRequest) -> int:
-    """GPUs of each task."""
-    if request.device == "cpu":
-        return 0
-    if request.gpus_per_task != int(request.gpus_per_task):
-        raise BenchError(
-            f"--gpus-per-task {request.gpus_per_task:g}: Slurm gives whole GPUs; expected a whole number."
-        )
-    return int(request.gpus_per_task)
-
-
-def _on_node(request: RunRequest) -> RunRequest:
-    """The request as a task makes it: on the GPUs that it is given, never on the processor by accident."""
-    from dataclasses import replace
-
-    if request.device not in ("auto", "cpu", "cuda"):
-        raise BenchError(
-            "--executor slurm gives each task devices of its own: --device is auto, cpu or cuda, not "
-            f"'{request.device}'."
-        )
-    gpus = _gpus(request)
-    return replace(
-        request, device="cpu" if not gpus else "cuda:all" if gpus > 1 else "cuda", slurm=()
-    )
 
 
 def _folder(prepared: Prepared, options: ArrayOptions) -> Path:

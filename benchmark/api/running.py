@@ -71,8 +71,7 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     from benchmark.engine.sharding import parse_shard
 
     shard = parse_shard(request.shard) if request.shard else None
-    if shard and request.executor == "slurm":
-        raise BenchError("--executor slurm makes the shards itself: leave out --shard.")
+    _require_heard(request)
     shelf = plugins.find_suites(request.suites)
     if request.limit is not None and request.limit < 1:
         raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
@@ -90,6 +89,22 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
             )
     tasks, part = _part(tasks, request, shard) if shard else (tasks, "")
     return Prepared(tasks, settings, request, shelf, recipe, part)
+
+
+def _require_heard(request: RunRequest) -> None:
+    """BenchError for what an executor would not hear."""
+    if request.shard and request.executor == "slurm":
+        raise BenchError("--executor slurm makes the shards itself: leave out --shard.")
+    for option, given, executors in (
+        ("--address", request.address is not None, ("ray",)),
+        ("--slurm", bool(request.slurm), ("slurm",)),
+        ("--gpus-per-task", request.gpus_per_task != 1, ("ray", "slurm")),
+    ):
+        if given and request.executor not in executors:
+            raise BenchError(
+                f"{option} is for --executor {' or '.join(executors)}, this run's is {request.executor}: leave "
+                "it out, or name that executor."
+            )
 
 
 def require_possible(request: RunRequest, settings: Settings) -> None:

@@ -57,6 +57,8 @@ def make_policy(
 ) -> Policy:
     """The policy of a run; the index of a device ("cuda:1") is not part of it."""
     kind = device.partition(":")[0]
+    if abs(seed) >= 2**63:
+        raise BenchError(f"a seed is a whole number of at most 64 bits, not {seed}.")
     if precision not in ("fp32", "tf32", "bf16"):
         raise BenchError(f"precision is fp32, tf32 or bf16, not '{precision}'.")
     if precision == "tf32" and kind != "cuda":

@@ -367,3 +367,8 @@ def test_two_cards_of_one_name(bench, home):
     )
     path = card(home, known)
     mistake(bench("run", "-m", "ideal-shape"), 2, "taken twice", path)
+
+
+def test_a_seed_that_no_leaderboard_gives_back_is_refused(bench):
+    words = ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "1", "--seed", 2**63)
+    mistake(bench(*words), 1, "a seed is a whole number of at most 64 bits")

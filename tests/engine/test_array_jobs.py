@@ -17,6 +17,7 @@ from engine_toys import Bench, network
 from benchmark import api
 from benchmark.api import array_jobs, submitted_tasks
 from benchmark.api import running as requests
+from benchmark.api.array_options import for_cluster, on_node, parse_options
 from benchmark.api.array_task import running_process
 from benchmark.contracts import Policy
 from benchmark.engine import running
@@ -107,7 +108,7 @@ def test_what_another_leaderboard_has_whole_is_not_made_again(tmp_path):
 
 
 def test_options_of_the_array():
-    found = array_jobs.parse_options(["tasks=3", "partition=gpu", "time=90", "cluster=local"])
+    found = parse_options(["tasks=3", "partition=gpu", "time=90", "cluster=local"])
     assert (found.tasks, found.cluster) == (3, "local")
     assert found.settings == {"partition": "gpu", "time": 90}
 
@@ -125,7 +126,7 @@ def test_options_of_the_array():
 )
 def test_options_that_are_none(word, message):
     with pytest.raises(BenchError, match=message):
-        array_jobs.parse_options([word])
+        parse_options([word])
 
 
 def asked(tmp_path, **changes):
@@ -163,6 +164,39 @@ def test_a_shard_of_an_array_is_refused_before_anything_is_planned(home, tmp_pat
         asked(tmp_path, shard="1/2")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"slurm": ("tasks=3",)}, "--slurm is for --executor slurm, this run's is local"),
+        ({"slurm": ("tasks=3",), "executor": "ray"}, "--slurm is for --executor slurm"),
+        ({"address": "auto"}, "--address is for --executor ray"),
+        ({"address": "auto", "executor": "slurm"}, "--address is for --executor ray"),
+        ({"gpus_per_task": 2.0}, "--gpus-per-task is for --executor ray or slurm"),
+    ],
+)
+def test_what_an_executor_would_not_hear_is_refused(home, tmp_path, monkeypatch, changes, message):
+    """Who forgot --executor shall not have a cluster's work done by the machine that he is logged in to."""
+    monkeypatch.setattr(requests, "choose_cards", None)
+    with pytest.raises(BenchError, match=message):
+        asked(tmp_path, **{"executor": "local", "slurm": (), **changes})
+
+
+def test_a_leaderboard_that_cannot_be_is_refused_before_a_task_is_submitted(
+    home, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(array_jobs, "_executor", None)
+    (tmp_path / "text.db").write_text("no leaderboard " * 20)
+    with pytest.raises(BenchError, match="is not a leaderboard"):
+        asked(tmp_path, db=str(tmp_path / "text.db"))
+
+
+@pytest.mark.parametrize(("cluster", "device"), [("local", "cpu"), ("slurm", "cuda")])
+def test_tasks_of_this_machine_have_its_devices(monkeypatch, cluster, device):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    request = for_cluster(api.RunRequest(), parse_options([f"cluster={cluster}"]))
+    assert on_node(request).device == device
+
+
 def test_submitit_that_is_not_installed_names_its_extra(home, tmp_path, monkeypatch):
     monkeypatch.setattr(array_jobs, "find_spec", lambda _name: None)
     with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[slurm\]'"):
@@ -197,7 +231,7 @@ def test_one_driver_of_an_array_at_a_time(tmp_path):
 
 def test_tasks_that_store_nothing_are_an_error_that_says_why(home, tmp_path, monkeypatch):
     monkeypatch.setattr(array_jobs, "_executor", lambda *_: None)
-    monkeypatch.setattr(array_jobs, "_wait", lambda *_: {"1/2": "ended with code 1"})
+    monkeypatch.setattr(array_jobs, "_wait", lambda *_: {"1/2": "ended with code 1."})
     with pytest.raises(
         BenchError, match=r"anything; task 1/2: ended with code 1\. Logs: .*never\.db"
     ):
