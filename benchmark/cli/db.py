@@ -76,12 +76,10 @@ def status(db: str | None) -> int:
 
     found = api.db_status(db)
     say(f"{found.place}: {found.server}, {_bytes(found.size)}")
-    newer = (
-        ""
-        if found.revision == found.newest
-        else f", this program's is {found.newest}: `bench db upgrade`"
-    )
-    say(f"schema {found.revision}{newer}")
+    older = found.revision < found.newest
+    what = "bench db upgrade" if older else "pip install --upgrade gestaltbench"
+    other = f", this program's is {found.newest}: `{what}`"
+    say(f"schema {found.revision}{'' if found.revision == found.newest else other}")
     for name in _COUNTED:
         if name in found.counts:
             say(f"{found.counts[name]:>12} {name.replace('_', ' ')}")

@@ -144,3 +144,10 @@ def test_an_older_leaderboard_is_told_and_upgraded(bench, older):
     assert f"schema 0001, this program's is {HEAD}: `bench db upgrade`" in told.out
     assert bench("db", "upgrade", "--db", older).out == f"schema 0001 -> {HEAD}\n"
     assert f"schema {HEAD}\n" in bench("db", "status", "--db", older).out
+
+
+def test_a_newer_leaderboard_asks_for_a_newer_program(bench, older):
+    with sqlite3.connect(older) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    told = bench("db", "status", "--db", older)
+    assert f"schema 9999, this program's is {HEAD}: `pip install --upgrade gestaltbench`" in told.out
