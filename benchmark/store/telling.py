@@ -34,7 +34,7 @@ def explain(place: Place, error: BaseException) -> StoreError:
     text, shown = in_words(place, error), place.shown
     if not place.sqlite and server_gone(error):
         return Unavailable(
-            f"the leaderboard {shown} cannot be used: its server does not answer ({text})"
+            f"the leaderboard {shown} cannot be used: no connection to its server ({text})"
         )
     if "readonly database" in text:
         return read_only(shown, "the file or its folder is read-only")

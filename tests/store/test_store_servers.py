@@ -133,7 +133,7 @@ def test_a_restart_in_the_middle_of_writing(server, made, logged, how):
 
 @pytest.mark.slow
 def test_a_server_that_is_away_at_the_start_is_an_error_at_once(server, tmp_path):
-    with pytest.raises(StoreError, match="its server does not answer"):
+    with pytest.raises(StoreError, match="no connection to its server"):
         open_store(f"postgresql://bench@/none?host={tmp_path}")
 
 
