@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.api.importing import command_line, recorded
 from benchmark.api.importing import score_again as again
 from benchmark.errors import StoreError
+from benchmark.leaderboard.repeating import PAIRED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -71,7 +72,17 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
         )  # plans of earlier merges, which nobody carries out any more, are no news
         brought = [note for one in opened for note in _notes(one)] if opened else here
         report.lacking = lacking_parts(here, brought)
+        report.waiting |= _cut_short(store, opened)
     return report
+
+
+def _cut_short(store: Store, opened: Sequence[Store]) -> dict[str, str]:
+    """Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops early
+    (`bench diff`) leaves trials unasked."""
+    lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
+    numbers = {one.place: len(lacking & one.incomplete().keys()) for one in opened if lacking}
+    why = "{} of its observations lack trials: let its run end, or start it again, and merge again"
+    return {place: why.format(number) for place, number in numbers.items() if number}
 
 
 def db_status(db: str | None = None) -> Status:

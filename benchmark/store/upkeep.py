@@ -82,7 +82,17 @@ def _size(connection: sa.Connection) -> int:
     return pages * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
 
 
+def incomplete(connection: sa.Connection) -> dict[str, str]:
+    """Key -> suite of each observation that lacks trials."""
+    return {row.key: row.suite for row in connection.execute(_lacking("key", "suite"))}
+
+
 def _incomplete(connection: sa.Connection) -> int:
+    rows = _lacking("id").subquery()
+    return int(connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
+
+
+def _lacking(*columns: str) -> sa.Select[Any]:
     observed, chunks, settled = schema.OBSERVATIONS, schema.CHUNKS, schema.SETTLED
     stored = (
         sa.select(chunks.c.observation, sa.func.sum(chunks.c.n).label("n"))
@@ -90,14 +100,12 @@ def _incomplete(connection: sa.Connection) -> int:
         .subquery()
     )
     wanted = sa.func.coalesce(settled.c.n, observed.c.n)
-    query = (
-        sa.select(sa.func.count())
-        .select_from(observed)
+    return (
+        sa.select(*(observed.c[name] for name in columns))
         .join(stored, stored.c.observation == observed.c.id, isouter=True)
         .join(settled, settled.c.observation == observed.c.id, isouter=True)
         .where(sa.func.coalesce(stored.c.n, 0) < wanted)
     )
-    return int(connection.execute(query).scalar_one())
 
 
 def vacuum(database: Database) -> tuple[int, int]:
