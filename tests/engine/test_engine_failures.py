@@ -251,8 +251,8 @@ def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
 
     real = executors.load_observer
 
-    def without(card, **places):
-        return replace(real(card, **places), gradients=False)
+    def without(card, place, **how):
+        return replace(real(card, place, **how), gradients=False)
 
     monkeypatch.setattr(executors, "load_observer", without)
     needy = toy_suite(toys.make_stimuli(8), name="needy", needs="gradients")

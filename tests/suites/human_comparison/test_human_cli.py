@@ -44,8 +44,7 @@ def table(path, observer, right, experiment="contrast", conditions=("c50", "c10"
 @pytest.fixture
 def board(tmp_path, monkeypatch):
     shelf = SuiteShelf({"human-comparison": SUITE}, {})
-    monkeypatch.setattr("benchmark.plugins.find_suites", lambda *_: shelf)
-    monkeypatch.setattr("benchmark.plugins.find_suites", lambda *_: shelf)
+    monkeypatch.setattr("benchmark.plugins.find_suites", lambda *_, **__: shelf)
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     rng = np.random.default_rng(0)
     for observer, p in (("subject-01", 0.8), ("subject-02", 0.7), ("subject-03", 0.5)):

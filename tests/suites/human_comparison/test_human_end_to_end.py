@@ -24,7 +24,7 @@ def run(tmp_path, monkeypatch):
 
     def one(models, *suites):
         shelf = SuiteShelf({suite.name: suite for suite in suites}, {})
-        monkeypatch.setattr("benchmark.plugins.find_suites", lambda *_: shelf)
+        monkeypatch.setattr("benchmark.plugins.find_suites", lambda *_, **__: shelf)
         db = str(tmp_path / f"{'-'.join(suite.name for suite in suites)}.db")
         report = api.run(models=models, suites="all", limit=LIMIT, device="cpu", db=db)
         assert not report.failed
