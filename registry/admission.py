@@ -54,7 +54,7 @@ def admit(
     checks = [*rows, *check(model)]
     _refuse_failures(draft.name, checks)
     card = draft.model_copy(update={"sha256": model.digest})
-    former = read_cards(shelf.cards).get(card.name)
+    former = read_cards(shelf.cards).get(card.name) if shelf.replaces else None
     write_card(card, shelf.cards, replace=shelf.replaces)
     if former is not None:
         remove_unnamed(heads_of(former), shelf.cards)

@@ -23,7 +23,8 @@ def require_own_run(wanted: Sweep, settings: Settings) -> None:
     """BenchError where all checkpoints of a run of that name are elsewhere: two runs would be drawn as one."""
     from registry.training_runs import checkpoint_files
 
-    files = [Path(card.weights or "") for card in _of_run(wanted.run, settings)]
+    cards = _of_run(wanted.run, read_cards(settings.cards))
+    files = [Path(card.weights or "") for card in cards]
     there = [file for file in files if is_file(file)]
     folder = wanted.folder.resolve()
     linked = {path.resolve() for path in checkpoint_files(wanted.folder, wanted.pattern)}
@@ -38,7 +39,8 @@ def registered(
     wanted: Sweep, found: Placed, settings: Settings, done: Swept, say: Say
 ) -> Iterator[ModelCard]:
     """A card for each checkpoint, in their order. Those that do not load are left out, and said."""
-    known = {card.weights: card for card in _of_run(wanted.run, settings)}
+    cards = read_cards(settings.cards)
+    known = {card.weights: card for card in _of_run(wanted.run, cards)}
     require_arch(wanted.arch, all_known=all(str(path.resolve()) in known for path in found.steps))
     given = _given(wanted, settings)
     files: dict[str, str] = {}
@@ -52,7 +54,7 @@ def registered(
             continue
         files[file] = inside
         try:
-            card = _card(wanted, given, path, known.get(file), names, settings)
+            card = _card(wanted, given, path, known.get(file), names, cards, settings)
         except FAILURES as error:  # the boundary of one checkpoint
             _leave_out(done, inside, " ".join(str(error).split()), say)
             continue
@@ -75,9 +77,9 @@ def require_arch(arch: str, *, all_known: bool = False) -> None:
         require_known(arch)
 
 
-def _of_run(run: str, settings: Settings) -> list[ModelCard]:
-    cards = read_cards(settings.cards).values()
-    return [card for card in cards if card.checkpoint is not None and card.checkpoint.run == run]
+def _of_run(run: str, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
+    placed = ((card, card.checkpoint) for card in cards.values())
+    return [card for card, place in placed if place is not None and place.run == run]
 
 
 def _given(wanted: Sweep, settings: Settings) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def _card(
     path: Path,
     known: ModelCard | None,
     names: set[str],
+    cards: Mapping[str, ModelCard],
     settings: Settings,
 ) -> ModelCard:
     """The card of a checkpoint: the one that it has, unless the file was written since or another network is meant."""
@@ -114,7 +117,7 @@ def _card(
 
     file = str(path.resolve())
     if known is None:
-        name, known = _name(wanted, path, names, settings)
+        name, known = _name(wanted, path, names, cards, settings)
         if known is None or known.weights != file:
             gives_way = known is not None
             try:
@@ -158,14 +161,20 @@ def _agrees(said: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
 
 
 def _name(
-    wanted: Sweep, path: Path, names: set[str], settings: Settings
+    wanted: Sweep,
+    path: Path,
+    names: set[str],
+    cards: Mapping[str, ModelCard],
+    settings: Settings,
 ) -> tuple[str, ModelCard | None]:
     """The run's name and the file's, then also its ending, then a number. And the card that is there: of this very
-    file, or of the run and of a file that is gone."""
-    cards = read_cards(settings.cards)
+    file, or of the run and of a file that is gone. cards: as they were at first; all are read again only where
+    somebody else has written one of such a name."""
     name = f"{wanted.run}-{plain_name(wanted.inside(path).removesuffix(path.suffix))}"[:180]
     numbered = (f"{name}-{number}" for number in count(2))
     tried = chain((name, f"{name}{plain_name(path.suffix)[:12]}"), numbered)
+    if name not in cards and (settings.cards / f"{name}.yaml").exists():
+        cards = read_cards(settings.cards)
     free = (one for one in tried if one not in names and _free(cards.get(one), wanted.run, path))
     name = next(free)
     return name, cards.get(name)
