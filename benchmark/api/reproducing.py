@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.opening import notes_of, reading
 from benchmark.api.running import Prepared, RunRequest, Silent, execute, prepare
-from benchmark.errors import BenchError, unknown_name
+from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.repeating import PAIRED
 from benchmark.plugins import scored_suites
 from benchmark.variables import read_settings
@@ -156,7 +156,11 @@ def _again(
     wanted: Sequence[ScoreRow],
     bring_peers: Callable[[], None],
 ) -> Reproduction | None:
-    prepared = prepare(RunRequest(**origin.again.arguments), fresh)
+    try:
+        prepared = prepare(RunRequest(**origin.again.arguments), fresh)
+    except UnknownName as error:
+        first = "; ".join(origin.again.before)
+        raise UnknownName(f"{error} First comes {first}" if first else str(error)) from error
     if not agreed(prepared):
         return None
     bring_peers()

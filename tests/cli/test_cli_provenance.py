@@ -98,6 +98,8 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     (first,) = before.again.before
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(weights.parent)
+    unknown = bench("reproduce", "m", "cue-conflict", "--db", tmp_path / "r.db")
+    assert unknown.code == 2 and f"First comes {first}" in unknown.err
     for command in (first.partition(": ")[2], before.again.command):
         ended = bench(*shlex.split(command)[1:])
         assert ended.code == 0, ended.err
