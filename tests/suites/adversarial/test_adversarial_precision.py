@@ -27,10 +27,10 @@ def test_clean_accuracy_may_move_within_its_interval():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["world-standard-0", "world-adversarial-0"])
 def test_bfloat16_moves_robust_accuracy_less_than_its_interval(name, world):
-    network = world(name, 48)
-    exact = network.trials(batch=48)
+    network = world(name, 32)
+    exact = network.trials(batch=32)
     with numerics(make_policy("cpu", "bf16")):
-        low = network.trials(batch=48)
+        low = network.trials(batch=32)
     assert not np.array_equal(low["margin"], exact["margin"])  # it was another precision
     assert np.array_equal(exact["clean_correct"], exact["exact_correct"])
     assert np.array_equal(low["exact_correct"], exact["exact_correct"])
