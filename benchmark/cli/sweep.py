@@ -25,8 +25,16 @@ from registry.places import expanded
 if TYPE_CHECKING:
     from benchmark.api import Sweep, Swept
 
+
+def _folder(_context: click.Context, _parameter: click.Parameter, text: str) -> Path:
+    """An empty text is a variable that is not set, and not this folder."""
+    if not text:
+        raise click.BadParameter("expected a folder, got ''")
+    return expanded(text)
+
+
 _checkpoint_options = together(
-    click.argument("folder", type=click.Path(path_type=Path)),
+    click.argument("folder", callback=_folder),
     click.option(
         "--arch", default="", metavar="SOURCE:NAME", help="As of `bench register`; of all of them."
     ),
@@ -147,7 +155,7 @@ def _wanted(folder: Path, options: dict[str, Any]) -> Sweep:
     run = {name: options.pop(name) for name in ("limit", "device", "precision", "seed")}
     request = api.RunRequest(suites=options.pop("suite"), **run)
     sweep = {name: options.pop(name) for name in ("arch", "pattern", "every", "name")}
-    return api.Sweep(expanded(folder), given=given_options(options), request=request, **sweep)
+    return api.Sweep(folder, given=given_options(options), request=request, **sweep)
 
 
 def _told(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -17,6 +18,7 @@ from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison
 
 Verdict = Literal["better", "worse", "not inferior", "no change shown", "changed", "inconclusive"]
 LEVEL = 0.95
+_WHO = {"a": "the new one", "b": "the base"}  # of a comparison, whose words say a and b
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def seen_so_far(row: SuiteComparison, low: float, high: float, margin: float | N
 def _change(row: SuiteComparison, margin: float | None, suites: int) -> Change:
     one, direction = row.comparison, row.metric.direction
     if one.test is None or one.difference is None:
-        return Change(row, None, None, "inconclusive", one.reason)
+        reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], one.reason)
+        return Change(row, None, None, "inconclusive", reason)
     if margin is None or direction == "none":
         return Change(row, one.low, one.high, _plain(row))
     low, high = one.test.interval(1 - (1 - LEVEL) / suites)

@@ -146,6 +146,12 @@ def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, h
     assert not (home / "cards").exists()
 
 
+def test_an_empty_name_is_not_this_folder(bench):
+    for command in ("sweep", "watch"):
+        ended = bench(command, "", "--arch", "timm:resnet18")
+        assert ended.code == 2 and len(ended.errors) == 1 and "got ''" in ended.err
+
+
 def test_a_time_that_is_none_is_refused_before_anything_is_waited_for(bench, tmp_path):
     for poll, said in (("nan", "not a finite number"), ("inf", "86400"), ("1e300", "86400")):
         ended = bench("watch", tmp_path, "--arch", "timm:resnet18", "--poll", poll)

@@ -20,8 +20,8 @@ def row(gained, lost, n=1000, suite="s", direction="higher", metric="m"):
     return SuiteComparison(suite, Metric(metric, metric, "", direction, headline=True), made)
 
 
-def untested(suite="s"):
-    start = Comparison("m", reason="no trial in common", verdict="not compared: no trial in common")
+def untested(suite="s", reason="no trial in common"):
+    start = Comparison("m", reason=reason, verdict=f"not compared: {reason}")
     return SuiteComparison(suite, Metric("m", "m", "", headline=True), start)
 
 
@@ -66,6 +66,13 @@ def test_the_worst_suite_decides():
     open_one = untested("open")
     assert verdict(fine, bad, open_one)[1:] == ("worse", 1)
     assert verdict(fine, open_one)[1:] == ("inconclusive", 3)
+
+
+@pytest.mark.parametrize(("who", "whose"), [("a", "the new one"), ("b", "the base")])
+def test_a_reason_says_whose_trials_are_too_few(who, whose):
+    row = untested(reason=f"too few to test: 9 stimuli count for {who}")
+    (change,) = judged(compared("new", "base", [row]), [], None).changes
+    assert change.reason == f"too few to test: 9 stimuli count for {whose}"
 
 
 def test_intervals_of_several_suites_hold_together():
