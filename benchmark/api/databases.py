@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,35 +51,52 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
     from benchmark.store.place import locate, same_place
 
     target = read_settings(into).db
-    for one in map(
-        locate, sources
-    ):  # before any is opened: two names of one file have two journals
-        if same_place(one, locate(target)):
-            raise StoreError(f"{one.shown} cannot be merged into itself")
-    with ExitStack() as stack:
-        opened = [stack.enter_context(open_store(one, write=False)) for one in sources]
-        store = stack.enter_context(open_store(target, create=bool(sources)))
+    # before any is opened: two names of one file have two journals
+    for place in map(locate, sources):
+        if same_place(place, locate(target)):
+            raise StoreError(f"{place.shown} cannot be merged into itself")
+    looked_at = [_look(one) for one in sources]
+    with open_store(target, create=bool(sources)) as store:
         report = MergeReport(store.place)
-        places = [one.place for one in opened]
+        places = [one.place for one in looked_at]
         command = command_line(["bench", "db", "merge", *places], {"--into": store.place})
         with recorded(store, command) as run:
-            report.merged += [store.take(one) for one in sorted(opened, key=_part)]
+            for one in sorted(looked_at, key=_part):
+                with open_store(one.url, write=False) as source:
+                    report.merged.append(store.take(source))
             scored = again(store, run)
         report.scored, report.waiting = scored.made, scored.waiting
-        here = _notes(
-            store
-        )  # plans of earlier merges, which nobody carries out any more, are no news
-        brought = [note for one in opened for note in _notes(one)] if opened else here
+        here = _notes(store)
+        # plans of earlier merges, which nobody carries out any more, are no news
+        brought = [note for one in looked_at for note in one.notes] if looked_at else here
         report.lacking = lacking_parts(here, brought)
-        report.waiting |= _cut_short(store, opened)
+        report.waiting |= _cut_short(store, looked_at)
     return report
 
 
-def _cut_short(store: Store, opened: Sequence[Store]) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Source:
+    """A leaderboard that is merged, looked at and closed: an array's are more than a process may have open. notes: of
+    parts that came to their end; incomplete: keys of observations that lack trials."""
+
+    url: str
+    place: str
+    notes: list[str]
+    incomplete: Set[str]
+
+
+def _look(url: str) -> _Source:
+    from benchmark.store import open_store
+
+    with open_store(url, write=False) as store:
+        return _Source(url, store.place, _notes(store), store.incomplete().keys())
+
+
+def _cut_short(store: Store, sources: Sequence[_Source]) -> dict[str, str]:
     """Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops early
     (`bench diff`) leaves trials unasked."""
     lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
-    numbers = {one.place: len(lacking & one.incomplete().keys()) for one in opened if lacking}
+    numbers = {one.place: len(lacking & one.incomplete) for one in sources}
     why = "{} of its observations lack trials: let its run end, or start it again, and merge again"
     return {place: why.format(number) for place, number in numbers.items() if number}
 
@@ -117,9 +133,9 @@ def vacuum(db: str | None = None) -> tuple[int, int]:
         return store.vacuum()
 
 
-def _part(store: Store) -> int:
+def _part(source: _Source) -> int:
     """Which part of a plan a leaderboard has: parts come in the plan's order, as one run would have stored them."""
-    parts = [int(note.split("/")[0].split()[1]) for note in _notes(store)]
+    parts = [int(note.split("/")[0].split()[1]) for note in source.notes]
     return min(parts, default=0)
 
 

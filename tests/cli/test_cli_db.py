@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from benchmark import api
 from benchmark.store import open_store
 from benchmark.store.questions import HEAD
 
@@ -129,6 +130,24 @@ def test_a_missing_leaderboard_is_said_before_anything_is_written(bench, tmp_pat
     assert not (tmp_path / "merged.db").exists()
     ended = bench("db", "merge", "--into", tmp_path / "merged.db")
     assert ended.code == 1 and "no leaderboard at" in ended.err
+
+
+@pytest.mark.slow
+def test_more_leaderboards_than_a_process_may_have_open(tmp_path):
+    """Those of an array's tasks, say."""
+    resource = pytest.importorskip("resource")
+    open_store(str(tmp_path / "0.db")).close()
+    sources = [str(tmp_path / f"{number}.db") for number in range(40)]
+    for one in sources[1:]:
+        shutil.copy(sources[0], one)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with (tmp_path / "last").open("w") as last:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 30, before[1]))
+        try:
+            report = api.merge(sources, str(tmp_path / "all.db"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(report.merged) == 40 and report.exit_code == 0
 
 
 @pytest.mark.slow
