@@ -23,6 +23,10 @@ _INPUT = (
     *("size", "resize", "interpolation", "mean", "std"),
     *("channels", "scale", "resize_mode"),
 )
+#: Schemes of models that say themselves what they are fed; a test holds them against the registry's, which needs torch.
+FAMILIES = ("hf", "open_clip")
+#: What the tag of a zero-shot model says of its texts.
+_TEXTS = re.compile(r"zero-shot\([0-9]+ names x ([0-9]{1,6}) templates\)")
 _WIDEST = 2**63 - 1  # of a seed, of counts
 #: One model, one suite or one of its variants, one kind of device: no glob, no list, no word that stands for several.
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -151,24 +155,34 @@ def _whole(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def _registered(card: Facts) -> Iterator[tuple[str, object]]:
-    """The options with which `bench register` makes a card. What a member of a family is fed, it says itself."""
-    from registry.families.family import FAMILIES
+def _registration(observer: ObserverRow) -> str:
+    card = observer.card
+    own = card.get("options") or {}
+    if own.get("head"):
+        words = ["bench", "probe", str(card.get("arch")), "--as", observer.name]
+        fitted = (
+            f"{shlex.join(words)} --train FOLDER, with the training set {own.get('trained_on')}"
+        )
+        return f"the model, where it is not registered, is a head on a backbone: {fitted}"
+    words = [str(word) for pair in _registered(card, own) for word in pair]
+    known = shlex.join(["bench", "register", observer.name, *words])
+    return f"the model, where it is not registered: {known}"
 
-    own, how = card.get("options") or {}, card.get("preprocess") or {}
+
+def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
+    """The options with which `bench register` makes a card. What a member of a family is fed, it says itself."""
+    how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or ()]
     given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
-    given |= {"key": own.get("key"), "templates": own.get("templates")}
-    given["threshold"] = (own.get("boxes") or {}).get("threshold")
+    if given["arch"] == "open_clip:folder":
+        given |= {"arch": f"open_clip:{given['weights']}", "weights": None}
+    given |= {"key": own.get("key"), "threshold": (own.get("boxes") or {}).get("threshold")}
+    texts = [int(found[1]) for tag in tags if (found := _TEXTS.fullmatch(tag))]
+    given["templates"] = texts[0] if texts and texts[0] in (7, 80) else "FILE" if texts else None
     if str(card.get("arch")).partition(":")[0] not in FAMILIES:
         given |= {name: how.get(name) for name in _INPUT}
     for name, value in given.items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         if text not in (None, ""):
             yield f"--{name.replace('_', '-')}", text
-    yield from (("--training", tag) for tag in card.get("training") or () if tag != "untrained")
-
-
-def _registration(observer: ObserverRow) -> str:
-    words = [str(word) for pair in _registered(observer.card) for word in pair]
-    known = shlex.join(["bench", "register", observer.name, *words])
-    return f"the model, where it is not registered: {known}"
+    stated = (tag for tag in tags if tag != "untrained" and not _TEXTS.fullmatch(tag))
+    yield from (("--training", tag) for tag in stated)

@@ -5,6 +5,7 @@ import json
 import shlex
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,41 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     (after,) = api.provenance("m", "cue-conflict", db="results.db")
     assert after.observer.identity == before.observer.identity
     assert after.observer.card["training"] == ["noise(uniform)"]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        (
+            {"arch": "open_clip:ViT-B-32", "weights": "openai", "training": ["zero-shot(16 names x 7 templates)"],
+             "preprocess": {"size": 224}},
+            "bench register m --arch open_clip:ViT-B-32 --weights openai --templates 7",
+        ),
+        (
+            {"arch": "open_clip:folder", "weights": "/a b", "training": ["zero-shot(16 names x 3 templates)"]},
+            "bench register m --arch 'open_clip:/a b' --templates FILE",
+        ),
+        (
+            {"arch": "timm:resnet18", "options": {"head": "/h", "trained_on": "abc"}},
+            "bench probe timm:resnet18 --as m --train FOLDER, with the training set abc",
+        ),
+        (
+            {"arch": "detector:python:a:b", "options": {"boxes": {"threshold": 0.3}}, "labels": "world16"},
+            "bench register m --arch detector:python:a:b --labels world16 --threshold 0.3",
+        ),
+    ],
+)  # fmt: skip
+def test_how_a_model_is_registered(card, said):
+    from benchmark.leaderboard.repeating import _registration
+
+    assert _registration(SimpleNamespace(name="m", card=card)).endswith(f": {said}")
+
+
+def test_families_are_the_registrys():
+    from benchmark.leaderboard import repeating
+    from registry.families import family
+
+    assert set(repeating.FAMILIES) == set(family.FAMILIES)
 
 
 def test_what_was_done_to_a_leaderboard_is_noted_as_it_is_typed():
