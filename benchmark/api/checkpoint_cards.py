@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 
 def require_own_run(wanted: Sweep, settings: Settings) -> None:
-    """BenchError where all checkpoints of a run of that name are elsewhere: two runs would be drawn as one."""
+    """BenchError where all checkpoints of a run of that name are elsewhere: two runs would be drawn as one. Who names
+    a run says which it is: one that went on in another folder, say."""
     from registry.training_runs import checkpoint_files
 
+    if wanted.name:
+        return
     cards = _of_run(wanted.run, read_cards(settings.cards))
     files = [Path(card.weights or "") for card in cards]
     there = [file for file in files if is_file(file)]
@@ -31,7 +34,7 @@ def require_own_run(wanted: Sweep, settings: Settings) -> None:
     if there and not any(file in linked or file.is_relative_to(folder) for file in there):
         raise BenchError(
             f"'{wanted.run}' is another training run already, with {there[0]}: give this one a name of its own "
-            "with --name."
+            f"with --name, or say --name {wanted.run} if it is the same run."
         )
 
 
