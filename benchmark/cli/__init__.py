@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -142,6 +143,7 @@ def main() -> None:
     """Entry point of `bench`: a user's mistake is one line on stderr, never a traceback."""
     from benchmark.errors import BenchError
 
+    _take_every_character()
     try:
         code = cli.main(standalone_mode=False)
     except BenchError as error:
@@ -164,6 +166,12 @@ def main() -> None:
         _fail(str(error), 1)
     gc.freeze()  # the end looks for no cycles in 100,000 rows: their memory goes with the process
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _take_every_character() -> None:
+    """What the terminal's encoding lacks (a curve in ASCII) is written as \\u2583, as Python does on stderr."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _usage(error: click.ClickException) -> str:

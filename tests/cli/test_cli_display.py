@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 
+from benchmark import cli
 from benchmark.cli.console import SafeConsole
 from benchmark.cli.printing import table_console
 from benchmark.display import masked, printable, printable_lines
@@ -246,3 +247,13 @@ def test_passwords_are_masked(text, seen):
 )
 def test_no_password_is_printed(bench, url, words):
     assert "s3cret" not in shown(bench(*words.split(), "--db", url))
+
+
+def test_an_encoding_that_lacks_a_character_is_no_error(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr("sys.argv", ["bench", "rank"])
+    monkeypatch.setattr("benchmark.cli.cli.main", lambda **_options: print("best ▃", flush=True))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, written.getvalue()) == (0, b"best \\u2583\n")
