@@ -56,8 +56,9 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
         raise WeightsError(f"'{pattern}' is no glob of files, such as '*.pt' ({error}).") from error
     files = [path for path in found if not path.name.startswith(".") and path.is_file()]
     files = sorted(path for path in files if pattern or path.suffix in SUFFIXES)
-    own = {path.resolve() for path in files if not path.is_symlink()}
-    return [path for path in files if not (path.is_symlink() and path.resolve() in own)]
+    links = {path for path in files if path.is_symlink()}
+    own = {path.resolve() for path in files if path not in links} if links else set()
+    return [path for path in files if not (path in links and path.resolve() in own)]
 
 
 def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:
