@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from benchmark.store.json_columns import parsed
-from benchmark.store.questions import CURRENT, Reader, batches, select, within
+from benchmark.store.questions import CURRENT, Reader, select, within
 from benchmark.store.table_rows import ObserverNote, ObserverRow, StimuliNote
 
 _OBSERVER = (
@@ -23,12 +23,9 @@ def observers(reader: Reader, latest: bool) -> list[ObserverRow]:
 
 
 def observers_with(reader: Reader, column: str, wanted: Collection[str]) -> list[ObserverRow]:
-    """Observers, by name, for what each name stands for now, with one of some values in a column."""
-    found: list[ObserverRow] = []
-    for some in batches(sorted(wanted)):
-        text, values = within(column, some)
-        found += _observers(reader, f"FROM {CURRENT} WHERE {text}", values)
-    return found
+    """Observers, by name, for what each name stands for now, with one of at most `BATCH` values in a column."""
+    text, values = within(column, wanted)
+    return _observers(reader, f"FROM {CURRENT} WHERE {text}", values)
 
 
 def _observers(reader: Reader, rest: str, values: dict[str, str]) -> list[ObserverRow]:

@@ -67,7 +67,7 @@ def everything(store):
         store.observers(),
         store.observers(latest=False),
         store.observer_notes(),
-        store.observers_named(["b", "nobody"]),
+        store.observers_named({"b", "nobody"}),
         store.observers_of(["network"]),
         store.former_names(),
         store.stimuli_names(),
@@ -103,7 +103,7 @@ def test_both_ways_give_the_same(filled):
 
 
 def test_some_observers_are_read_without_the_cards_of_all(path, made, monkeypatch):
-    monkeypatch.setattr(names, "batches", lambda values: questions.batches(values, 2))
+    monkeypatch.setattr("benchmark.store.standings.BATCH", 2)
     cards = {
         "now": {"formerly": ["before", "long before"]},
         "plain": {"formerly": []},
@@ -122,9 +122,10 @@ def test_some_observers_are_read_without_the_cards_of_all(path, made, monkeypatc
         (person,) = store.observers_of(["human"])
         assert person == store.observers()[-1]
         wanted = [f"net-{at}" for at in range(5)]
-        assert [one.name for one in store.observers_named(wanted[::-1])] == wanted
-        assert store.observers_named(["now"])[0].card == cards["now"]
-        assert store.observers_named([]) == store.observers_of([]) == []
+        assert [one.name for one in store.observers_named(set(wanted))] == wanted
+        assert [one.name for one in store.observers_named({*wanted[:2]})] == wanted[:2]
+        assert store.observers_named({"now"})[0].card == cards["now"]
+        assert store.observers_named(set()) == store.observers_of([]) == []
 
 
 def test_threads_ask_at_once(filled):
