@@ -55,6 +55,7 @@ def test_files_of_one_name_in_several_folders(folder):
     assert len(lines) == 1 and lines[0].startswith("left out: best/model.pt: ")
 
 
+@pytest.mark.slow
 def test_names_that_are_alike_once_they_are_plain(folder):
     for name in ("step_ä_2.pt", "step_ö_2.pt", "step_ü_2.pt"):
         save(folder / name)
@@ -65,6 +66,7 @@ def test_names_that_are_alike_once_they_are_plain(folder):
     assert steps(swept(folder)[0]) == names | {"run-step_a_2": 2}
 
 
+@pytest.mark.slow
 def test_several_links_to_one_file_are_one_checkpoint(folder, tmp_path):
     links = tmp_path / "links"
     links.mkdir()
@@ -77,6 +79,7 @@ def test_several_links_to_one_file_are_one_checkpoint(folder, tmp_path):
     assert steps(swept(folder)[0]) == {"run-step_1": 1}
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     swept(folder)
     save(tmp_path / "other" / "run" / "step_2.pt")
