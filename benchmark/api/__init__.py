@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from benchmark.api.joining import import_leaderboard
     from benchmark.api.launching import execute, run
     from benchmark.api.opening import known_suites, reading, stimuli_notes
+    from benchmark.api.origins import provenance
     from benchmark.api.probing import Probe, probe
     from benchmark.api.published_scores import import_scores, reported
     from benchmark.api.ranking import rank, transfer
     from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
-    from benchmark.api.reproducing import NumberAgain, Reproduction, provenance, reproduce
+    from benchmark.api.reproducing import NumberAgain, Reproduction, reproduce
     from benchmark.api.requested_names import DEFAULT_MODELS
     from benchmark.api.running import (
         Prepared,
