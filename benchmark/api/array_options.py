@@ -64,13 +64,13 @@ def gpus(request: RunRequest) -> int:
 
 
 def on_node(request: RunRequest) -> RunRequest:
-    """The request as a task makes it: on the GPUs that it is given, never on the processor by accident."""
+    """The request as a task makes it: without the array's own words, which no other executor hears, and on the GPUs
+    that it is given, never on the processor by accident."""
     if request.device not in ("auto", "cpu", "cuda"):
         raise BenchError(
             "--executor slurm gives each task devices of its own: --device is auto, cpu or cuda, not "
             f"'{request.device}'."
         )
     count = gpus(request)
-    return replace(
-        request, device="cpu" if not count else "cuda:all" if count > 1 else "cuda", slurm=()
-    )
+    device = "cpu" if not count else "cuda:all" if count > 1 else "cuda"
+    return replace(request, device=device, executor="local", slurm=(), gpus_per_task=1.0)

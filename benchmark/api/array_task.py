@@ -83,7 +83,7 @@ def tasks(request: RunRequest, settings: Settings, folder: Path, n: int) -> list
     path = (PROGRAM, *sys.path)
     return [
         ArrayTask(
-            replace(request, executor="local", shard=f"{i}/{n}"),
+            replace(request, shard=f"{i}/{n}"),
             replace(settings, db=str(folder / f"shard-{i}-of-{n}.db")),
             settings.db,
             path,

@@ -107,6 +107,14 @@ def test_what_another_leaderboard_has_whole_is_not_made_again(tmp_path):
         assert store.observations() == []
 
 
+@pytest.mark.parametrize(("gpus", "device"), [(1.0, "cuda"), (2.0, "cuda:all")])
+def test_a_task_is_asked_for_nothing_that_its_executor_would_not_hear(gpus, device):
+    words = {"slurm": ("tasks=2", "cluster=local"), "gpus_per_task": gpus}
+    part = on_node(api.RunRequest(executor="slurm", device="cuda", **words))
+    assert (part.device, part.executor) == (device, "local")
+    requests._require_heard(part)
+
+
 def test_options_of_the_array():
     found = parse_options(["tasks=3", "partition=gpu", "time=90", "cluster=local"])
     assert (found.tasks, found.cluster) == (3, "local")
