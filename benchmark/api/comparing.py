@@ -60,7 +60,7 @@ def compare_each(
     settings = read_settings(db)
     with reading(settings) as store:
         known = standing(store, settings)
-        names = [row.name for row in store.observers() if row.name not in known.hidden]
+        names = [note.name for note in store.observer_notes() if note.name not in known.hidden]
         chosen = [name for name in dict.fromkeys(names) if name != a and fits(name, others)]
         if not chosen:
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
@@ -115,7 +115,7 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
     """
     from benchmark.store.rows import IMPORTED
 
-    known = {row.name for row in store.observers()}
+    known = {note.name for note in store.observer_notes()}
     for name in names:
         if name not in known | {"people"}:
             raise unknown_name(

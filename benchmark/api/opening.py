@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
+from benchmark.errors import unknown_name
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
@@ -56,6 +57,13 @@ def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
     """Stimulus sets of the leaderboard by digest."""
     with standings(read_settings(db)) as store:
         return notes_of(store)
+
+
+def require_observer(store: Standings, observer: str) -> None:
+    """UnknownName, with close matches, where nobody is called so."""
+    known = {note.name for note in store.observer_notes()}
+    if observer not in known:
+        raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
 
 
 def notes_of(store: Standings) -> dict[str, StimuliNote]:

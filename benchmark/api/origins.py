@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from benchmark import plugins
-from benchmark.api.opening import notes_of, reading
+from benchmark.api.opening import notes_of, reading, require_observer
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.repeating import PAIRED
 from benchmark.plugins import scored_suites
@@ -35,21 +35,18 @@ def provenance(
 
     settings = read_settings(db)
     with reading(settings) as store:
-        observers = {row.name: row for row in store.observers()}
-        if observer not in observers:
-            raise unknown_name(
-                "observer", observer, observers, "`bench rank` lists those with scores."
-            )
+        require_observer(store, observer)
         scored = {name.removesuffix(PAIRED) for name in store.suites()}
         shelf = plugins.find_suites(scored=scored)
         suites = {one.name: one for one in scored_suites(sorted(scored), shelf)}
         rows = _chosen(store, suites, observer, suite, metric, condition)
         notes, builtin = notes_of(store), observer in builtin_cards()
+        (who,) = store.observers_named({observer})
         return [
             provenance_of(
                 row,
                 _title(suites, row),
-                observers[observer],
+                who,
                 store.provenance(row.set_id),
                 notes,
                 builtin=builtin,

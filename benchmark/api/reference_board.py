@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,10 +76,9 @@ def reference(
     Path(settings.home).mkdir(parents=True, exist_ok=True)
     with open_store(made.db) as store, recorded(store, "bench board reference") as run:
         _bring_in(store, run, folders, made, progress)
-        rows = store.observers()
-        made.people = sum(row.kind == "human" for row in rows)
-        made.observers = sum(row.kind == "published" for row in rows)
-        made.reported = sum(row.kind == "reported" for row in rows)
+        kinds = Counter(note.kind for note in store.observer_notes())
+        made.people, made.observers = kinds["human"], kinds["published"]
+        made.reported = kinds["reported"]
     return made
 
 
@@ -98,7 +98,7 @@ def offer_reference(prepared: Prepared) -> str:
     if "cue-conflict" not in shown:
         return ""
     with reading(prepared.settings) as store:
-        if any(row.kind == "published" for row in store.observers()):
+        if any(note.kind == "published" for note in store.observer_notes()):
             return ""
     return (
         "some 60 published networks and 90 people answered these images: "

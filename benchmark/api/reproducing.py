@@ -126,7 +126,7 @@ def _again(
     name = f"{origin.score.observer} under {origin.score.suite}"
     with reading(fresh) as store:
         rows = store.latest_scores(suite=origin.score.suite, observers=[origin.score.observer])
-        identity = {row.name: row.identity for row in store.observers()}
+        identity = {note.name: note.identity for note in store.observer_notes()}
     made = {_key(row): row for row in rows}
     lacking = report.failed.get(name) or report.skipped.get(name) or _why(origin, rows, identity)
     pairs = ((row, made.get(_key(row))) for row in wanted)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api.opening import reading
+from benchmark.api.opening import reading, require_observer
 from benchmark.api.standing import standing
-from benchmark.errors import unknown_name
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
     """Every current score of one observer, per-condition scores included."""
     settings = read_settings(db)
     with reading(settings) as store:
-        known = {row.name for row in store.observers()}
-        if observer not in known:
-            raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
+        require_observer(store, observer)
         now = standing(store, settings)
         return [now.marked(row) for row in store.latest_scores(observers=[observer])]
 
@@ -28,7 +25,7 @@ def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
 def who(observer: str, *, db: str | None = None) -> ObserverRow:
     """An observer as it is stored; one that `show` knows."""
     with reading(read_settings(db)) as store:
-        return next(row for row in store.observers() if row.name == observer)
+        return store.observers_named({observer})[0]
 
 
 def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:

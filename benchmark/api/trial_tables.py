@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
-from benchmark.api.opening import reading
+from benchmark.api.opening import reading, require_observer
 from benchmark.api.published_scores import check_trials
-from benchmark.errors import BenchError, unknown_name
+from benchmark.errors import BenchError
 from benchmark.plugins import named_suite
 from benchmark.variables import read_settings
 
@@ -28,9 +28,7 @@ def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
     """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
     from benchmark.engine.answers import suite_trials
 
-    known = {row.name for row in store.observers()}
-    if observer not in known:
-        raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
+    require_observer(store, observer)
     check_trials(store, observer)
     return suite_trials(store, suite, observer)
 
@@ -57,7 +55,7 @@ def answered(
 
 
 def _with_trials(store: Store) -> Sequence[str]:
-    return [row.name for row in store.observers() if row.kind != "reported"]
+    return [note.name for note in store.observer_notes() if note.kind != "reported"]
 
 
 def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def partial_people(
     """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it.
     No table has them there: an observer is compared on all images of a set or on none.
     """
-    people = {row.name for row in store.observers() if row.kind == "human"}
+    people = {note.name for note in store.observer_notes() if note.kind == "human"}
     answers = {
         name: roles for name, roles in imported_roles(store, suite).items() if name in people
     }
