@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from registry.code.files import Files, data_named, file_digest, siblings, top_of
+from registry.code.files import BUILT_IN, Files, data_named, file_digest, siblings, top_of
 from registry.code.syntax import Import, Source, Statement, read_source
 
 ALL = "*"
@@ -127,7 +127,7 @@ class Closure:
                 self.fixed.add(target.text)
         for statement in statements:
             for text in statement.strings:
-                yield from self._named(text)
+                yield from self._named(text, module)
         if any(statement.importing for statement in statements):
             package = self.files.package(module)
             path = self.files.place(module)
@@ -200,14 +200,18 @@ class Closure:
         found = [other for other in source.imports if other.bound == one.name and other.name]
         return found[-1] if found else None
 
-    def _named(self, text: str) -> Iterator[tuple[str, str]]:
-        """The module and the name that a string such as "package.module:name" stands for."""
+    def _named(self, text: str, by: str) -> Iterator[tuple[str, str]]:
+        """The module and the name that a string such as "package.module:name" stands for.
+
+        by: the module with the string. The program's own strings name nothing of others: "corruptions.yaml" is a file,
+        whatever module `corruptions` somebody has on his path.
+        """
         module, _, name = text.partition(":")
-        if (
-            not _DOTTED.fullmatch(text)
-            or not self.files.followed(module)
-            or top_of(module) == module
-        ):
+        if not _DOTTED.fullmatch(text) or top_of(module) == module:
+            return
+        if top_of(by) in BUILT_IN and top_of(module) not in BUILT_IN:
+            return
+        if not self.files.followed(module):
             return
         if self.files.place(module) is not None:
             yield module, name.partition(".")[0] or ALL

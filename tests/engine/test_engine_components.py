@@ -8,6 +8,7 @@ that it must reach and from some that it must not.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -237,3 +238,27 @@ def test_every_python_sees_the_same(version):
         for one in (sys.executable, python)
     )
     assert here == there and len(here) > 64
+
+
+def test_modules_that_lie_on_somebodys_path_change_no_component(tmp_path):
+    """The program names the file corruptions.yaml, and a user has a corruptions.py; likewise with all such names."""
+    files = [
+        path for name in ("benchmark", "registry", "suites") for path in (ROOT / name).rglob("*.py")
+    ]
+    words = re.findall(
+        r"\"(\w+)\.\w+", "\n".join(file.read_text(encoding="utf-8") for file in files)
+    )
+    assert "corruptions" in words
+    for name in set(words):
+        (tmp_path / f"{name}.py").write_text("import os\nyaml = toml = py = os.environ\n")
+    code = (
+        "import sys; sys.path += sys.argv[1:]; from registry.code.components import *; s = tree_stamp();"
+        "print([component_digest(label, s) for label in COMPONENTS])"
+    )
+    alone, beside = (
+        subprocess.run(
+            [sys.executable, "-B", "-c", code, *places], cwd=ROOT, capture_output=True, check=True
+        ).stdout
+        for places in ([], [str(tmp_path)])
+    )
+    assert alone == beside and len(alone) > 64

@@ -148,10 +148,10 @@ def content(db):
 
 
 def differing(one, other):
-    """What two leaderboards hold otherwise: few lines, where a comparison of the whole shows thousands."""
+    """What two leaderboards hold otherwise: few short lines, where a comparison of the whole shows thousands."""
     pairs = zip(content(one), content(other), strict=True)
     return [
-        (key, mine.get(key), theirs.get(key))
+        (*key, str(mine.get(key))[:40], str(theirs.get(key))[:40])
         for mine, theirs in pairs
         for key in sorted(mine.keys() | theirs.keys())
         if mine.get(key) != theirs.get(key)

@@ -54,9 +54,11 @@ def server():
     """A PostgreSQL server of the tests' own, which may be stopped and started."""
     if not (ROOT / "benchmarks" / "postgres_server.py").exists():
         pytest.skip("the benchmark scripts are not here")
-    sys.path.append(str(ROOT / "benchmarks"))
-    from postgres_server import own_server, why_none
-
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # code that looks for modules by name must not find the others there
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        from postgres_server import own_server, why_none
     if why_none():
         pytest.skip(why_none())
     with own_server() as started:
