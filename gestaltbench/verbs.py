@@ -150,8 +150,8 @@ def watch(
     db: str | None = None,
     reporter: RunReporter | None = None,
 ) -> Swept:
-    """Run the checkpoints of a folder as they appear; returns once one of at least step `until` was run, or when it is
-    interrupted between two looks.
+    """Run the checkpoints of a folder as they appear; returns once one of at least step `until` was run or does not
+    load, or when it is interrupted between two looks.
 
     poll: seconds between two looks: a file is read once it was the same at two. The rest: as in `sweep`.
     """

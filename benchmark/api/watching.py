@@ -68,7 +68,7 @@ def watch(
     command: str = "bench watch",
 ) -> Swept:
     """Register and run checkpoints as they appear, until `pause`, called between two looks, says no, or a checkpoint of
-    at least step `until` was run.
+    at least step `until` was run, or was left out and is as it was at the next look.
 
     A file is read once its size and time are the same at two looks, and what was read counts only if they still are
     afterwards. One that does not load is said and tried again when it changes. BenchError once the folder is gone.
@@ -79,6 +79,7 @@ def watch(
     require_possible(wanted.request, settings)
     seen, done = Appearing(), Swept(wanted.run)
     told: set[Path] = set()
+    steps: dict[Path, int] = {}
     while True:
         require_folder(wanted)
         stamps = _stamps(wanted)
@@ -88,10 +89,28 @@ def watch(
         told = set(growing)
         if whole:
             steady = {path: stamp for path, stamp in stamps.items() if path not in growing}
-            _run(wanted, whole, steady, settings, reporter, seen, done, say, command)
-        reached = max(done.models.values(), default=-1)
-        if (until is not None and reached >= until) or not pause():
+            steps |= _run(
+                wanted, whole, steady, until, settings, reporter, seen, done, say, command
+            )
+        if until is not None:
+            settled = [path for path in stamps if path not in {*whole, *growing}]
+            if _ended(wanted, until, {path: steps.get(path, -1) for path in settled}, done, say):
+                return done
+        if not pause():
             return done
+
+
+def _ended(wanted: Sweep, until: int, settled: Mapping[Path, int], done: Swept, say: Say) -> bool:
+    """Whether step `until` was run, or a file that says so was left out and has not changed since: nothing would end
+    the watch then. settled: the step of each file that is as it was when it was read."""
+    if max(done.models.values(), default=-1) >= until:
+        return True
+    for path, step in settled.items():
+        inside = wanted.inside(path)
+        if step >= until and inside in done.left_out:
+            say(f"ended: step {step} cannot be run: {inside}: {done.left_out[inside]}")
+            return True
+    return False
 
 
 def _stamps(wanted: Sweep) -> dict[Path, Stamp]:
@@ -119,15 +138,16 @@ def _run(
     wanted: Sweep,
     whole: list[Path],
     stamps: Mapping[Path, Stamp],
+    until: int | None,
     settings: Settings,
     reporter: RunReporter,
     seen: Appearing,
     done: Swept,
     say: Say,
     command: str,
-) -> None:
-    """The whole files of this look. Their places are those among all that are whole, so that `every` is the same each
-    time. stamps: of all that are whole, done with or not."""
+) -> Mapping[Path, int]:
+    """The whole files of this look, and the steps of all that are whole. Their places are those among all, so that
+    `every` is the same each time. stamps: of all that are whole, done with or not."""
     from dataclasses import replace
 
     from registry.training_runs import placed
@@ -135,7 +155,8 @@ def _run(
     unit: Unit | None = "epoch" if done.models and done.unit == "epoch" else None
     found = placed(list(stamps), unit, wanted.folder)
     done.unit = found.unit
-    chosen = thinned(found, wanted.every, last=False)
+    is_last = until is not None and max(found.steps.values(), default=-1) >= until
+    chosen = thinned(found, wanted.every, last=is_last)
     mine = replace(
         chosen,
         steps={path: step for path, step in chosen.steps.items() if path in whole},
@@ -158,3 +179,4 @@ def _run(
     if kept:
         say(f"running {', '.join(card.name for card in kept)}")
         run_cheapest_first(wanted, kept, settings, reporter, done, lambda _prepared: True, command)
+    return found.steps

@@ -102,7 +102,10 @@ def sweep(folder: Path, quiet: bool, yes: bool, db: str | None, **options: Any) 
     help="Between two looks: a file is read once it was the same at two.",
 )
 @click.option(
-    "--until", type=click.IntRange(min=0), metavar="STEP", help="End once this step was run."
+    "--until",
+    type=click.IntRange(min=0),
+    metavar="STEP",
+    help="End once this step was run, or its file does not load.",
 )
 def watch(
     folder: Path, quiet: bool, poll: float, until: int | None, db: str | None, **options: Any

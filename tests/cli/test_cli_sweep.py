@@ -300,3 +300,49 @@ def test_watching_ends_at_the_step_that_was_asked_for(training, tmp_path):
     one = wanted(training, arch, pattern="step_*.pt")
     done = api.watch(one, settings, api.Silent(), pause, until=100)
     assert len(pauses) == 1 and len(done.models) == 3
+
+
+def broken_last(folder, writes=()):
+    """A watch of a folder whose last step does not load. writes: what the file holds after each look."""
+    folder.mkdir()
+    (folder / "step_9.pt").write_bytes(b"no network")
+    parts, pauses, lines = iter(writes), [], []
+
+    def pause():
+        pauses.append(None)
+        if (part := next(parts, None)) is not None:
+            (folder / "step_9.pt").write_bytes(part)
+        return len(pauses) < 9
+
+    settings = read_settings(str(folder.parent / "r.db"))
+    one = wanted(folder, "python:registry.tiny:tiny_resnet")
+    done = api.watch(one, settings, api.Silent(), pause, until=9, say=lines.append)
+    return done, len(pauses), lines
+
+
+def test_a_last_step_that_does_not_load_ends_the_watch(tmp_path):
+    done, pauses, lines = broken_last(tmp_path / "run")
+    assert pauses == 2 and done.exit_code == 1  # new, whole and refused, the same
+    assert lines[-1].startswith("ended: step 9 cannot be run: step_9.pt: ")
+    assert lines[-1].endswith(done.left_out["step_9.pt"])
+
+
+def test_a_last_step_that_is_being_written_is_waited_for(tmp_path):
+    """It is refused while its writer rests, goes on, and is refused only once it rests again."""
+    writes = (None, b"more", None, b"and more")
+    _, pauses, lines = broken_last(tmp_path / "run", writes)
+    assert pauses == 6 and sum(line.startswith("ended: ") for line in lines) == 1
+
+
+@pytest.mark.slow
+def test_the_step_that_was_asked_for_is_run_whatever_every_says(training, tmp_path):
+    looks = []
+
+    def pause():
+        looks.append(None)
+        return len(looks) < 4
+
+    settings = read_settings(str(tmp_path / "r.db"))
+    one = wanted(training, "python:registry.tiny:tiny_resnet", pattern="step_[23]*.pt", every=2)
+    done = api.watch(one, settings, api.Silent(), pause, until=20)
+    assert len(looks) == 1 and sorted(done.models.values()) == [3, 20]
