@@ -46,7 +46,7 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
     into: the leaderboard, made where it is missing; without sources, parts of plans that write to it are scored.
     Raises StoreError where one cannot be opened, before anything is written.
     """
-    from benchmark.engine.sharding import lacking_parts
+    from benchmark.engine.sharding import ended_parts, lacking_parts
     from benchmark.store import open_store
     from benchmark.store.place import locate, same_place
 
@@ -66,7 +66,7 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
                     report.merged.append(store.take(source))
             scored = again(store, run)
         report.scored, report.waiting = scored.made, scored.waiting
-        here = _notes(store)
+        here = ended_parts(store.run_notes())
         # plans of earlier merges, which nobody carries out any more, are no news
         brought = [note for one in looked_at for note in one.notes] if looked_at else here
         report.lacking = lacking_parts(here, brought)
@@ -86,10 +86,12 @@ class _Source:
 
 
 def _look(url: str) -> _Source:
+    from benchmark.engine.sharding import ended_parts
     from benchmark.store import open_store
 
     with open_store(url, write=False) as store:
-        return _Source(url, store.place, _notes(store), store.incomplete().keys())
+        notes = ended_parts(store.run_notes())
+        return _Source(url, store.place, notes, store.incomplete().keys())
 
 
 def _cut_short(store: Store, sources: Sequence[_Source]) -> dict[str, str]:
@@ -137,9 +139,3 @@ def _part(source: _Source) -> int:
     """Which part of a plan a leaderboard has: parts come in the plan's order, as one run would have stored them."""
     parts = [int(note.split("/")[0].split()[1]) for note in source.notes]
     return min(parts, default=0)
-
-
-def _notes(store: Store) -> list[str]:
-    """Notes of parts that came to their end."""
-    ended = store.run_notes()
-    return [note for status, note in ended if note.startswith("shard ") and status != "interrupted"]

@@ -128,6 +128,17 @@ def _part(tasks: list[Task], request: RunRequest, shard: Shard) -> tuple[list[Ta
     return split(tasks, shard.of, cost)[shard.index - 1], part_name(shard, plan)
 
 
+def _note(prepared: Prepared, store: Store) -> str:
+    """What a whole run is called in a leaderboard that lacks parts of a plan: the one part of its own. Nobody asks
+    otherwise, and the operations of each architecture would be counted."""
+    from benchmark.engine.sharding import Shard, ended_parts, lacking_parts
+
+    parts = ended_parts(store.run_notes())
+    if prepared.part or not lacking_parts(parts, parts):
+        return ""
+    return _part(prepared.tasks, prepared.request, Shard(1, 1))[1]
+
+
 def execute(
     prepared: Prepared,
     reporter: RunReporter,
@@ -148,9 +159,9 @@ def execute(
         store = stack.enter_context(open_store(prepared.settings.db))
         there = known and ("://" in known or Path(known).exists())
         elsewhere = stack.enter_context(open_store(known, write=False)) if known and there else None
-        asked = _asked(prepared.request)
+        note, asked = _note(prepared, store), _asked(prepared.request)
         options = RunOptions(
-            device, policy, batch, command, part, workers, asked, elsewhere, enough
+            device, policy, batch, command, part, note, workers, asked, elsewhere, enough
         )
         return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
 

@@ -36,6 +36,7 @@ class RunOptions:
 
     part: which part of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
     `engine.completing` scores them where the other parts' are, too. "": the run is whole, and scored.
+    note: kept with the end of a whole run.
     workers: how each worker is started, where the run is not made in this process.
     asked: what else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), kept with the trials.
     elsewhere: another leaderboard, whose complete observations are not made again.
@@ -48,6 +49,7 @@ class RunOptions:
     batch: int | None = None
     command: str = "bench run"
     part: str = ""
+    note: str = ""
     workers: tuple[Start, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Store | None = None
@@ -91,7 +93,7 @@ def execute(
         except _Enough:
             status = "enough"
         finally:
-            store.end_run(run, status, options.part)
+            store.end_run(run, status, options.part or options.note)
     finally:
         close_slots(slots)
     return report

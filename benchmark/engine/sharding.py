@@ -50,15 +50,21 @@ def part_name(shard: Shard, plan: str) -> str:
     return f"shard {shard} of plan {plan}"
 
 
+def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
+    """Which parts of plans came to their end. runs: status and note of each that has ended."""
+    return [note for status, note in runs if _parts([note]) and status != "interrupted"]
+
+
 def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Of the plans that `wanted` names, the parts that `there` does not name: "shard 2/3 of plan 0123456789ab".
 
-    Both are notes of runs; what names no part is passed over.
+    Both are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none.
     """
     found, plans = _parts(there), _parts(wanted)
     return [
         part_name(Shard(index, of), plan)
         for of, plan in plans
+        if (1, plan) not in found
         for index in sorted(set(range(1, of + 1)) - found.get((of, plan), set()))
     ]
 

@@ -104,6 +104,19 @@ def test_shards_in_one_leaderboard_need_no_merge(bench, tmp_path):
     assert scores(tmp_path / "team.db") == whole(bench, tmp_path, IDEALS)
 
 
+@pytest.mark.slow
+def test_a_whole_run_of_the_plan_makes_up_for_the_shards_that_are_not_there(bench, tmp_path):
+    first, _ = shards(bench, tmp_path, IDEALS, 2, only=(1,))
+    assert bench("db", "merge", "--into", first).code == 3
+    assert bench("run", "-m", "ideal-shape", *IDEALS[3:], "--db", first).code == 0  # another plan
+    assert bench("db", "merge", "--into", first).code == 3
+    assert bench(*IDEALS, "--db", first).code == 0
+    for words in ((first, "--into", tmp_path / "merged.db"), ("--into", first)):
+        ended = bench("db", "merge", *words)
+        assert ended.code == 0 and ended.err == "", ended.err
+    assert scores(first) == whole(bench, tmp_path, IDEALS) != {}
+
+
 def test_more_shards_than_blocks(bench, tmp_path):
     ended = bench(*IDEALS, "--shard", "40/40", "--db", tmp_path / "last.db")
     assert ended.code == 0
