@@ -14,6 +14,7 @@ from benchmark.api.published_scores import check_trials
 from benchmark.api.standing import standing
 from benchmark.display import masked
 from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
+from benchmark.settings import Settings
 from benchmark.variables import read_settings
 
 PEOPLE = "people"
@@ -27,22 +28,29 @@ if TYPE_CHECKING:
 def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> Compared:
     """Paired tests of two observers on the stimuli that both answered: headlines are one family, the rest another.
 
-    "people" as one of them: all people whose trials are there, as a group, against the other one.
+    "people" as one of them: all people whose trials are there, as a group, against the other one. Raises BenchError
+    where there are no such stimuli.
     """
+    settings = read_settings(db)
+    found = in_common(a, b, suite, settings)
+    if not len(found):
+        raise BenchError(
+            f"'{found.a}' and '{found.b}' have no stimuli in common in {masked(settings.db)}. "
+            "`bench show NAME` lists what each has."
+        )
+    return found
+
+
+def in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compared:
+    """As `compare`; no tests where they have no stimuli in common."""
     from benchmark.engine.comparing import compare_observers
 
     a, b = _pair(a, b)
-    settings = read_settings(db)
     with reading(settings) as store:
         suites = _compared_suites(store, suite, a, b)
         with _as_suites_write(f"'{a}' or '{b}'"):
             found = compare_observers(store, suites, a, b)
         now = standing(store, settings).outdated
-    if not len(found):
-        raise BenchError(
-            f"'{a}' and '{b}' have no stimuli in common in {masked(settings.db)}. "
-            "`bench show NAME` lists what each has."
-        )
     outdated = tuple(f"{name} is {now[name]}" for name in (a, b) if name in now)
     return replace(found, outdated=outdated)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark.api.cards import one_card
-from benchmark.api.comparing import PEOPLE, compare, discordant
+from benchmark.api.comparing import PEOPLE, discordant, in_common
 from benchmark.api.opening import reading, suites_with_scores
 from benchmark.api.running import Prepared, RunRequest, execute, prepare
 from benchmark.errors import BenchError, PluginError
@@ -42,14 +42,15 @@ def diff(
     """Whether a new model is worse than its base, by the suites' headlines on the stimuli that both answered.
 
     noninferior: how much worse it may be, in units of the metric. A suite of the base's that the new one lacks is
-    inconclusive. Raises BenchError where they have no stimuli in common.
+    inconclusive, and so is all where they have no stimuli in common.
     """
     from benchmark.leaderboard.verdicts import judged
 
     if PEOPLE in (base, new):
         raise BenchError(f"'{PEOPLE}' is no model that changes: `bench compare NAME people`.")
-    found = compare(new, base, suite=suite, db=db)
-    untested = _untested(found, base, new, suite, read_settings(db))
+    settings = read_settings(db)
+    found = in_common(new, base, suite, settings)
+    untested = _untested(found, base, new, suite, settings)
     found = replace(found, headlines=(*found.headlines, *untested))
     return judged(found, discordant(new, base, suite=suite, db=db), noninferior)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.cli.options import FiniteRange, db_option, suite_option
 from benchmark.cli.printing import as_typed, put_out, say
+from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from benchmark.api import RunRequest
@@ -60,24 +63,38 @@ def diff(
     """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped, as Markdown.
 
     From stored trials; with --precision-target both are run, and only as far as the answer needs. Exit codes: 0 no
-    change for the worse (with --noninferior: shown to be not inferior), 1 worse, 3 inconclusive.
+    change for the worse (with --noninferior: shown to be not inferior), 1 worse, 2 an error, 3 inconclusive.
     """
     from benchmark import api
     from benchmark.leaderboard.verdicts import diff_markdown
 
     found: Diff | None
-    if precision_target is None:
-        if limit is not None or device != "auto":
-            raise click.UsageError("--limit and --device need --precision-target, which runs both.")
-        found = api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
-    else:
-        request = api.RunRequest(suites=suite or "all", limit=limit, device=device)
-        found = _run(base, new, precision_target, noninferior, request, yes, quiet, db)
+    with _no_verdict():
+        if precision_target is None:
+            if limit is not None or device != "auto":
+                raise click.UsageError(
+                    "--limit and --device need --precision-target, which runs both."
+                )
+            found = api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
+        else:
+            request = api.RunRequest(suites=suite or "all", limit=limit, device=device)
+            found = _run(base, new, precision_target, noninferior, request, yes, quiet, db)
     if found is None:
         say("not started.", err=True)
-        return 1
+        return 3
     put_out(diff_markdown(found, images))
     return found.exit_code
+
+
+@contextmanager
+def _no_verdict() -> Iterator[None]:
+    """An error ends with 2: 1 says that the new one is worse."""
+    try:
+        yield
+    except (BenchError, OSError) as error:
+        refused = BenchError(str(error))
+        refused.exit_code = 2
+        raise refused from error
 
 
 def _run(

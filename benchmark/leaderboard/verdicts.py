@@ -48,8 +48,8 @@ class Diff:
 
     @property
     def verdict(self) -> str:
-        """The whole in a word or two: the worst of the suites'."""
-        verdicts = {one.verdict for one in self.changes}
+        """The whole in a word or two: the worst of the suites'. Without any, nothing is told."""
+        verdicts = {one.verdict for one in self.changes} or {"inconclusive"}
         for one in ("worse", "inconclusive"):
             if one in verdicts:
                 return one
@@ -76,9 +76,9 @@ def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: float | 
     ]
     tested = sum(row.comparison.test is not None for row in rows)
     changes = tuple(_change(row, margin, max(1, tested)) for row in rows)
-    return Diff(
-        found.b, found.a, margin, changes, tuple(flipped), (*found.outdated, *found.remarks)
-    )
+    nothing = () if rows else ("there is no headline that both have a score of",)
+    remarks = (*nothing, *found.outdated, *found.remarks)
+    return Diff(found.b, found.a, margin, changes, tuple(flipped), remarks)
 
 
 def check_margin(margin: float | None) -> None:

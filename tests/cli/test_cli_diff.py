@@ -8,6 +8,8 @@ import gestaltbench as gb
 from benchmark.api.paired_question import paired_variant
 from benchmark.contracts import Block, Plan
 from benchmark.errors import BenchError
+from benchmark.leaderboard.verdicts import diff_markdown, judged
+from benchmark.stats.families import Compared
 
 NETS = ("world-standard-0", "world-stylised-0")
 
@@ -40,6 +42,17 @@ def test_a_suite_that_one_of_the_two_lacks_leaves_it_open(bench):
     assert "neither has such a score" in asked.out
 
 
+def test_nothing_in_common_is_no_verdict(bench, board):
+    ended = bench("diff", *NETS, "--suite", "corruption", "--db", board)
+    assert ended.code == 3 and "inconclusive: neither has such a score" in ended.out
+
+
+def test_what_no_headline_has_a_number_of_is_no_verdict():
+    found = judged(Compared("new", "base", (), ()), [], None)
+    assert (found.verdict, found.exit_code) == ("inconclusive", 3)
+    assert "no headline that both have a score of" in diff_markdown(found)
+
+
 def test_mistakes_are_one_line(bench, board):
     for words, said in (
         ((NETS[0], NETS[0]), "compared with itself"),
@@ -49,10 +62,11 @@ def test_mistakes_are_one_line(bench, board):
         ((*NETS, "--noninferior", "nan"), "nan is not a finite number"),
         ((*NETS, "--noninferior", "inf"), "inf is not a finite number"),
         ((*NETS, "--precision-target", "nan"), "nan is not a finite number"),
-        ((*NETS, "--suite", "corruption"), "no stimuli in common"),
+        ((*NETS, "--suite", "corruptoin"), "Did you mean"),
+        ((*NETS, "--db", "none.db"), "none.db"),
     ):
-        ended = bench("diff", *words, "--db", board)
-        assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err, words
+        ended = bench("diff", "--db", board, *words)
+        assert ended.code == 2 and len(ended.errors) == 1 and said in ended.err, words
 
 
 @pytest.mark.slow
@@ -142,4 +156,4 @@ def test_what_cannot_stop_early_says_so(bench):
         (("ideal-shape", "ideal-texture", *PAIRED, "--device", "cpu:all"), "on one device"),
     ):
         ended = bench("diff", *words)
-        assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err, ended.err
+        assert ended.code == 2 and len(ended.errors) == 1 and said in ended.err, ended.err
