@@ -80,11 +80,11 @@ def training_curves(run: str | None = None, *, db: str | None = None) -> list[Cu
     from benchmark.leaderboard.training_curves import training_curves as curves_of
 
     with standings(read_settings(db)) as store:
-        cards = {row.name: row.card for row in store.observers()}
-    runs = runs_of(cards)
+        rows = {row.name: row for row in store.observers()}
+    runs = runs_of({name: row.card for name, row in rows.items()})
     if run is not None and run not in runs:
         raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
-    return [one for one in curves_of(summary(db=db), cards) if run in (None, one.run)]
+    return [one for one in curves_of(summary(db=db), rows) if run in (None, one.run)]
 
 
 def is_run(name: str, *, db: str | None = None) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.leaderboard.model import Cell, Column
-from benchmark.leaderboard.summary import Headline, Line, Summary
+from benchmark.leaderboard.summary import Headline, Summary
+from registry.errors import some_of
+
+if TYPE_CHECKING:
+    from benchmark.store.table_rows import ObserverRow
 
 Cards = Mapping[str, Mapping[str, Any]]
+Observers = Mapping[str, "ObserverRow"]
+Network = tuple[int, str]  # step, identity
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,14 @@ class Curve:
         return max(self.points, key=lambda one: sign * (one.cell.value or 0.0))
 
 
-def training_curves(summaries: Sequence[Summary], cards: Cards) -> list[Curve]:
-    """Curves of every run and headline that has a value, run by run. cards: observer -> its stored card."""
+def training_curves(summaries: Sequence[Summary], observers: Observers) -> list[Curve]:
+    """Curves of every run and headline that has a value, run by run. observers: by name, with their stored cards. A
+    network that has several names is one point."""
     return [
         curve
-        for run in runs_of(cards)
+        for run in runs_of({name: row.card for name, row in observers.items()})
         for summary in summaries
-        for curve in _of_run(run, summary, cards)
+        for curve in _of_run(run, summary, observers)
     ]
 
 
@@ -68,13 +75,18 @@ def _checkpoint(card: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) and "run" in found and "step" in found else {}
 
 
-def _of_run(run: str, summary: Summary, cards: Cards) -> Iterator[Curve]:
-    places = {name: _checkpoint(card) for name, card in cards.items()}
-    lines = [line for line in summary.lines if places.get(line.observer, {}).get("run") == run]
-    lines.sort(key=lambda line: (int(places[line.observer]["step"]), line.observer))
+def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Curve]:
+    places = {name: _checkpoint(row.card) for name, row in observers.items()}
+    mine = (line for line in summary.lines if places.get(line.observer, {}).get("run") == run)
+    steps = {line: int(places[line.observer]["step"]) for line in mine}
+    lines = sorted(steps, key=lambda line: (steps[line], line.observer))
     if not lines:
         return
     unit = str(places[lines[0].observer].get("unit", "step"))
+    networks = [(steps[line], observers[line.observer].identity) for line in lines]
+    names: dict[Network, str] = {}  # the first of those that one network has at one step
+    for network, line in zip(networks, lines, strict=True):
+        names.setdefault(network, line.observer)
     columns: list[tuple[str, Headline, list[Cell]]] = [
         (head.suite, head, [line.cells[at] for line in lines])
         for at, head in enumerate(summary.headlines)
@@ -82,17 +94,30 @@ def _of_run(run: str, summary: Summary, cards: Cards) -> Iterator[Curve]:
     if summary.clean is not None:
         columns.append(("", summary.clean, [line.clean for line in lines]))
     for suite, head, cells in columns:
-        points = tuple(_points(lines, cells, places))
+        points: dict[Network, Point] = {}
+        for network, cell in zip(networks, cells, strict=True):
+            if cell.value is not None:
+                points.setdefault(network, Point(network[0], names[network], cell))
         if points:
-            yield Curve(run, unit, summary.space, suite, head.column, head.stimuli, points)
+            column, shown = head.column, tuple(points.values())
+            yield Curve(run, unit, summary.space, suite, column, head.stimuli, shown)
 
 
-def _points(
-    lines: Sequence[Line], cells: Sequence[Cell], places: Mapping[str, Mapping[str, Any]]
-) -> Iterator[Point]:
-    for line, cell in zip(lines, cells, strict=True):
-        if cell.value is not None:
-            yield Point(int(places[line.observer]["step"]), line.observer, cell)
+def shared_steps(curves: Iterable[Curve]) -> Iterator[str]:
+    """A line for each run that has several networks at one step: none of its curves is that of one network."""
+    runs: dict[tuple[str, str], dict[int, set[str]]] = {}
+    for curve in curves:
+        steps = runs.setdefault((curve.run, curve.unit), {})
+        for point in curve.points:
+            steps.setdefault(point.step, set()).add(point.observer)
+    for (run, unit), steps in runs.items():
+        several = {step: names for step, names in sorted(steps.items()) if len(names) > 1}
+        for step, names in list(several.items())[:1]:
+            yield (
+                f"{run} has several networks, each a point, at {len(several)} of {len(steps)} {unit}s: "
+                f"{some_of(sorted(names), 3)} at {unit} {step}. `bench sweep --pattern` with a --name for each kind of "
+                "them draws curves of their own"
+            )
 
 
 def curve_records(curve: Curve) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from benchmark.display import printable
 from benchmark.leaderboard.formatting import number, short_estimate
 from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width
-from benchmark.leaderboard.training_curves import Curve
+from benchmark.leaderboard.training_curves import Curve, shared_steps
 
 T = TypeVar("T")
 BARS = "▁▂▃▄▅▆▇█"
@@ -90,7 +90,8 @@ def _table(curves: Sequence[Curve], width: int) -> Detail:
             continue
         room -= field.width + GAP
         fields.append(field)
-    return Detail("", "", Grid(tuple(fields)), tuple(_notes(len(steps), len(shown), dropped)))
+    notes = (*map(printable, shared_steps(curves)), *_notes(len(steps), len(shown), dropped))
+    return Detail("", "", Grid(tuple(fields)), notes)
 
 
 def _notes(steps: int, shown: int, dropped: Sequence[str]) -> Iterator[str]:

@@ -90,8 +90,7 @@ class Contents:
     @cached_property
     def curves(self) -> list[Curve]:
         """Every headline over every training run."""
-        cards = {name: row.card for name, row in self.observers.items()}
-        return training_curves(self.summaries, cards)
+        return training_curves(self.summaries, self.observers)
 
 
 def read_contents(settings: Settings) -> Contents:

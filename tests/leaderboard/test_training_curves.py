@@ -1,6 +1,7 @@
 """Curves over a training run: what is a point of which, and how they are drawn as text."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -9,12 +10,18 @@ from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.model import Cell, Column
 from benchmark.leaderboard.render import render_details
 from benchmark.leaderboard.summary import Headline, Line, Summary
-from benchmark.leaderboard.training_curves import curve_records, training_curves
+from benchmark.leaderboard.training_curves import curve_records, shared_steps, training_curves
 from benchmark.leaderboard.training_text import sparkline, training_details
+from benchmark.report.figures.training import over_training
 
 
 def card(run, step, unit="epoch"):
     return {"checkpoint": {"run": run, "step": step, "unit": unit}}
+
+
+def observers(cards, **identities):
+    """Networks by name; identities: of those that are not one of their own."""
+    return {n: SimpleNamespace(card=c, identity=identities.get(n, n)) for n, c in cards.items()}
 
 
 def line(name, *values):
@@ -39,7 +46,7 @@ SUMMARY = Summary(
 
 
 def test_a_curve_holds_its_runs_checkpoints_by_step():
-    found = training_curves([SUMMARY], CARDS)
+    found = training_curves([SUMMARY], observers(CARDS))
     assert [(one.run, one.title) for one in found] == [
         ("a", "up: rises"), ("a", "down: falls"), ("a", "clean accuracy"),
         ("b", "up: rises"), ("b", "down: falls"), ("b", "clean accuracy"),
@@ -83,7 +90,32 @@ def test_eighty_columns_hold_what_fits_and_say_what_does_not():
     ]
     cards = {f"n{i}": card("run", i) for i in range(100)}
     lines = tuple(line(f"n{i}", *[i / 100] * 6) for i in range(100))
-    text = printed(training_curves([Summary("world16", tuple(wide), lines, ())], cards), 80)
+    text = printed(
+        training_curves([Summary("world16", tuple(wide), lines, ())], observers(cards)), 80
+    )
     assert max(map(len, text.splitlines())) <= 80
     assert "24 of 100 checkpoints, evenly spaced." in text and "no room for: suite-" in text
     assert "0.990 at epoch 99" in text and "epochs 0 to 99, 100 checkpoints" in text
+
+
+TWINS = {"one": card("run", 1), "two": card("run", 1), "late": card("run", 2)}
+TWICE = Summary(
+    "world16", HEADS, (line("two", 0.3, 0.2), line("one", 0.3, None), line("late", 0.4, 0.4)), ()
+)
+
+
+def test_a_network_of_two_names_is_one_point():
+    found = training_curves([TWICE], observers(TWINS, one="same", two="same"))
+    for curve, value in zip(found, (0.3, 0.2), strict=True):
+        points = [(p.step, p.observer, p.cell.value) for p in curve.points]
+        assert points == [(1, "one", value), (2, "late", 0.4)]
+    assert "several networks" not in printed(found, 200) and not list(shared_steps(found))
+
+
+def test_two_networks_at_one_step_are_said():
+    """Averaged weights beside the plain ones, say: a line through both is the curve of neither."""
+    found = training_curves([TWICE], observers(TWINS))
+    assert [point.observer for point in found[0].points] == ["one", "two", "late"]
+    said = "run has several networks, each a point, at 1 of 2 epochs: one, two at epoch 1."
+    assert said in " ".join(printed(found, 80).split())
+    assert said in over_training(found, "world16").caption

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from benchmark.leaderboard.training_curves import Curve, curve_records
+from benchmark.leaderboard.training_curves import Curve, curve_records, shared_steps
 from benchmark.report.contents import Contents
 from benchmark.report.figures.figure import QUIET, Figure, Spec, axis, palette
 from benchmark.report.writing import slug
@@ -42,11 +42,12 @@ def over_training(curves: Sequence[Curve], space: str, name: str = NAME) -> Figu
     runs = list(dict.fromkeys(curve.run for curve in curves))
     panels = list({curve.title: curve for curve in curves}.values())
     stimuli = "; ".join(dict.fromkeys(f"{one.title}: {one.stimuli}" for one in panels))
+    notes = "".join(f" {line}." for line in shared_steps(curves))
     return Figure(
         name,
         f"Over training, {space}",
         f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint by itself; dashed: "
-        f"chance. {stimuli}.",
+        f"chance. {stimuli}.{notes}",
         _spec(records, panels, runs),
         records,
         NAMES,
