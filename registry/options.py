@@ -22,7 +22,10 @@ KEYWORDS = frozenset(
         "strict_img_size", "transform_input", "width_mult", "window_size",
     }
 )  # fmt: skip
-_TEXTS = ("convert", "file", "head", "install", "key", "prompts", "repository", "text_head", "trained_on")  # fmt: skip
+_TEXTS = (
+    *("convert", "file", "head", "install", "key", "prompts", "repository", "templates"),
+    *("text_head", "trained_on"),
+)
 _OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _PACKAGE = re.compile(r"package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*")

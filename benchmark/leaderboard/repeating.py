@@ -165,8 +165,26 @@ def _registration(observer: ObserverRow) -> str:
         )
         return f"the model, where it is not registered, is a head on a backbone: {fitted}"
     words = [str(word) for pair in _registered(card, own) for word in pair]
+    first, templates = _templates(own.get("templates"), card)
     known = shlex.join(["bench", "register", observer.name, *words])
-    return f"the model, where it is not registered: {known}"
+    return f"the model, where it is not registered: {first}{known}{templates}"
+
+
+def _templates(texts: Any, card: Facts) -> tuple[str, str]:
+    """What writes the templates of a zero-shot model to a file that takes no other's place, and the option that names
+    them. texts: a name, or a template a line; cards of older programs say only how many there are."""
+    found = (_TEXTS.fullmatch(str(tag)) for tag in card.get("training") or ())
+    count = next((one[1] for one in found if one), "")
+    lines = str(texts or count).splitlines()
+    if not texts and count not in ("", "7", "80"):
+        return (
+            "",
+            f" --templates FILE, with its {count} templates, one a line: its card does not say which",
+        )
+    if len(lines) > 1:
+        write = shlex.join(["printf", "%s\\n", *lines])
+        return f'T=$(mktemp) && {write} > "$T" && ', ' --templates "$T"'
+    return "", "".join(f" --templates {shlex.quote(line)}" for line in lines)
 
 
 def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
@@ -176,8 +194,6 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
     if given["arch"] == "open_clip:folder":
         given |= {"arch": f"open_clip:{given['weights']}", "weights": None}
     given |= {"key": own.get("key"), "threshold": (own.get("boxes") or {}).get("threshold")}
-    texts = [int(found[1]) for tag in tags if (found := _TEXTS.fullmatch(tag))]
-    given["templates"] = texts[0] if texts and texts[0] in (7, 80) else "FILE" if texts else None
     if str(card.get("arch")).partition(":")[0] not in FAMILIES:
         given |= {name: how.get(name) for name in _INPUT}
     for name, value in given.items():

@@ -30,6 +30,7 @@ from registry.families.extras import library
 from registry.families.family import Asked, Described, Sources
 from registry.families.hub_files import repository_folder
 from registry.families.prompts import (
+    NAMED,
     TextHead,
     called_after,
     class_vectors,
@@ -86,12 +87,15 @@ def describe(asked: Asked) -> Described:
     )
     if asked.bare:
         return plain
-    head = _text_head(model, origin, labels, str(asked.options.get("templates") or "80"), clip)
+    choice = str(asked.options.get("templates") or "80")
+    head = _text_head(model, origin, labels, choice, clip)
     file = head_file(asked.name, head.digest, asked.folder)
     write_text_head(head, file)
+    texts = choice if choice in NAMED else "\n".join(head.templates)
+    prompts = {"text_head": str(file), "prompts": head.digest, "templates": texts}
     return replace(
         plain,
-        options={**plain.options, "text_head": str(file), "prompts": head.digest},
+        options={**plain.options, **prompts},
         rows=_rows(head, labels),
         files=(file,),
         tags=(f"zero-shot({len(head.names)} names x {len(head.templates)} templates)",),

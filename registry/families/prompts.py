@@ -27,6 +27,8 @@ from registry.spaces import built_in_space
 from registry.whole_files import write_whole
 
 SINGLE = ("a photo of a {}.",)
+#: Templates by name: where open_clip has those of CLIP's authors.
+NAMED = {"single": "", "7": "SIMPLE_IMAGENET_TEMPLATES", "80": "OPENAI_IMAGENET_TEMPLATES"}
 #: Texts that are encoded at once: fixed, so that a head does not depend on the machine.
 _BATCH = 64
 Encode = Callable[[Sequence[str]], Tensor]
@@ -60,9 +62,8 @@ def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
     """
     if choice == "single":
         return SINGLE
-    known = {"7": "SIMPLE_IMAGENET_TEMPLATES", "80": "OPENAI_IMAGENET_TEMPLATES"}
-    if choice in known:
-        return tuple(one("{}") for one in getattr(library, known[choice]))
+    if choice in NAMED:
+        return tuple(one("{}") for one in getattr(library, NAMED[choice]))
     path = expanded(choice)
     if choice.count("{}") == 1 and not unprintable(choice):
         return (choice.strip(),)

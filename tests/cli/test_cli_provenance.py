@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 import sqlite3
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,7 +120,19 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
         ),
         (
             {"arch": "open_clip:folder", "weights": "/a b", "training": ["zero-shot(16 names x 3 templates)"]},
-            "bench register m --arch 'open_clip:/a b' --templates FILE",
+            "bench register m --arch 'open_clip:/a b' --templates FILE, with its 3 templates, one a line: its card "
+            "does not say which",
+        ),
+        (
+            {"arch": "open_clip:folder", "weights": "/a", "training": ["zero-shot(16 names x 1 templates)"],
+             "options": {"templates": "it's a {}."}},
+            """bench register m --arch open_clip:/a --templates 'it'"'"'s a {}.'""",
+        ),
+        (
+            {"arch": "open_clip:folder", "weights": "/a", "training": ["zero-shot(16 names x 2 templates)"],
+             "options": {"templates": "a {}.\n-e $HOME {}"}},
+            """T=$(mktemp) && printf '%s\\n' 'a {}.' '-e $HOME {}' > "$T" && bench register m --arch open_clip:/a """
+            """--templates "$T\"""",
         ),
         (
             {"arch": "timm:resnet18", "options": {"head": "/h", "trained_on": "abc"}},
@@ -135,6 +148,21 @@ def test_how_a_model_is_registered(card, said):
     from benchmark.leaderboard.repeating import _registration
 
     assert _registration(SimpleNamespace(name="m", card=card)).endswith(f": {said}")
+
+
+def test_templates_are_written_as_they_are(tmp_path):
+    """Pasted into a shell, with another program in place of `bench`."""
+    from benchmark.leaderboard.repeating import _registration
+
+    texts = ["a {}.", "-e $HOME \\n %s {}", '`it\'s` "{}"']
+    card = {"arch": "open_clip:x", "options": {"templates": "\n".join(texts)}}
+    line = _registration(SimpleNamespace(name="m", card=card)).partition(": ")[2]
+    shown = f'bench() {{ cat "${{@: -1}}"; }}; {line}'
+    ended = subprocess.run(
+        ["bash", "-c", shown], env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.splitlines() == texts
 
 
 def test_families_are_the_registrys():

@@ -137,8 +137,10 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
     place, file = f"open_clip:{folder()}", tmp_path / "mine.txt"
     file.write_text("a drawing of a {}.\n\nthe {} itself\n")
     options = {"templates": str(file)}
-    _, checks = register("mine", place, labels="geirhos16", options=options, **folders)
+    card, checks = register("mine", place, labels="geirhos16", options=options, **folders)
     assert rows(checks)["templates"].startswith("2, such as 'a drawing of a {}.'")
+    assert read_cards(folders["cards_folder"])["mine"].options == card.options
+    assert card.options["templates"] == "a drawing of a {}.\nthe {} itself"
     for text, told in (("a photo", "a photo"), ("{} and {}", "and"), ("", "nothing")):
         file.write_text(text)
         with pytest.raises(CardError, match=rf"one {{}} each.*{told}"):
