@@ -106,7 +106,7 @@ class Closure:
             return None
         try:
             return read_source(path, self.files.package(module))
-        except (SyntaxError, ValueError):  # nothing that can be imported: its bytes stand for it
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python cannot import it
             return None
 
     def _needed(self, module: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Where modules lie, found without importing them, and which of them are ours to follow."""
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -57,8 +58,8 @@ class Files:
     _data: dict[Path, dict[str, Path]] = field(default_factory=dict)
 
     def followed(self, module: str) -> bool:
-        """Whether a module's source counts: the program's, a plug-in's, or what nobody installed (a folder on the
-        path, an editable installation). Of the standard library and other installed packages names alone count.
+        """Whether a module's source counts: the program's, a plug-in's, or what no installer put there (a folder on
+        the path, an editable installation). Of the standard library and other installed packages names alone count.
 
         A package that is not here counts by name, too: what is installed beside the program changes no digest.
         """
@@ -70,8 +71,8 @@ class Files:
         top = top_of(module)
         if top in self.own or top in BUILT_IN:
             return False
-        where = self._where(top)
-        return top in sys.stdlib_module_names or any(_INSTALLED & set(one.parts) for one in where)
+        known = top in sys.stdlib_module_names
+        return known or any(_installed(top, place) for place in self._where(top))
 
     def _where(self, top: str) -> list[Path]:
         place, folders = self._top(top)
@@ -124,6 +125,27 @@ class Files:
             folders = list(spec.submodule_search_locations or ()) if spec else []
             self._tops[top] = (Path(origin) if origin else None, folders)
         return self._tops[top]
+
+
+def _installed(top: str, place: Path) -> bool:
+    """Whether an installer has put a package there: into Python's folder, or with `pip install --target` into another.
+    place: of the package, or of its `__init__`."""
+    if _INSTALLED & set(place.parts):
+        return True
+    folder = place.parents[1] if place.stem == "__init__" else place.parent
+    try:
+        return top in _recorded(str(folder), folder.stat().st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=64)
+def _recorded(folder: str, _stamp: int) -> frozenset[str]:
+    """The top-level packages and modules that installers say they have put into a folder."""
+    files = Path(folder).glob("*.dist-info/RECORD")
+    lines = (line for file in files for line in file.read_text("utf-8", "replace").splitlines())
+    names = (re.split("[/.,]", line.lstrip('"'), maxsplit=1)[0] for line in lines)
+    return frozenset(names)
 
 
 def _candidates(folder: Path, name: str) -> Iterator[Path]:

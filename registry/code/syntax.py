@@ -34,6 +34,7 @@ _METHODS = frozenset({"compile", "eval"})  # `re.compile`, `network.eval()`: ano
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 #: Calls that make a value and do nothing else.
 _MAKING = frozenset({"Metric", "Suite", "dict", "frozenset", "replace", "set", "tuple"})
+_DEEPEST = 150  # nodes above a node: four calls each, of Python's 1,000
 _LONG = 200  # characters of a string that names no file and no module
 _WORD = re.compile(r"\w+")
 
@@ -128,24 +129,25 @@ def functions_of(path: Path, _stamp: tuple[int, ...]) -> dict[int, tuple[Functio
     """First line -> the functions and lambdas of a file that begin there."""
     found: dict[int, tuple[Function, ...]] = {}
     counts: Counter[str] = Counter()
-    for node, name in _functions(ast.parse(path.read_bytes()), ""):
+    for node, name in _functions(ast.parse(path.read_bytes())):
         here = _first(node)
         found[here] = (*found.get(here, ()), Function(node, name, counts[name]))
         counts[name] += 1
     return found
 
 
-def _functions(node: ast.AST, above: str) -> Iterator[tuple[ast.AST, str]]:
-    """Every function and lambda below a node, with its qualified name."""
-    for inside in ast.iter_child_nodes(node):
-        name = getattr(inside, "name", "<lambda>")
-        if isinstance(inside, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield inside, above + name
-            yield from _functions(inside, f"{above}{name}.<locals>.")
-        elif isinstance(inside, ast.ClassDef):
-            yield from _functions(inside, f"{above}{name}.")
-        else:
-            yield from _functions(inside, above)
+def _functions(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Every function and lambda of a file, with its qualified name. Without recursion: a long sum is a deep tree."""
+    waiting: list[tuple[ast.AST, str]] = [(tree, "")]
+    while waiting:
+        node, above = waiting.pop()
+        name = getattr(node, "name", "<lambda>")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node, above + name
+            above = f"{above}{name}.<locals>."
+        elif isinstance(node, ast.ClassDef):
+            above = f"{above}{name}."
+        waiting += [(inside, above) for inside in reversed(list(ast.iter_child_nodes(node)))]
 
 
 def text_of(node: ast.AST, package: str) -> str:
@@ -192,7 +194,10 @@ def _for_types_alone(test: ast.expr) -> bool:
 
 def _statement(node: ast.AST, package: str, worded: bool) -> Statement:
     dump = _Dump(package, worded)
-    dump.node(node)
+    try:
+        dump.node(node)
+    except _TooDeepError:
+        return _by_levels(node, package)
     return Statement(
         "".join(dump.text),
         frozenset(dump.mentions),
@@ -200,6 +205,32 @@ def _statement(node: ast.AST, package: str, worded: bool) -> Statement:
         tuple(dump.imports),
         tuple(dump.strings),
         _idle(node),
+    )
+
+
+def _by_levels(node: ast.AST, package: str) -> Statement:
+    """A statement that is nested too deep to be gone through by recursion, written level by level. Words in it count,
+    and it may reach whatever code may."""
+    dump = _Dump(package, worded=True)
+    imports: list[Import] = []
+    for one in ast.walk(node):
+        if isinstance(one, ast.Import | ast.ImportFrom):
+            imports += imports_of(one, package)
+        elif isinstance(one, ast.Call) and (plainly := _imports_plainly(one)):
+            imports.append(Import(plainly, "", ""))
+        dump.text.append(f" {type(one).__name__}")
+        for name, value in ast.iter_fields(one):
+            if value is None or value == [] or name in _SKIPPED:
+                continue
+            parts = value if isinstance(value, list) else [value]
+            dump.text.append(f" {name}{len(parts)} ")
+            for part in parts:
+                if not isinstance(part, ast.AST):
+                    dump.constant(part)
+    mentions = frozenset(dump.mentions | _MARKS)
+    bound = frozenset(_bound(node))
+    return Statement(
+        "".join(dump.text), mentions, bound, tuple(imports), tuple(dump.strings), idle=False
     )
 
 
@@ -268,8 +299,12 @@ def _imports_plainly(node: ast.Call) -> str:
     return name if isinstance(name, str) and not name.startswith(".") else ""
 
 
+class _TooDeepError(Exception):
+    """A statement is nested deeper than recursion may go, whoever asks."""
+
+
 class _Dump:
-    """Writes one statement, and notes what it names and imports."""
+    """Writes one statement, and notes what it names and imports. Raises _TooDeepError."""
 
     def __init__(self, package: str, worded: bool) -> None:
         self.text: list[str] = []
@@ -281,14 +316,22 @@ class _Dump:
         )
         self._package = package
         self._worded = worded
+        self._depth = 0
 
     def node(self, node: ast.AST) -> None:
         """Write a node and everything below it."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _TooDeepError
+        self._written(node)
+        self._depth -= 1
+
+    def _written(self, node: ast.AST) -> None:
         if isinstance(node, ast.Name):
             self._mention(node.id, DYNAMIC - ({node.id} if node is self._plain else set()))
             self.text.append(f"N'{node.id}'")
         elif isinstance(node, ast.Constant):
-            self._constant(node.value)
+            self.constant(node.value)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found = imports_of(node, self._package)
             self.imports += found
@@ -333,7 +376,8 @@ class _Dump:
                 self.mentions.add(value)
             self.text.append(repr(value))
 
-    def _constant(self, value: Any) -> None:
+    def constant(self, value: Any) -> None:
+        """Write a value, and note the words in it."""
         if isinstance(value, str):
             self.mentions.update(_WORD.findall(value))
             if "." in value and len(value) < _LONG:
