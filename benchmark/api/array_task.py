@@ -133,7 +133,7 @@ def work() -> None:
                 prepare(task.request, task.settings), Silent(), _command(task), known=task.known
             )
         except BenchError as error:
-            replies.write(str(error).encode())
+            replies.write(str(error).encode(errors="backslashreplace"))
 
 
 def _command(task: ArrayTask) -> str:

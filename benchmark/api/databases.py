@@ -77,12 +77,12 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
 @dataclass(frozen=True)
 class _Source:
     """A leaderboard that is merged, looked at and closed: an array's are more than a process may have open. notes: of
-    parts that came to their end; incomplete: keys of observations that lack trials."""
+    parts that came to their end; cut_short: keys of observations that lack trials though no observer failed."""
 
     url: str
     place: str
     notes: list[str]
-    incomplete: Set[str]
+    cut_short: Set[str]
 
 
 def _look(url: str) -> _Source:
@@ -91,14 +91,14 @@ def _look(url: str) -> _Source:
 
     with open_store(url, write=False) as store:
         notes = ended_parts(store.run_notes())
-        return _Source(url, store.place, notes, store.incomplete().keys())
+        return _Source(url, store.place, notes, store.incomplete(failed=False).keys())
 
 
 def _cut_short(store: Store, sources: Sequence[_Source]) -> dict[str, str]:
     """Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops early
     (`bench diff`) leaves trials unasked."""
     lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
-    numbers = {one.place: len(lacking & one.incomplete) for one in sources}
+    numbers = {one.place: len(lacking & one.cut_short) for one in sources}
     why = "{} of its observations lack trials: let its run end, or start it again, and merge again"
     return {place: why.format(number) for place, number in numbers.items() if number}
 

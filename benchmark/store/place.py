@@ -66,7 +66,7 @@ def locate(url_or_path: str) -> Place:
 def same_place(one: Place, other: Place) -> bool:
     """Whether both are one leaderboard, also by another path, a link, or a second name of the file."""
     if one.path is None or other.path is None:
-        return one == other
+        return (one.path, one.server) == (other.path, other.server)
     with contextlib.suppress(OSError):
         return one.path.samefile(other.path)
     return os.path.realpath(one.path) == os.path.realpath(other.path)  # of links in a ring, too

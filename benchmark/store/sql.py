@@ -35,6 +35,11 @@ def insert_one(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any
     return int(key[0])
 
 
+def storable(text: str) -> str:
+    """Text in which the bytes of a file's name that are no UTF-8 stand as \\udce9: no data base takes them."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def now() -> str:
     """This moment, ISO 8601 in UTC with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -162,11 +162,11 @@ class Store(Standings):
         """Whether every trial of the observation is stored, or as many as settled it; False for an unknown key."""
         return self._database.ask(read.complete, key)
 
-    def incomplete(self) -> Mapping[str, str]:
-        """Key -> suite of each observation that lacks trials."""
+    def incomplete(self, *, failed: bool = True) -> Mapping[str, str]:
+        """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
         from benchmark.store import upkeep
 
-        return self._database.ask(upkeep.incomplete)
+        return self._database.ask(upkeep.incomplete, failed)
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """The stored trials of the observations as one table, in the order of the keys.

@@ -82,9 +82,18 @@ def _size(connection: sa.Connection) -> int:
     return pages * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
 
 
-def incomplete(connection: sa.Connection) -> dict[str, str]:
-    """Key -> suite of each observation that lacks trials."""
-    return {row.key: row.suite for row in connection.execute(_lacking("key", "suite"))}
+def incomplete(connection: sa.Connection, failed: bool) -> dict[str, str]:
+    """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
+    observed, outcomes = schema.OBSERVATIONS, schema.OUTCOMES
+    query = _lacking("key", "suite")
+    if not failed:
+        since = [
+            *(outcomes.c[name] == observed.c[name] for name in ("observer", "suite", "space")),
+            outcomes.c.status == "failed",
+            outcomes.c.created >= observed.c.created,
+        ]
+        query = query.where(~sa.exists().where(*since))
+    return {row.key: row.suite for row in connection.execute(query)}
 
 
 def _incomplete(connection: sa.Connection) -> int:

@@ -19,7 +19,7 @@ from benchmark.store.json_columns import dump
 from benchmark.store.questions import batches
 from benchmark.store.rows import IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet
 from benchmark.store.score_rules import fault
-from benchmark.store.sql import insert_new, insert_one, now
+from benchmark.store.sql import insert_new, insert_one, now, storable
 from benchmark.store.table_rows import recipe_tags
 
 #: Columns of every trial table that the store itself fills in.
@@ -38,7 +38,7 @@ def begin_run(connection: sa.Connection, command: str, environment: Mapping[str,
     return insert_one(
         connection,
         schema.RUNS,
-        {"command": masked(command), "environment": found, "started": now()},
+        {"command": storable(masked(command)), "environment": found, "started": now()},
     )
 
 
@@ -49,7 +49,7 @@ def environment_digest(environment: Mapping[str, Any]) -> str:
 
 def end_run(connection: sa.Connection, run: int, status: str, note: str) -> None:
     """The end of a run; a second end of one run is ignored."""
-    row = {"run": run, "status": status, "note": masked(note), "ended": now()}
+    row = {"run": run, "status": status, "note": storable(masked(note)), "ended": now()}
     insert_new(connection, schema.RUN_ENDS, [row])
 
 
@@ -246,4 +246,5 @@ def score_row(position: int, score: Score) -> dict[str, Any]:
 
 def put_outcome(connection: sa.Connection, outcome: Outcome) -> None:
     """How a piece of work ended."""
-    insert_one(connection, schema.OUTCOMES, {**vars(outcome), "created": now()})
+    texts = {name: storable(getattr(outcome, name)) for name in ("reason", "detail")}
+    insert_one(connection, schema.OUTCOMES, {**vars(outcome), **texts, "created": now()})

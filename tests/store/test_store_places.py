@@ -145,6 +145,12 @@ def test_urls():
     assert locate("~/b.db").path == Path("~/b.db").expanduser()
 
 
+def test_a_server_is_one_place_however_its_driver_is_called():
+    plain, driver = (locate(f"{name}://me@h/x") for name in ("postgresql", "postgresql+psycopg"))
+    assert same_place(plain, driver)
+    assert not same_place(plain, locate("postgresql://me@h/y"))
+
+
 @pytest.mark.parametrize("size", [30, 1000])
 @pytest.mark.parametrize("write", [True, False])
 def test_not_a_data_base(path, size, write):
@@ -274,6 +280,14 @@ def test_no_password_is_stored(path):
     kept = path.read_bytes()
     assert b"s3cret" not in kept
     assert b"postgresql://me:***@host/db" in kept
+
+
+def test_names_of_files_that_are_no_text_are_stored(store, made):
+    run = store.begin_run("bench import trials caf\udce9", {"device": "cpu"})
+    store.end_run(run, "failed", "no table in caf\udce9")
+    store.put_outcome(run, None, "net", "cue-conflict", "", "failed", "caf\udce9: no such file")
+    assert store.runs()[run]["command"] == "bench import trials caf\\udce9"
+    assert [one.reason for one in store.outcomes()] == ["caf\\udce9: no such file"]
 
 
 @pytest.mark.parametrize("write", [True, False])

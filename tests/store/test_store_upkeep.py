@@ -1,6 +1,7 @@
 """A leaderboard as a data base: status, check, vacuum."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -41,6 +42,21 @@ def test_status(filled, url):
     assert (found.open_runs, found.incomplete) == (1, 1)
     assert found.size > 10_000
     assert found.server.split()[0] in ("SQLite", "PostgreSQL")
+
+
+def test_what_failed_is_not_cut_short(filled):
+    """But what was asked after that is: the observer has been tried again."""
+    (observer,) = {one.observer for one in filled.observations()}
+    run = filled.begin_run("bench run", {"python": "3.11"})
+    assert filled.incomplete(failed=False) == {"k2": "cue-conflict"}
+    filled.put_outcome(run, observer, "net", "saliency", "geirhos16", "failed", "NaN")
+    assert filled.incomplete(failed=False) == {"k2": "cue-conflict"}
+    filled.put_outcome(run, observer, "net", "cue-conflict", "geirhos16", "failed", "NaN")
+    assert filled.incomplete(failed=False) == {}
+    assert filled.incomplete() == {"k2": "cue-conflict"}
+    again = replace(filled.observations()[1], key="k3", condition="noise")
+    filled.put_observation(run, again)
+    assert filled.incomplete(failed=False) == {"k3": "cue-conflict"}
 
 
 def test_status_of_what_is_not_there(path):
