@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from benchmark.api.comparing import PEOPLE, discordant, in_common
 from benchmark.api.opening import reading, suites_with_scores
 from benchmark.api.running import Prepared, RunRequest, execute, prepare
 from benchmark.errors import BenchError, PluginError
+from benchmark.leaderboard.repeating import PAIRED
 from benchmark.plugins import find_suites, select_suites
 from benchmark.settings import Settings
 from benchmark.stats.comparisons import Comparison
@@ -18,6 +19,8 @@ from benchmark.stats.families import SuiteComparison
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
+    from benchmark.contracts import Suite
+    from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReporter
     from benchmark.leaderboard.verdicts import Diff
     from benchmark.stats.families import Compared
@@ -91,7 +94,7 @@ def decide(
 
     Suites that have no random order are left out. PluginError where none has; UnknownName where a model is none.
     """
-    from benchmark.api.paired_question import Question, paired_variant
+    from benchmark.api.paired_question import Question
     from benchmark.engine.planning import plan_tasks
     from benchmark.leaderboard.verdicts import check_margin
 
@@ -105,37 +108,10 @@ def decide(
     if request.device.endswith(":all") or "," in request.device:
         raise BenchError("a verdict that stops early is run on one device: --device cuda:0.")
     asked = select_suites(request.suites, find_suites(request.suites))
-    able = {one.name: made for one in asked if (made := paired_variant(one)) is not None}
-    if not able:
-        names = ", ".join(one.name for one in asked)
-        others = ", ".join(
-            name for name, suite in find_suites().suites.items() if paired_variant(suite)
-        )
-        raise PluginError(
-            f"--precision-target: none of {names} can stop early, their headlines are no means over images. "
-            f"Those that can: {others or 'none'}. Leave it out, or name one with --suite."
-        )
+    able = _able(asked)
     prepared = prepare(replace(request, suites=",".join(able)), settings)
     planned = plan_tasks(cards, list(able.values()), settings, request.limit)
-    shared = [
-        task
-        for task in planned
-        if task.plan.blocks
-        and all(
-            any(
-                other.card.name == card.name
-                and (other.suite.name, other.space) == (task.suite.name, task.space)
-                and other.plan.blocks
-                for other in planned
-            )
-            for card in cards
-        )
-    ]
-    if not shared:
-        reasons = dict.fromkeys(task.reason for task in planned if task.reason)
-        raise BenchError(
-            f"'{base}' and '{new}' have no suite in common: {'; '.join(reasons) or 'other labels'}"
-        )
+    shared = _shared(planned, base, new)
     question = Question(base, new, shared, margin, target)
     prepared = replace(prepared, tasks=shared)
     if not agreed(prepared):
@@ -146,6 +122,40 @@ def decide(
         raise BenchError(f"no verdict: {name} failed: {reason}")
     left_out = [one.name for one in asked if one.name not in able]
     remarks = [f"not asked, they cannot stop early: {', '.join(left_out)}"] if left_out else []
-    remarks += [f"{one.suite.name}: not asked: {one.reason}" for one in planned if one.reason]
+    why = {one.suite.name.removesuffix(PAIRED): one.reason for one in planned if one.reason}
+    remarks += [f"{name}: not asked: {reason}" for name, reason in why.items()]
     with reading(settings) as store:
         return question.answer(store, remarks)
+
+
+def _able(asked: Sequence[Suite]) -> dict[str, Suite]:
+    """Those of the suites that can stop early, as they then ask. PluginError where none can."""
+    from benchmark.api.paired_question import paired_variant
+
+    able = {one.name: made for one in asked if (made := paired_variant(one)) is not None}
+    if able:
+        return able
+    names = ", ".join(one.name for one in asked)
+    every = find_suites().suites.items()
+    others = ", ".join(name for name, suite in every if paired_variant(suite))
+    raise PluginError(
+        f"--precision-target: none of {names} can stop early, their headlines are no means over images. "
+        f"Those that can: {others or 'none'}. Leave it out, or name one with --suite."
+    )
+
+
+def _shared(planned: Sequence[Task], base: str, new: str) -> list[Task]:
+    """The tasks under what both models are shown. BenchError where there is nothing."""
+    shown = [task for task in planned if task.plan.blocks]
+    whose = {(task.card.name, task.suite.name, task.space) for task in shown}
+    shared = [
+        task
+        for task in shown
+        if all((name, task.suite.name, task.space) in whose for name in (base, new))
+    ]
+    if not shared:
+        reasons = dict.fromkeys(task.reason for task in planned if task.reason)
+        raise BenchError(
+            f"'{base}' and '{new}' have no suite in common: {'; '.join(reasons) or 'other labels'}"
+        )
+    return shared

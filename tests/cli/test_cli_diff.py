@@ -120,6 +120,13 @@ def test_a_variant_is_asked_like_its_suite(bench):
     assert found.score.metric == "robust_accuracy" and found.title == "robust l1 12"
 
 
+@pytest.mark.slow
+def test_a_suite_that_neither_can_be_asked_is_said_once(bench):
+    words = ("--precision-target", "0.4", "-s", "corruption,adversarial", "--limit", "2", "-q")
+    told = bench("diff", "ideal-shape", "ideal-texture", *words).out
+    assert told.count("not asked") == told.count("- adversarial: not asked: an ideal observer") == 1
+
+
 @pytest.mark.parametrize("variant", ["", "standard", "robustbench", "autoattack"])
 def test_images_in_random_order_are_those_of_the_plan(variant):
     from suites.adversarial import SUITE
