@@ -79,12 +79,14 @@ def training_curves(run: str | None = None, *, db: str | None = None) -> list[Cu
     from benchmark.leaderboard.training_curves import runs_of
     from benchmark.leaderboard.training_curves import training_curves as curves_of
 
-    with standings(read_settings(db)) as store:
+    settings = read_settings(db)
+    with standings(settings) as store:
         rows = {row.name: row for row in store.observers()}
-    runs = runs_of({name: row.card for name, row in rows.items()})
-    if run is not None and run not in runs:
-        raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
-    return [one for one in curves_of(summary(db=db), rows) if run in (None, one.run)]
+        runs = runs_of({name: row.card for name, row in rows.items()})
+        if run is not None and run not in runs:
+            raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
+        found = ranked_boards(store, Ranked(), Chosen(Wanted("")), standing(store, settings))
+    return [one for one in curves_of(found, rows) if run in (None, one.run)]
 
 
 def is_run(name: str, *, db: str | None = None) -> bool:

@@ -7,12 +7,14 @@ of the same stimuli (of a suite's boards, the one with most observers).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from benchmark.display import printable
 from benchmark.leaderboard.formatting import UNREMARKABLE
 from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row
 
 ELSEWHERE = "not on this board"
+NAMED = 5  # observers that a note names
 NOWHERE = Cell(reason=UNREMARKABLE)
 
 
@@ -67,7 +69,10 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
     spaces: dict[str, dict[str, Board]] = {}
     for board in boards:
         spaces.setdefault(board.space, {}).setdefault(board.suite, board)
-    made = [_summary(space, list(found.values())) for space, found in spaces.items()]
+    made = [
+        _with_absent(_summary(space, list(found.values())), boards)
+        for space, found in spaces.items()
+    ]
     return sorted(made, key=lambda one: -len(one.lines))
 
 
@@ -78,10 +83,32 @@ def _summary(space: str, boards: Sequence[Board]) -> Summary:
     aside = list(
         _lines(boards, [{row.observer: row for row in b.references} for b in boards], clean)
     )
-    told = (f"{board.suite}: {note}" for board in boards for note in board.notes)
-    notes = tuple(note for note in dict.fromkeys(told) if not note.endswith(NOBODY))
+    notes = tuple(_notes(boards))
     held = (line for line in aside if any(cell.value is not None for cell in line.cells))
     return Summary(space, headlines, tuple(sorted(lines, key=_order)), tuple(held), clean, notes)
+
+
+def _with_absent(summary: Summary, boards: Sequence[Board]) -> Summary:
+    """With a note that names who was shown other stimuli alone, and so stands in no row."""
+    held = {line.observer for line in (*summary.lines, *summary.references)}
+    mine = (board for board in boards if board.space == summary.space)
+    absent = [n for n in dict.fromkeys(r.observer for b in mine for r in b.rows) if n not in held]
+    if not absent:
+        return summary
+    named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
+    note = f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}"
+    return replace(summary, notes=(*summary.notes, note))
+
+
+def _notes(boards: Sequence[Board]) -> Iterator[str]:
+    """What boards say of themselves, each once, after the suites that say it."""
+    told: dict[str, list[str]] = {}
+    for board in boards:
+        for note in dict.fromkeys(board.notes):
+            told.setdefault(note, []).append(board.suite)
+    for note, suites in told.items():
+        if not note.endswith(NOBODY):
+            yield f"{', '.join(suites)}: {note}"
 
 
 def _headline(board: Board) -> Headline:

@@ -1,13 +1,13 @@
-"""Headlines over a training run: a curve for each, from a summary of its checkpoints."""
+"""Headlines over a training run: a curve for each, from the boards of its checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.leaderboard.model import Cell, Column
-from benchmark.leaderboard.summary import Headline, Summary
+from benchmark.leaderboard.model import Board, Cell, Column, Row
+from benchmark.leaderboard.summary import Headline, Summary, summaries
 from registry.errors import some_of
 
 if TYPE_CHECKING:
@@ -53,15 +53,38 @@ class Curve:
         return max(self.points, key=lambda one: sign * (one.cell.value or 0.0))
 
 
-def training_curves(summaries: Sequence[Summary], observers: Observers) -> list[Curve]:
+def training_curves(boards: Sequence[Board], observers: Observers) -> list[Curve]:
     """Curves of every run and headline that has a value, run by run. observers: by name, with their stored cards. A
-    network that has several names is one point."""
+    network that has several names is one point.
+
+    boards: as for `summaries`. A run is drawn on the stimuli that most of its own checkpoints were shown, whatever
+    other observers were shown.
+    """
+    places = {n: place for n, row in observers.items() if (place := _checkpoint(row.card))}
     return [
         curve
-        for run in runs_of({name: row.card for name, row in observers.items()})
-        for summary in summaries
+        for run, mine in _by_run(boards, places).items()
+        for summary in summaries(mine)
         for curve in _of_run(run, summary, observers)
     ]
+
+
+def _by_run(boards: Sequence[Board], places: Cards) -> dict[str, list[Board]]:
+    """Run -> boards of its checkpoints alone; of a suite the one that holds most of them first."""
+    kept: dict[str, list[Board]] = {}
+    for board in boards:
+        rows: dict[str, list[Row]] = {}
+        for row in board.rows:
+            if row.observer in places:
+                rows.setdefault(str(places[row.observer]["run"]), []).append(row)
+        for run, mine in rows.items():
+            alone = replace(board, rows=tuple(mine), references=(), notes=())
+            kept.setdefault(run, []).append(alone)
+    order = {suite: at for at, suite in enumerate(dict.fromkeys(one.suite for one in boards))}
+    return {
+        run: sorted(kept[run], key=lambda one: (order[one.suite], -len(one.rows)))
+        for run in sorted(kept)
+    }
 
 
 def runs_of(cards: Cards) -> list[str]:
@@ -76,13 +99,11 @@ def _checkpoint(card: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Curve]:
-    places = {name: _checkpoint(row.card) for name, row in observers.items()}
-    mine = (line for line in summary.lines if places.get(line.observer, {}).get("run") == run)
-    steps = {line: int(places[line.observer]["step"]) for line in mine}
+    steps = {
+        line: int(_checkpoint(observers[line.observer].card)["step"]) for line in summary.lines
+    }
     lines = sorted(steps, key=lambda line: (steps[line], line.observer))
-    if not lines:
-        return
-    unit = str(places[lines[0].observer].get("unit", "step"))
+    unit = str(_checkpoint(observers[lines[0].observer].card).get("unit", "step"))
     networks = [(steps[line], observers[line.observer].identity) for line in lines]
     names: dict[Network, str] = {}  # the first of those that one network has at one step
     for network, line in zip(networks, lines, strict=True):

@@ -90,7 +90,7 @@ class Contents:
     @cached_property
     def curves(self) -> list[Curve]:
         """Every headline over every training run."""
-        return training_curves(self.summaries, self.observers)
+        return training_curves(self.boards, self.observers)
 
 
 def read_contents(settings: Settings) -> Contents:

@@ -1,5 +1,7 @@
 """Models by suites: what stands in which column, what gives way, what is said once."""
 
+from dataclasses import replace
+
 import pytest
 from as_text import text
 
@@ -137,3 +139,28 @@ def test_numbers_have_no_negative_zero():
     assert short_estimate(0.5, -0.25, 1.0) == "0.50 [-.25, 1.00]"
     assert short_estimate(0.5, None, None) == "0.50"
     assert short_estimate(None, 0.1, 0.2) == "-"
+
+
+def test_who_was_shown_other_stimuli_is_named(score):
+    suite = Plain("bias", "shape bias")
+
+    def row(observer, stimuli):
+        return score(observer, 50, 100, suite="bias", metric="head", role="", stimuli=stimuli)
+
+    rows = [row("one", "f" * 64), row("two", "f" * 64), *(row(f"s{i}", "0" * 64) for i in range(1))]
+    (found,) = summaries(boards(rows, suite, {}))
+    assert [line.observer for line in found.lines] == ["one", "two"]
+    assert found.notes == ("1 not in this table, shown other stimuli (bench rank SUITE): s0",)
+    few = [row("one", "f" * 64), row("two", "f" * 64)]
+    (found,) = summaries(boards(few, suite, {}))
+    assert found.notes == ()
+
+
+def test_what_several_boards_say_is_said_once(score):
+    suites = [Plain(name, name) for name in ("bias", "noise", "attack")]
+    rows = [score("one", 50, 100, suite=s.name, metric="head", role="") for s in suites]
+    made = [board for suite in suites for board in boards(rows, suite, {})]
+    twins, own = ("two names: a = b",), ("two names: a = b", "partial set")
+    said = [replace(b, notes=own if b.suite == "noise" else twins) for b in made]
+    (found,) = summaries(said)
+    assert found.notes == ("bias, noise, attack: two names: a = b", "noise: partial set")

@@ -7,9 +7,8 @@ import pytest
 from rich.console import Console
 
 from benchmark.leaderboard.lineage import architecture_line
-from benchmark.leaderboard.model import Cell, Column
+from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.render import render_details
-from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.leaderboard.training_curves import curve_records, shared_steps, training_curves
 from benchmark.leaderboard.training_text import sparkline, training_details
 from benchmark.report.figures.training import over_training
@@ -24,29 +23,27 @@ def observers(cards, **identities):
     return {n: SimpleNamespace(card=c, identity=identities.get(n, n)) for n, c in cards.items()}
 
 
-def line(name, *values):
-    cells = tuple(
-        Cell(reason="nothing") if v is None else Cell(v, v - 0.1, v + 0.1, n=9) for v in values
-    )
-    return Line(name, "network", (), cells, (None,) * len(values), Cell(0.5, 0.4, 0.6, n=9))
+def board(suite, rows, title, direction="higher", *, stimuli="set one", clean=False):
+    """A board of one suite. rows: observer -> the value of its headline."""
+    columns = [Column("m", title, direction)]
+    columns += [Column("c", "clean", "higher", clean=True)] if clean else []
+    made = []
+    for name, v in rows.items():
+        cell = Cell(reason="nothing") if v is None else Cell(v, v - 0.1, v + 0.1, n=9)
+        cells = {"m": cell, "c": Cell(0.5, 0.4, 0.6, n=9)}
+        made.append(Row(None, None, None, name, "network", (), cells))
+    return Board(suite, 1, "world16", "", {"": stimuli}, tuple(columns), tuple(made), by="m")
 
 
-HEADS = (
-    Headline("up", Column("a", "rises", "higher"), "set one"),
-    Headline("down", Column("b", "falls", "lower"), "set two"),
-)
 CARDS = {"a-10": card("a", 10), "a-9": card("a", 9), "a-1": card("a", 1), "b-1": card("b", 1),
          "other": {}, "odd": {"checkpoint": "x"}}  # fmt: skip
-SUMMARY = Summary(
-    "world16", HEADS,
-    (line("a-10", 0.3, 0.2), line("other", 0.9, 0.9), line("a-1", 0.1, None), line("b-1", 0.4, 0.4),
-     line("a-9", 0.2, 0.1), line("odd", 0.5, 0.5)),
-    (), Headline("up", Column("c", "clean", "higher"), "set one"),
-)  # fmt: skip
+RISES = {"a-10": 0.3, "other": 0.9, "a-1": 0.1, "b-1": 0.4, "a-9": 0.2, "odd": 0.5}
+FALLS = {"a-10": 0.2, "other": 0.9, "a-1": None, "b-1": 0.4, "a-9": 0.1, "odd": 0.5}
+BOARDS = [board("up", RISES, "rises", clean=True), board("down", FALLS, "falls", "lower")]
 
 
 def test_a_curve_holds_its_runs_checkpoints_by_step():
-    found = training_curves([SUMMARY], observers(CARDS))
+    found = training_curves(BOARDS, observers(CARDS))
     assert [(one.run, one.title) for one in found] == [
         ("a", "up: rises"), ("a", "down: falls"), ("a", "clean accuracy"),
         ("b", "up: rises"), ("b", "down: falls"), ("b", "clean accuracy"),
@@ -59,6 +56,18 @@ def test_a_curve_holds_its_runs_checkpoints_by_step():
     assert (row["unit"], row["step"], row["observer"], row["low"], row["n"]) == (
         "epoch", 9, "a-9", 0.0, 9,
     )  # fmt: skip
+
+
+def test_a_run_is_drawn_on_what_its_own_checkpoints_were_shown():
+    large = board("up", {"other": 0.9, "odd": 0.5, "b-1": 0.4}, "rises", stimuli="480 images")
+    small = board("up", {"a-1": 0.1, "a-9": 0.2}, "rises", stimuli="16 images")
+    found = training_curves([large, small], observers(CARDS))
+    assert [(one.run, one.stimuli, len(one.points)) for one in found] == [
+        ("a", "16 images", 2), ("b", "480 images", 1),
+    ]  # fmt: skip
+    more = board("up", {"a-1": 0.1, "a-9": 0.2, "a-10": 0.3}, "rises", stimuli="32 images")
+    found = training_curves([small, more, board("down", {"a-1": 1}, "falls")], observers(CARDS))
+    assert [(one.suite, one.stimuli) for one in found] == [("up", "32 images"), ("down", "set one")]
 
 
 @pytest.mark.parametrize(
@@ -85,27 +94,24 @@ def printed(curves, width):
 
 
 def test_eighty_columns_hold_what_fits_and_say_what_does_not():
-    wide = [
-        Headline(f"suite-{i}", Column("m", f"a long headline {i}", "higher"), "") for i in range(6)
-    ]
+    values = {f"n{i}": i / 100 for i in range(100)}
+    wide = [board(f"suite-{i}", values, f"a long headline {i}") for i in range(6)]
     cards = {f"n{i}": card("run", i) for i in range(100)}
-    lines = tuple(line(f"n{i}", *[i / 100] * 6) for i in range(100))
-    text = printed(
-        training_curves([Summary("world16", tuple(wide), lines, ())], observers(cards)), 80
-    )
+    text = printed(training_curves(wide, observers(cards)), 80)
     assert max(map(len, text.splitlines())) <= 80
     assert "24 of 100 checkpoints, evenly spaced." in text and "no room for: suite-" in text
     assert "0.990 at epoch 99" in text and "epochs 0 to 99, 100 checkpoints" in text
 
 
 TWINS = {"one": card("run", 1), "two": card("run", 1), "late": card("run", 2)}
-TWICE = Summary(
-    "world16", HEADS, (line("two", 0.3, 0.2), line("one", 0.3, None), line("late", 0.4, 0.4)), ()
-)
+TWICE = [
+    board("up", {"two": 0.3, "one": 0.3, "late": 0.4}, "rises"),
+    board("down", {"two": 0.2, "one": None, "late": 0.4}, "falls", "lower"),
+]
 
 
 def test_a_network_of_two_names_is_one_point():
-    found = training_curves([TWICE], observers(TWINS, one="same", two="same"))
+    found = training_curves(TWICE, observers(TWINS, one="same", two="same"))
     for curve, value in zip(found, (0.3, 0.2), strict=True):
         points = [(p.step, p.observer, p.cell.value) for p in curve.points]
         assert points == [(1, "one", value), (2, "late", 0.4)]
@@ -114,7 +120,7 @@ def test_a_network_of_two_names_is_one_point():
 
 def test_two_networks_at_one_step_are_said():
     """Averaged weights beside the plain ones, say: a line through both is the curve of neither."""
-    found = training_curves([TWICE], observers(TWINS))
+    found = training_curves(TWICE, observers(TWINS))
     assert [point.observer for point in found[0].points] == ["one", "two", "late"]
     said = "run has several networks, each a point, at 1 of 2 epochs: one, two at epoch 1."
     assert said in " ".join(printed(found, 80).split())
