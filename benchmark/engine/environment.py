@@ -63,9 +63,10 @@ def _revision(root: Path) -> dict[str, Any] | None:
 
 
 def _git(root: Path, *words: str) -> str | None:
+    """Of this folder's repository, whatever GIT_DIR says to a hook and all that it starts."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed words
-            ["git", "-C", str(root), *words],  # noqa: S607
+            ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}", *words],  # noqa: S607
             capture_output=True,
             text=True,
             timeout=5,

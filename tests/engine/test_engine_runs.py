@@ -1,5 +1,6 @@
 """Runs: what is shared, what is equal, what is resumed."""
 
+import subprocess
 from dataclasses import dataclass
 
 import engine_toys as toys
@@ -12,7 +13,7 @@ from engine_toys import ideal, network, same_trials, toy_suite
 from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform
 from benchmark.engine import executors
 from benchmark.engine.decoding import chunk_count, chunk_index
-from benchmark.engine.environment import environment
+from benchmark.engine.environment import _revision, environment
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.sets import seeds_of, subset
@@ -441,3 +442,22 @@ def test_the_code_of_a_run_is_what_was_imported(monkeypatch):
     before = environment("cpu", 1)
     monkeypatch.setattr("benchmark.engine.environment._git", lambda *_: "edited since")
     assert environment("cpu", 1) == before
+
+
+def test_the_revision_is_the_programs_own_within_a_hook_of_another_repository(
+    tmp_path, monkeypatch
+):
+    """git tells its hooks, and all that they start, where their own repository is."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+    said = []
+    for name in ("program", "another"):
+        git = ("git", "-c", "user.name=me", "-c", "user.email=me@here", "-C", str(tmp_path / name))
+        (tmp_path / name).mkdir()
+        for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", name)):
+            subprocess.run([*git, *words], check=True)
+        found = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True)
+        said.append(found.stdout.decode().strip())
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "another"))
+    revision = _revision(tmp_path / "program")
+    assert said[0] != said[1] and revision == {"revision": said[0], "dirty": False}
