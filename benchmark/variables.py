@@ -24,11 +24,12 @@ DEFAULT_DB = "results.db"
 def read_settings(db: str | None = None) -> Settings:
     """The settings of this process; `db` (a file or URL, from `--db`) wins over the environment."""
     data = os.environ.get("BENCH_DATA")
+    where = str(db or os.environ.get("BENCH_DB") or DEFAULT_DB)
     return Settings(
-        home=Path(os.environ.get("BENCH_HOME") or _default_home()),
-        db=db or os.environ.get("BENCH_DB") or DEFAULT_DB,
+        home=expanded(os.environ.get("BENCH_HOME") or _default_home()),
+        db=where if "://" in where else str(expanded(where)),
         mirror=os.environ.get("BENCH_MIRROR") or None,
-        data=Path(data) if data else None,
+        data=expanded(data) if data else None,
         caches=Caches(_torch_checkpoints(), _hub_cache()),
     )
 

@@ -16,6 +16,7 @@ from benchmark.api.running import Prepared, RunRequest, Silent, execute, prepare
 from benchmark.errors import BenchError, UnknownName
 from benchmark.leaderboard.repeating import PAIRED
 from benchmark.variables import read_settings
+from registry.places import expanded
 
 if TYPE_CHECKING:
     from benchmark.engine.running import RunReporter
@@ -95,7 +96,7 @@ def reproduce(
         keys = store.provenance(origin.score.set_id)["keys"]
     whole = [row for row in every if row.set_id == origin.score.set_id]
     wanted = whole if metric is None else [origin.score]
-    if into is not None and Path(into).exists():
+    if into is not None and expanded(into).exists():
         raise BenchError(
             f"{into} exists: a fresh leaderboard is a new file. Name another with --into."
         )

@@ -57,3 +57,13 @@ def test_where_libraries_keep_their_downloads(monkeypatch, variables, torch_fold
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert read_settings().caches == Caches(Path(torch_folder), Path(hub_folder))
+
+
+def test_a_variable_may_name_the_home_folder(monkeypatch):
+    """No shell replaces `~` in a .env file, nor after --db=."""
+    for name in ("HOME", "BENCH_HOME", "BENCH_DATA", "BENCH_DB"):
+        monkeypatch.setenv(name, "/h" if name == "HOME" else f"~/{name}")
+    found = read_settings()
+    assert [found.home, found.data] == [Path("/h/BENCH_HOME"), Path("/h/BENCH_DATA")]
+    assert found.db == "/h/BENCH_DB" and read_settings("~/a.db").db == "/h/a.db"
+    assert read_settings("postgresql://me@h/~").db == "postgresql://me@h/~"
