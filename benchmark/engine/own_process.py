@@ -19,10 +19,13 @@ _CHILD = (
 
 
 def start(function: Callable[[], None]) -> subprocess.Popen[bytes]:
-    """A process that reads where to find modules, a pickled list, from its standard input, and calls the function."""
+    """A process that reads where to find modules, a pickled list, from its standard input, and calls the function.
+
+    Until then modules of the working folder are none (-P): a `pickle.py` there, say.
+    """
     code = _CHILD.format(function.__module__, function.__name__)
     return subprocess.Popen(  # noqa: S603 - this interpreter and our own words
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
 
 

@@ -21,6 +21,9 @@ def test_what_a_network_prints_is_no_reply(tmp_path, monkeypatch, capfd):
     (tmp_path / "talkative.py").write_text(TALKATIVE)
     (tmp_path / "benchmark").mkdir()  # another program of this name, later on the path
     (tmp_path / "benchmark" / "__init__.py").write_text("raise RuntimeError('another program')")
+    (tmp_path / "here").mkdir()  # where the run is started, with a name of the standard library
+    (tmp_path / "here" / "pickle.py").write_text("raise RuntimeError('no pickle')")
+    monkeypatch.chdir(tmp_path / "here")
     monkeypatch.syspath_prepend(str(tmp_path))
     import talkative
 
