@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @dataclass
 class MergeReport:
     """What came of which leaderboard; scored: new score sets; waiting: "MODEL under SUITE", or a leaderboard whose
-    run was cut short -> why there are no scores yet; lacking: parts of these leaderboards' plans that have not come to their end here.
+    run was cut short -> why there are no scores yet; lacking: parts of these leaderboards' plans that have not come to
+    their end here.
     """
 
     into: str
