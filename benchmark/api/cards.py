@@ -114,11 +114,10 @@ def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
     from benchmark.store import open_store
 
     with open_store(settings.db) as store:
-        known = next(
-            (row for row in store.observers() if (row.name, row.kind) == (former, "network")), None
-        )
-        if known is None:
+        rows = [row for row in store.observers_named({former}) if row.kind == "network"]
+        if not rows:
             return
+        (known,) = rows
         run = store.begin_run(f"bench models rename {former} {card.name}", environment("none", 1))
         plain = card.model_dump(mode="json")
         row = store.put_observer(Observer(card.name, "network", known.identity, plain))

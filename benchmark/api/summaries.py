@@ -94,8 +94,9 @@ def is_run(name: str, *, db: str | None = None) -> bool:
     from benchmark.leaderboard.training_curves import runs_of
 
     with standings(read_settings(db)) as store:
-        cards = {row.name: row.card for row in store.observers()}
-    return name not in cards and name in runs_of(cards)
+        if any(note.name == name for note in store.observer_notes()):
+            return False
+        return name in runs_of({row.name: row.card for row in store.observers()})
 
 
 def against(

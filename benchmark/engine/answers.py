@@ -143,7 +143,7 @@ class Answered:
 
 def _training(store: Store, name: str) -> tuple[str, ...]:
     """The recipe tags of an observer's card; none for people."""
-    return next((row.training for row in store.observers() if row.name == name), ())
+    return next((row.training for row in store.observers_named({name})), ())
 
 
 def suite_trials(

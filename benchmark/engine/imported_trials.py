@@ -54,7 +54,7 @@ class Remembered(Images):
 
 def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
     """Imported observers by name: people or published networks, of which source."""
-    rows = (row for row in store.observers() if row.kind in ("human", "published"))
+    rows = store.observers_of(("human", "published"))
     return {row.name: (row.kind, str(row.card.get("source", ""))) for row in rows}
 
 

@@ -183,7 +183,7 @@ class Scorer:
         elif space == PUBLISHED_SPACE:
             found = {n: one for n, one in self._answered.imported(sets).items() if one.human}
         else:
-            simulated = (row.name for row in self.store.observers() if row.kind == "simulated")
+            simulated = (row.name for row in self.store.observers_of(("simulated",)))
             found = self._answered.run(sets, tuple(simulated))
         return {other: one for other, one in found.items() if other != name}
 

@@ -40,7 +40,7 @@ def _files(folder: Path, endings: tuple[str, ...] = ()) -> list[tuple[str, str]]
 
 def _counting(store: Store) -> list[list[object]]:
     """Imported observers, and what counts of their answers, in the order in which it came."""
-    rows = [row for row in store.observers() if row.kind in ("human", "published")]
+    rows = store.observers_of(("human", "published"))
     answers = store.observations(suite=IMPORTED)
     found: list[list[object]] = [[row.name, row.identity, row.card] for row in rows]
     return found + [[one.observer_name, one.role, one.key] for one in answers]
