@@ -180,8 +180,8 @@ def _verify(card: ModelCard, digest: str) -> None:
         raise WeightsError(
             f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, "
             f"from {card.weights or card.arch}. These are other weights than the card describes, "
-            "so results "
-            "would go under a wrong name. Restore the file, or register it under a new name."
+            "so results would go under a wrong name. Restore the file, or register it under a new name or "
+            "in this one's place (`bench register --replace`)."
         )
 
 

@@ -61,6 +61,8 @@ def registered(
         except FAILURES as error:  # the boundary of one checkpoint
             _leave_out(done, inside, " ".join(str(error).split()), say)
             continue
+        if file not in known and card.options.get("key") and not given.get("key"):
+            say(f"{inside}: its weights are '{card.options['key']}', one of several (--key NAME)")
         names.add(card.name)
         done.models[card.name] = step
         done.left_out.pop(inside, None)

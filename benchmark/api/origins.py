@@ -74,12 +74,13 @@ def _chosen(
         heads = {name: one.headline.name for name, one in suites.items()}
         return [row for row in rows if row.metric == heads.get(_base(row)) and not row.condition]
     names = {row.metric for row in rows}
-    if metric not in names:
+    called = {_title(suites, row): row.metric for row in rows} | {name: name for name in names}
+    if metric not in called:
         raise unknown_name("metric", metric, names, hint)
-    rows = [row for row in rows if row.metric == metric]
+    rows = [row for row in rows if row.metric == called[metric]]
     conditions = {row.condition for row in rows}
     if (condition or "") not in conditions:
-        raise unknown_name("condition", condition or "", conditions, hint)
+        raise unknown_name("condition", condition or "", filter(None, conditions), hint)
     return [row for row in rows if row.condition == (condition or "")]
 
 

@@ -32,7 +32,7 @@ class Change:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diff:
     """A new model against its base. margin: how much worse it may be, in units of the metric (None: not asked);
     flipped: trials of the headlines that one of the two gets right alone (winner "a": the new one); looked: whether
@@ -54,6 +54,18 @@ class Diff:
             if one in verdicts:
                 return one
         return "no change for the worse shown" if self.margin is None else "not inferior"
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.new} against {self.base}: {self.verdict}; str() for the verdict in Markdown>"
+        )
+
+    def __str__(self) -> str:
+        return diff_markdown(self)
+
+    def _repr_markdown_(self) -> str:
+        """As a notebook shows it."""
+        return diff_markdown(self)
 
     @property
     def exit_code(self) -> int:
@@ -203,7 +215,11 @@ def _images(found: Diff, images: int) -> Iterator[str]:
         yield "| | condition | image | category | base says | new says |"
         yield "|---|---|---|---|---|---|"
         for one in rows[:images]:
-            texts = one.condition, one.stimulus, one.category, one.answer_b, one.answer_a
+            told = (
+                one.answer_b != one.answer_a
+            )  # else something beside the answer decides: an attack, say
+            answers = (one.answer_b, one.answer_a) if told else ("", "")
+            texts = one.condition, one.stimulus, one.category, *answers
             cells = [markdown_code(text) if text else "" for text in texts]
             yield f"| {'lost' if one.winner == 'b' else 'gained'} | {' | '.join(cells)} |"
         if len(rows) > images:

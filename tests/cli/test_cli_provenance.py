@@ -56,6 +56,16 @@ def test_one_number_is_named_by_metric_and_condition(bench, board):
     assert found["policy"] == {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
 
 
+def test_a_metric_is_known_by_the_title_that_tables_show(bench, board):
+    by_title, by_name = (
+        json.loads(bench("provenance", *NAMES, metric, "--json", "--db", board).out)
+        for metric in ("shape bias", "shape_bias")
+    )
+    assert by_title == by_name and by_title[0]["metric"] == "shape_bias"
+    wrong = bench("provenance", *NAMES, "shape bias", "nothing", "--db", board)
+    assert wrong.code == 2 and "Known: ," not in wrong.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -81,6 +81,17 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
     assert "3 done" in sweep(bench, training, "--arch", "python:registry.tiny:tiny_resnet").err
 
 
+def test_which_weights_of_several_are_taken_is_said(bench, training):
+    """Averaged weights at one step of a run of plain ones are another curve's."""
+    path = training / "step_100.pt"
+    plain, averaged = (tiny_resnet().state_dict() for _ in range(2))
+    torch.save({"state_dict": plain, "state_dict_ema": averaged}, path)
+    said = "step_100.pt: its weights are 'state_dict_ema', one of several (--key NAME)"
+    ended = sweep(bench, training, "--every", "3")
+    assert ended.err.count("its weights are") == 1 and said in ended.err
+    assert "its weights are" not in sweep(bench, training, "--every", "3").err
+
+
 @pytest.mark.slow
 def test_a_checkpoint_that_was_written_anew_is_registered_anew(bench, training, home):
     sweep(bench, training, "--pattern", "step_3.pt")

@@ -118,3 +118,24 @@ def test_flipped_images_are_listed_losses_first_and_no_more_than_asked():
     assert "<details><summary>s, m: 3 lost, 3 gained</summary>" in lines
     assert any("and 2 more" in line for line in lines)
     assert "details" not in diff_markdown(found, 0)
+
+
+def test_answers_that_do_not_tell_why_a_trial_was_lost_are_left_out():
+    """Both are right without the attack that breaks one of them."""
+    flipped = [
+        DiscordantTrial("s", "m", "", "1.png", "boat", "b", "boat", "boat"),
+        DiscordantTrial("s", "m", "", "2.png", "boat", "b", "cat", "boat"),
+    ]
+    text = diff_markdown(judged(compared("new", "base", [row(3, 3)]), flipped, None))
+    assert "| lost |  | `1.png` | `boat` |  |  |" in text
+    assert "| lost |  | `2.png` | `boat` | `boat` | `cat` |" in text
+
+
+def test_a_console_and_a_notebook_show_the_verdict_and_not_its_parts():
+    found = judged(compared("new", "base", [row(3, 3)]), [], None)
+    assert (
+        repr(found)
+        == "<new against base: no change for the worse shown; str() for the verdict in Markdown>"
+    )
+    assert found._repr_markdown_() == str(found) == diff_markdown(found)
+    assert "| verdict |" in str(found)

@@ -1,5 +1,6 @@
 """Packages to begin with: they pass their own tests, and what cannot be written is one clear message."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -32,6 +33,14 @@ def test_a_template_installs_as_its_first_page_says(kind, tmp_path):
     project = tomllib.loads((tmp_path / "my-own" / "pyproject.toml").read_text())["project"]
     assert project["optional-dependencies"] == {"test": ["pytest"]}
     assert "pip install -e '.[test]'" in (tmp_path / "my-own" / "README.md").read_text()
+
+
+def test_a_suite_calls_its_stimuli_by_the_role_that_it_asks_for(tmp_path, monkeypatch):
+    """`bench suites show` says how a set is added for them: `bench data add --role ROLE`."""
+    write_package("my-own", "suite", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "my-own")
+    suite = importlib.import_module("my_own").SUITE
+    assert {metric.role for metric in suite.metrics} == {suite.config.role} == {"natural"}
 
 
 @pytest.mark.slow
