@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,22 +20,30 @@ UNTRAINED = "untrained"
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where cards go and weights come from. replaces: whether a registered card of the same name gives way."""
+    """Where cards go and weights come from. replaces: whether a registered card of the same name gives way; known: the
+    cards of the folder, where they were read already."""
 
     cards: Path
     place: Place
     replaces: bool = False
+    known: Mapping[str, ModelCard] | None = None
+
+    @property
+    def there(self) -> Mapping[str, ModelCard]:
+        """The cards of the folder."""
+        return read_cards(self.cards) if self.known is None else self.known
 
 
 def require_free(name: str, shelf: Shelf) -> None:
     """Raise CardError where a card of that name is there and may not give way."""
-    if name not in read_cards(shelf.cards):
+    there = shelf.there
+    if name not in there:
         return
     if not shelf.replaces:
         raise CardError(
             f"a model called '{name}' is there already. Choose another name, or --replace it."
         )
-    card_file(name, shelf.cards)
+    card_file(name, shelf.cards, there)
 
 
 def admit(
@@ -54,7 +62,7 @@ def admit(
     checks = [*rows, *check(model)]
     _refuse_failures(draft.name, checks)
     card = draft.model_copy(update={"sha256": model.digest})
-    former = read_cards(shelf.cards).get(card.name) if shelf.replaces else None
+    former = shelf.there.get(card.name) if shelf.replaces else None
     write_card(card, shelf.cards, replace=shelf.replaces)
     if former is not None:
         remove_unnamed(heads_of(former), shelf.cards)

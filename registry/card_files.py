@@ -202,11 +202,13 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
     broken = cards.broken if isinstance(cards, CardShelf) else {}
     chosen: dict[str, ModelCard] = {}
     for part in wanted:
-        names = [
-            name
-            for name, card in cards.items()
-            if name == part or (fnmatchcase(name, part) and not card.retired)
-        ]
+        names = (
+            [part]
+            if part in cards
+            else [
+                name for name, card in cards.items() if fnmatchcase(name, part) and not card.retired
+            ]
+        )
         if not names and part in broken:
             raise broken[part]
         if not names:

@@ -141,6 +141,7 @@ def register(
     training: tuple[str, ...] = (),
     key: str | None = None,
     replaces: bool = False,
+    there: Mapping[str, ModelCard] | None = None,
     options: Mapping[str, Any] | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
@@ -151,14 +152,14 @@ def register(
     (weights: a .pt2 program) or a member of a family (see `registry.families`); weights: a checkpoint, or
     "random:SEED" for the architecture before training; labels: a label space or mapping file
     ("imagenet1k"); key: the weights to take where a file holds several; replaces: take the place of
-    a registered card of that name; options: of a family alone;
+    a registered card of that name; there: the folder's cards, from who registers many; options: of a family alone;
     overrides: fields of `Preprocess`; None leaves the architecture's own.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError
     (unreadable, misfit, failing checks), LabelError, UnknownName. Nothing is written unless every
     check holds.
     """
-    shelf = Shelf(cards_folder, place, replaces)
+    shelf = Shelf(cards_folder, place, replaces, there)
     require_free(name, shelf)
     arch, weights = of_folder(arch, weights)
     require_fitting(arch, key, options or {})

@@ -5,7 +5,7 @@ A head that was fitted or computed for a card lies beside the cards and goes wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from registry.card_files import builtin_cards, read_cards, write_card
@@ -14,15 +14,15 @@ from registry.documents import read_document
 from registry.errors import CardError, unknown_name
 
 
-def card_file(name: str, folder: Path) -> Path:
-    """The file that holds a registered card alone. Raises UnknownName, and CardError for a built-in card or one of a
-    file with several.
+def card_file(name: str, folder: Path, known: Mapping[str, ModelCard] | None = None) -> Path:
+    """The file that holds a registered card alone. known: the folder's cards, where they were read already. Raises
+    UnknownName, and CardError for a built-in card or one of a file with several.
     """
     if name in builtin_cards():
         raise CardError(
             f"'{name}' is a built-in card: it cannot be changed. `rank --hide {name}` leaves it out."
         )
-    shelf = read_cards(folder)
+    shelf = read_cards(folder) if known is None else known
     if name not in shelf:
         own = [known for known in shelf if known not in builtin_cards()]
         raise unknown_name("registered model", name, own, "`bench models` lists all.")
@@ -47,7 +47,8 @@ def heads_of(card: ModelCard) -> tuple[Path, ...]:
 
 def remove_unnamed(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
     """Delete those files below `folder` that no card names, and return them."""
-    cards = read_cards(folder).values()
+    files = tuple(files)
+    cards = read_cards(folder).values() if files else ()
     named = {file for card in cards for file in (*heads_of(card), Path(card.labels))}
     gone = tuple(
         file

@@ -11,7 +11,7 @@ from benchmark.api.cards import register
 from benchmark.api.training_run import Say, Sweep, Swept, plain_name
 from benchmark.errors import FAILURES, BenchError
 from benchmark.settings import Settings
-from registry.card_files import read_cards, write_card
+from registry.card_files import read_card_files, read_cards, write_card
 from registry.cards import Checkpoint, ModelCard
 from registry.places import expanded, is_file
 
@@ -124,11 +124,12 @@ def _card(
     if known is None:
         name, known = _name(wanted, path, names, cards, settings)
         if known is None or known.weights != file:
-            gives_way = known is not None
+            there = cards if known is None else {**cards, name: known}
+            how = {**given, "replaces": known is not None, "there": there}
             try:
-                return register(name, wanted.arch, str(path), replaces=gives_way, **given)[0]
+                return register(name, wanted.arch, str(path), **how)[0]
             except FAILURES:  # another watcher of the folder may have been faster
-                known = read_cards(settings.cards).get(name)
+                known = _written(name, settings)
                 if known is None or known.weights != file:
                     raise
     same = whole_arch(wanted.arch) in ("", known.arch)
@@ -136,7 +137,8 @@ def _card(
     if same and _fresh(known, path, settings) and _agrees(said, given):
         return known
     arch = wanted.arch or known.arch
-    return register(known.name, arch, str(path), replaces=True, **{**said, **given})[0]
+    how = {**said, **given, "replaces": True, "there": {**cards, known.name: known}}
+    return register(known.name, arch, str(path), **how)[0]
 
 
 def _fresh(known: ModelCard, path: Path, settings: Settings) -> bool:
@@ -173,16 +175,22 @@ def _name(
     settings: Settings,
 ) -> tuple[str, ModelCard | None]:
     """The run's name and the file's, then also its ending, then a number. And the card that is there: of this very
-    file, or of the run and of a file that is gone. cards: as they were at first; all are read again only where
-    somebody else has written one of such a name."""
+    file, or of the run and of a file that is gone. cards: as they were at first; one that somebody else has written
+    since is read by itself."""
     name = f"{wanted.run}-{plain_name(wanted.inside(path).removesuffix(path.suffix))}"[:180]
     numbered = (f"{name}-{number}" for number in count(2))
     tried = chain((name, f"{name}{plain_name(path.suffix)[:12]}"), numbered)
-    if name not in cards and (settings.cards / f"{name}.yaml").exists():
-        cards = read_cards(settings.cards)
-    free = (one for one in tried if one not in names and _free(cards.get(one), wanted.run, path))
-    name = next(free)
-    return name, cards.get(name)
+    for one in tried:
+        card = cards.get(one) or _written(one, settings)
+        if one not in names and _free(card, wanted.run, path):
+            break
+    return one, card
+
+
+def _written(name: str, settings: Settings) -> ModelCard | None:
+    """The card of that name as it is now in a file of its own."""
+    file = settings.cards / f"{name}.yaml"
+    return read_card_files([file] if file.exists() else []).get(name)
 
 
 def _free(card: ModelCard | None, run: str, path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Which card each checkpoint of a training run gets, and when it gets another one."""
 
 import os
+from collections import Counter
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from benchmark.api.training_run import Sweep, Swept
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.card_files import read_cards
+from registry.documents import read_document
 from registry.tiny import tiny_resnet
 from registry.training_runs import checkpoint_files, placed
 
@@ -159,3 +161,22 @@ def test_a_list_of_classes_is_one_label_space_of_the_run(folder, tmp_path, monke
     assert "/labels/run-" in cards["run-step_1"].labels
     monkeypatch.setattr("benchmark.api.checkpoint_cards.register", None)
     assert swept(folder, labels="classes.txt") == (cards, [])
+
+
+def test_a_card_is_read_as_often_however_many_checkpoints_there_are(folder, monkeypatch):
+    """Registered first, then all anew: once for all, and by itself where it gives way."""
+    reads = Counter()
+
+    def counted(path, *words):
+        reads[path.name] += 1
+        return read_document(path, *words)
+
+    for module in ("card_files", "shelving"):
+        monkeypatch.setattr(f"registry.{module}.read_document", counted)
+    for step in range(2, 8):
+        save(folder / f"step_{step}.pt", step)
+    (folder / "step_8.pt").write_bytes(b"no network")
+    swept(folder)
+    assert sum(reads.values()) == 0  # there was none before
+    cards, _ = swept(folder, size=32)
+    assert len(cards) == 7 and reads == {f"run-step_{step}.yaml": 3 for step in range(1, 8)}
