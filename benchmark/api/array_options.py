@@ -56,11 +56,13 @@ def gpus(request: RunRequest) -> int:
     """GPUs of each task."""
     if request.device == "cpu":
         return 0
-    if request.gpus_per_task != int(request.gpus_per_task):
+    count = float(request.gpus_per_task)
+    if not (count.is_integer() and count > 0):
         raise BenchError(
-            f"--gpus-per-task {request.gpus_per_task:g}: Slurm gives whole GPUs; expected a whole number."
+            f"--gpus-per-task {count:g}: Slurm gives whole GPUs; expected a whole number of at least 1. "
+            "Without GPUs: --device cpu."
         )
-    return int(request.gpus_per_task)
+    return int(count)
 
 
 def on_node(request: RunRequest) -> RunRequest:

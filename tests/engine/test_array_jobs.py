@@ -107,6 +107,15 @@ def test_what_another_leaderboard_has_whole_is_not_made_again(tmp_path):
         assert store.observations() == []
 
 
+@pytest.mark.parametrize("count", [0.5, 0, -1, float("inf"), float("nan")])
+def test_a_task_has_whole_gpus_or_says_that_it_needs_none(count):
+    with pytest.raises(BenchError, match="whole number of at least 1. Without GPUs: --device cpu"):
+        on_node(api.RunRequest(executor="slurm", gpus_per_task=count))
+    assert (
+        on_node(api.RunRequest(executor="slurm", gpus_per_task=count, device="cpu")).device == "cpu"
+    )
+
+
 @pytest.mark.parametrize(("gpus", "device"), [(1.0, "cuda"), (2.0, "cuda:all")])
 def test_a_task_is_asked_for_nothing_that_its_executor_would_not_hear(gpus, device):
     words = {"slurm": ("tasks=2", "cluster=local"), "gpus_per_task": gpus}
