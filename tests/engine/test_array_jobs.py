@@ -109,7 +109,7 @@ def test_what_another_leaderboard_has_whole_is_not_made_again(tmp_path):
 
 @pytest.mark.parametrize("count", [0.5, 0, -1, float("inf"), float("nan")])
 def test_a_task_has_whole_gpus_or_says_that_it_needs_none(count):
-    with pytest.raises(BenchError, match="whole number of at least 1. Without GPUs: --device cpu"):
+    with pytest.raises(BenchError, match=r"of at least 1\. Without GPUs: --device cpu"):
         on_node(api.RunRequest(executor="slurm", gpus_per_task=count))
     assert (
         on_node(api.RunRequest(executor="slurm", gpus_per_task=count, device="cpu")).device == "cpu"
