@@ -61,7 +61,11 @@ def rank(
         db=db,
     )
     return Results(
-        counted(len(found), "ranked board"), tuple(found), board_records, records.board_lines
+        counted(len(found), "ranked board"),
+        tuple(found),
+        board_records,
+        records.board_lines,
+        records.board_heading,
     )
 
 
@@ -72,7 +76,13 @@ def summary(
     pattern = None if models is None else pattern_of(models)
     found = api.summary(models=pattern, flagged_last=flagged_last, db=db)
     title = f"{counted(len(found), 'summary', 'summaries')} of models by suites"
-    return Results(title, tuple(found), records.summary_records, records.summary_lines)
+    return Results(
+        title,
+        tuple(found),
+        records.summary_records,
+        records.summary_lines,
+        lambda one: f"models by suites, {one.space}",
+    )
 
 
 def correlate(
@@ -234,7 +244,7 @@ def reported(suite: str | None = None, *, db: str | None = None) -> Results[Boar
 
     found = tuple(api.reported(suite, db=db))
     title = counted(len(found), "reported table")
-    return Results(title, found, board_records, records.board_lines)
+    return Results(title, found, board_records, records.board_lines, records.board_heading)
 
 
 def export(

@@ -72,6 +72,13 @@ def itself(record: Record) -> Iterator[Record]:
     yield record
 
 
+def board_heading(board: Board) -> str:
+    """What stands over a board: its suite, stimuli and order."""
+    from benchmark.leaderboard.formatting import caption
+
+    return f"{board.title}: {caption(board)}"
+
+
 def board_lines(board: Board) -> Iterator[Record]:
     """The rows of a board as people read them."""
     from benchmark.leaderboard.formatting import estimate, rank_text

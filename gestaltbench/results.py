@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ Record = Mapping[str, Any]
 @dataclass(frozen=True, repr=False)
 class Results(Sequence[T], Generic[T]):
     """Values of one verb. title: what they are, for a console; records: value -> rows of the tidy table;
-    printed: the rows that a notebook shows, where they are not the tidy ones."""
+    printed: the rows that a notebook shows, where they are not the tidy ones; heading: what stands over them."""
 
     title: str
     values: tuple[T, ...]
     records: Callable[[T], Iterable[Record]]
     printed: Callable[[T], Iterable[Record]] | None = None
+    heading: Callable[[T], str] = lambda _value: ""
 
     def frame(self) -> pd.DataFrame:
         """One row per number (per trial, per model), with its interval, n, method and provenance where it has them.
@@ -56,11 +58,17 @@ class Results(Sequence[T], Generic[T]):
         """The table of a notebook: every name as text, never as markup."""
         import pandas as pd
 
-        show = self.printed or self.records
-        tables = (pd.DataFrame([_flat(record) for record in show(one)]) for one in self.values)
+        if not self.values:
+            return f"<p>{escape(self.title)}</p>"
         if self.printed is None:
             return self.frame().to_html(escape=True, index=False, na_rep="")
-        return "".join(table.to_html(escape=True, index=False, na_rep="") for table in tables)
+        parts = []
+        for one in self.values:
+            heading = self.heading(one)
+            parts += [f"<p>{escape(heading)}</p>"] if heading else []
+            table = pd.DataFrame([_flat(record) for record in self.printed(one)])
+            parts.append(table.to_html(escape=True, index=False, na_rep=""))
+        return "".join(parts)
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:

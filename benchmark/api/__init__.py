@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmark.api.importing import import_trials, rescore
     from benchmark.api.joining import import_leaderboard
     from benchmark.api.launching import execute, run
-    from benchmark.api.opening import known_suites, reading, stimuli_notes
+    from benchmark.api.opening import known_suites, reading, stimuli_notes, suites_not_installed
     from benchmark.api.origins import provenance
     from benchmark.api.probing import Probe, probe
     from benchmark.api.published_scores import import_scores, reported

@@ -53,6 +53,16 @@ def known_suites(*, db: str | None = None) -> list[Suite]:
         return suites_with_scores(store)
 
 
+def suites_not_installed(*, db: str | None = None) -> list[str]:
+    """Suites that have scores in the leaderboard and that nothing that is installed here brings."""
+    from benchmark.leaderboard.repeating import PAIRED
+
+    with standings(read_settings(db)) as store:
+        scored = [name.removesuffix(PAIRED) for name in store.suites()]
+        known = {one.name for one in suites_with_scores(store)}
+    return sorted({*scored} - known)
+
+
 def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
     """Stimulus sets of the leaderboard by digest."""
     with standings(read_settings(db)) as store:

@@ -11,6 +11,7 @@ import click
 
 from benchmark.cli.options import by_option, db_option, filter_options, suite_option, unseen_option
 from benchmark.cli.printing import print_details, say, table_width
+from benchmark.display import printable
 
 if TYPE_CHECKING:
     from benchmark.api.chosen_observers import Wanted
@@ -77,7 +78,7 @@ def rank(
                 baseline=baseline,
                 explain=explain,
             )
-        return 0 if shown else _nothing(models)
+        return 0 if shown else _nothing(models, db)
     with _no_garbage():
         from benchmark.api.chosen_observers import Wanted
 
@@ -93,7 +94,7 @@ def rank(
             explain=explain,
             reported=not (by or unseen_only),
         )
-    return 0 if shown else _nothing(models)
+    return 0 if shown else _nothing(models, db)
 
 
 @contextmanager
@@ -108,10 +109,15 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def _nothing(models: str | None) -> int:
+def _nothing(models: str | None, db: str | None) -> int:
+    from benchmark import api
+
+    missing = ", ".join(map(printable, api.suites_not_installed(db=db)))
+    if missing:
+        say(f"not shown: scores of suites that are not installed here: {missing}.", err=True)
     if models:
         say(f"no scores of observers like '{models}'; `bench rank --summary` lists all.", err=True)
-    else:
+    elif not missing:
         say("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
     return 0
 

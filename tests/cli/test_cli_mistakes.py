@@ -5,6 +5,7 @@ import pickle
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 import torch
@@ -372,3 +373,16 @@ def test_two_cards_of_one_name(bench, home):
 def test_a_seed_that_no_leaderboard_gives_back_is_refused(bench):
     words = ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "1", "--seed", 2**63)
     mistake(bench(*words), 1, "a seed is a whole number of at most 64 bits")
+
+
+def test_scores_of_a_suite_that_is_not_installed_are_said(bench, board, tmp_path):
+    """A leaderboard from a machine that has a plug-in more than this one."""
+    theirs = tmp_path / "theirs.db"
+    shutil.copy(board, theirs)
+    with closing(sqlite3.connect(theirs)) as db, db:
+        db.execute("UPDATE score_sets SET suite = 'mirror-test'")
+    for words in (("rank",), ("rank", "--summary")):
+        ended = bench(*words, "--db", theirs)
+        assert (
+            ended.err == "not shown: scores of suites that are not installed here: mirror-test.\n"
+        )

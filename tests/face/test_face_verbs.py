@@ -48,7 +48,9 @@ def test_boards_as_a_tidy_table(db):
     stylised = frame[(frame.observer == NETS[1]) & (frame.metric == "shape_bias")].iloc[0]
     assert stylised["rank"] == 1 and stylised.low <= stylised.value <= stylised.high
     assert repr(boards) == "<1 ranked board; .frame() for the table>"
-    assert "<td>world-stylised-0</td>" in boards._repr_html_()
+    shown = boards._repr_html_()
+    assert "<td>world-stylised-0</td>" in shown
+    assert shown.startswith("<p>cue-conflict (version 2), world16: world-cue-conflict 32 of 960")
 
 
 @pytest.mark.slow
@@ -97,6 +99,15 @@ def test_lists_of_what_is_known():
 def test_names_are_shown_as_text():
     hostile = Results("one", ({"name": "<script>alert(1)</script>"},), lambda one: [one])
     assert "<script>" not in hostile._repr_html_() and "&lt;script&gt;" in hostile._repr_html_()
+
+
+def test_each_table_of_a_notebook_says_what_it_is():
+    values = [("first & best", {"a": 1}), ("second", {"a": 2})]
+    two = Results("two", tuple(values), list, lambda one: [one[1]], lambda one: one[0])
+    shown = two._repr_html_()
+    places = [shown.index(t) for t in ("<p>first &amp; best</p><table", "<p>second</p><table")]
+    assert places == sorted(places) and shown.count("<table") == 2
+    assert Results("0 <curves>", (), list)._repr_html_() == "<p>0 &lt;curves&gt;</p>"
 
 
 def test_a_gallery_shows_itself(tmp_path):
