@@ -42,11 +42,13 @@ class Server:
         """Stop it. how: "fast" ends all connections, "immediate" is a crash."""
         self._run("pg_ctl", "-m", how, "-w", "stop")
 
-    def create(self, database: str, encoding: str = "UTF8") -> str:
-        """A new data base; its URL."""
+    def create(self, database: str, encoding: str = "UTF8", locale: str = "") -> str:
+        """A new data base; its URL. locale: whose order of names is the data base's, such as "en-US"."""
         import psycopg
 
         what = f"CREATE DATABASE {database} ENCODING '{encoding}' TEMPLATE template0"
+        if locale:
+            what += f" LOCALE_PROVIDER icu ICU_LOCALE '{locale}'"
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(what)
         return self.url(database)

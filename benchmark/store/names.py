@@ -1,8 +1,9 @@
-"""Observers and stimulus sets by name."""
+"""Observers and stimulus sets by name. They are sorted here, for a server's order of names is that of its language."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from operator import itemgetter
 
 from benchmark.store.json_columns import parsed
 from benchmark.store.questions import CURRENT, Reader, select, within
@@ -29,18 +30,17 @@ def observers_with(reader: Reader, column: str, wanted: Collection[str]) -> list
 
 
 def _observers(reader: Reader, rest: str, values: dict[str, str]) -> list[ObserverRow]:
-    rows = select(reader, _OBSERVER, f"{rest} ORDER BY observers.name, observers.id", **values)
+    rows = select(reader, _OBSERVER, f"{rest} ORDER BY observers.id", **values)
     return [
         ObserverRow(number, name, kind, identity, parsed(card, dict), created)
-        for number, name, kind, identity, card, created in rows
+        for number, name, kind, identity, card, created in sorted(rows, key=itemgetter(1))
     ]
 
 
 def observer_notes(reader: Reader) -> list[ObserverNote]:
     """What each name stands for now, by name, without cards: of 10,000 those take longer than the table."""
     columns = ("observers.name", "observers.kind", "observers.identity")
-    rows = select(reader, columns, f"FROM {CURRENT} ORDER BY observers.name")
-    return [ObserverNote(*row) for row in rows]
+    return [ObserverNote(*row) for row in sorted(select(reader, columns, f"FROM {CURRENT}"))]
 
 
 def former_names(reader: Reader) -> frozenset[str]:
@@ -55,9 +55,5 @@ def former_names(reader: Reader) -> frozenset[str]:
 
 def stimuli_names(reader: Reader) -> list[StimuliNote]:
     """All stimulus sets, by name."""
-    rows = select(
-        reader,
-        [f"stimuli.{name}" for name in _NOTE],
-        "FROM stimuli ORDER BY stimuli.name, stimuli.digest",
-    )
-    return [StimuliNote(*row) for row in rows]
+    rows = select(reader, [f"stimuli.{name}" for name in _NOTE], "FROM stimuli")
+    return [StimuliNote(*row) for row in sorted(rows, key=itemgetter(1, 0))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from benchmark.errors import StoreError
@@ -32,7 +33,7 @@ LEFT JOIN {_ASSERTED} ON asserted.observation = observations.id
 def observations(
     reader: Reader, observer: str | None, suite: str | None
 ) -> list[StoredObservation]:
-    """Observations of current observers; two names of one identity share them.
+    """Observations of current observers, by name; two names of one identity share them.
 
     Imported ones come in the order of their newest assertions; one that was never asserted (its import was cut short)
     is left out.
@@ -41,13 +42,12 @@ def observations(
     values = {name: value for name, (_, value) in asked.items() if value is not None}
     conditions = ["(observations.suite <> :imported OR asserted.id IS NOT NULL)"]
     conditions += [f"{asked[name][0]} = :{name}" for name in values]
-    order = "ORDER BY observers.name, coalesce(asserted.id, 0), observations.id"
+    order = "ORDER BY coalesce(asserted.id, 0), observations.id"
     rest = f"{_OF_CURRENT} WHERE {' AND '.join(conditions)} {order}"
     ways: dict[str, Mapping[str, Any]] = {}  # most were asked in one of a few ways
     made = []
-    for *stated, details, name, created in select(
-        reader, _STORED, rest, imported=IMPORTED, **values
-    ):
+    rows = select(reader, _STORED, rest, imported=IMPORTED, **values)
+    for *stated, details, name, created in sorted(rows, key=itemgetter(-2)):
         if details not in ways:
             ways[details] = parsed(details, dict)
         told = {"details": ways[details], "observer_name": name, "created": created}

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -144,3 +145,20 @@ def test_a_data_base_without_an_encoding(server, made):
         made.world(store)
         store.put_observer(made.observer("größe"))
         assert [one.name for one in store.observers()] == ["größe", "net"]
+
+
+@pytest.mark.slow
+def test_names_have_one_order_whatever_the_servers_language(server, made):
+    """Scores of people note the trials that they rest on in this order, and are known again by them."""
+    names = ["A", "B 1", "B1", "a", "b"]
+    with open_store(server.create("english", locale="en-US")) as store:
+        run, _ = made.world(store)
+        for name in reversed(names):
+            store.put_stimuli(replace(made.stimuli(f"d-{name}"), name=name))
+            observer = store.put_observer(made.observer(name, f"weights-{name}"))
+            store.put_observation(run, made.observation(f"k-{name}", observer))
+        assert [one.name for one in store.observers()] == [*names, "net"]
+        assert [one.name for one in store.observer_notes()] == [*names, "net"]
+        assert [one.name for one in store.observers_named({*names})] == names
+        assert [one.observer_name for one in store.observations()] == names
+        assert [one.name for one in store.stimuli_names()] == [*names, "set of d1"]
