@@ -43,7 +43,7 @@ def read_weights(
     content = read_content(path)
     chosen = choose(content, expected, key, renew)
     if chosen is None:
-        raise no_weights(str(path), content, key, conversion(path))
+        raise no_weights(str(path), content, key)
     _require_dense(path, {**chosen.state, **dict(chosen.statistics)})
     return chosen
 

@@ -100,8 +100,8 @@ def _stand_ins() -> list[Any]:
 
 def first_line(error: Exception) -> str:
     """The first line of an error, fit for a terminal; its kind where it says nothing."""
-    text = str(error).strip().split("\n", 1)[0]
-    return shown(text)[:300] or type(error).__name__
+    text = shown(str(error).strip().split("\n", 1)[0])
+    return (text if len(text) <= 300 else f"{text[:297]}...") or type(error).__name__
 
 
 def conversion(path: Path) -> str:

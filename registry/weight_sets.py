@@ -225,7 +225,7 @@ def _statistics(
     return found
 
 
-def no_weights(origin: str, content: Any, key: str | None, remedy: str) -> WeightsError:
+def no_weights(origin: str, content: Any, key: str | None) -> WeightsError:
     """The error for a file in which `choose` finds nothing."""
     names = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else ""
     found = f"keys {shown(names)[:300]}" if names else type(content).__name__
@@ -235,7 +235,9 @@ def no_weights(origin: str, content: Any, key: str | None, remedy: str) -> Weigh
             f"checkpoint {origin} holds no weights under the key '{key}'; it holds some under "
             f"{shown(', '.join(sets[:5]))[:300]}."
         )
+    optimizer = isinstance(content, Mapping) and {"state", "param_groups"} <= content.keys()
+    what = ", the state of an optimizer" if optimizer else ""
     return WeightsError(
         f"checkpoint {origin} holds no state dict: expected tensors by name, directly or under "
-        f"{', '.join(WRAPPERS)}; found {found}. {remedy}"
+        f"{', '.join(WRAPPERS)}; found {found}{what}. Name the file that holds the weights."
     )

@@ -174,8 +174,19 @@ def test_a_missing_file(card, tmp_path):
 
 def test_nothing_inside_is_a_state_dict(card, tmp_path):
     torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
-    with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss"):
+    with pytest.raises(
+        WeightsError,
+        match=r"holds no state dict.*found keys epoch, loss\. Name the file that holds",
+    ):
         load_model(card(tmp_path / "net.pt"), Place(tmp_path))
+
+
+def test_the_state_of_an_optimizer_is_called_so(tiny, card, tmp_path):
+    """Converting it, which is what an object in a file asks for, would make a file without weights."""
+    torch.save(torch.optim.SGD(tiny.parameters(), 0.1).state_dict(), tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match=r"the state of an optimizer\. Name the file") as error:
+        load_model(card(tmp_path / "net.pt"), Place(tmp_path))
+    assert "python -c" not in str(error.value)
 
 
 def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
