@@ -125,3 +125,20 @@ def test_two_networks_at_one_step_are_said():
     said = "run has several networks, each a point, at 1 of 2 epochs: one, two at epoch 1."
     assert said in " ".join(printed(found, 80).split())
     assert said in over_training(found, "world16").caption
+
+
+def test_runs_share_a_panel_where_they_share_stimuli_and_count_alike():
+    boards = [
+        board("up", {"a-1": 0.1, "a-2": 0.2, "c-1": 0.3}, "rises", stimuli="480 images"),
+        board("up", {"b-500": 0.3, "d-4": 0.4}, "rises", stimuli="16 images"),
+    ]
+    cards = {"a-1": card("a", 1), "a-2": card("a", 2), "c-1": card("c", 1),
+             "b-500": card("b", 500, "step"), "d-4": card("d", 4)}  # fmt: skip
+    figure = over_training(training_curves(boards, observers(cards)), "world16")
+    panels = [(v["run"], v["panel"]) for v in figure.spec["data"]["values"]]
+    assert panels == [("a", 0), ("a", 0), ("b", 1), ("c", 0), ("d", 2)]
+    x = [one["layer"][-1]["encoding"]["x"] for one in figure.spec["concat"]]
+    assert [one["scale"]["domain"] for one in x] == [[1, 4], [500, 500], [1, 4]]
+    titles = [one["title"]["subtitle"] for one in figure.spec["concat"]]
+    assert titles == ["480 images", "16 images", "16 images"]
+    assert "up: rises: 480 images; up: rises: 16 images" in figure.caption

@@ -1,7 +1,9 @@
-"""Headlines over training: a panel for each, a line for each run."""
+"""Headlines over training: a panel for each, a line for each run. Runs share a panel where they share the stimuli
+and count alike (steps or epochs)."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,9 +16,9 @@ NAME = "training"
 
 
 class Scales(NamedTuple):
-    """What the panels share: first and last step, and the runs' colours and shapes."""
+    """What the panels share: unit -> first and last step, and the runs' colours and shapes."""
 
-    steps: list[int]
+    steps: dict[str, list[int]]
     colour: Spec
     shape: Spec
 
@@ -40,7 +42,7 @@ def over_training(curves: Sequence[Curve], space: str, name: str = NAME) -> Figu
     """The runs of one decision space, one panel for each headline."""
     records = [record for curve in curves for record in curve_records(curve)]
     runs = list(dict.fromkeys(curve.run for curve in curves))
-    panels = list({curve.title: curve for curve in curves}.values())
+    panels = list({(one.title, one.stimuli, one.unit): one for one in curves}.values())
     stimuli = "; ".join(dict.fromkeys(f"{one.title}: {one.stimuli}" for one in panels))
     notes = "".join(f" {line}." for line in shared_steps(curves))
     return Figure(
@@ -56,22 +58,30 @@ def over_training(curves: Sequence[Curve], space: str, name: str = NAME) -> Figu
 
 def _spec(records: list[dict[str, Any]], panels: Sequence[Curve], runs: Sequence[str]) -> Spec:
     colour, shape = palette(runs)
-    steps = [int(record["step"]) for record in records]
-    scales = Scales([min(steps), max(steps)], colour, shape)
-    numbers = {curve.title: at for at, curve in enumerate(panels)}
-    values = [{**record, "panel": numbers[record["title"]]} for record in records]
+    steps: dict[str, list[int]] = {}
+    for record in records:
+        steps.setdefault(record["unit"], []).append(int(record["step"]))
+    ends = {unit: [min(found), max(found)] for unit, found in steps.items()}
+    scales = Scales(ends, colour, shape)
+    numbers = {(one.title, one.stimuli, one.unit): at for at, one in enumerate(panels)}
+    values = [{**r, "panel": numbers[r["title"], r["set"], r["unit"]]} for r in records]
+    titles = Counter(one.title for one in panels)
     return {
         "data": {"values": values},
         "columns": 2,
-        "concat": [_panel(at, curve, scales) for at, curve in enumerate(panels)],
+        "concat": [
+            _panel(at, one, scales, one.stimuli if titles[one.title] > 1 else "")
+            for at, one in enumerate(panels)
+        ],
     }
 
 
-def _panel(number: int, curve: Curve, scales: Scales) -> Spec:
+def _panel(number: int, curve: Curve, scales: Scales, stimuli: str) -> Spec:
+    """stimuli: said under the title, where other panels have the same title."""
     x = {
         "field": "step",
         "type": "quantitative",
-        "scale": {"domain": scales.steps},
+        "scale": {"domain": scales.steps[curve.unit]},
         "axis": axis(curve.unit, tickCount=5),
     }
     scale = {"zero": False, "nice": True}
@@ -86,7 +96,7 @@ def _panel(number: int, curve: Curve, scales: Scales) -> Spec:
         dashed = {"type": "rule", "strokeDash": [3, 3], "color": QUIET}
         chance = [{"mark": dashed, "encoding": {"y": {"datum": curve.column.chance}}}]
     return {
-        "title": curve.title,
+        "title": {"text": curve.title, "subtitle": stimuli} if stimuli else curve.title,
         "width": 260,
         "height": 150,
         "transform": [{"filter": f"datum.panel === {number}"}],
