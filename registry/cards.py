@@ -39,7 +39,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 #: Longer texts are no names or notes; paths and URLs stay far below.
-_LONGEST = 4000
+LONGEST = 4000
 
 
 class Preprocess(BaseModel):
@@ -187,9 +187,9 @@ class ModelCard(BaseModel):
     def _printable(cls, data: Any) -> Any:
         """Nothing of a card can move a terminal's cursor, wherever it is printed later."""
         for text in texts_in(data):
-            if (found := unprintable(text.replace("\n", " "))) or len(text) > _LONGEST:
+            if (found := unprintable(text.replace("\n", " "))) or len(text) > LONGEST:
                 wrong = f"the control character {found!r}" if found else f"{len(text)} characters"
-                raise ValueError(f"plain text of at most {_LONGEST} characters, without {wrong}")
+                raise ValueError(f"plain text of at most {LONGEST} characters, without {wrong}")
         return data
 
     @model_validator(mode="after")

@@ -172,11 +172,12 @@ def _registration(observer: ObserverRow) -> str:
 
 def _templates(texts: Any, card: Facts) -> tuple[str, str]:
     """What writes the templates of a zero-shot model to a file that takes no other's place, and the option that names
-    them. texts: a name, or a template a line; cards of older programs say only how many there are."""
+    them. texts: a name, or a template a line, FILE for more than a card has room for; cards of older programs say only
+    how many there are."""
     found = (_TEXTS.fullmatch(str(tag)) for tag in card.get("training") or ())
     count = next((one[1] for one in found if one), "")
     lines = str(texts or count).splitlines()
-    if not texts and count not in ("", "7", "80"):
+    if texts == "FILE" or (not texts and count not in ("", "7", "80")):
         return (
             "",
             f" --templates FILE, with its {count} templates, one a line: its card does not say which",

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from registry.architectures import random_seed
 from registry.caches import Place
-from registry.cards import ModelCard
+from registry.cards import LONGEST, ModelCard
 from registry.checkpoints import fit_state, read_weights
 from registry.digests import digest_data, digest_state
 from registry.documents import shown
@@ -92,10 +92,10 @@ def describe(asked: Asked) -> Described:
     file = head_file(asked.name, head.digest, asked.folder)
     write_text_head(head, file)
     texts = choice if choice in NAMED else "\n".join(head.templates)
-    prompts = {"text_head": str(file), "prompts": head.digest, "templates": texts}
+    said = {"templates": texts if len(texts) <= LONGEST else "FILE"}
     return replace(
         plain,
-        options={**plain.options, **prompts},
+        options={**plain.options, "text_head": str(file), "prompts": head.digest, **said},
         rows=_rows(head, labels),
         files=(file,),
         tags=(f"zero-shot({len(head.names)} names x {len(head.templates)} templates)",),

@@ -134,6 +134,12 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
             "does not say which",
         ),
         (
+            {"arch": "open_clip:x", "training": ["zero-shot(16 names x 80 templates)"],
+             "options": {"templates": "FILE"}},
+            "bench register m --arch open_clip:x --templates FILE, with its 80 templates, one a line: its card does "
+            "not say which",
+        ),
+        (
             {"arch": "open_clip:folder", "weights": "/a", "training": ["zero-shot(16 names x 1 templates)"],
              "options": {"templates": "it's a {}."}},
             """bench register m --arch open_clip:/a --templates 'it'"'"'s a {}.'""",

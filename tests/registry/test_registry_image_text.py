@@ -150,6 +150,17 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
 
 
 @pytest.mark.slow
+def test_more_templates_than_a_card_has_room_for(folder, folders, tmp_path):
+    """They are frozen with the head all the same; that a file has them, and how many there are, the card says."""
+    file = tmp_path / "many.txt"
+    file.write_text("".join(f"a picture, number {number}, of a {{}}.\n" for number in range(200)))
+    given = {"labels": "geirhos16", "options": {"templates": str(file)}}
+    card, _ = register("many", f"open_clip:{folder()}", **given, **folders)
+    assert card.training == ("zero-shot(16 names x 200 templates)",)
+    assert card.options["templates"] == "FILE"
+
+
+@pytest.mark.slow
 def test_one_template_itself(folder, folders):
     place = f"open_clip:{folder()}"
     options = {"templates": "a sketch of a {}."}
