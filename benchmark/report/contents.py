@@ -95,12 +95,11 @@ class Contents:
 
 def read_contents(settings: Settings) -> Contents:
     """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
-    from benchmark.api.opening import chosen_suites, notes_of, reading
+    from benchmark.api.opening import notes_of, reading, suites_with_scores
     from benchmark.api.standing import standing
-    from benchmark.plugins import find_suites
 
     with reading(settings) as store:
-        suites = chosen_suites(store, None, find_suites())
+        suites = suites_with_scores(store)
         sets, now = notes_of(store), standing(store, settings)
         rows = [now.marked(row) for row in store.latest_scores()]
         observers = {row.name: row for row in store.observers()}
