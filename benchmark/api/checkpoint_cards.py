@@ -14,6 +14,7 @@ from benchmark.settings import Settings
 from registry.card_files import read_card_files, read_cards, write_card
 from registry.cards import Checkpoint, ModelCard
 from registry.places import expanded, is_file
+from registry.python_files import whole_arch
 
 if TYPE_CHECKING:
     from registry.training_runs import Placed
@@ -45,6 +46,7 @@ def registered(
     cards = read_cards(settings.cards)
     known = {card.weights: card for card in _of_run(wanted.run, cards)}
     require_arch(wanted.arch, all_known=all(str(path.resolve()) in known for path in found.steps))
+    _require_cards(settings.cards)
     given = _given(wanted, settings)
     files: dict[str, str] = {}
     names: set[str] = set()
@@ -70,8 +72,9 @@ def registered(
 
 
 def require_arch(arch: str, *, all_known: bool = False) -> None:
-    """One error instead of one for each checkpoint. Raises UnknownName with close matches, too."""
-    from registry.architectures import require_known
+    """One error instead of one for each checkpoint. Raises UnknownName with close matches, and CardError for a function
+    that is not there."""
+    from registry.architectures import factory, require_known
 
     if not arch and not all_known:
         raise BenchError(
@@ -80,6 +83,15 @@ def require_arch(arch: str, *, all_known: bool = False) -> None:
     kind, _, name = arch.partition(":")
     if kind in ("timm", "torchvision") and ":" not in name:
         require_known(arch)
+    elif kind == "python":
+        factory(whole_arch(arch).removeprefix("python:"))
+
+
+def _require_cards(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"no card can be written to {folder}: {error.strerror}.") from error
 
 
 def _of_run(run: str, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
@@ -118,8 +130,6 @@ def _card(
     settings: Settings,
 ) -> ModelCard:
     """The card of a checkpoint: the one that it has, unless the file was written since or another network is meant."""
-    from registry.python_files import whole_arch
-
     file = str(path.resolve())
     if known is None:
         name, known = _name(wanted, path, names, cards, settings)

@@ -98,7 +98,7 @@ def reproduce(
     wanted = whole if metric is None else [origin.score]
     if into is not None and expanded(into).exists():
         raise BenchError(
-            f"{into} exists: a fresh leaderboard is a new file. Name another with --into."
+            f"'{into}' exists: a fresh leaderboard is a new file. Name another with --into."
         )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=into or str(Path(folder) / "again.db"))

@@ -79,10 +79,10 @@ def diff(
         else:
             request = api.RunRequest(suites=suite or "all", limit=limit, device=device)
             found = _run(base, new, precision_target, noninferior, request, yes, quiet, db)
-    if found is None:
-        say("not started.", err=True)
-        return 3
-    put_out(diff_markdown(found, images))
+        if found is None:
+            say("not started.", err=True)
+            return 3
+        put_out(diff_markdown(found, images))
     return found.exit_code
 
 
@@ -91,6 +91,8 @@ def _no_verdict() -> Iterator[None]:
     """An error ends with 2: 1 says that the new one is worse."""
     try:
         yield
+    except BrokenPipeError:  # the reader has enough
+        raise
     except (BenchError, OSError) as error:
         refused = BenchError(str(error))
         refused.exit_code = 2

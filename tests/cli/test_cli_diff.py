@@ -53,6 +53,15 @@ def test_what_no_headline_has_a_number_of_is_no_verdict():
     assert "no headline that both have a score of" in diff_markdown(found)
 
 
+def test_a_verdict_that_cannot_be_written_is_an_error(bench, board, monkeypatch):
+    def full(_text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("benchmark.cli.diff.put_out", full)
+    ended = bench("diff", *NETS, "--db", board)
+    assert ended.code == 2 and "No space left" in ended.err
+
+
 def test_mistakes_are_one_line(bench, board):
     for words, said in (
         ((NETS[0], NETS[0]), "compared with itself"),

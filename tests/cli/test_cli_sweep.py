@@ -131,6 +131,8 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (odd, ("--every", "0"), "--every"),
         (named, ("--arch", ""), "--arch is needed"),
         (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
+        (named, ("--arch", "python:registry.tiny:tiny_resnot"), "no function 'tiny_resnot'"),
+        (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
     ):
         for command in ("sweep", "watch") if folder.name in ("none", "named") else ("sweep",):
             ended = bench(command, folder, "--arch", "timm:resnet18", *words)
@@ -155,6 +157,15 @@ def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, h
             ended = bench(command, tmp_path / "run", "--arch", "timm:resnet18", *words)
             assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err
     assert not (home / "cards").exists()
+
+
+def test_a_place_that_holds_no_cards_is_said_once(bench, home, tmp_path):
+    for step in (1, 2):
+        save(tmp_path / "run" / f"step_{step}.pt", step)
+    (home / "cards").write_text("a file")
+    ended = bench("sweep", tmp_path / "run", "--arch", "timm:resnet18")
+    assert ended.code == 1 and len(ended.errors) == 1, ended.err
+    assert f"no card can be written to {home / 'cards'}" in ended.err
 
 
 def test_an_empty_name_is_not_this_folder(bench):
