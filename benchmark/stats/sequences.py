@@ -87,9 +87,8 @@ def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float
     if not (np.abs(found) <= 1).all():
         raise ValueError("differences must lie between -1 and 1")
     n, bound = np.array(float(len(found))), -log((1 - level) / 2)
-    (gain_low, gain_high), (loss_low, loss_high) = (
-        _of_source(np.array(part.clip(0).sum()), n, bound) for part in (found, -found)
-    )
+    sums = np.stack([found, -found]).clip(0).sum(axis=1)
+    (gain_low, loss_low), (gain_high, loss_high) = _of_source(sums, n, bound)
     return float(gain_low - loss_high), float(gain_high - loss_low)
 
 
@@ -111,14 +110,13 @@ def _of_source(k: Whole | Floats, n: Whole | Floats, bound: float) -> tuple[Floa
 
     # The ratio falls up to k/n, where it is at most 1, and rises from there: one crossing on each side.
     best = k / np.maximum(n, 1)
-    low = _outermost(inside, np.zeros_like(best), best)
-    high = _outermost(inside, np.ones_like(best), best)
+    low, high = _outermost(inside, np.stack([np.zeros_like(best), np.ones_like(best)]), best)
     return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
 
 
 def _outermost(inside: Within, end: Floats, best: Floats) -> Floats:
-    """The crossing between `end` and `best` (inside), from the outer side; `end` where that is inside itself."""
-    outer, inner = end, best
+    """The crossing between each `end` and `best` (inside), from the outer side; `end` where that is inside itself."""
+    outer, inner = end, np.broadcast_to(best, end.shape)
     for _ in range(HALVINGS):
         middle = (outer + inner) / 2
         within = inside(middle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -27,16 +28,17 @@ class Check:
 def check_suite(suite: Suite) -> list[Check]:
     """Run every check on toy stimuli and a toy observer. A check that raises is a failed check, with the error."""
     shelf = ToyShelf(suite.spaces[0])
+    shown = cache(lambda: toy_trials(suite, shelf))  # once: most of what the checks cost
     checks: dict[str, Callable[[], str]] = {
         "metrics are well defined": lambda: _metrics(suite),
         "plan is pure": lambda: _plan_is_pure(suite, shelf),
         "observe returns one row per trial": lambda: _observe(suite, shelf),
-        "observe does not depend on the batch": lambda: _batches(suite, shelf),
+        "observe does not depend on the batch": lambda: _batches(suite, shelf, shown()),
         "transforms are deterministic and of each image alone": lambda: _transforms(suite, shelf),
-        "scores belong to declared metrics": lambda: _scores(suite, shelf),
-        "scores do not depend on trial order": lambda: _order(suite, shelf),
-        "no trials give no value": lambda: _empty(suite, shelf),
-        "a part of the trials gives scores": lambda: _partial(suite, shelf),
+        "scores belong to declared metrics": lambda: _scores(suite, shown()),
+        "scores do not depend on trial order": lambda: _order(suite, shown()),
+        "no trials give no value": lambda: _empty(suite, shown()),
+        "a part of the trials gives scores": lambda: _partial(suite, shown()),
     }
     return [run_check(name, check) for name, check in checks.items()]
 
@@ -87,8 +89,8 @@ def _observe(suite: Suite, shelf: ToyShelf) -> str:
     return f"columns {', '.join(columns)}"
 
 
-def _batches(suite: Suite, shelf: ToyShelf) -> str:
-    whole, split = toy_trials(suite, shelf, 1), toy_trials(suite, shelf, 5)
+def _batches(suite: Suite, shelf: ToyShelf, whole: Trials) -> str:
+    split = toy_trials(suite, shelf, 5)
     for name, values in whole.columns.items():
         other = split[name]
         same = (
@@ -124,8 +126,8 @@ def _check_transform(block: Block) -> None:
     assert near, f"'{name}': an image depends on the others of its batch"
 
 
-def _scores(suite: Suite, shelf: ToyShelf) -> str:
-    scores = suite.score(suite.config, toy_trials(suite, shelf))
+def _scores(suite: Suite, trials: Trials) -> str:
+    scores = suite.score(suite.config, trials)
     declared = {metric.name for metric in suite.metrics}
     assert any(score.metric == suite.headline.name for score in scores), "the headline has no score"
     for score in scores:
@@ -149,8 +151,7 @@ def _check_score(score: Score) -> None:
         assert score.method, f"{label}: an interval without its method"
 
 
-def _order(suite: Suite, shelf: ToyShelf) -> str:
-    trials = toy_trials(suite, shelf)
+def _order(suite: Suite, trials: Trials) -> str:
     order = np.random.default_rng(0).permutation(len(trials))
     shuffled = Trials(
         {name: values[order] for name, values in trials.columns.items()}, trials.missing
@@ -170,17 +171,15 @@ def _close(a: float | None, b: float | None) -> bool:
     return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _empty(suite: Suite, shelf: ToyShelf) -> str:
-    trials = toy_trials(suite, shelf)
+def _empty(suite: Suite, trials: Trials) -> str:
     none = trials.where(np.zeros(len(trials), dtype=bool))
     filled = list(_filled(suite.score(suite.config, none)))
     assert not filled, f"values out of nothing: {filled[:3]}"
     return "no value is made up"
 
 
-def _partial(suite: Suite, shelf: ToyShelf) -> str:
+def _partial(suite: Suite, trials: Trials) -> str:
     """Every role alone, every other trial, and a single trial: what a stopped run or a missing set leaves."""
-    trials = toy_trials(suite, shelf)
     roles = dict.fromkeys(trials["role"].tolist())
     parts = {f"role '{role}' alone": np.asarray(trials["role"] == role) for role in roles}
     parts["every other trial"] = np.arange(len(trials)) % 2 == 0
