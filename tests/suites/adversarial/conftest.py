@@ -1,7 +1,7 @@
 """Networks of the built-in world, tuned as the engine tunes them, and what the suite says of them."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,11 @@ class World:
         columns |= {"role": np.full(n, "natural"), "condition": np.full(n, "")}
         columns |= {"stimulus": np.array(self.stimuli.ids), **self.stimuli.labels}
         return Trials(columns)
+
+    @cached_property
+    def usual(self):
+        """What the suite says of the network as it is: for reading only."""
+        return self.trials()
 
     @property
     def labels(self):

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from benchmark.contracts import Trials
-from suites.adversarial import SUITE
+from suites.adversarial.config import LINF, Config, Stage
 from suites.adversarial.trust.input_probes import asked
 from suites.adversarial.trust.readings import READINGS
 from suites.adversarial.trust.report import preprocessing
+
+LEAST = Config((LINF,), (Stage("ce", 1),))
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,8 @@ def network(world):
 
 
 def said(network, run):
-    return list(preprocessing(network.trials(run=run)))
+    """Asked of the image at rest, before any attack: the least of those will do."""
+    return list(preprocessing(network.trials(LEAST, run=run)))
 
 
 def test_readings_undo_one_another():
@@ -50,16 +53,15 @@ def test_who_is_asked_depends_on_the_seed_alone():
 
 @pytest.mark.slow
 def test_images_that_were_not_asked_say_nothing(network):
-    trials = network.trials()
+    trials = network.trials(LEAST)
     assert not trials["otherwise"][~trials["asked"]].any()
     assert 0.3 < trials["asked"].mean() < 0.7
     assert (trials["forwards"][trials["asked"]] >= 4).all()
-    assert SUITE.score(SUITE.config, trials)[0].flags == ()
 
 
 @pytest.mark.slow
 def test_a_gain_that_may_be_chance_is_no_flag(network):
-    trials = network.trials()
+    trials = network.trials(LEAST)
     shown, asked_ = trials["clean_correct"].copy(), np.flatnonzero(trials["asked"])
     otherwise = np.repeat(shown[:, None], len(READINGS), axis=1)
     for count, flagged in ((4, False), (len(asked_) // 2, True)):

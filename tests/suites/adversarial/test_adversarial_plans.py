@@ -65,8 +65,7 @@ def test_robustbenchs_list_or_evenly_spaced_images_that_are_said_to_be():
 
 @pytest.mark.slow
 def test_what_stands_in_is_a_flag(standard):
-    trials = standard.trials()
-    trials = Trials(trials.columns, {HELD_OUT: "...", LISTED: "..."})
+    trials = Trials(standard.usual.columns, {HELD_OUT: "...", LISTED: "..."})
     said = {flag for score in SUITE.score(QUICK, trials) for flag in score.flags}
     assert {"training images", "evenly spaced images, not RobustBench's list"} <= said
 

@@ -25,10 +25,10 @@ def test_clean_accuracy_may_move_within_its_interval():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["world-standard-0", "world-adversarial-0"])
-def test_bfloat16_moves_robust_accuracy_less_than_its_interval(name, world):
-    network = world(name, 32)
-    exact = network.trials(batch=32)
+def test_bfloat16_moves_robust_accuracy_less_than_its_interval(world):
+    """Of a network some of whose images hold at every budget: of one that falls at once, nothing could move."""
+    network = world("world-adversarial-0", 32)
+    exact = network.usual
     with numerics(make_policy("cpu", "bf16")):
         low = network.trials(batch=32)
     assert not np.array_equal(low["margin"], exact["margin"])  # it was another precision

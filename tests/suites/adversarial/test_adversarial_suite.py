@@ -24,7 +24,7 @@ def test_keeps_the_contract():
 
 
 def test_standard_networks_fall_and_robust_ones_hold_without_any_flag(standard, robust):
-    weak, strong = (SUITE.score(SUITE.config, one.trials()) for one in (standard, robust))
+    weak, strong = (SUITE.score(SUITE.config, one.usual) for one in (standard, robust))
     for scores in (weak, strong):
         assert {flag for score in scores for flag in score.flags} <= {
             "no upper bound of the interval"
@@ -38,7 +38,7 @@ def test_standard_networks_fall_and_robust_ones_hold_without_any_flag(standard, 
 
 
 def test_batch_size_changes_no_verdict(robust):
-    whole, small = robust.trials(batch=32), robust.trials(batch=7)
+    whole, small = robust.usual, robust.trials(batch=7)  # of 32, and of 7
     for norm in ("linf", "l2"):
         assert (whole[f"{norm}_epsilon"] != small[f"{norm}_epsilon"]).mean() <= 0.02
     assert (whole["fgsm_broken"] != small["fgsm_broken"]).mean() <= 0.01
@@ -52,7 +52,7 @@ def near(image, x):
 
 @pytest.mark.parametrize("what", ["answer", "gradient"])
 def test_one_nan_under_attack_fails_that_image_and_not_the_run(what, robust):
-    usual = robust.trials()
+    usual = robust.usual
     attacked = np.flatnonzero(np.isinf(usual["linf_epsilon"]) | (usual["linf_epsilon"] > 0.02))
     victim = int(attacked[0])
     image = robust.pixels[victim : victim + 1]
@@ -98,7 +98,7 @@ def test_wrong_images_count_as_broken_and_cost_nothing(standard):
 
 def test_groups_of_classes_are_attacked_like_single_ones(standard):
     """Every class twice, with equal outputs: the same network, whose categories are groups of two outputs."""
-    single = standard.trials()
+    single = standard.usual
     pairs = tuple((i, i + 16) for i in range(16))
     grouping = Grouping("world16", standard.feed.model.labels.classes, pairs)
 

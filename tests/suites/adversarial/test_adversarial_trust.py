@@ -20,7 +20,7 @@ def found(network, run=None):
 
 @pytest.fixture(scope="module")
 def small(world):
-    return world("world-standard-0", 24)
+    return world("world-standard-0", 16)
 
 
 @pytest.mark.slow
