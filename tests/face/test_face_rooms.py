@@ -75,36 +75,3 @@ def test_the_face_shows_what_a_room_lists(room):
     face, own = (import_module(f"{package}.{room}") for package in ("gestaltbench", "benchmark"))
     assert {name for name in dir(face) if not name.startswith("_")} == set(own.__all__)
     assert all(getattr(face, name) is getattr(own, name) for name in own.__all__)
-
-
-PLUGIN = """
-import gestaltbench as gb
-from gestaltbench.contracts import Block, Metric, Plan, Score, Shelf, Suite, Trials, View
-from gestaltbench.errors import BenchError
-from gestaltbench.stats import ratio_score, wilson
-from gestaltbench.stimuli import subset
-from gestaltbench.testing import check_suite
-
-
-def scores() -> float:
-    frame = gb.rank("cue-conflict", models=["a", "b"]).frame()
-    gb.compare("a", "b").frame()
-    return float(frame["value"].max())
-
-
-def plan(config: None, shelf: Shelf) -> Plan:
-    return Plan((Block(subset(shelf.find("natural"), 10), role="natural"),))
-
-
-wrong: int = gb.summary()
-"""
-
-
-@pytest.mark.slow
-def test_a_type_checker_of_a_third_party_sees_the_verbs(tmp_path):
-    pytest.importorskip("mypy")
-    (tmp_path / "plugin.py").write_text(PLUGIN)
-    words = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "plugin.py"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
-    assert len(errors) == 1 and 'has type "Results[Summary]"' in errors[0], done.stdout

@@ -1,24 +1,14 @@
 """Running `bench` where a third party's package is installed."""
 
-import os
-import subprocess
-import sys
-
 import pytest
+from installed_packages import bench_beside
 
 
 @pytest.fixture
 def bench_with(tmp_path):
-    """call(folder, *words): `bench WORDS...` in a process that has the packages of a folder installed."""
+    """call(folder, *commands): how each `bench COMMAND` ended where the packages of a folder are installed."""
 
-    def call(folder, *words):
-        code = "from benchmark.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *words],
-            env={**os.environ, "PYTHONPATH": str(folder)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+    def call(folder, *commands):
+        return bench_beside(folder, tmp_path, *commands)
 
     return call

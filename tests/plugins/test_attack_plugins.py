@@ -22,17 +22,20 @@ def installed(tmp_path):
 
 
 def test_from_the_template_to_a_board(installed, bench_with):
-    shown = bench_with(installed, "suites", "show", "adversarial")
+    run = "run -s adversarial:my-attack -m world-standard-0 --limit 24 -q"
+    shown, checked, ran, ended = bench_with(
+        installed,
+        "suites show adversarial",
+        "suites check adversarial:my-attack",
+        run,
+        "export -s adversarial:my-attack --format json",
+    )
     assert (
         "variant adversarial:my-attack: one random step, of another package, alone" in shown.stdout
     )
-    checked = bench_with(installed, "suites", "check", "adversarial:my-attack")
     assert checked.returncode == 0 and "FAIL" not in checked.stdout
-    words = ("-s", "adversarial:my-attack", "-m", "world-standard-0", "--limit", "24", "-q")
-    ran = bench_with(installed, "run", *words)
     assert ran.returncode == 0, ran.stderr
-    ended = bench_with(installed, "export", "-s", "adversarial:my-attack", "--format", "json")
     (board,) = json.loads(ended.stdout)
     assert board["suite"] == "adversarial:my-attack"
-    gone = bench_with(installed.parent, "run", *words)
+    (gone,) = bench_with(installed.parent, run)
     assert gone.returncode == 2 and "adversarial:my-attack" in gone.stderr

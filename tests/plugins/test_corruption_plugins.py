@@ -48,26 +48,27 @@ def site(folder, **packages):
 
 
 def test_without_plugins_there_is_no_such_variant(bench_with, tmp_path):
-    shown = bench_with(tmp_path, "suites", "show", "corruption")
+    (shown,) = bench_with(tmp_path, "suites show corruption")
     assert shown.returncode == 0 and "corruption:quick" in shown.stdout
     assert "corruption:plugins" not in shown.stdout
 
 
 def test_they_are_listed_run_and_ranked_by_themselves(bench_with, tmp_path_factory):
     folder = site(tmp_path_factory.mktemp("good"), third_warps=LIST)
-    shown = bench_with(folder, "suites", "show", "corruption")
-    assert "variant corruption:plugins: Corruptions of other packages: third-warps" in shown.stdout
-    ran = bench_with(
-        folder, "run", "-m", "world-standard-0", "-s", "corruption:plugins", "--limit", "32", "-q"
+    shown, ran, details, checked = bench_with(
+        folder,
+        "suites show corruption",
+        "run -m world-standard-0 -s corruption:plugins --limit 32 -q",
+        "show world-standard-0",
+        "suites check corruption:plugins",
     )
+    assert "variant corruption:plugins: Corruptions of other packages: third-warps" in shown.stdout
     assert ran.returncode == 0, ran.stderr
     assert "corruption:plugins (version 1), world16" in ran.stdout
-    details = bench_with(folder, "show", "world-standard-0")
     assert details.returncode == 0, details.stderr
     for condition in ("swirl/full", "dim/0.8", "dim/0.2"):
         assert condition in details.stdout
     assert "swirl/none" not in details.stdout and "fog/1" not in details.stdout
-    checked = bench_with(folder, "suites", "check", "corruption:plugins")
     assert checked.returncode == 0, checked.stdout
 
 
@@ -79,11 +80,10 @@ def test_what_is_broken_is_named_and_the_rest_runs(bench_with, tmp_path_factory)
         second_none="",
         second_same=NOT_THERE,
     )
-    ran = bench_with(
-        folder, "run", "-m", "ideal-shape", "-s", "corruption:plugins", "--limit", "32", "-q"
+    ran, details = bench_with(
+        folder, "run -m ideal-shape -s corruption:plugins --limit 32 -q", "show ideal-shape"
     )
     assert ran.returncode == 0, ran.stderr
-    details = bench_with(folder, "show", "ideal-shape")
     assert details.returncode == 0, details.stderr
     assert "swirl/full" in details.stdout and "dim/0.8" not in details.stdout.replace("dim/1", "")
     text = " ".join(details.stdout.split())

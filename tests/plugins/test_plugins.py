@@ -79,48 +79,47 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def plugged(site, bench_with):
-    """`bench WORDS...` in a process that has the package installed."""
+    """How each `bench COMMAND` ended in a process that has the package installed."""
     return partial(bench_with, site)
 
 
 @pytest.mark.slow
 def test_its_suite_runs_and_ranks_beside_ours(plugged):
-    ran = plugged(
-        "run", "-m", "ideal-shape,ideal-constant", "-s", "third-party,cue-conflict", "--limit", "16"
+    ran, ranked = plugged(
+        "run -m ideal-shape,ideal-constant -s third-party,cue-conflict --limit 16",
+        "rank -s third-party --by hits",
     )
     assert ran.returncode == 0, ran.stderr
     assert "models by suites" in ran.stdout
     assert "third-party" in ran.stdout and "cue-conflict" in ran.stdout
     assert "left out" not in ran.stderr  # nobody asked for them
-    ranked = plugged("rank", "-s", "third-party", "--by", "hits")
     assert ranked.returncode == 0 and "ideal-shape" in ranked.stdout
     assert "1.0000" in ranked.stdout
 
 
 @pytest.mark.slow
 def test_its_suite_is_listed_shown_and_checked(plugged):
-    listed = plugged("suites")
+    listed, checked = plugged("suites", "suites check third-party")
     assert listed.returncode == 1
     assert "third-party" in listed.stdout and "cue-conflict" in listed.stdout
     for name, reason in BROKEN_NAMES.items():
         (line,) = [line for line in listed.stdout.splitlines() if line.startswith(name)]
         assert "BROKEN" in line and reason in line
-    checked = plugged("suites", "check", "third-party")
     assert checked.returncode == 0, checked.stdout
     assert "FAIL" not in checked.stdout and "Traceback" not in checked.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BROKEN_NAMES)
-def test_a_broken_suite_that_is_asked_for_is_an_error(plugged, name):
-    ended = plugged("run", "-m", "ideal-shape", "-s", name)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"bench: suite '{name}'") and ended.stderr.count("\n") == 1
+def test_a_broken_suite_that_is_asked_for_is_an_error(plugged):
+    every = plugged(*(f"run -m ideal-shape -s {name}" for name in BROKEN_NAMES))
+    for name, ended in zip(BROKEN_NAMES, every, strict=True):
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(f"bench: suite '{name}'") and ended.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_a_run_of_all_suites_names_those_that_it_lacks(plugged):
-    ended = plugged("run", "-m", "ideal-shape", "--limit", "1", "--dry-run")
+    (ended,) = plugged("run -m ideal-shape --limit 1 --dry-run")
     for name, reason in BROKEN_NAMES.items():
         (line,) = [line for line in ended.stderr.splitlines() if f"'{name}' is left out" in line]
         assert reason in line
@@ -136,7 +135,7 @@ def test_a_run_loads_the_suites_that_it_names(monkeypatch):
 
 @pytest.mark.slow
 def test_doctor_names_what_is_broken(plugged):
-    ended = plugged("doctor")
+    (ended,) = plugged("doctor")
     assert ended.returncode == 1
     for name in BROKEN_NAMES:
         assert f"'{name}'" in ended.stdout

@@ -1,15 +1,13 @@
 """Another package's map and measure: scored by the suite's own rules, named, part of what is stored."""
 
 import json
-import os
-import subprocess
-import sys
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from installed_packages import bench_beside
 
 from benchmark.identity import code_digest
 from suites.saliency import measured
@@ -37,14 +35,9 @@ def fails(maps, masks):
     return maps[0] / "x"
 
 
-def flat(maps, masks):
-    return maps
-
-
 RAMP = Map("ramp", "brightness of the right side", ramp)
 MASS = Measure("mass share", "share of the mass on the object", on_object)
 FAILS = Measure("fails", "fails", fails)
-FLAT = Measure("flat", "not one value an image", flat)
 NOTHING = {}
 '''
 ENTRIES = """[bench.saliency]
@@ -63,41 +56,38 @@ def site(folder, entries):
     return folder
 
 
-@pytest.fixture
-def installed(tmp_path):
-    """call(entries, *words): `bench WORDS...` in a process that has such a package."""
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """call(entries, *commands): how each `bench COMMAND` ended where such a package is installed."""
+    place = tmp_path_factory.mktemp("third")
 
-    def call(entries, *words):
-        folder = tmp_path / f"site{abs(hash(entries))}"
+    def call(entries, *commands):
+        folder = place / f"site{abs(hash(entries))}"
         if not folder.exists():
             site(folder, entries)
-        code = "from benchmark.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *words],
-            env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+        home = str(place / "home")
+        return bench_beside(folder, place, *commands, BENCH_HOME=home, OMP_NUM_THREADS="1")
 
     return call
 
 
-RUN = ("run", "-m", "world-standard-0", "-s", "saliency", "--limit", "16", "--batch-size", "16")
+RUN = "run -m world-standard-0 -s saliency --limit 16 --batch-size 16 --db"
+EXPORT = "export -s saliency --format json --db"
 
 
-def values(installed):
-    """(metric) -> record of the headline set, of the exported board."""
-    ended = installed(ENTRIES, "export", "-s", "saliency", "--format", "json")
-    (board,) = json.loads(ended.stdout)
-    return board, board["rows"][0]["scores"]
+@pytest.fixture(scope="module")
+def with_them(installed):
+    """How a run with the added map and measure, and what is asked of it and of the suite, ended."""
+    asked = ("show world-standard-0 --db with.db", "suites check saliency")
+    return installed(ENTRIES, f"{RUN} with.db", f"{EXPORT} with.db", *asked)
 
 
 @pytest.mark.slow
-def test_they_stand_on_the_board_by_their_names(installed):
-    ended = installed(ENTRIES, *RUN)
-    assert ended.returncode == 0, ended.stderr
-    board, scores = values(installed)
+def test_they_stand_on_the_board_by_their_names(with_them):
+    ran, exported, shown, checked = with_them
+    assert ran.returncode == 0, ran.stderr
+    (board,) = json.loads(exported.stdout)
+    scores = board["rows"][0]["scores"]
     titles = {column["metric"]: column["title"] for column in board["columns"]}
     assert titles["right_ramp_object_auc_excess"] == "ramp"
     assert titles["mass_share"] == "mass share"
@@ -107,33 +97,27 @@ def test_they_stand_on_the_board_by_their_names(installed):
         scores["mass_share"]["low"] < scores["mass_share"]["value"] < scores["mass_share"]["high"]
     )
     assert scores["mass_share"]["n"] == 16
-    shown = installed(ENTRIES, "show", "world-standard-0")
     assert "not_there" in shown.stdout and "MISSING" in shown.stdout.replace("\n", "")
-    checked = installed(ENTRIES, "suites", "check", "saliency")
     assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.slow
-def test_the_suites_own_numbers_do_not_move(installed, tmp_path):
-    installed(ENTRIES, *RUN)
-    _, with_them = values(installed)
-    assert installed("", *RUN, "--db", "bare.db").returncode == 0
-    ended = installed("", "export", "-s", "saliency", "--format", "json", "--db", "bare.db")
-    (board,) = json.loads(ended.stdout)
-    bare = board["rows"][0]["scores"]
+def test_the_suites_own_numbers_do_not_move(installed, with_them):
+    ran, exported = installed("", f"{RUN} bare.db", f"{EXPORT} bare.db")
+    assert ran.returncode == 0
+    added, bare = (
+        json.loads(one.stdout)[0]["rows"][0]["scores"] for one in (with_them[1], exported)
+    )
     assert "mass_share" not in bare
     for name, cell in bare.items():
-        assert with_them[name]["value"] == cell["value"]
+        assert added[name]["value"] == cell["value"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "message"), [("FAILS", "TypeError"), ("FLAT", "expected values of shape")]
-)
-def test_one_that_fails_is_named(name, message, installed):
-    ended = installed(f"[bench.saliency]\nmine = third_saliency:{name}\n", *RUN)
+def test_one_that_fails_is_named(installed):
+    (ended,) = installed("[bench.saliency]\nmine = third_saliency:FAILS\n", f"{RUN} fails.db")
     assert ended.returncode == 1
-    assert "'mine' failed" in ended.stderr and message in ended.stderr
+    assert "'mine' failed" in ended.stderr and "TypeError" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
