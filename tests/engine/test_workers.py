@@ -22,9 +22,18 @@ def exactly(first, second):
         np.testing.assert_array_equal(values, second[column])
 
 
-def test_two_workers_answer_bit_for_bit_as_one_process(tmp_path):
-    (alone, single), (shared, pooled) = plans.twice(tmp_path, plans.mixed)
-    assert single.counts == pooled.counts == {"done": 6}
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """One plan of many kinds of work, in one process and by two workers: (bench, report) of each."""
+    folder = tmp_path_factory.mktemp("both")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(folder / "home"))
+        return plans.twice(folder, plans.every)
+
+
+def test_two_workers_answer_bit_for_bit_as_one_process(both):
+    (alone, single), (shared, pooled) = both
+    assert single.counts == pooled.counts == {"done": 9, "failed": 2}
     for name in ("one", "two", "reader"):
         for suite in ("toy", "second"):
             exactly(alone.trials(name, suite), shared.trials(name, suite))
@@ -45,35 +54,32 @@ def test_a_list_of_devices_is_one_run_bit_for_bit(tmp_path, monkeypatch):
     assert all(plans.content(tmp_path / "alone.db"))
 
 
-def test_a_block_is_settled_where_one_process_settles_it(tmp_path):
-    (alone, _), (shared, _) = plans.twice(tmp_path, plans.settling)
-    assert len(shared.trials("one")["stimulus"]) == 2 * CHUNK < CHUNKS * CHUNK
-    exactly(alone.trials("one"), shared.trials("one"))
-    assert alone.scores("one") == shared.scores("one")
+def test_a_block_is_settled_where_one_process_settles_it(both):
+    (alone, _), (shared, _) = both
+    assert len(shared.trials("settled")["stimulus"]) == 2 * CHUNK < CHUNKS * CHUNK
+    exactly(alone.trials("settled"), shared.trials("settled"))
+    assert alone.scores("settled") == shared.scores("settled")
 
 
-def test_what_fails_in_workers_fails_as_in_one_process(tmp_path):
-    (alone, single), (shared, pooled) = plans.twice(tmp_path, plans.failing)
-    assert single.failed == pooled.failed and set(pooled.failed) == {
-        "nan under toy",
-        "raises under toy",
-    }
-    assert single.counts == pooled.counts
+def test_what_fails_in_workers_fails_as_in_one_process(both):
+    (alone, single), (shared, pooled) = both
+    assert single.failed == pooled.failed
+    assert set(pooled.failed) == {"nan under toy", "raises under toy"}
     exactly(alone.trials("fine"), shared.trials("fine"))
 
 
-def test_a_worker_out_of_memory_goes_on_with_smaller_batches(tmp_path):
-    (alone, _), (shared, pooled) = plans.twice(tmp_path, partial(plans.greedy, 3), ["cpu"])
-    assert pooled.exit_code == 0
-    exactly(alone.trials("one"), shared.trials("one"))
+def test_a_worker_out_of_memory_goes_on_with_smaller_batches(both):
+    (alone, _), (shared, _) = both
+    assert len(shared.trials("greedy")["stimulus"]) == 300
+    exactly(alone.trials("greedy"), shared.trials("greedy"))
 
 
 def test_what_a_killed_worker_was_at_is_done_by_another(tmp_path):
     flags = tmp_path / "flags"
     flags.mkdir()
-    plan, bench = partial(plans.dying, flags, 2), Bench(tmp_path)
+    plan, bench = partial(plans.dying, flags, 1), Bench(tmp_path)
     report = plans.run(bench, plan, plans.workers(bench.settings, plan))
-    assert len(list(flags.iterdir())) == 2
+    assert len(list(flags.iterdir())) == 1
     assert report.counts == {"done": 2}
     assert len(set(bench.trials("one")["stimulus"])) == len(bench.trials("one")["stimulus"]) == 600
 

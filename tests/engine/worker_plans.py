@@ -47,7 +47,7 @@ def settling():
     """A suite that needs the first two of six chunks."""
     blocks = (Block(make_stimuli(CHUNKS * CHUNK, side=8), "easy", role="toys"),)
     suite = toy_suite(blocks, stopping=EarlyStop(settled=content_after_two))
-    return _tasks([network("one", "Readout", seed=1)], [suite])
+    return _tasks([network("settled", "Readout", seed=1)], [suite])
 
 
 def failing():
@@ -62,9 +62,14 @@ def fickle():
     return _tasks(cards, [toy_suite(make_stimuli(20))])
 
 
-def greedy(most):
-    """A network that fits only in batches of `most` images."""
-    return _tasks([network("one", "Greedy", most=most)], [toy_suite(make_stimuli(300, side=8))])
+def greedy():
+    """A network that fits only in batches of three images."""
+    return _tasks([network("greedy", "Greedy", most=3)], [toy_suite(make_stimuli(300, side=8))])
+
+
+def every():
+    """All of these at once, each with its own networks."""
+    return [*mixed(), *settling(), *failing(), *greedy()]
 
 
 def dying(flag, times, name="one"):
@@ -118,13 +123,13 @@ def run(bench, plan, starts=(), batch=8, reporter=None):
         return running.execute(plan(), store, bench.settings, options, reporter or Silent())
 
 
-def twice(folder, plan, devices=("cpu", "cpu")):
+def twice(folder, plan):
     """The same plan in one process and by workers: (bench, report) of each."""
     made = []
     for name in ("alone", "shared"):
         (folder / name).mkdir()
         bench = toys.Bench(folder / name)
-        starts = workers(bench.settings, plan, devices) if name == "shared" else ()
+        starts = workers(bench.settings, plan) if name == "shared" else ()
         made.append((bench, run(bench, plan, starts)))
     return made
 

@@ -57,7 +57,6 @@ def reached(script, process, db, chunks):
     [
         (signal.SIGINT, 130, b"interrupted; what is stored stays, the same command goes on"),
         (signal.SIGTERM, -signal.SIGTERM, b""),
-        (signal.SIGHUP, -signal.SIGHUP, b""),
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else None,
 )
