@@ -62,9 +62,16 @@ def published(tmp_path_factory):
     return db
 
 
+@pytest.fixture(scope="module")
+def told(published):
+    """Its transfer matrix, and the claims that it makes unasked."""
+    (found,) = api.transfer(db=published)
+    return found
+
+
 @pytest.mark.slow
-def test_the_published_matrix_comes_out(published):
-    ((made, _),) = api.transfer(db=published)
+def test_the_published_matrix_comes_out(told):
+    made, _ = told
     assert [column.conditions for column in made.columns] == [(name,) for name in PAPER]
     assert made.chance == 1 / 16
     assert values(made, "people (mean of 2)") == [
@@ -103,11 +110,11 @@ def test_the_claim_of_the_paper(published):
 
 
 @pytest.mark.slow
-def test_both_noises_and_all_but_one(published):
-    ((_, claims),) = api.transfer(db=published)
-    told = {(claim.trained, claim.test): claim for claim in claims}
-    assert (SANDP, "uniform-noise 0.35") in told
-    assert (UNIFORM, "salt-and-pepper 0.2") in told
+def test_both_noises_and_all_but_one(told):
+    _, claims = told
+    tested = {(claim.trained, claim.test) for claim in claims}
+    assert (SANDP, "uniform-noise 0.35") in tested
+    assert (UNIFORM, "salt-and-pepper 0.2") in tested
     both = ", ".join((SANDP, UNIFORM, "epochs(200)"))
     assert both not in {claim.trained for claim in claims}  # trained on both: nothing is left
     left_out = next(c for c in claims if c.trained.startswith("colour,") and UNIFORM in c.trained)
@@ -118,8 +125,8 @@ def test_both_noises_and_all_but_one(published):
 
 
 @pytest.mark.slow
-def test_cells_of_the_training_are_marked(published):
-    ((made, _),) = api.transfer(db=published)
+def test_cells_of_the_training_are_marked(told):
+    made, _ = told
     seen = {
         (one.title, column.title)
         for one in made.rows

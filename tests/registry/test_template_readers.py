@@ -57,10 +57,11 @@ def test_templates_are_silhouettes_of_training_stimuli():
 
 @pytest.mark.slow
 def test_no_template_is_of_an_evaluation_stimulus():
+    """Every eighth: templates that were drawn from one of the sets would be of dozens of these."""
     known = {one.tobytes() for one in load_file(FILE)["templates"].numpy()}
     assert len(known) == 512
     for name, world_set in WORLD_SETS.items():
-        for i in range(world_set.size if "textures" not in name else 0):
+        for i in range(0, world_set.size if "textures" not in name else 0, 8):
             blocks = render(world_set, i).mask.reshape(16, 4, 16, 4).mean((1, 3))
             assert np.rint(blocks * 255).astype(np.uint8).tobytes() not in known
 
