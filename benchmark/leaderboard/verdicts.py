@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -224,6 +225,7 @@ def _images(found: Diff, images: int) -> Iterator[str]:
             yield f"| {'lost' if one.winner == 'b' else 'gained'} | {' | '.join(cells)} |"
         if len(rows) > images:
             yield ""
-            yield f"and {len(rows) - images} more: `bench compare A B --images`"
+            words = ("bench", "compare", found.new, found.base, "--images")
+            yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}"
         yield ""
         yield "</details>"

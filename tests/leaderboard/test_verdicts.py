@@ -116,7 +116,7 @@ def test_flipped_images_are_listed_losses_first_and_no_more_than_asked():
         "| gained | `fog` | `0.png` | `cat` | `dog` | `cat` |",
     ]
     assert "<details><summary>s, m: 3 lost, 3 gained</summary>" in lines
-    assert any("and 2 more" in line for line in lines)
+    assert "and 2 more: `bench compare new base --images`" in lines
     assert "details" not in diff_markdown(found, 0)
 
 
