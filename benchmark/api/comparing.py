@@ -17,12 +17,13 @@ from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 
-PEOPLE = "people"
-
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
     from benchmark.store import Store
+
+#: The name of people as a group (`engine.comparing`, which this would load).
+PEOPLE = "people"
 
 
 def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> Compared:
@@ -65,6 +66,8 @@ def compare_each(
     from benchmark.engine.comparing import compare_observers
     from benchmark.stats.families import compared_to_each
 
+    if a == PEOPLE:
+        raise UnknownName("people as a group are compared with one: `bench compare NAME people`.")
     settings = read_settings(db)
     with reading(settings) as store:
         known = standing(store, settings)
@@ -113,7 +116,7 @@ def _pair(a: str, b: str) -> tuple[str, str]:
     """The two in the order in which they are compared: people come second."""
     if a == b:
         raise UnknownName(f"'{a}' is compared with itself: name two observers.")
-    return (b, a) if a == "people" else (a, b)
+    return (b, a) if a == PEOPLE else (a, b)
 
 
 def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
@@ -123,15 +126,11 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
     """
     from benchmark.store.rows import IMPORTED
 
-    known = {note.name for note in store.observer_notes()}
+    known = {note.name for note in store.observer_notes()} | {PEOPLE}
+    hint = "`bench rank` lists those with scores; people: all people as a group."
     for name in names:
-        if name not in known | {"people"}:
-            raise unknown_name(
-                "observer",
-                name,
-                known | {"people"},
-                "`bench rank` lists those with scores; people: all people as a group.",
-            )
+        if name not in known:
+            raise unknown_name("observer", name, known, hint)
     check_trials(store, *names)
     answered = {one.suite for one in store.observations(observer=names[0])}
     scored = None if IMPORTED in answered else answered

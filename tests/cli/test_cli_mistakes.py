@@ -68,6 +68,7 @@ def test_unknown_names_get_close_matches(bench, words, found):
         ("compare ideal-shape ideal-textr*", "no observer is called 'ideal-textr*'"),
         ("compare ideal-shp ideal-*", "ideal-shape"),
         ("compare ideal-shape ideal-* --images", "two observers"),
+        ("compare people ideal-*", "`bench compare NAME people`"),
         ("trials ideal-shap", "ideal-shape"),
         ("trials ideal-shape --suite cue-conflct", "cue-conflict"),
         ("rescore --suite cue-conflct", "cue-conflict"),
