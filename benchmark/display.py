@@ -2,6 +2,9 @@
 
 import re
 
+#: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.
+UNBOUNDED = 10_000
+
 _KEPT = "\n\t"
 #: user:password@ of a URL, up to the last "@" of the word; and passwords among a URL's options.
 _LOGIN = re.compile(r"(?<=://)([^:/@\s]*):\S*@")

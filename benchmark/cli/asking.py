@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.printing import UNBOUNDED, safe_console, say
-from benchmark.display import masked
+from benchmark.cli.printing import safe_console, say
+from benchmark.display import UNBOUNDED, masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -67,10 +67,10 @@ def compare(a: str, b: str, suite: str | None, images: bool, db: str | None) -> 
     if set(b) & set("*?[,"):
         if images:
             raise click.UsageError("--images is for two observers: name one as B.")
-        print_details(each_details(api.compare_each(a, b, suite=suite, db=db)))
+        print_details(each_details(api.compare_each(a, b, suite=suite, db=db), table_width()))
         return 0
     found = api.compare(a, b, suite=suite, db=db)
-    print_details(comparison_details(found))
+    print_details(comparison_details(found, table_width()))
     if images:
         differing = api.discordant(a, b, suite=suite, db=db)
         print_details(discordant_details(differing, found.a, found.b), apart=True)

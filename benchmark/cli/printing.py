@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.display import masked, printable_lines
+from benchmark.display import UNBOUNDED, masked, printable_lines
 from benchmark.variables import terminal_stated
 
 if TYPE_CHECKING:
@@ -42,10 +42,6 @@ def put_in(text: str, output: Path | None) -> None:
 def as_typed() -> str:
     """This very command, without its passwords."""
     return shlex.join(["bench", *map(masked, sys.argv[1:])])
-
-
-#: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.
-UNBOUNDED = 10_000
 
 
 def table_console() -> Console:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from benchmark.display import printable
+from benchmark.display import UNBOUNDED, printable
 from benchmark.leaderboard.formatting import estimate, number, p_value
-from benchmark.leaderboard.grid import Detail, Field, Grid, at_width
+from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width
 from benchmark.stats.families import (
     Compared,
     ComparedToEach,
@@ -17,22 +17,25 @@ from benchmark.stats.families import (
 )
 
 MANY = 200  # images that are listed of one metric
+HALF_WIDTH = "half-width"
+GIVING_WAY = ("A / B alone", HALF_WIDTH, "p (Holm)", "n", "B", "A")
 
 
-def comparison_details(found: Compared) -> list[Detail]:
-    """The family of headlines, then the rest under each suite's name, then what holds for all of them."""
+def comparison_details(found: Compared, width: int = UNBOUNDED) -> list[Detail]:
+    """The family of headlines, then the rest under each suite's name, then what holds for all of them; tables of so
+    many characters."""
     who = f"A: {printable(found.a)}    B: {printable(found.b)}"
     caption = "the stimuli that both answered, paired"
-    first = _table(who, caption, found.headlines, ("suite", "metric"))
+    first = _table(who, caption, found.headlines, ("suite", "metric"), width)
     details = [first if first.grid.fields[0].texts else Detail(who, caption, Grid(()))]
     for suite, rows in groupby(found.secondary, key=lambda row: row.suite):
-        table = _table(f"{suite}, other metrics", "", list(rows), ("metric",))
+        table = _table(f"{suite}, other metrics", "", list(rows), ("metric",), width)
         details += [table] if table.grid.fields[0].texts else []
     lines = tuple(_notes(found))
     return [*details, Detail("How to read it", "", Grid(()), lines)]
 
 
-def each_details(found: ComparedToEach) -> list[Detail]:
+def each_details(found: ComparedToEach, width: int = UNBOUNDED) -> list[Detail]:
     """A table for each suite's headline: a row for each of the others, highest first."""
     by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = {}
     for name, row in found.rows:
@@ -42,10 +45,11 @@ def each_details(found: ComparedToEach) -> list[Detail]:
     details = []
     for (suite, title), rows in by_metric.items():
         ordered = sorted(rows, key=lambda pair: (-(pair[1].comparison.b or 0), pair[0]))
-        others = Field("B", tuple(printable(name) for name, _ in ordered))
-        table = _table(f"{suite}: {printable(title)}", who, [row for _, row in ordered], ())
-        fields = (at_width(others), *table.grid.fields)
-        details.append(replace(table, grid=Grid(fields), lines=(_spread(ordered),)))
+        others = at_width(Field("B", tuple(printable(name) for name, _ in ordered)))
+        title = f"{suite}: {printable(title)}"
+        table = _table(title, who, [row for _, row in ordered], (), width - others.width - GAP)
+        grid = Grid((others, *table.grid.fields))
+        details.append(replace(table, grid=grid, lines=(_spread(ordered), *table.lines)))
     return [*details, Detail("How to read it", "", Grid(()), tuple(_notes_on_each(found)))]
 
 
@@ -100,15 +104,37 @@ def better(row: SuiteComparison) -> str:
 
 
 def _table(
-    title: str, caption: str, rows: Sequence[SuiteComparison], names: Sequence[str]
+    title: str, caption: str, rows: Sequence[SuiteComparison], names: Sequence[str], width: int
 ) -> Detail:
+    """Where the width does not do, columns go that others imply: the interval says what p and the half-width do."""
     shown = [row for row in rows if row.comparison.difference is not None]
+    fields = [one for at, one in enumerate(_fields(shown, names)) if any(one.texts) or not at]
+    dropped = []
+    for gone in GIVING_WAY:
+        if sum(_least(one) + GAP for one in fields) - GAP <= width:
+            break
+        if gone == HALF_WIDTH:
+            fields = [_without_half_width(one) if one.title == "better" else one for one in fields]
+        elif any(one.title == gone for one in fields):
+            fields = [one for one in fields if one.title != gone]
+            dropped.append(gone)
+    spare = width - sum(_least(one) + GAP for one in fields) + GAP
+    fitted = []
+    for one in fields:
+        more = max(0, min(spare, one.natural - _least(one)))
+        fitted.append(replace(one, width=_least(one) + more))
+        spare -= more
+    lines = (f"no room for: {', '.join(dropped)} (a wider terminal, or a pipe)",) if dropped else ()
+    return Detail(title, caption, Grid(tuple(fitted)), lines)
+
+
+def _fields(shown: Sequence[SuiteComparison], names: Sequence[str]) -> list[Field]:
     items = [row.comparison for row in shown]
     texts = {
         "suite": tuple(row.suite for row in shown),
         "metric": tuple(printable(row.title) for row in shown),
     }
-    fields = [
+    return [
         *(Field(name, texts[name]) for name in names),
         Field("A", tuple(number(item.a) for item in items)),
         Field("B", tuple(number(item.b) for item in items)),
@@ -118,8 +144,17 @@ def _table(
         Field("n", tuple(str(item.n) for item in items), right=True),
         Field("A / B alone", tuple(_alone(item.discordant) for item in items), right=True),
     ]
-    kept = (field for field in fields if any(field.texts) or field is fields[0])
-    return Detail(title, caption, Grid(tuple(at_width(field) for field in kept)))
+
+
+def _least(field: Field) -> int:
+    """The least width of a column: a metric's name may break between its words, numbers may not."""
+    if field.title != "metric":
+        return field.natural
+    return max(len(word) for text in (field.title, *field.texts) for word in text.split())
+
+
+def _without_half_width(field: Field) -> Field:
+    return replace(field, texts=tuple(text.partition(" (")[0] for text in field.texts))
 
 
 def _alone(discordant: tuple[int, int] | None) -> str:

@@ -173,3 +173,15 @@ def test_one_against_each_of_several_is_one_family_highest_first():
     ):
         assert line in shown
     assert "edges" not in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_numbers_never_break_and_what_gives_way_is_said(found, width):
+    details = comparison_details(found, width)
+    lines = text(render_details(details[:-1]), width).splitlines()
+    cells = " ".join(" ".join(lines).split())
+    for number in ("0.1500 [0.095, 0.209]", "-0.0063 [-0.047, 0.035]"):
+        assert number in cells
+    narrow = "no room for: A / B alone" in cells
+    assert narrow == (width < 200) == ("60 / 12" not in cells) == ("(± 0.041)" not in cells)
+    assert max(map(len, lines)) <= width
