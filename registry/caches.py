@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from registry.places import is_file
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Caches:
     def torch_file(self, name: str) -> Path | None:
         """The checkpoint NAME, where torch has downloaded it."""
         path = self.torch / name if self.torch and name else None
-        return path if path and path.is_file() else None
+        return path if path and is_file(path) else None
 
     def hub_has(self, repository: str) -> bool:
         """Whether the hub's cache holds weights of ORG/NAME."""
@@ -24,7 +27,9 @@ class Caches:
             return False
         snapshots = self.hub / f"models--{repository.replace('/', '--')}" / "snapshots"
         suffixes = {".safetensors", ".bin", ".pth"}
-        return any(path.suffix in suffixes for path in snapshots.glob("*/*"))
+        with suppress(OSError):  # another user's, as in a container
+            return any(path.suffix in suffixes for path in snapshots.glob("*/*"))
+        return False
 
 
 NO_CACHES = Caches()

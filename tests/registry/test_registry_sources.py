@@ -1,6 +1,7 @@
 """Every source of a network on tiny architectures, and where weights are looked for."""
 
 import json
+import os
 import sys
 import types
 
@@ -292,3 +293,23 @@ def test_world_networks_answer_in_their_space(tmp_path):
 def test_loading_an_ideal_observer_as_a_network_is_refused(tmp_path):
     with pytest.raises(CardError, match="ideal observer"):
         load_model(builtin_cards()["ideal-shape"], Place(tmp_path))
+
+
+def test_downloads_of_another_user_are_not_there(tmp_path):
+    """As in a container whose home is root's: what cannot be looked into is no error of a list of models."""
+    there = tmp_path / "hub" / "models--org--net" / "snapshots" / "1"
+    for file in (tmp_path / "torch" / "net.pth", there / "model.safetensors"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    caches = Caches(tmp_path / "torch", tmp_path / "hub")
+    assert caches.torch_file("net.pth") and caches.hub_has("org/net")
+    tmp_path.chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # nobody
+        assert caches.torch_file("net.pth") is None
+        assert not caches.hub_has("org/net")
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
