@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.api.running import RunRequest
+from benchmark.display import printable
 
 Say = Callable[[str], None]
 
@@ -42,7 +43,7 @@ class Sweep:
 
     def inside(self, path: Path) -> str:
         """A file's path within the folder, for messages."""
-        return str(path.relative_to(self.folder))
+        return printable(str(path.relative_to(self.folder)))
 
 
 @dataclass
