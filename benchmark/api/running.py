@@ -87,7 +87,7 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
                 f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
                 "of these suites to any of these models."
             )
-    tasks, part = _part(tasks, request, shard) if shard else (tasks, "")
+    tasks, part = _part(tasks, _how(request)[1], shard) if shard else (tasks, "")
     return Prepared(tasks, settings, request, shelf, recipe, part)
 
 
@@ -119,16 +119,16 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
     require_usable(settings.db)
 
 
-def _part(tasks: list[Task], request: RunRequest, shard: Shard) -> tuple[list[Task], str]:
+def _part(tasks: list[Task], policy: Policy, shard: Shard) -> tuple[list[Task], str]:
     """A part of a plan, and what it is called."""
     from benchmark.engine.sharding import part_name, plan_digest, split, stated_cost
 
     cost = stated_cost(tasks)
-    plan = plan_digest(tasks, _how(request)[1], cost)
+    plan = plan_digest(tasks, policy, cost)
     return split(tasks, shard.of, cost)[shard.index - 1], part_name(shard, plan)
 
 
-def _note(prepared: Prepared, store: Store) -> str:
+def _note(prepared: Prepared, policy: Policy, store: Store) -> str:
     """What a whole run is called in a leaderboard that lacks parts of a plan: the one part of its own. Nobody asks
     otherwise, and the operations of each architecture would be counted."""
     from benchmark.engine.sharding import Shard, ended_parts, lacking_parts
@@ -136,7 +136,7 @@ def _note(prepared: Prepared, store: Store) -> str:
     parts = ended_parts(store.run_notes())
     if prepared.part or not lacking_parts(parts, parts):
         return ""
-    return _part(prepared.tasks, prepared.request, Shard(1, 1))[1]
+    return _part(prepared.tasks, policy, Shard(1, 1))[1]
 
 
 def execute(
@@ -159,7 +159,7 @@ def execute(
         store = stack.enter_context(open_store(prepared.settings.db))
         there = known and ("://" in known or Path(known).exists())
         elsewhere = stack.enter_context(open_store(known, write=False)) if known and there else None
-        note, asked = _note(prepared, store), _asked(prepared.request)
+        note, asked = _note(prepared, policy, store), _asked(prepared.request)
         options = RunOptions(
             device, policy, batch, command, part, note, workers, asked, elsewhere, enough
         )
