@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from benchmark.errors import BenchError, PluginError
 from benchmark.leaderboard.repeating import PAIRED
 from benchmark.plugins import find_suites, select_suites
 from benchmark.settings import Settings
-from benchmark.stats.comparisons import Comparison
 from benchmark.stats.families import SuiteComparison
 from benchmark.variables import read_settings
 
@@ -63,6 +62,8 @@ def _untested(
 ) -> Iterator[SuiteComparison]:
     """The suites that were asked for, or that the base has a headline of, and for which there is nothing to compare: a
     run that failed is no proof that nothing became worse."""
+    from benchmark.leaderboard.verdicts import nothing_known
+
     tested = {row.suite for row in found.headlines}
     with reading(settings) as store:
         suites = suites_with_scores(store, pattern)
@@ -70,11 +71,9 @@ def _untested(
     values = {(row.observer, row.suite, row.metric) for row in rows if row.value is not None}
     named = pattern not in (None, "all")
     for suite in suites:
-        metric = suite.headline
-        have = {name for name in (base, new) if (name, suite.name, metric.name) in values}
+        have = {one for one in (base, new) if (one, suite.name, suite.headline.name) in values}
         if suite.name not in tested and (named or base in have):
-            why = _NOTHING[base in have, new in have]
-            yield SuiteComparison(suite.name, metric, Comparison(metric.name, reason=why))
+            yield nothing_known(suite, _NOTHING[base in have, new in have]).row
 
 
 def decide(
@@ -92,11 +91,12 @@ def decide(
     """Run two models on images in random order, looking after each chunk, until every suite's verdict is clear, its
     difference is known to +-`target`, or there are no more images. None where `agreed` says no.
 
-    Suites that have no random order are left out. PluginError where none has; UnknownName where a model is none.
+    Suites that have no random order are left out; those of them that the request names, and those that only the base
+    can be asked, are inconclusive. PluginError where none has one; UnknownName where a model is none.
     """
     from benchmark.api.paired_question import Question
     from benchmark.engine.planning import plan_tasks
-    from benchmark.leaderboard.verdicts import check_margin
+    from benchmark.leaderboard.verdicts import check_margin, nothing_known
 
     check_margin(margin)
     if not 0 < target < 0.5:
@@ -120,12 +120,39 @@ def decide(
     if report.failed:
         name, reason = next(iter(report.failed.items()))
         raise BenchError(f"no verdict: {name} failed: {reason}")
-    left_out = [one.name for one in asked if one.name not in able]
-    remarks = [f"not asked, they cannot stop early: {', '.join(left_out)}"] if left_out else []
-    why = {one.suite.name.removesuffix(PAIRED): one.reason for one in planned if one.reason}
-    remarks += [f"{name}: not asked: {reason}" for name, reason in why.items()]
+    reasons = _unasked(asked, able, planned)
+    counted = [
+        one
+        for one in asked
+        if one.name in reasons and (request.suites != "all" or _is_shown(one, base, planned))
+    ]
+    remarks = [
+        f"{name}: not asked: {reason}"
+        for name, reason in reasons.items()
+        if name not in {one.name for one in counted}
+    ]
     with reading(settings) as store:
-        return question.answer(store, remarks)
+        found = question.answer(store, remarks)
+    open_ones = (nothing_known(one, f"not asked: {reasons[one.name]}") for one in counted)
+    return replace(found, changes=(*found.changes, *open_ones))
+
+
+def _unasked(
+    asked: Sequence[Suite], able: Mapping[str, Suite], planned: Sequence[Task]
+) -> dict[str, str]:
+    """Suite -> why not both models are asked."""
+    why = {one.suite.name.removesuffix(PAIRED): one.reason for one in planned if one.reason}
+    return {
+        one.name: why.get(one.name, "it cannot stop early")
+        for one in asked
+        if one.name not in able or one.name in why
+    }
+
+
+def _is_shown(suite: Suite, name: str, planned: Sequence[Task]) -> bool:
+    """Whether a model can be asked under a suite: then a model that cannot has lost something."""
+    whose = {(task.card.name, task.suite.name) for task in planned if task.plan.blocks}
+    return (name, f"{suite.name}{PAIRED}") in whose
 
 
 def _able(asked: Sequence[Suite]) -> dict[str, Suite]:

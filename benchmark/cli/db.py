@@ -84,7 +84,7 @@ def status(db: str | None) -> int:
         if name in found.counts:
             say(f"{found.counts[name]:>12} {name.replace('_', ' ')}")
     if found.open_runs:
-        say(f"{found.open_runs} runs have no end: they go on, or were killed")
+        say(f"runs without an end, which go on or were killed: {found.open_runs}")
     if found.incomplete:
         say(f"{found.incomplete} observations lack trials: the run's own command goes on with them")
     return 0

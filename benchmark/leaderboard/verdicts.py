@@ -11,10 +11,12 @@ from html import escape
 from itertools import groupby
 from typing import Literal
 
+from benchmark.contracts import Suite
 from benchmark.display import printable
 from benchmark.errors import BenchError
 from benchmark.leaderboard.formatting import estimate, number
 from benchmark.leaderboard.markup import markdown_code, markdown_text
+from benchmark.stats.comparisons import Comparison
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison
 
 Verdict = Literal["better", "worse", "not inferior", "no change shown", "changed", "inconclusive"]
@@ -111,6 +113,13 @@ def seen_so_far(row: SuiteComparison, low: float, high: float, margin: float | N
     else:
         verdict = "worse" if best < 0 else "better" if worst > 0 else "no change shown"
     return Change(row, low, high, verdict)
+
+
+def nothing_known(suite: Suite, reason: str) -> Change:
+    """The verdict on a suite of which there is nothing to compare."""
+    metric = suite.headline
+    row = SuiteComparison(suite.name, metric, Comparison(metric.name, reason=reason))
+    return Change(row, None, None, "inconclusive", reason)
 
 
 def _change(row: SuiteComparison, margin: float | None, suites: int) -> Change:

@@ -132,8 +132,28 @@ def test_a_variant_is_asked_like_its_suite(bench):
 @pytest.mark.slow
 def test_a_suite_that_neither_can_be_asked_is_said_once(bench):
     words = ("--precision-target", "0.4", "-s", "corruption,adversarial", "--limit", "2", "-q")
-    told = bench("diff", "ideal-shape", "ideal-texture", *words).out
-    assert told.count("not asked") == told.count("- adversarial: not asked: an ideal observer") == 1
+    told = bench("diff", "ideal-shape", "ideal-texture", *words)
+    assert told.out.count("not asked: an ideal observer") == 1
+    assert told.code == 3 and "| `adversarial` |" in told.out  # it was asked for by its name
+
+
+@pytest.mark.slow
+def test_a_suite_that_cannot_stop_early_is_inconclusive_where_it_was_named(bench):
+    words = ("ideal-shape", "ideal-constant", "--precision-target", "0.4", "--noninferior", "0.99")
+    named = bench("diff", *words, "--limit", "16", "-q", "-s", "corruption,cue-conflict")
+    assert named.code == 3 and "inconclusive: not asked: it cannot stop early" in named.out
+    every = bench("diff", *words, "--limit", "16", "-q")
+    assert "- cue-conflict: not asked: it cannot stop early" in every.out
+    assert "inconclusive: not asked" not in every.out
+
+
+@pytest.mark.slow
+def test_a_suite_that_only_the_base_can_be_asked_is_inconclusive(bench):
+    words = ("--precision-target", "0.4", "--noninferior", "0.99", "--limit", "4", "-q")
+    lost = bench("diff", "world-standard-0", "ideal-shape", *words)
+    assert lost.code == 3 and "inconclusive: not asked: an ideal observer" in lost.out
+    gained = bench("diff", "ideal-shape", "world-standard-0", *words)
+    assert "- adversarial: not asked: an ideal observer" in gained.out
 
 
 @pytest.mark.parametrize("variant", ["", "standard", "robustbench", "autoattack"])
