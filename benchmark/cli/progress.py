@@ -157,14 +157,17 @@ class Heartbeat:
         self._left = dict(planned)
         self._done = self._done_before = 0.0
         self._stored = 0
-        self._start = self._last = clock()
+        self._start = self._begun = self._last = clock()
 
     def tuning(self, observer: str) -> None:
         """Said at once: it takes seconds in which nothing is answered."""
         self._say(f"tuning {observer}: measuring batch sizes (remembered for the next run)")
 
     def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002 - the protocol's
-        """What the observer still owes takes the place of what was planned."""
+        """What the observer still owes takes the place of what was planned. Until the first one is asked, workers start
+        and networks are tuned: that says nothing of the time left."""
+        if not self._done:
+            self._begun = self._clock()
         self._left[observer] = passes
 
     def advance(self, observer: str, trials: int) -> None:  # noqa: ARG002 - the protocol's
@@ -191,8 +194,9 @@ class Heartbeat:
     def _line(self, now: float) -> str:
         left, spent = sum(self._left.values()), now - self._start
         share = self._done / (self._done + left)
+        pace = (now - self._begun) / self._done
         rate = (self._done - self._done_before) / (now - self._last)
         return (
             f"after {duration(spent)}: {share:.0%} of the work, {self._stored} trials stored, "
-            f"{rate:.3g} passes/s, about {duration(left * spent / self._done)} left"
+            f"{rate:.3g} passes/s, about {duration(left * pace)} left"
         )

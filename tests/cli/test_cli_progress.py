@@ -62,6 +62,16 @@ def test_the_time_left_is_of_the_whole_plan():
     assert "100% of the work" in lines[1] and "about 0 s left" in lines[1]
 
 
+def test_the_start_of_workers_and_tuning_say_nothing_of_the_time_left():
+    beat, clock, lines = beats({"net": 400.0})
+    clock.now += 600
+    beat.expect("net", 40, 400.0)
+    clock.now += 30
+    beat.work("net", 100)
+    assert lines[0].startswith("after 10 min: 25% of the work")
+    assert lines[0].endswith("about 90 s left")
+
+
 def test_tuning_and_notes_are_said_at_once():
     beat, _, lines = beats({})
     beat.tuning("net")
