@@ -186,13 +186,24 @@ def _unpickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
-    except pickle.UnpicklingError as error:
-        raise _refusal(path, error) from error
     except (Exception, BadZipFile) as error:
+        why = first_line(error)
+        if isinstance(error, pickle.UnpicklingError):
+            if _is_pickle(path, str(error)):
+                raise _refusal(path, error) from error
+            why = "neither a zip archive nor a pickle"  # torch's own words are about trust
         raise WeightsError(
-            f"checkpoint {path} cannot be read ({first_line(error)}): truncated, or no PyTorch "
+            f"checkpoint {path} cannot be read ({why}): truncated, or no PyTorch "
             "checkpoint. Expected .safetensors, or .pt/.pth holding a state dict."
         ) from error
+
+
+def _is_pickle(path: Path, said: str) -> bool:
+    """Whether a file that is not unpickled is a pickle, and no text or a page of the web that was saved as one."""
+    if _GLOBAL.search(said) or is_zipfile(path):
+        return True
+    with path.open("rb") as file:
+        return file.read(1) == pickle.PROTO
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> WeightsError:

@@ -167,6 +167,17 @@ def test_a_truncated_file(tiny, card, tmp_path):
             load_model(card(path), Place(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "text", ["version https://git-lfs.github.com/spec/v1", "<html>", "garbage"]
+)
+def test_a_text_is_no_pickle_to_convert(tmp_path, text):
+    path = tmp_path / "net.pt"
+    path.write_text(text)
+    with pytest.raises(WeightsError, match="truncated, or no PyTorch checkpoint") as error:
+        read_content(path)
+    assert "weights_only" not in str(error.value) and len(str(error.value)) < 400 + len(str(path))
+
+
 def test_a_missing_file(card, tmp_path):
     with pytest.raises(WeightsError, match="is not there"):
         load_model(card(tmp_path / "none.pt"), Place(tmp_path))
