@@ -46,6 +46,7 @@ def steps(cards):
     return {name: card.checkpoint.step for name, card in cards.items()}
 
 
+@pytest.mark.slow
 def test_files_of_one_name_in_several_folders(folder):
     for step in (10, 20, 30):
         save(folder / f"checkpoint-{step}" / "model.pt", step)
@@ -130,6 +131,7 @@ def test_another_watcher_may_be_faster(folder, monkeypatch, moment):
     }
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_keeps_its_names(folder, tmp_path):
     before, _ = swept(folder)
     folder.rename(tmp_path / "kept")
@@ -169,6 +171,7 @@ def test_a_list_of_classes_is_one_label_space_of_the_run(folder, tmp_path, monke
     assert swept(folder, labels="classes.txt") == (cards, [])
 
 
+@pytest.mark.slow
 def test_a_card_is_read_as_often_however_many_checkpoints_there_are(folder, monkeypatch):
     """Registered first, then all anew: once for all, and by itself where it gives way."""
     reads = Counter()

@@ -81,6 +81,7 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
     assert "3 done" in sweep(bench, training, "--arch", "python:registry.tiny:tiny_resnet").err
 
 
+@pytest.mark.slow
 def test_which_weights_of_several_are_taken_is_said(bench, training):
     """Averaged weights at one step of a run of plain ones are another curve's."""
     path = training / "step_100.pt"

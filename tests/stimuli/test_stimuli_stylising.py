@@ -48,6 +48,7 @@ def styles_of(pairings):
 
 
 @given(st.permutations(PAINTINGS), st.integers(1, 30), st.integers(0, 3))
+@pytest.mark.slow
 def test_a_style_is_chosen_by_seed_and_content_alone(paintings, n, seed):
     contents = pictures("c", {"cat": 10, "dog": 20})
     whole = styles_of(textured(contents, PAINTINGS, seed))

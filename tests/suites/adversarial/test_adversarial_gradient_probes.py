@@ -55,6 +55,7 @@ def test_straight_through_gradients_are_not(forward, standard):
     assert np.median(errors(standard, run)) > 0.6
 
 
+@pytest.mark.slow
 def test_ripples_have_slopes_that_lead_nowhere(standard):
     assert np.median(errors(standard, lambda x: standard.feed.run(masks.ripples(x)))) > 0.6
 

@@ -121,6 +121,7 @@ def test_a_ratio_of_sums_and_not_a_mean_of_ratios():
     assert found["fog"][0] == pytest.approx(80.0)
 
 
+@pytest.mark.slow
 def test_constants_follow_names_not_places():
     """Trials in another order of corruptions: the same mCE."""
     accuracy = published()["Standard_R50"]

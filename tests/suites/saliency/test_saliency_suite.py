@@ -67,6 +67,7 @@ def test_excess_is_the_mean_difference_and_the_score_says_how(toy):
     assert found.method == "wilson (by stimulus)"
 
 
+@pytest.mark.slow
 def test_undefined_maps_are_left_out_and_counted(toy):
     values = toy["grad_auc"].copy()
     values[[3, 7]] = np.nan
