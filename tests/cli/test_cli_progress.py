@@ -69,7 +69,7 @@ def test_the_start_of_workers_and_tuning_say_nothing_of_the_time_left():
     clock.now += 30
     beat.work("net", 100)
     assert lines[0].startswith("after 10 min: 25% of the work")
-    assert lines[0].endswith("about 90 s left")
+    assert lines[0].endswith("about 2 min left")
 
 
 def test_tuning_and_notes_are_said_at_once():
