@@ -90,7 +90,7 @@ def test_a_number_comes_out_again_bit_for_bit(bench, board, tmp_path):
     assert repr(value) in ended.out
     assert (tmp_path / "again.db").exists()
     again = bench("reproduce", *NAMES, "-q", "--into", "again.db", "--db", board)
-    assert again.code == 1 and "again.db exists" in again.err
+    assert again.code == 1 and "'again.db' exists" in again.err
 
 
 @pytest.mark.slow
