@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.contracts import Metric, Suite, Trials
+import numpy as np
+
+from benchmark.contracts import Array, Metric, Suite, Trials
 from benchmark.engine.answers import suite_trials
 from benchmark.engine.scoring import Scorer
 from benchmark.stats import Comparison, compare_ratio
@@ -105,16 +107,20 @@ def discordant_of(both: Both) -> Iterator[DiscordantTrial]:
 
 def _of_metric(metric: Metric, suite: str, a: Trials, b: Trials) -> Iterator[DiscordantTrial]:
     mine, theirs = metric.own(a), metric.own(b)
-    for one, other, winner in differing(metric, mine, theirs):
-        condition, stimulus, category = (
-            str(mine[name][one]) for name in ("condition", "stimulus", "category")
-        )
-        said = _answer(mine, one), _answer(theirs, other)
+    found = differing(metric, mine, theirs)
+    if not found:
+        return
+    # Each column once: text is made of its codes whenever it is asked for.
+    named = [mine[name] for name in ("condition", "stimulus", "category")]
+    answers = [_answers(trials) for trials in (mine, theirs)]
+    for one, other, winner in found:
+        condition, stimulus, category = (str(column[one]) for column in named)
+        said = str(answers[0][one]), str(answers[1][other])
         yield DiscordantTrial(suite, metric.name, condition, stimulus, category, winner, *said)
 
 
-def _answer(trials: Trials, at: int) -> str:
-    return str(trials["response"][at]) if "response" in trials.columns else ""
+def _answers(trials: Trials) -> Array:
+    return trials["response"] if "response" in trials.columns else np.full(len(trials), "")
 
 
 def _remarks(store: Store, suites: Sequence[Suite], a: str, b: str) -> Iterator[str]:
