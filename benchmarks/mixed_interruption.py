@@ -49,6 +49,8 @@ class Tally:
 def carry_out(db: str, limit: int) -> None:
     """The run, in a process of its own."""
     report = api.run(db=db, models=MODELS, limit=limit, device="cpu", batch=BATCH)
+    for name, reason in report.failed.items():
+        print(f"{name}: {reason}", file=sys.stderr, flush=True)
     os._exit(report.exit_code)
 
 

@@ -1,6 +1,7 @@
 """A few of the kills of benchmarks/interruption.py and benchmarks/mixed_interruption.py, which kill more often."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,7 +30,11 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     assert "1 of 1 kills" in capsys.readouterr().out
 
 
-def test_a_mixed_run_that_is_killed_twice_ends_as_uninterrupted(tmp_path, monkeypatch):
-    tally = script("mixed_interruption", monkeypatch).interrupt(tmp_path, kills=2, limit=2, seed=1)
-    assert (tally.killed, tally.wrong) == (2, [])
-    assert tally.ended >= 1
+def test_a_mixed_run_that_is_killed_twice_ends_as_uninterrupted():
+    """In a process of its own: the script forks, and where a process has had a GPU's gradients, forks have none."""
+    if not (path := SCRIPTS / "mixed_interruption.py").exists():
+        pytest.skip("the benchmark scripts are not here")
+    words = [sys.executable, str(path), "--kills", "2", "--limit", "2", "--seed", "1"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "2 kills, " in ended.stdout and ", 0 of them" in ended.stdout
