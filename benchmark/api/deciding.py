@@ -120,7 +120,7 @@ def decide(
     if report.failed:
         name, reason = next(iter(report.failed.items()))
         raise BenchError(f"no verdict: {name} failed: {reason}")
-    reasons = _unasked(asked, able, planned)
+    reasons = _unasked(asked, able, planned, shared)
     counted = [
         one
         for one in asked
@@ -138,15 +138,17 @@ def decide(
 
 
 def _unasked(
-    asked: Sequence[Suite], able: Mapping[str, Suite], planned: Sequence[Task]
+    asked: Sequence[Suite],
+    able: Mapping[str, Suite],
+    planned: Sequence[Task],
+    shared: Sequence[Task],
 ) -> dict[str, str]:
     """Suite -> why not both models are asked."""
-    why = {one.suite.name.removesuffix(PAIRED): one.reason for one in planned if one.reason}
-    return {
-        one.name: why.get(one.name, "it cannot stop early")
-        for one in asked
-        if one.name not in able or one.name in why
-    }
+    why = {one.suite.name: one.reason for one in planned if one.reason}
+    why |= {f"{one.name}{PAIRED}": "it cannot stop early" for one in asked if one.name not in able}
+    there = {one.suite.name for one in shared}
+    names = [one.name for one in asked if f"{one.name}{PAIRED}" not in there]
+    return {name: why.get(f"{name}{PAIRED}", "they share no images") for name in names}
 
 
 def _is_shown(suite: Suite, name: str, planned: Sequence[Task]) -> bool:
