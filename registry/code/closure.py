@@ -215,8 +215,27 @@ class Closure:
             return
         if self.files.place(module) is not None:
             yield module, name.partition(".")[0] or ALL
-        elif not name and self.files.place(module.rpartition(".")[0]) is not None:
-            yield module.rpartition(".")[0], module.rpartition(".")[2]
+            return
+        above, _, last = module.rpartition(".")
+        if not name and self._binds(above, last):
+            yield above, last
+
+    def _binds(self, module: str, name: str) -> bool:
+        """Whether a module may have a name: one of its own, or what it makes on demand. "train.csv" is a file, though
+        somebody may have a module `train`."""
+        path = self.files.place(module)
+        source = self._read(module, path) if path else None
+        if source is None:
+            return path is not None
+        imports = [*source.imports, *(i for one in source.statements for i in one.imports)]
+        names = {one.bound or top_of(one.module) for one in imports}
+        names.update(*(one.binds for one in source.statements))
+        return (
+            name in names
+            or "__getattr__" in names
+            or any(one.name == ALL for one in imports)
+            or any(one.dynamic for one in source.statements)
+        )
 
     def _content(self, module: str) -> tuple[str, list[Target]]:
         """A module's text without the names of modules, and where its imports lead, in order."""

@@ -1,6 +1,7 @@
 """What code holds and no source shows is in its digest: captured values, arguments given early, objects, notebooks."""
 
 import functools
+import importlib
 from dataclasses import dataclass
 from enum import Enum
 from types import SimpleNamespace
@@ -131,8 +132,6 @@ def test_what_a_notebook_defines_counts(changed):
 
 def test_a_module_that_was_edited_and_loaded_again_is_seen(tmp_path, monkeypatch):
     """As in a notebook: same process, same name, other code."""
-    import importlib
-
     monkeypatch.syspath_prepend(str(tmp_path))
     place = tmp_path / "edited_module.py"
     place.write_text("def observe(config, view):\n    return 1\n")
@@ -183,8 +182,6 @@ def test_how_a_set_is_decoded_counts_and_where_it_lies_does_not():
 
 def loaded(folder, patch, name, text):
     """The module of a text, in a folder that is on the path."""
-    import importlib
-
     patch.syspath_prepend(str(folder))
     (folder / f"{name}.py").write_text(text)
     importlib.invalidate_caches()
@@ -241,3 +238,27 @@ def test_what_an_installer_put_into_any_folder_counts_by_name(tmp_path, monkeypa
         (tmp_path / f"{name}.py").write_text(text.format(200))
     assert code_digest(put) == before[0]
     assert code_digest(own) != before[1]
+
+
+#: What a module of the path holds, and whether "NAME.csv" in another one's code may mean something of it.
+BESIDE = {
+    "other names": ("print(end='')\nrows = 1\n", False),
+    "the name": ("csv = 1\n", True),
+    "the name, in a branch": ("if True:\n    import csv\n", True),
+    "what is made on demand": ("def __getattr__(name):\n    return 1\n", True),
+    "names that nobody wrote": ("globals()['csv'] = 1\n", True),
+    "all of another": ("from math import *\n", True),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_a_files_name_is_no_module_that_somebody_has(tmp_path, monkeypatch, kind):
+    """Else a plug-in that reads train.csv has other keys where a train.py lies on the path."""
+    text, means_it = BESIDE[kind]
+    at = list(BESIDE).index(kind)
+    reads = f"def observe(x):\n    return open('beside_{at}.csv')\n"
+    observe = loaded(tmp_path, monkeypatch, f"reads_{at}", reads).observe
+    alone = code_digest(observe)
+    (tmp_path / f"beside_{at}.py").write_text(text)
+    importlib.invalidate_caches()
+    assert (code_digest(observe) != alone) == means_it
