@@ -142,7 +142,8 @@ class Closure:
             return []
         if ALL in known.wanted:
             return list(source.statements)
-        named = set(known.wanted)
+        # Python calls it for names that nobody wrote; the program's own do nothing but import late
+        named = known.wanted | (set() if top_of(module) in BUILT_IN else {"__getattr__"})
         optional = {at: one for at, one in enumerate(source.statements) if one.idle}
         kept = [one for at, one in enumerate(source.statements) if at not in optional]
         named.update(*(one.mentions for one in kept))

@@ -248,8 +248,6 @@ def _bound(node: ast.AST) -> Iterator[str]:
 def _idle(node: ast.AST) -> bool:
     """Whether a statement only gives names a value: a function without decorators, an assignment that calls nothing."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        if node.name == "__getattr__":  # Python calls it for names that nobody wrote
-            return False
         given = [*node.args.defaults, *node.args.kw_defaults]
         return not node.decorator_list and all(map(_calls_nothing, filter(None, given)))
     if isinstance(node, ast.AnnAssign):
