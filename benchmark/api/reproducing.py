@@ -16,7 +16,6 @@ from benchmark.api.running import Prepared, RunRequest, Silent, execute, prepare
 from benchmark.errors import BenchError, UnknownName
 from benchmark.leaderboard.repeating import PAIRED
 from benchmark.variables import read_settings
-from registry.places import expanded
 
 if TYPE_CHECKING:
     from benchmark.engine.running import RunReporter
@@ -96,7 +95,8 @@ def reproduce(
         keys = store.provenance(origin.score.set_id)["keys"]
     whole = [row for row in every if row.set_id == origin.score.set_id]
     wanted = whole if metric is None else [origin.score]
-    if into is not None and expanded(into).exists():
+    into = into and read_settings(into).db
+    if into and Path(into).exists():
         raise BenchError(
             f"'{into}' exists: a fresh leaderboard is a new file. Name another with --into."
         )

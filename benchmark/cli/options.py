@@ -21,6 +21,18 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class Place(click.ParamType):
+    """A file, folder or URL. An empty text is a variable of the shell that is not set, and stands for no default."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuses an empty text."""
+        if not str(value).strip():
+            self.fail("expected a place, got '' (a variable that is not set?).", param, ctx)
+        return str(value)
+
+
 def together(*options: Callable[..., Any]) -> Callable[..., Any]:
     """Several options as one, in their order."""
 
@@ -34,6 +46,7 @@ def together(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 db_option = click.option(
     "--db",
+    type=Place(),
     metavar="FILE|URL",
     help="Leaderboard: an SQLite file or a database URL (default: BENCH_DB, else results.db here).",
 )

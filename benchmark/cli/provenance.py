@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.options import db_option, quiet_option, yes_option
+from benchmark.cli.options import Place, db_option, quiet_option, yes_option
 from benchmark.cli.printing import put_out, say
 from benchmark.display import printable
 from registry.errors import some_of
@@ -60,7 +60,9 @@ def provenance(
 @click.argument("suite")
 @click.argument("metric", required=False)
 @click.argument("condition", required=False)
-@click.option("--into", metavar="FILE", help="Keep the fresh leaderboard there (a new file).")
+@click.option(
+    "--into", type=Place(), metavar="FILE", help="Keep the fresh leaderboard there (a new file)."
+)
 @yes_option
 @quiet_option
 @db_option

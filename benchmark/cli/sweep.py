@@ -11,6 +11,7 @@ import click
 from benchmark.cli.model_input import given_options, input_options
 from benchmark.cli.options import (
     FiniteRange,
+    Place,
     db_option,
     limit_option,
     precision_option,
@@ -26,15 +27,10 @@ if TYPE_CHECKING:
     from benchmark.api import Sweep, Swept
 
 
-def _folder(_context: click.Context, _parameter: click.Parameter, text: str) -> Path:
-    """An empty text is a variable that is not set, and not this folder."""
-    if not text:
-        raise click.BadParameter("expected a folder, got ''")
-    return expanded(text)
-
-
 _checkpoint_options = together(
-    click.argument("folder", callback=_folder),
+    click.argument(
+        "folder", type=Place(), callback=lambda _context, _argument, text: expanded(text)
+    ),
     click.option(
         "--arch", default="", metavar="SOURCE:NAME", help="As of `bench register`; of all of them."
     ),

@@ -387,3 +387,21 @@ def test_scores_of_a_suite_that_is_not_installed_are_said(bench, board, tmp_path
         assert (
             ended.err == "not shown: scores of suites that are not installed here: mirror-test.\n"
         )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rank", "--db", ""),
+        ("run", "--db", " "),
+        ("db", "merge", "a.db", "--into", ""),
+        ("db", "merge", "", "--into", "b.db"),
+        ("reproduce", "a", "b", "--into", ""),
+        ("sweep", ""),
+    ],
+    ids=" ".join,
+)
+def test_a_place_that_is_empty_stands_for_no_default(bench, words):
+    """`--db "$RESULTS"` where nobody has set RESULTS: the run went into another leaderboard."""
+    ended = bench(*words)
+    assert ended.code == 2 and "expected a place, got ''" in ended.err
