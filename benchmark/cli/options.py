@@ -21,7 +21,7 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-class Place(click.ParamType):
+class Place(click.types.StringParamType):
     """A file, folder or URL. An empty text is a variable of the shell that is not set, and stands for no default."""
 
     name = "text"
