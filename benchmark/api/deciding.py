@@ -121,20 +121,17 @@ def decide(
         name, reason = next(iter(report.failed.items()))
         raise BenchError(f"no verdict: {name} failed: {reason}")
     reasons = _unasked(asked, able, planned, shared)
-    counted = [
-        one
+    counted = {
+        one.name: nothing_known(one, f"not asked: {reasons[one.name]}")
         for one in asked
         if one.name in reasons and (request.suites != "all" or _is_shown(one, base, planned))
-    ]
+    }
     remarks = [
-        f"{name}: not asked: {reason}"
-        for name, reason in reasons.items()
-        if name not in {one.name for one in counted}
+        f"{name}: not asked: {reason}" for name, reason in reasons.items() if name not in counted
     ]
     with reading(settings) as store:
         found = question.answer(store, remarks)
-    open_ones = (nothing_known(one, f"not asked: {reasons[one.name]}") for one in counted)
-    return replace(found, changes=(*found.changes, *open_ones))
+    return replace(found, changes=(*found.changes, *counted.values()))
 
 
 def _unasked(
@@ -153,8 +150,8 @@ def _unasked(
 
 def _is_shown(suite: Suite, name: str, planned: Sequence[Task]) -> bool:
     """Whether a model can be asked under a suite: then a model that cannot has lost something."""
-    whose = {(task.card.name, task.suite.name) for task in planned if task.plan.blocks}
-    return (name, f"{suite.name}{PAIRED}") in whose
+    mine = (name, f"{suite.name}{PAIRED}")
+    return any(one.plan.blocks for one in planned if (one.card.name, one.suite.name) == mine)
 
 
 def _able(asked: Sequence[Suite]) -> dict[str, Suite]:

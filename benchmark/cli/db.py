@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmark.cli.options import Place, db_option
+from benchmark.cli.options import StatedPlace, db_option
 from benchmark.cli.printing import say
 
 _COUNTED = (
@@ -29,10 +29,10 @@ def db() -> None:
 
 
 @db.command()
-@click.argument("leaderboards", type=Place(), metavar="[FILE|URL]...", nargs=-1)
+@click.argument("leaderboards", type=StatedPlace(), metavar="[FILE|URL]...", nargs=-1)
 @click.option(
     "--into",
-    type=Place(),
+    type=StatedPlace(),
     metavar="FILE|URL",
     help="Where they come together, made if missing (default: BENCH_DB, else results.db here).",
 )

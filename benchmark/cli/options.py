@@ -21,7 +21,7 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-class Place(click.types.StringParamType):
+class StatedPlace(click.types.StringParamType):
     """A file, folder or URL. An empty text is a variable of the shell that is not set, and stands for no default."""
 
     name = "text"
@@ -46,7 +46,7 @@ def together(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 db_option = click.option(
     "--db",
-    type=Place(),
+    type=StatedPlace(),
     metavar="FILE|URL",
     help="Leaderboard: an SQLite file or a database URL (default: BENCH_DB, else results.db here).",
 )

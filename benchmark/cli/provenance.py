@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.options import Place, db_option, quiet_option, yes_option
+from benchmark.cli.options import StatedPlace, db_option, quiet_option, yes_option
 from benchmark.cli.printing import put_out, say
 from benchmark.display import printable
 from registry.errors import some_of
@@ -61,7 +61,10 @@ def provenance(
 @click.argument("metric", required=False)
 @click.argument("condition", required=False)
 @click.option(
-    "--into", type=Place(), metavar="FILE", help="Keep the fresh leaderboard there (a new file)."
+    "--into",
+    type=StatedPlace(),
+    metavar="FILE",
+    help="Keep the fresh leaderboard there (a new file).",
 )
 @yes_option
 @quiet_option

@@ -11,7 +11,7 @@ import click
 from benchmark.cli.model_input import given_options, input_options
 from benchmark.cli.options import (
     FiniteRange,
-    Place,
+    StatedPlace,
     db_option,
     limit_option,
     precision_option,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _checkpoint_options = together(
     click.argument(
-        "folder", type=Place(), callback=lambda _context, _argument, text: expanded(text)
+        "folder", type=StatedPlace(), callback=lambda _context, _argument, text: expanded(text)
     ),
     click.option(
         "--arch", default="", metavar="SOURCE:NAME", help="As of `bench register`; of all of them."

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from benchmark.display import UNBOUNDED, printable
 from benchmark.leaderboard.formatting import estimate, number, p_value
-from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width
+from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width, fitted, least_width
 from benchmark.stats.families import (
     Compared,
     ComparedToEach,
@@ -111,21 +111,15 @@ def _table(
     fields = [one for at, one in enumerate(_fields(shown, names)) if any(one.texts) or not at]
     dropped = []
     for gone in GIVING_WAY:
-        if sum(_least(one) + GAP for one in fields) - GAP <= width:
+        if least_width(fields, _least) <= width:
             break
         if gone == HALF_WIDTH:
             fields = [_without_half_width(one) if one.title == "better" else one for one in fields]
         elif any(one.title == gone for one in fields):
             fields = [one for one in fields if one.title != gone]
             dropped.append(gone)
-    spare = width - sum(_least(one) + GAP for one in fields) + GAP
-    fitted = []
-    for one in fields:
-        more = max(0, min(spare, one.natural - _least(one)))
-        fitted.append(replace(one, width=_least(one) + more))
-        spare -= more
     lines = (f"no room for: {', '.join(dropped)} (a wider terminal, or a pipe)",) if dropped else ()
-    return Detail(title, caption, Grid(tuple(fitted)), lines)
+    return Detail(title, caption, Grid(fitted(fields, width, _least)), lines)
 
 
 def _fields(shown: Sequence[SuiteComparison], names: Sequence[str]) -> list[Field]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmark.display import printable
@@ -33,6 +33,10 @@ class Field:
         """Width at which no cell breaks; the title breaks at its spaces."""
         words = (len(word) for word in self.title.split())
         return max((*words, *(len(text) for text in self.texts)), default=0)
+
+
+#: A field -> the least width that it may have.
+Least = Callable[[Field], int]
 
 
 def at_width(field: Field) -> Field:
@@ -94,9 +98,9 @@ def board_grid(board: Board, width: int) -> Grid:
     choices += [(False, False, count) for count in range(len(board.columns) - 1, 0, -1)]
     for wide, training, count in choices:
         grid = _grid(board, rows, wide, training, count)
-        if _fits(grid, width):
+        if least_width(grid.fields, _least) <= width:
             break
-    return replace(_fitted(grid, width), breaks=tuple(breaks))
+    return replace(grid, fields=fitted(grid.fields, width, _least), breaks=tuple(breaks))
 
 
 def _grid(board: Board, rows: Sequence[Row], wide: bool, training: bool, count: int) -> Grid:
@@ -125,24 +129,28 @@ def _metric(column: Column, cells: Sequence[Cell], wide: bool, notes: Footnotes)
     return Field(printable(column.title), texts)
 
 
-def _elastic(one: Field) -> int:
-    """The least width of a field: names and tags may break, numbers may not."""
+def _least(one: Field) -> int:
+    """Names and tags may break, numbers may not."""
     limits = {"observer": NAME_MIN, "training": TRAINING_MAX}
     return min(one.natural, limits.get(one.title, one.natural))
 
 
-def _fits(grid: Grid, width: int) -> bool:
-    return sum(_elastic(one) + GAP for one in grid.fields) - GAP <= width
+def least_width(fields: Sequence[Field], least: Least) -> int:
+    """Characters of a line in which each field has the least width that it may have."""
+    return sum(least(one) + GAP for one in fields) - GAP
 
 
-def _fitted(grid: Grid, width: int) -> Grid:
-    """Widths set: what is left over goes to the names, then to the tags."""
-    widths = {one.title: _elastic(one) for one in grid.fields}
-    spare = width - sum(widths.values()) - GAP * (len(grid.fields) - 1)
-    if spare < 0:  # names break before numbers do
-        widths["observer"] = max(NAME_LEAST, widths["observer"] + spare)
-    for one in grid.fields:
-        more = max(0, min(spare, one.natural - widths[one.title]))
-        widths[one.title] += more
-        spare -= more
-    return replace(grid, fields=tuple(replace(f, width=widths[f.title]) for f in grid.fields))
+def fitted(fields: Sequence[Field], width: int, least: Least) -> tuple[Field, ...]:
+    """Widths set: what is left over goes to those that may break, from the left; what is lacking is taken from the
+    observers' names."""
+    spare = width - least_width(fields, least)
+    made = []
+    for one in fields:
+        size = least(one)
+        if spare < 0 and one.title == "observer":
+            size = max(NAME_LEAST, size + spare)
+        elif spare > 0:
+            more = min(spare, one.natural - size)
+            size, spare = size + more, spare - more
+        made.append(replace(one, width=size))
+    return tuple(made)

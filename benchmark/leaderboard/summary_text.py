@@ -15,7 +15,7 @@ from benchmark.leaderboard.formatting import (
     number,
     short_estimate,
 )
-from benchmark.leaderboard.grid import GAP, NAME_LEAST, NAME_MIN, Detail, Field, Grid
+from benchmark.leaderboard.grid import NAME_MIN, Detail, Field, Grid, fitted, least_width
 from benchmark.leaderboard.lineage import recipe
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.summary import ELSEWHERE, Headline, Line, Summary
@@ -58,10 +58,10 @@ def summary_detail(
             *_names(rows, with_recipe, sizes if with_size else {}),
             *_numbers(summary, rows, form, notes, marks or {}),
         ]
-        if _width(fields) <= width:
+        if least_width(fields, _least) <= width:
             break
     breaks = (len(lines),) if lines and references else ()
-    grid = Grid(_fitted(fields, width), breaks, footnotes=notes)
+    grid = Grid(fitted(fields, width, _least), breaks, footnotes=notes)
     hidden = len(summary.lines) + len(summary.references) - len(rows)
     more = [f"... {hidden} more, --all"] if hidden else []
     below = [
@@ -167,25 +167,6 @@ _WAYS: tuple[tuple[Form, bool, bool], ...] = (
 def _least(field: Field) -> int:
     limits = {"observer": NAME_MIN, "recipe": RECIPE_MAX}
     return min(field.natural, limits.get(field.title, field.natural))
-
-
-def _width(fields: Sequence[Field]) -> int:
-    return sum(_least(field) + GAP for field in fields) - GAP
-
-
-def _fitted(fields: Sequence[Field], width: int) -> tuple[Field, ...]:
-    """Widths set; what is left over goes to names and recipes, and what is lacking is taken from the names."""
-    spare = width - _width(fields)
-    made = []
-    for field in fields:
-        size = _least(field)
-        if spare < 0 and field.title == "observer":
-            size = max(NAME_LEAST, size + spare)
-        elif spare > 0:
-            more = min(spare, field.natural - size)
-            size, spare = size + more, spare - more
-        made.append(replace(field, width=size))
-    return tuple(made)
 
 
 def _caption(summary: Summary) -> str:

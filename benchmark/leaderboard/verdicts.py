@@ -225,9 +225,8 @@ def _images(found: Diff, images: int) -> Iterator[str]:
         yield "| | condition | image | category | base says | new says |"
         yield "|---|---|---|---|---|---|"
         for one in rows[:images]:
-            told = (
-                one.answer_b != one.answer_a
-            )  # else something beside the answer decides: an attack, say
+            # Where both say the same, something beside the answer decides: an attack, say.
+            told = one.answer_b != one.answer_a
             answers = (one.answer_b, one.answer_a) if told else ("", "")
             texts = one.condition, one.stimulus, one.category, *answers
             cells = [markdown_code(text) if text else "" for text in texts]
