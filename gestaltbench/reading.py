@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from benchmark.contracts import Suite
     from benchmark.leaderboard import Board
+    from benchmark.leaderboard.comparison import Diff
     from benchmark.leaderboard.consistency import Pair
     from benchmark.leaderboard.links import Link
     from benchmark.leaderboard.provenance import Provenance
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.training_curves import Curve
     from benchmark.leaderboard.transfer import Matrix
     from benchmark.leaderboard.transfer_tests import Claim
-    from benchmark.leaderboard.verdicts import Diff
     from benchmark.stats.families import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
@@ -133,6 +133,7 @@ def diff(
     new: str,
     *,
     noninferior: float | None = None,
+    equivalent: float | None = None,
     precision_target: float | None = None,
     suite: str | None = None,
     limit: int | None = None,
@@ -141,13 +142,16 @@ def diff(
 ) -> Diff:
     """Whether a new model is worse than its base, by each suite's headline on the stimuli that both answered.
 
-    noninferior: how much worse it may be, in units of the metric; precision_target: run both, on images in random order
+    base: a model, or "people" as a group. noninferior: how much worse the new one may be, in units of the metric;
+    equivalent: how far it may lie from the base either way; precision_target: run both, on images in random order
     (limit: so many at most), until the answer is clear or the difference is known to +-so much. `.verdict` is the whole
     in a word, `.exit_code` that of `bench diff`, `.changes` each suite's, `.flipped` the images that only one of the
     two gets right.
     """
     if precision_target is None:
-        return api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
+        return api.diff(
+            base, new, noninferior=noninferior, equivalent=equivalent, suite=suite, db=db
+        )
     request = api.RunRequest(suites=suite or "all", limit=limit, device=device)
     settings, silent = read_settings(db), api.Silent()
     found = api.decide(
@@ -156,7 +160,7 @@ def diff(
         precision_target,
         settings,
         silent,
-        margin=noninferior,
+        margin=api.asked_margin(noninferior, equivalent),
         request=request,
         command="gestaltbench.diff",
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from benchmark.api.comparing import compare, compare_each, discordant
     from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
-    from benchmark.api.deciding import decide, diff
+    from benchmark.api.deciding import asked_margin, decide, diff
     from benchmark.api.exchange import document, scores, tidy
     from benchmark.api.importing import import_trials, rescore
     from benchmark.api.joining import import_leaderboard

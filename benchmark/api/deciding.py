@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.engine.planning import Task
     from benchmark.engine.running import RunReporter
-    from benchmark.leaderboard.verdicts import Diff
+    from benchmark.leaderboard.comparison import Diff, Margin
     from benchmark.stats.families import Compared
 
 #: Why there is nothing to compare, by whether the base and the new one have a score.
@@ -38,23 +38,36 @@ def diff(
     new: str,
     *,
     noninferior: float | None = None,
+    equivalent: float | None = None,
     suite: str | None = None,
     db: str | None = None,
 ) -> Diff:
     """Whether a new model is worse than its base, by the suites' headlines on the stimuli that both answered.
 
-    noninferior: how much worse it may be, in units of the metric. A suite of the base's that the new one lacks is
+    base: a model, or "people" as a group. noninferior: how much worse the new one may be, in units of the metric;
+    equivalent: how far it may lie from the base either way. A suite of the base's that the new one lacks is
     inconclusive, and so is all where they have no stimuli in common.
     """
-    from benchmark.leaderboard.verdicts import judged
+    from benchmark.leaderboard.comparison import judged
 
-    if PEOPLE in (base, new):
-        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench compare NAME people`.")
+    if new == PEOPLE:
+        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench diff {PEOPLE} NAME`.")
+    margin = asked_margin(noninferior, equivalent)
     settings = read_settings(db)
     found = in_common(new, base, suite, settings)
     untested = _untested(found, base, new, suite, settings)
     found = replace(found, headlines=(*found.headlines, *untested))
-    return judged(found, discordant(new, base, suite=suite, db=db), noninferior)
+    return judged(found, discordant(new, base, suite=suite, db=db), margin)
+
+
+def asked_margin(noninferior: float | None, equivalent: float | None) -> Margin | None:
+    """What of the two was asked for. BenchError for both at once."""
+    from benchmark.leaderboard.comparison import Margin
+
+    if noninferior is not None and equivalent is not None:
+        raise BenchError("not inferior or equivalent: ask for one of the two.")
+    size = noninferior if equivalent is None else equivalent
+    return None if size is None else Margin(size, equivalent is not None)
 
 
 def _untested(
@@ -62,7 +75,7 @@ def _untested(
 ) -> Iterator[SuiteComparison]:
     """The suites that were asked for, or that the base has a headline of, and for which there is nothing to compare: a
     run that failed is no proof that nothing became worse."""
-    from benchmark.leaderboard.verdicts import nothing_known
+    from benchmark.leaderboard.comparison import nothing_known
 
     tested = {row.suite for row in found.headlines}
     with reading(settings) as store:
@@ -83,7 +96,7 @@ def decide(
     settings: Settings,
     reporter: RunReporter,
     *,
-    margin: float | None = None,
+    margin: Margin | None = None,
     request: RunRequest | None = None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,
     command: str = "bench diff",
@@ -96,11 +109,12 @@ def decide(
     """
     from benchmark.api.paired_question import Question
     from benchmark.engine.planning import plan_tasks
-    from benchmark.leaderboard.verdicts import check_margin, nothing_known
+    from benchmark.leaderboard.comparison import nothing_known
 
-    check_margin(margin)
     if not 0 < target < 0.5:
         raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")
+    if PEOPLE in (base, new):
+        raise BenchError(f"'{PEOPLE}' cannot be run: leave --precision-target out.")
     if base == new:
         raise BenchError(f"'{base}' is compared with itself: name two models.")
     cards = [one_card(name, settings) for name in (base, new)]

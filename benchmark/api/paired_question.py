@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
-from benchmark.engine.comparing import Both, discordant_of
+from benchmark.engine.comparing import Both, alike, discordant_of
 from benchmark.engine.planning import Task
+from benchmark.leaderboard.comparison import Change, Diff, Margin, seen_so_far
 from benchmark.leaderboard.repeating import PAIRED
-from benchmark.leaderboard.verdicts import Change, Diff, seen_so_far
 from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.families import DiscordantTrial, SuiteComparison
+from benchmark.stats.paired import FEWEST
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
 from benchmark.stimuli.shuffling import shuffled
@@ -52,13 +53,13 @@ class InRandomOrder:
 
 @dataclass(frozen=True)
 class Question:
-    """Base and new under the suites of `tasks`. margin: how much worse is accepted (None: not asked); target: half the
-    width at which an answer that is not clear by then is left open."""
+    """Base and new under the suites of `tasks`. margin: what is asked (None: whether a change is shown); target: half
+    the width at which an answer that is not clear by then is left open."""
 
     base: str
     new: str
     tasks: Sequence[Task]
-    margin: float | None
+    margin: Margin | None
     target: float
 
     def clear(self, store: Store) -> bool:
@@ -94,7 +95,7 @@ class Question:
         return [task for task in self.tasks if task.card.name == self.new]
 
     def _is_clear(self, change: Change) -> bool:
-        if change.verdict in ("worse", "better", "not inferior", "changed"):
+        if change.verdict not in ("inconclusive", "no change shown"):
             return True
         low, high = change.low, change.high
         return low is not None and high is not None and (high - low) / 2 <= self.target
@@ -108,12 +109,14 @@ class Question:
         means = [float(one.mean()) if n else None for one in values]
         difference = None if means[0] is None or means[1] is None else means[0] - means[1]
         start = Comparison(metric.name, a=means[0], b=means[1], difference=difference, n=n)
+        same = n >= FEWEST and np.array_equal(values[0], values[1]) and alike(new, base)
         row = SuiteComparison(
             task.suite.name.removesuffix(PAIRED),
             metric,
-            replace(start, low=low, high=high, level=level, method=METHOD),
+            replace(start, low=low, high=high, level=level, method=METHOD, same=same),
         )
-        return seen_so_far(row, low, high, self.margin)
+        whole = n == len(task.plan.blocks[0].stimuli)
+        return seen_so_far(row, low, high, self.margin, whole)
 
     def _whole(self, store: Store, task: Task) -> tuple[Trials, Trials]:
         """Trials of both on the images that both have answered in every block."""

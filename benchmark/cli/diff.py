@@ -14,7 +14,7 @@ from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from benchmark.api import RunRequest
-    from benchmark.leaderboard.verdicts import Diff
+    from benchmark.leaderboard.comparison import Diff, Margin
 
 
 @click.command()
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     type=FiniteRange(0, min_open=True),
     metavar="X",
     help="Show that NEW is at most X worse, in units of each metric (0.01: a percentage point).",
+)
+@click.option(
+    "--equivalent",
+    type=FiniteRange(0, min_open=True),
+    metavar="X",
+    help="Show that NEW is within X of BASE either way, in units of each metric.",
 )
 @click.option(
     "--precision-target",
@@ -51,6 +57,7 @@ def diff(
     base: str,
     new: str,
     noninferior: float | None,
+    equivalent: float | None,
     precision_target: float | None,
     suite: str | None,
     images: int,
@@ -62,11 +69,12 @@ def diff(
 ) -> int:
     """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped, as Markdown.
 
-    From stored trials; with --precision-target both are run, and only as far as the answer needs. Exit codes: 0 no
-    change for the worse (with --noninferior: shown to be not inferior), 1 worse, 2 an error, 3 inconclusive.
+    From stored trials; with --precision-target both are run, and only as far as the answer needs. BASE may be "people":
+    all people as a group. Exit codes: 0 no change for the worse (with --noninferior or --equivalent: shown to be so),
+    1 worse or not equivalent, 2 an error, 3 inconclusive.
     """
     from benchmark import api
-    from benchmark.leaderboard.verdicts import diff_markdown
+    from benchmark.leaderboard.comparison import diff_markdown
 
     found: Diff | None
     with _no_verdict():
@@ -75,10 +83,13 @@ def diff(
                 raise click.UsageError(
                     "--limit and --device need --precision-target, which runs both."
                 )
-            found = api.diff(base, new, noninferior=noninferior, suite=suite, db=db)
+            found = api.diff(
+                base, new, noninferior=noninferior, equivalent=equivalent, suite=suite, db=db
+            )
         else:
             request = api.RunRequest(suites=suite or "all", limit=limit, device=device)
-            found = _run(base, new, precision_target, noninferior, request, yes, quiet, db)
+            margin = api.asked_margin(noninferior, equivalent)
+            found = _run(base, new, precision_target, margin, request, yes, quiet, db)
         if found is None:
             say("not started.", err=True)
             return 3
@@ -103,7 +114,7 @@ def _run(
     base: str,
     new: str,
     target: float,
-    margin: float | None,
+    margin: Margin | None,
     request: RunRequest,
     yes: bool,
     quiet: bool,

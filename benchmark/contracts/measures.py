@@ -54,6 +54,8 @@ class Metric:
     bounds: the lowest and the highest value there is, where it has both: intervals over people stay within.
     span: the same where no interval is held to it (inf: no end; None: `bounds`); what is imported is held to either.
     clean: whether it is accuracy on images as they are: a summary shows it once for all suites.
+    guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing of how many
+    answers are right.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Metric:
     bounds: tuple[float, float] | None = None
     clean: bool = False
     span: tuple[float, float] | None = None
+    guard: bool = False
 
     def own(self, trials: Trials) -> Trials:
         """The trials that it is measured on."""

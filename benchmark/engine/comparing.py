@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from benchmark.engine.scoring import Scorer
 from benchmark.stats import Comparison, compare_ratio
 from benchmark.stats.crowd import compare_people
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison, compared
-from benchmark.stats.paired import differing
+from benchmark.stats.paired import FEWEST, differing
 from benchmark.stimuli.sources import PUBLISHED_SPACE
 from benchmark.store import ScoreSet, Store
 
@@ -70,10 +70,25 @@ def _under(both: Both) -> Iterator[SuiteComparison]:
     suite, metrics = both.suite, {metric.name: metric for metric in both.suite.metrics}
     for metric in suite.metrics:
         if metric.ratio is not None and (one := _of_ratio(metric, both)) is not None:
-            yield SuiteComparison(suite.name, metric, one)
+            same = one.same and alike(metric.own(both.a), metric.own(both.b or both.a))
+            yield SuiteComparison(suite.name, metric, replace(one, same=same))
     if suite.against is not None and suite.against.pair is not None:
+        same = both.b is not None and alike(both.a, both.b)
         for one in suite.against.pair(both.a, both.b, both.people):
-            yield SuiteComparison(suite.name, metrics[one.metric], one)
+            known = one.difference == 0 and one.n >= FEWEST
+            yield SuiteComparison(
+                suite.name, metrics[one.metric], replace(one, same=same and known)
+            )
+
+
+def alike(a: Trials, b: Trials) -> bool:
+    """Whether both answered the very same trials and, where answers are kept, gave the same ones."""
+    if len(a) != len(b) or not np.array_equal(a.keys[a.by_key], b.keys[b.by_key]):
+        return False
+    kept = [trials.columns.get("response") for trials in (a, b)]
+    if kept[0] is None or kept[1] is None:
+        return kept[0] is kept[1]
+    return np.array_equal(kept[0][a.by_key], kept[1][b.by_key])
 
 
 def _of_ratio(metric: Metric, both: Both) -> Comparison | None:

@@ -1,19 +1,32 @@
-"""A comparison of two observers as text tables: headlines first, then the rest by suite."""
+"""Two observers against each other: a comparison as text tables, and the verdict on a new model against its base.
+
+Tables: headlines first, then the rest by suite. Verdict: one per suite, as Markdown for a pull request.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import math
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import escape
 from itertools import groupby
+from typing import Literal
 
+from benchmark.contracts import Direction, Suite
 from benchmark.display import UNBOUNDED, printable
+from benchmark.errors import BenchError
 from benchmark.leaderboard.formatting import estimate, number, p_value
 from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width, fitted, least_width
+from benchmark.leaderboard.markup import markdown_code, markdown_text
+from benchmark.stats.comparisons import Comparison
 from benchmark.stats.families import (
     Compared,
     ComparedToEach,
     DiscordantTrial,
     SuiteComparison,
+    adjusted,
 )
 
 MANY = 200  # images that are listed of one metric
@@ -89,8 +102,11 @@ def discordant_details(found: Sequence[DiscordantTrial], a: str, b: str) -> list
 
 
 def better(row: SuiteComparison) -> str:
-    """ "A", "B", "A is higher" where neither end is better, "inconclusive (+- half-width)", "" without a test."""
+    """ "A", "B", "A is higher" where neither end is better, "inconclusive (+- half-width)", "no answer differs", ""
+    without a test."""
     one = row.comparison
+    if one.same:
+        return "no answer differs"
     if "higher" not in one.verdict:
         if one.p is None:
             return ""
@@ -170,6 +186,7 @@ def _notes(found: Compared) -> Iterator[str]:
         if row.comparison.p is not None:
             by_method.setdefault(row.comparison.method, []).append(row.title)
     yield from (f"Method: {method} ({len(rows)})" for method, rows in by_method.items())
+    yield from _remarked(found)
     for row, stands in found.left_out:
         yield f"Not tested twice: {row.title} ({row.suite}) is {stands.title} ({stands.suite})."
     reasons: dict[str, list[str]] = {}
@@ -181,6 +198,12 @@ def _notes(found: Compared) -> Iterator[str]:
     if uncommon:
         yield f"Up to {uncommon} trials of a metric are not common to both and do not count."
     yield from (f"Not run alike: {remark}" for remark in found.remarks)
+
+
+def _remarked(rows: Iterable[SuiteComparison]) -> Iterator[str]:
+    for row in rows:
+        if row.comparison.remark:
+            yield f"{row.title} ({row.suite}): {row.comparison.remark}"
 
 
 def _percent(levels: Sequence[float]) -> str:
@@ -203,3 +226,259 @@ def _images(suite: str, metric: str, rows: Sequence[DiscordantTrial], a: str, b:
     grid = Grid(tuple(at_width(field) for field in fields if any(field.texts)))
     more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
     return Detail(title, f"A: {printable(a)}    B: {printable(b)}", grid, more)
+
+
+Verdict = Literal[
+    "better", "worse", "not inferior", "equivalent", "not equivalent", "no answer changed",
+    "no change shown", "changed", "inconclusive",
+]  # fmt: skip
+RISK = 0.05
+_WHO = {"a": "the new one", "b": "the base"}  # of a comparison, whose words say a and b
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far the new one may lie from the base, in units of each metric: how much worse or, `both`, either way.
+
+    BenchError for one that any model keeps or none: NaN, infinity, 0 or less.
+    """
+
+    size: float
+    both: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.size) and self.size > 0):
+            raise BenchError(
+                f"a margin is a finite number above 0, such as 0.01, not {self.size:g}."
+            )
+
+    def level(self, suites: int) -> float:
+        """Of each of so many intervals that hold together. Two one-sided tests at 5 % are one interval at 90 %."""
+        return 1 - (2 if self.both else 1) * RISK / max(1, suites)
+
+    def verdict(self, low: float, high: float, direction: Direction) -> Verdict:
+        """low, high: interval of the difference; direction: of a metric that has a better end, unless `both`."""
+        if self.both:
+            if -self.size < low and high < self.size:
+                return "equivalent"
+            return "not equivalent" if low > self.size or high < -self.size else "inconclusive"
+        worst, best = (-high, -low) if direction == "lower" else (low, high)
+        if best < -self.size:
+            return "worse"
+        if worst <= -self.size:
+            return "inconclusive"
+        return "better" if worst > 0 else "not inferior"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of a suite, new less base. low, high: interval of the difference; verdict, and why it is none."""
+
+    row: SuiteComparison
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Diff:
+    """A new model against its base. margin: what is asked (None: whether a change is shown at all); flipped: trials of
+    the headlines that one of the two gets right alone (winner "a": the new one); looked: whether the intervals hold at
+    every look, so that sampling could stop once they were clear."""
+
+    base: str
+    new: str
+    margin: Margin | None
+    changes: tuple[Change, ...]
+    flipped: tuple[DiscordantTrial, ...] = ()
+    remarks: tuple[str, ...] = ()
+    looked: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """The whole in a word or two: the worst of the suites'. Without any, nothing is told."""
+        verdicts = {one.verdict for one in self.changes} or {"inconclusive"}
+        for one in ("worse", "not equivalent", "inconclusive"):
+            if one in verdicts:
+                return one
+        if verdicts == {"no answer changed"}:
+            return "no answer changed"
+        if self.margin is None:
+            return "no change for the worse shown"
+        return "equivalent" if self.margin.both else "not inferior"
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.new} against {self.base}: {self.verdict}; str() for the verdict in Markdown>"
+        )
+
+    def __str__(self) -> str:
+        return diff_markdown(self)
+
+    def _repr_markdown_(self) -> str:
+        """As a notebook shows it."""
+        return diff_markdown(self)
+
+    @property
+    def exit_code(self) -> int:
+        """0: as asked for, or no change for the worse shown; 1: worse, or not equivalent; 3: inconclusive."""
+        return {"worse": 1, "not equivalent": 1, "inconclusive": 3}.get(self.verdict, 0)
+
+
+def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
+    """found: a the new one, b the base.
+
+    Each suite is judged by its headline and, where there is one, by its guard: agreement with people does not say
+    whether answers are right. Without a margin a row is worse or better where its paired test says so, adjusted over
+    the rows (Holm). With one, simultaneous intervals (Bonferroni over the rows) are held against it.
+    """
+    guards = [row for row in found.secondary if row.metric.guard and not row.comparison.condition]
+    rows = [
+        row
+        for head in found.headlines
+        for row in (head, *(one for one in guards if one.suite == head.suite))
+        if row.comparison.difference is not None or row.comparison.reason
+    ]
+    tested = sum(row.comparison.test is not None for row in rows)
+    changes = tuple(_change(row, margin, tested) for row in adjusted(rows))
+    nothing = () if rows else ("there is no headline that both have a score of",)
+    remarks = (*nothing, *found.outdated, *found.remarks, *_remarked(rows))
+    return Diff(found.b, found.a, margin, changes, tuple(flipped), remarks)
+
+
+def seen_so_far(
+    row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool
+) -> Change:
+    """The verdict by an interval that holds at every look. whole: whether there are no more images to come."""
+    if whole and row.comparison.same:
+        return Change(row, low, high, "no answer changed")
+    return Change(row, low, high, _by_interval(row.metric.direction, low, high, margin))
+
+
+def nothing_known(suite: Suite, reason: str) -> Change:
+    """The verdict on a suite of which there is nothing to compare."""
+    metric = suite.headline
+    row = SuiteComparison(suite.name, metric, Comparison(metric.name, reason=reason))
+    return Change(row, None, None, "inconclusive", reason)
+
+
+def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
+    """Without an interval nothing passes, unless no answer changed at all."""
+    one, direction = row.comparison, row.metric.direction
+    if one.same:
+        return Change(row, one.low, one.high, "no answer changed")
+    if one.test is None or one.difference is None:
+        reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], one.reason)
+        return Change(row, None, None, "inconclusive", reason)
+    asked = margin is not None and (margin.both or direction != "none")
+    low, high = one.test.interval(margin.level(suites)) if margin and asked else (one.low, one.high)
+    if low is None or high is None:
+        return Change(row, None, None, "inconclusive", "too few clusters for an interval")
+    return Change(row, low, high, _by_interval(direction, low, high, margin))
+
+
+def _by_interval(direction: Direction, low: float, high: float, margin: Margin | None) -> Verdict:
+    if margin is not None and (margin.both or direction != "none"):
+        return margin.verdict(low, high, direction)
+    if low <= 0 <= high:
+        return "no change shown"
+    if direction == "none":
+        return "changed"
+    return "better" if (low > 0) == (direction == "higher") else "worse"
+
+
+def diff_markdown(found: Diff, images: int = 20) -> str:
+    """The verdict, a table of suites, and up to so many images that flipped per suite. Names are code: they mention
+    nobody, link nowhere and mark nothing up."""
+    return "\n".join(
+        [
+            *_head(found),
+            "",
+            *_verdict_table(found),
+            "",
+            *_verdict_notes(found),
+            *_flipped(found, images),
+        ]
+    )
+
+
+def _head(found: Diff) -> Iterator[str]:
+    yield f"### {markdown_code(found.new)} against {markdown_code(found.base)}: {found.verdict}"
+
+
+def _verdict_table(found: Diff) -> Iterator[str]:
+    yield "| suite | headline | base | new | new - base | verdict | n | lost | gained |"
+    yield "|---|---|---:|---:|---:|---|---:|---:|---:|"
+    for change in found.changes:
+        row, one = change.row, change.row.comparison
+        lost, gained = _counts(row)
+        cells = [
+            markdown_code(row.suite),
+            markdown_text(row.title),
+            number(one.b),
+            number(one.a),
+            estimate(one.difference, change.low, change.high),
+            change.verdict + (f": {markdown_text(change.reason)}" if change.reason else ""),
+            str(one.n),
+            lost,
+            gained,
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _counts(row: SuiteComparison) -> tuple[str, str]:
+    """Trials that only the base, and only the new one, gets right; nothing where there is no right and wrong."""
+    if row.comparison.discordant is None:
+        return "", ""
+    gained, lost = row.comparison.discordant
+    return str(lost), str(gained)
+
+
+def _verdict_notes(found: Diff) -> Iterator[str]:
+    size = "" if found.margin is None else f"{found.margin.size:g}"
+    accepted = (
+        f"; up to {size} {'either way' if found.margin.both else 'worse'} is accepted"
+        if found.margin
+        else ""
+    )
+    if found.looked:
+        yield f"Intervals (95 % together) hold at every look: sampling stopped once they were clear{accepted}."
+    elif found.margin is None:
+        yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
+        yield "No change shown is no proof of none: `--noninferior X` or `--equivalent X` asks for that."
+    elif found.margin.both:
+        yield f"Two one-sided tests at 5 % on the stimuli that both answered: 90 % intervals within +-{size}."
+    else:
+        yield f"Simultaneous 95 % intervals on the stimuli that both answered{accepted}."
+    for line in found.remarks:
+        yield f"- {markdown_text(line)}"
+
+
+def _flipped(found: Diff, images: int) -> Iterator[str]:
+    if images <= 0:
+        return
+    for (suite, metric), group in groupby(found.flipped, key=lambda one: (one.suite, one.metric)):
+        rows = sorted(group, key=lambda one: one.winner != "b")
+        lost = sum(one.winner == "b" for one in rows)
+        yield ""
+        yield (
+            f"<details><summary>{escape(printable(suite))}, {escape(printable(metric))}: {lost} lost, "
+            f"{len(rows) - lost} gained</summary>"
+        )
+        yield ""
+        yield "| | condition | image | category | base says | new says |"
+        yield "|---|---|---|---|---|---|"
+        for one in rows[:images]:
+            # Where both say the same, something beside the answer decides: an attack, say.
+            told = one.answer_b != one.answer_a
+            answers = (one.answer_b, one.answer_a) if told else ("", "")
+            texts = one.condition, one.stimulus, one.category, *answers
+            cells = [markdown_code(text) if text else "" for text in texts]
+            yield f"| {'lost' if one.winner == 'b' else 'gained'} | {' | '.join(cells)} |"
+        if len(rows) > images:
+            yield ""
+            words = ("bench", "compare", found.new, found.base, "--images")
+            yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}"
+        yield ""
+        yield "</details>"

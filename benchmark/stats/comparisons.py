@@ -19,8 +19,9 @@ class Comparison:
     a, b: values on those trials (None: undefined, see `reason`); difference: a - b with its interval at `level`;
     p: two-sided, for no difference; p_holm: p adjusted within a family (`adjust`), None before; n: common trials that
     count for at least one of the two; only_a, only_b: trials that the other one lacks; verdict: the outcome in words;
-    discordant: trials where a alone, and where b alone, scores, for metrics of right and wrong; test: where interval
-    and p come from; data: what was tested, up to sign and scale: equal texts are one hypothesis on the same data.
+    discordant: trials where a alone, and where b alone, scores, for metrics of right and wrong; same: whether both gave
+    the same answer to every trial of either; remark: why the test says less than others; test: where interval and p
+    come from; data: what was tested, up to sign and scale: equal texts are one hypothesis on the same data.
     """
 
     metric: str
@@ -40,6 +41,8 @@ class Comparison:
     only_b: int = 0
     level: float = 0.95
     discordant: tuple[int, int] | None = None
+    same: bool = False
+    remark: str = ""
     test: Test | None = field(default=None, repr=False)
     data: str = field(default="", repr=False)
 
@@ -109,6 +112,8 @@ def _verdict(item: Comparison, level: float | None = None) -> str:
     p = item.p if item.p_holm is None else item.p_holm
     if p is None or item.difference is None:
         return f"not compared: {item.reason}"
+    if item.same:
+        return f"no answer differs at n={item.n}"
     uncommon = item.only_a + item.only_b
     rest = f"; {uncommon} trials are not common" if uncommon else ""
     if p < 1 - (level or item.level) and item.difference != 0:

@@ -53,8 +53,12 @@ def crossed_variance(
     return Variance(total, at_wide**2 / doubt if doubt else of_images.df)
 
 
-def mean_of(variances: Sequence[Variance]) -> Variance:
-    """The variance of a mean over independent estimates."""
+def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
+    """The variance of a mean over estimates. together: the sum of all covariances of two of them (none: independent).
+
+    Never below half of what independent ones would have: covariances are estimates, too.
+    """
     each = [one.value / len(variances) ** 2 for one in variances]
     doubt = sum(v**2 / one.df for v, one in zip(each, variances, strict=True))
-    return Variance(sum(each), sum(each) ** 2 / doubt if doubt else variances[0].df)
+    df = sum(each) ** 2 / doubt if doubt else variances[0].df
+    return Variance(max(sum(each) + together / len(variances) ** 2, sum(each) / 2), df)

@@ -86,14 +86,14 @@ def compared(
     first = [row for row in rows if _is_headline(row)]
     kept, left_out = _once([*first, *(row for row in rows if not _is_headline(row))])
     families = [[row for row in kept if _is_headline(row) is wanted] for wanted in (True, False)]
-    headlines, secondary = (_adjusted(family) for family in families)
+    headlines, secondary = (adjusted(family) for family in families)
     return Compared(a, b, headlines, secondary, tuple(left_out), tuple(remarks))
 
 
 def compared_to_each(a: str, found: Sequence[Compared]) -> ComparedToEach:
     """The headlines of comparisons of `a` with several others, adjusted together."""
     named = [(one.b, row) for one in found for row in one.headlines]
-    together = _adjusted([row for _, row in named])
+    together = adjusted([row for _, row in named])
     return ComparedToEach(
         a,
         tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
@@ -106,7 +106,8 @@ def _is_headline(row: SuiteComparison) -> bool:
     return row.metric.headline and not row.comparison.condition
 
 
-def _adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
+def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
+    """The rows as one family of tests."""
     found = adjust([row.comparison for row in rows])
     return tuple(replace(row, comparison=one) for row, one in zip(rows, found, strict=True))
 

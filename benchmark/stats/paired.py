@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, sqrt
 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.contracts.answers import KEY
 from benchmark.stats.bootstrap import Floats
-from benchmark.stats.clusters import shared_clusters
+from benchmark.stats.clusters import clustered_variance, ratio_influence, shared_clusters
 from benchmark.stats.comparisons import Comparison, adjust, decided, holm, undecided
-from benchmark.stats.differences import Discordant, Quadratic, Restricted, Test, quadratic
+from benchmark.stats.differences import (
+    Discordant,
+    Quadratic,
+    Restricted,
+    Studentised,
+    Test,
+    quadratic,
+)
 from benchmark.stats.ratios import indicators, ratio_arrays
 
 __all__ = ["Comparison", "adjust", "compare_ratio", "holm"]
 
 #: Fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio.
 FEWEST = 10
+#: From so many clusters on of each factor a score test keeps its size.
+MANY = 16
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ def compare_ratio(
     if start.reason:
         return undecided(start)
     pairs = _counted(pairs)
-    start = replace(start, n=len(pairs.sums), discordant=_discordant(pairs))
+    start = replace(start, n=len(pairs.sums), discordant=_discordant(pairs), same=_same(pairs))
     return _mcnemar(start, pairs) or _scored(start, pairs)
 
 
@@ -123,8 +132,11 @@ def _factors(metric: Metric, trials: Trials, wanted: Array, at: Array) -> tuple[
 def _counted(pairs: _Pairs) -> _Pairs:
     """The pairs that count for at least one of the two, in the numerator (of a ratio of two conditions) or below it."""
     keep = (pairs.sums != 0).any(axis=1)
-    factors = tuple(labels[keep] for labels in pairs.factors)
-    kept = pairs.sums[keep], pairs.keys[keep], pairs.stimulus[keep], factors
+    stimulus = pairs.stimulus[keep]
+    factors = tuple(
+        stimulus if labels is pairs.stimulus else labels[keep] for labels in pairs.factors
+    )
+    kept = pairs.sums[keep], pairs.keys[keep], stimulus, factors
     return _Pairs(*kept, pairs.only_a, pairs.only_b)
 
 
@@ -162,6 +174,12 @@ def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
     return int((num_a > num_b).sum()), int((num_b > num_a).sum())
 
 
+def _same(pairs: _Pairs) -> bool:
+    """Whether nothing differs in any trial of either, and these are enough to say so."""
+    whole = not pairs.only_a and not pairs.only_b and len(pairs.sums) >= FEWEST
+    return whole and bool((pairs.sums[:, :2] == pairs.sums[:, 2:]).all())
+
+
 def _mcnemar(start: Comparison, pairs: _Pairs) -> Comparison | None:
     """Where every pair counts for both, all are yes or no, and all are independent; else None."""
     num_a, den_a, num_b, den_b = pairs.sums.T
@@ -186,7 +204,25 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     residual = (num_a - under * den_a) / total_a - (num_b - under * den_b) / total_b
     slope = -(1 - share) * den_a / total_a - share * den_b / total_b
     test = _score_test(start, pairs, residual, slope)
-    return decided(start, test, _method(pairs.factors), _data(pairs, residual))
+    method, data = _method(pairs.factors), _data(pairs, residual)
+    clusters = min(len(np.unique(labels)) for labels in pairs.factors)
+    if not isinstance(test, Restricted) or clusters >= MANY or pairs.factors[0] is pairs.stimulus:
+        return decided(start, test, method, data)
+    start = replace(start, remark=f"{clusters} clusters only: little power ({method})")
+    influence = ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b)
+    test = _t_test(test, influence, pairs.factors)
+    return decided(start, test, method.replace("score", "t"), data)
+
+
+def _t_test(score: Restricted, influence: Floats, factors: Sequence[Array]) -> Test:
+    """Of few clusters: under the hypothesis a cluster's sum is bound to the estimate, so that a score test of G
+    clusters never has a z above sqrt(G). Here the variance is that at the estimate, with Satterthwaite's degrees of
+    freedom, one at least."""
+    variance = clustered_variance(influence, factors).variance
+    each = [clustered_variance(influence, [labels]) for labels in factors]
+    doubt = sum(one.variance**2 / one.df for one in each)
+    df = max(1.0, variance**2 / doubt) if doubt else 1.0
+    return Studentised(score.difference, sqrt(variance), df, score.limit)
 
 
 def _score_test(start: Comparison, pairs: _Pairs, residual: Floats, slope: Floats) -> Test:

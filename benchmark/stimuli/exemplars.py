@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmark.contracts import Array, Trials
 from benchmark.stats.clusters import exemplar_columns, shared_levels
-from benchmark.stimuli.names import read_pair
+from benchmark.stimuli.names import read_pair, read_shape
 
 
 def exemplars(trials: Trials) -> dict[str, Array]:
     """ "shape_exemplar" and "texture_exemplar" -> their names [n]: the label columns that end so, where there are any;
-    else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "" for other names).
+    else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "cat7" and "" of `cat7.png`; "" of other names).
 
     Names are read here and not made labels of the published set: labels are part of a set's digest.
     """
@@ -37,5 +37,4 @@ def shared_exemplars(trials: Trials, stimulus: Array) -> list[Array]:
 
 @lru_cache(maxsize=2**17)  # every name of the published experiments, several times over
 def _parts(name: str) -> tuple[str, str]:
-    pair = read_pair(name)
-    return (pair.exemplar, PurePath(name).stem.rpartition("-")[2]) if pair else ("", "")
+    return read_shape(name), PurePath(name).stem.rpartition("-")[2] if read_pair(name) else ""

@@ -85,6 +85,14 @@ def read_pair(name: str) -> Pair | None:
     return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
 
 
+def read_shape(name: str) -> str:
+    """The exemplar whose shape an image has: "cat7" of `cat7-elephant1.png`, of its edges and of its silhouette, both
+    `cat7.png`; "" of other names."""
+    pair = read_pair(name)
+    alone = _EXEMPLAR.fullmatch(PurePath(name).stem)
+    return pair.exemplar if pair else alone[0] if alone and alone[1] in GEIRHOS16 else ""
+
+
 def canonical_condition(experiment: str, text: str) -> str:
     """One spelling per condition, so that tables of people and of networks meet.
 

@@ -99,6 +99,7 @@ METRICS = (
         "right answers over the trials of an experiment's kept conditions; mean over experiments",
         chance=CHANCE,
         bounds=UNIT,
+        guard=True,
     ),
     Metric(
         "human_error_consistency",

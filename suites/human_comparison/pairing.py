@@ -1,11 +1,16 @@
 """Two observers against the same people, or one against people as a group: differences of the human metrics.
 
 Images and people are both taken as drawn from more (`benchmark.stats.crossed`): each difference is linearised, and p
-and interval come from the same t statistic.
+and interval come from the same t statistic. Experiments have people of their own; edges, silhouettes and cue conflict
+are made from the same 160 shapes, so that over them variances do not simply add.
+
+Agreement with people says nothing of how many answers are right: a network that is always wrong agrees with people as
+well as one that is always right, kappa 0 both. So the difference in accuracy on the same images stands beside it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from math import sqrt
 
 import numpy as np
@@ -15,7 +20,8 @@ from benchmark.stats import Comparison, shared_clusters
 from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
-from benchmark.stats.differences import Studentised
+from benchmark.stats.differences import Discordant, Studentised
+from benchmark.stimuli.names import read_shape
 from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.consistency import Tables, common, tabulate
 from suites.human_comparison.influence import LIMITS, among, with_each
@@ -25,17 +31,21 @@ from suites.human_comparison.score import roles_of
 METHOD = "t test, images and people"  # both drawn from more
 FIXED = "t test, images"  # simulated people are no sample of anybody: these very ones
 OTHER = "\x1fb"  # the name of the second observer among the people's; no real name
+ACCURACY = "ood_accuracy"
+ROUNDING = 1e-9  # of a metric's range: a spread below it is none
 NOBODY = "no images that both, and people, answered"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric in one experiment: values of the two, the variance of their difference, images."""
+    """One metric in one experiment: values of the two, the variance of their difference, images; shapes: what the
+    images of each shape that other experiments show, too, add to the difference."""
 
     a: float
     b: float
     variance: Variance
     n: int
+    shapes: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -63,12 +73,13 @@ def _compared(
 ) -> Iterator[Comparison]:
     found = {role: made for role in roles_of(a) if (made := _experiment(role, a, b, references))}
     method = METHOD if _sampled(references) else FIXED
-    for metric in AGREEMENT:
+    for metric in (*AGREEMENT, ACCURACY):
         parts = {role: made[metric] for role, made in found.items()}
         if not parts:
             yield undecided(Comparison(metric, reason=NOBODY))
-        alone = len(parts) == 1  # the mean over experiments is then that experiment: one hypothesis
-        for role, one in parts.items() if not alone else ():
+        # Of one experiment the mean is that experiment, and each one's accuracy is a metric of its own: one hypothesis.
+        apart = len(parts) > 1 and metric != ACCURACY
+        for role, one in parts.items() if apart else ():
             yield _tested(metric, role, [one], method)
         if parts:
             yield _tested(metric, "", list(parts.values()), method)
@@ -88,10 +99,11 @@ def _experiment(
     people = [i for i, name in enumerate(tables.observers) if i and name != OTHER]
     if len(people) < (3 if b is None else 1) or (b is not None and second is None):
         return None
-    factors, sampled = _factors(tables, mine), _sampled(references)
+    labels = _labels(tables, mine)
+    sampled = slice(None) if _sampled(references) else slice(1)  # of one person no spread is taken
     return {
-        metric: _difference(metric, tables, second, people, factors, sampled)
-        for metric in AGREEMENT
+        metric: _difference(metric, tables, second, people, labels, sampled)
+        for metric in (*AGREEMENT, ACCURACY)
     }
 
 
@@ -105,20 +117,41 @@ def _difference(
     tables: Tables,
     second: int | None,
     people: list[int],
-    factors: Sequence[Array],
-    sampled: bool,
+    labels: Trials,
+    who: slice,
 ) -> Difference:
-    """Mean over the kept conditions."""
+    """Mean over the kept conditions; of accuracy over their images."""
     kept = [table.right for table in tables.tables if table.kept]
-    parts = [_parts(metric, right, second, people) for right in kept]
+    if metric == ACCURACY:
+        parts = [_accuracy_parts(np.concatenate(kept), second, people)]
+    else:
+        parts = [_parts(metric, right, second, people) for right in kept]
     share = 1 / len(parts)
     images = np.concatenate([part.images for part in parts]) * share
     persons = np.concatenate([part.persons for part in parts]) * share
     spread = np.mean([part.people for part in parts], axis=0)
-    who = slice(None) if sampled else slice(1)  # of one person no spread over people is taken
+    factors = tuple(shared_clusters(METRICS[0], labels).values())
     variance = crossed_variance(images, persons[:, who], spread[who], factors)
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
-    return Difference(a, b, variance, len(images))
+    shapes, at = np.unique(list(map(read_shape, labels["stimulus"].tolist())), return_inverse=True)
+    sums = np.bincount(at, images, len(shapes)).tolist()
+    named = {name: one for name, one in zip(shapes.tolist(), sums, strict=True) if name}
+    return Difference(a, b, variance, len(images), named)
+
+
+def _accuracy_parts(right: Array, second: int | None, people: list[int]) -> Parts:
+    """As `_parts`, of the share of right answers; b None: people's mean share."""
+    n, k = len(right), len(people)
+    mine, nobody = right[:, 0].astype(float), np.zeros((n, k))
+    if second is not None:
+        other, persons, each = right[:, second].astype(float), nobody, np.zeros(k)
+    else:
+        theirs = right[:, people].astype(float)
+        other, each = theirs.mean(axis=1), theirs.mean(axis=0)
+        persons = -(theirs - each) / (n * k)
+    a, b = float(mine.mean()), float(other.mean())
+    images = ((mine - a) - (other - b)) / n
+    return Parts(a, b, images, persons, -(each - each.mean()) / k)
 
 
 def _parts(metric: str, right: Array, second: int | None, people: list[int]) -> Parts:
@@ -144,22 +177,36 @@ def _parts(metric: str, right: Array, second: int | None, people: list[int]) -> 
 
 
 def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) -> Comparison:
+    """No test where nothing varies, but of accuracy: there every image, or cluster of them, is one answer."""
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
-    start = Comparison(metric, role, a, b, a - b, n=sum(part.n for part in parts))
-    variance = mean_of([part.variance for part in parts])
-    test = Studentised(a - b, sqrt(variance.value), variance.df, LIMITS[metric])
-    if test.se == 0:
+    gap = a - b
+    start = Comparison(metric, role, a, b, gap, n=sum(part.n for part in parts))
+    variance = mean_of([part.variance for part in parts], _together(parts))
+    limit = LIMITS.get(metric, 1.0)
+    if sqrt(variance.value) > ROUNDING * limit:
+        return decided(start, Studentised(gap, sqrt(variance.value), variance.df, limit), method)
+    if metric != ACCURACY or gap not in (-1.0, 0.0, 1.0):
         return undecided(replace(start, reason="the difference does not vary over images"))
-    return decided(start, test, method)
+    n = 1 + round(variance.df)
+    return decided(start, Discordant(n * (gap > 0), n * (gap < 0), n), method)
 
 
-def _factors(tables: Tables, trials: Trials) -> tuple[Array, ...]:
-    """What the images of the kept conditions share, in the order of the tables."""
+def _together(parts: Sequence[Difference]) -> float:
+    """Twice the covariances of all pairs of experiments that show images of the same shapes."""
+    total = 0.0
+    for one, other in combinations(parts, 2):
+        common = one.shapes.keys() & other.shapes.keys()
+        products = (one.shapes[name] * other.shapes[name] for name in sorted(common))
+        total += 2 * sum(products) * len(common) / max(1, len(common) - 1)
+    return total
+
+
+def _labels(tables: Tables, trials: Trials) -> Trials:
+    """The trials of the kept conditions, in the order of the tables."""
     parts = []
     for table in tables.tables:
         if table.kept:
             mine = trials.where(trials["condition"] == table.condition)
             order = np.argsort(mine["stimulus"], kind="stable")
             parts.append({name: column[order] for name, column in mine.columns.items()})
-    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return tuple(shared_clusters(METRICS[0], Trials(together)).values())
+    return Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

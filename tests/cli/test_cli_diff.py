@@ -1,15 +1,18 @@
 """`bench diff` from a leaderboard."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import gestaltbench as gb
-from benchmark.api.paired_question import paired_variant
-from benchmark.contracts import Block, Plan
+from benchmark.api.paired_question import Question, paired_variant
+from benchmark.contracts import Block, Metric, Plan, Trials
 from benchmark.errors import BenchError
-from benchmark.leaderboard.verdicts import diff_markdown, judged
+from benchmark.leaderboard.comparison import diff_markdown, judged
 from benchmark.stats.families import Compared
+from benchmark.stats.sequences import difference_sequence
 
 NETS = ("world-standard-0", "world-stylised-0")
 
@@ -66,6 +69,9 @@ def test_mistakes_are_one_line(bench, board):
     for words, said in (
         ((NETS[0], NETS[0]), "compared with itself"),
         ((NETS[0], "people"), "no model that changes"),
+        (("people", NETS[0], "--precision-target", "0.1"), "cannot be run"),
+        ((*NETS, "--noninferior", "0.1", "--equivalent", "0.1"), "ask for one of the two"),
+        ((*NETS, "--equivalent", "0"), "--equivalent"),
         ((NETS[0], "world-stylized-0"), "Did you mean"),
         ((*NETS, "--noninferior", "-1"), "--noninferior"),
         ((*NETS, "--noninferior", "nan"), "nan is not a finite number"),
@@ -98,6 +104,38 @@ def test_sampling_stops_once_the_answer_is_clear(bench):
     assert found.exit_code == 1 and found.changes[0].row.comparison.n == 256
     back = bench("diff", "ideal-guesser", "ideal-shape", *PAIRED)  # nothing is computed anew
     assert back.code == 0 and "| better |" in back.out
+
+
+@pytest.mark.parametrize("suites", [1, 2, 5])
+def test_intervals_of_several_suites_hold_together_at_every_look(suites):
+    rng = np.random.default_rng(0)
+    new, base = (
+        Trials(
+            {
+                "role": np.full(60, "x"),
+                "condition": np.full(60, ""),
+                "stimulus": np.arange(60).astype(str),
+                "right": rng.random(60) < share,
+            }
+        )
+        for share in (0.5, 0.8)
+    )
+    metric = Metric("m", "m", "", headline=True, ratio=lambda t: (t["right"], np.ones(len(t))))
+    task = SimpleNamespace(
+        card=SimpleNamespace(name="new"),
+        suite=SimpleNamespace(name="s:paired", headline=metric),
+        plan=SimpleNamespace(blocks=[SimpleNamespace(stimuli=range(60))]),
+    )
+
+    class Answered(Question):
+        def _whole(self, store, task):
+            return new, base
+
+    changes = Answered("base", "new", [task] * suites, None, 0.01).changes(None)
+    gaps = new["right"] * 1.0 - base["right"]
+    assert [(one.low, one.high) for one in changes] == [
+        difference_sequence(gaps, 1 - 0.05 / suites)
+    ] * suites
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
 """Verdicts on a new model against its base, and their Markdown."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark.contracts import Metric
+from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged, seen_so_far
 from benchmark.leaderboard.markup import markdown_code
-from benchmark.leaderboard.verdicts import diff_markdown, judged
 from benchmark.stats.comparisons import Comparison, decided
-from benchmark.stats.differences import Discordant
+from benchmark.stats.differences import Discordant, Quadratic, Restricted
 from benchmark.stats.families import DiscordantTrial, SuiteComparison, compared
 
 
@@ -25,8 +27,9 @@ def untested(suite="s", reason="no trial in common"):
     return SuiteComparison(suite, Metric("m", "m", "", headline=True), start)
 
 
-def verdict(*rows, margin=None):
-    found = judged(compared("new", "base", rows), [], margin)
+def verdict(*rows, margin=None, both=False):
+    asked = None if margin is None else Margin(margin, both)
+    found = judged(compared("new", "base", rows), [], asked)
     return [one.verdict for one in found.changes], found.verdict, found.exit_code
 
 
@@ -55,6 +58,101 @@ def test_where_lower_is_better_the_ends_change_places():
     assert verdict(row(60, 20, direction="lower"))[0] == ["worse"]
     assert verdict(row(60, 20, direction="lower"), margin=0.01)[0] == ["worse"]
     assert verdict(row(20, 60, direction="lower"), margin=0.01)[0] == ["better"]
+
+
+# 20 gained and 60 lost of 1000: Tango's 90 % interval is [-0.0552, -0.0254]; 30 and 32: [-0.0152, 0.0111].
+@pytest.mark.parametrize(
+    ("gained", "lost", "margin", "said", "code"),
+    [
+        (30, 32, 0.016, "equivalent", 0),
+        (30, 32, 0.014, "inconclusive", 3),
+        (32, 30, 0.016, "equivalent", 0),
+        (60, 20, 0.05, "inconclusive", 3),  # a gain, too, is a change
+        (20, 60, 0.0556, "equivalent", 0),  # beyond the 95 % interval's end at -0.058
+        (60, 20, 0.025, "not equivalent", 1),
+        (20, 60, 0.025, "not equivalent", 1),
+        (20, 60, 0.026, "inconclusive", 3),
+    ],
+)
+@pytest.mark.parametrize("direction", ["higher", "lower", "none"])
+def test_equivalence_is_two_one_sided_tests(gained, lost, margin, said, code, direction):
+    made = row(gained, lost, direction=direction)
+    assert verdict(made, margin=margin, both=True) == ([said], said, code)
+
+
+def test_equivalence_of_several_suites_holds_together():
+    both = [row(30, 32, suite="s"), row(30, 32, n=1001, suite="t", metric="t")]
+    assert verdict(both[0], margin=0.016, both=True)[0] == ["equivalent"]
+    assert verdict(*both, margin=0.016, both=True)[0] == ["inconclusive"] * 2
+
+
+def same(n=1000):
+    made = row(0, 0, n=n)
+    return replace(made, comparison=replace(made.comparison, same=True))
+
+
+@pytest.mark.parametrize(("margin", "both"), [(None, False), (0.0001, False), (0.0001, True)])
+def test_identical_answers_are_no_change_whatever_the_margin(margin, both):
+    assert verdict(same(), margin=margin, both=both) == (
+        ["no answer changed"],
+        "no answer changed",
+        0,
+    )
+    assert better(same()) == "no answer differs"
+
+
+def test_nothing_passes_without_an_interval():
+    """The difference is exactly 0 and the test bounds nothing, though answers differ."""
+
+    def unbounded(difference):
+        start = Comparison("m", a=0.5, b=0.5 - difference, difference=difference, n=24)
+        made = decided(start, Restricted(difference, Quadratic(0.02, 0.0, 1 / 3)), "score test")
+        return SuiteComparison("s", Metric("m", "m", "", headline=True), made)
+
+    for difference, margin, both in (
+        (0.0, 0.5, False),
+        (0.0, None, False),
+        (0.0, 0.5, True),
+        (0.1, 0.5, False),
+    ):
+        assert verdict(unbounded(difference), margin=margin, both=both) == (
+            ["inconclusive"],
+            "inconclusive",
+            3,
+        )
+
+
+def test_a_guard_is_judged_beside_its_headline():
+    kept, lost = row(30, 30), row(20, 60, metric="accuracy")
+    guard = replace(lost, metric=replace(lost.metric, headline=False, guard=True))
+    assert verdict(kept, guard) == (["no change shown", "worse"], "worse", 1)
+    assert verdict(kept, guard, margin=0.01)[1:] == ("worse", 1)
+    plain = replace(lost, metric=replace(lost.metric, headline=False))
+    assert verdict(kept, plain)[1:] == ("no change for the worse shown", 0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "low", "high", "margin", "said"),
+    [
+        ("higher", -0.03, -0.02, None, "worse"),
+        ("lower", -0.03, -0.02, None, "better"),
+        ("lower", 0.02, 0.03, None, "worse"),
+        ("none", 0.02, 0.03, None, "changed"),
+        ("lower", 0.02, 0.03, 0.01, "worse"),
+        ("lower", -0.03, -0.02, 0.01, "better"),
+        ("lower", -0.03, 0.005, 0.01, "not inferior"),
+        ("higher", -0.03, 0.005, 0.01, "inconclusive"),
+    ],
+)
+def test_what_is_seen_so_far_knows_which_end_is_better(direction, low, high, margin, said):
+    asked = None if margin is None else Margin(margin)
+    assert seen_so_far(row(1, 1, direction=direction), low, high, asked, False).verdict == said
+
+
+def test_no_answer_changed_is_said_once_all_are_in():
+    ends = (-0.01, 0.01, Margin(0.001))
+    assert seen_so_far(same(), *ends, False).verdict == "inconclusive"
+    assert seen_so_far(same(), *ends, True).verdict == "no answer changed"
 
 
 def test_where_no_end_is_better_a_change_is_no_fault():

@@ -161,21 +161,65 @@ def test_ratios_are_tested_by_a_score_test_that_the_interval_inverts(bias, make)
     assert result.method == "score test, by stimulus"
 
 
+def exemplar_pair(bias, make, draw_of, shapes, textures, each, seed=8):
+    """Two observers of images of which each shape has `each` textures; the first has a taste for every shape."""
+    rng = np.random.default_rng(seed)
+    n = shapes * each
+    shape, texture = np.arange(n) % shapes, (np.arange(n) // shapes + np.arange(n)) % textures
+    taste = rng.random(shapes)[shape]
+    pulled = "".join("s" if rng.random() < taste[k] else "t" for k in range(n))
+    labels = {
+        "shape_exemplar": np.char.add("cat", shape.astype(str)),
+        "texture_exemplar": np.char.add("oven", texture.astype(str)),
+    }
+    both = make(pulled), make(draw_of(rng, n, 0.3, 0.5))
+    return [Trials({**t.columns, **labels}) for t in both]
+
+
+FACTORS = ("shape_exemplar", "texture_exemplar")
+
+
 def test_stimuli_that_share_exemplars_are_no_independent_pairs(bias, make):
-    rng = np.random.default_rng(8)
-    shapes = np.array([f"cat{k % 12}" for k in range(96)])
-    textures = np.array([f"oven{(k // 12 + k) % 7}" for k in range(96)])
-    taste = rng.random(12)
-    pulled = "".join("s" if rng.random() < taste[k % 12] else "t" for k in range(96))
-    labels = {"shape_exemplar": shapes, "texture_exemplar": textures}
-    a, b = (Trials({**t.columns, **labels}) for t in (make(pulled), make(draw(rng, 96, 0.3, 0.5))))
+    a, b = exemplar_pair(bias, make, draw, 20, 16, 8)
     result = compare_ratio(bias, a, b)
-    factors = ("shape_exemplar", "texture_exemplar")
-    z = naive(bias, a, b, 0.0, factors)
+    z = naive(bias, a, b, 0.0, FACTORS)
     assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
-    assert naive(bias, a, b, result.low, factors) == pytest.approx(1.959964, abs=1e-5)
-    assert result.method == "score test, clustered (12 x 7)"
+    assert naive(bias, a, b, result.low, FACTORS) == pytest.approx(1.959964, abs=1e-5)
+    assert result.method == "score test, clustered (20 x 16)" and not result.remark
     assert abs(naive(bias, a, b, 0.0)) > 1.3 * abs(z)
+
+
+def one_way(adds, labels):
+    """Cameron, Gelbach & Miller's variance of one factor, by loops."""
+    sums = [
+        sum(x for x, own in zip(adds, labels, strict=True) if own == one) for one in set(labels)
+    ]
+    return sum(x * x for x in sums) * len(sums) / (len(sums) - 1), len(sums)
+
+
+@pytest.mark.parametrize(("shapes", "textures", "each"), [(40, 3, 3), (8, 4, 4), (20, 5, 5)])
+def test_few_clusters_are_held_against_a_t_distribution(bias, make, shapes, textures, each):
+    """A score test of three clusters never has a z above sqrt(3): it had no interval and never rejected."""
+    from scipy import stats
+
+    a, b = exemplar_pair(bias, make, draw, shapes, textures, each)
+    result = compare_ratio(bias, a, b)
+    (num_a, den_a), (num_b, den_b) = (map(np.asarray, bias.ratio(t)) for t in (a, b))
+    adds = (num_a - result.a * den_a) / den_a.sum() - (num_b - result.b * den_b) / den_b.sum()
+    counts = den_a | den_b
+    adds = adds[counts].tolist()
+    names = [a[factor][counts].tolist() for factor in FACTORS]
+    (v_s, g_s), (v_t, g_t) = (one_way(adds, labels) for labels in names)
+    v_pair = one_way(adds, list(zip(*names, strict=True)))[0]
+    variance = max(v_s + v_t - v_pair, v_pair)
+    df = max(1, variance**2 / (v_s**2 / (g_s - 1) + v_t**2 / (g_t - 1)))
+    half = stats.t.ppf(0.975, df) * variance**0.5
+    assert (result.low, result.high) == pytest.approx(
+        (max(-1, result.difference - half), min(1, result.difference + half)), rel=1e-6
+    )
+    assert result.p == pytest.approx(2 * stats.t.sf(abs(result.difference) / variance**0.5, df))
+    assert result.method == f"t test, clustered ({shapes} x {textures})"
+    assert result.remark.startswith(f"{textures} clusters only: little power")
 
 
 @pytest.mark.slow
@@ -212,8 +256,12 @@ def test_the_interval_covers_at_its_level(bias, make):
 
 def test_equal_observers_are_not_separable(accuracy, bias, make):
     right = compare_ratio(accuracy, make("sstt-" * 10), make("sstt-" * 10))
-    assert (right.difference, right.p) == (0, 1)
-    assert right.verdict == "inconclusive at n=50 (+- 0.071)"  # z^2 / (n + z^2): no spread seen
+    assert (right.difference, right.p) == (0, 1) and right.high == pytest.approx(0.0713, abs=1e-4)
+    assert right.verdict == "no answer differs at n=50"
+    part = compare_ratio(accuracy, make("sstt-" * 10), make("sstt-" * 8))  # ten that b never saw
+    assert part.verdict == "inconclusive at n=40 (+- 0.088); 10 trials are not common"
+    few = compare_ratio(accuracy, make("sstt-s-ts"), make("sstt-s-ts"))  # nine are no evidence
+    assert few.verdict == "inconclusive at n=9 (+- 0.3)"
     names, conditions = [f"i{k}" for k in range(40)] * 2, ["x"] * 40 + ["y"] * 40
     twice = make("sstt-" * 16, names, conditions=conditions)
     shape = compare_ratio(bias, twice, twice)

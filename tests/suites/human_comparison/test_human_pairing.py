@@ -8,7 +8,7 @@ from scipy import stats
 
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
 from suites.human_comparison.influence import among, with_each
-from suites.human_comparison.pairing import FIXED, METHOD, compare_pair
+from suites.human_comparison.pairing import FIXED, METHOD, _parts, compare_pair
 
 METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
 
@@ -138,8 +138,60 @@ def test_observers_who_are_always_right_agree():
 def test_a_network_does_not_differ_from_itself(make):
     mine, *others = observers(make, 5, 200)
     found = compare_pair(mine, mine, people_of(others))
-    assert all(c.difference == 0 and c.p is None for c in found)
-    assert {c.reason for c in found} == {"the difference does not vary over images"}
+    *agreement, accuracy = found
+    assert all(c.difference == 0 and c.p is None for c in agreement)
+    assert {c.reason for c in agreement} == {"the difference does not vary over images"}
+    assert (accuracy.metric, accuracy.difference, accuracy.p) == ("ood_accuracy", 0, 1)
+    assert accuracy.high == pytest.approx(3.8414588 / (200 + 3.8414588), abs=1e-4)  # Tango
+
+
+def test_agreement_is_not_all_kappa_of_always_right_and_always_wrong_is_0(make):
+    """Their kappas are 0 with whomever, up to rounding: no test of them; their accuracies are 1 apart."""
+    rng = np.random.default_rng(2)
+    people = [make(rng.random(97) < 0.7, role="contrast", condition="c50") for _ in range(5)]
+    right, wrong = (make(np.full(97, v), role="contrast", condition="c50") for v in (True, False))
+    found = {c.metric: c for c in compare_pair(wrong, right, people_of(people))}
+    kappa, accuracy = found["error_consistency"], found["ood_accuracy"]
+    assert kappa.difference == pytest.approx(0, abs=1e-12)
+    assert (kappa.p, kappa.low) == (None, None) and "does not vary" in kappa.reason
+    assert (accuracy.difference, accuracy.low) == (-1.0, -1.0) and accuracy.high < -0.9
+    assert accuracy.p < 1e-20
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_accuracies_beside_agreement_are_those_of_delete_one_loops(make, alone):
+    crowd = observers(make, 7, 60)
+    right = np.array([t["response"] == t["category"] for t in crowd]).T.astype(float)
+    a, b, people = crowd[0], None if alone else crowd[-1], crowd[1:-1]
+    found = overall(compare_pair(a, b, people_of(people)), "ood_accuracy")
+    other = right[:, 1:-1].mean(axis=1) if alone else right[:, -1]
+    assert found.difference == pytest.approx((right[:, 0] - other).mean())
+    variance, df = (right[:, 0] - other).var(ddof=1) / 60, 59.0
+    if alone:
+        each = right[:, 1:-1]
+        apart = each - other[:, None]
+        noise = (apart - apart.mean(axis=0)).var(axis=0, ddof=1).sum() / 60 / 25 * 5 / 4
+        spread = each.mean(axis=0).var(ddof=1) / 5
+        wide = spread * (1 + 0.5**0.5)
+        df = (variance + max(0, wide - noise)) ** 2 / (variance**2 / 59 + wide**2 / 4)
+        variance += max(0, spread - noise)
+    half = stats.t.ppf(0.975, df) * variance**0.5
+    assert (found.low, found.high) == pytest.approx(
+        (found.difference - half, found.difference + half), rel=1e-6
+    )
+
+
+def test_what_a_person_adds_to_the_distance_from_people_is_a_jackknife(make):
+    """(k - 1) times what leaving one out changes, of the mean with each person less the mean over pairs."""
+    right = np.random.default_rng(6).random((50, 6)) < [0.6, 0.5, 0.7, 0.8, 0.4, 0.9]
+    people = [right[:, i] for i in range(1, 6)]
+    for metric in METRICS:
+        whole = difference(metric, right[:, 0], None, people)
+        fewer = [
+            difference(metric, right[:, 0], None, people[:i] + people[i + 1 :]) for i in range(5)
+        ]
+        parts = _parts(metric, right, None, [1, 2, 3, 4, 5])
+        assert parts.people * 5 == pytest.approx(4 * (whole - np.array(fewer)))
 
 
 def test_the_sign_follows_the_order(make):
@@ -188,6 +240,7 @@ def test_one_experiment_is_one_hypothesis(make):
         ("accuracy_difference", ""),
         ("error_consistency", ""),
         ("observed_consistency", ""),
+        ("ood_accuracy", ""),
     ]
 
 
@@ -225,6 +278,39 @@ def test_images_that_share_exemplars_are_no_independent_ones(make):
         found = overall(compare_pair(a, b, people_of(people)))
         widths.append(found.high - found.low)
     assert widths[1] > 1.1 * widths[0]
+
+
+def shown_as(trials, role, names):
+    return type(trials)(
+        {
+            **trials.columns,
+            "role": np.full(len(trials), role),
+            "stimulus": np.array([*map(str, names)]),
+        }
+    )
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "ood_accuracy"])
+def test_experiments_that_share_shapes_do_not_count_twice(make, join, metric):
+    """The same answers to edges and to silhouettes: of 40 shapes they say no more than those to edges alone; of 40
+    and 40 photographs they are twice as many."""
+    crowd = observers(make, 5, 40, condition="")
+
+    def se(edges, silhouettes):
+        a, b, *others = (
+            join(shown_as(one, "edges", edges), shown_as(one, "silhouettes", silhouettes))
+            for one in crowd
+        )
+        found = compare_pair(a, b, {f"ideal-{i}": one for i, one in enumerate(others)})
+        return overall(found, metric).test.se
+
+    a, b, *others = (shown_as(one, "edges", range(40)) for one in crowd)
+    alone = overall(compare_pair(a, b, {f"ideal-{i}": o for i, o in enumerate(others)}), metric)
+    names = [f"{'cat' if i % 2 else 'dog'}{i}.png" for i in range(40)]
+    assert se(names, names) == pytest.approx(alone.test.se)
+    photographs = [f"n{i}.jpg" for i in range(80)]
+    assert se(photographs[:40], photographs[40:]) == pytest.approx(alone.test.se / 2**0.5)
+    assert se(names, photographs[:40]) == pytest.approx(alone.test.se / 2**0.5)
 
 
 def test_without_people_there_is_a_reason(make):
