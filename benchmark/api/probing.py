@@ -35,7 +35,7 @@ class Probe:
 
     backbone: a model's name, or an architecture as `register` takes it, with its weights and key; train: a folder of
     class folders, or "world"; kind: of the head; name: of the new model; labels: the label space where the names of
-    the classes do not tell it; limit: images of the training set, evenly spaced; replaces: take the place of the
+    the classes do not tell it; limit: images of the training set, in proportion; replaces: take the place of the
     registered model of that name; overrides: fields of `Preprocess`.
     """
 

@@ -40,7 +40,9 @@ from benchmark.cli.model_input import given_options, input_options, print_regist
     help="geirhos16, world16, imagenet1k, ...; told from the folders' names.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Images of the training set, evenly spaced."
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Images of the training set, all classes in proportion.",
 )
 @click.option(
     "--replace",

@@ -49,6 +49,8 @@ class Stimuli:
     whole: int | None = None
     origin: str = ""
     """Where it came from, in words: "catalogue", "generated", "added", "trial tables"."""
+    sampled: bool = False
+    """In random order (`--limit`, `--precision-target`): every front part has the proportions of the whole."""
 
     def __len__(self) -> int:
         return len(self.ids)

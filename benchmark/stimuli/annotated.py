@@ -17,7 +17,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.digests import file_digests, set_digest, text_digest
 from benchmark.stimuli.items import Annotation, Item, LeftOut, Size, check_spelling, check_unique
-from benchmark.stimuli.listings import evenly
+from benchmark.stimuli.listings import label_columns, sample_order
 from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.pixels import FileImages, changed, size_of
 from benchmark.stimuli.places import remedy
@@ -128,13 +128,16 @@ def survey(entry: Entry, folder: Path) -> Survey:
 def open_annotated(
     entry: Entry, folder: Path, settings: Settings, limit: int | None = None
 ) -> Stimuli:
-    """The set of an entry, read from `folder`; with `limit` so many images, evenly over the order.
+    """The set of an entry, read from `folder`; with `limit` a sample of so many images.
 
     An item's digest covers its image and what is drawn over it. Raises StimuliError.
     """
     seen = survey(entry, folder)
     n = len(seen.items)
-    items = [seen.items[i] for i in (range(n) if limit is None else evenly(n, limit))]
+    sampled, items = limit is not None and limit < n, seen.items
+    if limit is not None and sampled:
+        order = sample_order([item.id for item in items], label_columns(items), limit)
+        items = tuple(items[i] for i in order)
     drawn = [item.annotation or Annotation() for item in items]
     ids = tuple(item.id for item in items)
     check_spelling(folder, ids)
@@ -142,8 +145,7 @@ def open_annotated(
     planned = Planned(_states(needed))
     known = _known(needed, folder, settings)
     digests = _digests(needed, drawn, known)
-    columns = dict.fromkeys(name for item in items for name in item.labels)
-    labels = {c: np.array([item.labels.get(c, "") for item in items]) for c in columns}
+    labels = label_columns(items)
     whole_files = tuple(known[item.path] for item in items)
     files = FileImages(tuple(item.path for item in items), remedy(entry), whole_files)
     pictures = Pictures(files, tuple(one.pixels for one in drawn), planned)
@@ -160,6 +162,7 @@ def open_annotated(
         importance=_over(pictures, [one.importance for one in drawn]),
         whole=entry.count or n + seen.absent,
         origin="catalogue" if find_built_in(entry.name) else "added",
+        sampled=sampled,
     )
 
 

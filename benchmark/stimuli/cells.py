@@ -19,7 +19,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.file_sets import open_listing
-from benchmark.stimuli.listings import Listing, evenly, list_classes, positions, subfolders
+from benchmark.stimuli.listings import Listing, list_classes, positions, sample_order, subfolders
 
 SEVERITY = re.compile(r"\d+(\.\d+)?")
 GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
@@ -105,7 +105,7 @@ class Cells(Mapping[str, Stimuli]):
 def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
     """The cells of an entry, read from `folder`.
 
-    With `limit` each shows the same images: so many of those that all cells have, evenly spaced. Raises StimuliError.
+    With `limit` each shows the same images: a sample of so many of those that all cells have. Raises StimuliError.
     """
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
@@ -149,7 +149,11 @@ def _limited(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[
         raise StimuliError(
             f"the cells of '{entry.name}' have no image in common to take {limit} of."
         )
-    names = [common[i] for i in evenly(len(common), limit)]
+    order: Sequence[int] = range(len(common))
+    if limit < len(common):
+        first = distinct[0].pick(positions(distinct[0], common).tolist())
+        order = sample_order(common, first.labels, limit)
+    names = [common[i] for i in order]
     parts = {
         id(listing.ids): listing.pick(positions(listing, names).tolist()) for listing in distinct
     }

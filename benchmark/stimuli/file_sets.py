@@ -42,6 +42,7 @@ def open_listing(
         mask=_masks(entry, images, settings),
         whole=made.whole if made else entry.count or n,
         origin=made.origin if made else "catalogue" if entry.count else "added",
+        sampled=listing.sampled,
     )
 
 

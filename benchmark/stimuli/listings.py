@@ -17,21 +17,28 @@ from benchmark.contracts import Array
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.compact import Below, InClasses
+from benchmark.stimuli.digests import text_digest
 from benchmark.stimuli.items import SUFFIXES, Item, check_category
 from benchmark.stimuli.layouts import scan
+
+#: Label columns that every front part of a sample has in their proportions.
+STRATA = ("category", "texture", "condition")
+Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Listing:
     """The images of a folder in their fixed order: by category, then name.
 
-    files: names below `folder`; ids: unique names; labels: columns of str, one value per image.
+    files: names below `folder`; ids: unique names; labels: columns of str, one value per image; sampled: a part in the
+    order of `sample_order` instead.
     """
 
     folder: Path
     files: Sequence[str]
     ids: tuple[str, ...]
     labels: Mapping[str, Array]
+    sampled: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,12 +58,97 @@ class Listing:
             labels={name: column[at] for name, column in self.labels.items()},
         )
 
+    def sample(self, limit: int | None) -> Listing:
+        """The first `limit` images in the order of `sample_order`; the listing itself where it has no more."""
+        if limit is None or limit >= len(self):
+            return self
+        return replace(self.pick(sample_order(self.ids, self.labels, limit)), sampled=True)
+
 
 def evenly(n: int, limit: int) -> Sequence[int]:
     """At most `limit` positions of n, evenly spaced: floor(i * n / limit). Raises StimuliError below 1."""
+    _check_limit(n, limit)
+    return range(n) if limit >= n else [i * n // limit for i in range(limit)]
+
+
+def _check_limit(n: int, limit: int) -> None:
     if limit < 1:
         raise StimuliError(f"cannot take {limit} of {n} stimuli: expected 1 or more.")
-    return range(n) if limit >= n else [i * n // limit for i in range(limit)]
+
+
+def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
+    """The first `limit` positions of a random order whose every front part has the proportions of the whole.
+
+    Of each level of a column of STRATA a front part of m images has its share of m to within one, as far as the
+    columns allow it together: levels of equal size are shown equally often. m images are contained in m + 1. Chance
+    is the digest of each image's name, not of its content: no file is read for it, and clean images and their
+    corrupted copies come in the same order. Raises StimuliError below 1.
+    """
+    n = len(ids)
+    _check_limit(n, limit)
+    chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
+    columns = [np.unique(labels[c], return_inverse=True)[1] for c in STRATA if c in labels]
+    if not columns:
+        return [int(i) for i in np.argsort(chance)[:limit]]
+    cells, cell = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+    queue = np.lexsort((chance, cell.ravel()))  # the images of each cell behind one another
+    end = np.cumsum(np.bincount(cell.ravel()))
+    at = end - np.bincount(cell.ravel())
+    sizes = [np.bincount(column) for column in columns]
+    if (
+        len(sizes) == 1 and np.ptp(sizes[0]) == 0
+    ):  # what the loop gives, 50,000 images in a tenth of the time
+        turn = np.empty(n, dtype=np.int64)
+        turn[queue] = np.arange(n) % sizes[0][0]
+        return [int(i) for i in np.lexsort((chance, turn))[:limit]]
+    strata = [
+        _Stratum(level, size, np.zeros_like(size))
+        for level, size in zip(cells.T, sizes, strict=True)
+    ]
+    order: list[int] = []
+    for m in range(1, min(limit, n) + 1):
+        there = np.flatnonzero(at < end)
+        first = chance[queue[at[there]]]
+        chosen = there[_next_cell(strata, there, first, m, n)]
+        order.append(int(queue[at[chosen]]))
+        at[chosen] += 1
+        for stratum in strata:
+            stratum.shown[stratum.level[chosen]] += 1
+    return order
+
+
+@dataclass(frozen=True)
+class _Stratum:
+    """A label column: the level of each cell, and of each level how many images there are and how many were shown."""
+
+    level: Whole
+    size: Whole
+    shown: Whole
+
+
+def _next_cell(strata: Sequence[_Stratum], there: Whole, first: Whole, m: int, n: int) -> int:
+    """Position among the cells `there`, whose next images have the chances `first`, of the cell to show as the m-th.
+
+    None that takes a level beyond its share, if that can be; of these the one due first; of these one of a level with
+    the fewest such cells left: else the last of a round would often be a pair that there is no image of.
+    """
+    levels = [stratum.level[there] for stratum in strata]
+    ahead = [(n * s.shown - m * s.size)[level] for s, level in zip(strata, levels, strict=True)]
+    beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
+    best = np.flatnonzero(beyond == beyond.min())
+    due = np.zeros(len(best))
+    for s, level, excess in zip(strata, levels, ahead, strict=True):
+        shown, size = s.shown[level[best]], s.size[level[best]]
+        # Shown before: due where it would fall behind by one. Never: at once where half an image is its share, and
+        # before that where a plain random order would show it.
+        unseen = np.where(2 * excess[best] <= -n, 0, first[best])
+        due += np.where(shown > 0, n * (shown + 1) / size, unseen)
+    best = best[due == due.min()]
+    if len(strata) > 1 and len(best) > 1:
+        left = [np.bincount(level[beyond == beyond.min()])[level[best]] for level in levels]
+        fewest = np.min(left, axis=0)
+        best = best[fewest == fewest.min()]
+    return int(best[first[best].argmin()])
 
 
 def list_folder(entry: Entry, folder: Path) -> Listing:
@@ -65,7 +157,7 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
         return list_classes(entry, folder)
     found = scan(entry, folder)
     files = tuple(os.fspath(item.path) for item in found)
-    return Listing(folder, files, tuple(item.id for item in found), _columns(found))
+    return Listing(folder, files, tuple(item.id for item in found), label_columns(found))
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
@@ -123,7 +215,7 @@ def _is_image(place: os.DirEntry[str]) -> bool:
     )
 
 
-def _columns(items: Sequence[Item]) -> dict[str, Array]:
+def label_columns(items: Sequence[Item]) -> dict[str, Array]:
     """Label columns in order of first mention; "" where an image lacks one."""
     names = dict.fromkeys(name for item in items for name in item.labels)
     return {name: np.array([item.labels.get(name, "") for item in items]) for name in names}

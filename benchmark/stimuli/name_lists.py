@@ -9,14 +9,14 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.file_sets import open_listing
-from benchmark.stimuli.listings import evenly, list_folder
+from benchmark.stimuli.listings import list_folder
 from benchmark.stimuli.places import absent, folder_of
 from benchmark.stimuli.plain_files import read_text
 
 
 def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
-    """The images that the list in `folder` names, in the order of the set `entry.of`; with `limit` at most so many,
-    evenly spaced. No other image is read.
+    """The images that the list in `folder` names, in the order of the set `entry.of`; with `limit` a sample of so many.
+    No other image is read.
 
     Raises MissingStimuli where that set is not on this disk, StimuliError where the list cannot be used.
     """
@@ -34,9 +34,7 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
             f"such as {unknown[0]}. Complete it."
         )
     part = whole.pick(sorted(position[name] for name in names))
-    if limit is not None:
-        part = part.pick(evenly(len(part), limit))
-    return open_listing(entry, part, settings, len(names))
+    return open_listing(entry, part.sample(limit), settings, len(names))
 
 
 def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from benchmark.stimuli.cells import open_cells
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
 from benchmark.stimuli.peers import peers
 from benchmark.stimuli.places import absent, folder_of
-from benchmark.stimuli.sets import open_folder, subset
+from benchmark.stimuli.sets import open_folder, sample
 from benchmark.stimuli.textures import Textures, textures_of
 
 
@@ -81,7 +81,7 @@ class Resolver:
         if self._space != SPACE or PREFIX + role not in generated_names():
             return None
         whole = generated_set(PREFIX + role)
-        return whole if self._limit is None else subset(whole, self._limit)
+        return whole if self._limit is None else sample(whole, self._limit)
 
     def _stored(self, role: str) -> Stimuli:
         entry, folder = self._place(role, cells=False)

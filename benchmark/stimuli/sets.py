@@ -15,7 +15,7 @@ from benchmark.stimuli.compact import pick_digests
 from benchmark.stimuli.digests import set_digest, text_digest
 from benchmark.stimuli.file_sets import open_listing
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.listings import evenly, list_folder
+from benchmark.stimuli.listings import evenly, list_folder, sample_order
 from benchmark.stimuli.pixels import Picked
 from benchmark.stimuli.places import absent, folder_of
 
@@ -40,7 +40,7 @@ def open_set(name: str, settings: Settings) -> Stimuli:
 def open_folder(
     entry: Entry, folder: Path, settings: Settings, limit: int | None = None
 ) -> Stimuli:
-    """The set of an entry, read from `folder`; with `limit` what `subset` leaves of it, no other file being read.
+    """The set of an entry, read from `folder`; with `limit` what `sample` leaves of it, no other file being read.
 
     Raises StimuliError.
     """
@@ -54,20 +54,42 @@ def open_folder(
 
         return open_named(entry, folder, settings, limit)
     listing = list_folder(entry, folder)
-    n = len(listing)
-    part = listing if limit is None or limit >= n else listing.pick(evenly(n, limit))
-    return open_listing(entry, part, settings, n)
+    return open_listing(entry, listing.sample(limit), settings, len(listing))
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
-    """At most `limit` stimuli, evenly spaced over the order: positions floor(i * n / limit).
+    """The part that a protocol shows: at most `limit` stimuli, evenly spaced over the order (floor(i * n / limit)); of
+    a sample the first.
 
     It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
     """
-    if limit < 1:
-        raise StimuliError(f"cannot take {limit} stimuli of '{stimuli.name}': expected 1 or more.")
-    n = len(stimuli)
-    return stimuli if limit >= n else _pick(stimuli, evenly(n, limit))
+    index = evenly(len(stimuli), limit)
+    if len(index) == len(stimuli):
+        return stimuli
+    return _pick(stimuli, range(limit) if stimuli.sampled else index)
+
+
+def sample(stimuli: Stimuli, limit: int) -> Stimuli:
+    """At most `limit` stimuli, the first in the order of `listings.sample_order`; the set itself where it has no more.
+
+    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
+    """
+    if limit >= max(1, len(stimuli)):
+        return stimuli
+    index = sample_order(stimuli.ids, stimuli.labels, limit)
+    return replace(_pick(stimuli, index), sampled=True)
+
+
+def shuffled(stimuli: Stimuli) -> Stimuli:
+    """All of the stimuli in the order of `listings.sample_order`, so that any front part is a sample; a sample stays.
+
+    The set has a digest of its own and says "shuffled" in its name.
+    """
+    mixed = stimuli
+    if len(stimuli) and not stimuli.sampled:
+        index = sample_order(stimuli.ids, stimuli.labels, len(stimuli))
+        mixed = replace(_pick(stimuli, index), sampled=True)
+    return replace(mixed, name=f"{stimuli.name} (shuffled)", whole=stimuli.whole or len(stimuli))
 
 
 def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmark.errors import StimuliError
 from benchmark.stimuli.digests import text_digest
+from benchmark.stimuli.listings import sample_order
 from benchmark.stimuli.manifests import FORMAT
 
 
@@ -69,11 +72,12 @@ def textured(
 
 
 def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
-    """At most `limit` of them, evenly spaced over the order, as `sets.subset` does."""
-    n = len(pairings)
-    if limit is None or limit >= n:
+    """A sample of at most `limit` of them (`listings.sample_order`), in their order."""
+    if limit is None or limit >= len(pairings):
         return list(pairings)
-    return [pairings[i * n // limit] for i in range(limit)]
+    pictures = {"category": [p.content for p in pairings], "texture": [p.style for p in pairings]}
+    labels = {name: np.array([p.category for p in of]) for name, of in pictures.items()}
+    return [pairings[i] for i in sorted(sample_order([p.place for p in pairings], labels, limit))]
 
 
 def manifest(

@@ -27,7 +27,7 @@ from benchmark.stimuli.inspecting import (
     size_problems,
     size_words,
 )
-from benchmark.stimuli.listings import Listing, list_folder
+from benchmark.stimuli.listings import Listing, list_folder, sample_order
 from benchmark.stimuli.places import absent, folder_of
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.sets import open_folder
@@ -130,6 +130,8 @@ def _verify_classes(
     n = len(listing)
     empty = empty_files(listing)
     index = depth.of(n, SAMPLE, n)
+    if len(index) < n:
+        index = sample_order(listing.ids, listing.labels, len(index))
     tick = depth.expect(len(index))
     looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
     whole = len(index) == n
@@ -142,7 +144,9 @@ def _verify_classes(
     lines.append(f"{len(classes)}{expected} classes; {size_words(looked.sizes)} px")
     lines += repeats(part.items, part.ids)
     if not whole:
-        lines.append(f"{len(index)} images were read, evenly spaced; --full reads every one")
+        lines.append(
+            f"{len(index)} images were read, those of `--limit {len(index)}`; --full reads every one"
+        )
     problems = [
         *shortened([f"{listing.paths[i]}: an empty file" for i in empty]),
         *shortened(looked.unreadable),

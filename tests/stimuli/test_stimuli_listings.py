@@ -16,7 +16,7 @@ from benchmark.stimuli.compact import Digests
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.listings import evenly, list_classes
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_folder, open_set, restrict, subset
+from benchmark.stimuli.sets import open_folder, open_set, restrict, sample
 
 Draw = Callable[..., Path]
 
@@ -50,7 +50,7 @@ def test_images_come_by_class_then_name(natural: Path, settings: Settings) -> No
 def test_a_limit_reads_no_other_file(
     natural: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = subset(open_set("imagenet-val", settings), 4)
+    part = sample(open_set("imagenet-val", settings), 4)
     seen: list[str] = []
     read = digests.file_digest
     monkeypatch.setattr(

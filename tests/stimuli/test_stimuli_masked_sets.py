@@ -30,7 +30,7 @@ from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.masked.imagenet_s import values_of
 from benchmark.stimuli.masked.markup import read_markup
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set, restrict, subset
+from benchmark.stimuli.sets import open_set, restrict, sample
 from benchmark.stimuli.verifying import verify
 from registry.cards import Preprocess
 from registry.geometry import present, present_mask
@@ -165,7 +165,7 @@ def test_digests_follow_masks_and_images_and_are_kept_by_parts(
     part = restrict(after, ["b.jpg", "a.png"])
     assert part.mask(1).all() and not part.mask(0).all()
     shelf = Resolver("geirhos16", settings, limit=2)
-    assert shelf.find("natural-masked").digest == subset(after, 2).digest
+    assert shelf.find("natural-masked").digest == sample(after, 2).digest
     assert shelf.find("natural-masked").whole == 3
     copy = pickle.loads(pickle.dumps(after))
     assert np.array_equal(copy.mask(0), after.mask(0))

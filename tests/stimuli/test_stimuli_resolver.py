@@ -9,7 +9,7 @@ from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set, subset
+from benchmark.stimuli.sets import open_set, sample
 
 
 def test_a_role_finds_the_set_on_disk_once(conflict: Path, settings: Settings) -> None:
@@ -22,7 +22,7 @@ def test_a_role_finds_the_set_on_disk_once(conflict: Path, settings: Settings) -
 
 def test_a_limit_cuts_every_set(conflict: Path, settings: Settings) -> None:
     part = Resolver("geirhos16", settings, limit=4).find("cue-conflict")
-    assert part.digest == subset(open_set("cue-conflict", settings), 4).digest
+    assert part.digest == sample(open_set("cue-conflict", settings), 4).digest
 
 
 def test_absent_roles_say_how_to_get_them(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from benchmark.stimuli import catalogue, inspecting
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.inspecting import Depth, Verification
-from benchmark.stimuli.sets import open_set, subset
+from benchmark.stimuli.sets import open_set, sample
 from benchmark.stimuli.verifying import verify
 
 Draw = Callable[..., Path]
@@ -227,7 +227,7 @@ def test_a_large_set_of_classes(
     assert "6 of 6 images" in found.lines and "3 of 3 classes; 8 x 8 px" in found.lines
     monkeypatch.setattr(inspecting, "READ_ALL", 3)
     found = verify("natural", settings, Depth(2))
-    assert f"digest {subset(whole, 2).digest} of the 2 that were read" in found.lines
+    assert f"digest {sample(whole, 2).digest} of the 2 that were read" in found.lines
     extra = tree.with_name("natural") / "n02106662" / "x.png"
     shutil.copytree(extra.parents[1] / WNIDS[0], extra.parent)
     for path in extra.parent.iterdir():
