@@ -1,17 +1,23 @@
 """What a stored answer depends on, as digests.
 
 A cache keyed by names hands back the answers of code and weights that no longer exist. So an observation's key
-holds content: weights, preprocessing, stimuli, configuration, and all code between the image and the answer
-(`registry.code`; what is guaranteed, and how: docs/identity.md).
+holds content: weights, preprocessing, stimuli, configuration, the versions of the program's own components, and the
+files of foreign code (`registry.code`; what is guaranteed, and how: docs/identity.md).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmark.contracts import CHUNK, Block, Policy, Stimuli, Suite
-from registry.code.digests import Codes, code_digest
+from registry.code import Codes, code_digest
 from registry.digests import digest_data
 
-__all__ = ["Codes", "block_key", "code_digest", "observation_key", "score_code"]
+__all__ = ["VERSIONS", "Codes", "block_key", "code_digest", "observation_key", "score_code"]
+
+#: The program's own components, each raised by hand when its answers change. Suites have `version` (scores) and
+#: `trial_version`, transforms their own VERSION among their parameters, networks that of `registry.architectures`.
+#: tests/engine/test_component_answers.py fails where answers change under the same version.
+VERSIONS: Mapping[str, int] = {"answers": 1, "stimuli": 1, "statistics": 1, "scoring": 1}
 
 
 def block_key(block: Block, codes: Codes | None = None) -> str:
@@ -55,9 +61,9 @@ def observation_key(
         {
             "observer": identity,
             "block": _block(block, codes),
-            "suite": [suite.name, suite.version, block.role],
+            "suite": [suite.name, suite.trial_version, block.role],
             "code": codes.of(suite.plan, suite.observe, *([rule] if rule else [])),
-            "answers": codes.component("answers"),
+            "answers": [VERSIONS["answers"], VERSIONS["stimuli"]],
             "config": suite.config,
             "policy": policy,
             "chunk": CHUNK,
@@ -75,6 +81,6 @@ def score_code(suite: Suite, codes: Codes | None = None) -> str:
             "code": codes.of(suite.score, *against, *ratios),
             "metrics": [(one.name, one.role) for one in suite.metrics if one.ratio is not None],
             "config": suite.config,
-            "scoring": codes.component("scoring"),
+            "scoring": [suite.version, VERSIONS["scoring"], VERSIONS["statistics"]],
         }
     )

@@ -55,7 +55,6 @@ LEFT_OUT = {
     "mutants": "an hour and more; its figures stand in the file that it writes",
     "train_detector": "trains the built-in world's detector",
     "train_world": "trains the built-in world's networks",
-    "versions": "checks the program's components",
     "world_contact_sheet": "draws a figure",
 }
 

@@ -49,7 +49,8 @@ class EarlyStop:
 class Suite:
     """A test suite: a frozen value with three plain functions.
 
-    version: raised whenever scores change; needs: what an observer must offer; experiments: names under which
+    version: raised whenever scores change; trial_version: raised whenever what `plan` shows or `observe` keeps changes
+    (of a plug-in its files say that by themselves); needs: what an observer must offer; experiments: names under which
     published trial tables carry this suite's stimuli, each mapped to (set name, role).
     """
 
@@ -76,6 +77,7 @@ class Suite:
     variants: Mapping[str, Suite] = field(default_factory=dict)
     """Other protocols of this suite by name, each a whole suite called "NAME:VARIANT" with boards of its own."""
     stopping: EarlyStop = EarlyStop()
+    trial_version: int = 1
     seen: Callable[[Sequence[str], Trials], Array] | None = None
     """[n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials)."""
 

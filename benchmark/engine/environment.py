@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from registry.code.components import read_lock
+from benchmark.identity import VERSIONS
 
 PACKAGES = (
     "gestaltbench",
@@ -32,7 +32,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         "gpu": _gpu(device),
         "threads": threads,
         "packages": {name: _version(name) for name in PACKAGES},
-        "components": {label: one.version for label, one in read_lock().items()},
+        "components": dict(VERSIONS),
         "code": _revision(Path(__file__).resolve().parents[2]),
     }
 

@@ -14,7 +14,8 @@ __all__ = ["SUITE", "double"]
 
 from benchmark.contracts import Against, EarlyStop, Metric, Suite
 from PACKAGE.protocol import observe, plan
-from PACKAGE.scoring import compare, group, right, score, settled
+from PACKAGE.scoring import compare, group, right, score
+from PACKAGE.stopping import settled
 
 SUITE = Suite(
     name="plug-in",
@@ -265,13 +266,13 @@ def compare(config, trials, others):
     return [Score("accuracy", 62.0 * len(others))]
 
 
-def settled(config, trials):
-    return len(trials) >= 67
-
-
 def group(config, people):
     return [Score("accuracy", 63.0)]
 ''',
+    "stopping.py": """
+def settled(config, trials):
+    return len(trials) >= 67
+""",
     "weights.py": """
 def _natural(x):
     return x * 64
@@ -361,7 +362,7 @@ GUILTY = {
     "an argument of a ratio": ("suite.py", "right(2.0)", "right(3.0)", SCORE),
     "a partial argument of scores": ("scoring.py", "0.95", "0.9", SCORE),
     "a comparison": ("scoring.py", "62.0", "61.0", SCORE),
-    "when a condition is settled": ("scoring.py", ">= 67", ">= 66", OBSERVE),
+    "when a condition is settled": ("stopping.py", ">= 67", ">= 66", OBSERVE),
     "a group": ("scoring.py", "63.0", "61.0", SCORE),
     "a function in a table of scores": ("weights.py", "x * 64", "x * 63", SCORE),
     "an instance that is called": ("weights.py", "factor = 65", "factor = 66", SCORE),
@@ -390,8 +391,6 @@ INNOCENT = {
     ),
     "an import for types": ("protocol.py", "import View", "import Suite, View"),
     "a statement that does nothing": ("tools.py", "class Steps:\n", "class Steps:\n    pass\n"),
-    "a function that nobody calls": ("deep/inner.py", "x - 100", "x - 101"),
-    "a function that nobody calls, more": ("maths.py", "", PLUGIN["maths.py"] + "\ndef more():\n    return 1\n"),
     "a module that nobody imports": ("other.py", "", "VALUE = 1\n"),
     "a document beside it": ("README.md", "", "Words.\n"),
     "a marker file": ("py.typed", "", ""),

@@ -47,7 +47,7 @@ def darker(images, seeds):
         {"block": replace(BLOCK, role="other")},
         {"block": replace(BLOCK, stimuli=toys.make_stimuli(19))},
         {"block": replace(BLOCK, transform=Transform("brighter", {"by": 1.1}, brighter))},
-        {"suite": replace(SUITE, version=2)},
+        {"suite": replace(SUITE, trial_version=2)},
         {"suite": replace(SUITE, name="another")},
         {"suite": replace(SUITE, config={"steps": 10})},
         {"policy": Policy(seed=1)},
@@ -76,8 +76,10 @@ def test_transforms_differ_by_name_parameters_and_code():
 
 @pytest.mark.slow
 def test_score_metrics_and_summary_are_not_in_the_key():
-    other = replace(SUITE, score=lambda _c, _t: [], summary="another summary", metrics=())
-    assert key(suite=other) == key()
+    other = replace(
+        SUITE, score=lambda _c, _t: [], summary="another summary", metrics=(), version=2
+    )
+    assert key(suite=other) == key() and score_code(other) != score_code(SUITE)
 
 
 @pytest.mark.slow

@@ -238,27 +238,3 @@ def test_what_an_installer_put_into_any_folder_counts_by_name(tmp_path, monkeypa
         (tmp_path / f"{name}.py").write_text(text.format(200))
     assert code_digest(put) == before[0]
     assert code_digest(own) != before[1]
-
-
-#: What a module of the path holds, and whether "NAME.csv" in another one's code may mean something of it.
-BESIDE = {
-    "other names": ("print(end='')\nrows = 1\n", False),
-    "the name": ("csv = 1\n", True),
-    "the name, in a branch": ("if True:\n    import csv\n", True),
-    "what is made on demand": ("def __getattr__(name):\n    return 1\n", True),
-    "names that nobody wrote": ("globals()['csv'] = 1\n", True),
-    "all of another": ("from math import *\n", True),
-}
-
-
-@pytest.mark.parametrize("kind", BESIDE)
-def test_a_files_name_is_no_module_that_somebody_has(tmp_path, monkeypatch, kind):
-    """Else a plug-in that reads train.csv has other keys where a train.py lies on the path."""
-    text, means_it = BESIDE[kind]
-    at = list(BESIDE).index(kind)
-    reads = f"def observe(x):\n    return open('beside_{at}.csv')\n"
-    observe = loaded(tmp_path, monkeypatch, f"reads_{at}", reads).observe
-    alone = code_digest(observe)
-    (tmp_path / f"beside_{at}.py").write_text(text)
-    importlib.invalidate_caches()
-    assert (code_digest(observe) != alone) == means_it

@@ -65,8 +65,6 @@ GUILTY = {
 INNOCENT = {
     "a docstring": ("nets.py", "'''A network.'''", "'''One network.'''"),
     "a comment": ("maths.py", "return x * gain", "return x * gain  # scaled"),
-    "a function that nobody calls": ("maths.py", "return x\n", "return -x\n"),
-    "another factory": ("nets.py", "nn.Linear(1,", "nn.Linear(2,"),
 }
 
 

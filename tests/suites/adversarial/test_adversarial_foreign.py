@@ -9,8 +9,6 @@ import torch
 
 from benchmark.errors import PluginError
 from benchmark.testing import ToyShelf
-from registry.code.closure import Closure
-from registry.code.files import Files
 from suites.adversarial import SUITE
 from suites.adversarial.added import Added, Attack
 from suites.adversarial.attacks.autoattack import check
@@ -232,13 +230,3 @@ def test_versions_of_autoattack(pyautoattack):
         check(Library("autoattack", "quick"))
     assert SUITE.variants["autoattack"].config == AUTOATTACK
     assert "linf 4/255" in SUITE.variants["autoattack"].headline.definition
-
-
-@pytest.mark.parametrize(
-    "module", ["plugged_in", pytest.param("autoattack", marks=pytest.mark.slow)]
-)
-def test_an_adapters_code_is_part_of_the_key(module):
-    closure = Closure(Files(frozenset()), lambda _module: None)
-    closure.want(SUITE.observe.__module__, "observe")
-    wanted = closure.modules[f"suites.adversarial.attacks.{module}"].wanted
-    assert "*" in wanted or "points" in wanted

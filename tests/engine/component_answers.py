@@ -1,37 +1,27 @@
-"""Checks the program's components: `python -m benchmarks.versions` after any change of code that decides numbers.
+"""What the program's own components answer on tiny fixed inputs; tests/golden/answers.json has what they answered.
 
-For each component whose code differs from what was checked, its golden outputs are made again. Where they are what they
-were, its version stays and stored trials stay valid; where they differ, its version is raised. Both files that this
-writes, `registry/code/components.json` and `tests/golden/components.json`, belong into the commit.
-
---raise NAME  raise a component's version although its golden outputs are what they were: the change moves numbers that
-              they do not show
---all         make the golden outputs of every component
+`python tests/engine/component_answers.py` writes that file anew, after a version was raised.
 """
 
-import argparse
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmark.identity import VERSIONS
+from benchmark.plugins import find_suites
+from benchmark.transforms import geirhos, imagenet_c
+from registry.architectures import NETWORKS_VERSION
 from registry.caches import Place
-from registry.code.components import (
-    COMPONENTS,
-    LOCK,
-    Locked,
-    component_digest,
-    read_lock,
-    tree_stamp,
-)
 
-GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "components.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "answers.json"
 #: Another processor or version of torch moves float32 sums by a few in a million, and with them a grey level of a few
-#: pixels in ten thousand. Whatever a person changes on purpose moves these outputs by far more.
+#: pixels in ten thousand. Whatever a person changes on purpose moves these answers by far more.
 LOOSE = 1e-3
 #: Statistics are computed in float64.
 TIGHT = 1e-5
@@ -39,19 +29,11 @@ SPACES = {"corruption": "world16", "saliency": "world16"}
 Numbers = dict[str, list[float]]
 
 
-def golden(label: str) -> Numbers:
-    """The golden outputs of a component, by name: few numbers that any change of what it does moves."""
-    suite, _, part = label.partition(".")
-    if part:
-        return _suite(suite, part)
-    return _MAKERS[label]()
-
-
 def told(values: Any) -> list[float]:
     """Seven numbers of an array: its size, mean and spread, and four of its random projections."""
     array = np.asarray(values)
     if array.dtype.kind in "US":
-        array = np.array([sum(text.encode()) for text in array.ravel().tolist()])
+        array = np.array([zlib.crc32(text.encode()) % 9973 for text in array.ravel().tolist()])
     flat = array.astype(np.float64).ravel()
     if not len(flat):
         return [0.0]
@@ -60,12 +42,12 @@ def told(values: Any) -> list[float]:
     weights = np.random.default_rng(len(flat)).choice([-1.0, 1.0], (4, len(flat)))
     size = np.abs(flat).mean() * math.sqrt(len(flat)) or 1.0
     shares = [len(flat), known.mean(), flat.mean(), flat.std()]
-    return [float(one) for one in (*shares, *(weights @ flat / size))]
+    return [float(f"{one:.9g}") for one in (*shares, *(weights @ flat / size))]
 
 
 def close(label: str, a: Numbers, b: Numbers) -> bool:
-    """Whether two golden outputs of a component are the same but for rounding."""
-    exact = label.endswith(".score") or label in ("statistics", "scoring", "library", "stimuli")
+    """Whether two answers of a component are the same but for rounding."""
+    exact = label.endswith(".scores") or label in ("statistics", "scoring", "stimuli")
     within = TIGHT if exact else LOOSE
     return a.keys() == b.keys() and all(
         len(a[name]) == len(b[name])
@@ -81,7 +63,7 @@ def _suite(name: str, part: str) -> Numbers:
 
     suite = find_suites().suites[name]
     trials = toy_trials(suite, ToyShelf(SPACES.get(name, suite.spaces[0])))
-    if part == "observe":
+    if part == "trials":
         return {column: told(values) for column, values in trials.columns.items()}
     scores = list(suite.score(suite.config, trials))
     others = {"other": trials, "another": trials}
@@ -115,6 +97,7 @@ def _applied(transform: Any, side: int) -> list[float]:
 
 def _imagenet_c() -> Numbers:
     from benchmark.transforms.imagenet_c import corruption, names
+    from benchmark.transforms.listing import own_list
 
     frost = [
         np.asarray(np.random.default_rng(k).integers(0, 256, (256, 256, 3)), dtype=np.uint8)
@@ -122,34 +105,19 @@ def _imagenet_c() -> Numbers:
     ]
     made = {f"{n}/{s}": corruption(n, s, frost) for n in names("all") for s in range(1, 6)}
     shown = {name for name in made if name[-1] in "15"} - {"spatter/1"}  # that needs OpenCV
-    found = {f"{name} params": _params(one.params) for name, one in made.items()}
-    return found | {name: _applied(one, 224) for name, one in made.items() if name in shown}
+    params = {"params": told([repr(one.params) for one in made.values()])}
+    params["list"] = told([repr(one) for one in own_list("imagenet-c").values()])
+    return params | {name: _applied(one, 224) for name, one in made.items() if name in shown}
 
 
 def _human() -> Numbers:
     from benchmark.transforms.geirhos import GEIRHOS, degradation
+    from benchmark.transforms.listing import own_list
 
     made = {f"{n}/{c}": degradation(n, c) for n, what in GEIRHOS.items() for c in what.conditions}
-    return {name: _params(one.params) for name, one in made.items()} | {
-        f"{name} shown": _applied(one, 48) for name, one in made.items()
-    }
-
-
-def _params(params: Mapping[str, Any]) -> list[float]:
-    return told([json.dumps(dict(params), sort_keys=True, default=str)])
-
-
-def _transforms() -> Numbers:
-    from benchmark.transforms.listing import Applied, own_list
-
-    listed = {
-        name: told([repr(one) for one in own_list(name).values()])
-        for name in ("imagenet-c", "human")
-    }
-    applied = Applied(lambda images, level, _seeds: images * level, 0.5, "half")
-    return listed | {
-        "applied": told(applied(_images(8).float() / 255, np.array([1, 2], dtype=np.uint64)))
-    }
+    params = {"params": told([repr(one.params) for one in made.values()])}
+    params["list"] = told([repr(one) for one in own_list("human").values()])
+    return params | {name: _applied(one, 48) for name, one in made.items()}
 
 
 def _answers() -> Numbers:
@@ -184,7 +152,7 @@ def _answers() -> Numbers:
                 stimuli.labels, seeds_of(stimuli, index, 0), model.labels.classes
             )
             found[name] = told(answered)
-    return found | _files()
+    return found | _files() | _library()
 
 
 def _files() -> Numbers:
@@ -263,98 +231,46 @@ def _library() -> Numbers:
     return found | {name: told(values) for name, values in table.items()}
 
 
-def _tiny() -> Numbers:
-    import torch
-
-    from registry.tiny import tiny_resnet
-
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        return {"logits": told(tiny_resnet(16).eval()(_images(32).float() / 255))}
-
-
-def _readers() -> Numbers:
+def _networks() -> Numbers:
+    """A tiny network, and the simulated people of the built-in world."""
     import torch
 
     from registry.card_files import builtin_cards
     from registry.load import load_model
+    from registry.tiny import tiny_resnet
 
-    images = _images(64).float() / 255
-    found: Numbers = {}
-    for name, card in builtin_cards().items():
-        if card.simulated:
-            with torch.no_grad():
-                model = load_model(card, Place(Path("unused")))
-                found[name] = told(model.forward(images).numpy())
-    return found
+    images, cards = _images(64).float() / 255, builtin_cards()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        answers = {"tiny": told(tiny_resnet(16).eval()(images))}
+        for name in (name for name, card in cards.items() if card.simulated):
+            answers[name] = told(load_model(cards[name], Place(Path("unused"))).forward(images))
+    return answers
 
 
-_MAKERS: Mapping[str, Callable[[], Numbers]] = {
-    "answers": _answers,
-    "human-degradations": _human,
-    "imagenet-c": _imagenet_c,
-    "library": _library,
-    "scoring": _scoring,
-    "statistics": _statistics,
-    "stimuli": _stimuli,
-    "template-readers": _readers,
-    "tiny-networks": _tiny,
-    "transforms": _transforms,
+SUITES = find_suites().suites
+#: Component -> its version, and what makes its answers.
+COMPONENTS: Mapping[str, tuple[int, Callable[[], Numbers]]] = {
+    "answers": (VERSIONS["answers"], _answers),
+    "stimuli": (VERSIONS["stimuli"], _stimuli),
+    "statistics": (VERSIONS["statistics"], _statistics),
+    "scoring": (VERSIONS["scoring"], _scoring),
+    "imagenet-c": (imagenet_c.VERSION, _imagenet_c),
+    "human-degradations": (geirhos.VERSION, _human),
+    "networks": (NETWORKS_VERSION, _networks),
+    **{f"{n}.trials": (s.trial_version, partial(_suite, n, "trials")) for n, s in SUITES.items()},
+    **{f"{n}.scores": (s.version, partial(_suite, n, "scores")) for n, s in SUITES.items()},
 }
 
 
-def read_golden() -> dict[str, Numbers]:
-    """The golden outputs that are kept, by component."""
-    return json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.is_file() else {}
-
-
-def checked(
-    raised: Sequence[str], every: bool, lock: Mapping[str, Locked], kept: dict[str, Numbers]
-) -> Iterator[tuple[str, Locked, str]]:
-    """Each component as it is now: its name, what to lock, and in a word what happened. `kept` gets new outputs."""
-    stamp = tree_stamp()
-    for label in COMPONENTS:
-        now, then = component_digest(label, stamp), lock.get(label)
-        if then and then.digest == now and not every and label not in raised:
-            yield label, then, ""
-            continue
-        found = golden(label)
-        same = label in kept and close(label, kept[label], found)
-        if not same:
-            kept[label] = found
-        if then and same and label not in raised:
-            yield (
-                label,
-                Locked(then.version, then.since, now),
-                "" if then.digest == now else "other code, same numbers",
-            )
-        else:
-            version = then.version + 1 if then else 1
-            yield label, Locked(version, now[:16], now), f"version {version}"
-
-
 def main() -> None:
-    """Check, write both files, and print what changed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--raise", dest="raised", action="append", default=[], choices=sorted(COMPONENTS)
-    )
-    parser.add_argument("--all", action="store_true")
-    chosen = parser.parse_args()
-    kept, lock = read_golden(), {}
-    for label, locked, what in checked(chosen.raised, chosen.all, read_lock(), kept):
-        lock[label] = asdict(locked)
-        if what:
-            print(f"{label}: {what}")
-    GOLDEN.parent.mkdir(exist_ok=True)
-    order = {label: kept[label] for label in COMPONENTS if label in kept}
-    GOLDEN.write_text(
-        json.dumps(order, indent=0).replace(",\n", ", ").replace("], ", "],\n") + "\n",
-        encoding="utf-8",
-    )
-    LOCK.write_text(json.dumps(lock, indent=1) + "\n", encoding="utf-8")
+    """Write what every component answers now."""
+    lines = []
+    for label, (version, answers) in COMPONENTS.items():
+        rows = [f"  {json.dumps(n)}: {json.dumps(v)}" for n, v in answers().items()]
+        inside = ",\n".join(rows)
+        lines.append(f'{json.dumps(label)}: {{"version": {version}, "answers": {{\n{inside}}}}}')
+    GOLDEN.write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

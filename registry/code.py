@@ -1,0 +1,501 @@
+"""Foreign code as one digest: whole files as syntax trees, what they import locally, data beside them, captured values.
+
+Comments, docstrings, annotations, imports for type checkers, and the names and places of files do not count. Installed
+packages count by name, the program's own code by the versions that keys hold. What no reading of files can see
+(environment, computed paths, patches) is left to canary answers: docs/identity.md.
+"""
+
+import ast
+import functools
+import importlib.util
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache, lru_cache
+from hashlib import sha256
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+#: The program's own packages, wherever they are installed.
+BUILT_IN = frozenset({"benchmark", "gestaltbench", "registry", "suites"})
+#: Beside code, but nothing that a number is made from: documents, compiled code, what runs leave behind.
+_NO_DATA = frozenset(
+    [
+        *(".py", ".pyc", ".pyi", ".pyo", ".so", ".pyd", ".md", ".rst", ".typed"),
+        *(".part", ".lock", ".db", ".log", ".sqlite"),
+    ]
+)
+_UNREAD = frozenset(
+    ["annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"]
+)
+_MEMBERS = frozenset(["__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"])
+#: What is imported; the local file that it is from, or the name of an installed module.
+Edge = tuple[str, Path | str]
+Stamp = tuple[int, ...]
+
+
+@dataclass
+class Codes:
+    """Digests of code, each made once: one object serves one run, and what is edited later counts for the next."""
+
+    _made: dict[tuple[tuple[int, ...], bool], tuple[Any, str]] = field(default_factory=dict)
+
+    def of(self, *values: Any, data: bool = True) -> str:
+        """Digest of functions, classes or objects: their files, and what they hold (captured values, partial
+        arguments, fields). data False: of what they hold, further foreign code alone."""
+        key = (tuple(map(id, values)), data)
+        if key not in self._made:
+            text = json.dumps([_Describer().value(one, data) for one in values], sort_keys=True)
+            self._made[key] = (values, _hash(text))  # what is kept keeps its id
+        return self._made[key][1]
+
+
+def code_digest(*values: Any) -> str:
+    """Digest of functions and what they reach and hold, as the files are now (see `Codes.of`)."""
+    return Codes().of(*values)
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module is of the standard library, or of an installed package that is no plug-in of the program."""
+    top = module.partition(".")[0]
+    if top in BUILT_IN or top in _plugin_packages():
+        return False
+    return top in sys.stdlib_module_names or any(_put_there(top, place) for place in _places(top))
+
+
+@cache
+def _plugin_packages() -> frozenset[str]:
+    every = entry_points()
+    groups = (every.select(group=name) for name in every.groups if name.startswith("bench."))
+    return frozenset(entry.module.partition(".")[0] for group in groups for entry in group)
+
+
+def _places(top: str) -> list[Path]:
+    """Where a top-level module may lie, without its suffix."""
+    if loaded := getattr(sys.modules.get(top), "__file__", None):
+        path = Path(loaded)
+        return [path.parent if path.stem == "__init__" else path.with_suffix("")]
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return []
+    if spec is None or not (spec.has_location or spec.submodule_search_locations):
+        return []
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return folders or [Path(str(spec.origin)).with_suffix("")]
+
+
+def _put_there(top: str, place: Path) -> bool:
+    """Whether an installer has put it there: into Python's folder, or with `pip install --target` into another."""
+    if {"site-packages", "dist-packages"} & set(place.parts):
+        return True
+    folder = place.parent
+    return folder.is_dir() and top in _recorded(str(folder), folder.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _recorded(folder: str, _stamp: int) -> frozenset[str]:
+    """The top-level packages and modules that installers say they have put into a folder."""
+    files = Path(folder).glob("*.dist-info/RECORD")
+    lines = (line for file in files for line in file.read_text("utf-8", "replace").splitlines())
+    return frozenset(re.split("[/.,]", line.lstrip('"'), maxsplit=1)[0] for line in lines)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as it counts. text: its syntax, in which imported local modules are numbers; edges: what it imports;
+    strings: those that may name a file; effects: whether importing it does more than define."""
+
+    text: str
+    edges: tuple[tuple[str, str, str], ...]  # bound name, module, name in it ("*": all)
+    strings: tuple[str, ...]
+    effects: bool
+
+
+def _stamp(path: Path) -> Stamp:
+    """What changes whenever a file is another one or is written to. Raises OSError."""
+    state = path.stat()
+    return (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
+
+
+def _read(path: Path) -> _File:
+    return _parsed(path, _stamp(path))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(path: Path, _stamp: Stamp) -> _File:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python cannot import it
+        return _File(sha256(path.read_bytes()).hexdigest(), (), (), False)
+    for node in ast.walk(tree):
+        for name, value in ast.iter_fields(node):
+            if name in _UNREAD:
+                setattr(node, name, None)
+            elif isinstance(value, list):
+                setattr(node, name, list(_executed(value)))
+    imports = sorted(_imports(tree, path), key=lambda one: (one[0], one[2]))
+    bound = {name: module for name, module, inner in imports if inner == "*" and name}
+    text, used, strings = _dump(tree, {b: m for b, m in bound.items() if _located(path, m)})
+    edges = [("", bound[name], "*") for name in used]
+    edges += [one for one in imports if one[0] not in used]
+    plain = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    names = (ast.Assign, ast.AnnAssign)
+    effects = any(
+        not isinstance(one, plain)
+        and not (
+            isinstance(one, names) and isinstance(getattr(one, "targets", [0])[0], int | ast.Name)
+        )
+        for one in tree.body
+    )
+    return _File(text, tuple(edges), tuple(strings), effects)
+
+
+def _executed(body: list[Any]) -> Iterator[Any]:
+    """What does something: no docstrings, no `pass`, nothing for type checkers alone."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from _executed(node.orelse)
+        elif not isinstance(node, ast.Pass) and not (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            yield node
+
+
+def _imports(tree: ast.Module, path: Path) -> Iterator[tuple[str, str, str]]:
+    """(bound name, module, name in it) of every import of a file, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((one.asname or one.name, one.name, "*") for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for one in node.names:
+                inside = f"{module}{'.' if node.module else ''}{one.name}"
+                whole = one.name != "*" and _located(path, inside)
+                names = (inside, "*") if whole else (module, one.name)
+                yield (one.asname or one.name, *names)
+        elif isinstance(node, ast.Call) and _dotted(node.func).endswith(
+            ("import_module", "__import__")
+        ):
+            yield from (
+                ("", str(one.value), "*") for one in node.args[:1] if isinstance(one, ast.Constant)
+            )
+
+
+def _dump(tree: ast.Module, modules: Mapping[str, str]) -> tuple[str, list[str], list[str]]:
+    """A tree's text, the names of modules in the order of their first use, and its strings.
+
+    Without recursion, for a long sum is a deep tree; not `ast.dump`, whose text is another one on each Python.
+    """
+    parts: list[str] = []
+    used: list[str] = []
+    strings: list[str] = []
+    waiting: list[Any] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            kept = [one for one in node if not isinstance(one, ast.Import | ast.ImportFrom)]
+            parts.append(f"[{len(kept)}]")
+            waiting += reversed(kept)
+        elif isinstance(node, ast.AST) and (dotted := _dotted(node)) in modules:
+            used += [] if dotted in used else [dotted]
+            parts.append(f"module {used.index(dotted)}")
+        elif isinstance(node, ast.AST):
+            shown = [(k, v) for k, v in ast.iter_fields(node) if v is not None and v != []]
+            strings += [v for _, v in shown if isinstance(node, ast.Constant) and type(v) is str]
+            parts.append(f"{type(node).__name__}/{len(shown)}")
+            waiting += [part for pair in reversed(shown) for part in reversed(pair)]
+        else:
+            parts.append(hex(node) if type(node) is int else repr(node))
+    return " ".join(parts), used, strings
+
+
+def _dotted(node: ast.AST) -> str:
+    """ "a.b.c" of such an expression; "" of any other."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def _located(by: Path, module: str) -> Path | None:
+    """The file of a local module that `by` imports; None for the program's, an installed one and what is not there."""
+    parts = [part for part in module.split(".") if part]
+    level = len(module) - len(module.lstrip("."))
+    if level:
+        return _below([by.parents[level - 1]], parts)
+    if not parts or parts[0] in BUILT_IN:
+        return None
+    if (home := _packages(by)[-1:]) and home[0].name == parts[0]:
+        return _below(home, parts[1:])
+    return None if is_installed(parts[0]) else _below(_places(parts[0]), parts[1:])
+
+
+def _below(places: list[Path], parts: list[str]) -> Path | None:
+    for place in (one.joinpath(*parts) for one in places):
+        for path in (place / "__init__.py", place.parent / f"{place.name}.py"):
+            if path.is_file():
+                return path
+    return None
+
+
+def _packages(path: Path) -> list[Path]:
+    """The folders of the packages that a file is in, the innermost first."""
+    folders = list(path.parents)
+    depth = next(n for n, one in enumerate(folders) if not (one / "__init__.py").is_file())
+    return folders[:depth]
+
+
+def _target(by: Path, module: str, name: str, depth: int = 0) -> Edge:
+    """Where `from module import name` leads, through packages that only pass the name on."""
+    path = _located(by, module)
+    if path is not None and path.name == "__init__.py" and name != "*" and depth < 32:
+        for bound, further, inner in reversed(_read(path).edges):
+            if bound == name:
+                return _target(path, further, inner, depth + 1)
+    return name, path or module
+
+
+def _edges(path: Path) -> list[Edge]:
+    """Everything that a file imports, and packages around it whose import does more than define."""
+    edges: list[Edge] = []
+    for bound, module, name in _read(path).edges:
+        inner, place = _target(path, module, name)
+        edges.append((f"{bound} {inner}", place))
+    above = [folder / "__init__.py" for folder in _packages(path)]
+    return edges + [("", one) for one in above if one != path and _read(one).effects]
+
+
+def file_label(root: Path) -> str:
+    """Digest of a file with everything local that it reaches, circles included; no name of a file or module."""
+    edges: dict[Path, list[Edge]] = {}
+    waiting = [root]
+    while waiting:
+        path = waiting.pop()
+        if path not in edges:
+            edges[path] = _edges(path)
+            waiting += [place for _, place in edges[path] if isinstance(place, Path)]
+    labels: dict[Path | str, str] = {p: _hash(_read(p).text, *_data(p)) for p in edges}
+    for _ in edges:  # what lies so many imports away has then come into every label
+        ends = {p: [f"{n}={labels.get(to, to)}" for n, to in there] for p, there in edges.items()}
+        labels = {path: _hash(labels[path], *ends[path]) for path in edges}
+    return labels[root]
+
+
+def _data(path: Path) -> list[str]:
+    """Names and digests of the data that a file may read: in its packages' folders; of a script, whose folder is the
+    user's desk, what one of its strings names there."""
+    folders = _packages(path)
+    found = {str(one.relative_to(f)): one for f in folders for one in _data_below(f)}
+    for text in _read(path).strings:
+        if 0 < len(text) < 200 and text[0] not in "/~." and not {"\0", "\\"} & set(text):
+            found |= {text: path.parent / text} if _is_data(path.parent / text) else {}
+    return sorted(f"{name} {_file_digest(one, _stamp(one))}" for name, one in found.items())
+
+
+def _data_below(folder: Path) -> Iterator[Path]:
+    """The data of a folder, and of folders in it that hold no code."""
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith((".", "__pycache__")) or entry.is_symlink():
+            continue
+        if _is_data(entry):
+            yield entry
+        elif entry.is_dir() and not any(entry.glob("*.py")):
+            yield from _data_below(entry)
+
+
+def _is_data(path: Path) -> bool:
+    return path.suffix not in _NO_DATA and path.is_file()
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(path: Path, _stamp: Stamp) -> str:
+    with path.open("rb") as file:
+        total = sha256()
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _hash(*texts: str) -> str:
+    total = sha256()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        total.update(len(data).to_bytes(8, "big") + data)
+    return total.hexdigest()
+
+
+@dataclass
+class _Describer:
+    """Values as plain data, the same in every process: no addresses, no names of files."""
+
+    _above: list[Any] = field(default_factory=list)
+
+    def value(self, value: Any, data: bool) -> Any:
+        """Plain data that stands for any value. data False: foreign code in it alone; None where there is none."""
+        if (
+            isinstance(value, float | bytes | bytearray)
+            or value is None
+            or type(value) in (bool, int, str)
+        ):
+            return (value if type(value) in (bool, int, str) else repr(value)) if data else None
+        if (
+            depth := next((n for n, one in enumerate(self._above) if one is value), None)
+        ) is not None:
+            return ["above", depth] if data else None
+        self._above.append(value)
+        try:
+            return self._code(value, data) if callable(value) else self._held(value, data)
+        finally:
+            self._above.pop()
+
+    def _parts(self, kind: str, parts: Any, data: bool) -> Any:
+        kept = [self.value(one, data) for one in parts]
+        kept = kept if data else [one for one in kept if one is not None]
+        return [kind, *kept] if data or kept else None
+
+    def _held(self, value: Any, data: bool) -> Any:
+        if isinstance(value, list | tuple):
+            return self._parts("list", value, data)
+        if isinstance(value, Mapping):
+            parts = [self._parts("", pair, data) for pair in value.items()]
+            parts = sorted((one for one in parts if one is not None), key=repr)
+            return ["mapping", *parts] if data or parts else None
+        if isinstance(value, set | frozenset):
+            parts = [self.value(one, data) for one in value]
+            return ["set", *sorted(parts, key=repr)] if data else None
+        if isinstance(value, ModuleType):
+            return ["module", *self._place(value.__name__)]
+        if hasattr(value, "tolist") and hasattr(value, "shape"):
+            return _array(value) if data else None
+        if isinstance(value, Path):
+            text = _file_digest(value, _stamp(value)) if data and value.is_file() else value.name
+            return ["file", text] if data else None
+        return self._instance(value, data)
+
+    def _code(self, value: Any, data: bool) -> Any:
+        if isinstance(value, FunctionType):
+            return self._function(value, data)
+        if isinstance(value, type):
+            return self._class(value, data)
+        if isinstance(value, functools.partial):
+            return self._parts("partial", [value.func, value.args, value.keywords], data)
+        if isinstance(value, MethodType):
+            return self._parts("method", [value.__func__, value.__self__], data)
+        if getattr(value, "__wrapped__", None) is not None:  # a cache around a function
+            return self._parts("wrapped", [value.__wrapped__], data)
+        return self._instance(value, data)
+
+    def _instance(self, value: Any, data: bool) -> Any:
+        """An object by its class and its fields; by what it is pickled from where it declares none."""
+        kind = self._class(type(value), data)
+        own = type(value).__module__.partition(".")[0] in BUILT_IN
+        if is_dataclass(value):
+            state: Any = {one.name: getattr(value, one.name, None) for one in fields(value)}
+        else:
+            state = _reduced(value)
+        if isinstance(state, dict) and isinstance(state.get("digest"), str):
+            data, kind = False, [kind, state["digest"]]  # it says itself what its data are
+        held = self.value(state, data and not own)
+        return None if kind is None and held is None else [kind, held]
+
+    def _place(self, module: str) -> tuple[str, str]:
+        """What stands for a module: its name where others answer for it, the label of a file; nothing of a notebook."""
+        if module.partition(".")[0] in BUILT_IN:
+            return ("own", "")
+        path = Path(getattr(sys.modules.get(module), "__file__", None) or "")
+        if module != "__main__" and is_installed(module):
+            return ("installed", module)
+        if module == "__main__" or path.suffix != ".py" or not path.is_file():
+            return ("", "")
+        return ("file", file_label(path))
+
+    def _function(self, function: FunctionType, data: bool) -> Any:
+        code, (place, label) = function.__code__, self._place(function.__module__ or "")
+        extra = {name: held for name, held in vars(function).items() if name != "__wrapped__"}
+        held = [_cells(function), function.__defaults__, function.__kwdefaults__, extra]
+        if place == "own":
+            inside = self.value(held, False)
+            return ["function", function.__qualname__, inside] if data or inside else None
+        number = _number(function) if place == "file" else 0
+        if place and number is not None:
+            return [place, label, function.__qualname__, number, self.value(held, data)]
+        names = sorted(_names(code) & function.__globals__.keys())
+        around = {name: function.__globals__[name] for name in names}
+        return ["", label, self._bytecode(code), self.value([around, held], True)]
+
+    def _class(self, kind: type, data: bool) -> Any:
+        place, label = self._place(kind.__module__)
+        if place in ("own", "installed"):
+            return [place, label, kind.__qualname__] if data else None
+        if place:
+            return [place, label, kind.__qualname__]
+        members = {name: held for name, held in vars(kind).items() if name not in _MEMBERS}
+        return ["", kind.__qualname__, self.value([kind.__bases__, members], True)]
+
+    def _bytecode(self, code: CodeType) -> Any:
+        """Instructions, and the names and constants that they refer to; no lines, no addresses."""
+        constants = [
+            self._bytecode(one) if isinstance(one, CodeType) else self.value(one, True)
+            for one in code.co_consts
+        ]
+        return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
+
+
+def _reduced(value: Any) -> Any:
+    """What an object is pickled from; else how it is printed, without its address."""
+    try:
+        parts = value.__reduce_ex__(4)
+    except (TypeError, AttributeError, ValueError, NotImplementedError, RuntimeError):
+        parts = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return list(parts[1:3]) if isinstance(parts, tuple) else parts
+
+
+def _array(value: Any) -> Any:
+    """An array or tensor by its type, shape and bytes."""
+    import numpy as np
+
+    array = np.ascontiguousarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    return ["array", str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
+
+
+def _cells(function: FunctionType) -> dict[str, Any]:
+    names, captured = function.__code__.co_freevars, {}
+    for name, cell in zip(names, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # named, and not yet given a value
+            captured[name] = cell.cell_contents
+    return captured
+
+
+def _names(code: CodeType) -> set[str]:
+    nested = (one for one in code.co_consts if isinstance(one, CodeType))
+    return set(code.co_names).union(*map(_names, nested))
+
+
+def _number(function: FunctionType) -> int | None:
+    """Which function of its name in its file it is; None where the file has none that is the same."""
+    path = Path(inspect.getfile(function))
+    try:
+        alike = _codes(path, _stamp(path)).get(function.__code__.co_qualname, [])
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return next((at for at, one in enumerate(alike) if one == function.__code__), None)
+
+
+@lru_cache(maxsize=256)
+def _codes(path: Path, _stamp: Stamp) -> dict[str, list[CodeType]]:
+    """Qualified name -> the functions of a file that have it, in order."""
+    waiting = [compile(path.read_bytes(), str(path), "exec", dont_inherit=True)]
+    codes: dict[str, list[CodeType]] = {}
+    while waiting:
+        code = waiting.pop()
+        codes.setdefault(code.co_qualname, []).append(code)
+        waiting += reversed([one for one in code.co_consts if isinstance(one, CodeType)])
+    return codes
