@@ -91,9 +91,9 @@ def correlate(
     method: Literal["spearman", "pearson"] = "spearman",
     db: str | None = None,
 ) -> Results[Link]:
-    """How the suites hang together: every headline against every other over all networks, with intervals that draw
-    families of networks as wholes, and what is left given clean accuracy."""
-    from benchmark.leaderboard.links_text import link_records
+    """How the suites hang together: every headline against every other over all networks, with intervals over
+    families of networks, and what is left given clean accuracy."""
+    from benchmark.leaderboard.links import link_records
 
     pattern = None if models is None else pattern_of(models)
     found = api.correlate(models=pattern, method=method, db=db)

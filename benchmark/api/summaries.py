@@ -13,7 +13,7 @@ from benchmark.errors import unknown_name
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard.links import Contrast, Link
+    from benchmark.leaderboard.links import Contrasts, Link
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.training_curves import Curve
     from benchmark.stats.correlations import Method
@@ -54,17 +54,21 @@ def correlate(
     method: Method = "spearman",
     reported: bool = False,
     db: str | None = None,
-) -> list[tuple[Summary, tuple[Link, ...], tuple[Contrast, ...]]]:
+) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
     """Each decision space with every pair of headlines over its networks, and the contrasts of recipes.
 
     reported: published scores instead, each source by itself: never mixed with what was measured.
     """
-    from benchmark.leaderboard.links import contrasts, links
+    from benchmark.leaderboard.links import contrasts, links, parts_of
 
     found = _reported(models, db) if reported else summary(models=models, db=db)
     with reading(read_settings(db)) as store:
         cards = {row.name: row.card for row in store.observers()}
-    return [(one, links(one, cards, method=method), contrasts(one)) for one in found]
+        rows = [] if reported else store.latest_scores()
+    return [
+        (one, links(one, cards, parts_of(one, rows), method=method), contrasts(one, cards))
+        for one in found
+    ]
 
 
 def _reported(models: str | None, db: str | None) -> list[Summary]:

@@ -35,13 +35,14 @@ def correlate(
     db: str | None,
 ) -> int:
     """Every suite's headline against every other, over all networks: rank and linear correlation, and the rank
-    correlation that is left given clean accuracy, each with an interval that draws families of networks as wholes.
+    correlation that is left given clean accuracy, each with an interval over families of networks. Two headlines that
+    are made of the same answers are never correlated: one of them is taken without the experiment that they share.
 
-    Below: recipes (stylised, adversarial, noise, ...) minus the standard one, paired by architecture and seed.
+    Below: recipes (stylised, adversarial, noise, ...) minus the standard one, paired by source, architecture and seed.
     """
     from benchmark import api
     from benchmark.leaderboard.export import export_records
-    from benchmark.leaderboard.links_text import contrast_records, link_details, link_records
+    from benchmark.leaderboard.links import contrast_records, link_details, link_records
     from benchmark.leaderboard.render import render_details
 
     found = api.correlate(models=models, method=method, reported=reported, db=db)

@@ -56,6 +56,7 @@ class Metric:
     clean: whether it is accuracy on images as they are: a summary shows it once for all suites.
     guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing of how many
     answers are right.
+    parts: condition of the scores of single experiments, one a role, whose plain mean it is; "" where it is none.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Metric:
     clean: bool = False
     span: tuple[float, float] | None = None
     guard: bool = False
+    parts: str = ""
 
     def own(self, trials: Trials) -> Trials:
         """The trials that it is measured on."""

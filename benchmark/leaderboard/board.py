@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ NOTES = {
     "reported": "another leaderboard's scores, no trials here",
 }
 REFERENCE_KINDS = ("group", "human", "simulated", "ideal")
+_AVERAGE = re.compile(r"\d+ of \d+ experiments")
 
 
 def boards(
@@ -120,10 +122,7 @@ class _Maker:
         aside = [row for row in rows if _is_reference(row)]
         told = [m for m in self.columns if m is self.metric or _has_value(rows, m)]
         silent = [f"{m.title}: {NOBODY}" for m in self.columns if m not in told]
-        columns = tuple(
-            Column(m.name, m.title, m.direction, m.chance, m.role, m.bounds, m.clean, m.definition)
-            for m in told
-        )
+        columns = tuple(self._column(m, rows) for m in told)
         beside = rows_beside(self.index, self.suite.references, columns, digests)
         return Board(
             suite=self.suite.name,
@@ -140,6 +139,31 @@ class _Maker:
             by=self.metric.name,
             digest=self.digest,
             digests=digests,
+        )
+
+    def _column(self, metric: Metric, rows: Sequence[Row]) -> Column:
+        """The metric's column. Over how many experiments an average is stands in its title."""
+        shown = frozenset(self.suite.experiments.values())
+        own = shown & {metric.role} if metric.role else shown if metric.parts else frozenset()
+        cells = [row.cells[metric.name] for row in rows]
+        said = {
+            next(filter(_AVERAGE.fullmatch, cell.flags), "")
+            for cell in cells
+            if cell.value is not None
+        }
+        average = said.pop() if len(said) == 1 else ""
+        return Column(
+            metric.name,
+            f"{metric.title} ({average})" if average else metric.title,
+            metric.direction,
+            metric.chance,
+            metric.role,
+            metric.bounds,
+            metric.clean,
+            metric.definition,
+            metric.parts,
+            own,
+            average,
         )
 
     def _rows(self, digests: Mapping[str, str]) -> list[Row]:

@@ -125,7 +125,9 @@ def _grid(board: Board, rows: Sequence[Row], wide: bool, training: bool, count: 
 def _metric(column: Column, cells: Sequence[Cell], wide: bool, notes: Footnotes) -> Field:
     """A metric's texts; `wide` adds the interval. Remarks go to `notes`."""
     shown = (estimate(c.value, c.low, c.high) if wide else number(c.value) for c in cells)
-    texts = tuple(text + notes.mark(cell) for text, cell in zip(shown, cells, strict=True))
+    texts = tuple(
+        text + notes.mark(cell, (column.average,)) for text, cell in zip(shown, cells, strict=True)
+    )
     return Field(printable(column.title), texts)
 
 

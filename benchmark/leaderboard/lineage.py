@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 #: Kinds that are ranked, and over which links between suites are asked for.
 NETWORKS = ("network", "published", "reported")
-STANDARD = "standard"
+STANDARD, UNSTATED = "standard", "not stated"
 
 _SOURCE = re.compile(r" \((?P<source>[^()]*)\)$")
-_SEED = re.compile(r"[-_](?:seed)?(?P<seed>\d{1,3})$")
+_SEED = re.compile(r"(?P<mark>-|_|[-_]seed)(?P<seed>\d{1,3})$")
+_NUMBER = re.compile(r"\d+(?:[._]\d+)*")
 _STEM = re.compile(r"[a-z]+(?:[-_]?[a-z]+)*")
 #: Lines of architectures that names and factories are called after, as in "tv_resnet50" and "timm:swinv2_tiny".
 _KNOWN = re.compile(
@@ -26,18 +27,20 @@ _KNOWN = re.compile(
 NO_CARD: Mapping[str, Any] = MappingProxyType({})
 #: What names add for a recipe or a set of weights; the recipe itself is told by tags.
 _RECIPE_WORDS = re.compile(
-    r"[-_ ](?:standard|stylised|stylized|adversarial|random|salt-and-pepper|uniform-noise|"
-    r"trained[-_]on[-_].*|sin.*|imagenet.*|in\d+k.*|l2.*|linf.*|eps.*)$",
+    r"(?:[-_ ](?:standard|stylised|stylized|adversarial|random|salt-and-pepper|uniform-noise|"
+    r"trained[-_]on[-_].*|sin.*|imagenet.*|in\d+k.*|l2.*|linf.*|eps.*))+$",
     re.IGNORECASE,
 )
 
 
 class Lineage(NamedTuple):
-    """source: who published it ("" for own runs); architecture: the name without source, recipe and seed; seed: ""
-    where the name ends in none; recipe: its tags, joined; family: architecture line and recipe."""
+    """source: who published it ("" for own runs); architecture: the name without source, recipe and seed; series: what
+    the name says of the recipe, numbers as "#" ("_l2_eps#"); seed: "" where the name has none; recipe: its tags,
+    joined; family: architecture line and recipe."""
 
     source: str
     architecture: str
+    series: str
     seed: str
     recipe: str
     family: str
@@ -49,10 +52,10 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
     A family is one line of architectures ("resnet" for resnet50 and resnet101) under one recipe. Parameters of a recipe
     tag do not part families: an adversarial ladder is one.
     """
-    source, bare, seed = _parts(name)
-    plain = "+".join(dict.fromkeys(tag.partition("(")[0] for tag in training)) or STANDARD
+    source, bare, series, seed = _parts(name, card)
+    plain = "+".join(dict.fromkeys(tag.partition("(")[0] for tag in training)) or UNSTATED
     line = architecture_line(name, card)
-    return Lineage(source, bare, seed, recipe(training), f"{line}/{plain}")
+    return Lineage(source, bare, series, seed, recipe(training), f"{line}/{plain}")
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:
@@ -65,29 +68,41 @@ def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:
         return str(stated)
     if (checkpoint := card.get("checkpoint")) and isinstance(checkpoint, Mapping):
         return str(checkpoint.get("run", ""))
-    _, bare, _ = _parts(name)
-    factory = str(card.get("arch", "")).rpartition(":")[2]
-    for text in (bare.lower(), factory.lower()):
+    bare = _parts(name, card)[1].lower()
+    for text in (bare, _factory(card)):
         if known := _KNOWN.search(text):
             return known[1]
-    stem = _STEM.match(bare.lower())
-    return stem.group() if stem else bare.lower()
-
-
-def _parts(name: str) -> tuple[str, str, str]:
-    """Source, architecture and seed; what the name says of the recipe is left out."""
-    found = _SOURCE.search(name)
-    source = found["source"] if found else ""
-    bare = name[: found.start()] if found else name
-    seed = _SEED.search(bare)
-    if seed:
-        bare = bare[: seed.start()]
-    shorter = _RECIPE_WORDS.sub("", bare)
-    while shorter != bare:
-        bare, shorter = shorter, _RECIPE_WORDS.sub("", shorter)
-    return source, bare, seed["seed"] if seed else ""
+    stem = _STEM.match(bare)
+    return stem.group() if stem else bare
 
 
 def recipe(training: Sequence[str]) -> str:
-    """The tags as one text; "standard" where there are none."""
-    return " + ".join(training) or STANDARD
+    """The tags as one text; without any nobody knows what it was trained on."""
+    return " + ".join(training) or UNSTATED
+
+
+def _parts(name: str, card: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Source, architecture, what the name says of the recipe, and seed."""
+    published = _SOURCE.search(name)
+    bare = name[: published.start()] if published else name
+    seed = _SEED.search(bare)
+    if seed and _is_version(bare, seed, published is not None, _factory(card)):
+        seed = None
+    bare = bare[: seed.start()] if seed else bare
+    words = _RECIPE_WORDS.search(bare)
+    series = _NUMBER.sub("#", words.group().lower()) if words else ""
+    bare = bare[: words.start()] if words else bare
+    return published["source"] if published else "", bare, series, seed["seed"] if seed else ""
+
+
+def _is_version(bare: str, last: re.Match[str], published: bool, factory: str) -> bool:
+    """Whether the last number of a name is a width, a patch, a version or a step: squeezenet1_0, vit_b_16, eps0_5."""
+    if "seed" in last["mark"]:
+        return False
+    # Publishers number their variants, not their seeds; own runs of one card are numbered after a hyphen.
+    after_digit = last["mark"] == "_" and bare[last.start() - 1 : last.start()].isdigit()
+    return published or after_digit or factory.startswith(bare.lower())
+
+
+def _factory(card: Mapping[str, Any]) -> str:
+    return str(card.get("arch", "")).rpartition(":")[2].lower()

@@ -1,27 +1,51 @@
-"""How the suites' headlines hang together over observers: correlations, and contrasts of recipes.
+"""How the suites' headlines hang together over observers: correlations, and contrasts of recipes; as values, tables,
+sentences and records.
 
 Observers are no random sample of anything, and those of one family are nearly one: see `benchmark.stats.correlations`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from math import fsum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, Lineage, lineage
+from benchmark.display import printable
+from benchmark.leaderboard.formatting import NOTHING, estimate, number
+from benchmark.leaderboard.grid import Detail, Field, Grid, at_width
+from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
 from benchmark.leaderboard.model import Column
 from benchmark.leaderboard.references import UNTRAINED
-from benchmark.leaderboard.summary import Headline, Line, Summary
+from benchmark.leaderboard.summary import Summary
 from benchmark.stats import mean_interval
-from benchmark.stats.correlations import FEW, Correlation, Method, correlation, without_each
+from benchmark.stats.correlations import FEW, Correlation, Method, correlation
+
+if TYPE_CHECKING:
+    from benchmark.store.table_rows import ScoreRow
 
 #: The name of the variable that is held constant.
 CLEAN = "clean"
+#: The field's own questions: what is asked, and of which two suites.
+QUESTIONS = (
+    ("does shape bias buy corruption robustness?", "cue-conflict", "corruption"),
+    ("does shape bias buy adversarial robustness?", "cue-conflict", "adversarial"),
+    ("do gradients on the object go with shape bias?", "cue-conflict", "saliency"),
+    ("do gradients on the object go with adversarial robustness?", "adversarial", "saliency"),
+)
+CAUTION = (
+    "Observers are no random sample: a correlation over them says how these hang together, not what makes what. "
+    "Intervals leave out families (architecture line and recipe) as wholes, each row by itself."
+)
+SAME_ANSWERS = "both are made of the same answers"
+NO_BASELINE = "no standard network of its source, architecture and seed"
 
 Cards = Mapping[str, Mapping[str, Any]]  # observer -> its card as plain data
+Values = Mapping[str, float]  # observer -> value
+#: Variable -> observer -> experiment -> value, where a variable is a mean over experiments.
+Parts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +70,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Link:
-    """Two variables over the observers that have both.
+    """Two variables over the observers that have both. xs, ys: their values.
 
     spearman, pearson: of the two; partial: Spearman's with clean accuracy held constant (None: it is one of the two, or
     nobody has it); without: Spearman's with each family left out.
@@ -55,6 +79,8 @@ class Link:
     x: Variable
     y: Variable
     observers: tuple[Observed, ...]
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
     spearman: Correlation
     pearson: Correlation
     partial: Correlation | None
@@ -65,12 +91,31 @@ class Link:
         """Whether there are too few observers to say anything."""
         return self.spearman.n < FEW
 
+    @property
+    def refused(self) -> bool:
+        """Whether the two share answers, and nothing else is there to correlate."""
+        return self.spearman.reason.startswith(SAME_ANSWERS)
+
+    @property
+    def question(self) -> str:
+        """The field's question that these two answer; "" where there is none."""
+        pair = {self.x.name, self.y.name}
+        return next((text for text, x, y in QUESTIONS if {x, y} == pair), "")
+
+    @property
+    def range_without(self) -> tuple[float, float] | None:
+        """The lowest and the highest correlation that is left when one family goes."""
+        values = [value for value in self.without.values() if value is not None]
+        return (min(values), max(values)) if values else None
+
 
 @dataclass(frozen=True)
 class Contrast:
-    """A recipe minus the standard one, in one variable: the mean over pairs alike in architecture, seed and source.
+    """A recipe minus the standard one, in one variable: the mean over families of the mean over their pairs, which are
+    alike in architecture, seed and source.
 
-    low, high: t interval over the pairs, None where there are fewer than two, or no spread.
+    low, high: t interval over the families, None where there are fewer than two, or no spread; pairs: (with the
+    recipe, its baseline).
     """
 
     recipe: str
@@ -79,112 +124,218 @@ class Contrast:
     low: float | None
     high: float | None
     pairs: tuple[tuple[str, str], ...]
+    families: int
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """What the recipe is held against, by name."""
+        return tuple(dict.fromkeys(base for _, base in self.pairs))
+
+
+class Contrasts(NamedTuple):
+    """rows: every recipe in every variable; left_out: observer -> why it stands in no pair."""
+
+    rows: tuple[Contrast, ...]
+    left_out: Mapping[str, str]
 
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
-    """The headlines in their order, then clean accuracy."""
-    made = [Variable(one.suite, _title(one), one.column) for one in summary.headlines]
-    if summary.clean:
-        made.append(Variable(CLEAN, "clean accuracy", summary.clean.column))
-    return tuple(made)
+    """The headlines in their order, then clean accuracy. A published score, which is no suite's, has its own title."""
+    heads = [
+        Variable(
+            head.suite,
+            head.column.title
+            if head.suite == head.column.metric
+            else f"{head.suite} {head.column.title}",
+            head.column,
+        )
+        for head in summary.headlines
+    ]
+    clean = [Variable(CLEAN, "clean accuracy", summary.clean.column)] if summary.clean else []
+    return (*heads, *clean)
 
 
 def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     """The networks of a summary, trained ones; people and ideal observers take no part."""
+    names = [variable.name for variable in variables(summary)]
     return tuple(
         Observed(
             line.observer,
             line.kind,
             line.training,
             lineage(line.observer, line.training, cards.get(line.observer, NO_CARD)),
-            dict(_values(line, summary.headlines)),
+            {
+                name: cell.value
+                for name, cell in zip(names, (*line.cells, line.clean), strict=False)
+                if cell.value is not None
+            },
         )
         for line in summary.lines
         if line.kind in NETWORKS and UNTRAINED not in line.training
     )
 
 
+def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
+    """The single experiments of the headlines that are means over them, each on the images that most answered."""
+    asked = {
+        (head.suite, head.column.metric, head.column.parts)
+        for head in summary.headlines
+        if head.column.parts
+    }
+    found: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(dict)
+    for row in rows:
+        part = (row.suite, row.metric, row.condition) in asked and row.space == summary.space
+        if part and row.value is not None:
+            found[row.suite, row.role].setdefault(row.stimuli, {})[row.observer] = row.value
+    parts: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for (suite, role), sets in found.items():
+        for name, value in max(sets.values(), key=len).items():
+            parts[suite][name][role] = value
+    return parts
+
+
 def links(
     summary: Summary,
     cards: Cards = NO_CARD,
+    parts: Parts = NO_CARD,
     *,
     method: Method = "spearman",
-    resamples: int = 2000,
     level: float = 0.95,
 ) -> tuple[Link, ...]:
-    """Every headline against every other, then each against clean accuracy. cards: by observer, for what they say of
-    its family; method: what the partial correlation and the leaving out of families are made of."""
+    """Every headline against every other, then each against clean accuracy.
+
+    Two variables are never correlated over the same answers: what is a mean over experiments (`parts`) is taken without
+    those that the other one is made of; where nothing is left, the reason stands for the number. cards: by observer,
+    for what they say of its family; method: what the partial correlation and the leaving out of families are made of.
+    """
     people = observed(summary, cards)
+    clean = {one.name: one.values[CLEAN] for one in people if CLEAN in one.values}
     return tuple(
-        _link(x, y, people, method, resamples, level)
+        _link(people, a, b, clean, method, level)
         for x, y in combinations(variables(summary), 2)
+        for a, b in _apart(people, x, y, parts)
     )
 
 
-def contrasts(summary: Summary, level: float = 0.95) -> tuple[Contrast, ...]:
+Side = tuple[Variable, Values, str]  # a variable, its values, why it has none
+
+
+def _apart(
+    people: Sequence[Observed], x: Variable, y: Variable, parts: Parts
+) -> Iterator[tuple[Side, Side]]:
+    """The two, made of different answers: as they are, or one of them without what they share."""
+    sides = [
+        (one, {who.name: who.values[one.name] for who in people if one.name in who.values}, "")
+        for one in (x, y)
+    ]
+    shared = x.column.experiments & y.column.experiments
+    if not shared:
+        yield sides[0], sides[1]
+        return
+    at = 0 if x.column.parts else 1
+    names = {who.name for who in people}
+    own = {name: one for name, one in parts.get(sides[at][0].name, {}).items() if name in names}
+    others = list(_without(sides[at][0], own, shared))
+    reason = f"{SAME_ANSWERS} ({', '.join(sorted(shared))})"
+    for other in others or [(sides[at][0], {}, reason)]:
+        yield (other, sides[1]) if at == 0 else (sides[0], other)
+
+
+def _without(
+    variable: Variable, own: Mapping[str, Mapping[str, float]], shared: frozenset[str]
+) -> Iterator[Side]:
+    """The mean over other experiments, the same of every observer: those that most have, and the most that any has."""
+    rest = {
+        name: {role: value for role, value in part.items() if role not in shared}
+        for name, part in own.items()
+    }
+    held = Counter(frozenset(part) for part in rest.values() if part)
+    size = {roles: sum(n for more, n in held.items() if roles <= more) for roles in held}
+    order = sorted(held, key=sorted)
+    for roles in dict.fromkeys(
+        max(order, key=key)
+        for key in (lambda r: (size[r], len(r)), lambda r: (len(r), size[r]))
+        if order
+    ):
+        values = {
+            name: fsum(part[role] for role in roles) / len(roles)
+            for name, part in rest.items()
+            if roles <= part.keys()
+        }
+        total = len(variable.column.experiments)
+        of = f"{len(roles)} of {total} experiments, without {', '.join(sorted(shared))}"
+        title = f"{variable.title.partition(' (')[0]} ({of})"
+        yield replace(variable, name=f"{variable.name}, {len(roles)}", title=title), values, ""
+
+
+def _link(
+    people: Sequence[Observed], a: Side, b: Side, clean: Values, method: Method, level: float
+) -> Link:
+    (x, mine, why), (y, theirs, other) = a, b
+    both = tuple(one for one in people if one.name in mine and one.name in theirs)
+    xs = tuple(mine[one.name] for one in both)
+    ys = tuple(theirs[one.name] for one in both)
+    families = [one.lineage.family for one in both]
+    if reason := why or other:
+        none = Correlation(None, None, None, 0, 0, reason)
+        return Link(x, y, both, xs, ys, none, none, None, {})
+    spearman = correlation(xs, ys, families, level=level)
+    pearson = correlation(xs, ys, families, method="pearson", level=level)
+    partial = None
+    held = [at for at, one in enumerate(both) if one.name in clean]
+    if held and CLEAN not in (x.name, y.name):
+        partial = correlation(
+            [xs[at] for at in held],
+            [ys[at] for at in held],
+            [families[at] for at in held],
+            method=method,
+            given=[clean[both[at].name] for at in held],
+            level=level,
+        )
+    without = (spearman if method == "spearman" else pearson).without
+    return Link(x, y, both, xs, ys, spearman, pearson, partial, without)
+
+
+def contrasts(summary: Summary, cards: Cards = NO_CARD, level: float = 0.95) -> Contrasts:
     """Each recipe against the standard one, in every variable that a pair has."""
-    observers = observed(summary)
-    pairs = list(_pairs(observers))
-    recipes = dict.fromkeys(other.lineage.recipe for _, other in pairs)
-    made = (
+    observers = observed(summary, cards)
+    pairs = [(base, one) for one in observers if (base := _baseline(one, observers)) is not None]
+    paired = {one.name for _, one in pairs}
+    left_out = {
+        one.name: "its recipe is not stated" if not one.training else NO_BASELINE
+        for one in observers
+        if one.name not in paired and one.lineage.recipe != STANDARD
+    }
+    recipes = dict.fromkeys(one.lineage.recipe for _, one in pairs)
+    rows = (
         _contrast(name, variable, [p for p in pairs if p[1].lineage.recipe == name], level)
         for name in recipes
         for variable in variables(summary)
     )
-    return tuple(one for one in made if one is not None)
+    return Contrasts(tuple(row for row in rows if row is not None), left_out)
 
 
-def _title(one: Headline) -> str:
-    """What a headline is called; a published score, which is no suite's, by its own title."""
-    own = one.suite == one.column.metric
-    return one.column.title if own else f"{one.suite} {one.column.title}"
-
-
-def _values(line: Line, headlines: Sequence[Headline]) -> Iterator[tuple[str, float]]:
-    for one, cell in zip(headlines, line.cells, strict=True):
-        if cell.value is not None:
-            yield one.suite, cell.value
-    if line.clean.value is not None:
-        yield CLEAN, line.clean.value
-
-
-def _link(
-    x: Variable,
-    y: Variable,
-    observers: Sequence[Observed],
-    method: Method,
-    resamples: int,
-    level: float,
-) -> Link:
-    both = tuple(one for one in observers if {x.name, y.name} <= set(one.values))
-    a, b = ([one.values[name] for one in both] for name in (x.name, y.name))
-    families = [one.lineage.family for one in both]
-    spearman = correlation(a, b, families, resamples=resamples, level=level)
-    pearson = correlation(a, b, families, method="pearson", resamples=resamples, level=level)
-    partial = None
-    held = [one for one in both if CLEAN in one.values]
-    if held and CLEAN not in (x.name, y.name):
-        partial = correlation(
-            [one.values[x.name] for one in held],
-            [one.values[y.name] for one in held],
-            [one.lineage.family for one in held],
-            method=method,
-            given=[one.values[CLEAN] for one in held],
-            resamples=resamples,
-            level=level,
-        )
-    return Link(x, y, both, spearman, pearson, partial, without_each(a, b, families, method=method))
-
-
-def _pairs(observers: Sequence[Observed]) -> Iterator[tuple[Observed, Observed]]:
-    """(standard, other): alike in source, architecture and seed, the other of another recipe."""
-    alike: dict[tuple[str, str, str], list[Observed]] = defaultdict(list)
-    for one in observers:
-        alike[one.lineage.source, one.lineage.architecture, one.lineage.seed].append(one)
-    for group in alike.values():
-        plain = [one for one in group if one.lineage.recipe == STANDARD]
-        others = (one for one in group if one.lineage.recipe != STANDARD)
-        yield from ((standard, other) for other in others for standard in plain[:1])
+def _baseline(one: Observed, observers: Sequence[Observed]) -> Observed | None:
+    """The standard network alike in source, architecture and seed: the series' own ("resnet50_l2_eps0" of
+    "resnet50_l2_eps3"), else the one whose name says least of a recipe."""
+    own = one.lineage
+    if own.recipe in (STANDARD, UNSTATED):
+        return None
+    alike = [
+        other
+        for other in observers
+        if other.lineage.recipe == STANDARD and other.lineage[:2] == own[:2]
+        and other.lineage.seed == own.seed
+    ]  # fmt: skip
+    return min(
+        alike,
+        key=lambda other: (
+            other.lineage.series != own.series,
+            len(other.lineage.series.replace(STANDARD, "")),
+            other.name,
+        ),
+        default=None,
+    )
 
 
 def _contrast(
@@ -193,10 +344,171 @@ def _contrast(
     held = [(a, b) for a, b in pairs if variable.name in a.values and variable.name in b.values]
     if not held:
         return None
-    differences = [b.values[variable.name] - a.values[variable.name] for a, b in held]
+    # Two laboratories' copies of a network, or a recipe's depths, are nearly one pair: they are one family.
+    families: dict[str, list[float]] = defaultdict(list)
+    for a, b in held:
+        families[b.lineage.family].append(b.values[variable.name] - a.values[variable.name])
+    means = [fsum(part) / len(part) for part in families.values()]
     low = high = None
-    if len(held) > 1:
-        low, high = mean_interval(differences, level)
+    if len(means) > 1:
+        low, high = mean_interval(means, level)
         low, high = (None, None) if low == high else (low, high)
-    mean = sum(differences) / len(differences)
-    return Contrast(name, variable, mean, low, high, tuple((b.name, a.name) for a, b in held))
+    pairs_ = tuple((b.name, a.name) for a, b in held)
+    return Contrast(name, variable, fsum(means) / len(means), low, high, pairs_, len(means))
+
+
+def link_details(found: Sequence[Link], compared: Contrasts, space: str) -> list[Detail]:
+    """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
+    details = [Detail(f"links between suites, {space}", "", Grid(()), tuple(answers(found)))]
+    details.append(_pairs(found))
+    if compared.rows or compared.left_out:
+        details.append(_contrasts(compared))
+    return details
+
+
+def answers(found: Sequence[Link]) -> Iterator[str]:
+    """A sentence for each question whose two suites were measured."""
+    asked = {link.question: link for link in found}
+    for question, _, _ in QUESTIONS:
+        if question in asked:
+            link = asked[question]
+            partial = f"; given clean accuracy {_told(link.partial)}" if link.partial else ""
+            yield f"{question} {verdict(link)}: Spearman {_told(link.spearman)}{partial}"
+    yield CAUTION
+
+
+def verdict(link: Link) -> str:
+    """What the rank correlation says, in two or three words."""
+    one = link.spearman
+    if one.value is None:
+        return "no number"
+    if link.few:
+        return "too few observers to say"
+    if one.low is None or one.high is None or one.low <= 0 <= one.high:
+        return "inconclusive"
+    good = {"higher": 1, "lower": -1}
+    same = one.value * good.get(link.x.column.direction, 1) * good.get(link.y.column.direction, 1)
+    return "they go together" if same > 0 else "they go against each other"
+
+
+def link_records(found: Sequence[Link], space: str) -> Iterator[dict[str, Any]]:
+    """One record per pair and coefficient."""
+    for link in found:
+        coefficients = {
+            "spearman": link.spearman,
+            "pearson": link.pearson,
+            "partial given clean": link.partial,
+        }
+        for name, one in coefficients.items():
+            if one is not None:
+                yield {
+                    "space": space,
+                    "x": link.x.name,
+                    "y": link.y.name,
+                    "x_title": link.x.title,
+                    "y_title": link.y.title,
+                    "x_metric": link.x.column.metric,
+                    "y_metric": link.y.column.metric,
+                    "coefficient": name,
+                    "value": one.value,
+                    "low": one.low,
+                    "high": one.high,
+                    "n": one.n,
+                    "families": one.families,
+                    "reason": one.reason,
+                }
+
+
+def contrast_records(found: Contrasts, space: str) -> Iterator[dict[str, Any]]:
+    """One record per recipe and variable, then one per observer that is left out."""
+    for one in found.rows:
+        yield {
+            "space": space,
+            "recipe": one.recipe,
+            "against": list(one.baselines),
+            "variable": one.variable.name,
+            "metric": one.variable.column.metric,
+            "value": one.difference,
+            "low": one.low,
+            "high": one.high,
+            "n": len(one.pairs),
+            "families": one.families,
+            "pairs": [f"{a} - {b}" for a, b in one.pairs],
+            "reason": "" if one.low is not None else "one family, or no spread: no interval",
+        }
+    blank = dict.fromkeys(("recipe", "against", "variable", "metric", "value", "low", "high"))
+    for name, reason in found.left_out.items():
+        yield {"space": space, **blank, "n": 0, "families": 0, "pairs": [name], "reason": reason}
+
+
+def left_out_lines(found: Contrasts) -> Iterator[str]:
+    """Who stands in no contrast, a line for each reason."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for name, reason in found.left_out.items():
+        reasons[reason].append(printable(name))
+    for reason, names in reasons.items():
+        yield f"left out, {reason}: {', '.join(names)}"
+
+
+def _told(one: Correlation) -> str:
+    if one.value is None:
+        return f"{NOTHING} ({one.reason})"
+    of = f"n = {one.n} in {one.families} families{', ' if one.reason else ''}{one.reason}"
+    return f"{estimate(one.value, one.low, one.high)} ({of})"
+
+
+def _pairs(found: Sequence[Link]) -> Detail:
+    spans = (link.range_without for link in found)
+    fields = [
+        Field("x", tuple(printable(link.x.title) for link in found)),
+        Field("y", tuple(printable(link.y.title) for link in found)),
+        Field("Spearman", tuple(_of(link.spearman) for link in found)),
+        Field("given clean", tuple(_of(link.partial) for link in found)),
+        Field("Pearson", tuple(_of(link.pearson) for link in found)),
+        Field(
+            "one family left out",
+            tuple(f"{number(s[0], 2)} to {number(s[1], 2)}" if s else "" for s in spans),
+        ),
+        Field("n", tuple(str(link.spearman.n) for link in found), right=True),
+        Field("families", tuple(str(link.spearman.families) for link in found), right=True),
+    ]
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for link in found:
+        if link.spearman.reason:
+            reasons[link.spearman.reason].append(f"{link.x.name} - {link.y.name}")
+    lines = (f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
+    title = "every headline against every other"
+    return Detail(title, "95 % intervals", Grid(tuple(map(at_width, fields))), tuple(lines))
+
+
+def _of(one: Correlation | None) -> str:
+    return "" if one is None else estimate(one.value, one.low, one.high)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + more
+
+
+def _contrasts(found: Contrasts) -> Detail:
+    titles = dict.fromkeys(row.variable.title for row in found.rows)
+    cells: dict[str, dict[str, Contrast]] = defaultdict(dict)
+    for row in found.rows:
+        cells[row.recipe][row.variable.title] = row
+    most = [max(part.values(), key=lambda row: len(row.pairs)) for part in cells.values()]
+    fields = [
+        Field("recipe", tuple(map(printable, cells))),
+        Field("minus", tuple(printable(_named(row.baselines)) for row in most)),
+    ]
+    for title in titles:
+        held = (part.get(title) for part in cells.values())
+        texts = (estimate(c.difference, c.low, c.high) if c else NOTHING for c in held)
+        fields.append(Field(printable(title), tuple(texts)))
+    fields.append(Field("pairs", tuple(str(len(row.pairs)) for row in most), right=True))
+    fields.append(Field("families", tuple(str(row.families) for row in most), right=True))
+    caption = (
+        "mean difference of pairs alike in source, architecture and seed, each family (architecture line) counting "
+        "once; t interval over families"
+    )
+    grid = Grid(tuple(map(at_width, fields)) if found.rows else ())
+    return Detail("contrasts of recipes", caption, grid, tuple(left_out_lines(found)))

@@ -95,7 +95,10 @@ def _cells(board: Board) -> tuple[list[str], list[list[str]], list[str]]:
     rows = []
     for row in (row for block in blocks for row in block):
         cells = [row.cells[column.metric] for column in board.columns]
-        texts = [estimate(c.value, c.low, c.high) + footnotes.mark(c) for c in cells]
+        texts = [
+            estimate(cell.value, cell.low, cell.high) + footnotes.mark(cell, (column.average,))
+            for cell, column in zip(cells, board.columns, strict=True)
+        ]
         n = str(cells[0].n or "")
         rows.append([rank_text(row), observer_text(row), texts[0], n, *texts[1:]])
     first, *others = (column.title for column in board.columns)

@@ -55,8 +55,9 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean and
-    definition: the metric's."""
+    """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean, definition
+    and parts: the metric's; experiments: published experiments whose answers it may be made of; average: over how many
+    of them every row is ("1 of 17 experiments"; the title says it), "" where it is no average."""
 
     metric: str
     title: str
@@ -66,6 +67,9 @@ class Column:
     bounds: tuple[float, float] | None = None
     clean: bool = False
     definition: str = ""
+    parts: str = ""
+    experiments: frozenset[str] = frozenset()
+    average: str = ""
 
 
 @dataclass(frozen=True)

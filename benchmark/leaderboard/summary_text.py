@@ -116,7 +116,8 @@ def _numbers(
         yield _column("clean", rows, [row.clean for row in rows], plain, notes)
     for at, one in enumerate(summary.headlines):
         title = one.column.title if form is _brief else _title(one)
-        field = _column(title, rows, [row.cells[at] for row in rows], form, notes)
+        cells = [row.cells[at] for row in rows]
+        field = _column(title, rows, cells, form, notes, one.column.average)
         if any(suite == one.suite for _, suite in marks):
             signs = [marks.get((row.observer, one.suite), " ") for row in rows]
             texts = (f"{sign} {text}" for sign, text in zip(signs, field.texts, strict=True))
@@ -125,10 +126,14 @@ def _numbers(
 
 
 def _column(
-    title: str, rows: Sequence[Line], cells: Sequence[Cell], form: Form, notes: Footnotes
+    title: str,
+    rows: Sequence[Line],
+    cells: Sequence[Cell],
+    form: Form,
+    notes: Footnotes,
+    average: str = "",
 ) -> Field:
-    common = _common(rows, cells)
-    unsaid = {*common, ELSEWHERE}
+    unsaid = {*_common(rows, cells), ELSEWHERE, average}
     texts = (form(c.value, c.low, c.high) + notes.mark(c, unsaid) for c in cells)
     return Field(printable(title), tuple(texts))
 
@@ -192,7 +197,8 @@ def _reading(
         yield f"{PUBLISHED} published decisions, not run here"
     for at, one in enumerate(summary.headlines):
         common = _common(rows, [row.cells[at] for row in rows])
-        yield from (f"{one.suite}, every row: {text}" for text in sorted(common))
+        said = sorted(common - {one.column.average})
+        yield from (f"{one.suite}, every row: {text}" for text in said)
     yield from (f"Note: {note}" for note in summary.notes)
     if any(cell.value is None for row in rows for cell in row.cells):
         yield f"{NOTHING} no number; bench show says why"

@@ -12,7 +12,7 @@ from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line
-from benchmark.leaderboard.links import Link, links
+from benchmark.leaderboard.links import Link, links, parts_of
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.training_curves import Curve, training_curves
@@ -65,12 +65,22 @@ class Contents:
 
     @cached_property
     def links(self) -> dict[str, tuple[Link, ...]]:
-        """Pairs of headlines that share an observer, by space: resampled once for figures and page."""
-        cards = {name: row.card for name, row in self.observers.items()}
+        """Pairs of headlines that share an observer, or the reason why they are not correlated, by space: computed once
+        for figures and page."""
+        rows = [row for rows in self.scores.values() for row in rows]
         return {
-            summary.space: tuple(one for one in links(summary, cards) if one.observers)
+            summary.space: tuple(
+                link
+                for link in links(summary, self.cards, parts_of(summary, rows))
+                if link.observers or link.refused
+            )
             for summary in self.linked
         }
+
+    @cached_property
+    def cards(self) -> dict[str, Mapping[str, Any]]:
+        """Observer -> its card as plain data."""
+        return {name: row.card for name, row in self.observers.items()}
 
     @cached_property
     def usual(self) -> dict[tuple[str, str], dict[str, str]]:

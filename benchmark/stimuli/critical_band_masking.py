@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,14 @@ def _shapes(path: Path) -> Iterator[ReportedScore]:
         right = isinstance(values, list) and len(values) == CATEGORIES
         if not right or not all(_is_share(value) for value in values):
             raise ScoresError(f"{path}, '{name}': expected {CATEGORIES} shares between 0 and 1.")
-        mean = sum(values) / CATEGORIES
-        yield _one(name, "mean_shape_fraction", mean, n=CATEGORIES * TRIALS)
+        # Answers are counted: means of rounded shares would tell apart networks that gave equally many.
+        counts = [round(value * TRIALS) for value in values]
+        if not all(
+            isclose(c, v * TRIALS, abs_tol=1e-6) for c, v in zip(counts, values, strict=True)
+        ):
+            raise ScoresError(f"{path}, '{name}': expected shares of {TRIALS} trials.")
+        total = CATEGORIES * TRIALS
+        yield _one(name, "mean_shape_fraction", sum(counts) / total, n=total)
 
 
 def _shares(path: Path) -> dict[str, float]:

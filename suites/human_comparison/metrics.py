@@ -72,6 +72,7 @@ METRICS = (
         headline=True,
         chance=0.0,
         span=SIGNED,
+        parts=KEPT,
     ),
     Metric(
         "ceiling_fraction",
@@ -85,6 +86,7 @@ METRICS = (
         "images on which observer and person are both right or both wrong; mean over conditions, people, "
         "experiments",
         bounds=UNIT,
+        parts=KEPT,
     ),
     Metric(
         "accuracy_difference",
@@ -92,6 +94,7 @@ METRICS = (
         "(accuracy - accuracy of the person) squared; mean over conditions, people, experiments",
         "lower",
         bounds=UNIT,
+        parts=KEPT,
     ),
     Metric(
         "ood_accuracy",

@@ -68,9 +68,8 @@ def regenerated(trials: Trials) -> tuple[str, ...]:
 
 
 def counted(roles: int) -> tuple[str, ...]:
-    """A flag where an average is not over all experiments."""
-    total = len(EXPERIMENTS)
-    return () if roles == total else (f"{roles} of {total} experiments",)
+    """A flag: over how many experiments an average is."""
+    return (f"{roles} of {len(EXPERIMENTS)} experiments",)
 
 
 def ood_accuracy(trials: Trials) -> Score:

@@ -24,6 +24,7 @@ def suite():
             Metric("error", "error rate", "", "lower", "cue"),
         ),
         references={"reference: middle": "the middle"},
+        experiments={},
         against=None,
     )
 
@@ -55,7 +56,7 @@ def score():
             "metric": "bias",
             "condition": "",
             "role": role,
-            "stimuli": DIGESTS[role],
+            "stimuli": DIGESTS.get(role, role),
             "value": right / n if n else None,
             "reason": "" if n else "no trials",
             "low": low,

@@ -307,7 +307,12 @@ def test_a_value_without_an_interval_is_ranked_with_an_open_one(suite, sets, sco
 
 def test_a_suite_without_a_headline_is_a_mistake(suite, sets):
     bare = SimpleNamespace(
-        name="bare", version=1, metrics=(Metric("x", "x", ""),), references={}, against=None
+        name="bare",
+        version=1,
+        metrics=(Metric("x", "x", ""),),
+        references={},
+        against=None,
+        experiments={},
     )
     with pytest.raises(ValueError, match="'bare' has no headline"):
         boards([], bare, sets)

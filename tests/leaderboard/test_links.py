@@ -8,12 +8,16 @@ from scipy import stats
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import architecture_line, lineage
-from benchmark.leaderboard.links import contrasts, links, observed, variables
-from benchmark.leaderboard.links_text import (
+from benchmark.leaderboard.links import (
     answers,
     contrast_records,
+    contrasts,
     link_details,
     link_records,
+    links,
+    observed,
+    parts_of,
+    variables,
 )
 from benchmark.leaderboard.render import render_details
 from benchmark.leaderboard.summary import summaries
@@ -26,7 +30,7 @@ RECIPES = {
 
 
 class Plain:
-    version, references, against = 2, {}, None
+    version, references, against, experiments = 2, {}, None, {}
 
     def __init__(self, name, clean=False):
         self.name = name
@@ -68,21 +72,35 @@ def summary(score, numbers):
 @pytest.mark.parametrize(
     ("name", "training", "expected"),
     [
-        ("world-stylised-2", ("stylised",), ("", "world", "2", "stylised", "world/stylised")),
+        ("world-stylised-2", ("stylised",), ("", "world", "-stylised", "2", "stylised", "world/stylised")),
         ("world-standard-stylised-0", ("standard", "stylised"),
-         ("", "world", "0", "standard + stylised", "world/standard+stylised")),
-        ("resnet50", (), ("", "resnet50", "", "standard", "resnet/standard")),
-        ("resnet101 (lab)", ("standard",), ("lab", "resnet101", "", "standard", "resnet/standard")),
+         ("", "world", "-standard-stylised", "0", "standard + stylised", "world/standard+stylised")),
+        ("resnet50", (), ("", "resnet50", "", "", "not stated", "resnet/not stated")),
+        ("resnet101 (lab)", ("standard",), ("lab", "resnet101", "", "", "standard", "resnet/standard")),
         ("resnet50_trained_on_SIN (lab)", ("stylised",),
-         ("lab", "resnet50", "", "stylised", "resnet/stylised")),
-        ("resnet50_l2_eps3", ("adversarial(l2,3)",),
-         ("", "resnet50", "", "adversarial(l2,3)", "resnet/adversarial")),
-        ("vgg16_bn", (), ("", "vgg16_bn", "", "standard", "vgg/standard")),
-        ("42", (), ("", "42", "", "standard", "42/standard")),
+         ("lab", "resnet50", "_trained_on_sin", "", "stylised", "resnet/stylised")),
+        ("resnet50_l2_eps0_05 (lab)", ("adversarial(l2,0.05)",),
+         ("lab", "resnet50", "_l#_eps#", "", "adversarial(l2,0.05)", "resnet/adversarial")),
+        ("resnet50_l2_eps0_5", ("adversarial(l2,0.5)",),
+         ("", "resnet50", "_l#_eps#", "", "adversarial(l2,0.5)", "resnet/adversarial")),
+        ("squeezenet1_0 (lab)", ("standard",),
+         ("lab", "squeezenet1_0", "", "", "standard", "squeezenet/standard")),
+        ("squeezenet1-1 (lab)", ("standard",),
+         ("lab", "squeezenet1-1", "", "", "standard", "squeezenet/standard")),
+        ("mnasnet0_5", ("standard",), ("", "mnasnet0_5", "", "", "standard", "mnasnet/standard")),
+        ("net_seed3 (lab)", ("standard",), ("lab", "net", "", "3", "standard", "net/standard")),
+        ("42", ("standard",), ("", "42", "", "", "standard", "42/standard")),
     ],
 )  # fmt: skip
 def test_lineage_is_read_from_names_and_tags(name, training, expected):
     assert tuple(lineage(name, training)) == expected
+
+
+def test_a_number_that_the_factory_has_is_no_seed():
+    card = {"arch": "torchvision:vit_b_16"}
+    assert lineage("vit_b_16", card=card)[1:4] == ("vit_b_16", "", "")
+    assert lineage("vit_b_16-2", card=card)[1:4] == ("vit_b_16", "", "2")
+    assert lineage("vit_b_16_stylised_2", card=card)[1:4] == ("vit_b_16", "_stylised", "2")
 
 
 @pytest.mark.parametrize(
@@ -106,8 +124,8 @@ def test_the_line_of_an_architecture_is_on_the_card_or_in_names(name, card, expe
 def test_families_of_cards_are_resampled_as_wholes(summary):
     cards = {one.name: {"family": "one"} for one in observed(summary)}
     assert {one.lineage.family.partition("/")[0] for one in observed(summary, cards)} == {"one"}
-    (link, *_) = links(summary, cards, resamples=20)
-    assert link.spearman.families < links(summary, resamples=20)[0].spearman.families
+    (link, *_) = links(summary, cards)
+    assert link.spearman.families < links(summary)[0].spearman.families
 
 
 def test_people_ideal_and_untrained_observers_take_no_part(summary, numbers):
@@ -116,7 +134,7 @@ def test_people_ideal_and_untrained_observers_take_no_part(summary, numbers):
 
 
 def test_coefficients_equal_an_independent_computation(summary, numbers):
-    found = {(one.x.name, one.y.name): one for one in links(summary, resamples=200)}
+    found = {(one.x.name, one.y.name): one for one in links(summary)}
     bias, noise, clean = np.array(list(numbers.values())).T / 1000
     link = found["cue-conflict", "corruption"]
     assert link.spearman.value == pytest.approx(stats.spearmanr(bias, noise)[0], abs=1e-12)
@@ -130,26 +148,75 @@ def test_coefficients_equal_an_independent_computation(summary, numbers):
 
 
 def test_contrasts_pair_what_is_alike_in_all_but_the_recipe(summary, numbers):
-    found = {(one.recipe, one.variable.name): one for one in contrasts(summary)}
+    rows, left_out = contrasts(summary)
+    found = {(one.recipe, one.variable.name): one for one in rows}
     one = found["stylised", "corruption"]
     differences = [
-        (numbers[f"net{a}-stylised-{s}"][1] - numbers[f"net{a}-standard-{s}"][1]) / 1000
+        sum(numbers[f"net{a}-stylised-{s}"][1] - numbers[f"net{a}-standard-{s}"][1] for s in (0, 1))
+        / 2000
         for a in "abcd"
-        for s in (0, 1)
-    ]
+    ]  # seeds of one network are one family
     assert one.difference == pytest.approx(np.mean(differences), abs=1e-12)
-    low, high = stats.t.interval(0.95, 7, np.mean(differences), stats.sem(differences))
+    low, high = stats.t.interval(0.95, 3, np.mean(differences), stats.sem(differences))
     assert (one.low, one.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
     assert ("neta-stylised-1", "neta-standard-1") in one.pairs
+    assert (len(one.pairs), one.families) == (8, 4)
     assert set(found) == {
         (recipe, name)
         for recipe in ("stylised", "adversarial(l2,3)")
         for name in ("cue-conflict", "corruption", "clean")
     }
+    assert left_out == {}
+
+
+LADDER = {"0": "standard", "0_05": "adversarial(l2,0.05)", "0_5": "adversarial(l2,0.5)",
+          "3": "adversarial(l2,3)"}  # fmt: skip
+
+
+def test_a_ladder_is_held_against_its_own_foot_and_nobody_vanishes(score):
+    recipes = {
+        "resnet50 (a)": ("standard",),
+        "resnet50 (b)": ("standard",),
+        "resnet50-sin (a)": ("stylised",),
+        "resnet50_trained_on_SIN (b)": ("stylised",),
+        "squeezenet1_0 (a)": ("standard",),
+        "squeezenet1_0_trained_on_SIN (a)": ("stylised",),
+        "resnet50_swsl (a)": (),
+        "vgg16_trained_on_SIN (a)": ("stylised",),
+        **{f"resnet50_l2_eps{eps} (a)": (tag,) for eps, tag in LADDER.items()},
+    }
+    values = {name: 100 + 7 * at**2 for at, name in enumerate(recipes)}
+    rows = [
+        score(name, values[name], 1000, suite="cue-conflict", metric="head", role="",
+              training=training, kind="published")
+        for name, training in recipes.items()
+    ]  # fmt: skip
+    summary = summaries(boards(rows, Plain("cue-conflict"), {}))[0]
+    found, left_out = contrasts(summary)
+    pairs = {pair for one in found for pair in one.pairs}
+    assert pairs == {
+        ("resnet50-sin (a)", "resnet50 (a)"),
+        ("resnet50_trained_on_SIN (b)", "resnet50 (b)"),
+        ("squeezenet1_0_trained_on_SIN (a)", "squeezenet1_0 (a)"),
+        *((f"resnet50_l2_eps{eps} (a)", "resnet50_l2_eps0 (a)") for eps in LADDER if eps != "0"),
+    }
+    assert left_out == {
+        "resnet50_swsl (a)": "its recipe is not stated",
+        "vgg16_trained_on_SIN (a)": "no standard network of its source, architecture and seed",
+    }
+    one = next(row for row in found if row.recipe == "stylised")
+    gain = {a: (values[a] - values[b]) / 1000 for a, b in one.pairs}
+    copies = (gain["resnet50-sin (a)"] + gain["resnet50_trained_on_SIN (b)"]) / 2
+    alone = gain["squeezenet1_0_trained_on_SIN (a)"]
+    assert one.difference == pytest.approx((copies + alone) / 2)
+    assert (len(one.pairs), one.families) == (3, 2)
+    shown = text(render_details(link_details([], contrasts(summary), "s")), 250)
+    assert "left out, its recipe is not stated: resnet50_swsl (a)" in shown
+    assert "resnet50_l2_eps0 (a)" in shown
 
 
 def test_the_questions_are_answered_with_caution(summary):
-    lines = list(answers(links(summary, resamples=200)))
+    lines = list(answers(links(summary)))
     assert lines[0].startswith("does shape bias buy corruption robustness? ")
     assert "n = 24 in 12 families" in lines[0]
     assert lines[-1].startswith("Observers are no random sample")
@@ -157,15 +224,90 @@ def test_the_questions_are_answered_with_caution(summary):
 
 def test_too_few_observers_are_said_to_be_too_few(summary):
     few = type(summary)(summary.space, summary.headlines, summary.lines[:6], (), summary.clean)
-    assert "too few observers to say" in next(answers(links(few, resamples=50)))
+    assert "too few observers to say" in next(answers(links(few)))
 
 
 def test_records_and_tables_hold_every_pair(summary):
-    found, pairs = links(summary, resamples=50), contrasts(summary)
+    found, pairs = links(summary), contrasts(summary)
     records = list(link_records(found, summary.space))
     assert len(records) == 3 * 2 + 1
     assert {record["n"] for record in records} == {24}
     assert len(list(contrast_records(pairs, summary.space))) == 6
+    assert {tuple(record) for record in contrast_records(pairs, summary.space)} == {
+        ("space", "recipe", "against", "variable", "metric", "value", "low", "high", "n",
+         "families", "pairs", "reason")
+    }  # fmt: skip
     shown = text(render_details(link_details(found, pairs, summary.space)), 250)
     assert "contrasts of recipes" in shown
     assert "adversarial(l2,3)" in shown
+
+
+class Conflict(Plain):
+    """Shape bias, of the answers to "cue-conflict"."""
+
+    def __init__(self, name="cue-conflict"):
+        super().__init__(name)
+        self.experiments = {"cue-conflict": "cue-conflict", "edges": "edges"}
+        self.metrics = (Metric("bias", "bias", "", "higher", "cue-conflict", headline=True),)
+
+
+class Human(Plain):
+    """A mean over experiments, "cue-conflict" among them."""
+
+    def __init__(self):
+        super().__init__("human-comparison")
+        self.experiments = {name: name for name in ("cue-conflict", "edges", "sketch")}
+        self.metrics = (Metric("kappa", "kappa", "", "higher", headline=True, parts="kept"),)
+
+
+@pytest.fixture
+def circular(score):
+    """(summary, scores): bias and the kappa on "cue-conflict" are one; of 12 networks 4 saw "sketch", too."""
+    rng = np.random.default_rng(1)
+    rows, parts = [], {}
+    for at in range(12):
+        name, bias = f"net{'abcdefghijkl'[at]}", int(rng.integers(50, 950))
+        parts[name] = {"cue-conflict": bias, "edges": int(rng.integers(50, 950))}
+        if at < 4:
+            parts[name]["sketch"] = int(rng.integers(50, 950))
+        human = {"suite": "human-comparison", "metric": "kappa"}
+        cue = {"suite": "cue-conflict", "metric": "bias", "role": "cue-conflict", "stimuli": "c"}
+        rows.append(score(name, bias, 1000, **cue))
+        rows.append(score(name, bias, 1000, **human, role="", flags=("1 of 3 experiments",)))
+        rows += [
+            score(name, right, 1000, **human, role=role, condition="kept", stimuli=role)
+            for role, right in parts[name].items()
+        ]
+    suites = [Conflict(), Human(), Conflict("cue-conflict:other")]
+    rows += [
+        row._replace(suite="cue-conflict:other") for row in rows if row.suite == "cue-conflict"
+    ]
+    made = summaries([board for suite in suites for board in boards(rows, suite, {})])[0]
+    return made, rows, parts
+
+
+def test_what_shares_answers_is_never_correlated(circular):
+    summary, rows, parts = circular
+    found = links(summary, parts=parts_of(summary, rows))
+    own = [link for link in found if "cue-conflict" in (link.x.name, link.y.name)]
+    kappas = [link for link in own if "human" in link.x.name + link.y.name]
+    assert [link.spearman.n for link in kappas] == [12, 4]
+    bias, edges = ([one[role] for one in parts.values()] for role in ("cue-conflict", "edges"))
+    both = [one["edges"] + one["sketch"] for one in parts.values() if "sketch" in one]
+    expected = [stats.spearmanr(bias, edges)[0], stats.spearmanr(bias[:4], both)[0]]
+    assert [link.spearman.value for link in kappas] == pytest.approx(expected)
+    titles = {link.x.title if "human" in link.x.name else link.y.title for link in kappas}
+    assert titles == {
+        f"human-comparison kappa ({n} of 3 experiments, without cue-conflict)" for n in (1, 2)
+    }
+    (refused,) = [link for link in own if "other" in link.x.name + link.y.name]
+    assert refused.spearman.value is None
+    assert refused.spearman.reason == "both are made of the same answers (cue-conflict)"
+    # without the single experiments nothing can be left out
+    assert {link.spearman.value for link in links(summary)} == {None}
+
+
+def test_the_number_of_experiments_stands_in_the_title(circular):
+    summary, _, _ = circular
+    titles = [head.column.title for head in summary.headlines]
+    assert sorted(titles) == ["bias", "bias", "kappa (1 of 3 experiments)"]

@@ -160,7 +160,7 @@ def masking(tmp_path: Path) -> Path:
     folder = tmp_path / "critical-band-masking"
     folder.mkdir()
     tables = {
-        "sb_scores.json": {"net": [0.25] * 8 + [0.5] * 8, "idle": [0.0] * 16},
+        "sb_scores.json": {"net": [0.2] * 8 + [0.6] * 8, "idle": [0.0] * 16},
         "baccs.json": {"net": 0.8, "idle": 0.001},
         "baccs_eps0.1_remaining.json": {"net": 0.7, "late": 0.6},
         "waccs_eps0.05.json": {"net": 0.41},
@@ -180,7 +180,7 @@ def masking(tmp_path: Path) -> Path:
 def test_critical_band_masking_goes_in_under_names_of_its_own(masking: Path) -> None:
     found = read_scores(masking)
     values = {(s.observer.name, s.metric, s.condition): (s.value, s.n) for s in found.scores}
-    assert values["net", "mean_shape_fraction", ""] == (0.375, 1200)
+    assert values["net", "mean_shape_fraction", ""] == (0.4, 1200)
     assert values["net", "accuracy_before_attack", ""] == (0.8, 0)
     assert values["late", "accuracy_before_attack", ""] == (0.6, 0)
     assert values["net", "accuracy_after_l2_on_normalised", "eps 0.05"] == (0.4, 0)
@@ -201,6 +201,15 @@ def test_critical_band_masking_goes_in_under_names_of_its_own(masking: Path) -> 
     ]
 
 
+def test_equally_many_answers_are_equal_whatever_the_shares_round_to(masking: Path) -> None:
+    """3 and 5 of 75 in turn, and 4 of 75 throughout: 64 of 1200, which means of floats tell apart."""
+    shares = {"even": [4 / 75] * 16, "odd": [3 / 75, 5 / 75] * 8, "few": [64 / 75] + [0.0] * 15}
+    assert len({sum(values) / 16 for values in shares.values()}) > 1
+    write(masking, "sb_scores.json", json.dumps(shares))
+    scores = read_scores(masking).scores
+    assert {s.value for s in scores if s.metric == "mean_shape_fraction"} == {64 / 1200}
+
+
 def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking: Path) -> None:
     for score in read_scores(masking).scores:
         assert known_metrics()[score.observer.source, score.metric].caveat == score.remarks[0]
@@ -212,6 +221,7 @@ def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking: Pat
     ("name", "content", "said"),
     [
         ("sb_scores.json", {"net": [0.5] * 15}, "expected 16 shares"),
+        ("sb_scores.json", {"net": [0.5] * 16}, "expected shares of 75 trials"),
         ("sb_scores.json", {"net": [0.5] * 15 + [2]}, "expected 16 shares"),
         ("baccs.json", {"net": 81.3}, "expected a share"),
         ("baccs.json", [1], "expected an object"),

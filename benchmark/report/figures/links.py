@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.leaderboard.links import Link
-from benchmark.leaderboard.links_text import QUESTIONS, verdict
+from benchmark.leaderboard.links import QUESTIONS, Link, verdict
 from benchmark.leaderboard.model import REPORTED
 from benchmark.report.contents import Contents
 from benchmark.report.figures.figure import Figure, Spec, axis, palette
@@ -21,20 +20,13 @@ NAMES = ("observer", "family", "recipe", "x", "y")
 def order_of(link: Link) -> int:
     """The questions in their order, then the rest."""
     texts = [text for text, _, _ in QUESTIONS]
-    asked = question_of(link)
-    return texts.index(asked) if asked else len(texts)
-
-
-def question_of(link: Link) -> str:
-    """The field's question that these two answer; "" where there is none."""
-    pair = {link.x.name, link.y.name}
-    return next((text for text, x, y in QUESTIONS if {x, y} == pair), "")
+    return texts.index(link.question) if link.question else len(texts)
 
 
 def figures(contents: Contents) -> Iterator[Figure]:
     """One for each pair of headlines, and for each with clean accuracy."""
     for space, found in contents.links.items():
-        yield from (scatter(link, space) for link in found)
+        yield from (scatter(link, space) for link in found if link.observers)
 
 
 def scatter(link: Link, space: str) -> Figure:
@@ -44,11 +36,12 @@ def scatter(link: Link, space: str) -> Figure:
             "observer": one.name,
             "family": one.lineage.family,
             "recipe": one.lineage.recipe,
-            "x": one.values[link.x.name],
-            "y": one.values[link.y.name],
+            "x": x,
+            "y": y,
         }
-        for one in sorted(link.observers, key=lambda one: (one.lineage.family, one.name))
+        for one, x, y in zip(link.observers, link.xs, link.ys, strict=True)
     ]
+    records.sort(key=lambda one: (one["family"], one["observer"]))
     apart = link.observers and all(one.kind == REPORTED for one in link.observers)
     whose = f"Scores {space}, not measured here. " if apart else ""
     many = len({one.lineage.family for one in link.observers}) > NAMED
@@ -59,7 +52,7 @@ def scatter(link: Link, space: str) -> Figure:
         f"{link.x.title} and {link.y.title}",
         f"{whose}A point for each network, {link.spearman.n} in {link.spearman.families} families: {verdict(link)}. "
         f"Spearman {told(link.spearman)}; Pearson {told(link.pearson)}{partial}. "
-        f"95 % intervals draw families as wholes.{unnamed}",
+        f"95 % intervals are over families.{unnamed}",
         _spec(link, records, filled=not apart),
         records,
         NAMES,

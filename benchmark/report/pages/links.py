@@ -6,39 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.leaderboard.links import Contrast, Link, contrasts, observed
-from benchmark.leaderboard.links_text import CAUTION, contrast_records, link_records, verdict
+from benchmark.leaderboard.links import (
+    CAUTION,
+    Contrasts,
+    Link,
+    contrast_records,
+    contrasts,
+    left_out_lines,
+    link_records,
+    observed,
+    verdict,
+)
 from benchmark.report.contents import Contents
 from benchmark.report.drawn import Shown, put
-from benchmark.report.figures.links import order_of, question_of, scatter, told
+from benchmark.report.figures.links import order_of, scatter, told
 from benchmark.report.writing import Site, short, slug
-
-LINKS = (
-    "space",
-    "x",
-    "y",
-    "x_metric",
-    "y_metric",
-    "coefficient",
-    "value",
-    "low",
-    "high",
-    "n",
-    "families",
-    "reason",
-)
-CONTRASTS = (
-    "space",
-    "recipe",
-    "against",
-    "variable",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "pairs",
-)
 
 
 @dataclass(frozen=True)
@@ -66,7 +48,8 @@ class Space:
 
     name: str
     pairs: Sequence[Pair]
-    recipes: Sequence[tuple[str, Sequence[tuple[str, str, int]]]]
+    recipes: Sequence[tuple[str, Sequence[tuple[str, str, str, int, int]]]]
+    left_out: Sequence[str]
     data: str
     contrasts: str
 
@@ -81,51 +64,63 @@ def links_page(site: Site, contents: Contents) -> None:
     spaces = []
     for summary in contents.linked:
         found = contents.links[summary.space]
-        compared = contrasts(summary)
+        compared = contrasts(summary, contents.cards)
         if not found:
             continue
         data, other = (f"data/{name}-{slug(summary.space)}.csv" for name in ("links", "contrasts"))
-        site.table(data, link_records(found, summary.space), LINKS)
-        site.table(other, contrast_records(compared, summary.space), CONTRASTS)
+        for place, rows in (
+            (data, link_records(found, summary.space)),
+            (other, contrast_records(compared, summary.space)),
+        ):
+            records = list(rows)
+            site.table(place, records, list(records[0]) if records else [])
         values = f"data/link-values-{slug(summary.space)}.csv"
         site.table(values, *_values(found))
         asked = sorted(found, key=order_of)
         pairs = [
             _pair(
                 one,
-                put(site, scatter(one, summary.space), inline=bool(question_of(one)), data=values),
+                put(site, scatter(one, summary.space), inline=bool(one.question), data=values)
+                if one.observers
+                else None,
             )
             for one in asked
         ]
-        spaces.append(Space(summary.space, pairs, _by_recipe(compared), data, other))
+        left_out = list(left_out_lines(compared))
+        recipes = _by_recipe(compared)
+        spaces.append(Space(summary.space, pairs, recipes, left_out, data, other))
     if spaces:
         site.page("links.html", "links.html", title="Links", spaces_=spaces, caution=CAUTION)
 
 
 def _values(found: Sequence[Link]) -> tuple[list[dict[str, Any]], list[str]]:
     """(records, their fields): every network with its value of every variable, the numbers behind all scatter plots."""
-    variables = {one.name: None for link in found for one in (link.x, link.y)}
+    values: dict[str, dict[str, float]] = {}
+    for link in found:
+        for variable, numbers in ((link.x, link.xs), (link.y, link.ys)):
+            names = (one.name for one in link.observers)
+            values.setdefault(variable.name, {}).update(zip(names, numbers, strict=True))
     everybody = {one.name: one for link in found for one in link.observers}
     records = [
         {"observer": name, "family": one.lineage.family, "recipe": one.lineage.recipe}
-        | {variable: one.values.get(variable) for variable in variables}
+        | {variable: held.get(name) for variable, held in values.items()}
         for name, one in sorted(everybody.items())
     ]
-    return records, ["observer", "family", "recipe", *variables]
+    return records, ["observer", "family", "recipe", *values]
 
 
-def _pair(link: Link, figure: Shown) -> Pair:
-    held = [value for value in link.without.values() if value is not None]
+def _pair(link: Link, figure: Shown | None) -> Pair:
+    span = link.range_without
     return Pair(
-        key=figure.name,
-        question=question_of(link),
+        key=figure.name if figure else "",
+        question=link.question,
         verdict=verdict(link),
         x=link.x.title,
         y=link.y.title,
         spearman=told(link.spearman),
         pearson=told(link.pearson),
         partial=told(link.partial) if link.partial else "",
-        left_out=f"{short(min(held))} to {short(max(held))}" if held else "",
+        left_out=f"{short(span[0])} to {short(span[1])}" if span else "",
         n=link.spearman.n,
         families=link.spearman.families,
         few=link.few,
@@ -133,13 +128,20 @@ def _pair(link: Link, figure: Shown) -> Pair:
     )
 
 
-def _by_recipe(found: Sequence[Contrast]) -> list[tuple[str, list[tuple[str, str, int]]]]:
-    """Recipe -> (variable, difference with interval, pairs)."""
-    recipes: dict[str, list[tuple[str, str, int]]] = {}
-    for one in found:
+def _by_recipe(found: Contrasts) -> list[tuple[str, list[tuple[str, str, str, int, int]]]]:
+    """Recipe -> (variable, baselines, difference with interval, pairs, families)."""
+    recipes: dict[str, list[tuple[str, str, str, int, int]]] = {}
+    for one in found.rows:
         ends = (
             "" if one.low is None or one.high is None else f" [{short(one.low)}, {short(one.high)}]"
         )
-        row = (one.variable.title, f"{short(one.difference)}{ends}", len(one.pairs))
+        difference = f"{short(one.difference)}{ends}"
+        row = (
+            one.variable.title,
+            ", ".join(one.baselines),
+            difference,
+            len(one.pairs),
+            one.families,
+        )
         recipes.setdefault(one.recipe, []).append(row)
     return list(recipes.items())
