@@ -61,6 +61,11 @@ def code_digest(*values: Any) -> str:
     return Codes().of(*values)
 
 
+def is_own(value: Any) -> bool:
+    """Whether a function or object, with whatever code it holds, is the program's own."""
+    return _Describer().value(value, False) is None
+
+
 def is_installed(module: str) -> bool:
     """Whether a module is of the standard library, or of an installed package that is no plug-in of the program."""
     top = module.partition(".")[0]

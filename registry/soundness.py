@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -43,10 +44,16 @@ _ALONE = "same answer alone"
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
-    """Images [count, 3, size, size] in [0,1] with the amplitudes of photographs (1/f) and colours of their
-    own, always the same.
-    """
-    side = model.preprocess.size
+    """`pictures` at the network's input size, where the network is."""
+    images = pictures(count, model.preprocess.size)
+    device = next((value.device for value in model.module.state_dict().values()), images.device)
+    return images.to(device)
+
+
+@lru_cache(maxsize=8)
+def pictures(count: int, side: int) -> Tensor:
+    """Images [count, 3, side, side] in [0,1] with the amplitudes of photographs (1/f) and colours of their own, always
+    the same."""
     generator = torch.Generator().manual_seed(_SEED)
     images = torch.rand((count, 3, 1, 1), generator=generator)
     cells = 2
@@ -56,8 +63,7 @@ def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
         images = images + noise / cells**0.5
         cells *= 2
     images = functional.interpolate(images, (side, side), mode="bilinear")
-    device = next((value.device for value in model.module.state_dict().values()), images.device)
-    return images.clamp(0, 1).contiguous().to(device)
+    return images.clamp(0, 1).contiguous()
 
 
 def distance(one: Tensor, other: Tensor) -> float:

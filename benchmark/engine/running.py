@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from benchmark.contracts import Policy, Suite
+from benchmark.engine.canary import COUNT, Canary
 from benchmark.engine.completing import Owed
 from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.device import keep_pages, numerics, resting_heap
@@ -20,6 +21,7 @@ from benchmark.engine.outcomes import Outcomes, RunReport
 from benchmark.engine.pace import Reporter
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import Scorer
+from benchmark.engine.tuning import TunedModel
 from benchmark.engine.workers.messages import Start
 from benchmark.engine.workers.pool import Pool
 from benchmark.engine.workers.slots import Slot, close_slots, open_slots
@@ -128,6 +130,7 @@ class _Run:
     slots: Sequence[Slot] = ()
     codes: Codes = field(default_factory=Codes)
     _planned: dict[tuple[int, int], list[Observation]] = field(default_factory=dict)
+    _canary: dict[int, Canary] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
         keeper = Keeper(self.store, self.run)
@@ -236,9 +239,14 @@ class _Run:
         details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
         if self.options.asked:
             details["asked"] = dict(self.options.asked)
+        keys = [
+            observation_key(loaded.facts.identity, block, task.suite, policy, self.codes)
+            for block in task.plan.blocks
+        ]
+        canaries = self._canaries(loaded, task, keys)
         return [
             Observation(
-                key=observation_key(loaded.facts.identity, block, task.suite, policy, self.codes),
+                key=key,
                 observer=loaded.row,
                 suite=task.suite.name,
                 version=task.suite.version,
@@ -249,10 +257,33 @@ class _Run:
                 presentation=block.presentation,
                 transform=block.transform.name if block.transform else "",
                 n=len(block.stimuli),
-                details=details,
+                details=details | ({"canary": canary} if canary else {}),
             )
-            for block in task.plan.blocks
+            for block, (key, canary) in zip(task.plan.blocks, canaries, strict=True)
         ]
+
+    def _canaries(self, loaded: Loaded, task: Task, keys: Sequence[str]) -> list[tuple[str, str]]:
+        """(key, canary answers) of each block: other keys where what is stored was answered otherwise."""
+        observer, suite = loaded.resident.observer, task.suite.name
+        if not isinstance(observer, TunedModel):
+            return [(key, "") for key in keys]
+        stores = [self.options.elsewhere, self.store] if self.options.elsewhere else [self.store]
+        stored = {
+            row.key: str(row.details.get("canary", ""))
+            for store in stores
+            for row in store.observations(observer=loaded.resident.name, suite=suite)
+        }
+        canary = self._canary.setdefault(loaded.row, Canary(observer.model, self.options.device))
+        pairs = [
+            canary.key(key, block, stored)
+            for key, block in zip(keys, task.plan.blocks, strict=True)
+        ]
+        if [key for key, _ in pairs] != list(keys):
+            self.reporter.note(
+                f"{loaded.resident.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "
+                "stored (an environment variable, data, a patch or another version of a library): these are not used"
+            )
+        return pairs
 
     def _leave(self, answered: _Answered) -> None:
         """Answered in part: which observations are to be scored together, whoever makes the others."""
