@@ -67,12 +67,13 @@ def human_table(humans):
 
 
 def distorted(trials):
-    """[n] bool: trials of every condition but the undistorted control."""
-    found = np.zeros(len(trials), dtype=bool)
+    """[n] bool: trials of every condition but the undistorted control, which is each experiment's first."""
+    shown = np.zeros(len(trials), dtype=bool)
     for role, experiment in BY_ROLE.items():
-        mine = trials["role"] == role
-        found |= mine & (experiment.single | (trials["condition"] != experiment.control))
-    return found
+        own = trials["role"] == role
+        control = experiment.conditions[0].name
+        shown |= own & (experiment.single | (trials["condition"] != control))
+    return shown
 
 
 def accuracy_table(networks):

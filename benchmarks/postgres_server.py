@@ -5,12 +5,15 @@
         server.stop(); server.start()
 
 It listens on a socket in its folder, on no port. A server refuses to run as root: root starts it as another user.
+
+    python benchmarks/postgres_server.py pytest ...     # a command beside a server, named by BENCH_TEST_POSTGRES
 """
 
 import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,3 +116,18 @@ def _programs() -> Path | None:
 def _user() -> str | None:
     names = {one.pw_name for one in pwd.getpwall()}
     return next((name for name in ("postgres", "nobody") if name in names), None)
+
+
+def main(command: list[str]) -> int:
+    """Run a command beside a server of its own; without one where none can be started. Its exit status."""
+    reason = why_none()
+    if reason:
+        print(f"no PostgreSQL server: {reason}", file=sys.stderr)
+        return subprocess.run(command, check=False).returncode
+    with own_server() as server:
+        environment = {**os.environ, "BENCH_TEST_POSTGRES": server.url()}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
