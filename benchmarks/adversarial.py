@@ -28,8 +28,8 @@ from ratios import need_packages, ratio
 
 from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Tuning, feed
+from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.sets import subset
 from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model

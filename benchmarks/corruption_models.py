@@ -26,7 +26,7 @@ from benchmark.engine.model_view import unit
 from benchmark.engine.planning import Task
 from benchmark.engine.running import RunOptions, execute
 from benchmark.settings import Settings
-from benchmark.stimuli.sets import seeds_of
+from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.load import load_model

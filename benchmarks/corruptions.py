@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from benchmark.contracts import Transform
 from benchmark.engine.device import keep_pages
-from benchmark.transforms.imagenet_c import corruption, names
+from benchmark.transforms.corruptions import corruption, names
 
 Pixels = NDArray[np.uint8]
 Corrupt = Callable[..., Pixels]

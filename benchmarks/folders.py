@@ -26,9 +26,9 @@ from ratios import ratio
 from benchmark.contracts import CHUNK
 from benchmark.engine.decoding import chunk_count, decoded_chunks
 from benchmark.settings import Settings
+from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import subset
+from benchmark.stimuli.roles import Resolver
 
 CLASSES, SIDE, ORIGINALS, SEVERITIES, LIMIT = 40, 112, 64, 5, 500
 

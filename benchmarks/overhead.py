@@ -44,8 +44,8 @@ from benchmark.engine import tuning
 from benchmark.engine.device import keep_pages, numerics
 from benchmark.engine.running import RunOptions, execute
 from benchmark.settings import Settings
-from benchmark.stimuli.pixels import FileImages, Picked
-from benchmark.stimuli.places import locate
+from benchmark.stimuli.catalogue import locate
+from benchmark.stimuli.image_files import FileImages, Picked
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmark import api
 from benchmark.leaderboard.model import Board, Cell, Row
-from benchmark.stimuli.sources import Named, known_of
+from benchmark.stimuli.catalogue import Named, known_of
 from benchmarks.ratios import needs
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -25,9 +25,9 @@ from benchmark.engine.device import keep_pages
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stats import mean_interval
+from benchmark.stimuli.catalogue import locate
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.places import locate
-from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.world.sets import _NATURAL_SEED, _spill
 from benchmark.variables import read_settings
 from registry.card_files import read_cards

@@ -25,8 +25,8 @@ from torchvision.transforms.functional import gaussian_blur
 
 from benchmark.contracts import Block, Stimuli, Trials
 from benchmark.stats import ratio_score
+from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.sets import subset
 from benchmark.stimuli.world import sets as world
 from benchmark.stimuli.world.render import _COLOUR, _TEXTURE, _bytes, _surfaces, raster
 from benchmark.stimuli.world.render import Scene as Drawing

@@ -48,7 +48,7 @@ class Picture(Gallery):
 def draw(pattern: str, name: str | None, count: int, kind: str, *, random: bool) -> Picture:
     """The gallery of the models of a pattern on the first of evenly spaced categories of a set (None: by their
     labels). Raises BenchError where a model is no network, or no set suits them all."""
-    from benchmark.stimuli.sets import open_set
+    from benchmark.stimuli.datasets import open_set
     from registry.model import LoadedModel
 
     cards = api.models(pattern)

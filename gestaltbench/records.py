@@ -137,7 +137,7 @@ def suite_record(suite: Suite) -> Iterator[Record]:
 
 def set_record(settings: Any, entry: Entry) -> Iterator[Record]:
     """A stimulus set in one row."""
-    from benchmark.stimuli.places import locate
+    from benchmark.stimuli.catalogue import locate
 
     yield {
         "set": entry.name,

@@ -106,10 +106,9 @@ def import_trials(
     """
     from benchmark.engine.importing import import_trials as read_in
     from benchmark.engine.scoring import Scorer
-    from benchmark.stimuli.recipes import stated_recipes
-    from benchmark.stimuli.sources import check_source
-    from benchmark.stimuli.trial_columns import stated_columns
-    from benchmark.stimuli.trials import Stated
+    from benchmark.stimuli.catalogue import check_source
+    from benchmark.stimuli.regenerate import stated_recipes
+    from benchmark.stimuli.trials import Stated, stated_columns
     from benchmark.store import open_store
 
     recipes = stated_recipes(training)

@@ -62,7 +62,7 @@ def import_leaderboard(
     differ, nothing is taken and the report says which. Raises ScoresError, TrialsError (a source that is none).
     """
     from benchmark.leaderboard.exchange_reading import read_document
-    from benchmark.stimuli.sources import check_source
+    from benchmark.stimuli.catalogue import check_source
     from benchmark.store import open_store
     from benchmark.store.score_rules import fault
 

@@ -19,7 +19,7 @@ from benchmark.stats.families import DiscordantTrial, SuiteComparison
 from benchmark.stats.paired import FEWEST
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
-from benchmark.stimuli.sets import shuffled
+from benchmark.stimuli.datasets import shuffled
 from benchmark.store import Store
 
 LEVEL = 0.95

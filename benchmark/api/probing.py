@@ -109,8 +109,8 @@ def _backbone(
 
 def _training_set(asked: Probe, settings: Settings) -> Stimuli:
     from benchmark.stimuli.catalogue import Entry
+    from benchmark.stimuli.datasets import open_folder
     from benchmark.stimuli.generated import training_stimuli
-    from benchmark.stimuli.sets import open_folder
 
     if asked.train == WORLD:
         return training_stimuli(asked.limit or WORLD_COUNT)

@@ -28,9 +28,8 @@ def import_scores(
     that are the same quantity as ours of that name. Raises ScoresError.
     """
     from benchmark.engine.reported import put_scores
-    from benchmark.stimuli.reported_scores import check_names
-    from benchmark.stimuli.score_tables import read_scores
-    from benchmark.stimuli.sources import check_source
+    from benchmark.stimuli.catalogue import check_source
+    from benchmark.stimuli.score_tables import check_names, read_scores
     from benchmark.store import open_store
 
     stated = None if source is None else check_source(source)

@@ -13,7 +13,7 @@ from benchmark.api.published_scores import published_boards
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.folding import PUBLISHED
-from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:

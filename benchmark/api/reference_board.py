@@ -13,7 +13,7 @@ from benchmark.api.importing import recorded
 from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
-from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def offer_reference(prepared: Prepared) -> str:
 def _fetched(
     names: Sequence[str], settings: Settings, report: Callable[[str], None], made: ReferenceReport
 ) -> dict[str, Path]:
+    from benchmark.stimuli.catalogue import locate
     from benchmark.stimuli.fetch import fetch
-    from benchmark.stimuli.places import locate
 
     found: dict[str, Path] = {}
     for name in names:

@@ -16,8 +16,7 @@ DEFAULT_MODELS = "bundled"
 
 def wanted_sets(names: str, settings: Settings) -> list[Entry]:
     """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli where one is not here."""
-    from benchmark.stimuli.catalogue import find_entry
-    from benchmark.stimuli.places import absent, folder_of
+    from benchmark.stimuli.catalogue import absent, find_entry, folder_of
 
     parts = [part.strip() for part in names.split(",")]
     entries = [find_entry(part, settings) for part in parts if part]

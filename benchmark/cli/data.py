@@ -15,7 +15,7 @@ from benchmark.cli.stylize import stylize
 
 if TYPE_CHECKING:
     from benchmark.stimuli.catalogue import Entry
-    from benchmark.stimuli.inspecting import Row
+    from benchmark.stimuli.verify import Row
 
 
 @click.group()
@@ -31,8 +31,7 @@ def list_sets() -> int:
     """The catalogue: what there is, what is on this disk, and under which licence."""
     from rich.table import Table
 
-    from benchmark.stimuli.catalogue import read_catalogue
-    from benchmark.stimuli.places import locate
+    from benchmark.stimuli.catalogue import locate, read_catalogue
     from benchmark.variables import read_settings
 
     settings = read_settings()
@@ -149,8 +148,7 @@ def regenerate(experiment: str, source: str, trials: str, output: Path | None) -
     For who has ImageNet but not the published files: the set plays the experiment's role where those are absent, and
     every score on it is flagged. An interrupted run goes on where it stopped.
     """
-    from benchmark.stimuli.regenerating import make_set
-    from benchmark.stimuli.regeneration import parametric
+    from benchmark.stimuli.regenerate import make_set, parametric
     from benchmark.variables import read_settings
 
     settings = read_settings()
@@ -173,8 +171,8 @@ def verify(name: str, sample: int | None, full: bool) -> int:
     Names, classes and empty files are checked of all images; a sample of a large set is read. Exit code 1 where
     something is broken; a part of a set is all right, and said.
     """
-    from benchmark.stimuli.inspecting import Depth
-    from benchmark.stimuli.verifying import verify as check
+    from benchmark.stimuli.verify import Depth
+    from benchmark.stimuli.verify import verify as check
     from benchmark.variables import read_settings
 
     with _counted(name) as expect:
@@ -217,8 +215,7 @@ def _print_cells(rows: Sequence[Row]) -> None:
 def path(name: str) -> int:
     """Where a set lies on this disk."""
     from benchmark.errors import MissingStimuli, unknown_name
-    from benchmark.stimuli.catalogue import read_catalogue
-    from benchmark.stimuli.places import locate
+    from benchmark.stimuli.catalogue import locate, read_catalogue
     from benchmark.variables import read_settings
 
     settings = read_settings()

@@ -72,8 +72,7 @@ def _suites() -> Iterator[tuple[str, str]]:
 
 
 def _data() -> Iterator[tuple[str, str]]:
-    from benchmark.stimuli.catalogue import read_catalogue
-    from benchmark.stimuli.places import locate, remedy
+    from benchmark.stimuli.catalogue import locate, read_catalogue, remedy
     from benchmark.variables import read_settings
 
     settings = read_settings()

@@ -75,9 +75,7 @@ def stylize(
     The network is another one than for the published sets: boards name it and never mix the sets. An interrupted
     run goes on where it stopped.
     """
-    from benchmark.stimuli.conflicts import Sample
-    from benchmark.stimuli.stylisation_network import load_network
-    from benchmark.stimuli.stylised_sets import Order, make_stylised
+    from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
     from benchmark.variables import read_settings
 
     _check(cue_conflict, per_pair, count, same_category, space)

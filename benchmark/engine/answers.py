@@ -18,7 +18,7 @@ from benchmark.engine.imported_trials import (
     restricted,
 )
 from benchmark.errors import StoreError
-from benchmark.stimuli.sources import PUBLISHED_SPACE, compares
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE, compares
 from benchmark.store import Store
 from benchmark.store.rows import IMPORTED_KINDS
 from registry.digests import digest_data

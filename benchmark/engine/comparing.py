@@ -14,7 +14,7 @@ from benchmark.stats import Comparison, compare_ratio
 from benchmark.stats.crowd import compare_people
 from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.paired import FEWEST, differing
-from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import ScoreSet, Store
 
 #: The name of people as a group.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Stimuli
-from benchmark.stimuli.plain_files import NO_ARRAY
+from benchmark.stimuli.image_files import NO_ARRAY
 from registry.whole_files import replacing
 
 Image = NDArray[np.uint8]

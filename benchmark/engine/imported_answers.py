@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.contracts import Array
 from benchmark.stack_columns import stacked
-from benchmark.stimuli.names import stimulus_id
+from benchmark.stimuli.catalogue import stimulus_id
 from benchmark.stimuli.trials import MARGIN, TrialFile
 from benchmark.store import Store, StoredObservation
 

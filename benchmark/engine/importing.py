@@ -23,9 +23,8 @@ from benchmark.engine.imported_answers import (
 )
 from benchmark.engine.partial_answers import left_out
 from benchmark.errors import TrialsError, unknown_name
-from benchmark.stimuli.named_images import trial_stimuli
-from benchmark.stimuli.recipes import Recipes, named_recipe, recipes_beside
-from benchmark.stimuli.sources import Named, known_of, prompt_order
+from benchmark.stimuli.catalogue import Named, known_of, prompt_order
+from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
 from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
 from benchmark.store import Chunk, Observation, Store, StoredObservation
 from benchmark.store.rows import IMPORTED

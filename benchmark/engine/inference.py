@@ -20,7 +20,7 @@ from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import TunedModel, working_threads
 from benchmark.errors import FAILURES, ModelFailure
 from benchmark.identity import Codes, block_key
-from benchmark.stimuli.sets import seeds_of
+from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import Chunk
 from registry.geometry import CROPS_224
 from registry.ideal import IdealObserver

@@ -13,8 +13,8 @@ from benchmark.engine.device import full_precision
 from benchmark.engine.sound import replayed, require_same
 from benchmark.engine.tuning import TunedModel
 from benchmark.errors import MissingStimuli, ModelFailure
-from benchmark.stimuli.names import NO_ANSWER
-from benchmark.stimuli.sets import seeds_of
+from benchmark.stimuli.catalogue import NO_ANSWER
+from benchmark.stimuli.datasets import seeds_of
 from registry.geometry import present_map, present_mask, resized_map, resized_mask
 from registry.ideal import IdealObserver
 from registry.labels import Grouping, decide

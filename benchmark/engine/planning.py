@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmark.contracts import Block, Plan, Shelf, Suite
 from benchmark.errors import MissingStimuli
 from benchmark.settings import Settings
-from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard
 from registry.labels import label_space
 

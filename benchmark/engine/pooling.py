@@ -9,7 +9,7 @@ from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import clustered_variance, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.ratios import indicators, ratio_arrays
-from benchmark.stimuli.names import any_answer
+from benchmark.stimuli.catalogue import any_answer
 
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:

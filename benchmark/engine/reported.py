@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from benchmark.contracts import Observer, Score
-from benchmark.stimuli.reported_scores import ReportedScore
-from benchmark.stimuli.sources import Named, known_of
+from benchmark.stimuli.catalogue import Named, known_of
+from benchmark.stimuli.score_tables import ReportedScore
 from benchmark.store import ScoreRow, ScoreSet, Store
 from registry.digests import digest_data
 

@@ -28,7 +28,7 @@ from benchmark.engine.workers.slots import Slot, close_slots, open_slots
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
-from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Observation, Store
 
 

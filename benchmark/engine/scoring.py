@@ -10,7 +10,7 @@ from benchmark.engine.imported_trials import Sets
 from benchmark.engine.pooling import pooled_score
 from benchmark.identity import Codes, score_code
 from benchmark.stats.threads import one_blas_thread
-from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Observation, ScoreSet, Store
 from registry.digests import digest_data
 

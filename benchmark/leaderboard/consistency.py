@@ -13,7 +13,7 @@ from typing import Any
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, TrialsError, unknown_name
 from benchmark.stats.agreement import Agreement, Matched, agreement, match
-from benchmark.stimuli.exemplars import shared_exemplars
+from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials
 Answered = Mapping[str, Mapping[str, Trials]]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.leaderboard.exchange import Document
-from benchmark.stimuli.reported_scores import read_json
+from benchmark.stimuli.score_tables import read_json
 
 LARGEST = 256 * 2**20  # bytes: a thousand observers under five suites are about 150 MB
 LONGEST, LONGEST_NAME = 20_000, 200  # characters of a text, of an observer's name

@@ -15,7 +15,7 @@ from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.leaderboard.ranking import distrusted
 from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
-from benchmark.stimuli.reported_scores import known_metrics
+from benchmark.stimuli.score_tables import known_metrics
 
 if TYPE_CHECKING:
     from benchmark.store.table_rows import ScoreRow

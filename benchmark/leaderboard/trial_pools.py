@@ -15,8 +15,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Suite, Trials
 from benchmark.plugins import WITHIN
-from benchmark.stimuli.names import canonical_condition
-from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE, canonical_condition
 from benchmark.store.rows import IMPORTED
 from benchmark.transforms.listing import own_list
 

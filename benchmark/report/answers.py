@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.stimuli.names import NO_ANSWER, SINGLE_CONDITION
-from benchmark.stimuli.sources import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import NO_ANSWER, PUBLISHED_SPACE, SINGLE_CONDITION
 from benchmark.store.rows import IMPORTED
 
 if TYPE_CHECKING:

@@ -50,8 +50,8 @@ def thumbnails(
 def _allowed(answers: Answers, settings: Settings) -> Iterator[tuple[Stimuli, str]]:
     """The sets of a role that may be shown, as far as they are here."""
     from benchmark.stimuli.catalogue import find_entry
+    from benchmark.stimuli.datasets import open_set
     from benchmark.stimuli.generated import is_generated
-    from benchmark.stimuli.sets import open_set
 
     for name in dict.fromkeys(answers.sets.values()):
         try:

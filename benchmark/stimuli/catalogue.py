@@ -4,14 +4,17 @@ Built-in entries are `catalogue.yaml`; entries that a user added are `stimuli.ya
 folder. An added entry of a built-in name says where that set lies and keeps everything else.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from __future__ import annotations
 
-from benchmark.errors import StimuliError, unknown_name
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache, lru_cache
+from importlib.resources import files
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
+
+from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
 from registry.whole_files import locked, write_whole
 
@@ -202,3 +205,428 @@ def _yaml() -> Any:
     import yaml
 
     return yaml
+
+
+# Which experiment a table of trials belongs to, from the names of its file and folders.
+
+
+EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
+#: All three eidolon experiments in one table (texture-vs-shape): the condition's middle number
+#: tells them apart.
+EIDOLON = "eidolon"
+_SAME = (
+    "cue-conflict", "sketch", "stylized", "original", "greyscale", "texture", "colour", "contrast",
+    "high-pass", "low-pass", "phase-scrambling", "power-equalisation", "false-colour", "rotation",
+    "uniform-noise",
+)  # fmt: skip
+#: Names in publications (lower case) -> experiment. Others are kept as they are.
+KNOWN = {
+    **{name: name for name in _SAME},
+    "style-transfer-512-nomask": "cue-conflict",
+    "edge": "edges",
+    "edges": "edges",
+    "silhouette": "silhouettes",
+    "silhouettes": "silhouettes",
+    "silhouette-filled": "silhouettes",
+    "filled-silhouettes": "silhouettes",
+    "stylised": "stylized",
+    "grayscale": "greyscale",
+    "color": "colour",
+    "colour-png": "colour",
+    "contrast-png": "contrast",
+    "highpass": "high-pass",
+    "lowpass": "low-pass",
+    "noise": "uniform-noise",
+    "noise-png": "uniform-noise",
+    "salt-and-pepper": "salt-and-pepper",
+    "salt-and-pepper-png": "salt-and-pepper",
+    "power-equalization": "power-equalisation",
+    "false-color": "false-colour",
+    "eidolon": EIDOLON,
+    "eidoloni": "eidolonI",
+    "eidolonii": "eidolonII",
+    "eidoloniii": "eidolonIII",
+}
+_SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
+_PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
+#: What stands before the experiment in the names of error-consistency (Geirhos et al. 2020).
+_GROUP = re.compile(r"^(?:texture-shape|noise-generalisation)_")
+_FOLDERS = 2  # folders above the file whose names count
+
+
+def name_experiment(text: str) -> str:
+    """The experiment's one name for a name in use: "edge-experiment" -> "edges". Unknown names
+    stay."""
+    plain = _SUFFIX.sub("", _GROUP.sub("", text.strip().lower()))
+    return KNOWN.get(plain, plain)
+
+
+def experiment_of(path: Path) -> str:
+    """From the file name up to the first "_", else from the nearest folder that names a known
+    experiment.
+
+    A file in the published form NAME_OBSERVER_session-1.csv may name an experiment of its own.
+    Raises TrialsError where nothing tells.
+    """
+    stem = _GROUP.sub("", path.stem.lower())
+    candidates = [stem.partition("_")[0], stem]
+    candidates += [folder.name for folder in list(path.absolute().parents)[:_FOLDERS]]
+    for text in candidates:
+        plain = _SUFFIX.sub("", _GROUP.sub("", text.lower()))
+        if plain in KNOWN:
+            return KNOWN[plain]
+    published = _PUBLISHED.fullmatch(path.stem)
+    if published:
+        return name_experiment(published[1])
+    raise TrialsError(
+        f"{path}: the name does not tell which experiment this is. Expected a file like "
+        f"'cue-conflict_OBSERVER_session-1.csv' or a folder called one of: "
+        f"{', '.join(sorted(KNOWN))}."
+    )
+
+
+def split_eidolon(experiment: str, condition: str, where: str) -> str:
+    """The eidolon experiment of a condition such as "8-3-10"; other experiments stay. Raises
+    TrialsError."""
+    if experiment != EIDOLON:
+        return experiment
+    parts = condition.strip().split("-")
+    if len(parts) != 3 or parts[1] not in EIDOLONS:
+        raise TrialsError(
+            f"{where}: condition '{condition}' is no eidolon condition; expected "
+            "reach-coherence-grain, such as '8-3-10', with coherence 10, 3 or 0."
+        )
+    return EIDOLONS[parts[1]]
+
+
+# What is read from names: categories, exemplars, conditions. Every rule is one explicit pattern.
+#
+# Image names of the human experiments (Geirhos et al. 2018, 2019, 2021) carry a prefix that differs
+# per observer, `0001_s5n_s01_0_bird_00_bird3-bird2.png`; what follows it names the image and is its
+# id here.
+
+
+GEIRHOS16 = (
+    "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",
+    "chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck",
+)  # fmt: skip
+NO_ANSWER = "na"
+#: One condition only: the condition column of their tables says "0" or "NaN" and means nothing.
+SINGLE_CONDITION = frozenset(
+    {
+        "cue-conflict",
+        "edges",
+        "silhouettes",
+        "sketch",
+        "stylized",
+        "original",
+        "greyscale",
+        "texture",
+    }
+)
+NUMERIC = frozenset(
+    {
+        "high-pass",
+        "low-pass",
+        "phase-scrambling",
+        "power-equalisation",
+        "rotation",
+        "salt-and-pepper",
+        "uniform-noise",
+    }
+)
+WNID = re.compile(r"n\d{8}")
+#: number, experiment, observer, condition, category, context: the parts of a prefix.
+PREFIX = re.compile(
+    r"^\d{4}_[a-z0-9]+_(?:dnn|s\d+)_(?P<condition>[^_]+)_(?P<category>[a-z]+)_\d+_(?=.)"
+)
+_EXEMPLAR = re.compile(r"([a-z]+)\d+")
+
+
+class Pair(NamedTuple):
+    """A cue-conflict image: category of the shape, category of the texture, exemplar of the
+    shape."""
+
+    shape: str
+    texture: str
+    exemplar: str
+
+
+def any_answer(responses: Iterable[str]) -> bool:
+    """Whether any of these is an answer; of none, no."""
+    return any(response != NO_ANSWER for response in responses)
+
+
+def image_id(name: str) -> str:
+    """The image's own name: `name` without its observer's prefix, or `name` whole where it has
+    none."""
+    return PREFIX.sub("", name, count=1)
+
+
+def stimulus_id(condition: str, image: str) -> str:
+    """What is shown: the image's name, after its condition where there are several ("c05/cat1.png")."""
+    return f"{condition}/{image}" if condition else image
+
+
+@lru_cache(maxsize=2**16)  # a hundred observers of the same images
+def read_pair(name: str) -> Pair | None:
+    """The cues of `cat7-elephant1.png`; None where the name is not of that form or of the 16
+    categories."""
+    shape, dash, texture = PurePath(name).stem.rpartition("-")
+    first, second = _EXEMPLAR.fullmatch(shape), _EXEMPLAR.fullmatch(texture)
+    if not (dash and first and second):
+        return None
+    pair = Pair(first[1], second[1], shape)
+    return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
+
+
+def read_shape(name: str) -> str:
+    """The exemplar whose shape an image has: "cat7" of `cat7-elephant1.png`, of its edges and of its silhouette, both
+    `cat7.png`; "" of other names."""
+    pair = read_pair(name)
+    alone = _EXEMPLAR.fullmatch(PurePath(name).stem)
+    return pair.exemplar if pair else alone[0] if alone and alone[1] in GEIRHOS16 else ""
+
+
+def canonical_condition(experiment: str, text: str) -> str:
+    """One spelling per condition, so that tables of people and of networks meet.
+
+    Experiments of one condition: "" whatever the table says. Numeric ones: the shortest decimal
+    ("0.20" and "0.2" -> "0.2", "3.0" -> "3", "inf" stays). Others: lower case ("True" -> "true",
+    "c05" stays).
+    """
+    text = text.strip().lower()
+    if experiment in SINGLE_CONDITION:
+        return ""
+    if experiment in NUMERIC:
+        return _short_number(text)
+    return text
+
+
+def _short_number(text: str) -> str:
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return f"{value:.10g}"
+
+
+# Where a set lies on this disk.
+
+
+def locate(name: str, settings: Settings) -> Path | None:
+    """The folder of a set, or None: BENCH_DATA first, then fetched sets, then a folder that a user
+    added.
+
+    Raises UnknownName for a name that the catalogue lacks.
+    """
+    return folder_of(find_entry(name, settings), settings)
+
+
+def folder_of(entry: Entry, settings: Settings) -> Path | None:
+    """`locate` for an entry at hand."""
+    roots = ([settings.data] if settings.data else []) + [settings.stimuli]
+    places = [root / entry.name for root in roots]
+    if entry.folder:
+        places.append(Path(entry.folder))
+    found = next((place for place in places if place.is_dir()), None)
+    return found and inside(entry, found)
+
+
+def inside(entry: Entry, place: Path) -> Path:
+    """The set's folder in one that is laid out as published, else that folder itself."""
+    below = place / entry.member
+    return below if entry.member and below.is_dir() else place
+
+
+def absent(entry: Entry) -> MissingStimuli:
+    """The error for a set that is not here, with the command that gets it."""
+    return MissingStimuli(
+        f"the stimulus set '{entry.name}' is not on this disk. Get it with {remedy(entry)}."
+    )
+
+
+def remedy(entry: Entry) -> str:
+    """The command that gets a set, in words."""
+    add = f"`bench data add {entry.name} FOLDER`"
+    fetchable = entry.url is not None or entry.archives
+    if not fetchable and entry.source:
+        return f"{add} (get it from {entry.source})"
+    if not fetchable:
+        return f"{add} (its terms do not allow a download)"
+    return f"`bench data fetch {entry.name}`, or {add} where you have it"
+
+
+# Where published trials come from: an observer is (source, name). What is known of each source is `sources.yaml`.
+
+
+#: The decision space in which people answered.
+PUBLISHED_SPACE = "geirhos16"
+#: What may follow a source's name in the name of a folder: the version or the commit of its archive.
+_VERSION = r"(?:-(?:v?\d[\w.]*|[0-9a-f]{7,40}|main|master))?"
+_ALL = "all"
+
+
+class Named(NamedTuple):
+    """Who answered: a source, and a name that is unique there."""
+
+    source: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.source})"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published collection. folders, holds: how it is recognised; names: what its tables call an observer -> what
+    that is; people: experiment (or "all") -> the source whose people these are; experiment: whose images all of its
+    tables show, where their names do not tell; files: patterns of file names that say who answered, and how; prompts:
+    what a file name calls a way of asking -> that way in words, the usual one first; others: patterns of files that
+    are no tables of trials -> what they are; apart: why its own people are no group to compare with, "" where they are.
+    """
+
+    folders: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
+    experiment: str = ""
+    files: tuple[str, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+    apart: str = ""
+
+
+@cache
+def known_sources() -> Mapping[str, Source]:
+    """The published collections by name."""
+    import yaml
+
+    text = (files("benchmark.stimuli") / "sources.yaml").read_text(encoding="utf-8")
+    return {name: _source(row) for name, row in yaml.safe_load(text).items()}
+
+
+def _source(row: Mapping[str, Any]) -> Source:
+    lists = {key: tuple(row[key]) for key in ("folders", "holds", "files") if key in row}
+    names = {old: new["name"] for old, new in row.get("names", {}).items()}
+    return Source(**{**row, **lists, "names": names})
+
+
+class Known(NamedTuple):
+    """What is known of a published network."""
+
+    training: tuple[str, ...] = ()
+    family: str = ""
+
+
+@cache
+def _published_observers() -> Mapping[Named, Known]:
+    import yaml
+
+    text = (files("benchmark.stimuli") / "published_observers.yaml").read_text(encoding="utf-8")
+    return {
+        Named(source, name): Known(tuple(group["training"]), family)
+        for source, groups in yaml.safe_load(text).items()
+        for group in groups
+        for name, family in group["observers"].items()
+    }
+
+
+def known_of(observer: Named) -> Known:
+    """Recipe and family of a published network; empty where nothing is known."""
+    return _published_observers().get(observer, Known())
+
+
+def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
+    """The source of each table below `root` (a folder, or a table itself).
+
+    The nearest folder that is called like a published collection tells; else what one collection alone holds; else
+    the source is called like `root`.
+    """
+    held = {name for name, one in known_sources().items() if _holds(one, paths, root)}
+    rest = held.pop() if len(held) == 1 else _plain(root)
+    return {path: _in_folder(path) or rest for path in paths}
+
+
+def _in_folder(path: Path) -> str | None:
+    for folder in path.resolve().parents:
+        for name, one in known_sources().items():
+            if any(_called(folder.name, known) for known in one.folders):
+                return name
+    return None
+
+
+def _called(folder: str, known: str) -> bool:
+    return re.fullmatch(re.escape(known) + _VERSION, folder, re.IGNORECASE) is not None
+
+
+def _holds(source: Source, paths: Sequence[Path], root: Path) -> bool:
+    places = (path.relative_to(root).parts if path != root else (path.name,) for path in paths)
+    return any(part.startswith(source.holds) for parts in places for part in parts)
+
+
+def _plain(root: Path) -> str:
+    """What a file or folder is called, in printable letters."""
+    place = root.resolve()
+    name = place.name if place.is_dir() else place.stem
+    return "".join(letter if letter.isprintable() else "?" for letter in name) or "tables"
+
+
+def check_source(name: str) -> str:
+    """A source that a user states. Raises TrialsError where it is empty or not printable."""
+    name = name.strip()
+    if not name or not name.isprintable() or set(name) & set("()"):
+        raise TrialsError(
+            f"--source {name!r}: expected a name without brackets, such as 'my-laboratory'."
+        )
+    return name
+
+
+def named(source: str, observer: str, experiment: str, *, human: bool) -> Named:
+    """Who an observer of a table is: under the name that is true of its source, and people under theirs."""
+    known = known_sources().get(source)
+    if known is None:
+        return Named(source, observer)
+    if human:
+        return Named(known.people.get(experiment) or known.people.get(_ALL) or source, observer)
+    return Named(source, known.names.get(observer, observer))
+
+
+class Told(NamedTuple):
+    """What the place of a table says: who answered, and under which prompt (in words)."""
+
+    observer: str | None = None
+    prompt: str = ""
+
+
+def told_by_place(source: str, path: Path) -> Told:
+    """What the name of a file and of the two folders above it say in this source."""
+    known = known_sources().get(source)
+    place = "/".join(path.absolute().with_suffix("").parts[-3:])
+    for pattern in known.files if known else ():
+        found = re.search(f"(?:^|/){pattern}$", place)
+        if found and known:
+            asked = found.groupdict().get("prompt") or ""
+            return Told(found["observer"], known.prompts.get(asked, asked.replace("_", " ")))
+    return Told()
+
+
+def compares(source: str) -> bool:
+    """Whether a source's own people are a group that observers are compared with."""
+    known = known_sources().get(source)
+    return known is None or not known.apart
+
+
+def is_no_table(source: str, path: Path) -> str:
+    """What a file of this source is that holds no trials; "" where it should hold some."""
+    known = known_sources().get(source)
+    place = path.absolute().as_posix()
+    patterns = known.others if known else {}
+    return next((what for one, what in patterns.items() if re.search(f"/{one}$", place)), "")
+
+
+def prompt_order(source: str, prompt: str) -> tuple[int, str]:
+    """By this the prompts of one observer are ordered: the one that its scores are made of comes first."""
+    known = known_sources().get(source)
+    usual = list(known.prompts.values()) if known else []
+    return (usual.index(prompt) if prompt in usual else len(usual), prompt)

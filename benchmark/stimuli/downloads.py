@@ -1,16 +1,22 @@
 """One file from the first source that has it whole: the mirror, then its own address."""
 
+import errno
 import json
+import lzma
+import re
 import shutil
+import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.digests import file_digest
+from benchmark.stimuli.image_files import file_digest, open_plain, text_digest
 from registry.download import download
 from registry.places import expanded
 from registry.whole_files import part_of, write_whole
@@ -187,3 +193,211 @@ def _recorded(settings: Settings) -> dict[str, Any]:
 
 def _record_file(settings: Settings) -> Path:
     return archives(settings) / "digests.json"
+
+
+# Unpacking a downloaded archive, which may be damaged or hostile.
+#
+# It is read to the end of its stream: `tarfile` by itself stops in silence at a header that it does not understand, and
+# a compressor's check sum stands after the last byte.
+
+
+_BLOCK = 2**20
+_LONGEST = 2**20  # bytes of a name, or of other words about an entry
+_WORDS = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The most that an archive may unpack to: bytes and entries, whether wanted or not."""
+
+    size: int = 16 * 2**30
+    files: int = 500_000
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is whole: where `tarfile` takes a damaged one for the end, it raises ReadError."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_Header":
+        """The next header. Raises EOFHeaderError at the end mark."""
+        try:
+            return super().fromtarfile(tarfile)
+        except _HeaderError as error:
+            if (
+                type(error).__name__ == "EOFHeaderError"
+            ):  # the end mark; the class has no public name
+                raise
+            raise _ReadError(f"a damaged header at byte {tarfile.offset}") from error
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """A header from its 512 bytes. Raises ReadError where it states what nobody would pack."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _WORDS and header.size > _LONGEST):
+            raise _ReadError(f"an entry of {header.size} bytes")
+        return header
+
+
+_ReadError, _HeaderError = (
+    tarfile.ReadError,
+    tarfile.HeaderError,
+)  # the method's argument hides the module
+
+
+def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | None = None) -> int:
+    """Unpack the folder `member` below the archive's top folder into `target`, or with None all that
+    the archive holds, under its own names; returns the number of files.
+
+    Only plain files and folders are made, inside `target` alone; where anything is wrong, nothing of it stays. Raises
+    StimuliError on paths that lead out, links or devices in that folder, an absent folder, more than `bounds`, or an
+    archive that is damaged anywhere or cut short; OSError where the disk is full.
+    """
+    there = target.exists()
+    try:
+        return _unpack(archive, member, target, bounds or Bounds())
+    except BaseException:
+        if not there:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _unpack(archive: Path, member: str | None, target: Path, bounds: Bounds) -> int:
+    count = 0
+    try:
+        with open_plain(archive) as file, tarfile.open(fileobj=file, tarinfo=_Header) as tar:
+            for info, path in _wanted(tar, member, archive, bounds):
+                tar.extract(info.replace(name=str(path), deep=False), target, filter="data")
+                count += 1
+            _read_to_end(tar, bounds)
+    except _FAILURES as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        raise StimuliError(
+            f"{archive}: cannot be unpacked ({error}). It is damaged or cut short."
+        ) from error
+    if not count:
+        raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
+    return count
+
+
+_FAILURES = (
+    *(tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError),
+    *(ValueError, OverflowError, MemoryError, RecursionError),
+)
+
+
+def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:
+    """What follows the end mark must be nothing but zeros; reading it makes the compressor compare its check sum."""
+    stream: IO[bytes] | None = tar.fileobj  # type: ignore[assignment]
+    assert stream is not None
+    size = 0
+    while block := stream.read(_BLOCK):
+        size += len(block)
+        if block.strip(b"\0") or size > bounds.size:
+            raise tarfile.ReadError("something follows its end")
+
+
+def _wanted(
+    tar: tarfile.TarFile, name: str | None, archive: Path, bounds: Bounds
+) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
+    """Files below the wanted folder, with their paths inside it."""
+    member = None if name is None else PurePosixPath(name)
+    size = 0
+    for count, info in enumerate(tar, 1):
+        size += info.size
+        if size > bounds.size or count > bounds.files:
+            raise StimuliError(
+                f"{archive}: unpacks to more than {bounds.size} bytes or {bounds.files} "
+                "files; refused."
+            )
+        path = PurePosixPath(info.name)
+        if path.is_absolute() or ".." in path.parts or "\\" in info.name:
+            raise StimuliError(
+                f"{archive}: the entry {info.name!r} leads out of the archive; refused."
+            )
+        inside = path if member is None else PurePosixPath(*path.parts[1:])
+        if info.isdir() or not inside.parts or not inside.is_relative_to(member or ""):
+            continue
+        if not info.isreg():
+            raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
+        yield info, inside.relative_to(member or "")
+
+
+# Folders that appear in one move once they are whole, and are gone on with after an interruption.
+
+
+class Note(NamedTuple):
+    """The file of a finished folder that says what was to be made; written last."""
+
+    name: str
+    text: str
+
+
+def is_made(target: Path, note: Note) -> bool:
+    """Whether the folder is there, made from the very same note."""
+    place = target / note.name
+    return place.is_file() and place.read_text(encoding="utf-8") == note.text
+
+
+def make_folder(
+    target: Path, note: Note, fill: Callable[[Path], None], *, replace: bool = False
+) -> None:
+    """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the note.
+
+    fill: is called again on what it left when it was interrupted, and leaves what is there. replace: a folder that
+    was made from another note gives way. Raises StimuliError where something else lies at `target`.
+    """
+    if is_made(target, note):
+        return
+    _check_free(target, note, replace)
+    unfinished = _hidden(target, note.text)
+    unfinished.mkdir(parents=True, exist_ok=True)
+    fill(unfinished)
+    if is_made(target, note):  # another process was first
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return
+    for rest in [path for path in unfinished.rglob(".*") if path.is_file()]:
+        rest.unlink(missing_ok=True)  # files that a killed run was writing
+    (unfinished / note.name).write_text(note.text, encoding="utf-8")
+    _move(unfinished, target, note)
+
+
+def _move(unfinished: Path, target: Path, note: Note) -> None:
+    old = _hidden(target, f"old:{note.text}")
+    with suppress(FileNotFoundError):
+        target.replace(old)
+    try:
+        unfinished.replace(target)
+    except OSError:
+        if not is_made(target, note):
+            raise
+    ours = re.compile(rf"\.{re.escape(target.name)}-[0-9a-f]{{16}}")
+    for rest in target.parent.iterdir():
+        if ours.fullmatch(rest.name):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def _check_free(target: Path, note: Note, replace: bool) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / note.name).is_file():
+        raise StimuliError(
+            f"{target}: is there and was not made by this command. Choose another name or folder."
+        )
+    if not replace:
+        raise StimuliError(
+            f"{target}: is there, made with other settings or from other images. "
+            "Choose another name, or delete that folder."
+        )
+
+
+def _hidden(target: Path, text: str) -> Path:
+    return target.with_name(f".{target.name}-{text_digest(text)[:16]}")

@@ -1,34 +1,191 @@
 """Getting sets onto this disk: download, or a folder of the user's."""
 
+from __future__ import annotations
+
+import re
 import shutil
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.errors import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli.annotated import survey
-from benchmark.stimuli.archives import unpack
 from benchmark.stimuli.catalogue import (
+    ANNOTATED,
+    GEIRHOS16,
+    LAYOUTS,
+    PREFIX,
+    WNID,
     Entry,
+    Layout,
     find_built_in,
     find_entry,
+    folder_of,
+    inside,
+    read_pair,
+    remedy,
     save_entry,
 )
-from benchmark.stimuli.cells import find_cells
-from benchmark.stimuli.downloads import archive_of, files_of, forget, remember
-from benchmark.stimuli.guess import describe
-from benchmark.stimuli.items import check_spelling
-from benchmark.stimuli.listings import list_classes, list_folder
-from benchmark.stimuli.multi_archive import archive_names, fetch_archives
-from benchmark.stimuli.name_lists import read_names
-from benchmark.stimuli.places import folder_of, inside, remedy
+from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
+from benchmark.stimuli.downloads import Bounds, archive_of, files_of, forget, remember, unpack
+from benchmark.stimuli.generated import PREFIX as RESERVED
+from benchmark.stimuli.items import check_spelling, images_below, list_classes, list_folder
+from benchmark.stimuli.masked.telling import role_of, tell
+from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
-from benchmark.stimuli.sets import open_folder
-from benchmark.stimuli.textures import read_textures
 from benchmark.stimuli.trials import trial_paths
 from registry.places import expanded
 from registry.whole_files import folder_in
+
+# What a folder of the user's looks like: the entry that describes it.
+
+
+LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Guess(NamedTuple):
+    """A layout, and the decision space where the categories tell it."""
+
+    layout: Layout
+    space: str | None
+
+
+def describe(
+    name: str, place: Path, role: str | None, space: str | None, layout: str | None
+) -> Entry:
+    """The entry of a folder; what is not given is read off its names. Raises StimuliError."""
+    check_name(name)
+    if layout is not None and layout not in LAYOUTS:
+        raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
+    guess = guess_layout(place)
+    found = layout or guess.layout
+    if found == "textures":
+        space = "any"
+    if space is None and guess.space is None:
+        raise StimuliError(
+            f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision "
+            f"space the labels of '{name}' live: --space NAME."
+        )
+    return Entry(
+        name=name,
+        role=role or (role_of(found) if found in ANNOTATED else name),
+        space=space or guess.space or "",
+        layout=found,  # type: ignore[arg-type]
+        kind=found if found in ("trials", "textures") else "images",  # type: ignore[arg-type]
+        title="added by the user",
+        folder=str(place),
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise StimuliError where `name` cannot name a set of the user's."""
+    if not _NAME.fullmatch(name) or name.startswith(RESERVED):
+        raise StimuliError(
+            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', "
+            f"not starting with '{RESERVED}'."
+        )
+
+
+def guess_layout(folder: Path) -> Guess:
+    """Layout and space of a folder. Raises StimuliError where it holds neither images nor
+    tables."""
+    told = tell(folder)
+    if told is not None:
+        return Guess(*told)
+    if (folder / "labels.csv").is_file():
+        return Guess("labels-csv", None)
+    images = list(islice(images_below(folder), LOOKED_AT))
+    if not images:
+        if any(folder.rglob("*.csv")):
+            return Guess("trials", "geirhos16")
+        raise StimuliError(f"{folder}: neither images nor tables of trials below this folder.")
+    if all(PREFIX.match(path.name) for path in images):
+        return Guess("session", "geirhos16")
+    found = _by_folders(images)
+    in_cells = all(_in_cell(path.relative_to(folder)) for path in images)
+    return Guess("cells", found.space) if in_cells else found
+
+
+def _in_cell(image: Path) -> bool:
+    """Whether an image lies in CORRUPTION/SEVERITY/class."""
+    return len(image.parts) > 3 and bool(SEVERITY.fullmatch(image.parts[-3]))
+
+
+def _by_folders(images: list[Path]) -> Guess:
+    classes = {path.parent.name for path in images}
+    if all(WNID.fullmatch(name) for name in classes):
+        return Guess("class-folder", "imagenet1k")
+    if not classes <= set(GEIRHOS16):
+        return Guess("class-folder", None)
+    conflict = all(read_pair(path.name) for path in images)
+    return Guess("cue-conflict" if conflict else "class-folder", "geirhos16")
+
+
+# Sets that are published in several large archives, each unpacked as a folder of the set and kept once it is whole.
+
+
+ProgressReport = Callable[[str], None]
+BOUNDS = Bounds(size=200 * 2**30, files=4_000_000)
+
+
+def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
+    """The names of an entry's archives without suffix ("noise"); of `only`, where that is given.
+
+    Raises UnknownName with close matches.
+    """
+    known = {archive.partition(".")[0]: archive for archive in entry.archives}
+    for name in only:
+        if name not in known:
+            raise unknown_name(f"part of '{entry.name}'", name, known)
+    return tuple(name for name in known if not only or name in only)
+
+
+def fetch_archives(
+    entry: Entry,
+    settings: Settings,
+    staging: Path,
+    report: ProgressReport,
+    only: Collection[str] = (),
+) -> Path:
+    """Download and unpack what is not there yet; what is there already is kept whatever happens to the rest.
+
+    staging: a folder on the same disk to unpack into. An archive is deleted once it is unpacked; its digest stays
+    recorded, so that another download of it must be the same. Raises StimuliError.
+    """
+    target = settings.stimuli / entry.name
+    wanted = archive_names(entry, only)
+    for archive, url in entry.archives.items():
+        name = archive.partition(".")[0]
+        if name not in wanted:
+            continue
+        if (target / name).is_dir():
+            report(f"{entry.name}: {name} is already there")
+            continue
+        _fetch(replace(entry, archive=archive, url=url), settings, staging / name, report)
+        target.mkdir(parents=True, exist_ok=True)
+        (staging / name).replace(target / name)
+        report(f"{entry.name}: {name} at {target / name}")
+    return target
+
+
+def _fetch(entry: Entry, settings: Settings, place: Path, report: ProgressReport) -> None:
+    archive = archive_of(entry, settings, report)
+    try:
+        files = unpack(archive, None, place, BOUNDS)
+        cells = find_cells(entry, place)
+    except StimuliError:
+        shutil.rmtree(place, ignore_errors=True)
+        forget(archive, settings)
+        raise
+    remember(entry, archive, settings, report)
+    report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
+    archive.unlink()
+
 
 Report = Callable[[str], None]
 

@@ -5,29 +5,248 @@ rt, object_response, category, condition, imagename (any case, any order), or wh
 knows of others. A file is taken whole or not at all.
 """
 
+import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 import numpy as np
 
 from benchmark.contracts import Array
 from benchmark.errors import TrialsError
-from benchmark.stimuli.experiments import experiment_of, name_experiment, split_eidolon
-from benchmark.stimuli.names import canonical_condition, image_id, read_pair
-from benchmark.stimuli.sources import (
+from benchmark.stimuli.catalogue import (
+    GEIRHOS16,
+    NO_ANSWER,
+    PREFIX,
     Named,
     Told,
+    canonical_condition,
+    experiment_of,
+    image_id,
     is_no_table,
     known_sources,
+    name_experiment,
     named,
+    read_pair,
     sources_of,
+    split_eidolon,
     told_by_place,
 )
-from benchmark.stimuli.trial_columns import Unsaid
-from benchmark.stimuli.trial_csv import Table, load, numbers
+
+# The columns of a table of trials: what they are called in the layouts in use, and what stands in for an absent one.
+#
+# Two layouts are known: that of model-vs-human and texture-vs-shape (Geirhos et al. 2018-2021), which names everything
+# in every row, and "image, response, pred_label" (Gavrikov et al. 2024), one file per observer and prompt, whose names
+# say the rest.
+
+
+REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
+OPTIONAL = ("session", "trial", "rt", "decision_margin")
+#: The other layout's column -> ours. "response" may be free text there: "pred_label" is what it was taken for.
+LABELLED = {"image": "imagename", "pred_label": "object_response"}
+#: How "pred_label" says that no category was named.
+_NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """What is known of a table beside its columns.
+
+    columns: what the table calls a column (lower case) -> what we call it; observer: who answered, whatever the table
+    says.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    observer: str | None = None
+
+
+NOTHING = Unsaid()
+
+
+def stated_columns(text: str) -> dict[str, str]:
+    """ "answer=object_response, file=imagename" of the command line, the table's name first. Raises TrialsError."""
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        theirs, _, ours = (piece.strip().lower() for piece in part.partition("="))
+        if not theirs or ours not in (*REQUIRED, *OPTIONAL) or ours in found.values():
+            raise TrialsError(
+                f"--columns '{part}': expected THEIRS=OURS, each once, where OURS is one of "
+                f"{', '.join((*REQUIRED, *OPTIONAL))}; such as 'file=imagename,answer=object_response'."
+            )
+        found[theirs] = ours
+    return found
+
+
+def read_header(path: Path, header: Sequence[str], unsaid: Unsaid) -> list[str]:
+    """The columns under our names. Raises TrialsError where one is there twice, or is needed and not there."""
+    lost = [theirs for theirs in unsaid.columns if theirs not in header]
+    if lost:
+        raise TrialsError(
+            f"{path}, row 1: no column '{lost[0]}', which --columns names; found: {', '.join(header) or 'nothing'}."
+        )
+    names = [unsaid.columns.get(name, name) for name in header]
+    if not set(LABELLED.values()) & set(names):
+        names = [LABELLED.get(name, name) for name in names]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TrialsError(f"{path}, row 1: the column '{twice[0]}' is there twice.")
+    for name in REQUIRED:
+        if name not in names and not _is_told(name, header, names, unsaid):
+            raise TrialsError(_lacking(path, name, header))
+    return names
+
+
+def _is_told(name: str, header: Sequence[str], names: Sequence[str], unsaid: Unsaid) -> bool:
+    """Whether something else says what a column would."""
+    if name == "subj":
+        return unsaid.observer is not None
+    free = bool(unsaid.columns) or "pred_label" in header
+    return free and name in ("condition", "category") and "imagename" in names
+
+
+def _lacking(path: Path, name: str, header: Sequence[str]) -> str:
+    ways = {"subj": " Or say who answered with `--observer NAME`."}
+    return (
+        f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} "
+        f"(and, if known, {', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; found: "
+        f"{', '.join(header) or 'nothing'}. `--columns THEIRS=OURS` says what others mean.{ways.get(name, '')}"
+    )
+
+
+def filled(
+    path: Path, columns: dict[str, list[str]], rows: Sequence[int], unsaid: Unsaid
+) -> dict[str, list[str]]:
+    """All columns, those that the table lacks from what is known beside it. Raises TrialsError."""
+    n = len(rows)
+    if unsaid.observer is not None:
+        columns["subj"] = [unsaid.observer] * n
+    columns.setdefault("session", ["1"] * n)
+    columns.setdefault("trial", [str(i + 1) for i in range(n)])
+    columns.setdefault("rt", [""] * n)
+    columns.setdefault("condition", [""] * n)
+    if "category" not in columns:  # the other layout: its images are named without an ending
+        columns["imagename"] = [_with_ending(name) for name in columns["imagename"]]
+        columns["object_response"] = [
+            NO_ANSWER if text.lower() in _NO_LABEL else text for text in columns["object_response"]
+        ]
+        columns["category"] = [
+            _category(path, row, name) for row, name in zip(rows, columns["imagename"], strict=True)
+        ]
+    return columns
+
+
+def _with_ending(name: str) -> str:
+    """The published file's name of a cue-conflict image."""
+    return name if PurePath(name).suffix or not read_pair(name) else f"{name}.png"
+
+
+def _category(path: Path, row: int, name: str) -> str:
+    """The category that an image's name states: its shape, or what its prefix says."""
+    prefix, pair = PREFIX.match(name), read_pair(image_id(name))
+    if prefix:
+        return prefix["category"]
+    if pair:
+        return pair.shape
+    raise TrialsError(
+        f"{path}, row {row}: no column 'category', and '{name}' does not name one; expected a cue-conflict image "
+        "such as 'cat7-elephant1.png', or a column for it (`--columns THEIRS=category`)."
+    )
+
+
+# One CSV table of trials, read and checked. Every error names the file, the row and what was
+# expected.
+
+
+_ANSWERS = frozenset((*GEIRHOS16, NO_ANSWER))
+_CATEGORIES = frozenset(GEIRHOS16)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns as text, by lower-case name, and the row number of each trial (the header
+    is row 1)."""
+
+    path: Path
+    columns: dict[str, list[str]]
+    rows: list[int]
+
+    def where(self, i: int) -> str:
+        """ "FILE, row N" of trial i."""
+        return f"{self.path}, row {self.rows[i]}"
+
+
+def load(path: Path, unsaid: Unsaid = NOTHING) -> Table:
+    """Read a table and check its form, categories and answers; unsaid: what its columns do not say.
+    Raises TrialsError."""
+    table = _parse(path, unsaid)
+    columns = table.columns
+    _expect(table, "category", _CATEGORIES, f"one of {', '.join(GEIRHOS16)}")
+    _expect(table, "object_response", _ANSWERS, f"one of the 16 categories or '{NO_ANSWER}'")
+    for name in ("subj", "imagename"):
+        if "" in columns[name]:
+            raise TrialsError(f"{table.where(columns[name].index(''))}: '{name}' is empty.")
+    return table
+
+
+def numbers(table: Table, name: str, index: Sequence[int], what: str) -> list[float]:
+    """A column of numbers, NaN where there is none; what: what they are. Raises TrialsError on
+    other text."""
+    values = []
+    for i in index:
+        text = table.columns[name][i]
+        try:
+            values.append(
+                float(text or "nan") if text.lower() not in {"na", "none"} else float("nan")
+            )
+        except ValueError:
+            where = table.where(i)
+            raise TrialsError(f"{where}: {name} is '{text}'; expected {what} or NaN.") from None
+    return values
+
+
+def _parse(path: Path, unsaid: Unsaid) -> Table:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip().lower() for name in next(reader, [])]
+            names = read_header(path, header, unsaid)
+            return _body(path, names, unsaid, ((reader.line_num, row) for row in reader))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrialsError(f"{path}: cannot be read as a CSV table ({error}).") from error
+
+
+def _body(
+    path: Path, names: list[str], unsaid: Unsaid, lines: Iterable[tuple[int, list[str]]]
+) -> Table:
+    rows: list[int] = []
+    kept: list[list[str]] = []
+    for number, row in lines:
+        if not row:
+            continue
+        if len(row) != len(names):
+            raise TrialsError(
+                f"{path}, row {number}: {len(row)} fields; the header has {len(names)}."
+            )
+        rows.append(number)
+        kept.append(row)
+    if not rows:
+        raise TrialsError(f"{path}: a header and no trials.")
+    columns = {
+        name: [text.strip() for text in values]
+        for name, values in zip(names, zip(*kept, strict=True), strict=True)
+    }
+    return Table(path, filled(path, columns, rows, unsaid), rows)
+
+
+def _expect(table: Table, name: str, allowed: frozenset[str], what: str) -> None:
+    values = table.columns[name]
+    if set(values) <= allowed:
+        return
+    i = next(i for i, value in enumerate(values) if value not in allowed)
+    raise TrialsError(f"{table.where(i)}: {name} is '{values[i]}'; expected {what}.")
+
 
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. Where a table states how clear
 #: each decision was, a column MARGIN of numbers comes after them.

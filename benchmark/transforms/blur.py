@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from benchmark.transforms.matrices import blur
+from benchmark.transforms.basics import Draws, blur
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -131,3 +132,212 @@ def enlarged(images: torch.Tensor, factor: float) -> torch.Tensor:
     wide = F.interpolate(centre, size=size, mode="bilinear", align_corners=True)
     trims = [(length - whole) // 2 for length, whole in zip(size, (height, width), strict=True)]
     return wide[..., trims[0] : trims[0] + height, trims[1] : trims[1] + width]
+
+
+# Elastic transform of ImageNet-C: a random affine map, then a smooth random displacement.
+
+
+def elastic_transform(
+    images: torch.Tensor, strength: float, sigma: float, jitter: float, draws: Draws
+) -> torch.Tensor:
+    """Warp; strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
+    height, width = images.shape[-2:]
+    corners = (2 * draws.uniform(3, 2).cpu().double() - 1) * jitter
+    tilted = _affine(images, corners.numpy())
+    field = draws.uniform(height, width), draws.uniform(height, width)  # across, then down
+    across, down = (_smooth(u.to(images), sigma, strength) for u in field)
+    rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None]
+    columns = torch.arange(width, dtype=images.dtype, device=images.device)
+    grid = torch.stack(
+        [
+            ((columns + across) * 2 + 1) / width - 1,
+            ((rows + down) * 2 + 1) / height - 1,
+        ],
+        dim=-1,
+    )
+    return F.grid_sample(tilted, grid, padding_mode="reflection", align_corners=False)
+
+
+def _smooth(uniforms: torch.Tensor, sigma: float, strength: float) -> torch.Tensor:
+    return blur(2 * uniforms - 1, sigma, "reflect", truncate=3.0).mul_(strength)
+
+
+def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
+    """Move three points of each image by `shifts` [n, 3, 2] (x, y) px; borders mirror, no edge twice."""
+    height, width = images.shape[-2:]
+    inverse = _backward(shifts, height, width)
+    scale = np.array([2 / (width - 1), 2 / (height - 1)])
+    forward = np.array(
+        [[(width - 1) / 2, 0, (width - 1) / 2], [0, (height - 1) / 2, (height - 1) / 2]]
+    )
+    theta = inverse[:, :, :2] @ forward
+    theta[:, :, 2] += inverse[:, :, 2]
+    theta *= scale[:, None]
+    theta[:, :, 2] -= 1
+    grid = F.affine_grid(torch.from_numpy(theta).to(images), list(images.shape), align_corners=True)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=True)
+
+
+def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """[n, 2, 3]: where each pixel (x, y, 1) of the result lies in the image, px.
+
+    The three points are given as (rows // 2, columns // 2) plus or minus a third of the shorter side,
+    and read as (x, y), as published; the two differ only where images are not square.
+    """
+    centre = np.array([height // 2, width // 2], dtype=np.float32)
+    third = min(height, width) // 3
+    start = np.stack([centre + third, centre + third * np.array([1, -1]), centre - third])
+    start = start.astype(np.float32)
+    moved = start + shifts.astype(np.float32)
+    homogeneous = np.concatenate([start, np.ones((3, 1))], axis=1).astype(np.float64)
+    forward = np.stack([np.linalg.solve(homogeneous, to.astype(np.float64)).T for to in moved])
+    linear = np.linalg.inv(forward[:, :, :2])
+    offset = -(linear @ forward[:, :, 2:])
+    return np.asarray(np.concatenate([linear, offset], axis=2), dtype=np.float64)
+
+
+# Glass blur: the published loop as index arithmetic, exactly.
+#
+# The loop visits pixels from the last to the first and copies to each one the *current* value of a
+# neighbour (the published swap writes only one side). A neighbour that was visited before holds a copy
+# already, so each pass is a map pixel -> pixel with chains; chains are followed by pointer jumping.
+
+
+def glass_blur(
+    images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Draws
+) -> torch.Tensor:
+    """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, blur again."""
+    height, width = images.shape[-2:]
+    rough = blur(images, sigma, "nearest").floor_()
+    origin: torch.Tensor | None = None
+    for _ in range(passes):
+        inner = (height - 2 * delta, width - 2 * delta)
+        moves = draws.uniform(
+            *inner, 2
+        )  # per pixel across then down, from the last pixel to the first
+        steps = (moves * (2 * delta)).long().sub_(delta).flip(1, 2)
+        source = followed(steps, height, width, delta)
+        origin = source if origin is None else origin.gather(1, source)
+    if origin is not None:
+        flat = rough.flatten(-2)
+        rough = flat.gather(-1, origin[:, None].expand_as(flat)).reshape(images.shape)
+    return blur(rough, sigma, "nearest")
+
+
+def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.Tensor:
+    """Where each pixel's value comes from after one pass: [n, H * W].
+
+    steps [n, H - 2 delta, W - 2 delta, 2]: columns and rows to move by, of the visited pixels in
+    raster order (rows and columns delta + 1 to size - delta).
+    """
+    count, total = len(steps), height * width
+    own = torch.arange(total, device=steps.device).reshape(height, width)
+    source = own.repeat(count, 1, 1)
+    inside = (
+        slice(None),
+        slice(delta + 1, height - delta + 1),
+        slice(delta + 1, width - delta + 1),
+    )
+    moved = source[inside].add_(steps[..., 1] * width).add_(steps[..., 0])
+    visited = torch.zeros((height, width), dtype=torch.bool, device=steps.device)
+    visited[inside[1:]] = True
+    later = visited.reshape(-1)[moved] & (moved > own[inside[1:]])
+    waiting = torch.zeros_like(source, dtype=torch.bool)
+    waiting[inside] = later
+    base = torch.arange(count, device=steps.device)[:, None] * total
+    pointers = (source.reshape(count, total) + base).reshape(-1)
+    _jump(pointers, waiting.reshape(-1))
+    return pointers.reshape(count, total) - base
+
+
+def _jump(pointers: torch.Tensor, waiting: torch.Tensor) -> None:
+    """Let every waiting element point where its chain ends; chains halve in each round. In place."""
+    live = waiting.nonzero()[:, 0]
+    while len(live):
+        target = pointers[live]
+        further, still = pointers[target], waiting[target]
+        pointers[live] = further
+        waiting[live] = still
+        live = live[still]
+
+
+# Motion blur as ImageMagick computes it, by shifted additions: no ImageMagick.
+#
+# Taps run to one side along the angle, weighted by half a Gaussian; results are rounded on the 16-bit
+# scale and cut to 8 bits, which reproduces ImageMagick 7 (16-bit build) byte for byte.
+
+
+class Tap(NamedTuple):
+    """Rows and columns to read away from the pixel, and the weight."""
+
+    down: int
+    across: int
+    weight: float
+
+
+def motion_blur(images: torch.Tensor, radius: int, sigma: float, draws: Draws) -> torch.Tensor:
+    """Blur along an angle drawn from -45 to 45 degrees; radius, sigma: px."""
+    return smeared(images, radius, sigma, angles(draws, -45, 45))
+
+
+def angles(draws: Draws, low: float, high: float) -> list[float]:
+    """One angle per image, degrees, uniform between two bounds."""
+    return [low + (high - low) * u for u in draws.uniform(1)[:, 0].tolist()]
+
+
+def smeared(images: torch.Tensor, radius: int, sigma: float, degrees: list[float]) -> torch.Tensor:
+    """Whole levels [n, C, H, W] -> whole levels, blurred along one angle per image."""
+    reach = 2 * radius + 1
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    plans = [taps(radius, sigma, angle) for angle in degrees]
+    add = _add_slices if images.device.type == "cpu" else _add_gathers
+    total = add(padded, plans, reach, images.shape[-2:])
+    return total.mul_(257).add_(0.5).floor_().div_(257).floor_()
+
+
+def taps(radius: int, sigma: float, angle: float) -> list[Tap]:
+    """The taps of one angle; those that fall on the same pixel are one."""
+    steps = np.arange(2 * radius + 1)
+    weights = np.exp(-(steps**2) / (2.0 * sigma**2))
+    weights /= weights.sum()
+    turn = np.deg2rad(angle)
+    down = np.ceil(steps * np.sin(turn) - 0.5).astype(int)
+    across = np.ceil(steps * np.cos(turn) - 0.5).astype(int)
+    merged: dict[tuple[int, int], float] = {}
+    for y, x, weight in zip(down.tolist(), across.tolist(), weights.tolist(), strict=True):
+        merged[y, x] = merged.get((y, x), 0.0) + weight
+    return [Tap(y, x, weight) for (y, x), weight in merged.items()]
+
+
+def _add_slices(
+    padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size
+) -> torch.Tensor:
+    """One image at a time, each tap a view: nothing is gathered, an image stays in cache."""
+    height, width = size
+    total = padded.new_zeros((*padded.shape[:-2], height, width))
+    for out, image, plan in zip(total, padded, plans, strict=True):
+        for tap in plan:
+            top, left = reach + tap.down, reach + tap.across
+            out.add_(image[:, top : top + height, left : left + width], alpha=tap.weight)
+    return total
+
+
+def _add_gathers(
+    padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size
+) -> torch.Tensor:
+    """All images in one launch per tap."""
+    height, width = size
+    stride = padded.shape[-1]
+    most = max(len(plan) for plan in plans)
+    full = [plan + [Tap(0, 0, 0.0)] * (most - len(plan)) for plan in plans]
+    table = torch.tensor(full, dtype=torch.float64)
+    offsets = ((table[..., 0] + reach) * stride + table[..., 1] + reach).long().to(padded.device)
+    weights = table[..., 2].to(padded)
+    rows = torch.arange(height, device=padded.device)[:, None] * stride
+    base = (rows + torch.arange(width, device=padded.device)).reshape(1, 1, -1)
+    flat = padded.flatten(-2)
+    total = padded.new_zeros((*padded.shape[:2], height * width))
+    for k in range(most):
+        index = (base + offsets[:, k, None, None]).expand(-1, padded.shape[1], -1)
+        total += flat.gather(-1, index) * weights[:, k, None, None]
+    return total.reshape(*padded.shape[:2], height, width)

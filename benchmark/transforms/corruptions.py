@@ -5,15 +5,212 @@ Its names are those of the list `imagenet_c.yaml`, which has their families and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
-from benchmark.transforms import blur, digital, elastic, glass, motion, noise, weather
-from benchmark.transforms.spatter import spatter
+from benchmark.contracts import Transform
+from benchmark.errors import StimuliError, unknown_name
+from benchmark.transforms import blur, weather
+from benchmark.transforms.basics import Draws, Seeds, Streams, grey_levels, in_parts, stored_levels
+from benchmark.transforms.listing import own_list
+from benchmark.transforms.weather import spatter
+
+# Digital corruptions of ImageNet-C: brightness, contrast, saturation, pixelation, JPEG.
+
+
+Pixels = NDArray[np.uint8]
+
+
+def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
+    """Draw each channel towards its own mean over the image."""
+    mean = images.mean(dim=(-2, -1), keepdim=True)
+    return (images - mean).mul_(share).add_(mean)
+
+
+def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
+    """Raise the HSV value by a share of the range, hue and saturation kept: RGB * V' / V.
+
+    The result follows from a pixel's level and its largest channel alone, so it is a table.
+    """
+    table = _brightened(rise, images.device, images.dtype)
+    most = images.amax(dim=1, keepdim=True)
+    return table[(most * 256 + images).int()]
+
+
+@lru_cache(maxsize=32)
+def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """[256 * 256]: largest channel * 256 + level -> grey level before storing."""
+    most, level = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255, indexing="ij")
+    raised = np.clip(most + rise, 0, 1)
+    ratio = np.divide(level, most, out=np.ones_like(level), where=level < most)
+    values = np.where(level < most, raised * ratio, raised) * 255
+    return torch.from_numpy(np.clip(values, 0, 255).reshape(-1)).to(device=device, dtype=dtype)
+
+
+def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
+    """HSV saturation S -> S * factor + rise within [0, 1]; hue and value kept.
+
+    Grey pixels have hue 0, so a rise turns them reddish, as published. Many results are whole levels
+    in exact arithmetic and are stored one lower where a rounding falls short, so the way through hue
+    and its six sectors is followed step by step.
+    """
+    hue, before, value = _hsv(images / 255)
+    after = (before * factor + rise).clamp_(0, 1)
+    turn = hue * 6
+    sector = turn.floor()
+    part = turn - sector
+    low = value * (1 - after)
+    falling = value * (1 - part * after)
+    rising = value * (1 - (1 - part) * after)
+    sector = sector.remainder_(6).long()
+    choices = torch.stack([value, falling, low, rising], dim=1)
+    order = torch.tensor(_SECTORS, device=images.device)[sector]  # [n, H, W, 3]
+    return choices.gather(1, order.permute(0, 3, 1, 2)).mul_(255)
+
+
+#: Per sector of the hue circle, which of (value, falling, low, rising) is red, green, blue.
+_SECTORS = ((0, 3, 2), (1, 0, 2), (2, 0, 3), (2, 1, 0), (3, 2, 0), (0, 2, 1))
+
+
+def _hsv(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Hue in [0, 1), saturation and value [n, H, W] of images in [0, 1]; hue 0 where grey."""
+    red, green, blue = images.unbind(1)
+    value, least = images.amax(dim=1), images.amin(dim=1)
+    span = value - least
+    grey = span == 0
+    divisor = torch.where(grey, torch.ones_like(span), span)
+    hue = torch.where(red == value, (green - blue) / divisor, torch.zeros_like(span))
+    hue = torch.where(green == value, 2 + (blue - red) / divisor, hue)
+    hue = torch.where(blue == value, 4 + (red - green) / divisor, hue)
+    hue = torch.where(grey, torch.zeros_like(hue), (hue / 6).remainder_(1.0))
+    return hue, span / torch.where(grey, torch.ones_like(value), value), value
+
+
+def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
+    """Shrink uint8 images to `share` of the size and enlarge again, both by PIL's box average."""
+    height, width = images.shape[-2:]
+    small = (int(width * share), int(height * share))
+    if images.device.type == "cuda":
+        return _boxes(_boxes(images, small), (width, height))
+
+    enlarge = _enlarging(small, (width, height))
+
+    def again(pixels: Pixels) -> Image.Image:
+        image = Image.fromarray(pixels).resize(small, Image.Resampling.BOX)
+        return image.resize((width, height), enlarge)
+
+    return by_pil(images, again)
+
+
+@lru_cache(maxsize=32)
+def _enlarging(small: tuple[int, int], size: tuple[int, int]) -> Image.Resampling:
+    """The quicker "nearest" where it reads the same pixels as "box" (as at 224 px), else "box"."""
+    y, x = np.mgrid[: small[1], : small[0]]
+    for place in (x % 256, x // 256, y % 256, y // 256):
+        image = Image.fromarray(place.astype(np.uint8))
+        ways = (Image.Resampling.NEAREST, Image.Resampling.BOX)
+        near, box = (np.asarray(image.resize(size, way)) for way in ways)
+        if not np.array_equal(near, box):
+            return Image.Resampling.BOX
+    return Image.Resampling.NEAREST
+
+
+def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> torch.Tensor:
+    """Apply PIL to uint8 images [n, 3, H, W] on the processor, on as many threads as torch has: a GPU waits for it."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    out = np.empty_like(pixels)
+
+    def put(at: int) -> None:
+        out[at] = np.asarray(change(pixels[at]))
+
+    threads = min(torch.get_num_threads(), len(pixels))
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(put, range(len(pixels))))
+    else:
+        for at in range(len(pixels)):
+            put(at)
+    return torch.from_numpy(out).permute(0, 3, 1, 2).to(images.device)
+
+
+def _boxes(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """PIL's box resize to (width, height) as two passes of whole-number matrices: the same bytes."""
+    wide = images.double()
+    across = box_matrix(wide.shape[-1], size[0])
+    down = box_matrix(wide.shape[-2], size[1])
+    for matrix, turn in ((across, True), (down, False)):
+        weights = torch.from_numpy(matrix).to(wide)
+        total = wide @ weights.T if turn else weights @ wide
+        wide = ((total + 2**21) / 2**22).floor().clamp(0, 255)
+    return wide.to(images.dtype)
+
+
+@lru_cache(maxsize=64)
+def box_matrix(size: int, target: int) -> NDArray[np.float64]:
+    """[target, size]: box weights in units of 2**-22, whole numbers, as PIL rounds them."""
+    scale = size / target
+    support = 0.5 * max(scale, 1.0)
+    matrix = np.zeros((target, size))
+    for row in range(target):
+        centre = (row + 0.5) * scale
+        first = max(int(centre - support + 0.5), 0)
+        last = min(int(centre + support + 0.5), size)
+        place = (np.arange(first, last) - centre + 0.5) / max(scale, 1.0)
+        weights = ((place > -0.5) & (place <= 0.5)).astype(np.float64)
+        matrix[row, first:last] = np.floor(0.5 + weights / weights.sum() * 2**22)
+    return matrix
+
+
+def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
+    """Encode and decode uint8 images with PIL's codec (chroma at half resolution)."""
+
+    def again(pixels: Pixels) -> Image.Image:
+        file = BytesIO()
+        image = Image.fromarray(pixels)
+        image.save(file, "JPEG", quality=quality)
+        # what it is, and its size, need not be read from it
+        return Image.frombytes("RGB", image.size, file.getbuffer(), "jpeg", "RGB", "")
+
+    return by_pil(images, again)
+
+
+# Noise of ImageNet-C: independent for every pixel and channel.
+#
+# Every function here and in the modules beside it takes whole grey levels 0..255 [n, 3, H, W] of any
+# float type, the level's constants and the draws, and gives grey levels before clipping and storing.
+
+
+def gaussian_noise(images: torch.Tensor, sd: float, draws: Draws) -> torch.Tensor:
+    """Add normal noise; sd: share of the grey range."""
+    return draws.normal(*images.shape[1:]).to(images).mul_(255 * sd).add_(images)
+
+
+def speckle_noise(images: torch.Tensor, sd: float, draws: Draws) -> torch.Tensor:
+    """Multiply by 1 + normal noise; sd: share of the pixel's value."""
+    return draws.normal(*images.shape[1:]).to(images).mul_(sd).mul_(images).add_(images)
+
+
+def shot_noise(images: torch.Tensor, peak: float, draws: Draws) -> torch.Tensor:
+    """Replace each value by a Poisson count; peak: expected photons of a white pixel."""
+    return draws.poisson(images, peak).to(images).div_(peak).clamp_(max=1).mul_(255)
+
+
+def impulse_noise(images: torch.Tensor, share: float, draws: Draws) -> torch.Tensor:
+    """Replace a share of the values, half of them by white and half by black."""
+    uniform, white = draws.uniform_and_coin(*images.shape[1:])
+    return torch.where(uniform <= share, white.to(images).mul_(255), images)
+
 
 Function = Callable[..., torch.Tensor]
 
@@ -69,17 +266,17 @@ _ELASTIC = (
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
     {
         "gaussian_noise": Corruption(
-            noise.gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True
+            gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True
         ),
         "shot_noise": Corruption(
-            noise.shot_noise,
+            shot_noise,
             ("photons",),
             _each(60, 25, 12, 5, 3),
             random=True,
             dtype=torch.float64,
         ),
         "impulse_noise": Corruption(
-            noise.impulse_noise,
+            impulse_noise,
             ("share",),
             _each(0.03, 0.06, 0.09, 0.17, 0.27),
             random=True,
@@ -93,13 +290,13 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             together=2,
         ),
         "glass_blur": Corruption(
-            glass.glass_blur,
+            blur.glass_blur,
             ("sigma, px", "delta, px", "passes"),
             ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
             random=True,
         ),
         "motion_blur": Corruption(
-            motion.motion_blur,
+            blur.motion_blur,
             ("radius, px", "sigma, px"),
             ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
             random=True,
@@ -130,35 +327,35 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
             random=True,
         ),
-        "brightness": Corruption(digital.brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
+        "brightness": Corruption(brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
         "contrast": Corruption(
-            digital.contrast,
+            contrast,
             ("share",),
             _each(0.4, 0.3, 0.2, 0.1, 0.05),
             dtype=torch.float64,
         ),
         "elastic_transform": Corruption(
-            elastic.elastic_transform,
+            blur.elastic_transform,
             ("strength, px", "sigma, px", "jitter, px"),
             tuple(tuple(244 * value for value in row) for row in _ELASTIC),
             random=True,
         ),
         "pixelate": Corruption(
-            digital.pixelate,
+            pixelate,
             ("size",),
             _each(0.6, 0.5, 0.4, 0.3, 0.25),
             dtype=torch.uint8,
             together=64,
         ),
         "jpeg_compression": Corruption(
-            digital.jpeg_compression,
+            jpeg_compression,
             ("quality",),
             _each(25, 18, 15, 10, 7),
             dtype=torch.uint8,
             together=64,
         ),
         "speckle_noise": Corruption(
-            noise.speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True
+            speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True
         ),
         "gaussian_blur": Corruption(blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)),
         "spatter": Corruption(
@@ -168,10 +365,145 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             random=True,
         ),
         "saturate": Corruption(
-            digital.saturate,
+            saturate,
             ("factor", "rise"),
             ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
             dtype=torch.float64,
         ),
     }
 )
+
+
+# ImageNet-C (Hendrycks and Dietterich 2019): 15 common corruptions and 4 extra ones, 5 severities.
+#
+# `corruption(name, severity)` gives the transform; the constants are in `benchmark.transforms.corruptions`.
+# They are those of the published code at 224 px and are pixels of the image that is shown, so they mean
+# the benchmark only at that size.
+
+
+__all__ = [
+    "CORRUPTIONS",
+    "SIZE",
+    "VERSION",
+    "corrupted",
+    "corruption",
+    "load_textures",
+    "names",
+]
+
+VERSION = 1  # raised whenever any pixel of any corruption changes
+SIZE = 224  # px that the constants were published for
+
+
+def corruption(
+    name: str,
+    severity: int,
+    frost: Sequence[Path | str | weather.Texture] | None = None,
+    jpeg85: bool = False,
+    quantise: str = "truncate",
+) -> Transform:
+    """The transform of one corruption at one severity, 1 to 5.
+
+    Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1].
+    frost: files of the published textures, frost1 to frost5 or frost6, or the pictures themselves (HWC uint8 RGB),
+    for the corruption "frost";
+    jpeg85: store the result as the published folder does, as a JPEG of quality 85;
+    quantise: drop the fraction of a level ("truncate", as published) or "round".
+    """
+    what = _known(name, severity)
+    if quantise not in ("truncate", "round"):
+        raise StimuliError(f"quantise must be truncate or round; it was {quantise}")
+    constants = what.constants[severity - 1]
+    params = _params(what, severity) | {"jpeg85": jpeg85, "quantise": quantise}
+    if name == "frost":
+        textures = load_textures(frost or ())
+        constants = (*constants, textures)
+        params["textures"] = [_digest(texture) for texture in textures]
+
+    levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
+
+    def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        draws = Streams(seeds, f"{name}/{severity}", images.device) if what.random else None
+        stored = images.dtype == torch.uint8
+        levels = images if stored else levels_of(images)
+        out = corrupted(what, levels, constants, draws, half=0.5 * (quantise == "round"))
+        out = jpeg_compression(out, 85) if jpeg85 else out
+        return out if stored else out.float().div_(255)
+
+    def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        return in_parts(images, seeds, what.together, change)
+
+    return Transform(f"{name}/{severity}", params, apply, stored=True)
+
+
+def _params(what: Corruption, severity: int) -> dict[str, Any]:
+    named = dict(zip(what.units, what.constants[severity - 1], strict=True))
+    return {**named, "severity": severity, "version": VERSION}
+
+
+def corrupted(
+    what: Corruption,
+    levels: torch.Tensor,
+    constants: tuple[Any, ...],
+    draws: Draws | None,
+    half: float = 0.0,
+) -> torch.Tensor:
+    """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws:
+    for what is random; half: what is added before, 0.5 to round.
+
+    Levels given in float64 are worked on in float64.
+    """
+    extra = (draws,) if what.random else ()
+    if what.dtype == torch.uint8:
+        stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)
+        return stored
+    wide = torch.float64 in (what.dtype, levels.dtype) and levels.device.type != "mps"
+    kind = torch.float64 if wide else torch.float32
+    work = levels.to(kind, memory_format=torch.contiguous_format)
+    out: torch.Tensor = what.function(work, *constants, *extra)
+    if not what.whole:
+        out.clamp_(0, 255)
+        out = out.add_(half) if half else out
+    return out.to(torch.uint8)  # which drops the fraction
+
+
+def names(family: str = "common") -> tuple[str, ...]:
+    """Names in the published order: of one family, of the 15 common ones or of all 19 ("all")."""
+    listed = {name: entry.family for name, entry in own_list("imagenet-c").items()}
+    if family not in (*listed.values(), "common", "all"):
+        known = dict.fromkeys((*listed.values(), "common", "all"))
+        raise unknown_name("family of corruptions", family, tuple(known))
+    common = family == "common"
+    return tuple(n for n, f in listed.items() if family in (f, "all") or (common and f != "extra"))
+
+
+def load_textures(files: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
+    """The textures, decoded where they are files. Only the first five count, as in the published code."""
+    if len(files) < weather.FROST_USED:
+        raise StimuliError(
+            f"the corruption 'frost' needs {weather.FROST_USED} texture files (frost1.png to "
+            f"frost5.jpg of the ImageNet-C repository); {len(files)} were given"
+        )
+    return [_decoded(file) for file in files[: weather.FROST_USED]]
+
+
+def _decoded(file: Path | str | weather.Texture) -> weather.Texture:
+    if isinstance(file, np.ndarray):
+        return file
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _digest(texture: weather.Texture) -> str:
+    from hashlib import sha256
+
+    shape = ",".join(map(str, texture.shape))  # 2 x 8 and 4 x 4 px have the same bytes
+    return sha256(shape.encode() + texture.tobytes()).hexdigest()[:16]
+
+
+def _known(name: str, severity: int) -> Corruption:
+    if name not in CORRUPTIONS:
+        raise unknown_name("corruption", name, CORRUPTIONS)
+    if severity not in (1, 2, 3, 4, 5):
+        raise StimuliError(f"severity must be 1, 2, 3, 4 or 5; it was {severity}")
+    return CORRUPTIONS[name]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
-from benchmark.stimuli.natural import ROLE
+from benchmark.stimuli.roles import ROLE
 from suites.adversarial.config import CLOSE, Config, NormName, Threat
 
 #: Key of `Plan.missing` where RobustBench's list is not on disk.

@@ -2,8 +2,8 @@
 
 from benchmark.contracts import Block, Plan, Shelf, Stimuli
 from benchmark.errors import MissingStimuli, PluginError
-from benchmark.stimuli.natural import ROLE, natural_images
-from benchmark.stimuli.sets import subset
+from benchmark.stimuli.datasets import subset
+from benchmark.stimuli.roles import ROLE, natural_images
 from suites.adversarial.added import ADDED
 from suites.adversarial.config import Config, Library, PluggedIn
 from suites.adversarial.metrics import LISTED

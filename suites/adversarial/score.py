@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmark.contracts import Metric, Ratio, Score, Trials
 from benchmark.stats import ratio_score
-from benchmark.stimuli.natural import HELD_OUT, ROLE
+from benchmark.stimuli.roles import HELD_OUT, ROLE
 from suites.adversarial.config import CLOSE, Config, Threat
 from suites.adversarial.metrics import (
     LISTED,

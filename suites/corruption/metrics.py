@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import inf
 
 from benchmark.contracts import Metric
-from benchmark.stimuli.natural import ROLE
+from benchmark.stimuli.roles import ROLE
 from suites.corruption.cells.cell import FAMILIES
 from suites.corruption.definitions import (
     CLEAN,

@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
 from benchmark.errors import MissingStimuli, PluginError, unknown_name
-from benchmark.stimuli.natural import ROLE, natural_images
-from benchmark.stimuli.sets import restrict, shuffled, subset
+from benchmark.stimuli.datasets import restrict, shuffled, subset
+from benchmark.stimuli.roles import ROLE, natural_images
 from benchmark.transforms.listing import Entries, Entry, own_list, plugins, transform
 from suites.corruption.cells.cell import CLEAN, COMMON, EXTRA, world_list
 from suites.corruption.config import SIZE_224, WORLD, Config, Folders

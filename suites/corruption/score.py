@@ -13,7 +13,7 @@ from benchmark.contracts.columns import alike
 from benchmark.stats import wilson
 from benchmark.stats.bootstrap import percentiles
 from benchmark.stats.sequences import confidence_sequence
-from benchmark.stimuli.natural import ROLE
+from benchmark.stimuli.roles import ROLE
 from suites.corruption.cells.cell import Cell
 from suites.corruption.cells.shares import RESAMPLES, means, resampled
 from suites.corruption.config import Config, Folders

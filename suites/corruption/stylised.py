@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials
 from benchmark.errors import MissingStimuli
 from benchmark.stats import ratio_score
-from benchmark.stimuli.natural import ROLE
+from benchmark.stimuli.roles import ROLE
 from suites.corruption.config import Config
 from suites.corruption.observe import observe
 from suites.corruption.plan import presentation

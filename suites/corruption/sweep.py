@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmark.contracts import Trials
-from benchmark.stimuli.natural import HELD_OUT, ROLE
+from benchmark.stimuli.roles import HELD_OUT, ROLE
 from suites.corruption.cells.cell import Cell
 from suites.corruption.cells.table import Table, tabulate
 from suites.corruption.cells.training import seen_conditions

@@ -13,10 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.transforms.fourier import scramble
-from benchmark.transforms.matrices import blur
-from benchmark.transforms.pixels import rounded
-from benchmark.transforms.streams import Streams
+from benchmark.transforms.basics import Streams, blur, rounded, scramble
 
 Seeds = NDArray[np.uint64]
 

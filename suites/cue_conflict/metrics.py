@@ -8,7 +8,7 @@ answer that follows neither cue; it counts in every denominator but that of the 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
-from benchmark.stimuli.exemplars import exemplars
+from benchmark.stimuli.generated import exemplars
 
 UNIT = (0.0, 1.0)
 

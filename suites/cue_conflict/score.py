@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
-from benchmark.stimuli.names import NO_ANSWER, any_answer
+from benchmark.stimuli.catalogue import NO_ANSWER, any_answer
 from suites.cue_conflict.metrics import METRICS
 
 SILENT = f"no answer but '{NO_ANSWER}'"

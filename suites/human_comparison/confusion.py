@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array
-from benchmark.stimuli.names import GEIRHOS16, NO_ANSWER
+from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER
 
 
 @dataclass(frozen=True)

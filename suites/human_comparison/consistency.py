@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
 from benchmark.stats.agreement import match
-from benchmark.stimuli.exemplars import shared_exemplars
-from benchmark.stimuli.names import any_answer
+from benchmark.stimuli.catalogue import any_answer
+from benchmark.stimuli.generated import shared_exemplars
 from suites.human_comparison.experiments import BY_ROLE
 
 

@@ -8,7 +8,7 @@ as weak as people ranks high by it.
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.stimuli.exemplars import exemplars
+from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
 
 #: Condition of a score that averages an experiment's kept conditions.

@@ -21,7 +21,7 @@ from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
 from benchmark.stats.differences import Discordant, Studentised
-from benchmark.stimuli.names import read_shape
+from benchmark.stimuli.catalogue import read_shape
 from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.consistency import Tables, common, tabulate
 from suites.human_comparison.influence import LIMITS, among, with_each

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from benchmark.contracts import Block, Plan, Shelf
 from benchmark.errors import MissingStimuli
-from benchmark.stimuli.sets import restrict
+from benchmark.stimuli.datasets import restrict
 from benchmark.transforms.listing import own_list, transform
 from suites.human_comparison.experiments import EXPERIMENTS, WORLD_LEVELS, WORLD_ROLES
 

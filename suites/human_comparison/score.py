@@ -8,9 +8,9 @@ import numpy as np
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.bootstrap import Floats
-from benchmark.stimuli.exemplars import shared_exemplars
-from benchmark.stimuli.names import NO_ANSWER
-from benchmark.stimuli.regeneration import REGENERATED
+from benchmark.stimuli.catalogue import NO_ANSWER
+from benchmark.stimuli.generated import shared_exemplars
+from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.confusion import response_shares
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment

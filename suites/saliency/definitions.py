@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Ratio, Trials
 from benchmark.stats.clusters import exemplar_columns
-from benchmark.stimuli.names import read_pair
+from benchmark.stimuli.catalogue import read_pair
 from suites.saliency.config import (
     BOARDS,
     EVIDENCE,

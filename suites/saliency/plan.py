@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Block, Plan, Shelf, Stimuli, Transform
 from benchmark.errors import MissingStimuli
-from benchmark.stimuli.sets import subset
+from benchmark.stimuli.datasets import subset
 from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, Config
 from suites.saliency.maps.masks import kept
 

@@ -16,7 +16,7 @@ from PIL import Image
 import gestaltbench as gb
 from benchmark import api
 from benchmark.api.importing import command_line
-from benchmark.stimuli.names import GEIRHOS16
+from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.store import open_store
 from registry.tiny import tiny_resnet
 

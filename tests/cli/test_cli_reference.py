@@ -15,7 +15,7 @@ from PIL import Image
 from benchmark import api
 from benchmark.cli import cli
 from benchmark.engine import importing
-from benchmark.stimuli.names import GEIRHOS16 as CATEGORIES
+from benchmark.stimuli.catalogue import GEIRHOS16 as CATEGORIES
 from benchmark.store import Store
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmark.identity import VERSIONS
 from benchmark.plugins import find_suites
-from benchmark.transforms import geirhos, imagenet_c
+from benchmark.transforms import corruptions, human
 from registry.architectures import NETWORKS_VERSION
 from registry.caches import Place
 
@@ -96,7 +96,7 @@ def _applied(transform: Any, side: int) -> list[float]:
 
 
 def _imagenet_c() -> Numbers:
-    from benchmark.transforms.imagenet_c import corruption, names
+    from benchmark.transforms.corruptions import corruption, names
     from benchmark.transforms.listing import own_list
 
     frost = [
@@ -111,7 +111,7 @@ def _imagenet_c() -> Numbers:
 
 
 def _human() -> Numbers:
-    from benchmark.transforms.geirhos import GEIRHOS, degradation
+    from benchmark.transforms.human import GEIRHOS, degradation
     from benchmark.transforms.listing import own_list
 
     made = {f"{n}/{c}": degradation(n, c) for n, what in GEIRHOS.items() for c in what.conditions}
@@ -125,8 +125,8 @@ def _answers() -> Numbers:
     from benchmark.contracts import Block
     from benchmark.engine.model_view import NetworkView
     from benchmark.engine.tuning import TunedModel, Tuning, feed
+    from benchmark.stimuli.datasets import seeds_of, subset
     from benchmark.stimuli.generated import generated_set
-    from benchmark.stimuli.sets import seeds_of, subset
     from registry.card_files import builtin_cards
     from registry.load import load_model, load_observer
 
@@ -160,7 +160,7 @@ def _files() -> Numbers:
 
     from PIL import Image
 
-    from benchmark.stimuli.pixels import FileImages
+    from benchmark.stimuli.image_files import FileImages
 
     picture = Image.fromarray(np.asarray(_images(64)[0].permute(1, 2, 0)))
     modes = ("RGB", "L", "P", "RGBA", "RGB", "CMYK")
@@ -205,8 +205,8 @@ def _scoring() -> Numbers:
 
 
 def _stimuli() -> Numbers:
+    from benchmark.stimuli.datasets import subset
     from benchmark.stimuli.generated import generated_names, generated_set
-    from benchmark.stimuli.sets import subset
 
     found: Numbers = {}
     for name in generated_names():
@@ -255,8 +255,8 @@ COMPONENTS: Mapping[str, tuple[int, Callable[[], Numbers]]] = {
     "stimuli": (VERSIONS["stimuli"], _stimuli),
     "statistics": (VERSIONS["statistics"], _statistics),
     "scoring": (VERSIONS["scoring"], _scoring),
-    "imagenet-c": (imagenet_c.VERSION, _imagenet_c),
-    "human-degradations": (geirhos.VERSION, _human),
+    "imagenet-c": (corruptions.VERSION, _imagenet_c),
+    "human-degradations": (human.VERSION, _human),
     "networks": (NETWORKS_VERSION, _networks),
     **{f"{n}.trials": (s.trial_version, partial(_suite, n, "trials")) for n, s in SUITES.items()},
     **{f"{n}.scores": (s.version, partial(_suite, n, "scores")) for n, s in SUITES.items()},

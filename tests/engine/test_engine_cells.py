@@ -11,7 +11,7 @@ from PIL import Image
 from benchmark.contracts import Block, Plan
 from benchmark.engine.planning import plan_tasks
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.roles import Resolver
 from registry.caches import Place
 from registry.load import load_model
 

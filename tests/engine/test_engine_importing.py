@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import TrialsError
-from benchmark.stimuli.sources import Named as _Named
+from benchmark.stimuli.catalogue import Named as _Named
 from benchmark.variables import read_settings
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
@@ -251,7 +251,7 @@ def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
     before = biases(db)
     place = tmp_path / "error-consistency" / "colour" / "x.csv"
     table(place, "tttt", "subject-01")  # as an experiment whose people are the source's own
-    from benchmark.stimuli.sources import compares, named
+    from benchmark.stimuli.catalogue import compares, named
 
     assert str(named("error-consistency", "subject-01", "colour", human=True)).endswith(
         "(error-consistency)"

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.contracts import Block, Plan, Policy, Transform
 from benchmark.identity import block_key, code_digest, observation_key, score_code
-from benchmark.stimuli.sets import seeds_of, subset
+from benchmark.stimuli.datasets import seeds_of, subset
 from registry.caches import Place
 from registry.cards import ModelCard
 from registry.digests import digest_data

@@ -10,8 +10,8 @@ from tensors import assert_close
 from benchmark.contracts import Block, Policy, Transform
 from benchmark.engine import tuning
 from benchmark.engine.device import numerics
-from benchmark.transforms import degradations
-from benchmark.transforms.imagenet_c import corruption
+from benchmark.transforms import human
+from benchmark.transforms.corruptions import corruption
 from registry.labels import label_space
 from registry.model import LoadedModel
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def blurred(images, _seeds):
-    return degradations.low_pass(images, 0.7)
+    return human.low_pass(images, 0.7)
 
 
 TRANSFORMS = {

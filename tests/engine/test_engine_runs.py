@@ -16,7 +16,7 @@ from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.environment import _revision, environment
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import Tuning
-from benchmark.stimuli.sets import seeds_of, subset
+from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.store import open_store
 from registry.caches import Place
 from registry.load import load_model

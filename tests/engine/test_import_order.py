@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmark.engine.imported_answers import joined, with_conditions
 from benchmark.engine.importing import _ordered
-from benchmark.stimuli.named_images import trial_stimuli
+from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trials import TrialFile
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from benchmark.leaderboard.transfer_tests import named_claim, noise_claims
 from benchmark.leaderboard.transfer_text import claim_text, export_transfer, render_transfer
 from benchmark.leaderboard.trial_pools import Answered, Pool, spelled
 from benchmark.stats import wilson
-from benchmark.stimuli.recipes import named_recipe
+from benchmark.stimuli.regenerate import named_recipe
 
 SANDP, UNIFORM = "noise(salt-and-pepper)", "noise(uniform)"
 

@@ -25,17 +25,13 @@ from PIL import Image
 from benchmark.engine.decoding import decoded_chunks
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
-from benchmark.stimuli.annotated import open_annotated
-from benchmark.stimuli.archives import Bounds, unpack
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
+from benchmark.stimuli.datasets import open_annotated, open_folder, read_manifest, read_names
+from benchmark.stimuli.downloads import Bounds, unpack
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.manifests import read_manifest
-from benchmark.stimuli.name_lists import read_names
-from benchmark.stimuli.named_images import trial_stimuli
-from benchmark.stimuli.pixels import read_rgb, size_of
-from benchmark.stimuli.recipes import recipes_beside
-from benchmark.stimuli.sets import open_folder
-from benchmark.stimuli.textures import read_textures
+from benchmark.stimuli.image_files import read_rgb, size_of
+from benchmark.stimuli.regenerate import recipes_beside, trial_stimuli
+from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.trials import read_trials
 
 WNID = "n01440764"

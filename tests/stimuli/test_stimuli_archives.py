@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.archives import Bounds, unpack
+from benchmark.stimuli.downloads import Bounds, unpack
 
 
 def packed(path: Path, *entries: tarfile.TarInfo | str) -> Path:

@@ -10,12 +10,11 @@ import pytest
 
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import digests
+from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, find_entry
-from benchmark.stimuli.cells import find_cells, open_cells
+from benchmark.stimuli.datasets import find_cells, open_cells, sample
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import sample
+from benchmark.stimuli.roles import Resolver
 
 Draw = Callable[..., Path]
 Tree = Callable[..., Path]
@@ -84,9 +83,9 @@ def test_a_cell_is_digested_when_it_is_asked_for(
 ) -> None:
     tree("fog/1", "fog/2")
     seen: list[str] = []
-    read = digests.file_digest
+    read = image_files.file_digest
     monkeypatch.setattr(
-        digests, "file_digest", lambda path: (seen.append(str(path)), read(path))[1]
+        image_files, "file_digest", lambda path: (seen.append(str(path)), read(path))[1]
     )
     parts = Resolver("imagenet1k", settings, limit=2).parts("imagenet-c")
     assert not seen
@@ -181,7 +180,7 @@ def test_a_bad_class_in_a_cell_is_named(tree: Tree, settings: Settings, draw: Dr
 
 
 def test_the_published_cells_are_named(settings: Settings) -> None:
-    from benchmark.transforms.imagenet_c import names
+    from benchmark.transforms.corruptions import names
 
     entry: Entry = find_entry("imagenet-c", settings)
     assert entry.parts == names("common") and entry.parts + entry.extra == names("all")

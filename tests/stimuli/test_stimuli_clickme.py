@@ -20,11 +20,11 @@ from masked_fixtures import (
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
+from benchmark.stimuli.datasets import open_set, restrict
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.masked.records import bytes_at, records_of
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set, restrict
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.verify import verify
 from registry.labels import label_space
 
 SIDE = 12

@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import digests
-from benchmark.stimuli.compact import Below, Digests, InClasses
-from benchmark.stimuli.digests import file_digests, reread, set_digest
+from benchmark.stimuli import image_files
+from benchmark.stimuli.image_files import (
+    Below,
+    Digests,
+    InClasses,
+    file_digests,
+    reread,
+    set_digest,
+)
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 
@@ -38,20 +44,20 @@ def fill(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as settled at once: nobody can set the time of a file's last change back."""
-    monkeypatch.setattr(digests, "SETTLED", -(10**18))
+    monkeypatch.setattr(image_files, "SETTLED", -(10**18))
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were read."""
     seen: list[str] = []
-    read = digests.file_digest
+    read = image_files.file_digest
 
     def note(path: Path | str) -> str:
         seen.append(Path(path).name)
         return read(path)
 
-    monkeypatch.setattr(digests, "file_digest", note)
+    monkeypatch.setattr(image_files, "file_digest", note)
     return seen
 
 
@@ -72,11 +78,11 @@ def test_the_digest_of_a_set_is_that_of_its_json_text(
     table = {"ids": ids, "items": items,
              "labels": {name: labels[name].tolist() for name in sorted(labels)}}  # fmt: skip
     expected = sha(json.dumps(table, separators=(",", ":")))
-    whole, digests._BLOCK = digests._BLOCK, block
+    whole, image_files._BLOCK = image_files._BLOCK, block
     try:
         assert set_digest(ids, items, labels) == expected
     finally:
-        digests._BLOCK = whole
+        image_files._BLOCK = whole
 
 
 def test_only_new_and_changed_files_are_read(
@@ -121,7 +127,7 @@ def test_a_file_that_has_just_changed_is_not_remembered(
     settings: Settings, fill: Callable[..., Path], reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its clock may not have ticked between two changes; its modification time can be set back."""
-    monkeypatch.setattr(digests, "SETTLED", 10**17)  # three years: its mtime is of 2001
+    monkeypatch.setattr(image_files, "SETTLED", 10**17)  # three years: its mtime is of 2001
     folder = fill(a="one")
     for _ in range(2):
         file_digests(["a"], folder, settings)
@@ -134,9 +140,9 @@ def test_reading_again_finds_what_no_state_tells(
     """A disk that rots, or a clock that was set back."""
     folder = fill(a="one", b="two", c="three")
     file_digests(["a", "b", "c"], folder, settings)
-    state = digests.state_of
+    state = image_files.state_of
     before = {name: state(folder / name) for name in "abc"}
-    monkeypatch.setattr(digests, "state_of", lambda path: before[Path(path).name])
+    monkeypatch.setattr(image_files, "state_of", lambda path: before[Path(path).name])
     fill(b="owt")
     (folder / "c").unlink()
     assert file_digests(["b"], folder, settings) == [sha("two")]
@@ -157,8 +163,10 @@ def test_what_an_interrupted_run_has_read_is_kept(
         file_digests(["a", "missing"], folder, settings)
     fill(c="three")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        read = digests.file_digest
-        patch.setattr(digests, "file_digest", lambda p: read(p) if not p.endswith("c") else stop())
+        read = image_files.file_digest
+        patch.setattr(
+            image_files, "file_digest", lambda p: read(p) if not p.endswith("c") else stop()
+        )
         file_digests(["a", "b", "c"], folder, settings)
     reads.clear()
     assert file_digests(["a", "b"], folder, settings) == [sha("one"), sha("two")]
@@ -169,16 +177,16 @@ def test_digests_are_kept_now_and_then(
     settings: Settings, fill: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fill(**{f"f{i}": str(i) for i in range(7)})
-    monkeypatch.setattr(digests, "KEPT_TOGETHER", 3)
+    monkeypatch.setattr(image_files, "KEPT_TOGETHER", 3)
     sizes = []
-    keep = digests._keep
+    keep = image_files._keep
 
     def note(place: Path, known: np.ndarray, fresh: np.ndarray) -> np.ndarray:
         rows = keep(place, known, fresh)
         sizes.append(len(np.load(place)))
         return rows
 
-    monkeypatch.setattr(digests, "_keep", note)
+    monkeypatch.setattr(image_files, "_keep", note)
     names = [f"f{i}" for i in (6, 1, 4, 0, 2, 5, 3)]
     found = file_digests(names, folder, settings)
     assert sizes == [3, 6, 7] and found == [sha(name[1:]) for name in names]

@@ -14,12 +14,11 @@ import pytest
 from benchmark.errors import MissingStimuli, StimuliError, UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.catalogue import Entry, find_entry, locate
+from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.downloads import archives
 from benchmark.stimuli.fetch import add, fetch
-from benchmark.stimuli.places import locate
-from benchmark.stimuli.sets import open_set
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.verify import verify
 from registry.whole_files import folder_in, part_of
 
 Draw = Callable[..., Path]

@@ -10,13 +10,13 @@ import pytest
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import digests
+from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import find_entry
-from benchmark.stimuli.compact import Digests
+from benchmark.stimuli.datasets import open_folder, open_set, restrict, sample
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.listings import evenly, list_classes
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_folder, open_set, restrict, sample
+from benchmark.stimuli.image_files import Digests
+from benchmark.stimuli.items import evenly, list_classes
+from benchmark.stimuli.roles import Resolver
 
 Draw = Callable[..., Path]
 
@@ -52,9 +52,9 @@ def test_a_limit_reads_no_other_file(
 ) -> None:
     part = sample(open_set("imagenet-val", settings), 4)
     seen: list[str] = []
-    read = digests.file_digest
+    read = image_files.file_digest
     monkeypatch.setattr(
-        digests, "file_digest", lambda path: (seen.append(Path(path).name), read(path))[1]
+        image_files, "file_digest", lambda path: (seen.append(Path(path).name), read(path))[1]
     )
     fresh = replace(settings, home=settings.home / "other")
     entry = find_entry("imagenet-val", settings)

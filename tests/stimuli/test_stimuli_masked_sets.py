@@ -25,13 +25,13 @@ from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS
+from benchmark.stimuli.datasets import open_set, restrict, sample
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.masked.imagenet_s import values_of
-from benchmark.stimuli.masked.markup import read_markup
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set, restrict, sample
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.masked.records import read_markup
+from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.verify import verify
 from registry.cards import Preprocess
 from registry.geometry import present, present_mask
 from registry.labels import label_space

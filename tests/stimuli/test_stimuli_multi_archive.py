@@ -10,12 +10,10 @@ import pytest
 
 from benchmark.errors import MissingStimuli, StimuliError, UnknownName
 from benchmark.settings import Settings
-from benchmark.stimuli import archives, catalogue
-from benchmark.stimuli.catalogue import Entry, find_entry, read_catalogue
-from benchmark.stimuli.fetch import fetch
-from benchmark.stimuli.multi_archive import archive_names
-from benchmark.stimuli.places import locate
-from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli import catalogue, downloads
+from benchmark.stimuli.catalogue import Entry, find_entry, locate, read_catalogue
+from benchmark.stimuli.fetch import archive_names, fetch
+from benchmark.stimuli.roles import Resolver
 
 Draw = Callable[..., Path]
 ARCHIVES = {"noise.tar": "http://127.0.0.1:1/noise.tar", "blur.tar.gz": "http://127.0.0.1:1/blur.tar.gz"}  # fmt: skip
@@ -78,7 +76,7 @@ def test_a_full_disk_is_no_damaged_archive(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(archives, "_unpack", full)
+    monkeypatch.setattr(downloads, "_unpack", full)
     with pytest.raises(OSError, match="No space left"):
         fetch("small-c", replace(settings, mirror=str(mirror)), lambda line: None, ["noise"])
     assert (

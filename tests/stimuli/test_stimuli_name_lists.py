@@ -9,10 +9,9 @@ from PIL import Image
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import find_entry
+from benchmark.stimuli.datasets import open_named, open_set, read_names
 from benchmark.stimuli.fetch import add, fetch
-from benchmark.stimuli.name_lists import open_named, read_names
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set
+from benchmark.stimuli.roles import Resolver
 
 NAME, FILE = "imagenet-val-robustbench", "imagenet_test_image_ids.txt"
 WNIDS = ("n01440764", "n01443537", "n01484850")

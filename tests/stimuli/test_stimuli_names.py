@@ -5,8 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import TrialsError
-from benchmark.stimuli.experiments import KNOWN, experiment_of, name_experiment
-from benchmark.stimuli.names import GEIRHOS16, NUMERIC, canonical_condition, image_id, read_pair
+from benchmark.stimuli.catalogue import (
+    GEIRHOS16,
+    KNOWN,
+    NUMERIC,
+    canonical_condition,
+    experiment_of,
+    image_id,
+    name_experiment,
+    read_pair,
+)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ from PIL import Image
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.digests import file_digest
-from benchmark.stimuli.pixels import FileImages, read_rgb, size_of
-from benchmark.stimuli.sets import open_folder
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.datasets import open_folder
+from benchmark.stimuli.image_files import FileImages, file_digest, read_rgb, size_of
+from benchmark.stimuli.verify import verify
 
 
 def picture(path, value, mode="L"):
@@ -103,15 +102,15 @@ def test_masks_are_those_that_were_planned(tmp_path, settings, what):
 
 
 def test_verify_reads_everything_again(folder, settings, monkeypatch):
-    from benchmark.stimuli import digests
+    from benchmark.stimuli import image_files
     from benchmark.stimuli.fetch import add
 
     add("toy", folder, settings, space="any", layout="class-folder")
-    monkeypatch.setattr(digests, "SETTLED", -(10**18))
+    monkeypatch.setattr(image_files, "SETTLED", -(10**18))
     assert verify("toy", settings).ok
-    state = digests.state_of
+    state = image_files.state_of
     before = {path: state(path) for path in (folder / "cat").iterdir()}
-    monkeypatch.setattr(digests, "state_of", lambda path: before[Path(path)])
+    monkeypatch.setattr(image_files, "state_of", lambda path: before[Path(path)])
     picture(folder / "cat" / "2.png", 222)
     found = verify("toy", settings)
     assert not found.ok
@@ -150,8 +149,8 @@ def test_a_set_with_a_named_pipe_is_refused(entry, folder, settings):
 def test_names_that_are_not_utf8_are_refused(tmp_path, settings, where):
     """A list of added sets with such a name could not be read by any later command."""
     from benchmark.stimuli.catalogue import read_catalogue
+    from benchmark.stimuli.datasets import open_set
     from benchmark.stimuli.fetch import add
-    from benchmark.stimuli.sets import open_set
 
     def name(part, usual):
         return os.fsdecode(b"\xff") if part == where else usual

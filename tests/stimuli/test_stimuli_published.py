@@ -7,9 +7,8 @@ from pathlib import Path
 import yaml
 
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import members, read_catalogue
+from benchmark.stimuli.catalogue import Named, known_of, known_sources, members, read_catalogue
 from benchmark.stimuli.fetch import fetch
-from benchmark.stimuli.sources import Named, known_of, known_sources
 
 
 def test_recipes_are_of_known_sources_and_each_network_has_one() -> None:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from benchmark.settings import Settings
-from benchmark.stimuli.named_images import trial_stimuli
-from benchmark.stimuli.places import locate
-from benchmark.stimuli.sets import open_set
+from benchmark.stimuli.catalogue import locate
+from benchmark.stimuli.datasets import open_set
+from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trials import TrialFile, read_trials
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.verify import verify
 
 #: Published (Geirhos et al. 2019, 2021): shape and texture answers on the 1200 conflict trials.
 SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.errors import TrialsError
-from benchmark.stimuli.recipes import named_recipe, recipes_beside, stated_recipes
+from benchmark.stimuli.regenerate import named_recipe, recipes_beside, stated_recipes
 
 
 @pytest.mark.parametrize(

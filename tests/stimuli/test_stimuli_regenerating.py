@@ -9,8 +9,8 @@ from PIL import Image
 
 from benchmark.cli.data import data
 from benchmark.errors import MissingStimuli, UnknownName
-from benchmark.stimuli.regenerating import make_set
-from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.regenerate import make_set
+from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
@@ -74,9 +74,9 @@ def test_published_files_win(here):
 
 
 def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
-    from benchmark.stimuli import regeneration
+    from benchmark.stimuli import regenerate
 
-    whole, calls = regeneration.Degraded.__call__, []
+    whole, calls = regenerate.Degraded.__call__, []
 
     def interrupted(self, index):
         calls.append(index)
@@ -84,7 +84,7 @@ def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
             raise KeyboardInterrupt
         return whole(self, index)
 
-    monkeypatch.setattr(regeneration.Degraded, "__call__", interrupted)
+    monkeypatch.setattr(regenerate.Degraded, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(here)
     assert not (here.stimuli / "regenerated-contrast").exists()

@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli, StimuliError
-from benchmark.stimuli.regeneration import (
+from benchmark.stimuli.regenerate import (
     cropped,
     parametric,
     photographs,
@@ -49,7 +49,7 @@ def trials(role="contrast", conditions=("c50", "c05", "c100"), names=NAMES, suff
 
 
 def test_all_twelve_experiments_of_people_can_be_made():
-    pytest.importorskip("benchmark.transforms.geirhos")
+    pytest.importorskip("benchmark.transforms.human")
     assert sorted(parametric()) == sorted(e.role for e in BY_ROLE.values() if not e.single)
 
 
@@ -133,7 +133,7 @@ def test_only_degraded_photographs_can_be_made():
 def test_a_written_set_is_read_as_the_same_pixels(tmp_path):
     from benchmark.settings import Settings
     from benchmark.stimuli.catalogue import Entry
-    from benchmark.stimuli.sets import open_folder
+    from benchmark.stimuli.datasets import open_folder
 
     made = regenerate("high-pass", trials("high-pass", ("0.4", "inf", "1.5")), source())
     write_set(made, tmp_path / "set")
@@ -149,7 +149,7 @@ def test_a_written_set_is_read_as_the_same_pixels(tmp_path):
 
 
 def test_every_human_trial_of_the_twelve_names_a_photograph(real):
-    from benchmark.stimuli.regenerating import _answered
+    from benchmark.stimuli.regenerate import _answered
 
     for role in parametric():
         answered = _answered(role, real.data / "human-trials")

@@ -7,13 +7,13 @@ import pytest
 
 from benchmark import plugins
 from benchmark.errors import ScoresError
-from benchmark.stimuli.reported_scores import (
+from benchmark.stimuli.catalogue import Named
+from benchmark.stimuli.score_tables import (
     ReportedScore,
     check_names,
     known_metrics,
+    read_scores,
 )
-from benchmark.stimuli.score_tables import read_scores
-from benchmark.stimuli.sources import Named
 
 FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
 

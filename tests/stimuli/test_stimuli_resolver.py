@@ -7,9 +7,9 @@ import pytest
 
 from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.settings import Settings
+from benchmark.stimuli.datasets import open_set, sample
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set, sample
+from benchmark.stimuli.roles import Resolver
 
 
 def test_a_role_finds_the_set_on_disk_once(conflict: Path, settings: Settings) -> None:
@@ -68,7 +68,7 @@ def test_items_of_different_world_sets_differ(settings: Settings) -> None:
 def test_reading_the_catalogue_imports_neither_torch_nor_the_world() -> None:
     code = (
         "import sys; from benchmark.variables import read_settings;"
-        "from benchmark.stimuli.resolver import Resolver; from benchmark.stimuli.places import locate;"
+        "from benchmark.stimuli.roles import Resolver; from benchmark.stimuli.catalogue import locate;"
         "Resolver('geirhos16', read_settings()).roles();"
         "found = {'torch', 'pooch', 'requests', 'PIL', 'pandas', 'benchmark.stimuli.world'};"
         "sys.exit(', '.join(found & set(sys.modules)) or 0)"

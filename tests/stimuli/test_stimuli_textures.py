@@ -13,12 +13,10 @@ from PIL import Image
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.catalogue import Entry, find_entry, locate
 from benchmark.stimuli.fetch import add, fetch
-from benchmark.stimuli.places import locate
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.textures import textures_of
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.roles import Resolver, textures_of
+from benchmark.stimuli.verify import verify
 
 Draw = Callable[..., Path]
 NAMES = ("frost2.png", "frost1.png")  # the published order is the catalogue's, not the alphabet's

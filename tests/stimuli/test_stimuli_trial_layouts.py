@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from benchmark.errors import TrialsError
-from benchmark.stimuli.sources import prompt_order
-from benchmark.stimuli.trial_columns import stated_columns
-from benchmark.stimuli.trials import MARGIN, Stated, read_tables
+from benchmark.stimuli.catalogue import prompt_order
+from benchmark.stimuli.trials import MARGIN, Stated, read_tables, stated_columns
 
 LABELLED = "image,timestamp,response,pred_label,pred_conf\n"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import StimuliError, TrialsError
-from benchmark.stimuli.named_images import trial_stimuli
+from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trials import COLUMNS, read_trials
 
 HEADER = "subj,Session,trial,rt,object_response,category,condition,imagename"

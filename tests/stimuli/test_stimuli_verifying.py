@@ -11,12 +11,11 @@ from PIL import Image
 
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import catalogue, inspecting
+from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_built_in
+from benchmark.stimuli.datasets import open_set, sample
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.inspecting import Depth, Verification
-from benchmark.stimuli.sets import open_set, sample
-from benchmark.stimuli.verifying import verify
+from benchmark.stimuli.verify import Depth, Verification, verify
 
 Draw = Callable[..., Path]
 WNIDS = ("n01440764", "n01443537", "n02102040")
@@ -155,7 +154,7 @@ def test_a_fault_is_named(tree: Path, settings: Settings, fault: str) -> None:
 def test_many_faults_of_one_kind_are_counted(
     tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspecting, "SHOWN", 2)
+    monkeypatch.setattr("benchmark.stimuli.verify.SHOWN", 2)
     for path in (tree / "fog" / "1").rglob("*.png"):
         path.write_bytes(b"")
     found = verify("small-c", settings)
@@ -199,7 +198,7 @@ def test_copies_within_a_folder_are_said(tree: Path, settings: Settings) -> None
 def test_a_sample_of_a_large_set_is_read(
     tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspecting, "READ_ALL", 10)
+    monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 10)
     counted: list[int] = []
 
     def expect(total: int) -> Callable[[], None]:
@@ -225,7 +224,7 @@ def test_a_large_set_of_classes(
     whole = open_set("natural", settings)
     assert found.ok and f"digest {whole.digest}" in found.lines
     assert "6 of 6 images" in found.lines and "3 of 3 classes; 8 x 8 px" in found.lines
-    monkeypatch.setattr(inspecting, "READ_ALL", 3)
+    monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 3)
     found = verify("natural", settings, Depth(2))
     assert f"digest {sample(whole, 2).digest} of the 2 that were read" in found.lines
     extra = tree.with_name("natural") / "n02106662" / "x.png"

@@ -17,7 +17,7 @@ from conftest import crops
 from given_draws import Given
 from transform_samples import data_folder
 
-from benchmark.transforms.imagenet_c import CORRUPTIONS, corrupted, load_textures
+from benchmark.transforms.corruptions import CORRUPTIONS, corrupted, load_textures
 
 PIXELS = crops(data_folder("imagenet-sample"))
 COUNT, SIDE = PIXELS.shape[:2]

@@ -5,9 +5,15 @@ import pytest
 import torch
 from scipy import ndimage
 
-from benchmark.transforms.blur import defocus_blur, disc, enlarged, gaussian_blur, zoom_blur
-from benchmark.transforms.glass import followed
-from benchmark.transforms.matrices import folded
+from benchmark.transforms.basics import folded
+from benchmark.transforms.blur import (
+    defocus_blur,
+    disc,
+    enlarged,
+    followed,
+    gaussian_blur,
+    zoom_blur,
+)
 
 LETTERS = np.array(list("abcd"))
 

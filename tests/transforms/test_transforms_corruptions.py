@@ -12,7 +12,7 @@ from PIL import Image
 from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 
 from benchmark.errors import StimuliError, UnknownName
-from benchmark.transforms.imagenet_c import CORRUPTIONS, corruption, load_textures, names
+from benchmark.transforms.corruptions import CORRUPTIONS, corruption, load_textures, names
 
 ALL = tuple(CORRUPTIONS)
 RANDOM = tuple(name for name in ALL if CORRUPTIONS[name].random)

@@ -14,12 +14,18 @@ from scipy import ndimage
 from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 
 from benchmark.errors import StimuliError, UnknownName
-from benchmark.transforms.eidolon import disarray
-from benchmark.transforms.fourier import equalise, natural_amplitude, scramble
-from benchmark.transforms.geirhos import GEIRHOS, Tables, degradation
-from benchmark.transforms.opponent import CONES, OPPONENT, WHITE, false_colour, power_law
-from benchmark.transforms.pixels import working
-from benchmark.transforms.streams import Streams
+from benchmark.transforms.basics import Streams, equalise, natural_amplitude, scramble, working
+from benchmark.transforms.human import (
+    CONES,
+    GEIRHOS,
+    OPPONENT,
+    WHITE,
+    Tables,
+    degradation,
+    disarray,
+    false_colour,
+    power_law,
+)
 
 CONDITIONS = [(name, condition) for name in GEIRHOS for condition in GEIRHOS[name].conditions]
 OUTERMOST = {(name, list(GEIRHOS[name].conditions)[at]) for name in GEIRHOS for at in (0, -1)}
@@ -307,7 +313,7 @@ def test_stored_images_give_the_same_stored_images(experiment):
 
 
 def test_which_experiments_need_square_images_and_their_levels():
-    from benchmark.transforms.geirhos import GEIRHOS
+    from benchmark.transforms.human import GEIRHOS
 
     square = {name for name, experiment in GEIRHOS.items() if experiment.square}
     eidolons = {"eidolonI", "eidolonII", "eidolonIII"}

@@ -10,9 +10,9 @@ from given_draws import Given
 from PIL import Image
 from transform_samples import synthetic
 
-from benchmark.transforms import digital, glass, motion
+from benchmark.transforms import blur, corruptions
 from benchmark.transforms.blur import disc
-from benchmark.transforms.imagenet_c import CORRUPTIONS, corrupted
+from benchmark.transforms.corruptions import CORRUPTIONS, corrupted
 
 SIDE = 96
 PIXELS = synthetic(4, SIDE, seed=3)
@@ -146,7 +146,7 @@ def test_glass_map_is_the_loop(delta):
     side = 40
     rng = np.random.RandomState(delta)
     steps = rng.randint(-delta, delta, size=(3, side - 2 * delta, side - 2 * delta, 2))
-    ours = glass.followed(torch.from_numpy(steps).flip(1, 2), side, side, delta)
+    ours = blur.followed(torch.from_numpy(steps).flip(1, 2), side, side, delta)
     for step, result in zip(steps, ours, strict=True):
         places = np.arange(side * side).reshape(side, side)
         for i, h in enumerate(range(side - delta, delta, -1)):
@@ -172,9 +172,9 @@ def test_motion_blur_is_imagemagick_s(severity):
 
 def test_motion_on_gathers_is_motion_on_slices():
     padded = torch.rand(3, 3, 60, 60, dtype=torch.float64)
-    plans = [motion.taps(7, 3, angle) for angle in (-30.0, 5.0, 77.0)]
-    by_slice = motion._add_slices(padded, plans, 15, torch.Size((30, 30)))
-    by_gather = motion._add_gathers(padded, plans, 15, torch.Size((30, 30)))
+    plans = [blur.taps(7, 3, angle) for angle in (-30.0, 5.0, 77.0)]
+    by_slice = blur._add_slices(padded, plans, 15, torch.Size((30, 30)))
+    by_gather = blur._add_gathers(padded, plans, 15, torch.Size((30, 30)))
     assert torch.allclose(by_slice, by_gather, atol=1e-12)
 
 
@@ -260,8 +260,8 @@ def test_pixelate_and_jpeg_are_pil_s(severity):
     assert apart(exact("pixelate", severity, PIXELS), theirs) == (0, 0.0)
     levels = torch.from_numpy(PIXELS).permute(0, 3, 1, 2)
     share = constants("pixelate", severity)[0]
-    small = digital._boxes(levels, (int(SIDE * share),) * 2)
-    by_matrix = digital._boxes(small, (SIDE, SIDE)).byte().permute(0, 2, 3, 1).numpy()
+    small = corruptions._boxes(levels, (int(SIDE * share),) * 2)
+    by_matrix = corruptions._boxes(small, (SIDE, SIDE)).byte().permute(0, 2, 3, 1).numpy()
     assert np.array_equal(by_matrix, np.stack(theirs))
     theirs = seeded("jpeg_compression", severity)
     assert apart(exact("jpeg_compression", severity, PIXELS), theirs) == (0, 0.0)
@@ -291,7 +291,7 @@ def test_discs_up_to_eight_pixels_share_a_grid_and_larger_ones_have_their_own():
 @pytest.mark.parametrize(("small", "large"), [(20, 80), (37, 100), (96, 224), (30, 64)])
 def test_pixels_are_enlarged_as_by_box_whichever_way_is_taken(small, large):
     picture = Image.fromarray(np.random.RandomState(0).randint(0, 256, (small, small), np.uint8))
-    way = digital._enlarging((small, small), (large, large))
+    way = corruptions._enlarging((small, small), (large, large))
     near, box = (
         np.asarray(picture.resize((large, large), Image.Resampling[name]))
         for name in ("NEAREST", "BOX")
@@ -304,8 +304,8 @@ def test_pixels_are_enlarged_as_by_box_whichever_way_is_taken(small, large):
 def test_both_sides_decide_how_pixels_are_enlarged(turned):
     """From 2 pixels to 8 nearest and box agree, to 7 they do not."""
     small, large = ((2, 2), (7, 8)) if turned else ((2, 2), (8, 7))
-    assert digital._enlarging(small, large) == Image.Resampling.BOX
-    assert digital._enlarging((2, 2), (8, 8)) == Image.Resampling.NEAREST
+    assert corruptions._enlarging(small, large) == Image.Resampling.BOX
+    assert corruptions._enlarging((2, 2), (8, 8)) == Image.Resampling.NEAREST
 
 
 def test_what_asks_for_it_is_worked_on_in_float64():
@@ -326,7 +326,7 @@ def test_what_asks_for_it_is_worked_on_in_float64():
 @pytest.mark.parametrize(("name", "level"), [("jpeg_compression", 10), ("pixelate", 0.3)])
 def test_images_of_pil_are_the_same_on_several_threads(name, level):
     images = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (5, 3, 40, 40), np.uint8))
-    change, before = getattr(digital, name), torch.get_num_threads()
+    change, before = getattr(corruptions, name), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         one = change(images, level)

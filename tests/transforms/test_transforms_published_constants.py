@@ -7,12 +7,9 @@ import torch
 from given_draws import Given
 from transform_samples import as_bytes, as_images, seeds, synthetic
 
-from benchmark.transforms.eidolon import disarray
-from benchmark.transforms.geirhos import degradation
-from benchmark.transforms.imagenet_c import corruption
-from benchmark.transforms.opponent import false_colour
-from benchmark.transforms.pixels import working
-from benchmark.transforms.streams import Streams
+from benchmark.transforms.basics import Streams, working
+from benchmark.transforms.corruptions import corruption
+from benchmark.transforms.human import degradation, disarray, false_colour
 
 #: Hendrycks and Dietterich 2019, the code of the authors: severities 1 to 5 in the order of a corruption's parameters.
 PUBLISHED = {
@@ -112,7 +109,7 @@ def test_frost_draws_from_the_first_five_pictures():
 
 def test_the_trail_of_motion_blur_is_one_sided_and_as_long_as_published():
     """A white column at angle 0: radius 10 has 21 taps; the first weighs 1 / sum exp(-i^2 / 18), of sigma 3."""
-    from benchmark.transforms.motion import smeared
+    from benchmark.transforms.blur import smeared
 
     column = torch.zeros(1, 1, 8, 64, dtype=torch.float64)
     column[..., 40] = 255
@@ -216,7 +213,7 @@ def test_grey_has_the_published_weights():
 
 
 def test_the_stand_in_for_the_measured_curve_is_a_power_of_2_2():
-    from benchmark.transforms.opponent import power_law
+    from benchmark.transforms.human import power_law
 
     curve = power_law()
     assert curve.shape == (256,)

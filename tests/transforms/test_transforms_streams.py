@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from transform_samples import seeds
 
-from benchmark.transforms.streams import Streams
+from benchmark.transforms.basics import Streams
 
 CPU = torch.device("cpu")
 ANY_SEED = st.integers(0, 2**64 - 1)
@@ -47,11 +47,11 @@ def test_a_batch_in_one_launch_is_a_batch_image_by_image():
     again._device = torch.device("meta")
     expected = draws.bits(100)
     keys = again._keys
-    from benchmark.transforms import streams
+    from benchmark.transforms import basics
 
-    halves = torch.from_numpy(streams.splitmix64(keys).view(np.int32).reshape(-1, 2).copy())
+    halves = torch.from_numpy(basics.splitmix64(keys).view(np.int32).reshape(-1, 2).copy())
     counter = torch.arange(100, dtype=torch.int32)
-    assert torch.equal(streams._hash(counter + halves[:, :1], halves[:, 1:]), expected)
+    assert torch.equal(basics._hash(counter + halves[:, :1], halves[:, 1:]), expected)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63])
@@ -121,7 +121,7 @@ def test_poisson_counts_follow_the_law_at_every_level(peak):
 
 
 def test_poisson_is_the_inverse_of_the_distribution():
-    from benchmark.transforms.poisson import invert
+    from benchmark.transforms.basics import invert
 
     uniform = torch.randint(0, 2**24, (1, 30_000), dtype=torch.int32)
     levels = torch.randint(0, 256, (1, 30_000)).float()

@@ -13,10 +13,9 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.catalogue import WNID, Entry
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, images_below
-from benchmark.stimuli.masked.markup import read_markup
-from benchmark.stimuli.names import WNID
+from benchmark.stimuli.masked.records import read_markup
 
 #: Where the files of the validation images lie in the tree as it is packed: boxes, then images.
 PACKED = (Path("Annotations/CLS-LOC/val"), Path("Data/CLS-LOC/val"))

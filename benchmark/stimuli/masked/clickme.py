@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.items import Annotation, Item, Size
-from benchmark.stimuli.labelled import labelled_images
-from benchmark.stimuli.masked.planes import fitting, plane_of, read_plane
+from benchmark.stimuli.image_files import LARGEST, NO_ARRAY, open_plain
+from benchmark.stimuli.items import Annotation, Item, Size, labelled_images
+from benchmark.stimuli.masked.outlines import fitting, plane_of, read_plane
 from benchmark.stimuli.masked.records import Span, bytes_at, records_of
-from benchmark.stimuli.plain_files import LARGEST, NO_ARRAY, open_plain
 from registry.labels import label_space
 
 Map = NDArray[np.float32]

@@ -13,10 +13,9 @@ import numpy as np
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
-from benchmark.stimuli.masked.main_object import main_object
-from benchmark.stimuli.masked.outlines import Segmentation, area_of, flags_of
-from benchmark.stimuli.plain_files import read_plain
+from benchmark.stimuli.masked.outlines import Segmentation, area_of, flags_of, main_object
 
 #: The file that is read where there are several.
 PREFERRED = "instances_val2017.json"

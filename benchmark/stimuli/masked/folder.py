@@ -6,9 +6,8 @@ from pathlib import Path
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.items import Annotation, Item, check_category, images_below
-from benchmark.stimuli.labelled import labelled_images
-from benchmark.stimuli.masked.planes import AnythingDrawn
+from benchmark.stimuli.items import Annotation, Item, check_category, images_below, labelled_images
+from benchmark.stimuli.masked.outlines import AnythingDrawn
 
 
 def read(entry: Entry, folder: Path) -> Iterator[Item]:

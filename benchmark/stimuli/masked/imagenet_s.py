@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.items import Annotation, Flags, Item, Size, check_category, images_below
-from benchmark.stimuli.masked.planes import read_plane
+from benchmark.stimuli.masked.outlines import read_plane
 from registry.labels import label_space
 
 IGNORED = 1000

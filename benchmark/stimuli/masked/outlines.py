@@ -1,13 +1,22 @@
 """COCO's ways to write a mask: polygons, and run lengths as numbers or as text."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.stimuli.items import Flags, Size
+from benchmark.errors import StimuliError
+from benchmark.stimuli.catalogue import GEIRHOS16
+from benchmark.stimuli.image_files import opened, read_plain
+from benchmark.stimuli.items import Flags, LeftOut, Size
 
 LONGEST = 2**40  # pixels of a run; no image has as many
 Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
@@ -115,3 +124,81 @@ def _corners(outline: Iterable[float]) -> NDArray[np.float64]:
 def _polygon_area(corners: NDArray[np.float64]) -> float:
     closed = [*corners.tolist(), corners[0].tolist()]
     return float(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(closed)))) / 2
+
+
+# Masks and maps that lie in image files: their values as stored, at the size of the image.
+
+
+#: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits. Others,
+#: with opacity above all, become colour: opacity says nothing of an object.
+_KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
+
+
+@dataclass(frozen=True)
+class AnythingDrawn:
+    """mask(size): HW bool, true where an image file is not zero; opacity does not count."""
+
+    path: Path
+
+    def __call__(self, size: Size) -> Flags:
+        """HW bool. Raises StimuliError where the file is no image or of another size."""
+        drawn = read_plane(self.path) != 0
+        return fitting(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, self.path)
+
+
+def read_plane(path: Path) -> NDArray[Any]:
+    """HW, or HWC of a colour image, as stored: of a palette image its indices. Raises StimuliError."""
+    try:
+        return plane_of(read_plain(path), str(path))
+    except OSError as error:
+        raise _broken(str(path), error) from error
+
+
+def plane_of(data: bytes, where: str) -> NDArray[Any]:
+    """`read_plane` of a file's bytes; errors name `where`."""
+    with opened(BytesIO(data), partial(_broken, where)) as image:
+        return np.array(image if image.mode in _KEPT else image.convert("RGB"))
+
+
+def _broken(where: str, error: Exception) -> StimuliError:
+    return StimuliError(f"{where}: not a complete image ({error}). Expected a whole PNG file.")
+
+
+def fitting(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:
+    """`plane`, if it is as large as the image that it lies over; else StimuliError."""
+    if plane.shape != size:
+        raise StimuliError(
+            f"{where}: {_spoken(plane.shape)} pixels, but the image that it belongs to has "
+            f"{_spoken(size)}. Expected the same size."
+        )
+    return plane
+
+
+def _spoken(shape: tuple[int, ...]) -> str:
+    """ "WIDTH x HEIGHT", as people say it."""
+    return " x ".join(str(side) for side in (*shape[1::-1], *shape[2:]))
+
+
+# Which object an image with many is of: data sets of scenes do not say, a classifier must.
+
+
+#: A second category with more than this share of the main one's area makes an image ambiguous.
+RIVAL = 0.5
+
+
+def main_object(areas: Mapping[str, float]) -> str | LeftOut:
+    """The category of the sixteen that an image is of, or why it is of none.
+
+    areas: category -> pixels of all its objects together, of every category of the data set, the
+    sixteen under their own names. The main category has the largest area; an image counts if that
+    one is of the sixteen and no other category, of any kind, has more than half of its area.
+    """
+    ranked = sorted((item for item in areas.items() if item[1] > 0), key=lambda item: -item[1])
+    if not ranked:
+        return LeftOut("no object")
+    category, area = ranked[0]
+    if len(ranked) > 1 and ranked[1][1] > RIVAL * area:
+        return LeftOut("a second category is more than half as large as the largest")
+    if category not in GEIRHOS16:
+        return LeftOut("the largest object is of none of the 16 categories")
+    return category

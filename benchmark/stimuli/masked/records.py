@@ -11,9 +11,11 @@ import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.plain_files import open_plain
+from benchmark.stimuli.image_files import open_plain, read_plain, state_of
 
 Span = tuple[int, int]  # first byte, and the one after the last
 _HEAD, _TAIL = 12, 4
@@ -128,3 +130,45 @@ def _varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
 
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
+
+
+# XML of annotations, read without trust: no document types, so no entities, and a limit of size.
+
+
+LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
+
+
+class _DocumentType(Exception):
+    """An XML file with a DOCTYPE, the only place that can define entities."""
+
+
+def read_markup(path: Path) -> Element:
+    """The root of an XML file. Raises StimuliError where it is no XML, too large, or has a DOCTYPE."""
+    try:
+        size = state_of(path).size
+        if size > LARGEST:
+            raise StimuliError(f"{path}: {size} bytes; expected at most {LARGEST} of one image.")
+        return _parsed(read_plain(path, LARGEST))
+    except OSError as error:
+        raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except expat.ExpatError as error:
+        raise StimuliError(f"{path}: not valid XML ({error}).") from error
+    except _DocumentType as error:
+        raise StimuliError(
+            f"{path}: has a DOCTYPE, which no annotation needs. Remove it."
+        ) from error
+
+
+def _parsed(data: bytes) -> Element:
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.Parse(data, True)
+    return builder.close()
+
+
+def _refuse(*_declaration: object) -> None:
+    raise _DocumentType

@@ -6,12 +6,10 @@ import csv
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.stimuli.catalogue import Layout
-from benchmark.stimuli.items import images_below
-from benchmark.stimuli.listings import subfolders
+from benchmark.stimuli.catalogue import GEIRHOS16, WNID, Layout
+from benchmark.stimuli.items import images_below, subfolders
 from benchmark.stimuli.masked import imagenet_s, voc
 from benchmark.stimuli.masked.boxes import PACKED
-from benchmark.stimuli.names import GEIRHOS16, WNID
 
 
 def role_of(layout: str) -> str:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.image_files import read_text
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
-from benchmark.stimuli.masked.main_object import main_object
-from benchmark.stimuli.masked.planes import fitting, read_plane
-from benchmark.stimuli.plain_files import read_text
+from benchmark.stimuli.masked.outlines import fitting, main_object, read_plane
 
 LONGEST = 200  # letters of a name
 VOID = 255  # outlines, and objects that were too hard to draw

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.stimuli.world import animals, household_objects, vehicles
+from benchmark.stimuli.world import objects
 from benchmark.stimuli.world.polygons import Drawing, Polygon, rasterise
 from benchmark.stimuli.world.streams import Field, Stream, cosine, sine, sine_field
 
@@ -30,22 +30,22 @@ class Shape:
 
 
 SHAPES: dict[str, Shape] = {
-    "airplane": Shape(vehicles.airplane, 60),
-    "bear": Shape(animals.bear, 15),
-    "bicycle": Shape(vehicles.bicycle, 15),
-    "bird": Shape(animals.bird, 20),
-    "boat": Shape(vehicles.boat, 15),
-    "bottle": Shape(household_objects.bottle, 40),
-    "car": Shape(vehicles.car, 15),
-    "cat": Shape(animals.cat, 15),
-    "chair": Shape(household_objects.chair, 15),
-    "clock": Shape(household_objects.clock, 20),
-    "dog": Shape(animals.dog, 15),
-    "elephant": Shape(animals.elephant, 15),
-    "keyboard": Shape(household_objects.keyboard, 35),
-    "knife": Shape(household_objects.knife, 70),
-    "oven": Shape(household_objects.oven, 12),
-    "truck": Shape(vehicles.truck, 15),
+    "airplane": Shape(objects.airplane, 60),
+    "bear": Shape(objects.bear, 15),
+    "bicycle": Shape(objects.bicycle, 15),
+    "bird": Shape(objects.bird, 20),
+    "boat": Shape(objects.boat, 15),
+    "bottle": Shape(objects.bottle, 40),
+    "car": Shape(objects.car, 15),
+    "cat": Shape(objects.cat, 15),
+    "chair": Shape(objects.chair, 15),
+    "clock": Shape(objects.clock, 20),
+    "dog": Shape(objects.dog, 15),
+    "elephant": Shape(objects.elephant, 15),
+    "keyboard": Shape(objects.keyboard, 35),
+    "knife": Shape(objects.knife, 70),
+    "oven": Shape(objects.oven, 12),
+    "truck": Shape(objects.truck, 15),
 }
 
 WARP = 0.04

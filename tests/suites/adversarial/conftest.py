@@ -11,8 +11,8 @@ import torch
 from benchmark.contracts import Block, Trials
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
+from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.sets import subset
 from registry.caches import Place
 from registry.card_files import builtin_cards
 from registry.load import load_model

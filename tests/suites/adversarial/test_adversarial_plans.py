@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.contracts import Trials
 from benchmark.errors import MissingStimuli
-from benchmark.stimuli.natural import HELD_OUT
+from benchmark.stimuli.roles import HELD_OUT
 from benchmark.testing import check_suite, toy_stimuli
 from suites.adversarial import SUITE
 from suites.adversarial.config import BISECT, QUICK, ROBUSTBENCH, SPARSE, STANDARD, STRONG

@@ -11,7 +11,7 @@ from benchmark.contracts import Policy
 from benchmark.errors import BenchError, MissingStimuli
 from benchmark.identity import observation_key
 from benchmark.settings import Settings
-from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.roles import Resolver
 from registry.card_files import write_card
 from registry.cards import ModelCard, Preprocess
 from registry.tiny import tiny_resnet

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from corruption_tables import CELLS, table
 
-from benchmark.transforms.geirhos import GEIRHOS
-from benchmark.transforms.imagenet_c import CORRUPTIONS
+from benchmark.transforms.corruptions import CORRUPTIONS
+from benchmark.transforms.human import GEIRHOS
 from benchmark.transforms.listing import Plugins, own_list
 from suites.corruption.cells import cell
 from suites.corruption.cells.cell import cells_of, world_list

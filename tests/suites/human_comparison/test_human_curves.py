@@ -107,7 +107,7 @@ def test_entropy_and_shares():
     assert shares.entropy == pytest.approx(0.811278, abs=1e-6)
     assert response_shares(np.array(["na"])).entropy is None
     assert response_shares(np.array(["cat"])).entropy == 0.0
-    from benchmark.stimuli.names import GEIRHOS16
+    from benchmark.stimuli.catalogue import GEIRHOS16
 
     assert response_shares(np.array(GEIRHOS16)).entropy == pytest.approx(4.0)
 

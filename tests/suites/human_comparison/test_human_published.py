@@ -236,10 +236,10 @@ def test_network_accuracy_of_each_condition(published, find, network, role):
 
 
 def distorted(trials):
-    """[n] bool: trials of every condition but the undistorted control."""
+    """[n] bool: trials of every condition but the undistorted control, the first."""
     found = np.zeros(len(trials), dtype=bool)
     for role, experiment in BY_ROLE.items():
-        other = trials["condition"] != experiment.control
+        other = trials["condition"] != experiment.conditions[0].name
         found |= (trials["role"] == role) & (experiment.single | other)
     return found
 

@@ -9,7 +9,7 @@ import pytest
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli
 from benchmark.identity import block_key
-from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.world.sets import CATEGORIES
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli, toy_trials
 from benchmark.variables import read_settings
@@ -52,7 +52,7 @@ def test_seventeen_experiments_with_forty_one_and_five_kept_conditions():
 
 
 def test_conditions_and_names_are_those_of_the_trial_tables():
-    from benchmark.stimuli.names import canonical_condition
+    from benchmark.stimuli.catalogue import canonical_condition
 
     sets = {role: name for name, role in SET_ROLES.items()}
     for experiment in EXPERIMENTS:

@@ -10,8 +10,8 @@ from torch import nn
 from benchmark.contracts import Block
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import Tuning, feed
+from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.sets import subset
 from benchmark.variables import read_settings
 from registry.card_files import read_cards
 from registry.load import load_model

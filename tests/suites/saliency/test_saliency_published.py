@@ -10,8 +10,8 @@ import torch
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import Tuning, feed
 from benchmark.settings import Settings
-from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.sets import open_set, subset
+from benchmark.stimuli.datasets import open_set, subset
+from benchmark.stimuli.roles import Resolver
 from registry.card_files import read_cards
 from registry.load import load_model
 from suites.saliency import SUITE

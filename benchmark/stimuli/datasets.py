@@ -1,0 +1,647 @@
+"""Sets that are a list of names in another set: a text file, one name a line (with or without a folder before it)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Stimuli
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import (
+    Entry,
+    absent,
+    find_built_in,
+    find_entry,
+    folder_of,
+    read_catalogue,
+    read_pair,
+    remedy,
+)
+from benchmark.stimuli.generated import generated_set, is_generated
+from benchmark.stimuli.image_files import (
+    FileImages,
+    FileMasks,
+    Picked,
+    State,
+    changed,
+    file_digests,
+    pick_digests,
+    read_text,
+    set_digest,
+    size_of,
+    state_of,
+    text_digest,
+)
+from benchmark.stimuli.items import (
+    Annotation,
+    Item,
+    LeftOut,
+    Listing,
+    Size,
+    check_spelling,
+    check_unique,
+    evenly,
+    images_below,
+    label_columns,
+    list_classes,
+    list_folder,
+    positions,
+    sample_order,
+    subfolders,
+)
+from benchmark.stimuli.masked import READERS
+
+# The manifest in the folder of a stylised set: where its images come from travels with them.
+
+
+MANIFEST = "stylised.json"
+FORMAT = 1
+
+
+class Made(NamedTuple):
+    """What a set's manifest says. origin: in words, as `Stimuli.origin`; label: the value of the label column "made",
+    by which the whole manifest enters the set's digest; whole: how many images were planned without a limit.
+    """
+
+    origin: str
+    label: str
+    whole: int
+
+
+def read_manifest(folder: Path) -> Made | None:
+    """What the folder's manifest says; None where it has none. Raises StimuliError where it is damaged."""
+    place = folder / MANIFEST
+    if not place.is_file():
+        return None
+    try:
+        text = place.read_text(encoding="utf-8")
+        table = json.loads(text)
+        if table["format"] != FORMAT:
+            raise StimuliError(
+                f"{place}: format {table['format']}, expected {FORMAT}: made by another version of this program."
+            )
+        by, strength = table["generator"], float(table["strength"])
+        origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
+        return Made(origin, f"stylised {text_digest(text)[:16]}", int(table["whole"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise StimuliError(
+            f"{place}: not the manifest of a stylised set ({error!r}). Make the set again."
+        ) from error
+
+
+# The images of a listing as a set: their digests, and the masks that silhouettes give them.
+
+
+def open_listing(
+    entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None
+) -> Stimuli:
+    """The images of a listing as a set of an entry, called `name`; n: how many the folder has.
+
+    Raises StimuliError.
+    """
+    check_spelling(listing.folder, listing.ids)
+    check_spelling(listing.folder, listing.labels["category"].tolist())
+    items = file_digests(listing.files, listing.folder, settings)
+    labels = dict(listing.labels)
+    made = read_manifest(listing.folder)
+    if made is not None:  # the manifest is part of the set's identity
+        labels["made"] = np.full(len(listing), made.label)
+    images = FileImages(listing.paths, remedy(entry), items)
+    return Stimuli(
+        name=name or entry.name,
+        digest=set_digest(listing.ids, items, labels),
+        space=entry.space,
+        ids=listing.ids,
+        items=items,
+        labels=labels,
+        decode=images,
+        mask=_masks(entry, images, settings),
+        whole=made.whole if made else entry.count or n,
+        origin=made.origin if made else "catalogue" if entry.count else "added",
+        sampled=listing.sampled,
+    )
+
+
+def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
+    """Masks from the entry's set of silhouettes, where that set is here and fits every image."""
+    source = read_catalogue(settings).get(entry.mask) if entry.mask else None
+    folder = folder_of(source, settings) if source else None
+    if folder is None:
+        return None
+    silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
+    wanted = [silhouettes.get((path.parent.name, _exemplar(path))) for path in images.paths]
+    found = tuple(path for path in wanted if path is not None)
+    return FileMasks(images, found) if len(found) == len(wanted) else None
+
+
+def _exemplar(path: Path) -> str:
+    """The exemplar whose shape an image has: `cat7` of `cat7-elephant1.png` and of `cat7.png`."""
+    pair = read_pair(path.name)
+    return pair.exemplar if pair else PurePath(path.name).stem
+
+
+# Stimulus sets as values: opened from a folder or drawn on demand, then cut to what is needed.
+
+
+def open_set(name: str, settings: Settings) -> Stimuli:
+    """The set of that name (or alias) as it lies on this disk; sets of the built-in world are
+    drawn.
+
+    Order: by category, then image name. `whole` is the published count, so that a part of a set
+    shows as a part. Raises UnknownName, MissingStimuli (with the command that gets the set) or
+    StimuliError.
+    """
+    if is_generated(name):
+        return generated_set(name)
+    entry = find_entry(name, settings)
+    folder = folder_of(entry, settings)
+    if folder is None:
+        raise absent(entry)
+    return open_folder(entry, folder, settings)
+
+
+def open_folder(
+    entry: Entry, folder: Path, settings: Settings, limit: int | None = None
+) -> Stimuli:
+    """The set of an entry, read from `folder`; with `limit` what `sample` leaves of it, no other file being read.
+
+    Raises StimuliError.
+    """
+    if entry.annotated:
+        # Readers of XML, JSON and archives: 20 ms that reading a leaderboard does without.
+
+        return open_annotated(entry, folder, settings, limit)
+    if entry.kind == "names":
+        return open_named(entry, folder, settings, limit)
+    listing = list_folder(entry, folder)
+    return open_listing(entry, listing.sample(limit), settings, len(listing))
+
+
+def subset(stimuli: Stimuli, limit: int) -> Stimuli:
+    """The part that a protocol shows: at most `limit` stimuli, evenly spaced over the order (floor(i * n / limit)); of
+    a sample the first.
+
+    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
+    """
+    index = evenly(len(stimuli), limit)
+    if len(index) == len(stimuli):
+        return stimuli
+    return _pick(stimuli, range(limit) if stimuli.sampled else index)
+
+
+def sample(stimuli: Stimuli, limit: int) -> Stimuli:
+    """At most `limit` stimuli, the first in the order of `listings.sample_order`; the set itself where it has no more.
+
+    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
+    """
+    if limit >= max(1, len(stimuli)):
+        return stimuli
+    index = sample_order(stimuli.ids, stimuli.labels, limit)
+    return replace(_pick(stimuli, index), sampled=True)
+
+
+def shuffled(stimuli: Stimuli) -> Stimuli:
+    """All of the stimuli in the order of `listings.sample_order`, so that any front part is a sample; a sample stays.
+
+    The set has a digest of its own and says "shuffled" in its name.
+    """
+    mixed = stimuli
+    if len(stimuli) and not stimuli.sampled:
+        index = sample_order(stimuli.ids, stimuli.labels, len(stimuli))
+        mixed = replace(_pick(stimuli, index), sampled=True)
+    return replace(mixed, name=f"{stimuli.name} (shuffled)", whole=stimuli.whole or len(stimuli))
+
+
+def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
+    """The stimuli of those names, in the order given. Raises StimuliError on unknown or repeated
+    names."""
+    position = {name: i for i, name in enumerate(stimuli.ids)}
+    unknown = [name for name in ids if name not in position]
+    if unknown:
+        raise StimuliError(
+            f"'{stimuli.name}' has no image '{unknown[0]}' "
+            f"({len(unknown)} of {len(ids)} names are unknown)."
+        )
+    if len(set(ids)) != len(ids):
+        twice = next(name for i, name in enumerate(ids) if name in ids[:i])
+        raise StimuliError(f"the image '{twice}' of '{stimuli.name}' is named twice.")
+    index = [position[name] for name in ids]
+    return stimuli if index == list(range(len(stimuli))) else _pick(stimuli, index)
+
+
+def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
+    """One seed per stimulus at `index` [n], from the policy's seed and the item's content alone.
+
+    So a stimulus keeps its seed in any order, batch or subset.
+    """
+    texts = (f"{policy_seed}:{stimuli.items[int(i)]}" for i in index)
+    return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
+
+
+def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
+    ids = tuple(stimuli.ids[i] for i in index)
+    items = pick_digests(stimuli.items, index)
+    labels = {name: column[list(index)] for name, column in stimuli.labels.items()}
+    chosen = tuple(index)
+    return replace(
+        stimuli,
+        digest=set_digest(ids, items, labels),
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=Picked(stimuli.decode, chosen),
+        mask=None if stimuli.mask is None else Picked(stimuli.mask, chosen),
+        ignored=None if stimuli.ignored is None else Picked(stimuli.ignored, chosen),
+        importance=None if stimuli.importance is None else Picked(stimuli.importance, chosen),
+        whole=stimuli.whole or len(stimuli),
+    )
+
+
+# Sets whose images carry masks or graded maps: read from their folder, counted, opened.
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies in a folder. items: by category, then name; left_out: reason -> images that the set
+    does not show; absent: how many of these are of the set, but not in the folder.
+    """
+
+    items: tuple[Item, ...]
+    left_out: Mapping[str, int]
+    absent: int
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was left out, a line each."""
+        return tuple(f"left out: {n} images ({why})" for why, n in sorted(self.left_out.items()))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The files of each item as they were when the set was planned. An image file is read and compared whole where it
+    is decoded; what annotates it, or holds many images, is compared by its state before and after it is read.
+    """
+
+    states: tuple[Mapping[Path, State], ...]
+
+    def __call__(self, index: int, read: Callable[[], T]) -> T:
+        """What `read` gives. Raises StimuliError naming a file that is another one now."""
+        self._check(index)
+        value = read()
+        self._check(index)
+        return value
+
+    def _check(self, index: int) -> None:
+        for path, state in self.states[index].items():
+            try:
+                same = state_of(path) == state
+            except OSError:
+                same = False
+            if not same:
+                raise changed(path)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """decode(i): HWC uint8 from an image file, or from where an annotation says that it lies."""
+
+    files: FileImages
+    sources: tuple[Callable[[], NDArray[np.uint8]] | None, ...]
+    planned: Planned
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """HWC uint8."""
+        source = self.sources[index]
+        return self.files(index) if source is None else self.planned(index, source)
+
+    def size(self, index: int) -> Size:
+        """Height and width; of a file only the header is read."""
+        source = self.sources[index]
+        if source is not None:
+            height, width = self.planned(index, source).shape[:2]
+            return height, width
+        width, height = size_of(self.files.paths[index], self.files.remedy)
+        return height, width
+
+
+@dataclass(frozen=True)
+class Over(Generic[T]):
+    """f(i): what the annotation of the i-th image says at that image's size."""
+
+    pictures: Pictures
+    says: tuple[Callable[[Size], T], ...]
+
+    def __call__(self, index: int) -> T:
+        """The mask or map of an image."""
+        pictures, says = self.pictures, self.says[index]
+        return pictures.planned(index, lambda: says(pictures.size(index)))
+
+
+def survey(entry: Entry, folder: Path) -> Survey:
+    """Read a folder's layout; no image is decoded. Raises StimuliError (file, what was expected)."""
+    found: list[Item] = []
+    left: list[LeftOut] = []
+    for one in READERS[entry.layout](entry, folder):
+        if isinstance(one, LeftOut):
+            left.append(one)
+        else:
+            found.append(one)
+    counts = Counter(one.reason for one in left)
+    found.sort(key=lambda item: (item.labels["category"], item.id))
+    seen = Survey(tuple(found), counts, sum(one.absent for one in left))
+    if not found:
+        raise StimuliError(
+            f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'"
+            + "".join(f"; {line}" for line in seen.lines)
+            + "."
+        )
+    check_unique(found)
+    return seen
+
+
+def open_annotated(
+    entry: Entry, folder: Path, settings: Settings, limit: int | None = None
+) -> Stimuli:
+    """The set of an entry, read from `folder`; with `limit` a sample of so many images.
+
+    An item's digest covers its image and what is drawn over it. Raises StimuliError.
+    """
+    seen = survey(entry, folder)
+    n = len(seen.items)
+    sampled, items = limit is not None and limit < n, seen.items
+    if limit is not None and sampled:
+        order = sample_order([item.id for item in items], label_columns(items), limit)
+        items = tuple(items[i] for i in order)
+    drawn = [item.annotation or Annotation() for item in items]
+    ids = tuple(item.id for item in items)
+    check_spelling(folder, ids)
+    needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
+    planned = Planned(_states(needed))
+    known = _known(needed, folder, settings)
+    digests = _digests(needed, drawn, known)
+    labels = label_columns(items)
+    whole_files = tuple(known[item.path] for item in items)
+    files = FileImages(tuple(item.path for item in items), remedy(entry), whole_files)
+    pictures = Pictures(files, tuple(one.pixels for one in drawn), planned)
+    return Stimuli(
+        name=entry.name,
+        digest=set_digest(ids, digests, labels),
+        space=entry.space,
+        ids=ids,
+        items=digests,
+        labels=labels,
+        decode=pictures,
+        mask=_over(pictures, [one.mask for one in drawn]),
+        ignored=_over(pictures, [one.ignored for one in drawn]),
+        importance=_over(pictures, [one.importance for one in drawn]),
+        whole=entry.count or n + seen.absent,
+        origin="catalogue" if find_built_in(entry.name) else "added",
+        sampled=sampled,
+    )
+
+
+def _over(pictures: Pictures, says: Sequence[Callable[[Size], T] | None]) -> Over[T] | None:
+    """What all images have, or None."""
+    known = tuple(one for one in says if one is not None)
+    return Over(pictures, known) if len(known) == len(says) else None
+
+
+def _states(needed: Sequence[Sequence[Path]]) -> tuple[Mapping[Path, State], ...]:
+    """Before anything is read. Raises StimuliError."""
+    try:
+        known = {path: state_of(path) for path in {path for paths in needed for path in paths}}
+    except OSError as error:
+        raise StimuliError(
+            f"{error.filename or 'a file of the set'}: cannot be read ({error.strerror or error})."
+        ) from error
+    return tuple({path: known[path] for path in paths} for paths in needed)
+
+
+def _known(
+    needed: Sequence[Sequence[Path]], folder: Path, settings: Settings
+) -> Mapping[Path, str]:
+    """SHA-256 of every file."""
+    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
+    return dict(zip(files, file_digests(files, folder, settings), strict=True))
+
+
+def _digests(
+    needed: Sequence[Sequence[Path]], drawn: Sequence[Annotation], known: Mapping[Path, str]
+) -> tuple[str, ...]:
+    """One a stimulus, of its image file, the files that annotate it, and the rest in words."""
+    texts = (
+        "\n".join([*(known[path] for path in paths), one.text])
+        for paths, one in zip(needed, drawn, strict=True)
+    )
+    return tuple(text_digest(text) for text in texts)
+
+
+# Sets that lie in cells: CORRUPTION/SEVERITY/class/image, with or without folders of groups above.
+#
+# Every cell is a set of its own, called "imagenet-c gaussian_noise/3". Cells that show the same images share their
+# names and labels, so all of ImageNet-C (95 cells of 50,000 images) is held in 32 bytes an image.
+
+
+SEVERITY = re.compile(r"\d+(\.\d+)?")
+GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
+
+
+class Cell(NamedTuple):
+    """One condition of a set: its name, "gaussian_noise/3", and its folder of class folders."""
+
+    name: str
+    folder: Path
+
+    @property
+    def corruption(self) -> str:
+        """The first part of the name."""
+        return self.name.partition("/")[0]
+
+    @property
+    def severity(self) -> str:
+        """The second part of the name."""
+        return self.name.partition("/")[2]
+
+
+def find_cells(entry: Entry, folder: Path) -> tuple[Cell, ...]:
+    """The cells below `folder`: published corruptions in their order, then others by name; severities by number.
+
+    Raises StimuliError where there is none, or one of a name lies in two places.
+    """
+    found: dict[str, Cell] = {}
+    for cell in _below(folder, GROUPS + 1):
+        if cell.name in found:
+            raise StimuliError(
+                f"{cell.folder} and {found[cell.name].folder} are both the cell '{cell.name}' of '{entry.name}'. "
+                "Remove one of them."
+            )
+        found[cell.name] = cell
+    if not found:
+        raise StimuliError(
+            f"{folder}: no cells of '{entry.name}'. Expected folders like gaussian_noise/3/n01440764 with images."
+        )
+    known = {name: i for i, name in enumerate((*entry.parts, *entry.extra))}
+    order = [
+        (known.get(cell.corruption, len(known)), cell.corruption, float(cell.severity), cell)
+        for cell in found.values()
+    ]
+    return tuple(cell for *_, cell in sorted(order))
+
+
+def _below(folder: Path, depth: int) -> Iterator[Cell]:
+    """Cells whose corruption's folder lies at most `depth` levels below `folder`."""
+    for name in subfolders(folder):
+        place = folder / name
+        below = subfolders(place)
+        severities = [severity for severity in below if SEVERITY.fullmatch(severity)]
+        yield from (Cell(f"{name}/{severity}", place / severity) for severity in severities)
+        if not severities and depth > 1:
+            yield from _below(place, depth - 1)
+
+
+@dataclass(frozen=True)
+class Cells(Mapping[str, Stimuli]):
+    """Cell name -> that cell's set, in canonical order; opened when it is asked for, which reads its files' digests."""
+
+    entry: Entry
+    settings: Settings
+    listings: Mapping[str, Listing]
+    whole: Mapping[str, int]
+    _opened: dict[str, Stimuli] = field(default_factory=dict, repr=False)
+
+    def __getitem__(self, name: str) -> Stimuli:
+        if name not in self._opened:
+            listing, n = self.listings[name], self.whole[name]
+            called = f"{self.entry.name} {name}"
+            self._opened[name] = open_listing(self.entry, listing, self.settings, n, called)
+        return self._opened[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.listings)
+
+    def __len__(self) -> int:
+        return len(self.listings)
+
+
+def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
+    """The cells of an entry, read from `folder`.
+
+    With `limit` each shows the same images: a sample of so many of those that all cells have. Raises StimuliError.
+    """
+    listings = list_cells(entry, find_cells(entry, folder))
+    whole = {name: len(listing) for name, listing in listings.items()}
+    if limit is not None:
+        listings = _limited(entry, listings, limit)
+    return Cells(entry, settings, listings, whole)
+
+
+def list_cells(
+    entry: Entry, cells: Sequence[Cell], failed: Callable[[Cell, StimuliError], None] | None = None
+) -> dict[str, Listing]:
+    """What lies in each cell; those with the same names in the same classes share one copy of them.
+
+    failed: told of a cell that cannot be listed, which is then left out; without it that is raised.
+    """
+    distinct: list[Listing] = []
+    listings = {}
+    for cell in cells:
+        try:
+            listing = list_classes(entry, cell.folder)
+        except StimuliError as error:
+            if failed is None:
+                raise
+            failed(cell, error)
+            continue
+        twin = next((other for other in distinct if _alike(other, listing)), None)
+        if twin is None:
+            distinct.append(listing)
+        listings[cell.name] = listing if twin is None else replace(twin, folder=cell.folder)
+    return listings
+
+
+def _alike(one: Listing, other: Listing) -> bool:
+    return one.ids == other.ids and np.array_equal(one.labels["category"], other.labels["category"])
+
+
+def _limited(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[str, Listing]:
+    distinct = list({id(listing.ids): listing for listing in listings.values()}.values())
+    common = _common(distinct)
+    if not common:
+        raise StimuliError(
+            f"the cells of '{entry.name}' have no image in common to take {limit} of."
+        )
+    order: Sequence[int] = range(len(common))
+    if limit < len(common):
+        first = distinct[0].pick(positions(distinct[0], common).tolist())
+        order = sample_order(common, first.labels, limit)
+    names = [common[i] for i in order]
+    parts = {
+        id(listing.ids): listing.pick(positions(listing, names).tolist()) for listing in distinct
+    }
+    return {
+        name: replace(parts[id(listing.ids)], folder=listing.folder)
+        for name, listing in listings.items()
+    }
+
+
+def _common(distinct: Sequence[Listing]) -> list[str]:
+    """Names of the images that every listing has in the same class, in order."""
+    first, *others = distinct
+    if not others:
+        return list(first.ids)
+    tables = [dict(zip(one.ids, one.labels["category"].tolist(), strict=True)) for one in others]
+    rows = zip(first.ids, first.labels["category"].tolist(), strict=True)
+    return [name for name, category in rows if all(t.get(name) == category for t in tables)]
+
+
+def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
+    """The images that the list in `folder` names, in the order of the set `entry.of`; with `limit` a sample of so many.
+    No other image is read.
+
+    Raises MissingStimuli where that set is not on this disk, StimuliError where the list cannot be used.
+    """
+    names = read_names(entry, folder)
+    source = find_entry(entry.of, settings)
+    place = folder_of(source, settings)
+    if place is None:
+        raise absent(source)
+    whole = list_folder(source, place)
+    position = {name: i for i, name in enumerate(whole.ids)}
+    unknown = [name for name in names if name not in position]
+    if unknown:
+        raise StimuliError(
+            f"'{source.name}' in {place} lacks {len(unknown)} of the {len(names)} images that '{entry.name}' names, "
+            f"such as {unknown[0]}. Complete it."
+        )
+    part = whole.pick(sorted(position[name] for name in names))
+    return open_listing(entry, part.sample(limit), settings, len(names))
+
+
+def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
+    """The image names of a list, as they come, without folders.
+
+    Raises StimuliError where there is no list, where it cannot be read, or where it names an image twice.
+    """
+    paths = [folder / name for name in entry.files] or sorted(folder.glob("*.txt"))[:1]
+    if not paths:
+        raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")
+    try:
+        lines = read_text(paths[0]).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StimuliError(f"{paths[0]}: cannot be read ({error}).") from error
+    names = tuple(line.strip().rpartition("/")[2] for line in lines if line.strip())
+    if not names or len(set(names)) < len(names):
+        raise StimuliError(f"{paths[0]}: expected image names, one a line, each once.")
+    return names

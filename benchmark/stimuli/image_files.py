@@ -1,0 +1,483 @@
+"""Pixels of image files: RGB arrays and object masks. Values that can be sent to worker
+processes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+import struct
+import time
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, NamedTuple, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from registry.whole_files import replacing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+
+# Long columns of text in little memory: made when they are asked for, one value at a time.
+
+
+T_co = TypeVar("T_co", covariant=True)
+DIGEST = 32  # bytes of a SHA-256
+
+
+class _Column(Sequence[T_co], Generic[T_co]):
+    """A sequence whose values are made by `_value(i)`, 0 <= i < len; a slice of it is a tuple."""
+
+    def _value(self, index: int) -> T_co:
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> T_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T_co]: ...
+    def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
+        if isinstance(index, slice):
+            return tuple(map(self._value, range(len(self))[index]))
+        return self._value(range(len(self))[index])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False)
+class Digests(_Column[str]):
+    """SHA-256 digests as hex text. rows: uint8 [n, 32], the digests' bytes."""
+
+    rows: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _value(self, index: int) -> str:
+        return bytes(self.rows[index]).hex()
+
+
+def pick_digests(items: Sequence[str], index: Sequence[int]) -> Sequence[str]:
+    """The digests at `index`, as compact as they were."""
+    if isinstance(items, Digests):
+        return Digests(items.rows[np.asarray(index, dtype=np.int64)])
+    return tuple(items[i] for i in index)
+
+
+@dataclass(frozen=True, eq=False)
+class InClasses(_Column[str]):
+    """Paths below a folder of classes, "CATEGORY/NAME". categories: [n] str."""
+
+    names: tuple[str, ...]
+    categories: Array
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _value(self, index: int) -> str:
+        return f"{self.categories[index]}/{self.names[index]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Below(_Column[Path]):
+    """Paths of files below one folder. files: their names from there on ("n01440764/a.JPEG")."""
+
+    folder: Path
+    files: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def _value(self, index: int) -> Path:
+        return self.folder / self.files[index]
+
+
+# Reading files of a user's folder: plain ones only. A named pipe or a device would be waited for without end.
+
+
+#: What NumPy raises on .npy and .npz files that are damaged or hold something else.
+NO_ARRAY = (
+    *(OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, IndexError, AttributeError),
+    *(MemoryError, OverflowError, RecursionError, NotImplementedError, RuntimeError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+LARGEST = 512 * 2**20  # bytes of a file that is read at once
+
+
+class State(NamedTuple):
+    """What tells a changed file from an unchanged one without reading it; a tool may set size and mtime back, but
+    neither ctime nor, where it put another file there, the inode.
+    """
+
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+
+
+def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
+    """The file, opened for reading. Raises OSError, too where it is no plain file."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "not a plain file")
+    return os.fdopen(number, "rb")
+
+
+def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
+    """All bytes of a plain file. Raises OSError, too where it has more than `largest`."""
+    with open_plain(path) as file:
+        data = bytearray()
+        size = os.fstat(file.fileno()).st_size  # what is asked for is allocated at once
+        while len(data) <= largest and (block := file.read(min(size, largest) + 1)):
+            data += block
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f"more than {largest} bytes")
+    return bytes(data)
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """A plain file's text. Raises OSError and UnicodeDecodeError."""
+    return read_plain(path).decode(encoding)
+
+
+def state_of(path: str | os.PathLike[str]) -> State:
+    """A plain file's state. Raises OSError."""
+    found = os.stat(path)  # noqa: PTH116 - a million paths as text, not objects
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a plain file")
+    return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+# SHA-256 of files, remembered by name and state (size, both times, inode), and of whole sets.
+
+
+#: A file changed this recently (ns) may change again within one tick of its clock: it is not
+#: remembered.
+SETTLED = 2_000_000_000
+#: So many new digests are kept at once: what a killed process has read is not read again.
+KEPT_TOGETHER = 50_000
+_STATE = State._fields
+_BLOCK = 4096  # values of a column that are spelled out at once
+Rows = NDArray[Any]  # the memory of one folder: name, state, digest; sorted by name
+
+
+def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]) -> str:
+    """SHA-256 over order, names, contents and labels: any change of any of them gives another
+    digest.
+
+    Of the JSON text {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, label columns
+    in the order of their names; a block at a time, for a text may have a hundred million letters.
+    """
+    state = hashlib.sha256()
+    for text in _spelled(ids, items, labels):
+        state.update(text.encode())
+    return state.hexdigest()
+
+
+def _spelled(
+    ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]
+) -> Iterator[str]:
+    yield '{"ids":['
+    yield from _values(ids)
+    yield '],"items":['
+    yield from _values(items)
+    yield '],"labels":{'
+    for position, name in enumerate(sorted(labels)):
+        yield f"{',' if position else ''}{json.dumps(name)}:["
+        yield from _values(labels[name])
+        yield "]"
+    yield "}}"
+
+
+def _values(column: Sequence[str] | Array) -> Iterator[str]:
+    for start in range(0, len(column), _BLOCK):
+        block = [str(value) for value in column[start : start + _BLOCK]]
+        yield ("," if start else "") + json.dumps(block, separators=(",", ":"))[1:-1]
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path | str) -> str:
+    """SHA-256 of a file's bytes. Raises StimuliError where it cannot be read."""
+    try:
+        with open_plain(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> Digests:
+    """SHA-256 of every file of a set; files unchanged since last time are not read again.
+
+    files: names below `folder`, or paths. The memory is one table per folder, in the home folder;
+    where it cannot be written, nothing is lost but time.
+    """
+    place = _memory(folder, settings)
+    wanted = _states(files, folder)
+    known = _read(place)
+    there = _recalled(known, wanted)
+    fresh: list[int] = []
+    try:
+        for i in np.flatnonzero(~there).tolist():
+            digest = file_digest(os.path.join(folder, files[i]))  # noqa: PTH118 - as above
+            wanted["digest"][i] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
+            if time.time_ns() - max(int(wanted[name][i]) for name in ("mtime", "ctime")) > SETTLED:
+                fresh.append(i)
+            if len(fresh) == KEPT_TOGETHER:
+                known, fresh = _keep(place, known, wanted[fresh]), []
+    finally:
+        if fresh:
+            _keep(place, known, wanted[fresh])
+    return Digests(np.ascontiguousarray(wanted["digest"]))
+
+
+def reread(
+    folder: Path, settings: Settings, files: Sequence[str | Path] | None = None
+) -> list[str]:
+    """Read files of a folder again (None: all that are remembered and still there); the memory is put right.
+
+    Returns those whose content is not what was remembered although their state is. Raises StimuliError.
+    """
+    place = _memory(folder, settings)
+    known = _read(place)
+    if files is None:
+        names = (os.fsdecode(name) for name in known["name"].tolist())
+        files = [name for name in names if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118
+    wanted = _states(files, folder)
+    there = _recalled(known, wanted)
+    remembered = wanted["digest"].copy()
+    for i, file in enumerate(files):
+        digest = file_digest(os.path.join(folder, file))  # noqa: PTH118 - as above
+        wanted["digest"][i] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
+    changed = there & (wanted["digest"] != remembered).any(axis=1)
+    _keep(place, known, wanted[there])
+    return [os.fspath(files[i]) for i in np.flatnonzero(changed).tolist()]
+
+
+def _memory(folder: Path, settings: Settings) -> Path:
+    return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.npy"
+
+
+def _states(files: Sequence[str | Path], folder: Path) -> Rows:
+    """The rows of these files as they are now, digests still to come. Raises StimuliError."""
+    start = os.fsencode(f"{folder}{os.sep}")
+    names = [os.fsencode(file).removeprefix(start) for file in files]
+    rows = np.zeros(len(names), dtype=_form(max(map(len, names), default=1)))
+    for i, name in enumerate(names):
+        path = os.path.join(folder, os.fsdecode(name))  # noqa: PTH118 - as above
+        try:
+            rows[i] = (name, *state_of(path), 0)
+        except OSError as error:
+            raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    return rows
+
+
+def _form(width: int) -> np.dtype[Any]:
+    return np.dtype(
+        [("name", f"S{width}"), *((name, "<i8") for name in _STATE), ("digest", "u1", (DIGEST,))]
+    )
+
+
+def _recalled(known: Rows, wanted: Rows) -> NDArray[np.bool_]:
+    """Which of the wanted rows the memory has in the same state; their digests are filled in."""
+    if not len(known) or not len(wanted):
+        return np.zeros(len(wanted), dtype=bool)
+    at = np.searchsorted(np.ascontiguousarray(known["name"]), wanted["name"])
+    at[at == len(known)] = 0
+    same = np.ones(len(wanted), dtype=bool)
+    for column in ("name", *_STATE):
+        same &= known[column][at] == wanted[column]
+    wanted["digest"][same] = known["digest"][at[same]]
+    return same
+
+
+def _keep(place: Path, known: Rows, fresh: Rows) -> Rows:
+    """The memory with these rows in it, written where that is possible."""
+    old = known[~np.isin(known["name"], fresh["name"])]
+    rows = np.concatenate([old, fresh])
+    rows = rows[np.argsort(rows["name"])]
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as file:
+            np.save(file, rows, allow_pickle=False)
+    return rows
+
+
+def _read(place: Path) -> Rows:
+    """The remembered rows; a file that is damaged or of another form counts as empty."""
+    empty = np.zeros(0, dtype=_form(1))
+    try:
+        rows: Rows = np.asarray(np.load(place, allow_pickle=False))
+    except NO_ARRAY:
+        return empty
+    width = rows.dtype["name"].itemsize if "name" in (rows.dtype.names or ()) else 0
+    return rows if width and rows.ndim == 1 and rows.dtype == _form(width) else empty
+
+
+T = TypeVar("T")
+#: What Pillow raises on files that are damaged or no images, besides its own DecompressionBombError.
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError),
+    *(TypeError, KeyError, IndexError, struct.error, zlib.error),
+)
+MOST_PIXELS = 2**26  # 8192 x 8192: a header may state any size
+#: Silhouettes are black objects on white: darker than this is object.
+DARK = 128
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the
+    remedy.
+
+    digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those bytes, or none.
+    """
+
+    paths: Sequence[Path]
+    remedy: str
+    digests: Sequence[str] | None = None
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """HWC uint8 RGB."""
+        path = self.paths[index]
+        data = _bytes_of(path, self.remedy)
+        if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
+            raise changed(path)
+        return _decoded(data, path, self.remedy)
+
+
+def changed(path: Path) -> StimuliError:
+    """The error for a file whose content is not that of the planned set."""
+    return StimuliError(
+        f"{path}: its content is not the one that was planned: it changed during the run, or its size and times were "
+        "set back. Nothing of this set was answered from it. Run again; `bench data verify` reads every file anew."
+    )
+
+
+@dataclass(frozen=True)
+class FileMasks:
+    """mask(i): HW bool, true on the object, from the silhouette that fits the i-th image (pixel by
+    pixel: the published images were made from the same photographs at the same size).
+    """
+
+    images: FileImages
+    silhouettes: tuple[Path, ...]
+
+    def __call__(self, index: int) -> NDArray[np.bool_]:
+        """HW bool."""
+        silhouette = read_rgb(self.silhouettes[index], self.images.remedy)
+        width, height = size_of(self.images.paths[index], self.images.remedy)
+        if silhouette.shape[:2] != (height, width):
+            raise StimuliError(
+                f"{self.silhouettes[index]}: {silhouette.shape[1]} x {silhouette.shape[0]} pixels, "
+                f"but the image that it masks, {self.images.paths[index]}, has {width} x {height}. "
+                "Use silhouettes of the same set."
+            )
+        return np.asarray(silhouette.mean(axis=2) < DARK)
+
+
+@dataclass(frozen=True)
+class Picked(Generic[T]):
+    """A function of an index, seen through a choice of indices."""
+
+    source: Callable[[int], T]
+    index: tuple[int, ...]
+
+    def __call__(self, index: int) -> T:
+        """The source's value for the index-th chosen one."""
+        return self.source(self.index[index])
+
+
+def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:
+    """HWC uint8 RGB of an image file. Raises StimuliError where it is missing, cut short or no
+    image."""
+    return _decoded(_bytes_of(path, remedy), path, remedy)
+
+
+def size_of(path: Path, remedy: str) -> tuple[int, int]:
+    """Width and height in pixels, from the file's header. Raises StimuliError as `read_rgb`."""
+    try:
+        with open_plain(path) as file, opened(file, partial(_broken, path, remedy)) as image:
+            return image.size
+    except OSError as error:
+        raise _broken(path, remedy, error) from error
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """HWC uint8 RGB as a PNG file (whatever its name says), in one move; its folder is made."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        Image.fromarray(pixels).save(file, "PNG")
+
+
+@contextmanager
+def opened(file: BinaryIO, complaint: Callable[[Exception], StimuliError]) -> Iterator[PILImage]:
+    """An image file, as Pillow sees it. Raises what `complaint` makes of what is wrong, here and in the body."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(
+                    f"{image.width} x {image.height} pixels; at most {MOST_PIXELS} are read"
+                )
+            yield image
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        raise complaint(error) from error
+
+
+def _broken(path: Path, remedy: str, error: Exception) -> StimuliError:
+    return StimuliError(
+        f"{path}: not a complete image ({error}). Expected a whole PNG or JPEG file. "
+        f"Delete it and get the set again: {remedy}."
+    )
+
+
+def _bytes_of(path: Path, remedy: str) -> bytes:
+    try:
+        return read_plain(path)
+    except OSError as error:
+        raise _broken(path, remedy, error) from error
+
+
+def _decoded(data: bytes, path: Path, remedy: str) -> NDArray[np.uint8]:
+    with opened(BytesIO(data), partial(_broken, path, remedy)) as image:
+        return rgb_of(image)
+
+
+def rgb_of(image: PILImage) -> NDArray[np.uint8]:
+    """HWC uint8 RGB of an opened image; of 16 bits a channel the upper eight, as of colour files. Raises ValueError
+    where its values have no known white.
+    """
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise ValueError(f"pixels of mode {image.mode}; expected 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)

@@ -1,0 +1,475 @@
+"""What published networks were trained on: declared by the user, by a file beside the tables, or by their names.
+
+A recipe is a tuple of tags, spelled as on model cards: "standard", "noise(uniform)", "contrast", ...
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Stimuli, Trials
+from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import (
+    WNID,
+    Entry,
+    absent,
+    experiment_of,
+    find_entry,
+    folder_of,
+    read_pair,
+    remedy,
+    save_entry,
+    stimulus_id,
+)
+from benchmark.stimuli.downloads import Note, is_made, make_folder
+from benchmark.stimuli.image_files import (
+    FileImages,
+    file_digests,
+    set_digest,
+    text_digest,
+    write_png,
+)
+from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
+from registry.places import expanded
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Transform
+
+
+# Stimuli of the twelve parametric experiments made again from the ImageNet photographs that they were made from.
+#
+# The trial tables name the photograph of each trial ("n02134084_5274", ILSVRC-2012 training set) and its condition; who
+# has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
+# random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
+
+
+SIDE, SHORTER = 224, 256
+REGENERATED = "regenerated"  # the value of the label "made"
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A stimulus to make: its name in the set, the photograph's name without suffix, condition, category."""
+
+    stimulus: str
+    source: str
+    condition: str
+    category: str
+
+
+def photographs(role: str, trials: Trials) -> list[Photograph]:
+    """What an experiment's trials were made from, by name, each stimulus once.
+
+    Raises StimuliError where the experiment is not made by degrading, or a name is no ImageNet photograph's.
+    """
+    _known(role)
+    mine = trials.of(role)
+    rows = zip(
+        *(mine[name].tolist() for name in ("stimulus", "condition", "category")), strict=True
+    )
+    return [_photograph(*row) for row in sorted(set(rows))]
+
+
+def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
+    """The experiment's stimuli from the photographs in `source` (an ImageNet set, ids like "n02134084_5274.JPEG").
+
+    Photographs that `source` lacks are left out; `whole` is the full number, so that a part shows as a part.
+    Raises MissingStimuli where it has none of them.
+    """
+    wanted = photographs(role, trials)
+    at = {PurePath(name).stem: i for i, name in enumerate(source.ids)}
+    there = [one for one in wanted if one.source in at]
+    if not there:
+        raise MissingStimuli(
+            f"'{source.name}' has none of the {len(wanted)} photographs of '{role}'; they are of the ImageNet-1k "
+            "training set. Add that with `bench data add imagenet-train FOLDER`."
+        )
+    index = tuple(at[one.source] for one in there)
+    return _set(role, there, index, source, len(wanted))
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """decode(i): the i-th photograph, shorter side 256, centre 224 x 224, degraded; HWC uint8 RGB."""
+
+    role: str
+    source: Stimuli
+    index: tuple[int, ...]
+    conditions: tuple[str, ...]
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """HWC uint8 RGB. The random draws follow from the photograph's content and the condition."""
+        import torch
+
+        at = self.index[index]
+        image = torch.tensor(cropped(self.source.decode(at))).permute(2, 0, 1)[None].float() / 255
+        seed = int(text_digest(f"0:{self.source.items[at]}")[:16], 16)
+        made = _transform(self.role, self.conditions[index]).apply(
+            image, np.array([seed], np.uint64)
+        )
+        pixels: NDArray[np.uint8] = (made[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        return pixels
+
+
+def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[H, W, 3] uint8 -> the central [224, 224, 3] after scaling the shorter side to 256 (bilinear, antialiased)."""
+    from registry.geometry import (  # brings Pillow, which reading scores does not need
+        centre_crop,
+        shorter_side,
+    )
+
+    return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
+
+
+def write_set(stimuli: Stimuli, folder: Path) -> None:
+    """Write a set as a folder of layout labels-csv: `images/` and `labels.csv`, last, once all images are there.
+
+    Images that are there already are kept, so that an interrupted run goes on. All are PNG, whatever they are called.
+    """
+    for i, name in enumerate(stimuli.ids):
+        path = folder / "images" / name
+        if path.exists():
+            continue
+        write_png(path, stimuli.decode(i))
+    columns = list(stimuli.labels)
+    rows = zip(stimuli.ids, *(stimuli.labels[name].tolist() for name in columns), strict=True)
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["image", *columns], *map(list, rows)])
+
+
+def parametric() -> Sequence[str]:
+    """The experiments that can be made again: the twelve that people did with degraded photographs."""
+    from benchmark.transforms.human import GEIRHOS
+
+    return [name for name, experiment in GEIRHOS.items() if experiment.humans]
+
+
+def _set(
+    role: str, there: Sequence[Photograph], index: tuple[int, ...], source: Stimuli, whole: int
+) -> Stimuli:
+    ids = tuple(one.stimulus for one in there)
+    conditions = tuple(one.condition for one in there)
+    pairs = zip(conditions, index, strict=True)
+    items = tuple(_item(role, condition, source.items[i]) for condition, i in pairs)
+    labels = {
+        "category": np.array([one.category for one in there]),
+        "condition": np.array(conditions),
+        "made": np.full(len(there), REGENERATED),
+    }
+    return Stimuli(
+        name=f"{REGENERATED}-{role}",
+        digest=set_digest(ids, items, labels),
+        space="geirhos16",
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=Degraded(role, source, index, conditions),
+        whole=whole,
+        origin=REGENERATED,
+    )
+
+
+def _known(role: str) -> None:
+    if role not in parametric():
+        raise StimuliError(
+            f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}."
+        )
+
+
+def _photograph(stimulus: str, condition: str, category: str) -> Photograph:
+    name = PurePath(stimulus)
+    if not WNID.match(name.stem):
+        raise StimuliError(
+            f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png."
+        )
+    return Photograph(stimulus_id(condition, name.name), name.stem, condition, category)
+
+
+@cache
+def _transform(role: str, condition: str) -> Transform:
+    from benchmark.transforms.human import degradation
+
+    return degradation(role, condition)
+
+
+def _item(role: str, condition: str, source: str) -> str:
+    made = _transform(role, condition)
+    params = ",".join(f"{name}={made.params[name]}" for name in sorted(made.params))
+    return text_digest(f"{source}|{SHORTER}|{SIDE}|{made.name}|{params}")
+
+
+# `bench data regenerate`: from the tables of trials and the photographs on this disk to a set on the shelf.
+
+
+Report = Callable[[str], None]
+SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
+MADE = ".made"  # the digest of what was made, in the set's folder
+
+
+def make_set(
+    experiment: str,
+    settings: Settings,
+    report: Report,
+    *,
+    source: str = "imagenet-train",
+    trials: str = "human-trials",
+    output: Path | None = None,
+) -> Entry:
+    """Make the stimuli of a parametric experiment again and put them on the shelf as `regenerated-EXPERIMENT`.
+
+    source, trials: catalogue names of the photographs and of the tables that name them; output: the folder in which
+    the set's folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an
+    interrupted run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps).
+    """
+    if experiment not in parametric():
+        raise unknown_name("experiment that is made by degrading", experiment, parametric())
+    answered = _answered(experiment, _folder(trials, settings))
+    wanted = list(dict.fromkeys(one.source for one in photographs(experiment, answered)))
+    made = regenerate(experiment, answered, _photographs(source, wanted, settings))
+    target = expanded(output or settings.stimuli).resolve() / made.name
+    _write(made, target, report)
+    entry = _entry(experiment, made, target)
+    save_entry(entry, settings)
+    part = "" if len(made) == made.whole else f" ({made.whole} are published: a part)"
+    report(f"{made.name}: {len(made)} images{part} at {target}")
+    return entry
+
+
+def _folder(name: str, settings: Settings) -> Path:
+    entry = find_entry(name, settings)
+    folder = folder_of(entry, settings)
+    if folder is None:
+        raise absent(entry)
+    return folder
+
+
+def _answered(experiment: str, folder: Path) -> Trials:
+    """What people were shown, from the experiment's own tables."""
+    paths = [path for path in trial_paths(folder) if experiment_of(path) == experiment]
+    files = [file for path in paths for file in read_trials(path)]
+    if not files:
+        raise MissingStimuli(f"{folder}: no table of trials of '{experiment}'.")
+    names = ("stimulus", "condition", "category")
+    columns = {name: np.concatenate([file.columns[name] for file in files]) for name in names}
+    return Trials({**columns, "role": np.full(len(columns["stimulus"]), experiment)})
+
+
+def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimuli:
+    """Those of `wanted` that are there: of more than a million images, only these are looked at."""
+    entry, folder = find_entry(name, settings), _folder(name, settings)
+    paths = tuple(path for one in wanted if (path := _photograph_of_trial(folder, one)) is not None)
+    ids = tuple(path.name for path in paths)
+    items = file_digests(paths, folder, settings)
+    labels = {"category": np.array([path.parent.name for path in paths], dtype=str)}
+    return Stimuli(
+        name=entry.name,
+        digest=set_digest(ids, items, labels),
+        space=entry.space,
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=FileImages(paths, remedy(entry), items),
+        whole=entry.count,
+        origin="catalogue",
+    )
+
+
+def _photograph_of_trial(folder: Path, name: str) -> Path | None:
+    places = (folder / name.partition("_")[0] / f"{name}{suffix}" for suffix in SUFFIXES)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _write(made: Stimuli, target: Path, report: Report) -> None:
+    """A set that is there is not made again; one from other photographs gives way."""
+    note = Note(MADE, made.digest)
+    if is_made(target, note):
+        report(f"{made.name}: already there")
+        return
+    report(f"{made.name}: making {len(made)} images")
+    make_folder(target, note, lambda folder: write_set(made, folder), replace=True)
+
+
+def _entry(experiment: str, made: Stimuli, target: Path) -> Entry:
+    return Entry(
+        name=made.name,
+        role=experiment,
+        space=made.space,
+        layout="labels-csv",
+        title=f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files",
+        license="ImageNet terms: research only",
+        count=made.whole,
+        folder=str(target),
+    )
+
+
+# Images that are known by tables of trials alone: a stimulus set of names and labels, without pixels.
+
+
+def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
+    """The images of one experiment, known by name alone: the union over `files`, by category, then
+    name.
+
+    Labels: category; for cue-conflict also shape and texture. Its digest is of names and labels, so
+    it never equals that of a set of files; `decode` raises StimuliError. Raises TrialsError where
+    files disagree.
+    """
+    experiment = _one_experiment(files)
+    category = _categories(files)
+    ids = tuple(sorted(category, key=lambda name: (category[name], name)))
+    items = tuple(text_digest(f"{experiment}/{name}") for name in ids)
+    labels: dict[str, Array] = {"category": np.array([category[name] for name in ids])}
+    if experiment == "cue-conflict":
+        labels["shape"] = labels["category"]
+        labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
+    return Stimuli(
+        name=experiment,
+        digest=set_digest(ids, items, labels),
+        space="geirhos16",
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=NoImages(experiment),
+        whole=len(ids),
+        origin="trial tables",
+    )
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """decode of a set that is known by tables of trials alone: raises."""
+
+    experiment: str
+
+    def __call__(self, index: int) -> Array:
+        """Raises StimuliError."""
+        raise StimuliError(
+            f"the images of '{self.experiment}' are known by name only (image {index})."
+        )
+
+
+def _one_experiment(files: Sequence[TrialFile]) -> str:
+    names = sorted({file.experiment for file in files})
+    if len(names) != 1:
+        raise TrialsError(
+            f"expected the trials of one experiment, got {', '.join(names) or 'none'}."
+        )
+    return names[0]
+
+
+def _categories(files: Sequence[TrialFile]) -> dict[str, str]:
+    """Image -> category. Raises TrialsError where two trials disagree."""
+    category: dict[str, str] = {}
+    for file in files:
+        pairs = zip(
+            file.columns["stimulus"].tolist(), file.columns["category"].tolist(), strict=True
+        )
+        for name, value in pairs:
+            if category.setdefault(name, value) != value:
+                raise TrialsError(
+                    f"{file.path}: '{name}' is of category '{value}' here and "
+                    f"'{category[name]}' elsewhere."
+                )
+    return category
+
+
+Recipes = Mapping[str, tuple[str, ...]]
+
+#: A file of this name beside trial tables maps observers to their recipes.
+RECIPE_FILE = "training.yaml"
+#: Parts of the names of Geirhos et al. 2018 (generalisation-humans-DNNs, raw-data/fine-tuning) -> tags.
+PARTS = {
+    "color": "colour",
+    "colour": "colour",
+    "grayscale": "greyscale",
+    "grayscale-contrast": "contrast",
+    "low-pass": "low-pass",
+    "high-pass": "high-pass",
+    "phase-scrambling": "phase-scrambling",
+    "rotation": "rotation",
+    "uniform-noise": "noise(uniform)",
+    "salt-and-pepper-noise": "noise(salt-and-pepper)",
+}
+NAMED = {
+    "sixteen01v4": ("colour",),  # Geirhos et al. 2018: the one trained on undistorted colour images
+    "resnet50-train-60-epochs": ("stylised",),  # Geirhos et al. 2019, texture-vs-shape
+}
+_NUMBERED = re.compile(r"sixteen\d\d((?:--[a-z0-9-]+?)+)")
+_EPOCHS = re.compile(r"(\d+)epochs")
+_COMMA = re.compile(r",\s*(?![^(]*\))")  # not the one inside "adversarial(linf,4/255)"
+
+
+def named_recipe(observer: str) -> tuple[str, ...]:
+    """The recipe that a published network's name states; () where it states none.
+
+    "sixteen21--salt-and-pepper-noise-multiple" -> ("noise(salt-and-pepper)",): each part is a distortion of the
+    training images, "multiple" says at several levels; "200epochs" becomes the tag "epochs(200)".
+    """
+    if observer in NAMED:
+        return NAMED[observer]
+    found = _NUMBERED.fullmatch(observer)
+    if not found:
+        return ()
+    tags = [_tag(part) for part in found[1].removeprefix("--").split("--")]
+    return tuple(tag for tag in tags if tag) if all(tags) else ()
+
+
+def _tag(part: str) -> str:
+    epochs = _EPOCHS.fullmatch(part)
+    return f"epochs({epochs[1]})" if epochs else PARTS.get(part.removesuffix("-multiple"), "")
+
+
+def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """ "OBSERVER=tag, tag" of the command line, several for one observer added up. Raises TrialsError."""
+    recipes: dict[str, tuple[str, ...]] = {}
+    for text in statements:
+        observer, equals, tags = text.partition("=")
+        named = _tags(tags)
+        if not (equals and observer.strip() and named):
+            raise TrialsError(
+                f"--training '{text}': expected OBSERVER=RECIPE, such as 'my-net=noise(uniform)'."
+            )
+        recipes[observer.strip()] = (*recipes.get(observer.strip(), ()), *named)
+    return recipes
+
+
+def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
+    """The recipes of training.yaml in the folder (or beside the file); none where there is no such file.
+
+    Raises TrialsError where it is not a mapping of observers to a tag or a list of tags.
+    """
+    file = (path if path.is_dir() else path.parent) / RECIPE_FILE
+    if not file.is_file():
+        return {}
+    from registry.documents import read_document  # brings YAML
+
+    read = read_document(file, "list of recipes", TrialsError)
+    if not isinstance(read, dict):
+        raise TrialsError(
+            f"{file}: expected a mapping of observers to recipes, such as 'my-net: noise(uniform)'."
+        )
+    return {str(observer): _listed(file, str(observer), tags) for observer, tags in read.items()}
+
+
+def _listed(file: Path, observer: str, tags: object) -> tuple[str, ...]:
+    named = _tags(tags) if isinstance(tags, str) else ()
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        named = tuple(tag.strip() for tag in tags if tag.strip())
+    if not named:
+        raise TrialsError(
+            f"{file}: '{observer}' has {tags!r}; expected a recipe tag or a list of them."
+        )
+    return named
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(tag.strip() for tag in _COMMA.split(text) if tag.strip())

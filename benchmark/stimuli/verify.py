@@ -1,0 +1,538 @@
+"""`bench data verify`: whether what lies on this disk can be used as published, and what was looked at."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.contracts import Stimuli
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of, remedy
+from benchmark.stimuli.datasets import (
+    Cell,
+    find_cells,
+    list_cells,
+    open_folder,
+    open_listing,
+    survey,
+)
+from benchmark.stimuli.image_files import FileImages, reread, text_digest
+from benchmark.stimuli.items import Listing, evenly, list_folder, sample_order
+from benchmark.stimuli.roles import read_texture, texture_paths
+from benchmark.stimuli.score_tables import read_scores
+from benchmark.stimuli.trials import read_tables
+
+# What can be wrong with the images of a folder, found by looking at all of them or at a sample.
+
+
+Tick = Callable[[], None]
+SHOWN = 10  # problems of one kind that are spelled out
+#: Every image of a set is read where it has at most so many; of a larger one a sample.
+READ_ALL = 5000
+SAMPLE = 1000
+Expect = Callable[[int], Tick]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One corruption of a set in cells, in words."""
+
+    corruption: str
+    severities: str
+    classes: str
+    images: str
+    size: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether a set can be used as published, and what was looked at, a line each; `table` for sets in cells."""
+
+    ok: bool
+    lines: tuple[str, ...]
+    table: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How closely to look. sample: images per folder; full: read every one; expect: told how many images will be
+    read, gives what is called after each."""
+
+    sample: int | None = None
+    full: bool = False
+    expect: Expect = lambda _: lambda: None
+
+    def of(self, n: int, standard: int, total: int) -> Sequence[int]:
+        """Which of the n images of a folder to read, of a set with `total`; standard: how many of a large set."""
+        if self.full or (self.sample is None and total <= READ_ALL):
+            return range(n)
+        return evenly(n, standard if self.sample is None else self.sample)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was seen of the images that were read. sizes: (width, height) px -> how many."""
+
+    unreadable: tuple[str, ...]
+    sizes: Counter[tuple[int, int]]
+    first: dict[tuple[int, int], str]
+    """The first file of each size."""
+
+
+def empty_files(listing: Listing) -> list[int]:
+    """Positions of files without a byte, of all that are listed. Raises StimuliError where one is gone."""
+    found = []
+    for i, file in enumerate(listing.files):
+        path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
+        try:
+            if not os.stat(path).st_size:  # noqa: PTH116 - as above
+                found.append(i)
+        except OSError as error:
+            raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    return found
+
+
+def look_at(entry: Entry, listing: Listing, index: Iterable[int], tick: Tick) -> Looked:
+    """Decode the images at `index`."""
+    images = FileImages(listing.paths, remedy(entry))
+    unreadable: list[str] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    first: dict[tuple[int, int], str] = {}
+    for i in index:
+        try:
+            height, width, _ = images(i).shape
+            sizes[width, height] += 1
+            first.setdefault((width, height), str(images.paths[i]))
+        except StimuliError as error:
+            unreadable.append(str(error))
+        tick()
+    return Looked(tuple(unreadable), sizes, first)
+
+
+def size_problems(entry: Entry, looked: Looked) -> list[str]:
+    """Images whose size is not the published one."""
+    if entry.size is None:
+        return []
+    expected = (entry.size, entry.size)
+    return [
+        f"{n} of {looked.sizes.total()} images that were read are {w} x {h} px, expected "
+        f"{entry.size} x {entry.size} (such as {looked.first[w, h]})"
+        for (w, h), n in looked.sizes.items()
+        if (w, h) != expected
+    ]
+
+
+def size_words(sizes: Counter[tuple[int, int]]) -> str:
+    """The sizes seen, the most frequent first: "224 x 224", "500 x 375 and 87 others"."""
+    if not sizes:
+        return ""
+    (width, height), _ = sizes.most_common(1)[0]
+    others = len(sizes) - 1
+    return f"{width} x {height}" + (f" and {others} other{'s' * (others > 1)}" if others else "")
+
+
+def class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
+    """Classes that a set of this entry cannot have: unknown ones, or more than were published."""
+    problems = []
+    if entry.space == "imagenet1k":
+        from registry.labels import label_space
+
+        unknown = sorted(set(classes) - set(label_space("imagenet1k").classes))
+        if unknown:
+            problems.append(f"not among the 1000 classes of ImageNet-1k: {some(unknown)}")
+    if entry.classes is not None and len(classes) > entry.classes:
+        problems.append(f"{len(classes)} classes, expected {entry.classes}")
+    return problems
+
+
+def repeats(items: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """A line on images of one folder that are the same files byte for byte, where there are any."""
+    first: dict[str, int] = {}
+    twice = [
+        (ids[first[item]], ids[i]) for i, item in enumerate(items) if first.setdefault(item, i) != i
+    ]
+    if not twice:
+        return []
+    return [
+        f"{len(twice)} images are copies of others ({some([' = '.join(two) for two in twice])})"
+    ]
+
+
+def altered_files(names: Sequence[str]) -> list[str]:
+    """A line on files that are others than when they were first read, where there are any."""
+    if not names:
+        return []
+    return [
+        f"{len(names)} files changed since they were first read, behind an unchanged size and time ({some(names)}): "
+        "the set is another one now"
+    ]
+
+
+def some(names: Sequence[str], shown: int = 3) -> str:
+    """A few of many names."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def shortened(problems: Sequence[str]) -> list[str]:
+    """The first problems of one kind, and how many there are beyond them."""
+    more = len(problems) - SHOWN
+    return [*problems[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
+
+
+# Whether a set in cells is whole: the same images in every cell, every severity of every corruption, no cell twice.
+
+
+SAMPLES = 2000  # images of a large set, over all its cells
+FEWEST = 5  # of each cell
+
+
+@dataclass
+class Found:
+    """What is gathered cell by cell. problems: cell or corruption -> what is wrong with it."""
+
+    listings: dict[str, Listing] = field(default_factory=dict)
+    sizes: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    notes: list[str] = field(default_factory=list)
+
+
+def verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Verification:
+    """The report on a set in cells. Raises StimuliError where there is none, or one in two places."""
+    cells = find_cells(entry, folder)
+    found = Found()
+
+    def failed(cell: Cell, error: StimuliError) -> None:
+        found.problems[cell.name].append(str(error))
+
+    found.listings = list_cells(entry, cells, failed)
+    usual = _usual(found.listings.values())
+    for name, listing in found.listings.items():
+        found.problems[name] += _unlike(listing, usual)
+    _read(entry, found, settings, depth)
+    for twins in _twins(found.digests):
+        found.problems[twins[0]].append(f"the same images as in {' and '.join(twins[1:])}")
+    lost = _lost_severities(entry, cells)
+    for corruption, severities in lost.items():
+        found.problems[corruption].append(f"no severity {', '.join(severities)}")
+    problems = [
+        f"{name}: {problem}" for name, several in found.problems.items() for problem in several
+    ]
+    if usual is not None:
+        problems += class_problems(entry, set(usual.labels["category"].tolist()))
+        problems += _too_many(entry, usual)
+    lines = [f"{folder}", *_summary(entry, cells, usual, found), *shortened(found.notes)]
+    return Verification(not problems, (*lines, *problems), tuple(_rows(cells, found)))
+
+
+def _usual(listings: Iterable[Listing]) -> Listing | None:
+    """What most cells show."""
+    several = list(listings)
+    counts = Counter(id(listing.ids) for listing in several)
+    return max(several, key=lambda one: (counts[id(one.ids)], len(one)), default=None)
+
+
+def _unlike(listing: Listing, usual: Listing | None) -> list[str]:
+    """How a cell's images differ from what most cells show."""
+    if usual is None or listing.ids is usual.ids:
+        return []
+    problems = []
+    mine, others = (set(one.labels["category"].tolist()) for one in (listing, usual))
+    if mine != others:
+        odd = some(sorted(mine ^ others))
+        problems.append(f"{len(mine)} classes, most cells have {len(others)} (differing: {odd})")
+    have, want = (
+        set(zip(one.labels["category"].tolist(), one.ids, strict=True)) for one in (listing, usual)
+    )
+    lost, more = (sorted("/".join(pair) for pair in odd) for odd in (want - have, have - want))
+    if lost:
+        problems.append(f"{len(lost)} images missing that most cells have ({some(lost)})")
+    if more:
+        problems.append(f"{len(more)} images that most cells do not have ({some(more)})")
+    return problems
+
+
+def _read(entry: Entry, found: Found, settings: Settings, depth: Depth) -> None:
+    """Read a sample of every cell, or all."""
+    total = sum(map(len, found.listings.values()))
+    standard = max(FEWEST, SAMPLES // max(1, len(found.listings)))
+    index = {name: depth.of(len(one), standard, total) for name, one in found.listings.items()}
+    tick = depth.expect(sum(map(len, index.values())))
+    for name in found.listings:
+        try:
+            _read_cell(entry, name, index[name], found, settings, tick)
+        except StimuliError as error:  # a file that is gone or locked
+            found.problems[name].append(str(error))
+
+
+def _read_cell(
+    entry: Entry, name: str, index: Sequence[int], found: Found, settings: Settings, tick: Tick
+) -> None:
+    listing = found.listings[name]
+    empty = empty_files(listing)
+    found.problems[name] += shortened([f"{listing.paths[i]}: an empty file" for i in empty])
+    looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
+    found.sizes[name] = looked.sizes
+    found.problems[name] += [*shortened(looked.unreadable), *size_problems(entry, looked)]
+    part = listing.pick(index)
+    found.problems[name] += altered_files(reread(listing.folder, settings, part.files))
+    stimuli = open_listing(entry, part, settings, len(listing))
+    found.digests[name] = stimuli.digest
+    found.notes += [f"{name}: {line}" for line in repeats(stimuli.items, stimuli.ids)]
+
+
+def _twins(digests: Mapping[str, str]) -> list[list[str]]:
+    """Cells that show the very same files."""
+    cells: dict[str, list[str]] = defaultdict(list)
+    for name, digest in digests.items():
+        cells[digest].append(name)
+    return [names for names in cells.values() if len(names) > 1]
+
+
+def _lost_severities(entry: Entry, cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Severities that other corruptions have and one lacks; of a published set, the published ones alone."""
+    there: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        if not _beyond(entry, cell):
+            there[cell.corruption].add(cell.severity)
+    all_of_them = set().union(*there.values())
+    lost = {name: sorted(all_of_them - mine, key=float) for name, mine in there.items()}
+    return {name: severities for name, severities in lost.items() if severities}
+
+
+def _beyond(entry: Entry, cell: Cell) -> bool:
+    """Whether a cell is not of the published set."""
+    return bool(entry.parts) and (
+        cell.corruption not in (*entry.parts, *entry.extra) or cell.severity not in entry.levels
+    )
+
+
+def _too_many(entry: Entry, usual: Listing) -> list[str]:
+    if entry.count is None or len(usual) <= entry.count:
+        return []
+    return [f"{len(usual)} images in a cell, more than were published ({entry.count})"]
+
+
+def _summary(entry: Entry, cells: Sequence[Cell], usual: Listing | None, found: Found) -> list[str]:
+    there = dict.fromkeys(cell.corruption for cell in cells)
+    levels = sorted({cell.severity for cell in cells}, key=float)
+    lines = [f"{len(cells)} cells: {len(there)} corruptions, severities {', '.join(levels)}"]
+    n = 0 if usual is None else len(usual)
+    if usual is not None:
+        classes = len(set(usual.labels["category"].tolist()))
+        of = (
+            f" of {entry.count}" if entry.count else "",
+            f" of {entry.classes}" if entry.classes else "",
+        )
+        lines.append(f"{n}{of[0]} images in {classes}{of[1]} classes in most cells")
+    seen = sum(sizes.total() for sizes in found.sizes.values())
+    every = seen == sum(map(len, found.listings.values()))
+    known = text_digest("\n".join(f"{name} {digest}" for name, digest in found.digests.items()))
+    lines.append(
+        f"{seen} images were read{'' if every else ', evenly spaced; --full reads every one'}"
+    )
+    lines.append(f"digest {known} of what was read")
+    lost = [name for name in entry.parts if name not in there]
+    fewer = [level for level in entry.levels if level not in levels]
+    if lost:
+        lines.append(f"a part of the set: without {', '.join(lost)}")
+    if fewer:
+        lines.append(f"a part of the set: without severity {', '.join(fewer)}")
+    if entry.count is not None and n < entry.count:
+        lines.append(f"a part of the set: {n} of {entry.count} images")
+    if beyond := [name for name in entry.extra if name not in there]:
+        lines.append(f"not here, and in no published mean: {', '.join(beyond)}")
+    if own := [cell.name for cell in cells if _beyond(entry, cell)]:
+        lines.append(f"not of the published set: {', '.join(own)}")
+    return lines
+
+
+def _rows(cells: Sequence[Cell], found: Found) -> list[Row]:
+    corruptions: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        corruptions[cell.corruption].append(cell)
+    return [_row(name, several, found) for name, several in corruptions.items()]
+
+
+def _row(corruption: str, cells: Sequence[Cell], found: Found) -> Row:
+    listings = [found.listings[cell.name] for cell in cells if cell.name in found.listings]
+    classes = {len(set(one.labels["category"].tolist())) for one in listings}
+    sizes = sum(
+        (found.sizes.get(cell.name, Counter()) for cell in cells), Counter[tuple[int, int]]()
+    )
+    names = [corruption, *(cell.name for cell in cells)]
+    wrong = [name.rpartition("/")[2] for name in names[1:] if found.problems.get(name)]
+    remark = ", ".join(
+        [
+            *found.problems.get(corruption, []),
+            *([f"see severity {', '.join(wrong)}"] if wrong else []),
+        ]
+    )
+    return Row(
+        corruption,
+        " ".join(cell.severity for cell in cells),
+        _range(classes),
+        _range({len(one) for one in listings}),
+        size_words(sizes),
+        remark or "ok",
+    )
+
+
+def _range(values: set[int]) -> str:
+    low, high = min(values, default=0), max(values, default=0)
+    return f"{low}" if low == high else f"{low}-{high}"
+
+
+def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verification:
+    """Read the files of a set: are the images whole and of the published size, how many of the published ones and
+    of their classes are there, are they the published ones where that is known.
+
+    A part of a set is all right, and said; what makes cells of one set unlike each other is not. Every image is
+    read where there are at most READ_ALL, else a sample; names and empty files are checked of all. Raises
+    UnknownName, MissingStimuli.
+    """
+    entry = find_entry(name, settings)
+    folder = folder_of(entry, settings)
+    if folder is None:
+        raise absent(entry)
+    depth = depth or Depth()
+    if entry.kind == "trials":
+        return _verify_trials(folder)
+    if entry.kind == "scores":
+        return _verify_scores(folder)
+    if entry.kind == "textures":
+        return _verify_textures(entry, folder)
+    if entry.layout == "cells":
+        return verify_cells(entry, folder, settings, depth)
+    if entry.layout == "class-folder" and entry.mask is None:
+        return _verify_classes(entry, list_folder(entry, folder), settings, depth)
+    return _verify_images(entry, folder, settings, depth)
+
+
+def _verify_trials(folder: Path) -> Verification:
+    found = read_tables(folder)
+    rows, tables = sum(map(len, found.files)), {file.path for file in found.files}
+    lines = (f"{folder}", f"{rows} trials in {len(tables)} tables", *map(str, found.unfit.values()))
+    return Verification(not found.unfit, lines)
+
+
+def _verify_scores(folder: Path) -> Verification:
+    found = read_scores(folder)
+    return Verification(True, (f"{folder}", f"{len(found.scores)} scores", *found.notes))
+
+
+def _verify_textures(entry: Entry, folder: Path) -> Verification:
+    lines, ok = [f"{folder}"], True
+    for path in texture_paths(entry, folder):
+        try:
+            height, width, _ = read_texture(entry, path).shape
+            known = "as published" if entry.files else "digest not pinned"
+            lines.append(f"{path.name}: {width} x {height} px, {known}")
+        except StimuliError as error:
+            lines.append(str(error))
+            ok = False
+    return Verification(ok, tuple(lines))
+
+
+def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Verification:
+    """A set with what is drawn over it; every image is read."""
+    altered = altered_files(reread(folder, settings))
+    stimuli = open_folder(entry, folder, settings)
+    tick = depth.expect(len(stimuli))
+    broken, odd = [], Counter[str]()
+    for i in range(len(stimuli)):
+        try:
+            stimuli.decode(i)
+            odd.update(_annotations(stimuli, i))
+        except StimuliError as error:
+            broken.append(str(error))
+        tick()
+    lines, wrong = _identity(entry, stimuli)
+    lines.append("object masks: " + ("yes" if stimuli.mask else "no"))
+    lines += ["maps of what people used: yes"] if stimuli.importance else []
+    lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(odd.items())]
+    if entry.annotated:
+        lines += survey(entry, folder).lines
+    problems = [*shortened(broken), *altered, *wrong]
+    return Verification(not problems, (f"{folder}", *lines, *problems))
+
+
+def _annotations(stimuli: Stimuli, index: int) -> list[str]:
+    """Read all that is drawn over an image, and say what cannot be scored. Raises StimuliError."""
+    found = []
+    if stimuli.ignored is not None:
+        stimuli.ignored(index)
+    if stimuli.mask is not None:
+        mask = stimuli.mask(index)
+        found += ["are empty"] * (not mask.any()) + ["are full"] * bool(mask.all())
+    if stimuli.importance is not None and np.ptp(stimuli.importance(index)) == 0:
+        found.append("graded maps are flat")
+    return found
+
+
+def _verify_classes(
+    entry: Entry, listing: Listing, settings: Settings, depth: Depth
+) -> Verification:
+    """A folder of class folders, of any size."""
+    n = len(listing)
+    empty = empty_files(listing)
+    index = depth.of(n, SAMPLE, n)
+    if len(index) < n:
+        index = sample_order(listing.ids, listing.labels, len(index))
+    tick = depth.expect(len(index))
+    looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
+    whole = len(index) == n
+    chosen = listing if whole else listing.pick(index)
+    altered = altered_files(reread(listing.folder, settings, chosen.files))
+    part = open_listing(entry, chosen, settings, n)
+    lines, wrong = _identity(entry, part, n)
+    classes = set(listing.labels["category"].tolist())
+    expected = f" of {entry.classes}" if entry.classes else ""
+    lines.append(f"{len(classes)}{expected} classes; {size_words(looked.sizes)} px")
+    lines += repeats(part.items, part.ids)
+    if not whole:
+        lines.append(
+            f"{len(index)} images were read, those of `--limit {len(index)}`; --full reads every one"
+        )
+    problems = [
+        *shortened([f"{listing.paths[i]}: an empty file" for i in empty]),
+        *shortened(looked.unreadable),
+        *altered,
+        *size_problems(entry, looked),
+        *class_problems(entry, classes),
+        *wrong,
+    ]
+    return Verification(not problems, (f"{listing.folder}", *lines, *problems))
+
+
+def _identity(entry: Entry, stimuli: Stimuli, n: int | None = None) -> tuple[list[str], list[str]]:
+    """How much of the published set is there and whether it is that, and what is wrong with it.
+
+    stimuli: the whole set, or a sample of the n images that are there.
+    """
+    there = len(stimuli) if n is None else n
+    whole = stimuli.whole or there
+    lines = [
+        f"{there} of {whole} images" + ("" if there == whole else ": a part of the set"),
+        f"digest {stimuli.digest}"
+        + ("" if len(stimuli) == there else f" of the {len(stimuli)} that were read"),
+    ]
+    problems = []
+    if len(stimuli) == whole and entry.digest is not None:
+        if stimuli.digest == entry.digest:
+            lines.append("exactly the published images")
+        else:
+            problems.append("NOT the published images")
+    if there > whole:
+        problems.append(
+            f"more images than were published ({whole}): remove what does not belong there"
+        )
+    return lines, problems

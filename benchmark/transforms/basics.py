@@ -1,0 +1,354 @@
+"""Grey levels and the number type that a transform works in. Images are NCHW."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import pdtr
+
+# Poisson counts by exact inversion: the smallest k whose cumulative probability exceeds a uniform.
+#
+# A guide table gives the answer for all but the few uniforms that share their bin with a threshold;
+# those are stepped to it. Exact for 24-bit uniforms: no normal approximation, no truncated tail.
+
+
+_BITS, _GUIDE_BITS = 24, 10
+
+
+def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
+    """Counts, float32, with means levels / 255 * peak.
+
+    levels: whole numbers 0..255; uniform: int32 in [0, 2**24), of the same shape.
+    """
+    guide, thresholds = _tables(peak, levels.device)
+    flat, draws = levels.reshape(-1).int(), uniform.reshape(-1)
+    bins = (flat << _GUIDE_BITS).add_(draws >> (_BITS - _GUIDE_BITS))
+    packed = guide.index_select(0, bins)  # count * 2 + whether a threshold lies inside the bin
+    counts = (packed >> 1).float()
+    unsure = (packed & 1).nonzero()[:, 0]
+    counts[unsure] = _step(thresholds, flat[unsure], draws[unsure], counts[unsure].int())
+    return counts.reshape(levels.shape)
+
+
+def _step(
+    thresholds: torch.Tensor, levels: torch.Tensor, draws: torch.Tensor, counts: torch.Tensor
+) -> torch.Tensor:
+    """Raise each count while its threshold is not above the draw."""
+    width = thresholds.shape[1]
+    start, line = levels.long() * width, thresholds.reshape(-1)
+    while True:
+        more = line[start + counts] <= draws
+        if not bool(more.any()):
+            return counts.float()
+        counts = counts + more.int()
+
+
+@lru_cache(maxsize=16)
+def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(guide int16 [256 * 1024], thresholds int32 [256, K]) for means 0..peak."""
+    means = np.arange(256)[:, None] / 255 * peak
+    counts = np.arange(int(peak + 8 * np.sqrt(peak) + 16))[None, :]
+    thresholds = np.rint(pdtr(counts, means) * 2**_BITS).astype(np.int32)
+    edges = np.arange(2**_GUIDE_BITS + 1) << (_BITS - _GUIDE_BITS)
+    below = np.stack([np.searchsorted(row, edges, side="right") for row in thresholds])
+    inside = below[:, :-1] != np.stack(
+        [np.searchsorted(row, edges[1:] - 1, side="right") for row in thresholds]
+    )
+    guide = (below[:, :-1] * 2 + inside).astype(np.int16).reshape(-1)
+    return torch.from_numpy(guide).to(device), torch.from_numpy(thresholds).to(device)
+
+
+# Random numbers per image: a draw follows from the image's seed, a label and its place in line.
+#
+# A counter is hashed on the images' device with 32-bit integer arithmetic, which is the same
+# everywhere, so numbers do not depend on batch size, order, worker or device. Uniforms are exact on
+# every device; normals go through the inverse error function and agree to a few float32 steps. Two
+# rounds of a bijective 32-bit mixer (xor-shift and multiply, constants of the hash-prospector
+# project's public-domain search) with a 64-bit key per draw.
+
+
+_MULTIPLIERS = (0x21F0AAAD, 0x735A2D97)
+_SQRT2 = math.sqrt(2.0)
+
+
+class Draws(Protocol):
+    """Where a transform gets its random numbers: a `Streams`, or given arrays in a test."""
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """[n, *shape] in [0, 1)."""
+
+    def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and fair coins [n, *shape] bool."""
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """[n, *shape], mean 0, variance 1."""
+
+    def poisson(self, levels: torch.Tensor, peak: float) -> torch.Tensor:
+        """Counts, float32; `levels` [n, ...]: whole numbers 0..255; means: levels / 255 * peak."""
+
+
+class Streams:
+    """Counter-based random numbers, one independent stream per image.
+
+    seeds: uint64 [n]; label: what the numbers are for, e.g. "gaussian_noise/3" (other labels, other
+    numbers).
+    """
+
+    def __init__(self, seeds: NDArray[np.uint64], label: str, device: torch.device) -> None:
+        name = np.uint64(int.from_bytes(blake2b(label.encode(), digest_size=8).digest(), "little"))
+        self._keys = splitmix64(np.asarray(seeds, dtype=np.uint64) ^ name)
+        self._device = device
+        self._calls = 0
+
+    def bits(self, *shape: int) -> torch.Tensor:
+        """Int32 [n, *shape]: 32 random bits each. Every call is the next in line."""
+        with np.errstate(over="ignore"):
+            keys = splitmix64(self._keys + np.uint64(self._calls) * np.uint64(0x9E3779B97F4A7C15))
+        self._calls += 1
+        halves = torch.from_numpy(keys.view(np.int32).reshape(-1, 2).copy()).to(self._device)
+        size = math.prod(shape)
+        counter = torch.arange(size, dtype=torch.int32, device=self._device)
+        if self._device.type != "cpu":  # one launch for all images
+            return _hash(counter + halves[:, :1], halves[:, 1:]).reshape(-1, *shape)
+        out = torch.empty((len(keys), size), dtype=torch.int32)
+        for row, (low, high) in zip(
+            out, halves.tolist(), strict=True
+        ):  # one image at a time stays in cache
+            _hash(torch.add(counter, low, out=row), high)
+        return out.reshape(-1, *shape)
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """Float32 [n, *shape]: multiples of 2**-24 in [0, 1)."""
+        return self._top(*shape).float().mul_(2.0**-24)
+
+    def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Uniforms as above; the coins are a bit of the same draw that they do not use."""
+        bits = self.bits(*shape)
+        coin = bits.bitwise_and(16).bool()
+        return bits.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24), coin
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Float32 [n, *shape]: standard normals by inversion (at most 5.4 in absolute value)."""
+        signed = self.bits(*shape).bitwise_right_shift_(8).float()
+        return signed.add_(0.5).mul_(2.0**-23).erfinv_().mul_(_SQRT2)  # exact up to erfinv
+
+    def poisson(self, levels: torch.Tensor, peak: float) -> torch.Tensor:
+        """Poisson counts by exact inversion of a 24-bit uniform."""
+        return invert(levels, self._top(*levels.shape[1:]), peak)
+
+    def _top(self, *shape: int) -> torch.Tensor:
+        """The upper 24 bits, 0 to 2**24 - 1."""
+        return self.bits(*shape).bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
+
+
+def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One step of the SplitMix64 finaliser (Steele, Lea and Flood 2014) on each number."""
+    with np.errstate(over="ignore"):
+        z = state + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
+
+
+def _hash(counter: torch.Tensor, key: torch.Tensor | int) -> torch.Tensor:
+    """Two mixing rounds in place, the key between them."""
+    return _mix(_mix(counter).bitwise_xor_(key))
+
+
+def _mix(x: torch.Tensor) -> torch.Tensor:
+    first, second = _MULTIPLIERS
+    x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF)).mul_(first)
+    x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF)).mul_(second)
+    return x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF))
+
+
+# Working through a batch in parts, so that what a step touches stays in the processor's cache.
+
+
+Seeds = NDArray[np.uint64]
+
+
+def in_parts(
+    images: torch.Tensor,
+    seeds: Seeds,
+    together: int,
+    change: Callable[[torch.Tensor, Seeds], torch.Tensor],
+) -> torch.Tensor:
+    """`change` of `together` images at a time; other devices take the whole batch, or 1 where it is 1."""
+    if not len(images):
+        return images.clone()
+    whole = images.device.type != "cpu" and together > 1
+    step = len(images) if whole else together
+    starts = range(0, len(images), step)
+    parts = [change(images[i : i + step], seeds[i : i + step]) for i in starts]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+# Phase scrambling and power equalisation of grey images (Geirhos et al. 2018). Square images of
+# even side.
+
+
+MEAN_LEVEL = 0.4545  # mean grey of the published amplitude spectrum
+#: log amplitude over (1, ln f, ln^2 f, cos 2t, cos 4t, cos 4t ln f, cos 8t); f cycles per image, t
+#: orientation.
+FIT = (-3.2773, -0.9991, -0.0513, -0.0289, 0.2069, -0.0061, 0.0919)
+
+
+def scramble(grey: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
+    """Shift phases by up to +-`width` degrees; grey [n, 1, H, W].
+
+    As published, the shifts of the second half of the spectrum are subtracted in the same order as
+    those of the first are added, which is not the mirrored order that a real image needs; the real
+    part is taken. So contrast falls with the width as well.
+    """
+    height, side = grey.shape[-2:]
+    count = (height - 1) * (side - 1)
+    shifts = (draws.uniform(count // 2).to(grey) - 0.5) * (2 * width / 180 * math.pi)
+    still = torch.zeros((len(shifts), 1), dtype=shifts.dtype, device=shifts.device)
+    block = torch.cat([shifts, still, -shifts], dim=1).reshape(-1, 1, height - 1, side - 1)
+    turn = torch.nn.functional.pad(
+        block, (1, 0, 1, 0)
+    )  # the Nyquist row and column keep their phases
+    spectrum = torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1))
+    return _image(torch.polar(spectrum.abs(), spectrum.angle() + turn))
+
+
+def equalise(grey: torch.Tensor, spectrum: NDArray[np.float64] | None) -> torch.Tensor:
+    """Keep each phase, set each amplitude to `spectrum` [H, W] (centred, as `fftshift` puts it)."""
+    amplitude = natural_amplitude(*grey.shape[-2:]) if spectrum is None else spectrum
+    phase = torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1)).angle()
+    return _image(
+        torch.polar(torch.from_numpy(amplitude).to(grey).expand_as(phase).contiguous(), phase)
+    )
+
+
+def natural_amplitude(height: int, width: int) -> NDArray[np.float64]:
+    """[H, W] centred: the mean amplitude of photographs, a formula fitted to 500 ImageNet crops of
+    224 px.
+
+    Stands in for the authors' own average over their stimuli, which is a file of theirs.
+    """
+    rows = np.arange(-(height // 2), height - height // 2)[:, None]
+    columns = np.arange(-(width // 2), width - width // 2)[None, :]
+    radius, turn = np.hypot(rows, columns), np.arctan2(rows, columns)
+    log = np.log(np.where(radius == 0, 1.0, radius))
+    four = np.cos(4 * turn)
+    terms = (np.ones_like(log), log, log**2, np.cos(2 * turn), four, four * log, np.cos(8 * turn))
+    amplitude = np.exp(sum(c * term for c, term in zip(FIT, terms, strict=True)))
+    return np.asarray(
+        np.where(radius == 0, MEAN_LEVEL, amplitude) * height * width, dtype=np.float64
+    )
+
+
+def _image(centred: torch.Tensor) -> torch.Tensor:
+    image: torch.Tensor = torch.fft.ifft2(torch.fft.ifftshift(centred, dim=(-2, -1))).real
+    return image
+
+
+# Separable filters as dense matrices: filtering an image is `A @ image @ A.T`, whatever the border
+# rule.
+#
+# The rule is folded into the matrix, so wide kernels cost no more than narrow ones. Border rules by
+# scipy's names: "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d),
+# "mirror" without it, "zero" adds nothing (a constant border c is `c + filter(image - c)`).
+
+
+Floats = NDArray[np.float64]
+
+
+@lru_cache(maxsize=256)
+def gaussian(size: int, sigma: float, border: str, truncate: float = 4.0) -> Floats:
+    """[size, size] float64: a normalised Gaussian of `sigma` px cut at int(truncate * sigma + 0.5)
+    px."""
+    radius = int(truncate * sigma + 0.5)
+    weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
+    weights /= weights.sum()
+    out = np.zeros((size, size))
+    rows = np.arange(size)
+    for offset, weight in zip(range(-radius, radius + 1), weights, strict=True):
+        columns, inside = folded(rows + offset, size, border)
+        np.add.at(out, (rows[inside], columns[inside]), weight)
+    return out
+
+
+def folded(
+    index: NDArray[np.int64], size: int, border: str
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where an index beyond the border reads from, and which indices read anything."""
+    inside = np.ones(index.shape, dtype=bool)
+    if border == "nearest":
+        return np.clip(index, 0, size - 1), inside
+    if border == "reflect":
+        turn = np.mod(index, 2 * size)
+        return np.where(turn < size, turn, 2 * size - 1 - turn), inside
+    if border == "mirror":
+        turn = np.mod(index, max(2 * size - 2, 1))
+        return np.where(turn < size, turn, 2 * size - 2 - turn), inside
+    inside = (index >= 0) & (index < size)
+    return np.where(inside, index, 0), inside
+
+
+@lru_cache(maxsize=256)
+def _placed(
+    size: int, sigma: float, border: str, truncate: float, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    return torch.from_numpy(gaussian(size, sigma, border, truncate)).to(device=device, dtype=dtype)
+
+
+def blur(images: torch.Tensor, sigma: float, border: str, truncate: float = 4.0) -> torch.Tensor:
+    """Gaussian blur of `sigma` px of [..., H, W], channels apart; sigma 0 leaves the images as they
+    are."""
+    if sigma == 0:
+        return images
+    height, width = images.shape[-2:]
+    rows = _placed(height, sigma, border, truncate, images.device, images.dtype)
+    columns = _placed(width, sigma, border, truncate, images.device, images.dtype)
+    return rows @ (images @ columns.T)
+
+
+def working(images: torch.Tensor) -> torch.Tensor:
+    """The images in the precision of the published code, float64, on the 1/255 grid that a decoded
+    file has.
+
+    Devices without float64 work in float32.
+    """
+    exact = images.device.type != "mps"
+    return grey_levels(images).to(torch.float64 if exact else torch.float32) / 255
+
+
+def grey_levels(images: torch.Tensor) -> torch.Tensor:
+    """Images in [0,1], or uint8 -> whole numbers 0..255 as float, the file that was decoded."""
+    if images.dtype == torch.uint8:
+        return images.float()
+    return (images * 255).round_().clamp_(0, 255)
+
+
+def stored_levels(images: torch.Tensor) -> torch.Tensor:
+    """Images in [0,1], or uint8 -> uint8 levels: the file that was decoded."""
+    if images.dtype == torch.uint8:
+        return images
+    half = torch.tensor(0.5, device=images.device)
+    return torch.add(half, images, alpha=255).clamp_(0, 255).to(torch.uint8)
+
+
+def rounded(images: torch.Tensor) -> torch.Tensor:
+    """Clip to [0,1] and store as uint8 by rounding half up, as float32 in [0,1]."""
+    return ((images.clamp(0, 1) * 255 + 0.5).floor() / 255).float()
+
+
+def truncated(images: torch.Tensor) -> torch.Tensor:
+    """Clip to [0,1] and store as uint8 by dropping the fraction, as float32 in [0,1]."""
+    return ((images.clamp(0, 1) * 255).floor() / 255).float()
+
+
+def luminance(images: torch.Tensor) -> torch.Tensor:
+    """[n, 1, H, W]: .2125 R + .7154 G + .0721 B, the grey of scikit-image's `rgb2gray`."""
+    red, green, blue = images.unbind(1)
+    return (0.2125 * red + 0.7154 * green + 0.0721 * blue).unsqueeze(1)

@@ -1,0 +1,512 @@
+"""The degradations of the human experiments (Geirhos et al. 2018; in model-vs-human, Geirhos et al.
+2021).
+
+`GEIRHOS` is the table: per experiment its conditions as the published trial files spell them, their
+levels and unit. `degradation(experiment, condition)` gives the transform.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.contracts import Transform
+from benchmark.errors import StimuliError, unknown_name
+from benchmark.transforms.basics import (
+    Draws,
+    Seeds,
+    Streams,
+    blur,
+    equalise,
+    in_parts,
+    luminance,
+    rounded,
+    scramble,
+    stored_levels,
+    truncated,
+    working,
+)
+
+# The degradations of Geirhos et al. 2018, each a pure function of working-precision images in
+# [0,1].
+#
+# `images` [n, 3, H, W] on the 1/255 grid -> [n, 1 or 3, H, W], not yet stored as uint8. Pixel sizes
+# are pixels of the image that is shown (224 px in the experiments).
+
+
+BACKGROUND = 0.4423  # mean grey of the experiments' photographs: what lies beyond the border
+NOISE_CONTRAST = 0.3  # noise is added to images of this contrast
+
+
+def contrast(images: torch.Tensor, level: float) -> torch.Tensor:
+    """Grey images drawn towards 0.5; `level` 1 is full contrast."""
+    return (1 - level) / 2 + luminance(images) * level
+
+
+def uniform_noise(images: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
+    """Low-contrast grey images plus noise uniform in +-`width` per pixel."""
+    grey = contrast(images, NOISE_CONTRAST)
+    noise = draws.uniform(1, *grey.shape[-2:]).to(grey)
+    return (grey + (2 * noise - 1) * width).clamp(0, 1)
+
+
+def salt_and_pepper(images: torch.Tensor, share: float, draws: Draws) -> torch.Tensor:
+    """Low-contrast grey images with a `share` of the pixels replaced, half white and half black."""
+    grey = contrast(images, NOISE_CONTRAST)
+    place = draws.uniform(1, *grey.shape[-2:]).to(grey)
+    white, black = place >= 1 - share / 2, place < share / 2
+    return (grey + white.to(grey) - black.to(grey)).clamp(0, 1)
+
+
+def low_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Grey images blurred by a Gaussian of `sigma` px, grey beyond the border."""
+    return blur(luminance(images) - BACKGROUND, sigma, "zero") + BACKGROUND
+
+
+def high_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Grey images minus their blur of `sigma` px, moved to the mean grey; infinite sigma: plain
+    grey."""
+    grey = luminance(images)
+    if math.isinf(sigma):
+        return grey
+    fine = grey - low_pass(images, sigma)
+    return fine + (BACKGROUND - fine.mean(dim=(-2, -1), keepdim=True))
+
+
+def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
+    """Grey square images turned counter-clockwise by a multiple of 90 degrees, pixel for pixel."""
+    return torch.rot90(luminance(images), int(degrees) // 90, dims=(-2, -1))
+
+
+# Eidolons: "partially coherent disarray" of Koenderink et al. 2017 as the human experiments used
+# it.
+#
+# A grey image is cut into band-pass layers; each layer is looked up at places that blurred noise
+# displaces. The noise of one layer either is its own (incoherent, one grain) or contains that of all
+# coarser ones (coherent). The toolbox's quirks are kept: blurring wraps flattened rows, and the noise
+# is `c - mean/sd`; so is the fix to its mixing of the two kinds. The plane and its scales follow the
+# toolbox's rule for the image's size, with one difference: 224 px images are the centre of the
+# experiments' 256 px ones and keep that size's scales and pixels.
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The padded square plane of an image of `size` px: `side` px, and blur scales in px."""
+
+    size: int
+    side: int
+    scales: tuple[float, ...]
+    widest: float
+
+    @property
+    def margin(self) -> int:
+        """Px from the plane's edge to the image."""
+        return (self.side - self.size) // 2
+
+
+def plane_of(size: int) -> Plane:
+    """The toolbox's plane for a square image: scales from 1/sqrt(2) px by factors sqrt(2) up to a
+    quarter of it."""
+    nominal = 1 << math.ceil(math.log2(size))
+    widest = nominal / 4
+    count = math.ceil(2 * math.log2(widest))
+    scales = tuple(2 ** (-0.5 + k / 2) for k in range(count))
+    return Plane(size, 1 << math.ceil(math.log2(1.5 * nominal)), scales, widest)
+
+
+def luma(levels: torch.Tensor) -> torch.Tensor:
+    """[n, H, W]: PIL's integer grey of whole RGB levels 0..255 [n, 3, H, W]."""
+    red, green, blue = levels.unbind(1)
+    return ((red * 19595 + green * 38470 + blue * 7471 + 32768) / 65536).floor()
+
+
+def disarray(
+    levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Draws
+) -> torch.Tensor:
+    """Eidolons [n, 1, H, W] in grey levels 0..255 of whole RGB levels [n, 3, H, W], H = W.
+
+    reach, grain: px; coherence in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws
+    nothing.
+    """
+    plane = plane_of(levels.shape[-1])
+    pad = plane.margin
+    fiducial = _mirrored(luma(levels), pad)
+    layers = _layers(fiducial, plane)
+    fields = _displacements(plane, coherence, grain, draws, levels)
+    rows = torch.arange(plane.side, device=levels.device)
+    down = _places(fields[0], reach, rows[:, None])
+    across = _places(fields[1], reach, rows[None, :])
+    moved = layers.flatten(-2).gather(-1, (down * plane.side + across).flatten(-2))
+    whole = moved.sum(dim=1).reshape(-1, 1, plane.side, plane.side)
+    return whole[..., pad : pad + plane.size, pad : pad + plane.size].clamp(0, 255).floor()
+
+
+def _places(field: torch.Tensor, reach: float, origin: torch.Tensor) -> torch.Tensor:
+    return (field * reach + origin).clamp_(0, field.shape[-1] - 1).long()
+
+
+def _mirrored(grey: torch.Tensor, pad: int) -> torch.Tensor:
+    """Mirror `pad` px (at most the image's side) on every side, the edge repeated."""
+    wide = torch.cat([grey[..., :pad].flip(-1), grey, grey[..., -pad:].flip(-1)], dim=-1)
+    return torch.cat([wide[..., :pad, :].flip(-2), wide, wide[..., -pad:, :].flip(-2)], dim=-2)
+
+
+def _layers(fiducial: torch.Tensor, plane: Plane) -> torch.Tensor:
+    """[n, scales, S, S]: differences of neighbouring blurs; the last is the coarsest blur."""
+    blurred = _blur(fiducial[:, None].expand(-1, len(plane.scales), -1, -1), plane.scales)
+    return torch.cat([blurred[:, :-1] - blurred[:, 1:], blurred[:, -1:]], dim=1)
+
+
+def _displacements(
+    plane: Plane, coherence: float, grain: float, draws: Draws, like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Row and column displacements [n, scales, S, S] for a reach of 1."""
+    shape = (len(plane.scales), plane.side, plane.side)
+    down, across = like.new_zeros(()), like.new_zeros(())
+    if coherence > 0:
+        down, across = (
+            coherence * _coherent(draws.normal(*shape).to(like), plane) for _ in range(2)
+        )
+    if coherence < 1:
+        noise = draws.normal(shape[0], 2, *shape[1:]).to(like)
+        down = down + (1 - coherence) * _noise(noise[:, :, 0], (grain,))
+        across = across + (1 - coherence) * _noise(noise[:, :, 1], (grain,))
+    return down, across
+
+
+def _coherent(normals: torch.Tensor, plane: Plane) -> torch.Tensor:
+    """Noise of layer k: the sum over all scales from k upwards, each weighted by its scale."""
+    weights = torch.tensor(plane.scales, dtype=normals.dtype, device=normals.device) / plane.widest
+    scaled = _noise(normals, plane.scales) * weights[:, None, None]
+    return scaled.flip(1).cumsum(1).flip(1)
+
+
+def _noise(normals: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
+    """Blurred noise; `normals` [n, planes, S, S]; one scale per plane, or one for all (px)."""
+    peak = normals.abs().amax(dim=(-2, -1), keepdim=True)
+    blurred = _blur((127.5 * normals / peak).clamp_(-127, 127), scales)
+    mean = blurred.mean(dim=(-2, -1), keepdim=True)
+    spread = torch.linalg.vector_norm(blurred - mean, dim=(-2, -1), keepdim=True)
+    return blurred.sub_(mean / spread * blurred.shape[-1])  # not (c - mean) / sd, as published
+
+
+def _blur(planes: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
+    """Circular convolution of each flattened plane with a sampled Gaussian."""
+    side = planes.shape[-1]
+    kernels = torch.stack([_kernel(side, scale) for scale in scales])
+    kernels = kernels.to(
+        planes.device, torch.complex128 if planes.dtype == torch.float64 else torch.complex64
+    )
+    spectrum = torch.fft.rfft(planes.flatten(-2)) * kernels
+    blurred: torch.Tensor = torch.fft.irfft(spectrum, n=side * side).reshape(planes.shape)
+    return blurred
+
+
+@lru_cache(maxsize=32)
+def _kernel(side: int, scale: float) -> torch.Tensor:
+    """Spectrum of the flattened Gaussian of `scale` px, not normalised on the grid."""
+    steps = np.concatenate([np.arange(side // 2 + 1), np.arange(side // 2 - side + 1, 0)])
+    line = np.exp(-(steps**2) / (2.0 * scale**2)) / (np.sqrt(2 * np.pi) * scale)
+    flat = torch.from_numpy((line[:, None] * line[None, :]).reshape(-1))
+    spectrum: torch.Tensor = torch.fft.rfft(flat)
+    return spectrum
+
+
+# False (opponent) colour: the red-green and blue-yellow axes of a photograph turned round,
+# luminance kept.
+#
+# Geirhos et al. 2018 after Brainard 1996: monitor light -> cone responses (LMS) -> opponent axes
+# (DKL), two axes negated, and back. The monitor's curve was measured by the authors (a table of 256
+# values, a file of theirs); without it a power law of exponent 2.2 stands in.
+
+
+#: rows L, M, S; columns the monitor's red, green, blue primaries at full light.
+CONES = np.array(
+    [
+        [0.1619982647, 0.208049264, 0.0389347448],
+        [0.0330275785, 0.2496504557, 0.0618343518],
+        [0.0015524055, 0.0198861001, 0.1890224274],
+    ]
+)
+#: rows luminance, L - M, S - luminance; columns L, M, S.
+OPPONENT = np.array(
+    [
+        [9.27590805, 9.27590805, 0.0],
+        [7.86421647, -9.33587662, 0.0],
+        [-3.39709047, -3.39709047, 12.16230246],
+    ]
+)
+WHITE = np.array([0.20449114, 0.17225619, 0.10523047])
+EXPONENT = 2.2
+
+
+def power_law() -> NDArray[np.float64]:
+    """[256]: the stand-in for the authors' measured monitor curve."""
+    return (np.arange(256) / 255.0) ** EXPONENT
+
+
+def false_colour(images: torch.Tensor, curve: NDArray[np.float64]) -> torch.Tensor:
+    """Opponent colours of [n, 3, H, W] in [0,1]; `curve` [256]: grey level -> light in [0,1],
+    ascending."""
+    table = torch.from_numpy(np.asarray(curve, dtype=np.float64)).to(images)
+    light = table[(images * 255).round().long()]
+    turn, white = _rotation()
+    matrix, offset = torch.from_numpy(turn).to(images), torch.from_numpy(white).to(images)
+    back = torch.einsum("ij,njhw->nihw", matrix, light) + offset[:, None, None]
+    return _nearest(back.clamp(0, 1), table) / 255
+
+
+def _rotation() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The whole chain on monitor light is affine: (matrix [3, 3], offset [3])."""
+    flip = np.linalg.inv(OPPONENT) @ np.diag([1.0, -1.0, -1.0]) @ OPPONENT
+    back = np.linalg.inv(CONES)
+    return back @ flip @ CONES, back @ (WHITE - flip @ WHITE)
+
+
+def _nearest(light: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Index of the table entry nearest to each value, the lower one in a tie."""
+    above = torch.searchsorted(table, light.contiguous()).clamp_(1, len(table) - 1)
+    below = above - 1
+    return torch.where(light - table[below] <= table[above] - light, below, above).to(light.dtype)
+
+
+VERSION = 1  # raised whenever any pixel of any condition changes
+GRAIN = 10.0
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Files of the authors that some experiments need; where one is None a formula stands in.
+
+    curve [256]: grey level -> light of the experiments' monitor (`x_gamma_function.npy`);
+    spectrum [H, W]: centred mean amplitudes (`mean_power_spectrum_grey.npy`).
+    """
+
+    curve: NDArray[np.float64] | None = None
+    spectrum: NDArray[np.float64] | None = None
+
+
+Degrade = Callable[[torch.Tensor, Any, Draws, Tables], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: `conditions` maps each condition string to its level in `unit`; the first is
+    unimpaired.
+
+    degrade: (working images, level, draws, tables) -> images; humans: whether people did it;
+    square: needs square images; together: how many images at a time (1: many megabytes per image);
+    table: which of `Tables` it uses.
+    """
+
+    title: str
+    unit: str
+    conditions: Mapping[str, Any]
+    degrade: Degrade = field(repr=False)
+    humans: bool = True
+    square: bool = False
+    together: int = 4
+    table: str = ""
+
+
+def degradation(
+    experiment: str, condition: str, tables: Tables | None = None, quantise: str = "round"
+) -> Transform:
+    """The transform of one condition; some experiments need square images.
+
+    condition: the published string, or another spelling of its number ("0.1" for "0.10"). quantise:
+    "round" as the stimuli of the experiments were saved, "truncate" as today's published code does.
+    """
+    if experiment not in GEIRHOS:
+        raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
+    what = GEIRHOS[experiment]
+    name = spelled(experiment, condition)
+    if quantise not in _STORES:
+        raise unknown_name("way of storing", quantise, _STORES)
+    chosen, store = tables or Tables(), _STORES[quantise]
+
+    def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        draws = Streams(seeds, f"{experiment}/{name}", images.device)
+        out = what.degrade(working(images), what.conditions[name], draws, chosen)
+        levels = store(out).expand(-1, 3, -1, -1)
+        return stored_levels(levels) if images.dtype == torch.uint8 else levels
+
+    def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
+        _check(what, images, chosen)
+        return in_parts(images, seeds, what.together, change).contiguous()
+
+    return Transform(
+        f"{experiment}/{name}", _params(what, name, chosen, quantise), apply, stored=True
+    )
+
+
+def spelled(experiment: str, condition: str) -> str:
+    """The published spelling of a condition. Raises UnknownName."""
+    known = GEIRHOS[experiment].conditions
+    if condition in known:
+        return condition
+    for name in known:
+        if _number(name) == _number(condition) or name.lower() == condition.lower():
+            return name
+    raise unknown_name(f"condition of {experiment}", condition, known)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _params(what: Experiment, name: str, tables: Tables, quantise: str) -> dict[str, Any]:
+    params = {
+        "level": what.conditions[name],
+        "unit": what.unit,
+        "quantise": quantise,
+        "version": VERSION,
+    }
+    if what.table:
+        given = getattr(tables, what.table)
+        params[what.table] = "formula" if given is None else _digest(given)
+    return params
+
+
+def _digest(table: NDArray[np.float64]) -> str:
+    from hashlib import sha256
+
+    return sha256(np.ascontiguousarray(table, dtype="<f8").tobytes()).hexdigest()
+
+
+def _check(what: Experiment, images: torch.Tensor, tables: Tables) -> None:
+    height, width = images.shape[-2:]
+    spectrum, curve = tables.spectrum, tables.curve
+    if what.table == "spectrum" and spectrum is not None and spectrum.shape != (height, width):
+        raise StimuliError(
+            f"the amplitude spectrum is {spectrum.shape[1]} x {spectrum.shape[0]}; the images are "
+            f"{width} x {height} px: give one of their size, or none"
+        )
+    if what.table == "curve" and curve is not None and curve.shape != (256,):
+        raise StimuliError(f"the monitor's curve needs 256 values; it has shape {curve.shape}")
+    if what.square and height != width:
+        raise StimuliError(f"{what.title} needs square images; these are {width} x {height} px")
+
+
+def _pure(function: Callable[[torch.Tensor, Any], torch.Tensor]) -> Degrade:
+    return lambda images, level, _draws, _tables: function(images, level)
+
+
+def _noisy(function: Callable[[torch.Tensor, Any, Draws], torch.Tensor]) -> Degrade:
+    return lambda images, level, draws, _tables: function(images, level, draws)
+
+
+def _colour(images: torch.Tensor, level: str) -> torch.Tensor:
+    return images if level == "colour" else luminance(images)
+
+
+def _false(images: torch.Tensor, level: str, _: Draws, tables: Tables) -> torch.Tensor:
+    if level == "true":
+        return images
+    return false_colour(images, power_law() if tables.curve is None else tables.curve)
+
+
+def _phase(images: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
+    return scramble(luminance(images), width, draws)
+
+
+def _power(images: torch.Tensor, level: str, _: Draws, tables: Tables) -> torch.Tensor:
+    grey = luminance(images)
+    return grey if level == "original" else equalise(grey, tables.spectrum)
+
+
+def _eidolon(coherence: float) -> Degrade:
+    return _noisy(
+        lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255
+    )
+
+
+def _eidolons(number: str, coherence: float) -> Experiment:
+    return Experiment(
+        f"Eidolon {number} (coherence {coherence:g})",
+        "reach, px",
+        {f"{2**k}-{coherence * 10:g}-10": float(2**k) for k in range(8)},
+        _eidolon(coherence),
+        square=True,
+        together=1,
+    )
+
+
+def _numbers(text: str) -> dict[str, float]:
+    return {word: float(word) for word in text.split()}
+
+
+_STORES = {"round": rounded, "truncate": truncated}
+
+GEIRHOS: Mapping[str, Experiment] = MappingProxyType(
+    {
+        "colour": Experiment("Colour or grey", "", {"cr": "colour", "bw": "grey"}, _pure(_colour)),
+        "contrast": Experiment(
+            "Contrast",
+            "share of full contrast",
+            {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)},
+            _pure(contrast),
+        ),
+        "uniform-noise": Experiment(
+            "Uniform noise",
+            "half width, share of the grey range",
+            _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"),
+            _noisy(uniform_noise),
+        ),
+        "salt-and-pepper": Experiment(
+            "Salt-and-pepper noise",
+            "share of pixels",
+            _numbers("0.0 0.1 0.2 0.35 0.5 0.65 0.8 0.95"),
+            _noisy(salt_and_pepper),
+            humans=False,
+        ),
+        "low-pass": Experiment(
+            "Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)
+        ),
+        "high-pass": Experiment(
+            "High-pass",
+            "sd, px",
+            {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"),
+            _pure(high_pass),
+        ),
+        "phase-scrambling": Experiment(
+            "Phase scrambling",
+            "half width, degrees",
+            _numbers("0 30 60 90 120 150 180"),
+            _noisy(_phase),
+            square=True,
+        ),
+        "power-equalisation": Experiment(
+            "Power equalisation",
+            "",
+            {"0": "original", "pow": "equalised"},
+            _power,
+            square=True,
+            table="spectrum",
+        ),
+        "rotation": Experiment(
+            "Rotation",
+            "degrees, counter-clockwise",
+            _numbers("0 90 180 270"),
+            _pure(rotate),
+            square=True,
+        ),
+        "false-colour": Experiment(
+            "Opponent colour", "", {"true": "true", "false": "opponent"}, _false, table="curve"
+        ),
+        "eidolonI": _eidolons("I", 1.0),
+        "eidolonII": _eidolons("II", 0.3),
+        "eidolonIII": _eidolons("III", 0.0),
+    }
+)
