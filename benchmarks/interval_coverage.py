@@ -32,8 +32,19 @@ Study = Callable[[Rng], Mapping[str, bool]]  # interval -> whether it held the t
 NOMINAL = 0.95
 POOLED = replace(METRIC, role="x")  # people are pooled role by role
 LARGE = 2_000_000  # draws behind a true value that has no formula
-#: Families, observers in the largest, correlation.
-FAMILIES = ((8, 2, 0.0), (8, 2, 0.5), (25, 4, 0.0), (25, 4, 0.5), (60, 3, 0.85))
+#: Large families by size, small ones, observers in the largest of these, correlation, share of the families' variance.
+FAMILIES = (
+    ((), 5, 3, 0.5, 0.8),
+    ((), 8, 2, 0.0, 0.5),
+    ((), 8, 2, 0.5, 0.8),
+    ((), 25, 4, 0.5, 0.5),
+    ((), 60, 3, 0.85, 0.5),
+    ((20, 8, 8), 15, 2, 0.0, 0.5),
+    ((20, 8, 8), 15, 2, 0.0, 0.9),
+    ((20, 8, 8), 15, 2, 0.6, 0.9),
+    ((30,), 10, 1, 0.6, 0.5),
+    ((10, 10, 10), 10, 1, 0.6, 0.8),
+)
 ACCURACIES = (0.80, 0.79, 0.79, 0.70, 0.55, 0.53, 0.30)  # networks with close neighbours
 
 
@@ -231,17 +242,18 @@ def equal_ranks(rng: Rng, networks: int) -> dict[str, bool]:
     return {"one network": bool(inside[0]), "all at once": bool(inside.all())}
 
 
-def correlations(rng: Rng, families: int, size: int, rho: float) -> dict[str, bool]:
-    """Rank correlation of two scores over observers; half of the variance is their families'.
+def correlations(
+    rng: Rng, large: Sequence[int], small: int, size: int, rho: float, share: float
+) -> dict[str, bool]:
+    """Rank correlation of two scores over observers; `share` of the variance is their families'.
 
     The true value, of observers at large: 6/pi asin(rho/2) (Kruskal 1958, JASA 53:814).
     """
-    cov, member = (
-        [[1, rho], [rho, 1]],
-        np.repeat(np.arange(families), rng.integers(1, size + 1, families)),
-    )
-    shared = rng.multivariate_normal([0, 0], cov, families)[member]
-    x, y = (shared + rng.multivariate_normal([0, 0], cov, len(member))).T
+    sizes = [*large, *rng.integers(1, size + 1, small)]
+    cov, member = [[1, rho], [rho, 1]], np.repeat(np.arange(len(sizes)), sizes)
+    shared = rng.multivariate_normal([0, 0], cov, len(sizes))[member]
+    own = rng.multivariate_normal([0, 0], cov, len(member))
+    x, y = (np.sqrt(share) * shared + np.sqrt(1 - share) * own).T
     truth = 6 / np.pi * np.arcsin(rho / 2)
     clustered = correlation(x, y, [str(one) for one in member])
     alone = correlation(x, y, [str(one) for one in range(len(member))])
@@ -287,14 +299,11 @@ def kinds() -> Iterator[Kind]:
     yield Kind("rank", "7 networks, 1000 images in common", ranks)
     for networks in (3, 12):
         yield Kind("rank", f"{networks} equal networks", partial(equal_ranks, networks=networks))
-    for families, size, rho in FAMILIES:
-        words = f"{families} families of 1 to {size}, correlation {rho:g}"
-        yield Kind(
-            "rank correlation",
-            words,
-            partial(correlations, families=families, size=size, rho=rho),
-            True,
-        )
+    for large, small, size, rho, own in FAMILIES:
+        most = "".join(f"one of {n}, " for n in large)
+        words = f"{most}{small} families of 1 to {size}, correlation {rho:g}, share {own:g}"
+        study = partial(correlations, large=large, small=small, size=size, rho=rho, share=own)
+        yield Kind("rank correlation", words, study)
 
 
 def kappa_kinds() -> Iterator[Kind]:

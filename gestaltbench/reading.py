@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.training_curves import Curve
-    from benchmark.leaderboard.transfer import Matrix
-    from benchmark.leaderboard.transfer_tests import Claim
+    from benchmark.leaderboard.transfer import Claim, Matrix
     from benchmark.stats.families import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow

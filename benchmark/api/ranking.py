@@ -19,8 +19,7 @@ from benchmark.variables import read_settings
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.leaderboard import Board
-    from benchmark.leaderboard.transfer import Matrix
-    from benchmark.leaderboard.transfer_tests import Claim
+    from benchmark.leaderboard.transfer import Claim, Matrix
     from benchmark.store import ScoreRow, Standings
 
 
@@ -122,8 +121,7 @@ def transfer(
     conditions: "default", "levels", "mean", "half" or patterns, separated by commas; by_model: a row per observer;
     claims: (recipe, condition) pairs to be judged (none: every noise against every other).
     """
-    from benchmark.leaderboard.transfer import matrix
-    from benchmark.leaderboard.transfer_tests import judged
+    from benchmark.leaderboard.transfer import judged, matrix
     from benchmark.leaderboard.trial_pools import degrades, pools
 
     ways = [part.strip() for part in conditions.split(",") if part.strip()]

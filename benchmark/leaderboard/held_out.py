@@ -15,8 +15,8 @@ import numpy as np
 from benchmark.contracts import Score, Suite, Trials
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.conditions import degradation_of
 from benchmark.leaderboard.model import Board
+from benchmark.leaderboard.transfer import degradation_of
 
 if TYPE_CHECKING:
     from benchmark.store import ScoreRow, StimuliNote, Store

@@ -1,4 +1,5 @@
-"""The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): trained on the row, tested on the column.
+"""The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): trained on the row, tested on the column; and how much
+of what training on one distortion gains carries over to another.
 
 A row is a training recipe (all observers whose cards state it), a column a degradation at one level or over several,
 a cell the accuracy.
@@ -6,17 +7,40 @@ a cell the accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import hypot
 
 import numpy as np
 
 from benchmark.contracts import Metric, Trials
-from benchmark.errors import unknown_name
-from benchmark.leaderboard.conditions import Condition, choose
-from benchmark.leaderboard.trial_pools import Answered, Pool
-from benchmark.stats import mean_interval, ratio_score
+from benchmark.errors import BenchError, UnknownName, unknown_name
+from benchmark.leaderboard.trial_pools import Answered, Pool, spelled
+from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
+from benchmark.stats.bootstrap import Floats
+from benchmark.transforms.listing import own_list
 
+#: Where people are near half right: the test conditions of the published matrix (Geirhos et al. 2018).
+PAPER = (
+    "colour/cr",
+    "colour/bw",
+    "contrast/c05",
+    "low-pass/7",
+    "high-pass/0.7",
+    "phase-scrambling/90",
+    "rotation/90",
+    "salt-and-pepper/0.2",
+    "uniform-noise/0.35",
+)
+TITLES = {"colour/cr": "colour", "colour/bw": "grey"}
+CLEAN = ("", "clean")
+LISTS = ("human", "imagenet-c")
+WAYS = ("default", "levels", "mean", "half")
+#: Space whose degradations share names, not sizes, with those of the paper.
+SMALL = "world16"
+_DECIMAL = re.compile(r"\d+(\.\d+)?")
 #: Recipes without any degradation: what the others are held against.
 PLAIN = (("standard",), ("colour",))
 ACCURACY = Metric(
@@ -25,10 +49,133 @@ ACCURACY = Metric(
     "right answers over all trials",
     ratio=lambda trials: (trials["right"], np.ones(len(trials), dtype=bool)),
 )
+NOISE = "noise"
+MOST = 0.5  # the share of the gain above which training on one distortion is said to transfer to another
 
 
 @dataclass(frozen=True)
-class SuiteComparison:
+class Condition:
+    """A column: one degradation. conditions: its levels, averaged where there are several."""
+
+    degradation: str
+    conditions: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """In words: "grey", "uniform-noise 0.35", "gaussian_noise (5 levels)"."""
+        if not self.degradation:
+            return "clean"
+        if len(self.conditions) > 1:
+            return f"{self.degradation} ({len(self.conditions)} levels)"
+        return TITLES.get(self.conditions[0], self.conditions[0].replace("/", " "))
+
+
+def choose(pool: Pool, ways: Sequence[str]) -> tuple[Condition, ...]:
+    """The columns of a pool.
+
+    ways: "default": the published level of each degradation of the 2018 paper, else the level at which people are
+    nearest to half right, else all levels averaged; "levels": every level; "mean": all levels averaged; "half": where
+    people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where a pattern matches nothing.
+    """
+    present = _present(pool)
+    return tuple(dict.fromkeys(one for way in ways for one in _columns(way, pool, present)))
+
+
+def degradation_of(condition: str) -> str:
+    """ "uniform-noise" of "uniform-noise/0.35"; "" of undistorted images."""
+    return "" if condition in CLEAN else condition.partition("/")[0]
+
+
+def family_of(degradation: str) -> str:
+    """What the published lists group it with ("noise"); "" where they do not know it."""
+    for name in LISTS:
+        entry = own_list(name).get(degradation)
+        if entry is not None:
+            return entry.family
+    return ""
+
+
+def find_column(columns: Sequence[Condition], name: str) -> Condition:
+    """The column of a degradation, a title or a condition. Raises UnknownName."""
+    for column in columns:
+        if name in (column.title, column.degradation) or (spelled(name),) == column.conditions:
+            return column
+    titles = [column.title for column in columns]
+    raise unknown_name("test condition", name, titles, "Columns of `bench transfer`.")
+
+
+def _present(pool: Pool) -> dict[str, list[str]]:
+    """Degradation -> its conditions, in the order of the paper, then of the published lists, then by name."""
+    names = {c for one in pool.answered for c in np.unique(one.trials["condition"]).tolist()}
+    listed = [
+        (entry, level)
+        for name in LISTS
+        for entry in own_list(name).values()
+        for level in entry.levels
+    ]
+    levels = _places(spelled(entry.condition(level)) for entry, level in listed)
+    kinds = _places(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed)))
+
+    def key(condition: str) -> tuple[int, str, int, float, str]:
+        kind, level = degradation_of(condition), condition.rpartition("/")[2]
+        known = levels.get(condition, len(levels))
+        number = float(level) if _DECIMAL.fullmatch(level) else 0.0
+        return kinds.get(kind, len(kinds)), kind, known, number, condition
+
+    found: dict[str, list[str]] = {}
+    for name in sorted(names, key=key):
+        found.setdefault(degradation_of(name), []).append(name)
+    return found
+
+
+def _places(names: Iterable[str]) -> dict[str, int]:
+    return {name: at for at, name in enumerate(dict.fromkeys(names))}
+
+
+def _columns(way: str, pool: Pool, present: Mapping[str, list[str]]) -> Iterable[Condition]:
+    if way in WAYS:
+        return [one for name, mine in present.items() for one in _chosen(way, pool, name, mine)]
+    every = [condition for mine in present.values() for condition in mine]
+    found = [c for c in every if fnmatch.fnmatchcase(c, spelled(way))]
+    if not found:
+        raise unknown_name("condition", way, every, f"Or one of: {', '.join(WAYS)}.")
+    return [Condition(degradation_of(c), (c,)) for c in found]
+
+
+def _chosen(way: str, pool: Pool, name: str, mine: Sequence[str]) -> list[Condition]:
+    """The columns of one degradation."""
+    if way == "levels":
+        return [Condition(name, (condition,)) for condition in mine]
+    published = [condition for condition in mine if condition in PAPER]
+    if way == "default" and published and pool.space != SMALL:
+        return [Condition(name, (condition,)) for condition in published]
+    half = None if way == "mean" else _nearest_half(pool, mine)
+    if half is not None:
+        return [Condition(name, (half,))]
+    return [] if way == "half" else [Condition(name, tuple(_impaired(name, mine)))]
+
+
+def _impaired(name: str, conditions: Sequence[str]) -> Sequence[str]:
+    """The levels that impair the image: an average does not count an experiment's undistorted control."""
+    entry = own_list("human").get(name)
+    plain = {spelled(entry.condition(level)) for level in entry.plain} if entry else set()
+    return [condition for condition in conditions if condition not in plain] or conditions
+
+
+def _nearest_half(pool: Pool, conditions: Sequence[str]) -> str | None:
+    """The condition in which people are nearest to half right; None without people."""
+    people = [one.trials for one in pool.answered if one.kind == "human"]
+    gaps = {}
+    for condition in conditions:
+        mine = [trials["right"][trials["condition"] == condition] for trials in people]
+        means = [right.mean() for right in mine if len(right)]
+        if means:
+            gaps[condition] = abs(float(np.mean(means)) - 0.5)
+    return min(gaps, key=lambda condition: gaps[condition], default=None)
+
+
+@dataclass(frozen=True)
+class TransferCell:
     """A cell: accuracy with its 95 % interval; n: trials; seen: the recipe trains on this condition.
 
     value None: `reason` says why.
@@ -51,7 +198,7 @@ class Trained:
     kind: str
     training: tuple[str, ...]
     members: tuple[Answered, ...] = field(repr=False)
-    cells: tuple[SuiteComparison, ...] = ()
+    cells: tuple[TransferCell, ...] = ()
 
     @property
     def observers(self) -> tuple[str, ...]:
@@ -69,21 +216,30 @@ class Matrix:
     columns: tuple[Condition, ...]
     rows: tuple[Trained, ...]
 
-    def cell(self, row: Trained, column: Condition) -> SuiteComparison:
+    def cell(self, row: Trained, column: Condition) -> TransferCell:
         """The cell of a row in a column."""
         return row.cells[self.columns.index(column)]
 
 
 def matrix(pool: Pool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> Matrix:
-    """The matrix of one pool; ways: which columns (`conditions.choose`); by_model: a row per observer, not recipe.
+    """The matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe.
 
     Rows and columns without any value are left out, and columns that people alone have. Interval of a cell: of one
     observer Wilson, or bootstrap by image where an image counts several times; of people t over persons; of several
     observers of a recipe the wider of t over observers and bootstrap by image.
     """
     columns = choose(pool, ways)
-    rows = [_filled(row, columns) for row in _rows(pool.answered, by_model)]
-    used = [at for at, _ in enumerate(columns) if _measured(rows, at)]
+    groups: dict[tuple[str, tuple[str, ...]], list[Answered]] = {}
+    for one in pool.answered:
+        groups.setdefault(_group(one, by_model), []).append(one)
+    rows = [_row(kind, members, columns) for (kind, _), members in groups.items()]
+    # A column of people alone tells nothing of training.
+    networks = [row for row in rows if row.kind != "people"]
+    used = [
+        at
+        for at, _ in enumerate(columns)
+        if any(row.cells[at].value is not None for row in networks)
+    ]
     shown = [replace(row, cells=tuple(row.cells[at] for at in used)) for row in rows]
     kept = [row for row in shown if any(cell.value is not None for cell in row.cells)]
     return Matrix(
@@ -117,18 +273,6 @@ def find_row(rows: Sequence[Trained], name: str) -> Trained:
     raise unknown_name("recipe", name, titles, "Rows of `bench transfer`.")
 
 
-def _measured(rows: Sequence[Trained], at: int) -> bool:
-    """Whether anybody but people has a value: a column of people alone tells nothing of training."""
-    return any(row.cells[at].value is not None for row in rows if row.kind != "people")
-
-
-def _rows(answered: Sequence[Answered], by_model: bool) -> list[Trained]:
-    groups: dict[tuple[str, tuple[str, ...]], list[Answered]] = {}
-    for one in answered:
-        groups.setdefault(_group(one, by_model), []).append(one)
-    return [_row(kind, members) for (kind, _), members in groups.items()]
-
-
 def _group(one: Answered, by_model: bool) -> tuple[str, tuple[str, ...]]:
     if one.kind == "human":
         return "people", ()
@@ -137,14 +281,15 @@ def _group(one: Answered, by_model: bool) -> tuple[str, tuple[str, ...]]:
     return "recipe", tuple(sorted(one.training))
 
 
-def _row(kind: str, members: Sequence[Answered]) -> Trained:
+def _row(kind: str, members: Sequence[Answered], columns: Sequence[Condition]) -> Trained:
     first = members[0]
     titles = {
         "people": f"people (mean of {len(members)})",
         "recipe": ", ".join(first.training),
         "observer": first.observer,
     }
-    return Trained(titles[kind], kind, first.training, tuple(members))
+    row = Trained(titles[kind], kind, first.training, tuple(members))
+    return replace(row, cells=tuple(_tested(row, column) for column in columns))
 
 
 def _place(row: Trained) -> tuple[int, int, int, str]:
@@ -157,38 +302,237 @@ def _place(row: Trained) -> tuple[int, int, int, str]:
     return (2 if row.training else 3), len(row.training), first, row.title
 
 
-def _filled(row: Trained, columns: Sequence[Condition]) -> Trained:
-    return replace(row, cells=tuple(_tested(row, column) for column in columns))
-
-
-def _tested(row: Trained, column: Condition) -> SuiteComparison:
+def _tested(row: Trained, column: Condition) -> TransferCell:
     parts = [part for one in row.members if len(part := answers(one, column))]
     if not parts:
-        return SuiteComparison(reason="not measured")
+        return TransferCell(reason="not measured")
     values = [float(part["right"].mean()) for part in parts]
     value, n = float(np.mean(values)), sum(map(len, parts))
     seen = any(bool(part["seen"].any()) for part in parts)
-    spread = _over_observers(values)
+    spread = mean_interval(values) if len(values) > 1 else None
+    spread = (max(0.0, spread[0]), min(1.0, spread[1])) if spread else None
     if row.kind == "people" and spread is not None:
-        return SuiteComparison(value, *spread, n, f"t over {len(parts)} people", seen)
-    low, high, method = _over_images(parts)
-    if spread is not None and low is not None and high is not None:
-        low, high = min(low, spread[0]), max(high, spread[1])
-        method = f"wider of {method} and t over {len(parts)} observers"
-    return SuiteComparison(value, low, high, n, method, seen)
-
-
-def _over_observers(values: Sequence[float]) -> tuple[float, float] | None:
-    """t interval of the mean over observers, within [0, 1]; None of a single one."""
-    if len(values) < 2:
-        return None
-    low, high = mean_interval(values)
-    return max(0.0, low), min(1.0, high)
-
-
-def _over_images(parts: Sequence[Trials]) -> tuple[float | None, float | None, str]:
-    """Interval over images: all observers' answers to one image, at all levels, are drawn together."""
+        return TransferCell(value, *spread, n, f"t over {len(parts)} people", seen)
+    # Over images: all observers' answers to one image, at all levels, are drawn together.
     names = ("stimulus", "right")
     together = Trials({name: np.concatenate([part[name] for part in parts]) for name in names})
     found = ratio_score(ACCURACY, together)
-    return found.low, found.high, found.method
+    low, high, method = found.low, found.high, found.method
+    if spread is not None and low is not None and high is not None:
+        low, high = min(low, spread[0]), max(high, spread[1])
+        method = f"wider of {method} and t over {len(parts)} observers"
+    return TransferCell(value, low, high, n, method, seen)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number between bounds."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row on one condition that it was not trained on.
+
+    trained: title of the row; own_titles: the columns that it was trained on; own: their mean accuracy; test: title of
+    the column; other: accuracy there; against: what it is held against, a row's title or "chance"; base: that row's
+    accuracy on `test`; gain: other - base; paired: whether over the same images; most: what there was to gain, by the
+    row `by` that trained on `test` ("": no row did, the row's own gain on what it trained on); share: gain / most
+    (None: `reason` says why); verdict: in words.
+    """
+
+    trained: str
+    own_titles: tuple[str, ...]
+    own: Interval
+    test: str
+    other: Interval
+    against: str
+    base: Interval
+    gain: Interval
+    paired: bool
+    most: Interval
+    by: str
+    share: Interval | None
+    verdict: str
+    reason: str = ""
+
+
+def noise_claims(made: Matrix) -> list[Claim]:
+    """Every recipe of noise on every noise that it was not trained on."""
+    noises = [column for column in made.columns if family_of(column.degradation) == NOISE]
+    rows = [row for row in made.rows if any(tag.startswith("noise(") for tag in row.training)]
+    found = [_claim(made, row, column) for row in rows for column in noises]
+    return [one for one in found if one is not None]
+
+
+def judged(
+    matrices: Sequence[Matrix], pairs: Sequence[tuple[str, str]]
+) -> list[tuple[Matrix, list[Claim]]]:
+    """Each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none.
+
+    A pair must be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the
+    recipe trains on the condition or a cell is empty.
+    """
+    if not pairs:
+        return [(made, noise_claims(made)) for made in matrices]
+    claims: list[list[Claim]] = [[] for _ in matrices]
+    for pair in pairs:
+        found, unknown = [], []
+        for at, made in enumerate(matrices):
+            try:
+                found.append((at, named_claim(made, *pair)))
+            except UnknownName as error:
+                unknown.append(error)
+        if unknown and not found:
+            raise unknown[0]
+        told = [(at, claim) for at, claim in found if claim is not None]
+        if matrices and not told:
+            raise BenchError(
+                f"--claim {pair[0]} {pair[1]}: the recipe trains on that condition, states no distortion of its own "
+                "that was tested, or was not tested on it."
+            )
+        for at, claim in told:
+            claims[at].append(claim)
+    return list(zip(matrices, claims, strict=True))
+
+
+def named_claim(made: Matrix, trained: str, test: str) -> Claim | None:
+    """The claim of one row and one column, by name; None where it was trained on it or a cell has no value.
+
+    UnknownName where there is no such row or column.
+    """
+    return _claim(made, find_row(made.rows, trained), find_column(made.columns, test))
+
+
+def _claim(made: Matrix, row: Trained, column: Condition) -> Claim | None:
+    cell = made.cell(row, column)
+    other, own = _bounds(cell), _own(made, row, column)
+    if cell.seen or other is None or not own:
+        return None
+    base = _baseline(made, row, (column, *own))
+    before = _mean(made, base, (column,))
+    paired = base is not None and _common(row, base, column) is not None
+    gain = _gain(row, base, column) if base and paired else _apart(other, before)
+    expert = _expert(made, column)
+    if expert is not None:
+        most = _apart(_mean(made, expert, (column,)), before)
+    else:
+        most = _apart(_mean(made, row, own), _mean(made, base, own))
+    share = _share(gain, most)
+    return Claim(
+        row.title,
+        tuple(c.title for c in own),
+        _mean(made, row, own),
+        column.title,
+        other,
+        base.title if base else "chance",
+        before,
+        gain,
+        paired,
+        most,
+        expert.title if expert else "",
+        share,
+        _verdict(share),
+        "" if share else "training on it gains nothing there that its interval tells from zero",
+    )
+
+
+def _own(made: Matrix, row: Trained, column: Condition) -> list[Condition]:
+    """The columns that a row was trained on; those of the tested column's family where there are such."""
+    mine = [c for c in made.columns if made.cell(row, c).seen and _bounds(made.cell(row, c))]
+    family = family_of(column.degradation)
+    return [c for c in mine if family_of(c.degradation) == family] or mine
+
+
+def _expert(made: Matrix, column: Condition) -> Trained | None:
+    """The row that trained on the column and on least else."""
+    rows = [row for row in made.rows if (cell := made.cell(row, column)).seen and _bounds(cell)]
+    return min(rows, key=lambda row: len(row.training), default=None)
+
+
+def _baseline(made: Matrix, row: Trained, columns: Sequence[Condition]) -> Trained | None:
+    """A row without distortions in its training that has all columns; of several the one on the same images."""
+    rows = [one for one in made.rows if one.training in PLAIN and one is not row]
+    whole = [r for r in rows if all(_bounds(made.cell(r, column)) for column in columns)]
+    same = [one for one in whole if _common(row, one, columns[0]) is not None]
+    return next(iter(same or whole), None)
+
+
+def _bounds(cell: TransferCell) -> Interval | None:
+    if cell.value is None or cell.low is None or cell.high is None:
+        return None
+    return Interval(cell.value, cell.low, cell.high)
+
+
+def _mean(made: Matrix, row: Trained | None, columns: Sequence[Condition]) -> Interval:
+    """Mean of cells between the means of their bounds (as if they erred together); without a row chance."""
+    cells = [bounds for c in columns if row and (bounds := _bounds(made.cell(row, c)))]
+    if not cells:
+        return Interval(made.chance, made.chance, made.chance)
+    means = np.mean([(cell.value, cell.low, cell.high) for cell in cells], axis=0)
+    return Interval(*means.tolist())
+
+
+def _apart(a: Interval, b: Interval) -> Interval:
+    """a - b of independent estimates, from their intervals (Newcombe 1998, Statistics in Medicine 17:873)."""
+    value = a.value - b.value
+    return Interval(
+        value,
+        value - hypot(a.value - a.low, b.high - b.value),
+        value + hypot(a.high - a.value, b.value - b.low),
+    )
+
+
+def _gain(row: Trained, base: Trained, column: Condition) -> Interval:
+    """row - base on the images that both answered: Tango of two observers, else bootstrap by image."""
+    common = _common(row, base, column)
+    assert common is not None
+    mine, theirs, images = common
+    apart = mine - theirs
+    value = float(apart.mean())
+    if len(row.members) == len(base.members) == 1 and len(column.conditions) == 1:
+        ahead, behind = int((apart > 0).sum()), int((apart < 0).sum())
+        return Interval(value, *paired_difference(ahead, behind, len(apart)))
+    if not apart.any():
+        return Interval(value, *paired_difference(0, 0, len(set(images))))
+    return Interval(value, *bootstrap_ratio(apart, np.ones(len(apart)), np.array(images)))
+
+
+def _common(
+    row: Trained, base: Trained, column: Condition
+) -> tuple[Floats, Floats, list[str]] | None:
+    """(share of right answers of row, of base, image) of every image and level; None where images differ."""
+    mine, theirs = (_by_image(one, column) for one in (row, base))
+    if mine.keys() != theirs.keys() or not mine:
+        return None
+    keys = sorted(mine)
+    first, second = (np.array([one[key] for key in keys]) for one in (mine, theirs))
+    return first, second, [image for _, image in keys]
+
+
+def _by_image(row: Trained, column: Condition) -> dict[tuple[str, str], float]:
+    """(condition, image) -> share of the row's observers that are right."""
+    found: dict[tuple[str, str], list[bool]] = {}
+    for one in row.members:
+        trials = answers(one, column)
+        columns = (trials[name].tolist() for name in ("condition", "stimulus", "right"))
+        for condition, image, right in zip(*columns, strict=True):
+            found.setdefault((condition, image), []).append(right)
+    return {key: float(np.mean(right)) for key, right in found.items()}
+
+
+def _share(gain: Interval, most: Interval) -> Interval | None:
+    """gain / most, between the ratios of their outermost bounds; None where `most` may be zero."""
+    if most.low <= 0:
+        return None
+    ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (most.low, most.high)]
+    return Interval(gain.value / most.value, min(ratios), max(ratios))
+
+
+def _verdict(share: Interval | None) -> str:
+    if share is None or share.low <= MOST <= share.high:
+        return "inconclusive"
+    return "transfers" if share.low > MOST else "does not transfer"

@@ -13,8 +13,7 @@ from benchmark.errors import unknown_name
 from benchmark.leaderboard.export import export_records
 from benchmark.leaderboard.formatting import NOTHING, number
 from benchmark.leaderboard.markup import markdown_text
-from benchmark.leaderboard.transfer import Matrix, SuiteComparison, Trained
-from benchmark.leaderboard.transfer_tests import MOST, Claim, Interval
+from benchmark.leaderboard.transfer import MOST, Claim, Interval, Matrix, Trained, TransferCell
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -117,7 +116,7 @@ def _sizes(made: Matrix, at: int) -> str:
     return f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]}-{sizes[-1]}"
 
 
-def _stacked(cell: SuiteComparison) -> str:
+def _stacked(cell: TransferCell) -> str:
     """The value above its interval."""
     if cell.value is None:
         return NOTHING
@@ -133,7 +132,7 @@ def _bound(share: float) -> str:
     return "1.0" if text == "1.000" else text.removeprefix("0")
 
 
-def _beside(cell: SuiteComparison) -> str:
+def _beside(cell: TransferCell) -> str:
     """The value, its interval and n in one line."""
     if cell.value is None:
         return NOTHING

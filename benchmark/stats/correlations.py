@@ -21,8 +21,8 @@ Method = Literal["spearman", "pearson"]
 
 #: With fewer observers a correlation is stated, but nothing should be read from it.
 FEW = 10
-#: With fewer families there is no interval: their spread cannot be told from so few.
-LEAST_FAMILIES = 4
+#: With fewer families there is no interval: of four it covered as little as .92 (`docs/statistics.md`).
+LEAST_FAMILIES = 5
 #: How far z without a family may lie from the estimate's: what is left may be in perfect order, its z infinite.
 FURTHEST = 3.0
 

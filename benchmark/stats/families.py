@@ -22,8 +22,9 @@ class SuiteComparison:
 
     @property
     def title(self) -> str:
-        """The metric, and the condition where there is one."""
-        return f"{self.metric.title} {self.comparison.condition}".strip()
+        """The metric, and the condition where there is one, or over how many experiments it is."""
+        average = f"({self.comparison.average})" if self.comparison.average else ""
+        return f"{self.metric.title} {self.comparison.condition or average}".strip()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.consistency import Tables, common, tabulate
 from suites.human_comparison.influence import LIMITS, among, with_each
 from suites.human_comparison.metrics import AGREEMENT, METRICS
-from suites.human_comparison.score import roles_of
+from suites.human_comparison.score import counted, roles_of
 
 METHOD = "t test, images and people"  # both drawn from more
 FIXED = "t test, images"  # simulated people are no sample of anybody: these very ones
@@ -181,6 +181,7 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     gap = a - b
     start = Comparison(metric, role, a, b, gap, n=sum(part.n for part in parts))
+    start = start if role else replace(start, average=counted(len(parts))[0])
     variance = mean_of([part.variance for part in parts], _together(parts))
     limit = LIMITS.get(metric, 1.0)
     if sqrt(variance.value) > ROUNDING * limit:

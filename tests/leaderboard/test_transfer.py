@@ -13,9 +13,15 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix, write_trials
 from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.errors import UnknownName
-from benchmark.leaderboard.conditions import PAPER, choose, family_of
-from benchmark.leaderboard.transfer import find_row, matrix
-from benchmark.leaderboard.transfer_tests import named_claim, noise_claims
+from benchmark.leaderboard.transfer import (
+    PAPER,
+    choose,
+    family_of,
+    find_row,
+    matrix,
+    named_claim,
+    noise_claims,
+)
 from benchmark.leaderboard.transfer_text import claim_text, export_transfer, render_transfer
 from benchmark.leaderboard.trial_pools import Answered, Pool, spelled
 from benchmark.stats import wilson

@@ -97,8 +97,8 @@ def test_where_there_is_no_correlation_there_is_a_reason(x, y, families, reason)
 
 
 def test_few_families_and_perfect_order_give_no_interval():
-    few = correlation(X, Y, ["a"] * 5 + ["b"] * 4 + ["c"] * 3)
-    assert (few.low, few.reason) == (None, "3 families: no interval")
+    few = correlation(X, Y, list("aaabbbcccddd"))
+    assert (few.low, few.reason) == (None, "4 families: no interval")
     perfect = correlation(X, X, FAMILIES)
     assert (perfect.value, perfect.low, perfect.reason) == (1.0, None, "perfect: no interval")
 
@@ -140,9 +140,9 @@ def test_ranks_ignore_a_monotone_scale_and_swapping_changes_nothing(seed):
         assert swapped == pytest.approx(a.value, abs=1e-12)
 
 
-def test_four_families_of_three_observers_or_more_are_enough():
-    four = correlation(X, Y, list("aaabbbcccddd"))
-    assert four.families == 4 and four.low < four.value < four.high and four.reason == ""
+def test_five_families_and_three_observers_are_enough():
+    five = correlation(X, Y, list("aaabbbcccdde"))
+    assert five.families == 5 and five.low < five.value < five.high and five.reason == ""
     assert correlation([1, 2, 3], [1, 3, 2], list("abc")).value == pytest.approx(0.5)
     held = correlation([1, 2, 3], [1, 3, 2], list("abc"), given=[1, 2, 4])
     assert (held.value, held.n, held.reason) == (None, 3, "3 observers: too few")
@@ -161,9 +161,9 @@ def test_left_out_families_leave_three_observers_at_least():
 
 def test_a_family_without_which_nothing_varies_leaves_no_interval():
     x = [1.0] * 9 + [2.0, 3.0, 4.0]
-    found = correlation(x, [*range(9), 5.0, 3.0, 7.0], list("aaabbbcccddd"), method="pearson")
-    assert found.value is not None and found.without["d"] is None
-    assert (found.low, found.high, found.n, found.families) == (None, None, 12, 4)
+    found = correlation(x, [*range(9), 5.0, 3.0, 7.0], list("aaabbbccdeee"), method="pearson")
+    assert found.value is not None and found.without["e"] is None
+    assert (found.low, found.high, found.n, found.families) == (None, None, 12, 5)
     assert found.reason == "too few families vary: no interval"
 
 

@@ -92,6 +92,7 @@ SHOWN = (
         (("adversarial(linf,4/255)",), ()),
         (("augmix", "colour", "deepaugment"), ()),
         (("noise(salt-and-pepper)",), ("salt-and-pepper/0.1", "impulse_noise/1")),
+        (("noise(impulse)",), ("salt-and-pepper/0.1", "impulse_noise/1")),
         (("noise(uniform)",), ("uniform-noise/0.1",)),
         (("noise(gaussian)", "standard"), ("gaussian_noise/1", "gaussian_noise/5")),
         (("noise(gaussian, shot)",), ("gaussian_noise/1", "gaussian_noise/5", "shot_noise/1")),
