@@ -36,6 +36,9 @@ __all__ = [
     "label_space",
 ]
 
+#: The least probability that the categories share, of which float32 still holds the hundred-millionth part.
+LEAST = 1e-30
+
 
 def label_space(name_or_path: str) -> LabelSpace:
     """A built-in label space by name, or a user's from a mapping file (see `registry.mapping`).
@@ -67,14 +70,19 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
 
     Softmax in float64 (float32 on devices without it) over all classes, then the mean at each
     category's outputs. The answer is `argmax` over the categories, which takes the *first* of exact
-    ties; the reference toolbox takes the alphabetically last. Differentiable.
+    ties; the reference toolbox takes the alphabetically last. Where classes of no category take all
+    but LEAST, the categories share LEAST in their own proportions: as they are they would all round
+    to 0, and that tie is no answer. Differentiable.
     """
     import torch
 
-    wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    probabilities = torch.softmax(logits.to(wide), dim=1)
-    indices = _members(grouping, logits.device)
+    wide = logits.to(torch.float32 if logits.device.type == "mps" else torch.float64)
+    parts = [wide.index_select(1, members) for members in _members(grouping, logits.device)]
+    tops = [part.amax(dim=1, keepdim=True) for part in parts]
+    top = torch.cat(tops, dim=1).amax(dim=1, keepdim=True).detach()
+    top = top.clamp(min=torch.finfo(wide.dtype).min)
+    share = (top - wide.logsumexp(dim=1, keepdim=True)).exp().clamp(min=LEAST)
     if grouping.singles:
-        return probabilities.index_select(1, indices[0]).float()
-    columns = [probabilities.index_select(1, members).mean(dim=1) for members in indices]
-    return torch.stack(columns, dim=1).float()
+        return ((parts[0] - top).exp() * share).float()
+    columns = [(part - top).exp().mean(dim=1) for part in parts]
+    return (torch.stack(columns, dim=1) * share).float()

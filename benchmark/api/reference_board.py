@@ -101,7 +101,7 @@ def offer_reference(prepared: Prepared) -> str:
         if any(note.kind == "published" for note in store.observer_notes()):
             return ""
     return (
-        "some 60 published networks and 90 people answered these images: "
+        "some 60 published networks and 10 people answered these images: "
         f"`bench board reference --db {masked(prepared.settings.db)}` puts them beside yours"
     )
 

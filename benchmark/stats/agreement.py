@@ -122,7 +122,7 @@ def pairwise(right: Array, present: Array | None = None) -> Matrix:
     """All pairs at once, by matrix products, from right answers [n images, k observers].
 
     present: [n, k] bool, which observer answered which image (None: all did); a pair is taken on the images that both
-    answered, and is NaN where there are none.
+    answered, and is NaN where there are none. Square roots of weights make images count by their weights.
     """
     there = np.ones(np.shape(right)) if present is None else np.asarray(present, dtype=float)
     yes = np.asarray(right, dtype=float) * there

@@ -31,6 +31,8 @@ def ratio_score(
 ) -> Score:
     """The score of `metric` on `trials` (of its role, where it has one), with a 95 % interval.
 
+    condition: where blocks were shown under conditions, the score is of the trials of this one; where no trial has a
+    condition, it only names the score (a category, an epsilon), and `trials` are those that it names.
     n: trials whose denominator is not 0; excluded: the other trials of `trials`, plus `excluded`
     that the caller left out before. No trials, or a denominator of 0: value None with the reason.
     Interval: where stimuli share a shape, a texture or the like (`stats.clusters`): cluster-robust; else
@@ -39,12 +41,13 @@ def ratio_score(
     proportion in Wilson's form; none from a single stimulus (flagged).
     ValueError: the metric has no ratio, or its numerator or denominator is not finite.
     """
+    trials, missing = _under(condition, metric.own(trials))
     num, den, stimulus = ratio_arrays(metric, trials)
     counts = den != 0
     score = Score(
         metric.name,
         None,
-        reason=_undefined(den),
+        reason=missing or _undefined(den),
         n=int(counts.sum()),
         excluded=excluded + int((~counts).sum()),
         condition=condition,
@@ -59,6 +62,16 @@ def ratio_score(
     if clusters:
         return _clustered(score, num, den, clusters, metric.bounds)
     return _by_stimulus(score, num, den, stimulus, metric.bounds)
+
+
+def _under(condition: str, trials: Trials) -> tuple[Trials, str]:
+    """The trials of a condition, and why there are none; all of them where none has a condition."""
+    shown = trials.columns.get("condition")
+    if not condition or shown is None or not (shown != "").any():
+        return trials, ""
+    mine = np.asarray(shown == condition, dtype=bool)
+    there = ", ".join(np.unique(shown).tolist()[:5])
+    return trials.where(mine), "" if mine.any() else f"no trial under '{condition}' (but: {there})"
 
 
 def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]:

@@ -36,6 +36,7 @@ def check_suite(suite: Suite) -> list[Check]:
         "observe does not depend on the batch": lambda: _batches(suite, shelf, shown()),
         "transforms are deterministic and of each image alone": lambda: _transforms(suite, shelf),
         "scores belong to declared metrics": lambda: _scores(suite, shown()),
+        "a condition's score counts its own trials": lambda: _conditions(suite, shown()),
         "scores do not depend on trial order": lambda: _order(suite, shown()),
         "no trials give no value": lambda: _empty(suite, shown()),
         "a part of the trials gives scores": lambda: _partial(suite, shown()),
@@ -149,6 +150,20 @@ def _check_score(score: Score) -> None:
             f"{label}: {score.value} outside [{score.low}, {score.high}]"
         )
         assert score.method, f"{label}: an interval without its method"
+
+
+def _conditions(suite: Suite, trials: Trials) -> str:
+    """A score whose condition is that of a block must not count the trials of others."""
+    named = [s for s in suite.score(suite.config, trials) if s.condition and s.value is not None]
+    checked = 0
+    for score in named:
+        under = trials["condition"] == score.condition
+        most = int((under & ((trials["role"] == score.role) | (not score.role))).sum())
+        assert not under.any() or score.n <= most, (
+            f"'{score.metric}' under '{score.condition}' counts {score.n} trials; the condition has {most}"
+        )
+        checked += bool(under.any())
+    return f"{checked} scores of conditions"
 
 
 def _order(suite: Suite, trials: Trials) -> str:

@@ -140,10 +140,16 @@ def _mean(parts: Sequence[Floats | None]) -> Floats | None:
 
 
 def share_of_ceiling(values: Mapping[str, Floats | None]) -> Floats | None:
-    """Error consistency over its ceiling; None where the ceiling is not above 0."""
+    """Error consistency over its ceiling; None where the ceiling is not above 0.
+
+    Where nobody errs, both vary by the half images alone, which are the same for all pairs: their ratio would be 1
+    without any spread, out of no information. Each is then held against the other's next resample.
+    """
     own, ceiling = values["error_consistency"], values[CEILING]
     if own is None or ceiling is None or ceiling[0] <= 0:
         return None
+    if np.allclose(own, ceiling, rtol=0, atol=1e-9):
+        ceiling = np.concatenate([ceiling[:1], np.roll(ceiling[1:], 1)])
     found: Floats = np.full(len(own), np.nan)
     np.divide(own, ceiling, out=found, where=ceiling > 0)
     return found

@@ -104,6 +104,29 @@ def test_the_first_of_exact_ties_wins():
     assert grouping.categories[flat.argmax()] == "airplane"
 
 
+@pytest.mark.parametrize("name", ["imagenet1k", "geirhos16"])
+@pytest.mark.parametrize("gap", [120.0, 900.0])
+def test_the_answer_stands_where_another_class_takes_all(name, gap):
+    """Sixteen means that round to 0 made everything an airplane."""
+    space = label_space(name)
+    grouping = (
+        space.grouping("geirhos16")
+        if name == "imagenet1k"
+        else Grouping("some", space.classes[:9], tuple((i,) for i in range(9)))
+    )
+    outputs = dict(zip(grouping.categories, grouping.indices, strict=True))
+    other = next(i for i in range(len(space.classes) - 1, -1, -1) if (i,) not in outputs.values())
+    logits = torch.zeros(2, len(space.classes))
+    logits[:, 7 if name == "imagenet1k" else other] = gap
+    logits[0, outputs["boat"][0]] = 9.0
+    logits[1, outputs["cat"][0]] = 9.0
+    found = decide(logits.requires_grad_(), grouping)
+    assert [grouping.categories[i] for i in found.argmax(1)] == ["boat", "cat"]
+    assert 0 < found.max() < 1e-20
+    found.sum().backward()
+    assert logits.grad.isfinite().all()
+
+
 @pytest.mark.slow
 @given(st.integers(0, 2**31), st.integers(1, 6))
 def test_decisions_equal_a_plain_computation(seed, count):

@@ -1,5 +1,6 @@
 """What figures show: the stored numbers, in the right order, of the observers that they say."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -154,6 +155,13 @@ def test_kappa_is_that_of_another_library(answers):
         a, b = (answers.right[answers.observers.index(one[side])][everybody] for side in "ab")
         assert one["kappa"] == pytest.approx(cohen_kappa_score(a, b))
     assert "Ceiling" in made.caption
+
+
+def test_people_who_never_err_have_a_ceiling_with_an_interval():
+    """[1.000, 1.000] from 160 images on which nobody errs would be certainty out of no information."""
+    text = consistency._ceiling(np.ones((160, 4), dtype=bool))
+    value, low, high = (float(number) for number in re.findall(r"-?\d\.\d{3}", text))
+    assert value == high == 1.0 and low < 0.5
 
 
 def test_confusions_are_counts_of_pairs(answers):

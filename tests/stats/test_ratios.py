@@ -46,6 +46,17 @@ def test_published_shape_bias_of_networks(bias, make, shape, texture, value):
     assert (score.low, score.high) == pytest.approx(expected)
 
 
+def test_a_score_of_a_condition_is_of_its_trials(bias, make):
+    """Three blocks under three conditions had one number under three names."""
+    trials = make("sssttt-st", conditions=[*"aaabbbccc"])
+    scores = [ratio_score(bias, trials, condition=one) for one in "abcd"]
+    assert [(s.value, s.n, s.excluded) for s in scores] == [
+        (1.0, 3, 0), (0.0, 3, 0), (0.5, 2, 1), (None, 0, 0)
+    ]  # fmt: skip
+    assert scores[3].reason == "no trial under 'd' (but: a, b, c)"
+    assert ratio_score(bias, trials).value == 0.5
+
+
 def test_what_the_caller_says_is_kept(bias, make):
     score = ratio_score(bias, make("sst--"), condition="cat", excluded=7, flags=["few trials"])
     assert (score.condition, score.excluded, score.flags) == ("cat", 9, ("few trials",))

@@ -14,7 +14,7 @@ from suites.human_comparison.bootstrap import (
     interval,
     pairs_among,
 )
-from suites.human_comparison.comparing import share_of_ceiling
+from suites.human_comparison.comparing import compare, share_of_ceiling
 from suites.human_comparison.consistency import tabulate
 
 
@@ -148,6 +148,12 @@ def test_the_share_of_the_ceiling_is_taken_in_every_resample():
     ceiling = np.array([0.4, 0.2, 0.6, 0.5, -0.1])  # a ceiling below 0 gives no share
     found = share_of_ceiling({"error_consistency": own, "human_error_consistency": ceiling})
     np.testing.assert_allclose(found, [0.5, 0.5, 0.5, 0.8, np.nan])
+
+
+def test_nobody_who_errs_leaves_the_share_of_the_ceiling_open(make, find):
+    people = {f"subject-{i}": make([1] * 40, "edges", "") for i in range(4)}
+    share = find(compare(None, make([1] * 40, "edges", ""), people), "ceiling_fraction")
+    assert share.value == 1.0 and share.low < 0.5 and share.high > 2
 
 
 @pytest.mark.parametrize("thin", ["both", "neither", "first", "second"])

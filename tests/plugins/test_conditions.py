@@ -1,0 +1,45 @@
+"""A score of a condition is of that condition's trials, and the conformance kit says where it is not."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark.contracts import Block, Metric, Plan, Suite
+from benchmark.stats import ratio_score
+from benchmark.testing import check_suite
+
+
+def right(trials):
+    return trials["response"] == trials["category"], np.ones(len(trials), dtype=bool)
+
+
+ACCURACY = Metric("accuracy", "accuracy", "right answers", headline=True, ratio=right)
+LEVELS = ("low", "middle", "high")
+
+
+def plan(_config, shelf):
+    return Plan(tuple(Block(shelf.find(level), level, role="natural") for level in LEVELS))
+
+
+def score(_config, trials):
+    by_level = [ratio_score(ACCURACY, trials, condition=level) for level in LEVELS]
+    return [ratio_score(ACCURACY, trials), *by_level]
+
+
+def unfiltered(_config, trials):
+    everything = ratio_score(ACCURACY, trials)
+    return [everything, *(replace(everything, condition=level) for level in LEVELS)]
+
+
+SUITE = Suite(
+    "levels", 1, "accuracy by level", "decisions", (ACCURACY,), plan,
+    lambda _config, view: {"response": view.responses}, score, None, ("geirhos16",),
+)  # fmt: skip
+
+
+def test_the_kit_fails_a_suite_whose_conditions_get_one_number():
+    good, bad = (check_suite(suite) for suite in (SUITE, replace(SUITE, score=unfiltered)))
+    assert all(check.ok for check in good), [check for check in good if not check.ok]
+    (failed,) = [check for check in bad if not check.ok]
+    assert failed.name == "a condition's score counts its own trials"
+    assert "'accuracy' under 'low' counts 96 trials; the condition has 32" in failed.detail
