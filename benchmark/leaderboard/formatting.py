@@ -91,7 +91,9 @@ def explanation(board: Board) -> list[str]:
         at = " or ".join(f"{100 * level:g} %" for level in sorted(levels))
         ranks = " Rank (best-worst): ranks not ruled out at 95 %, for each row by itself."
         unranked = all(row.kind == "reported" for row in board.rows)
-        lines.append(f"[low, high]: {at} interval.{'' if unranked else ranks}")
+        lines.append(
+            f"[low, high]: {at} interval over exemplars; categories are fixed.{'' if unranked else ranks}"
+        )
     if any(row.kind == "group" for row in board.references):
         lines.append("Intervals of rows of people are about other people on the same images.")
     less = [c.title for c in board.columns if c.direction == "lower" and c.metric != board.by]

@@ -80,7 +80,10 @@ def explain_lines(summary: Summary) -> Iterator[str]:
         way = ways.get(one.column.direction, "neither way is better")
         yield f"{_title(one)}: {one.column.definition}; {way}; {one.stimuli or 'no stimuli'}"
     yield "mean rank: mean of the ranks in the suites; it orders the rows and is no score"
-    yield "[low, high]: 95 % interval of the number by itself, as the page of the suite defines it"
+    yield (
+        "[low, high]: 95 % interval of the number by itself, over exemplars (categories are fixed), as the page of the "
+        "suite defines it"
+    )
 
 
 def _places(rows: Sequence[Line]) -> Field:

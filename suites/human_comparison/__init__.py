@@ -15,7 +15,7 @@ from suites.human_comparison.score import score
 
 SUITE = Suite(
     name="human-comparison",
-    version=2,
+    version=3,
     summary="Error consistency with people on degraded images: 17 experiments, accuracy, agreement, thresholds",
     needs="decisions",
     metrics=METRICS,

@@ -150,6 +150,18 @@ def test_the_share_of_the_ceiling_is_taken_in_every_resample():
     np.testing.assert_allclose(found, [0.5, 0.5, 0.5, 0.8, np.nan])
 
 
+def test_a_ceiling_over_part_of_the_experiments_is_none(make, join, find):
+    """Two people saw the edges, one the sketches: the average over both has no ceiling, nor a share of it."""
+    rights = ([1, 0] * 20, [1, 1, 0, 0] * 10, [1, 0, 1, 1] * 10)
+    net, two, one = (join(make(right, "edges", ""), make(right, "sketch", "")) for right in rights)
+    found = compare(None, net, {"subject-1": one, "subject-2": two.of("edges")})
+    assert find(found, "human_error_consistency", "edges", "kept").value is not None
+    ceiling = find(found, "human_error_consistency")
+    assert ceiling.value is None and ceiling.reason == "one person only: no pair of people"
+    assert find(found, "ceiling_fraction").value is None
+    assert find(found, "error_consistency").value is not None
+
+
 def test_nobody_who_errs_leaves_the_share_of_the_ceiling_open(make, find):
     people = {f"subject-{i}": make([1] * 40, "edges", "") for i in range(4)}
     share = find(compare(None, make([1] * 40, "edges", ""), people), "ceiling_fraction")
