@@ -35,6 +35,7 @@ _UNREAD = frozenset(
     ["annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"]
 )
 _MEMBERS = frozenset(["__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"])
+_IMPORTING = ("import_module", "__import__")
 #: What is imported; the local file that it is from, or the name of an installed module.
 Edge = tuple[str, Path | str]
 Stamp = tuple[int, ...]
@@ -185,12 +186,9 @@ def _imports(tree: ast.Module, path: Path) -> Iterator[tuple[str, str, str]]:
                 whole = one.name != "*" and _located(path, inside)
                 names = (inside, "*") if whole else (module, one.name)
                 yield (one.asname or one.name, *names)
-        elif isinstance(node, ast.Call) and _dotted(node.func).endswith(
-            ("import_module", "__import__")
-        ):
-            yield from (
-                ("", str(one.value), "*") for one in node.args[:1] if isinstance(one, ast.Constant)
-            )
+        elif isinstance(node, ast.Call) and _dotted(node.func).endswith(_IMPORTING):
+            texts = [one for one in map(_dotted, node.args[:1]) if one[:1] in "'\""]
+            yield from ((text, ast.literal_eval(text), "*") for text in texts if text)
 
 
 def _dump(tree: ast.Module, modules: Mapping[str, str]) -> tuple[str, list[str], list[str]]:
@@ -222,7 +220,9 @@ def _dump(tree: ast.Module, modules: Mapping[str, str]) -> tuple[str, list[str],
 
 
 def _dotted(node: ast.AST) -> str:
-    """ "a.b.c" of such an expression; "" of any other."""
+    """ "a.b.c" of such an expression, a string with its quotes; "" of any other."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return repr(node.value)
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

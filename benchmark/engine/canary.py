@@ -7,6 +7,7 @@ images; where it answers otherwise than when its trials were stored, these are n
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,8 +67,17 @@ class Canary:
             if transform is not None:
                 given = pixels if transform.stored else unit(pixels)
                 pixels = transform.apply(given, np.arange(COUNT, dtype=np.uint64))
-            logits = self.model.forward(self.model.fit(unit(pixels)).contiguous())
-        return written(logits.cpu())
+            return written(_forward(self.model, self.model.fit(unit(pixels))).cpu())
+
+
+def _forward(model: LoadedModel, images: torch.Tensor) -> torch.Tensor:
+    """The plain network; on a CPU a few images at a time with channels last, in half the time where it takes that."""
+    if images.device.type == "cpu":
+        with suppress(RuntimeError):
+            last = images.contiguous(memory_format=torch.channels_last)
+            parts = [last[at : at + 4] for at in range(0, COUNT, 4)]
+            return torch.cat([model.forward(part) for part in parts])
+    return model.forward(images.contiguous())
 
 
 def written(values: torch.Tensor) -> str:

@@ -106,7 +106,7 @@ def _imagenet_c() -> Numbers:
     made = {f"{n}/{s}": corruption(n, s, frost) for n in names("all") for s in range(1, 6)}
     shown = {name for name in made if name[-1] in "15"} - {"spatter/1"}  # that needs OpenCV
     params = {"params": told([repr(one.params) for one in made.values()])}
-    params["list"] = told([repr(one) for one in own_list("imagenet-c").values()])
+    params["list"] = told([repr(one.levels) for one in own_list("imagenet-c").values()])
     return params | {name: _applied(one, 224) for name, one in made.items() if name in shown}
 
 
@@ -116,7 +116,7 @@ def _human() -> Numbers:
 
     made = {f"{n}/{c}": degradation(n, c) for n, what in GEIRHOS.items() for c in what.conditions}
     params = {"params": told([repr(one.params) for one in made.values()])}
-    params["list"] = told([repr(one) for one in own_list("human").values()])
+    params["list"] = told([repr(one.levels) for one in own_list("human").values()])
     return params | {name: _applied(one, 48) for name, one in made.items()}
 
 

@@ -1,15 +1,13 @@
 """What an observation's key holds, and what it leaves out."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import engine_toys as toys
 import numpy as np
 import pytest
 
-from benchmark.contracts import Block, Plan, Policy, Transform
-from benchmark.identity import block_key, code_digest, observation_key, score_code
+from benchmark.contracts import Block, Policy, Transform
+from benchmark.identity import block_key, observation_key, score_code
 from benchmark.stimuli.datasets import seeds_of, subset
 from registry.caches import Place
 from registry.cards import ModelCard
@@ -121,90 +119,6 @@ def test_a_copy_of_a_checkpoint_elsewhere_is_the_same_model(tmp_path):
         )  # fmt: skip
         found.add(identity(tmp_path, card))
     assert len(found) == 1
-
-
-BASE = '''
-from helpers import shared
-import helpers
-
-LIMIT = 0.5
-
-def helper(x):
-    """Says nothing."""
-    return x + 1
-
-def observe(config, view):
-    # a remark
-    return {"a": helper(view), "b": shared(view), "c": helpers.by_module(view), "d": LIMIT}
-'''
-HELPERS = """
-def shared(x):
-    return x * 2
-
-def by_module(x):
-    return x * 3
-"""
-
-
-@pytest.fixture
-def digest_of(tmp_path):
-    """Digest of `observe` of a small package with one edit, in a process of its own."""
-
-    def call(edit=("", ""), helper_edit=("", "")):
-        folder = tmp_path / digest_data([edit, helper_edit])[:8]
-        package = folder / "toypack"
-        package.mkdir(parents=True)
-        (package / "__init__.py").touch()
-        helpers = HELPERS.replace(*helper_edit)
-        text = BASE.replace("from helpers", "from toypack.helpers")
-        text = text.replace("import helpers", "from toypack import helpers")
-        (package / "helpers.py").write_text(helpers)
-        (package / "suite.py").write_text(text.replace(*edit))
-        code = (
-            "from benchmark.identity import code_digest; import toypack.suite as s;"
-            "print(code_digest(s.observe))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    return call
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "edit",
-    [("# a remark", "# another"), ('"""Says nothing."""', '"""Says more."""'), ("x + 1", "(x  +  1)")],
-    ids=["comment", "docstring", "layout"],
-)  # fmt: skip
-def test_words_and_layout_do_not_change_the_code_digest(digest_of, edit):
-    assert digest_of(edit) == digest_of()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("edit", "helper_edit"),
-    [
-        (('"a": helper', '"e": helper'), ("", "")),
-        (("x + 1", "x + 2"), ("", "")),
-        (("LIMIT = 0.5", "LIMIT = 0.6"), ("", "")),
-        (("", ""), ("x * 2", "x * 4")),
-        (("", ""), ("x * 3", "x * 4")),
-    ],
-    ids=["observe", "helper", "constant", "helper elsewhere", "helper through its module"],
-)
-def test_code_that_decides_answers_changes_the_code_digest(digest_of, edit, helper_edit):
-    assert digest_of(edit, helper_edit) != digest_of()
-
-
-@pytest.mark.slow
-def test_lambdas_that_differ_in_a_constant_differ():
-    made = [
-        replace(SUITE, plan=lambda c, s: Plan((BLOCK,), {"x": "a"}), version=1),
-        replace(SUITE, plan=lambda c, s: Plan((BLOCK,), {"x": "b"}), version=1),
-    ]
-    assert code_digest(made[0].plan) != code_digest(made[1].plan)
 
 
 @pytest.mark.slow

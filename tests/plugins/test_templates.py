@@ -79,7 +79,7 @@ wrong: int = gb.summary()
 """
 WRONG = """
 import torch
-from my_attack import one_step
+from my_attack.attack import one_step
 
 wrong: int = one_step(None, torch.ones(1), torch.ones(1), 0.1, None)
 one_step(None, [], torch.ones(1), 0.1, None)

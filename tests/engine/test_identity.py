@@ -1,0 +1,370 @@
+"""The table of docs/identity.md, edit by edit: what makes trials, scores or a network new, and what does not."""
+
+import importlib
+import itertools
+import sys
+
+import pytest
+
+from benchmark.contracts import Block, Policy
+from benchmark.identity import VERSIONS, code_digest, observation_key, score_code
+from benchmark.templates import KINDS, write_package
+from benchmark.testing import ToyShelf, toy_stimuli
+from registry.architectures import build, source_code
+from registry.code import file_label
+
+NUMBERS = itertools.count()  # a package's name is used once, as Python keeps what it imported
+TRIALS, SCORES, BOTH, NETWORK = {"trials"}, {"scores"}, {"trials", "scores"}, {"network"}
+
+PLUGIN = {
+    "__init__.py": """
+from PACKAGE.maths import double
+from PACKAGE.suite import SUITE
+__all__ = ["SUITE", "double"]
+""",
+    "suite.py": """
+from benchmark.contracts import Against, EarlyStop, Metric, Suite
+from PACKAGE.protocol import observe, plan
+from PACKAGE.scoring import compare, right, score
+from PACKAGE.stopping import settled
+
+SUITE = Suite(
+    name="plug-in", version=1, summary="A plug-in", needs="decisions", plan=plan, observe=observe, score=score,
+    metrics=(Metric("accuracy", "accuracy", "how many are right", headline=True, ratio=right(2.0)),),
+    against=Against(compare), stopping=EarlyStop(settled=settled),
+)
+""",
+    "protocol.py": '''
+"""Which images, and what is kept of the answers."""
+import importlib
+from typing import TYPE_CHECKING
+import PACKAGE.tables as t
+from benchmark.contracts import Block, Plan, Transform
+from benchmark.stats import wilson
+from PACKAGE import double, tools
+from .deep.inner import depth
+if TYPE_CHECKING:
+    from benchmark.contracts import View
+
+COUNT: int = 16
+
+class Base:
+    gain = 31
+    """How much of it."""
+
+def plan(config, shelf):
+    """Sixteen images."""
+    pass
+    dim = Transform("dim", {}, tools.dimmed(0.5))
+    return Plan((Block(shelf.find("natural"), role="natural", transform=dim),))
+
+def observe(config, view: "View"):
+    # a remark
+    from PACKAGE.later import later
+    named = importlib.import_module("PACKAGE.named").VALUE
+    return {"a": [double(1), depth(2), later(3), named, wilson(1, COUNT)[0], Base.gain, tools.PARTIAL(1), t.WORDS]}
+''',
+    "maths.py": "def double(x):\n    return x * 2\n\ndef triple(x):\n    return x * 3\n",
+    "tables.py": 'WORDS = {"one": "first" " of all", "two": "second"}\n',
+    "deep/__init__.py": "",
+    "deep/inner.py": "from ..maths import triple\n\ndef depth(x):\n    return triple(x) + 100\n",
+    "later.py": "def later(x):\n    return x + 200\n",
+    "named.py": "VALUE = 1\nWORDS = {}\n",
+    "tools.py": """
+import json
+from functools import partial
+from pathlib import Path
+try:
+    import no_such_package_at_all as fast
+except ImportError:
+    fast = None
+LEVELS = json.loads((Path(__file__).parent / "levels.json").read_text())
+
+def noise(x, sd=0.1, *, power=2):
+    return x + sd**power
+
+PARTIAL = partial(noise, sd=0.01)
+
+def dimmed(level):
+    return lambda images, seeds: images * level
+""",
+    "levels.json": "[0.25, 0.5]",
+    "data/curve.txt": "1 2 3",
+    "scoring.py": '''
+from functools import partial
+from benchmark.contracts import Score
+from PACKAGE.weights import weighted
+
+def right(power):
+    def ratio(trials):
+        return trials["response"] == trials["category"], 61 + power
+    return ratio
+
+def score(config, trials):
+    """One number."""
+    return [Score("accuracy", weighted(len(trials)) - 0.0625)]
+
+def compare(config, trials, others):
+    return [Score("accuracy", 62.0 * len(others))]
+''',
+    "stopping.py": "def settled(config, trials):\n    return len(trials) >= 67\n",
+    "weights.py": """
+class Weight:
+    factor = 65
+
+    def __call__(self, n):
+        return n * self.factor
+
+weighted = Weight()
+""",
+    "net.py": """
+from torch import nn
+from PACKAGE.maths import triple
+
+class Net(nn.Module):
+    def forward(self, x: "Tensor") -> "Tensor":
+        return triple(x.flatten(1))
+
+def network(num_classes):
+    return nn.Sequential(Net(), nn.Linear(3, num_classes))
+""",
+}  # fmt: skip
+#: edit -> (file, old text, new text, what it makes new)
+RECOMPUTES = {
+    "observe": ("protocol.py", '{"a": [', '{"b": [', TRIALS),
+    "plan": ("protocol.py", '"natural"), role', '"edges"), role', TRIALS),
+    "a constant": ("protocol.py", "= 16", "= 17", TRIALS),
+    "a class attribute": ("protocol.py", "gain = 31", "gain = 30", TRIALS),
+    "which module": ("protocol.py", "PACKAGE.tables as t", "PACKAGE.named as t", TRIALS),
+    "which function of the program": ("protocol.py", "import wilson", "import mcnemar_exact as wilson", TRIALS),
+    "what the package passes on": ("__init__.py", "import double", "import triple as double", TRIALS),
+    "what the package does": ("__init__.py", "__all__", "double.by = 1\n__all__", BOTH | NETWORK),
+    "a helper": ("maths.py", "x * 2", "x * 4", TRIALS | NETWORK),
+    "a helper of a helper, and of a network": ("maths.py", "x * 3", "x * 4", TRIALS | NETWORK),
+    "a package inside": ("deep/inner.py", "+ 100", "+ 101", TRIALS),
+    "a table": ("tables.py", '"first"', '"last"', TRIALS),
+    "an import inside a function": ("later.py", "+ 200", "+ 201", TRIALS),
+    "an import by name": ("named.py", "= 1", "= 2", TRIALS),
+    "a conditional import": ("tools.py", "no_such_package_at_all", "json", TRIALS),
+    "a partial argument": ("tools.py", "sd=0.01", "sd=0.02", TRIALS),
+    "a default by keyword": ("tools.py", "power=2", "power=3", TRIALS),
+    "a captured value": ("protocol.py", "dimmed(0.5)", "dimmed(0.4)", TRIALS),
+    "a lambda": ("tools.py", "images * level", "images + level", TRIALS),
+    "when it is settled": ("stopping.py", ">= 67", ">= 66", TRIALS),
+    "data beside the code": ("levels.json", "0.25", "0.26", BOTH | NETWORK),
+    "data in a folder": ("data/curve.txt", "1 2", "2 2", BOTH | NETWORK),
+    "score": ("scoring.py", "0.0625", "0.125", SCORES),
+    "a ratio": ("scoring.py", "61 + power", "60 + power", SCORES),
+    "an argument of a ratio": ("suite.py", "right(2.0)", "right(3.0)", SCORES),
+    "a comparison": ("scoring.py", "62.0", "61.0", SCORES),
+    "an instance that is called": ("weights.py", "factor = 65", "factor = 66", SCORES),
+    "a metric's name": ("suite.py", '"accuracy", "accuracy"', '"share", "accuracy"', SCORES),
+    "the version of scores": ("suite.py", "version=1", "version=2", SCORES),
+    "the version of trials": ("suite.py", "version=1", "version=1, trial_version=2", TRIALS),
+    "a network's class": ("net.py", "x.flatten(1)", "x.flatten(1) * 2", NETWORK),
+    "a network's factory": ("net.py", "Net(), ", "Net(), nn.ReLU(), ", NETWORK),
+}  # fmt: skip
+#: edit -> (file, old text, new text); no old text: the whole file is new
+KEEPS = {
+    "a comment": ("protocol.py", "# a remark", "# another"),
+    "a module's docstring": ("protocol.py", '"""Which images', '"""What images'),
+    "a function's docstring": ("scoring.py", '    """One number."""\n', ""),
+    "an attribute's docstring": ("protocol.py", '    """How much of it."""\n', ""),
+    "an annotation": ("protocol.py", 'view: "View"', "view: object"),
+    "an annotation of a constant": ("protocol.py", "COUNT: int", "COUNT: float"),
+    "annotations of a network": ("net.py", 'x: "Tensor") -> "Tensor"', "x)"),
+    "an import for types": ("protocol.py", "import View", "import Suite, View"),
+    "a statement that does nothing": ("protocol.py", "    pass\n", ""),
+    "layout": ("maths.py", "x * 2", "(x  *  (2))"),
+    "a number's spelling": ("tools.py", "sd=0.1,", "sd=1e-1,"),
+    "a string in one piece": ("tables.py", '"first" " of all"', "'first of all'"),
+    "imports in another order": (
+        "tools.py", "import json\nfrom functools import partial", "from functools import partial\nimport json"
+    ),
+    "a module that nobody imports": ("other.py", "", "VALUE = 1\n"),
+    "a document beside it": ("README.md", "", "Words.\n"),
+    "the end of lines": ("maths.py", "", PLUGIN["maths.py"].replace("\n", "\r\n")),
+    "the suite's summary": ("suite.py", '"A plug-in"', '"Another plug-in"'),
+    "a module's name": ("deep/inner.py", "", "", "later.py", "afterwards.py", "PACKAGE.later", "PACKAGE.afterwards"),
+    "the name of a module that code uses": (
+        "tables.py", "", "", "tables.py", "words.py", "PACKAGE.tables", "PACKAGE.words"
+    ),
+    "the name of a module that a string names": (
+        "named.py", "", "", "named.py", "known.py", "PACKAGE.named", "PACKAGE.known"
+    ),
+    "a module's package": ("later.py", "", "", "later.py", "deep/later.py", "PACKAGE.later", "PACKAGE.deep.later"),
+}  # fmt: skip
+QUICK = {"observe", "score", "a comment", "a helper of a helper, and of a network"}
+
+
+def edited(files, file, old, new, moved="", to="", name="", new_name=""):
+    """The files after an edit; with a file moved, and its new name wherever it is named."""
+    if moved:
+        texts = {to if path == moved else path: text for path, text in files.items()}
+        return {path: text.replace(name, new_name) for path, text in texts.items()}
+    text = files.get(file, "")
+    assert not old or text.count(old) == 1, (file, old)
+    return {**files, file: text.replace(old, new) if old else new}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("plugins")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(place))
+        yield place
+
+
+def keys(folder, files, suite="PACKAGE", network="PACKAGE.net"):
+    """The keys of a package of these files: of its suite's trials and scores, and of its network."""
+    package = f"toyplugin{next(NUMBERS)}"
+    for name, text in files.items():
+        path = folder / package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.replace("PACKAGE", package).encode())
+    importlib.invalidate_caches()
+    made = importlib.import_module(suite.replace("PACKAGE", package)).SUITE
+    plan = made.plan(made.config, ToyShelf("world16"))
+    trials = [observation_key("weights", block, made, Policy()) for block in plan.blocks]
+    found = {"trials": trials, "scores": score_code(made)}
+    if network:
+        arch = f"python:{network.replace('PACKAGE', package)}:network"
+        found["network"] = source_code(arch, build(arch, 4))
+    return found
+
+
+@pytest.fixture(scope="module")
+def base(folder):
+    return keys(folder, PLUGIN)
+
+
+def kinds(edits):
+    return [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in edits]
+
+
+def changed(now, base):
+    return {name for name, key in now.items() if key != base[name]}
+
+
+@pytest.mark.parametrize("kind", kinds(RECOMPUTES))
+def test_what_decides_a_number_makes_it_new(folder, base, kind):
+    *edit, expected = RECOMPUTES[kind]
+    assert changed(keys(folder, edited(PLUGIN, *edit)), base) == expected
+
+
+@pytest.mark.parametrize("kind", kinds(KEEPS))
+def test_what_decides_no_number_makes_nothing_new(folder, base, kind):
+    assert changed(keys(folder, edited(PLUGIN, *KEEPS[kind])), base) == set()
+
+
+def template(kind, folder):
+    """The files of a template's package, its name taken out."""
+    write_package("mine-own", kind, folder)
+    package = folder / "mine-own" / "mine_own"
+    return {p.name: p.read_text().replace("mine_own", "PACKAGE") for p in package.iterdir()}
+
+
+OF_TEMPLATE = {
+    "a metric": ("metrics.py", 'trials["response"] ==', 'trials["response"] !=', SCORES),
+    "a metric's title": ("metrics.py", '"mirrored",', '"the other way",', SCORES),
+    "a new metric": ("metrics.py", "METRICS = (", "METRICS = (Metric('a', 'b', 'c', ratio=_as_is),", SCORES),
+    "score": ("score.py", "for metric in METRICS", "for metric in METRICS[:1]", SCORES),
+    "the suite's summary": ("__init__.py", "beside that", "next to that", set()),
+    "observe": ("observe.py", "view.responses", "view.categories", TRIALS),
+    "a transform": ("plan.py", "images.flip(-1)", "images.flip(-2)", BOTH),
+    "plan": ("plan.py", '"as-is"', '"plain"', BOTH),
+    "what the protocol is": ("config.py", '"natural"', '"edges"', BOTH),
+    "a docstring": ("plan.py", '"""Two blocks', '"""The two blocks', set()),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OF_TEMPLATE)
+def test_a_suite_of_the_template_keeps_its_trials_when_its_metrics_change(folder, tmp_path, kind):
+    files = template("suite", tmp_path)
+    *edit, expected = OF_TEMPLATE[kind]
+    now = keys(folder, edited(files, *edit), network="")
+    assert changed(now, keys(folder, files, network="")) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "place", "function", "old", "new"),
+    [
+        ("corruption", "functions", "fewer_bits", "2**level - 1", "2**level"),
+        ("map", "map", "gradient_times_input", "gradient * shown", "gradient + shown"),
+        ("attack", "attack", "one_step", "STRIDE = 1.25", "STRIDE = 1.5"),
+    ],
+)
+def test_code_of_the_other_templates_counts_and_their_words_do_not(
+    folder, tmp_path, kind, place, function, old, new
+):
+    files = template(kind, tmp_path)
+
+    def digest(**changes):
+        package = f"toytemplate{next(NUMBERS)}"
+        (folder / package).mkdir()
+        for name, text in {**files, **changes}.items():
+            named = text.replace("PACKAGE", package) if name.endswith(".py") else text
+            (folder / package / name).write_text(named)
+        importlib.invalidate_caches()
+        return code_digest(getattr(importlib.import_module(f"{package}.{place}"), function))
+
+    file = f"{place}.py"
+    text = files[file]
+    assert text.count(old) == 1
+    assert digest(**{file: text.replace(old, new)}) != digest()
+    assert digest(**{file: text.replace('"""', '"""More: ', 1)}) == digest()
+    package = files["__init__.py"].replace('("', '("other ', 1)
+    assert digest(**{"__init__.py": package}) == digest()
+
+
+def test_every_template_is_tried():
+    assert set(KINDS) == {"suite", "corruption", "map", "attack"}
+
+
+NET = "from torch import nn\nfrom parts import gain\n\ndef network():\n    return nn.Linear(gain, 2)\n"
+
+
+def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
+    """Moved, renamed, by path or by module, with a helper beside it: shards of two machines merge."""
+    labels = set()
+    for home, name in (("a", "net.py"), ("deeper/b", "net.py"), ("c", "renamed.py")):
+        path = tmp_path / home / name
+        path.parent.mkdir(parents=True)
+        path.write_text(NET)
+        path.with_name("parts.py").write_text("gain = 3\n")
+        monkeypatch.setattr(sys, "path", [*sys.path, str(path.parent)])
+        for module in ("parts", path.stem):
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        importlib.invalidate_caches()
+        module = path.stem if home == "a" else path
+        arch = f"python:{module}:network"
+        labels.add(source_code(arch, build(arch, 2)))
+        labels.add(file_label(path))
+        monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(path.parent)])
+    assert len(labels) == 4 - 2  # one of the file, one of the network
+    path.with_name("parts.py").write_text("gain = 30\n")
+    assert file_label(path) not in labels
+
+
+def test_of_a_scripts_folder_only_what_it_names_counts(tmp_path):
+    script = tmp_path / "net.py"
+    script.write_text("rows = open('table.csv').read()\n")
+    alone = file_label(script)
+    (tmp_path / "holiday.csv").write_text("1")
+    assert file_label(script) == alone
+    (tmp_path / "table.csv").write_text("1")
+    assert file_label(script) != alone
+
+
+def test_the_program_s_own_components_count_by_their_versions():
+    from suites.cue_conflict import SUITE
+
+    block = Block(toy_stimuli("natural"))
+    before = observation_key("weights", block, SUITE, Policy()), score_code(SUITE)
+    for name, place in (("answers", 0), ("stimuli", 0), ("statistics", 1), ("scoring", 1)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(VERSIONS, name, VERSIONS[name] + 1)
+            now = observation_key("weights", block, SUITE, Policy()), score_code(SUITE)
+        assert [a != b for a, b in zip(now, before, strict=True)] == [place == 0, place == 1]
