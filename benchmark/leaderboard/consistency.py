@@ -61,10 +61,10 @@ def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
     for condition in conditions:
         inside = found.condition == condition
         right, clusters = found.right[inside], shared_exemplars(a, found.stimulus[inside])
-        yield condition, agreement(right[:, 0], right[:, 1], clusters)
+        yield condition, agreement(right[:, 0], right[:, 1], [*clusters.values()])
     if len(conditions) != 1:
         clusters = shared_exemplars(a, found.stimulus)
-        yield ALL, agreement(found.right[:, 0], found.right[:, 1], clusters)
+        yield ALL, agreement(found.right[:, 0], found.right[:, 1], [*clusters.values()])
 
 
 def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:

@@ -18,6 +18,8 @@ from benchmark.stats.clusters import exemplar_columns, shared_levels
 from benchmark.stimuli.catalogue import read_pair, read_shape
 from benchmark.stimuli.image_files import set_digest, text_digest
 
+SHAPE = "shape_exemplar"
+
 if TYPE_CHECKING:
     from benchmark.stimuli.world.sets import WorldSet, WorldStimulus
 
@@ -145,17 +147,20 @@ def exemplars(trials: Trials) -> dict[str, Array]:
     if told or not len(trials):
         return told
     shape, texture = zip(*map(_parts, trials["stimulus"].tolist()), strict=True)
-    return {"shape_exemplar": np.array(shape), "texture_exemplar": np.array(texture)}
+    return {SHAPE: np.array(shape), "texture_exemplar": np.array(texture)}
 
 
-def shared_exemplars(trials: Trials, stimulus: Array) -> list[Array]:
-    """What the images `stimulus` [n], all of them among the trials, share: one column [n] of shapes, one of textures.
-    Empty where each image stands for itself.
+def shared_exemplars(
+    trials: Trials, stimulus: Array, *, elsewhere: bool = False
+) -> dict[str, Array]:
+    """What the images `stimulus` [n], all of them among the trials, share: factor -> level [n]. Empty where each image
+    stands for itself. elsewhere: with the shape where each has one, as other experiments may show it, too.
     """
     names, first = np.unique(trials["stimulus"], return_index=True)
     at = first[np.searchsorted(names, stimulus)]
     told = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}
-    return list(shared_levels(told, stimulus).values())
+    shapes = elsewhere and SHAPE in told and (told[SHAPE] != "").all()
+    return ({SHAPE: told[SHAPE]} if shapes else {}) | shared_levels(told, stimulus)
 
 
 @lru_cache(maxsize=2**17)  # every name of the published experiments, several times over

@@ -4,7 +4,13 @@ Row 0 of every array is the sample itself, rows 1..B are the resamples, so that 
 same lines. Images get random weights, the same for all observers (they saw the same ones): Rubin 1981 (Annals of
 Statistics 9:130). Equal rows of right and wrong are weighted as one, so the result depends neither on the order of the
 images nor on their names. Where images share shapes and textures, shapes and textures get the weights: Owen 2007
-(Annals of Applied Statistics 1:386).
+(Annals of Applied Statistics 1:386). A shape has the same weights in every experiment that shows it: edges, silhouettes
+and cue conflict are made from the same 160.
+
+People are not drawn with replacement: of four that gives three quarters of the variance, without the tails of
+Student's t, and counts the noise of their answers twice. What they differ by is drawn from its generalised pivot: the
+variance is s^2 (k - 1) / chi^2 less the noise that the weights of images bring already, the effect normal (Weerahandi
+1993, J. American Statistical Association 88:899).
 
 Near the ceiling a table of two observers has hardly an image on which one errs, and no weighting of images finds what
 was not drawn. Where one of the four cells of a table has fewer than FEW images, each gets Jeffreys' half image more,
@@ -12,8 +18,9 @@ itself random: then cells are drawn from a Dirichlet distribution with the prior
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +28,8 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array
 from benchmark.stats.agreement import expected_consistency, kappa_of
 from benchmark.stats.bootstrap import Floats
+from benchmark.stats.clusters import Clusters
+from benchmark.stimuli.generated import SHAPE
 from suites.human_comparison.consistency import Table, Tables
 
 RESAMPLES = 1000
@@ -30,18 +39,29 @@ Measures = Mapping[str, Floats]  # metric -> [1 + B, k, k]
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """People of one experiment, drawn anew. effects: [1 + B, k], standard normal, 0 in the sample; inverse: [1 + B], k
+    - 1 over a chi squared of k - 1 degrees of freedom, 1 in the sample."""
+
+    effects: Floats
+    inverse: Floats
+
+    def __len__(self) -> int:
+        return len(self.effects)
+
+
+@dataclass(frozen=True)
 class Draws:
     """One experiment under resampling.
 
     by_condition: condition -> metric -> [1 + B, k, k], all pairs of observers; accuracy: condition -> [1 + B, k];
-    sizes: condition -> images; people: [1 + B, k - 1], how often each reference observer is drawn; kept: conditions
-    that enter the averages.
+    sizes: condition -> images; people: the reference observers; kept: conditions that enter the averages.
     """
 
     by_condition: Mapping[str, Measures]
     accuracy: Mapping[str, Floats]
     sizes: Mapping[str, int]
-    people: Floats
+    people: Crowd
     kept: tuple[str, ...]
 
     def mean(self, metric: str) -> Floats:
@@ -67,46 +87,68 @@ def draw(tables: Tables, resamples: int = RESAMPLES, seed: int = 0) -> Draws:
     )
 
 
-def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """How often each of `count` >= 1 people is drawn, [1 + B, count]; of two and more at least two different ones."""
+def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0) -> Crowd:
+    """`count` >= 1 people."""
     rng = np.random.default_rng([seed, _number(role), _number("people")])
-    even = np.full(count, 1 / count)
-    drawn: NDArray[np.int64] = rng.multinomial(count, even, size=resamples)
-    while count > 1 and (again := drawn.max(axis=1) == count).any():
-        drawn[again] = rng.multinomial(count, even, size=int(again.sum()))
-    return np.concatenate([np.ones((1, count)), drawn]).astype(np.float64)
+    effects, inverse = rng.standard_normal((1 + resamples, count)), np.ones(1 + resamples)
+    effects[0] = 0
+    if count > 1:
+        inverse[1:] = (count - 1) / rng.chisquare(count - 1, resamples)
+    return Crowd(effects, inverse)
 
 
-def against_people(pairs: Floats, people: Floats) -> Floats:
-    """Mean over people of observer 0 with each of them: [1 + B, k, k], [1 + B, k - 1] -> [1 + B]."""
-    found: Floats = (pairs[:, 0, 1:] * people).sum(axis=1) / people.sum(axis=1)
+def mean_of_people(values: Floats, people: Crowd) -> Floats:
+    """The mean over people of a value for each, [1 + B, k] under the weights of images -> [1 + B], people drawn."""
+    k, centre = values.shape[1], values.mean(axis=1)
+    apart = values - centre[:, None]
+    spread, noise = float((apart[0] ** 2).sum()), float(apart[1:].var(axis=0).sum())
+    if k < 2 or spread == 0:
+        return np.asarray(centre)
+    drawn = (people.effects @ apart[0]) * np.sqrt(people.inverse)
+    # Student's t in the drawn order: the tails of a few people are too long for the ends of a thousand draws.
+    drawn[1:][np.argsort(drawn[1:])] = _student(k - 1, len(drawn) - 1)
+    real = np.sqrt(np.maximum(0.0, 1 - noise / (spread * people.inverse)))
+    found: Floats = centre + drawn * real * np.sqrt(spread / (k * (k - 1)))
     return found
 
 
-def among_people(pairs: Floats, people: Floats) -> Floats:
-    """Mean over pairs of reference observers: [1 + B, k, k], [1 + B, k - 1] -> [1 + B]."""
+@lru_cache(maxsize=64)
+def _student(df: int, count: int) -> Floats:
+    """Quantiles of Student's t in `count` equal steps of probability."""
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(df, (np.arange(count) + 0.5) / count))
+
+
+def against_people(pairs: Floats, people: Crowd) -> Floats:
+    """Mean over people of observer 0 with each of them: [1 + B, k, k], k - 1 people -> [1 + B]."""
+    return mean_of_people(pairs[:, 0, 1:], people)
+
+
+def among_people(pairs: Floats, people: Crowd) -> Floats:
+    """Mean over pairs of reference observers: [1 + B, k, k], k - 1 people -> [1 + B]."""
     return pairs_among(pairs[:, 1:, 1:], people)
 
 
-def pairs_among(pairs: Floats, people: Floats) -> Floats:
-    """Mean over pairs of different people: [1 + B, h, h], [1 + B, h] -> [1 + B]; NaN where h = 1.
+def pairs_among(pairs: Floats, people: Crowd) -> Floats:
+    """Mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN where h = 1.
 
-    A person who is drawn twice does not pair with himself; a pair counts as often as it is drawn.
+    What a person adds to it is 2 (h - 1) / (h - 2) times how far the pairs with him lie from the mean: the jackknife of
+    a mean over pairs. Of two people there is one pair, and no telling how others would differ.
     """
-    first, second = np.triu_indices(people.shape[1], 1)
-    weights = people[:, first] * people[:, second]
-    total = weights.sum(axis=1)
-    values = (pairs[:, first, second] * weights).sum(axis=1)
-    found: Floats = np.full(len(total), np.nan)
-    np.divide(values, total, out=found, where=total > 0)
-    return found
+    h = pairs.shape[1]
+    if h < 2:
+        return np.full(len(pairs), np.nan)
+    own = np.where(np.eye(h, dtype=bool), 0.0, pairs).sum(axis=2) / (h - 1)
+    centre = own.mean(axis=1, keepdims=True)
+    if h == 2:
+        return np.asarray(centre[:, 0])
+    return mean_of_people(centre + 2 * (h - 1) / (h - 2) * (own - centre), people)
 
 
-def accuracy_draws(
-    role: str, right: Flags, condition: Array, clusters: Sequence[Array] = ()
-) -> Floats:
-    """Accuracy of an experiment over its images [n], drawn within conditions: [1 + B]. clusters: what the images share
-    ([n] each; then of one condition): shapes and textures are drawn.
+def accuracy_draws(role: str, right: Flags, condition: Array, clusters: Clusters) -> Floats:
+    """Accuracy of an experiment over its images [n], drawn within conditions: [1 + B]. clusters: what the images are
+    made of ([n] each; then of one condition): shapes and textures are drawn.
     """
     rng = np.random.default_rng([0, _number(role), _number("accuracy")])
     if clusters:
@@ -179,21 +221,26 @@ def _weighted(table: Table, resamples: int, rng: np.random.Generator) -> tuple[F
 
 def draw_image_weights(table: Table, resamples: int, rng: np.random.Generator) -> Floats:
     """How much each image of a condition counts in the sample and the resamples, [1 + B, images]."""
-    own = (np.arange(len(table.right)),)
-    return _crossed(table.clusters or own, resamples, rng)
+    return _crossed(table.clusters or {"image": table.stimuli}, resamples, rng)
 
 
-def _crossed(clusters: Sequence[Array], resamples: int, rng: np.random.Generator) -> Floats:
+def _crossed(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
     """Weights of images in the sample and the resamples, [1 + B, n]: the product of those of what they are made of."""
-    weights = np.ones((1 + resamples, len(clusters[0])))
-    for number, column in enumerate(clusters):
+    weights = np.ones((1 + resamples, len(next(iter(clusters.values())))))
+    for name, column in clusters.items():
         levels, at = np.unique(column, return_inverse=True)
-        drawn = rng.standard_exponential((resamples, len(levels)))
-        if number:
-            weights[1:] *= drawn.take(at.reshape(-1), axis=1)
+        if name == SHAPE:
+            drawn = np.column_stack([_of_shape(level, resamples) for level in levels.tolist()])
         else:
-            drawn.take(at.reshape(-1), axis=1, out=weights[1:])
+            drawn = rng.standard_exponential((resamples, len(levels)))
+        weights[1:] *= drawn.take(at.reshape(-1), axis=1)
     return weights
+
+
+@lru_cache(maxsize=2**10)  # 160 shapes, asked for by every observer
+def _of_shape(name: str, resamples: int) -> Floats:
+    """[B] weights of a shape, whichever experiment shows it."""
+    return np.random.default_rng([_number(SHAPE), _number(name)]).standard_exponential(resamples)
 
 
 def _half_images(resamples: int, k: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:

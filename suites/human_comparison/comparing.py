@@ -7,6 +7,7 @@ ceiling come from the same draws.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
@@ -23,26 +24,30 @@ from suites.human_comparison.bootstrap import (
 from suites.human_comparison.consistency import Tables, tabulate
 from suites.human_comparison.margins import NAME as MARGINS
 from suites.human_comparison.margins import margin_draws
-from suites.human_comparison.metrics import AGREEMENT, KEPT
+from suites.human_comparison.metrics import AGREEMENT, KEPT, METRICS
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 
+LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CENTRED = METHOD + ", centred"
 CEILING, FRACTION = "human_error_consistency", "ceiling_fraction"
 ONE_PERSON = "one person only: no pair of people"
+MANY = 10  # people: squares of fewer people's differences are too skewed for their interval
 SIMULATED = "reference observers are simulated people (template readers), not people"
 
 
 @dataclass(frozen=True)
 class Averages:
-    """One experiment's averages over kept conditions: metric -> [1 + B] (ceiling: None with one person)."""
+    """One experiment's averages over kept conditions: metric -> [1 + B] (ceiling: None with one person); people: how
+    many took part."""
 
     role: str
     values: Mapping[str, Floats | None]
     n: int
     excluded: int
     flags: tuple[str, ...]
+    people: int
 
 
 def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
@@ -98,7 +103,10 @@ def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Itera
         blank = Score("", None, n=len(table.right), condition=name, role=tables.role, flags=extra)
         pairs = draws.by_condition[name]
         for metric in AGREEMENT:
-            yield valued(replace(blank, metric=metric), against_people(pairs[metric], draws.people))
+            score = valued(
+                replace(blank, metric=metric), against_people(pairs[metric], draws.people)
+            )
+            yield _skewed(score, len(tables.observers) - 1)
         ceiling = among_people(pairs["error_consistency"], draws.people) if several else None
         yield valued(replace(blank, metric=CEILING), ceiling)
 
@@ -112,13 +120,14 @@ def _average(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Averages:
     values[CEILING] = among_people(means["error_consistency"], draws.people) if several else None
     n = sum(len(table.right) for table in tables.tables if table.kept)
     total = sum(len(table.right) for table in tables.tables)
-    return Averages(tables.role, values, n, total - n, flags)
+    return Averages(tables.role, values, n, total - n, flags, len(tables.observers) - 1)
 
 
 def _of_experiment(found: Averages) -> Iterator[Score]:
     blank = Score("", None, n=found.n, excluded=found.excluded, condition=KEPT, role=found.role)
     for metric, values in (*found.values.items(), (FRACTION, share_of_ceiling(found.values))):
-        yield valued(replace(blank, metric=metric, flags=found.flags), values)
+        score = valued(replace(blank, metric=metric, flags=found.flags), values)
+        yield _skewed(score, found.people)
 
 
 def _overall(averages: Sequence[Averages], reasons: Sequence[str]) -> Iterator[Score]:
@@ -131,7 +140,18 @@ def _overall(averages: Sequence[Averages], reasons: Sequence[str]) -> Iterator[S
     flags = (*counted(len(averages)), *dict.fromkeys(flag for a in averages for flag in a.flags))
     n, excluded = sum(a.n for a in averages), sum(a.excluded for a in averages)
     for metric, values in (*means.items(), (FRACTION, share_of_ceiling(means))):
-        yield valued(Score(metric, None, n=n, excluded=excluded, flags=flags), values)
+        score = valued(Score(metric, None, n=n, excluded=excluded, flags=flags), values)
+        yield _skewed(score, sum(one.people for one in averages))
+
+
+def _skewed(score: Score, people: int) -> Score:
+    """The score, and what its interval is worth where people are few."""
+    if score.metric != "accuracy_difference" or not score.method or people >= MANY:
+        return score
+    flag = (
+        f"{people} people: an interval of squared differences, which are skewed, covers .86 to .98"
+    )
+    return replace(score, flags=(*score.flags, flag))
 
 
 def _mean(parts: Sequence[Floats | None]) -> Floats | None:
@@ -164,10 +184,10 @@ def valued(score: Score, draws: Floats | None) -> Score:
     bounds = interval(draws, score.level, centred=centred)
     if bounds is None:
         return replace(score, value=float(draws[0]), flags=(*score.flags, "no spread: no interval"))
-    low = max(0.0, bounds[0]) if centred else bounds[0]
-    return replace(
-        score, value=float(draws[0]), low=low, high=bounds[1], method=CENTRED if centred else METHOD
-    )
+    least, most = LIMITS.get(score.metric, (-inf, inf))
+    low, high = max(least, bounds[0]), min(most, bounds[1])
+    method = CENTRED if centred else METHOD
+    return replace(score, value=float(draws[0]), low=low, high=high, method=method)
 
 
 def _who(references: Mapping[str, Trials]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
 from benchmark.stats.agreement import match
+from benchmark.stats.clusters import Clusters
 from benchmark.stimuli.catalogue import any_answer
 from benchmark.stimuli.generated import shared_exemplars
 from suites.human_comparison.experiments import BY_ROLE
@@ -20,13 +21,13 @@ from suites.human_comparison.experiments import BY_ROLE
 class Table:
     """One condition: right [images, observers] bool, images in order of name; stimuli: those names.
 
-    clusters: what the images share (shape, texture), [images] each; none where each stands for itself.
+    clusters: what the images are made of (shape, texture), [images] each; none where each stands for itself.
     """
 
     condition: str
     kept: bool
     right: NDArray[np.bool_]
-    clusters: tuple[Array, ...] = ()
+    clusters: Clusters = field(default_factory=dict)
     stimuli: Array = field(default_factory=lambda: np.array([], dtype=str))
 
 
@@ -55,13 +56,13 @@ def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Tria
         return Tables(role, (name,), (), left_out, _nobody(role, others))
     matched = match([mine, *(others[who] for who in inside)])
     conditions = _ordered(role, np.unique(matched.condition).tolist())
-    clusters = shared_exemplars(mine, matched.stimulus)
+    clusters = shared_exemplars(mine, matched.stimulus, elsewhere=True)
     tables = tuple(
         Table(
             name,
             _is_kept(role, name),
             matched.right[inside],
-            tuple(column[inside] for column in clusters),
+            {factor: column[inside] for factor, column in clusters.items()},
             matched.stimulus[inside],
         )
         for name in conditions

@@ -21,7 +21,7 @@ from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
 from benchmark.stats.differences import Discordant, Studentised
-from benchmark.stimuli.catalogue import read_shape
+from benchmark.stimuli.generated import SHAPE, exemplars
 from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.consistency import Tables, common, tabulate
 from suites.human_comparison.influence import LIMITS, among, with_each
@@ -133,7 +133,8 @@ def _difference(
     factors = tuple(shared_clusters(METRICS[0], labels).values())
     variance = crossed_variance(images, persons[:, who], spread[who], factors)
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
-    shapes, at = np.unique(list(map(read_shape, labels["stimulus"].tolist())), return_inverse=True)
+    own = exemplars(labels).get(SHAPE, np.full(len(images), ""))
+    shapes, at = np.unique(own, return_inverse=True)
     sums = np.bincount(at, images, len(shapes)).tolist()
     named = {name: one for name, one in zip(shapes.tolist(), sums, strict=True) if name}
     return Difference(a, b, variance, len(images), named)

@@ -6,7 +6,14 @@ import numpy as np
 
 from benchmark.contracts import Score, Trials
 from benchmark.stats.bootstrap import Floats
-from suites.human_comparison.bootstrap import Draws, draw, draw_people, pairs_among
+from suites.human_comparison.bootstrap import (
+    Crowd,
+    Draws,
+    draw,
+    draw_people,
+    mean_of_people,
+    pairs_among,
+)
 from suites.human_comparison.comparing import CEILING, valued
 from suites.human_comparison.consistency import answered, tabulate
 from suites.human_comparison.experiments import BY_ROLE
@@ -45,14 +52,14 @@ def _people(trials: Mapping[str, Trials]) -> Iterator[Score]:
 class Group:
     """One experiment's averages over people: metric -> [1 + B]; n: trials of all people in kept conditions."""
 
-    def __init__(self, draws: Draws, people: Floats, n: int) -> None:
+    def __init__(self, draws: Draws, people: Crowd, n: int) -> None:
         self.n = n
         self.values = {metric: pairs_among(draws.mean(metric), people) for metric in AGREEMENT}
         self.values[CEILING] = self.values["error_consistency"]
         sizes = np.array([draws.sizes[name] for name in draws.kept], dtype=float)
         accuracy = np.stack([draws.accuracy[name] for name in draws.kept])  # [conditions, 1 + B, k]
         pooled = np.tensordot(sizes / sizes.sum(), accuracy, axes=1)
-        self.values["ood_accuracy"] = (pooled * people).sum(axis=1) / people.sum(axis=1)
+        self.values["ood_accuracy"] = mean_of_people(pooled, people)
 
 
 def _group(role: str, trials: Mapping[str, Trials]) -> Group | None:

@@ -102,7 +102,7 @@ def ood_accuracy(trials: Trials) -> Score:
 
 def _accuracy(role: str, trials: Trials) -> Floats:
     """[1 + B]: accuracy over the trials of one experiment, images drawn within conditions."""
-    clusters = shared_exemplars(trials, trials["stimulus"])
+    clusters = shared_exemplars(trials, trials["stimulus"], elsewhere=True)
     return accuracy_draws(role, correct(trials), trials["condition"], clusters)
 
 

@@ -12,6 +12,7 @@ from suites.human_comparison.bootstrap import (
     draw,
     draw_people,
     interval,
+    mean_of_people,
     pairs_among,
 )
 from suites.human_comparison.comparing import compare, share_of_ceiling
@@ -49,43 +50,109 @@ def test_row_zero_is_the_sample(tables):
     found = draws.by_condition["c50"]
     assert np.allclose(found["error_consistency"][0], matrix.kappa)
     assert np.allclose(found["observed_consistency"][0], matrix.observed)
-    assert (draws.people[0] == 1).all()
-    assert (draws.people.sum(axis=1) == 4).all()
+    measured = found["error_consistency"]
+    assert against_people(measured, draws.people)[0] == pytest.approx(matrix.kappa[0, 1:].mean())
+    upper = np.triu_indices(4, 1)
+    assert among_people(measured, draws.people)[0] == pytest.approx(
+        matrix.kappa[1:, 1:][upper].mean()
+    )
 
 
 @pytest.mark.slow
-def test_spread_is_that_of_drawing_images_and_people_in_a_loop(tables):
+def test_spread_is_that_of_jackknives_of_images_and_people(tables):
+    """Without noise of images in what people differ by, and with the tails of Student's t."""
     right = tables.tables[0].right
-    rng = np.random.default_rng(0)
-    naive, ceiling = [], []
-    for _ in range(1500):
-        rows = right[rng.integers(0, 80, 80)]
-        who = rng.integers(1, 5, 4)
-        while len(set(who)) == 1:
-            who = rng.integers(1, 5, 4)
-        naive.append(np.mean([kappa(rows[:, 0], rows[:, i]) for i in who]))
-        pairs = [(i, j) for at, i in enumerate(who) for j in who[at + 1 :] if i != j]
-        ceiling.append(np.mean([kappa(rows[:, i], rows[:, j]) for i, j in pairs]))
+    n, k = 80, 4
+
+    def network(rows, who):
+        return np.mean([kappa(rows[:, 0], rows[:, i]) for i in who])
+
+    def group(rows, who):
+        return np.mean([kappa(rows[:, i], rows[:, j]) for i in who for j in who if i < j])
+
+    def spread(x):
+        return (len(x) - 1) / len(x) * ((x - x.mean()) ** 2).sum()
+
     draws = draw(tables, 4000)
     pairs = draws.by_condition["c50"]["error_consistency"]
-    for loop, values in (
-        (naive, against_people(pairs, draws.people)),
-        (ceiling, among_people(pairs, draws.people)),
+    for value, values in (
+        (network, against_people(pairs, draws.people)),
+        (group, among_people(pairs, draws.people)),
     ):
-        assert values[1:].mean() == pytest.approx(np.mean(loop), abs=0.01)
-        assert values[1:].std() == pytest.approx(np.std(loop), rel=0.08)
-        assert interval(values) == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.03)
+        everybody = [1, 2, 3, 4]
+        fewer = [everybody[:i] + everybody[i + 1 :] for i in range(k)]
+        without = np.array(
+            [
+                [value(np.delete(right, i, axis=0), who) for i in range(n)]
+                for who in [everybody, *fewer]
+            ]
+        )
+        of_people = spread(np.array([value(right, who) for who in fewer]))
+        noise = sum(spread(x) for x in without[1:] - without[1:].mean(axis=0)) * (k - 1) / k
+        rng = np.random.default_rng(1)
+        effects = np.sqrt(np.maximum(0, of_people * (k - 1) / rng.chisquare(k - 1, 4000) - noise))
+        loop = rng.normal(0, spread(without[0]) ** 0.5, 4000) + effects * rng.normal(size=4000)
+        low, high = interval(values)
+        assert high - low == pytest.approx(np.ptp(np.quantile(loop, [0.025, 0.975])), rel=0.15)
 
 
-def test_people_are_drawn_with_two_at_least():
-    drawn = draw_people("contrast", 2, 500)
-    assert (drawn[1:] == 1).all()  # of two people only both are a pair
+def test_people_who_differ_and_images_without_noise_give_students_t():
+    people = draw_people("contrast", 4)
+    values = np.tile([0.2, 0.5, 0.3, 0.8], (1001, 1))
+    found = mean_of_people(values, people)
+    assert found[0] == pytest.approx(0.45)
+    half = 3.182446 * np.std(values[0], ddof=1) / 2  # t with 3 degrees of freedom
+    assert interval(found) == pytest.approx((0.45 - half, 0.45 + half), abs=0.005)
+    one = np.linspace(0, 1, 1001)[:, None]
+    assert (mean_of_people(one, draw_people("contrast", 1)) == one[:, 0]).all()
+
+
+def test_noise_of_images_is_not_counted_as_a_difference_of_people():
+    """People who are alike, on few images: what they differ by in the sample is the images'."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.1, (8001, 20))
+    found = mean_of_people(values, draw_people("contrast", 20, 8000))
+    assert found[1:].std() == pytest.approx(0.1 / 20**0.5, rel=0.35)  # twice the variance: 1.41
+
+
+def test_two_people_are_one_pair():
+    pairs = np.random.default_rng(0).random((501, 2, 2))
+    found = pairs_among(pairs + pairs.transpose(0, 2, 1), draw_people("contrast", 2, 500))
+    assert found == pytest.approx(pairs[:, 0, 1] + pairs[:, 1, 0])
     assert np.isnan(pairs_among(np.ones((501, 1, 1)), draw_people("contrast", 1, 500))).all()
 
 
 def test_streams_of_experiments_and_conditions_differ():
-    one, two = draw_people("contrast", 4, 300), draw_people("colour", 4, 300)
-    assert abs(np.corrcoef(one[1:, 0], two[1:, 0])[0, 1]) < 0.2
+    one, two = (draw_people(name, 4, 300).effects[1:, 0] for name in ("contrast", "colour"))
+    assert abs(np.corrcoef(one, two)[0, 1]) < 0.2
+
+
+def test_a_shape_has_the_same_weights_in_every_experiment(make, join):
+    """The same answers to edges and to silhouettes of 40 shapes are no more than those to edges alone."""
+
+    def width(roles, names):
+        group = [
+            join(*(
+                type(one)({**one.columns, "stimulus": np.array(shown)})
+                for one, shown in zip(parts, names, strict=True)
+            ))
+            for parts in zip(*(observers(make, n=40, condition="", role=role) for role in roles), strict=True)
+        ]  # fmt: skip
+        mine, *others = group
+        ideal = {f"subject-{i}": one for i, one in enumerate(others)}
+        accuracy = next(s for s in SUITE.score(None, mine) if s.metric == "ood_accuracy")
+        scores = SUITE.against.scores(None, mine, ideal)
+        kappa = next(s for s in scores if s.metric == "error_consistency" and not s.role)
+        return accuracy.high - accuracy.low, kappa.high - kappa.low
+
+    shapes = [f"{'cat' if i % 2 else 'dog'}{i}.png" for i in range(40)]
+    photographs = [f"n{i}.jpg" for i in range(40)]
+    alone = width(["edges"], [shapes])
+    both = width(["edges", "silhouettes"], [shapes, shapes])
+    apart = width(["edges", "silhouettes"], [shapes, photographs])
+    assert both[0] == pytest.approx(alone[0])
+    assert apart[0] == pytest.approx(alone[0] / 2**0.5, rel=0.15)
+    assert apart[1] < both[1] <= alone[1]  # people differ from experiment to experiment
 
 
 def test_interval_of_a_squared_difference_is_moved_to_its_value():
@@ -187,12 +254,3 @@ def test_half_images_come_where_one_of_the_four_cells_has_fewer_than_five(thin):
         chance = p * q + (1 - p) * (1 - q)
         assert found[0] == pytest.approx((agree[0, 0, 1] / n[0] - chance) / (1 - chance))
         assert (np.ptp(found[1:]) > 0) == added
-
-
-def test_people_count_as_often_as_they_are_drawn():
-    """Observer 0 agrees .5 with one, .2 with another person; the first is drawn thrice, the second once; then the
-    second alone."""
-    pairs = np.zeros((2, 3, 3))
-    pairs[:, 0] = [9.0, 0.5, 0.2]
-    found = against_people(pairs, np.array([[3.0, 1.0], [0.0, 2.0]]))
-    assert found.tolist() == pytest.approx([0.425, 0.2])
