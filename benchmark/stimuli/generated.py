@@ -18,12 +18,11 @@ from benchmark.stats.clusters import exemplar_columns, shared_levels
 from benchmark.stimuli.catalogue import read_pair, read_shape
 from benchmark.stimuli.image_files import set_digest, text_digest
 
-SHAPE = "shape_exemplar"
-
 if TYPE_CHECKING:
     from benchmark.stimuli.world.sets import WorldSet, WorldStimulus
 
 
+SHAPE = "shape_exemplar"
 PREFIX = "world-"
 SPACE = "world16"
 
