@@ -97,8 +97,25 @@ def findings(board: Board, db: str, ladder: Path | None) -> Iterator[str]:
         f"Vision-language models: {span(vlm, 'shape_bias')}. People: {estimate(people.cells['shape_bias'])}; the "
         f"interval of {reach} of {len(rows)} networks reaches theirs."
     )
+    yield _links(db)
     if ladder is not None:
         yield _ladder(json.loads(ladder.read_text()))
+
+
+def _links(db: str) -> str:
+    """Shape bias against error consistency, on other images than those of shape bias."""
+    (_, links, _), *_ = api.correlate(db=db)
+    told = (
+        f"{estimate(Cell(one.value, one.low, one.high))} over {one.n} networks in {one.families} families "
+        f"({link.y.column.title.partition(' (')[0]} on {link.y.title.partition(' (')[2].rstrip(')')})"
+        for link in links
+        for one in [link.spearman]
+        if link.x.column.metric == "shape_bias"
+    )
+    return (
+        "**Whether networks with more shape bias err like people is open.** On the conflict images both numbers are "
+        f"made of the same answers, so they are not correlated there. Elsewhere, Spearman: {'; '.join(told)}."
+    )
 
 
 def _where_it_hurts(db: str) -> str:
@@ -155,8 +172,9 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
         ("edges_accuracy", "edges"),
         ("silhouettes_accuracy", "silhouettes"),
     ]
-    human_columns = [(m, m.replace("_", " ")) for m in ("error_consistency", "observed_consistency",
-                     "accuracy_difference", "ood_accuracy")]  # fmt: skip
+    human_columns = [(c.metric, c.title) for c in human.columns
+                     if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",
+                                     "ood_accuracy")]  # fmt: skip
     lines = [
         "# Reference leaderboard", "",
         f"{len(cue.rows)} published networks and {sum(r.kind == 'human' for r in cue.references)} people on the 1,280 "
@@ -182,8 +200,7 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
 
 def _whole(board: Board) -> bool:
     """Whether its networks answered all 17 experiments."""
-    cells = [row.cells[board.by] for row in board.rows]
-    return bool(cells) and not any("of 17 experiments" in flag for flag in cells[0].flags)
+    return any(column.average == "17 of 17 experiments" for column in board.columns)
 
 
 def main() -> None:
