@@ -49,15 +49,16 @@ class LoadedModel:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of what decides the answers: weights, preprocessing, labels, architecture. No
-        name, no path.
+        """Digest of what decides the answers: weights, preprocessing, labels, architecture. No name, no path: of a
+        Python factory its own name alone, for `code` says the rest.
         """
+        kind, _, name = self.card.arch.partition(":")
         return digest_data(
             {
                 "weights": self.digest,
                 "preprocess": self.preprocess.model_dump(mode="json"),
                 "labels": self.labels.digest,
-                "arch": self.card.arch,
+                "arch": [kind, name.rpartition(":")[2] if kind == "python" else name],
                 "kwargs": self.card.options.get("kwargs", {}),
                 "code": self.code,
             }

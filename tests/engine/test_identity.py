@@ -5,13 +5,17 @@ import itertools
 import sys
 
 import pytest
+from engine_toys import HALF
 
 from benchmark.contracts import Block, Policy
 from benchmark.identity import VERSIONS, code_digest, observation_key, score_code
 from benchmark.templates import KINDS, write_package
 from benchmark.testing import ToyShelf, toy_stimuli
 from registry.architectures import build, source_code
+from registry.caches import Place
+from registry.cards import ModelCard
 from registry.code import file_label
+from registry.load import load_model
 
 NUMBERS = itertools.count()  # a package's name is used once, as Python keeps what it imported
 TRIALS, SCORES, BOTH, NETWORK = {"trials"}, {"scores"}, {"trials", "scores"}, {"network"}
@@ -323,27 +327,41 @@ def test_every_template_is_tried():
     assert set(KINDS) == {"suite", "corruption", "map", "attack"}
 
 
-NET = "from torch import nn\nfrom parts import gain\n\ndef network():\n    return nn.Linear(gain, 2)\n"
+NET = """
+from torch import nn
+from parts import gain
+
+class Net(nn.Module):
+    def forward(self, x):
+        return gain * x.flatten(1)[:, :16]
+
+def network():
+    return Net()
+"""
 
 
 def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
     """Moved, renamed, by path or by module, with a helper beside it: shards of two machines merge."""
-    labels = set()
+    labels, identities = set(), set()
     for home, name in (("a", "net.py"), ("deeper/b", "net.py"), ("c", "renamed.py")):
         path = tmp_path / home / name
         path.parent.mkdir(parents=True)
         path.write_text(NET)
         path.with_name("parts.py").write_text("gain = 3\n")
-        monkeypatch.setattr(sys, "path", [*sys.path, str(path.parent)])
-        for module in ("parts", path.stem):
-            monkeypatch.delitem(sys.modules, module, raising=False)
-        importlib.invalidate_caches()
-        module = path.stem if home == "a" else path
-        arch = f"python:{module}:network"
-        labels.add(source_code(arch, build(arch, 2)))
-        labels.add(file_label(path))
-        monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(path.parent)])
-    assert len(labels) == 4 - 2  # one of the file, one of the network
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "path", [*sys.path, str(path.parent)])
+            for module in ("parts", path.stem):
+                patch.delitem(sys.modules, module, raising=False)
+            importlib.invalidate_caches()
+            arch = f"python:{path.stem if home == 'a' else path}:network"
+            card = ModelCard(
+                name=home[-1], source="python", arch=arch, labels="world16", preprocess=HALF
+            )
+            identities.add(load_model(card, Place(tmp_path)).identity)
+            labels.add(file_label(path))
+            for module in ("parts", path.stem):
+                sys.modules.pop(module)
+    assert len(labels) == len(identities) == 1
     path.with_name("parts.py").write_text("gain = 30\n")
     assert file_label(path) not in labels
 
