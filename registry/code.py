@@ -8,7 +8,6 @@ packages count by name, the program's own code by the versions that keys hold. W
 import ast
 import functools
 import importlib.util
-import inspect
 import json
 import re
 import sys
@@ -27,7 +26,7 @@ BUILT_IN = frozenset({"benchmark", "gestaltbench", "registry", "suites"})
 #: Beside code, but nothing that a number is made from: documents, compiled code, what runs leave behind.
 _NO_DATA = frozenset(
     [
-        *(".py", ".pyc", ".pyi", ".pyo", ".so", ".pyd", ".md", ".rst", ".typed"),
+        *(".py", ".pyc", ".pyi", ".pyo", ".md", ".rst", ".typed"),
         *(".part", ".lock", ".db", ".log", ".sqlite"),
     ]
 )
@@ -45,16 +44,18 @@ Stamp = tuple[int, ...]
 class Codes:
     """Digests of code, each made once: one object serves one run, and what is edited later counts for the next."""
 
-    _made: dict[tuple[tuple[int, ...], bool], tuple[Any, str]] = field(default_factory=dict)
+    _digests: dict[tuple[tuple[int, ...], bool], tuple[Any, str]] = field(default_factory=dict)
+    _labels: dict[Path, str] = field(default_factory=dict)
 
     def of(self, *values: Any, data: bool = True) -> str:
         """Digest of functions, classes or objects: their files, and what they hold (captured values, partial
         arguments, fields). data False: of what they hold, further foreign code alone."""
         key = (tuple(map(id, values)), data)
-        if key not in self._made:
-            text = json.dumps([_Describer().value(one, data) for one in values], sort_keys=True)
-            self._made[key] = (values, _hash(text))  # what is kept keeps its id
-        return self._made[key][1]
+        if key not in self._digests:
+            described = [_Describer(self._labels).value(item, data) for item in values]
+            text = json.dumps(described)
+            self._digests[key] = (values, _hash(text))  # what is kept keeps its id
+        return self._digests[key][1]
 
 
 def code_digest(*values: Any) -> str:
@@ -146,27 +147,27 @@ def _parsed(path: Path, _stamp: Stamp) -> _File:
                 setattr(node, name, None)
             elif isinstance(value, list):
                 setattr(node, name, list(_executed(value)))
-    imports = sorted(_imports(tree, path), key=lambda one: (one[0], one[2]))
+    imports = sorted(_imports(tree, path), key=lambda item: (item[0], item[2]))
     bound = {name: module for name, module, inner in imports if inner == "*" and name}
     text, used, strings = _dump(tree, {b: m for b, m in bound.items() if _located(path, m)})
     edges = [("", bound[name], "*") for name in used]
-    edges += [one for one in imports if one[0] not in used]
-    plain = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    names = (ast.Assign, ast.AnnAssign)
-    effects = any(
-        not isinstance(one, plain)
-        and not (
-            isinstance(one, names) and isinstance(getattr(one, "targets", [0])[0], int | ast.Name)
-        )
-        for one in tree.body
-    )
+    edges += [item for item in imports if item[0] not in used]
+    effects = not all(map(_defines, tree.body))
     return _File(text, tuple(edges), tuple(strings), effects)
+
+
+def _defines(node: ast.stmt) -> bool:
+    """Whether a statement only gives names to things."""
+    if isinstance(node, ast.Assign):
+        return all(isinstance(target, ast.Name) for target in node.targets)
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return isinstance(node, (*kinds, ast.AnnAssign))
 
 
 def _executed(body: list[Any]) -> Iterator[Any]:
     """What does something: no docstrings, no `pass`, nothing for type checkers alone."""
     for node in body:
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and _dotted(node.test).endswith("TYPE_CHECKING"):
             yield from _executed(node.orelse)
         elif not isinstance(node, ast.Pass) and not (
             isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -178,16 +179,16 @@ def _imports(tree: ast.Module, path: Path) -> Iterator[tuple[str, str, str]]:
     """(bound name, module, name in it) of every import of a file, wherever in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((one.asname or one.name, one.name, "*") for one in node.names)
+            yield from ((item.asname or item.name, item.name, "*") for item in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            for one in node.names:
-                inside = f"{module}{'.' if node.module else ''}{one.name}"
-                whole = one.name != "*" and _located(path, inside)
-                names = (inside, "*") if whole else (module, one.name)
-                yield (one.asname or one.name, *names)
+            for item in node.names:
+                inside = f"{module}{'.' if node.module else ''}{item.name}"
+                whole = item.name != "*" and _located(path, inside)
+                names = (inside, "*") if whole else (module, item.name)
+                yield (item.asname or item.name, *names)
         elif isinstance(node, ast.Call) and _dotted(node.func).endswith(_IMPORTING):
-            texts = [one for one in map(_dotted, node.args[:1]) if one[:1] in "'\""]
+            texts = [item for item in map(_dotted, node.args[:1]) if item[:1] in "'\""]
             yield from ((text, ast.literal_eval(text), "*") for text in texts if text)
 
 
@@ -203,7 +204,7 @@ def _dump(tree: ast.Module, modules: Mapping[str, str]) -> tuple[str, list[str],
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):
-            kept = [one for one in node if not isinstance(one, ast.Import | ast.ImportFrom)]
+            kept = [item for item in node if not isinstance(item, ast.Import | ast.ImportFrom)]
             parts.append(f"[{len(kept)}]")
             waiting += reversed(kept)
         elif isinstance(node, ast.AST) and (dotted := _dotted(node)) in modules:
@@ -244,7 +245,7 @@ def _located(by: Path, module: str) -> Path | None:
 
 
 def _below(places: list[Path], parts: list[str]) -> Path | None:
-    for place in (one.joinpath(*parts) for one in places):
+    for place in (item.joinpath(*parts) for item in places):
         for path in (place / "__init__.py", place.parent / f"{place.name}.py"):
             if path.is_file():
                 return path
@@ -254,7 +255,7 @@ def _below(places: list[Path], parts: list[str]) -> Path | None:
 def _packages(path: Path) -> list[Path]:
     """The folders of the packages that a file is in, the innermost first."""
     folders = list(path.parents)
-    depth = next(n for n, one in enumerate(folders) if not (one / "__init__.py").is_file())
+    depth = next(n for n, item in enumerate(folders) if not (item / "__init__.py").is_file())
     return folders[:depth]
 
 
@@ -275,7 +276,7 @@ def _edges(path: Path) -> list[Edge]:
         inner, place = _target(path, module, name)
         edges.append((f"{bound} {inner}", place))
     above = [folder / "__init__.py" for folder in _packages(path)]
-    return edges + [("", one) for one in above if one != path and _read(one).effects]
+    return edges + [("", item) for item in above if item != path and _read(item).effects]
 
 
 def file_label(root: Path) -> str:
@@ -288,21 +289,22 @@ def file_label(root: Path) -> str:
             edges[path] = _edges(path)
             waiting += [place for _, place in edges[path] if isinstance(place, Path)]
     labels: dict[Path | str, str] = {p: _hash(_read(p).text, *_data(p)) for p in edges}
-    for _ in edges:  # what lies so many imports away has then come into every label
+    groups = 0
+    while groups < (groups := len(set(labels.values()))):  # until no two are told apart further
         ends = {p: [f"{n}={labels.get(to, to)}" for n, to in there] for p, there in edges.items()}
         labels = {path: _hash(labels[path], *ends[path]) for path in edges}
-    return labels[root]
+    return _hash(labels[root], *sorted(labels.values()))
 
 
 def _data(path: Path) -> list[str]:
     """Names and digests of the data that a file may read: in its packages' folders; of a script, whose folder is the
     user's desk, what one of its strings names there."""
     folders = _packages(path)
-    found = {str(one.relative_to(f)): one for f in folders for one in _data_below(f)}
+    files = {str(item.relative_to(f)): item for f in folders for item in _data_below(f)}
     for text in _read(path).strings:
         if 0 < len(text) < 200 and text[0] not in "/~." and not {"\0", "\\"} & set(text):
-            found |= {text: path.parent / text} if _is_data(path.parent / text) else {}
-    return sorted(f"{name} {_file_digest(one, _stamp(one))}" for name, one in found.items())
+            files |= {text: path.parent / text} if _is_data(path.parent / text) else {}
+    return sorted(f"{name} {_file_digest(item, _stamp(item))}" for name, item in files.items())
 
 
 def _data_below(folder: Path) -> Iterator[Path]:
@@ -341,19 +343,16 @@ def _hash(*texts: str) -> str:
 class _Describer:
     """Values as plain data, the same in every process: no addresses, no names of files."""
 
+    labels: dict[Path, str] = field(default_factory=dict)
     _above: list[Any] = field(default_factory=list)
 
     def value(self, value: Any, data: bool) -> Any:
         """Plain data that stands for any value. data False: foreign code in it alone; None where there is none."""
-        if (
-            isinstance(value, float | bytes | bytearray)
-            or value is None
-            or type(value) in (bool, int, str)
-        ):
-            return (value if type(value) in (bool, int, str) else repr(value)) if data else None
-        if (
-            depth := next((n for n, one in enumerate(self._above) if one is value), None)
-        ) is not None:
+        if value is None or type(value) in (bool, int, str):
+            return value if data else None
+        if type(value) in (float, bytes):
+            return [type(value).__name__, repr(value)] if data else None
+        if depth := sum(n for n, item in enumerate(self._above, 1) if item is value):
             return ["above", depth] if data else None
         self._above.append(value)
         try:
@@ -362,8 +361,8 @@ class _Describer:
             self._above.pop()
 
     def _parts(self, kind: str, parts: Any, data: bool) -> Any:
-        kept = [self.value(one, data) for one in parts]
-        kept = kept if data else [one for one in kept if one is not None]
+        kept = [self.value(item, data) for item in parts]
+        kept = kept if data else [item for item in kept if item is not None]
         return [kind, *kept] if data or kept else None
 
     def _held(self, value: Any, data: bool) -> Any:
@@ -371,13 +370,17 @@ class _Describer:
             return self._parts("list", value, data)
         if isinstance(value, Mapping):
             parts = [self._parts("", pair, data) for pair in value.items()]
-            parts = sorted((one for one in parts if one is not None), key=repr)
+            parts = sorted((item for item in parts if item is not None), key=repr)
             return ["mapping", *parts] if data or parts else None
         if isinstance(value, set | frozenset):
-            parts = [self.value(one, data) for one in value]
-            return ["set", *sorted(parts, key=repr)] if data else None
+            return (
+                ["set", *sorted([self.value(item, True) for item in value], key=repr)]
+                if data
+                else None
+            )
         if isinstance(value, ModuleType):
-            return ["module", *self._place(value.__name__)]
+            place, label = self._place(value.__name__)
+            return ["module", place, label] if data or place == "file" else None
         if hasattr(value, "tolist") and hasattr(value, "shape"):
             return _array(value) if data else None
         if isinstance(value, Path):
@@ -401,14 +404,13 @@ class _Describer:
     def _instance(self, value: Any, data: bool) -> Any:
         """An object by its class and its fields; by what it is pickled from where it declares none."""
         kind = self._class(type(value), data)
-        own = type(value).__module__.partition(".")[0] in BUILT_IN
         if is_dataclass(value):
-            state: Any = {one.name: getattr(value, one.name, None) for one in fields(value)}
+            state: Any = {item.name: getattr(value, item.name, None) for item in fields(value)}
         else:
             state = _reduced(value)
-        if isinstance(state, dict) and isinstance(state.get("digest"), str):
+        if data and isinstance(state, dict) and isinstance(state.get("digest"), str):
             data, kind = False, [kind, state["digest"]]  # it says itself what its data are
-        held = self.value(state, data and not own)
+        held = self.value(state, data)
         return None if kind is None and held is None else [kind, held]
 
     def _place(self, module: str) -> tuple[str, str]:
@@ -420,7 +422,9 @@ class _Describer:
             return ("installed", module)
         if module == "__main__" or path.suffix != ".py" or not path.is_file():
             return ("", "")
-        return ("file", file_label(path))
+        if path not in self.labels:
+            self.labels[path] = file_label(path)
+        return ("file", self.labels[path])
 
     def _function(self, function: FunctionType, data: bool) -> Any:
         code, (place, label) = function.__code__, self._place(function.__module__ or "")
@@ -428,13 +432,13 @@ class _Describer:
         held = [_cells(function), function.__defaults__, function.__kwdefaults__, extra]
         if place == "own":
             inside = self.value(held, False)
-            return ["function", function.__qualname__, inside] if data or inside else None
-        number = _number(function) if place == "file" else 0
-        if place and number is not None:
-            return [place, label, function.__qualname__, number, self.value(held, data)]
+            return ["own", function.__qualname__, inside] if data or inside else None
+        if place:  # of several functions of one name, inside others, the file says not which
+            which = self._bytecode(code) if "<" in function.__qualname__ else ""
+            return [place, label, function.__qualname__, which, self.value(held, data)]
         names = sorted(_names(code) & function.__globals__.keys())
         around = {name: function.__globals__[name] for name in names}
-        return ["", label, self._bytecode(code), self.value([around, held], True)]
+        return [self._bytecode(code), self.value([around, held], True)]
 
     def _class(self, kind: type, data: bool) -> Any:
         place, label = self._place(kind.__module__)
@@ -448,8 +452,8 @@ class _Describer:
     def _bytecode(self, code: CodeType) -> Any:
         """Instructions, and the names and constants that they refer to; no lines, no addresses."""
         constants = [
-            self._bytecode(one) if isinstance(one, CodeType) else self.value(one, True)
-            for one in code.co_consts
+            self._bytecode(item) if isinstance(item, CodeType) else self.value(item, True)
+            for item in code.co_consts
         ]
         return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
 
@@ -480,27 +484,5 @@ def _cells(function: FunctionType) -> dict[str, Any]:
 
 
 def _names(code: CodeType) -> set[str]:
-    nested = (one for one in code.co_consts if isinstance(one, CodeType))
+    nested = (item for item in code.co_consts if isinstance(item, CodeType))
     return set(code.co_names).union(*map(_names, nested))
-
-
-def _number(function: FunctionType) -> int | None:
-    """Which function of its name in its file it is; None where the file has none that is the same."""
-    path = Path(inspect.getfile(function))
-    try:
-        alike = _codes(path, _stamp(path)).get(function.__code__.co_qualname, [])
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return next((at for at, one in enumerate(alike) if one == function.__code__), None)
-
-
-@lru_cache(maxsize=256)
-def _codes(path: Path, _stamp: Stamp) -> dict[str, list[CodeType]]:
-    """Qualified name -> the functions of a file that have it, in order."""
-    waiting = [compile(path.read_bytes(), str(path), "exec", dont_inherit=True)]
-    codes: dict[str, list[CodeType]] = {}
-    while waiting:
-        code = waiting.pop()
-        codes.setdefault(code.co_qualname, []).append(code)
-        waiting += reversed([one for one in code.co_consts if isinstance(one, CodeType)])
-    return codes

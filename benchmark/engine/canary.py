@@ -90,9 +90,9 @@ def written(values: torch.Tensor) -> str:
     return f"{scale:.7g} {base64.b64encode(steps.tobytes()).decode()}"
 
 
-def differ(one: str, other: str) -> bool:
+def differ(then: str, other: str) -> bool:
     """Whether canary answers differ beyond float noise; also where one of them is not to be read."""
-    a, b = _read(one), _read(other)
+    a, b = _read(then), _read(other)
     if a is None or b is None or a.shape != b.shape:
         return True
     largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
