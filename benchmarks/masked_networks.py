@@ -11,6 +11,7 @@ import argparse
 import copy
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 from ratios import ratio
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from benchmark.contracts import DISTRUST, Block, Trials
 from benchmark.engine.model_view import NetworkView
@@ -41,6 +42,7 @@ HONEST = (
     "world-adversarial-0",
     "world-uniform-noise-0",
     "world-salt-and-pepper-0",
+    "world-detector-0",
 )
 
 
@@ -143,12 +145,65 @@ def random_inputs(run: Run) -> Run:
     return lambda x: run(x + 0.02 * torch.randn(x.shape, generator=generator))
 
 
-def masked(model: LoadedModel, run: Run) -> dict[str, Run]:
-    """Masks by what they do."""
+def blurred(gradient: Tensor, _: Tensor | None = None) -> Tensor:
+    """Averaged over 5 x 5 pixels."""
+    return avg_pool2d(gradient, 5, 1, 2)
+
+
+def in_company(more_than: int) -> Way:
+    """Blurred where the batch has more images than that."""
+    return lambda gradient, x: blurred(gradient) if len(x) > more_than else gradient
+
+
+def all_but_first(gradient: Tensor, _: Tensor) -> Tensor:
+    """Blurred for all images of a batch but the first."""
+    return torch.cat([gradient[:1], blurred(gradient[1:])])
+
+
+def anew(gradient: Tensor, _: Tensor) -> Tensor:
+    """Beside noise, another one each time."""
+    return gradient + 5 * gradient.std() * torch.randn_like(gradient)
+
+
+def dropped(gradient: Tensor, _: Tensor) -> Tensor:
+    """One pixel of five is left, always the same ones."""
+    drawn = torch.rand(gradient.shape[1:], generator=torch.Generator().manual_seed(1))
+    return gradient * (drawn < 0.2)
+
+
+def near_images(images: Tensor) -> Way:
+    """Nothing further than 1.5/255 from every image."""
+
+    def way(gradient: Tensor, x: Tensor) -> Tensor:
+        away = (x[:, None] - images[None]).abs().flatten(2).amax(dim=2).amin(dim=1)
+        return gradient * (away < 1.5 / 255)[:, None, None, None]
+
+    return way
+
+
+def straight(forward: Run) -> Run:
+    """A change of values that passes the gradient on as it is."""
+    return lambda x: x + (forward(x) - x).detach()
+
+
+def own_logit_only(run: Run) -> Run:
+    """The gradient of the largest logit alone."""
+
+    def answer(x: Tensor) -> Tensor:
+        z = run(x)
+        top = torch.zeros_like(z).scatter(1, z.argmax(dim=1, keepdim=True), 1.0)
+        return z * top + (z * (1 - top)).detach()
+
+    return answer
+
+
+def masked(model: LoadedModel, run: Run, other: Run, images: Tensor) -> dict[str, Run]:
+    """Masks by what they do. other: another network; images: those that are shown."""
     same: Way = lambda gradient, _: gradient  # noqa: E731 - beside the others
+    blur, noise = instead(run, blurred), random_inputs(run)
     return {
         "gradient averaged over 8 x 8 blocks": instead(run, blocks),
-        "gradient blurred, 5 x 5": instead(run, lambda g, _: avg_pool2d(g, 5, 1, 2)),
+        "gradient blurred, 5 x 5": blur,
         "gradient beside noise drawn by input": instead(run, noisy),
         "a quarter of the gradient's columns": instead(run, columns),
         "30 % of the gradient's signs flipped": instead(run, flipped),
@@ -161,13 +216,93 @@ def masked(model: LoadedModel, run: Run) -> dict[str, Run]:
         "16 levels": lambda x: run(levels(x, 16)),
         "ripples on the pixels": lambda x: run(ripples(x)),
         "batch statistics": batch_statistics(model),
-        "random inputs": random_inputs(run),
+        "random inputs": noise,
         "probabilities": lambda x: run(x).softmax(dim=1),
         "logits times 100": lambda x: 100 * run(x),
+        # those that were new to the report when it was last changed
+        "blurred in batches of two and more": instead(run, in_company(1)),
+        "blurred in batches of nine and more": instead(run, in_company(8)),
+        "blurred for all but the first": instead(run, all_but_first),
+        "blurred, 1e6 on all logits": lambda x: blur(x) + 1e6,
+        "random inputs, 1e6 on all logits": lambda x: noise(x) + 1e6,
+        "blurred, probabilities": lambda x: blur(x).softmax(dim=1),
+        "sigmoid of twice the logits": lambda x: (2 * run(x)).sigmoid(),
+        "sigmoid of four times the logits": lambda x: (4 * run(x)).sigmoid(),
+        "logits cut to [0, 1]": lambda x: (run(x) / 8 + 0.5).clamp(0, 1),
+        "logits in whole numbers": lambda x: straight(torch.round)(run(x)),
+        "gradient of another network": lambda x: run(x).detach() + other(x) - other(x).detach(),
+        "gradient beside noise drawn anew": instead(run, anew),
+        "gradient mirrored": instead(run, lambda g, _: g.flip(-1)),
+        "gradient with its channels exchanged": instead(run, lambda g, _: g.roll(1, dims=1)),
+        "gradient shifted by three pixels": instead(run, lambda g, _: g.roll(3, dims=-1)),
+        "a fifth of the gradient's pixels": instead(run, dropped),
+        "gradient within 1.5/255 alone": instead(run, near_images(images)),
+        "gradient of the largest logit alone": own_logit_only(run),
+        "4 levels, straight-through gradient": instead(run, same, lambda x: levels(x, 4)),
+        "median of 3 x 3, gradient blurred": lambda x: instead(run, blurred)(median(x)),
     }
 
 
-def honest(run: Run) -> dict[str, Run]:
+def median(x: Tensor) -> Tensor:
+    """Of every pixel and its eight neighbours."""
+    windows = pad(x, (1, 1, 1, 1), mode="reflect").unfold(2, 3, 1).unfold(3, 3, 1)
+    return windows.flatten(-2).median(dim=-1).values
+
+
+def eight_bit_layers(model: LoadedModel) -> Run:
+    """What every convolution gives in 255 steps of an image's own largest value, gradients straight through."""
+    module = copy.deepcopy(model.module)
+
+    def rounded(_: object, __: object, out: Tensor) -> Tensor:
+        step = out.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12) / 127
+        return straight(lambda z: (z / step).round() * step)(out)
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(rounded)
+    return lambda x: module(model.normalise(x))
+
+
+def in_dtype(model: LoadedModel, dtype: torch.dtype, weights_only: bool) -> Run:
+    """Weights in half precision, or everything."""
+    module = copy.deepcopy(model.module).to(dtype)
+    if weights_only:
+        module = module.float()
+        return lambda x: module(model.normalise(x))
+    return lambda x: module(model.normalise(x).to(dtype)).float()
+
+
+def windows(run: Run) -> Run:
+    """As a detector: of each category the best score of five places."""
+    places = ((0, 0), (4, 4), (4, -4), (-4, 4), (-4, -4))
+    return lambda x: torch.stack([run(x.roll(by, dims=(2, 3))) for by in places]).amax(dim=0)
+
+
+def vision_transformer(images: Tensor, labels: Tensor) -> Run:
+    """Patches of 8 x 8, two layers of attention as they were drawn, and the readout that fits the images."""
+    torch.manual_seed(0)
+    patches = torch.nn.Conv2d(3, 64, 8, 8)
+    layer = torch.nn.TransformerEncoderLayer(64, 4, 128, 0.0, "gelu", batch_first=True)
+    body = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    for parameter in (*patches.parameters(), *body.parameters()):
+        parameter.requires_grad_(False)
+
+    def features(x: Tensor) -> Tensor:
+        tokens = body(4 * patches(x - 0.5).flatten(2).mT)
+        return torch.cat([tokens.mean(dim=1), tokens.std(dim=1), tokens.amax(dim=1)], dim=1)
+
+    with torch.no_grad():
+        known = features(images)
+    mean = known.mean(dim=0)
+    wanted = torch.nn.functional.one_hot(labels, 16).float() - 1 / 16
+    square = (known - mean).T @ (known - mean) + 1e-2 * torch.eye(known.shape[1])
+    readout = torch.linalg.solve(square, (known - mean).T @ wanted)
+    return lambda x: 10 * (features(x) - mean) @ readout
+
+
+def honest(
+    model: LoadedModel, run: Run, other: Run, images: Tensor, labels: Tensor
+) -> dict[str, Run]:
     """Changes that mask nothing."""
     return {
         "as it is": run,
@@ -176,6 +311,17 @@ def honest(run: Run) -> dict[str, Run]:
         "logits over 10": lambda x: run(x) / 10,
         "log probabilities": lambda x: run(x).log_softmax(dim=1),
         "input blurred, 3 x 3": lambda x: run(avg_pool2d(x, 3, 1, 1)),
+        # those that were new to the report when it was last changed
+        "8-bit layers, straight-through": eight_bit_layers(model),
+        "8-bit inputs, straight-through": lambda x: run(straight(lambda p: levels(p, 256))(x)),
+        "half-precision weights": in_dtype(model, torch.float16, True),
+        "bfloat16 throughout": in_dtype(model, torch.bfloat16, False),
+        "ensemble of two": lambda x: (run(x) + other(x)) / 2,
+        "mean over the mirror image": lambda x: (run(x) + run(x.flip(-1))) / 2,
+        "median of 3 x 3": lambda x: run(median(x)),
+        "detector": windows(run),
+        "vision transformer": vision_transformer(images, labels),
+        "logits times 1000": lambda x: 1000 * run(x),
     }
 
 
@@ -196,34 +342,55 @@ def network(name: str) -> TunedModel:
     return feed(model, Tuning(32), device="cpu")
 
 
+@dataclass(frozen=True)
+class Case:
+    """A network that the suite is to judge."""
+
+    name: str
+    masked: bool
+    tuned: TunedModel
+    run: Run
+
+
+def cases(name: str, count: int) -> Iterator[Case]:
+    """The network of that name behind every mask, and with every honest change; and the honest networks of the
+    world."""
+    tuned, other = network(name), network(HONEST[0]).run
+    images, labels = shown(tuned, count)
+    for mask, run in masked(tuned.model, tuned.run, other, images).items():
+        yield Case(mask, True, tuned, run)
+    for change, run in honest(tuned.model, tuned.run, other, images, labels).items():
+        yield Case(f"{name}, {change}", False, tuned, run)
+    for world in HONEST:
+        tuned = network(world)
+        yield Case(world, False, tuned, tuned.run)
+
+
+def shown(tuned: TunedModel, count: int) -> tuple[Tensor, Tensor]:
+    """So many natural images of the world, in [0, 1], and their categories."""
+    stimuli = subset(generated_set("world-natural"), count)
+    pixels = np.stack([stimuli.decode(i) for i in range(count)]).transpose(0, 3, 1, 2)
+    place = {name: i for i, name in enumerate(tuned.model.labels.groupings["world16"].categories)}
+    labels = [place[name] for name in stimuli.labels["category"].tolist()]
+    return torch.from_numpy(pixels).float() / 255, torch.tensor(labels)
+
+
 def attacked(tuned: TunedModel, run: Run, count: int) -> Trials:
     """Trials of the default suite on so many natural images of the world."""
     stimuli = subset(generated_set("world-natural"), count)
     pixels = np.stack([stimuli.decode(i) for i in range(count)]).transpose(0, 3, 1, 2)
     grouping = tuned.model.labels.groupings["world16"]
     block = Block(stimuli, presentation="card", role="natural")
-    shown = TunedModel(Masked(tuned.model, run), tuned.tuning, run)  # type: ignore[arg-type]
+    form = TunedModel(Masked(tuned.model, run), tuned.tuning, run)  # type: ignore[arg-type]
     index = np.arange(count)
-    view = NetworkView(shown, block, index, torch.from_numpy(pixels), grouping, 0, batch=32)
+    view = NetworkView(form, block, index, torch.from_numpy(pixels), grouping, 0, batch=32)
     found = SUITE.observe(SUITE.config, view)
     return Trials({**found, "role": np.full(count, "natural"), "condition": np.full(count, "")})
 
 
-def rows(name: str, count: int) -> Iterator[tuple[str, bool, Trials]]:
-    """(network, masked?, trials) one after the other."""
-    tuned = network(name)
-    for mask, run in masked(tuned.model, tuned.run).items():
-        yield mask, True, attacked(tuned, run, count)
-    for change, run in honest(tuned.run).items():
-        yield f"{name}, {change}", False, attacked(tuned, run, count)
-    for other in HONEST:
-        tuned = network(other)
-        yield other, False, attacked(tuned, tuned.run, count)
-
-
-def flags_of(trials: Trials) -> tuple[str, ...]:
-    """What the trust report says."""
-    return tuple(flag.removeprefix(DISTRUST) for flag in flags(SUITE.config, trials))
+def sinks(trials: Trials) -> bool:
+    """Whether the number is said to be wrong or unconfirmed, so that `--flagged-last` ranks it last."""
+    return any(flag.startswith(DISTRUST) for flag in flags(SUITE.config, trials))
 
 
 def main() -> None:
@@ -232,24 +399,29 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    right = {True: 0, False: 0}
-    total = {True: 0, False: 0}
-    print("| network | robust at linf 4/255 | gradient error | flags |\n|---|---|---|---|")
-    for name, is_masked, trials in rows(args.model, args.images):
-        said = flags_of(trials)
-        top, bottom = robust_at("linf", 4 / 255)(trials)
+    flagged, sunk, total = ({True: 0, False: 0} for _ in range(3))
+    print(
+        "| network | robust at linf 1/255 | 4/255 | gradient error | flags |\n|---|---|---|---|---|"
+    )
+    for case in cases(args.model, args.images):
+        trials = attacked(case.tuned, case.run, args.images)
+        said = flags(SUITE.config, trials)
+        low, high = (
+            np.divide(*(part.sum() for part in robust_at("linf", e / 255)(trials))) for e in (1, 4)
+        )
         error = trials["gradient_error"]
         typical = f"{np.nanmedian(error):.2f}" if np.isfinite(error).any() else ""
         print(
-            f"| {name} | {top.sum() / bottom.sum():.2f} | {typical} | {'; '.join(said) or 'none'} |",
+            f"| {case.name} | {low:.2f} | {high:.2f} | {typical} | {'; '.join(said) or 'none'} |",
             flush=True,
         )
-        right[is_masked] += bool(said) == is_masked
-        total[is_masked] += 1
+        total[case.masked] += 1
+        flagged[case.masked] += bool(said)
+        sunk[case.masked] += sinks(trials)
     print()
-    ratio("masked_networks_caught", right[True] / total[True], f"{total[True]} masked networks")
-    false = total[False] - right[False]
-    ratio("false_alarms", false / total[False], f"{total[False]} honest networks")
+    ratio("masked_networks_caught", flagged[True] / total[True], f"{total[True]} masked networks")
+    ratio("masked_networks_sunk", sunk[True] / total[True], f"{total[True]} masked networks")
+    ratio("false_alarms", sunk[False] / total[False], f"{total[False]} honest networks")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ class Threat:
         return f"{self.norm} {epsilon * self.scale:g}{self.unit}"
 
 
+def reference(threat: Threat) -> float:
+    """The budget that single numbers of a threat stand for: 4/255 in Linf, 1 in L2, 12 in L1, else the middle one."""
+    wanted = {"linf": 4 / 255, "l2": 1.0, "l1": 12.0}[threat.norm]
+    middle = threat.epsilons[len(threat.epsilons) // 2]
+    return next((one for one in threat.epsilons if wanted / CLOSE < one < wanted * CLOSE), middle)
+
+
 @dataclass(frozen=True)
 class Stage:
     """`steps` steps of one loss at every epsilon; the step size is `pace` * epsilon / steps (Madry et al. 2018 use
@@ -113,11 +120,15 @@ Recipe = Apgd | Square | Library | PluggedIn
 @dataclass(frozen=True)
 class Finish:
     """A stronger attack where the stages came near: at each epsilon of these norms on the images that stand there and
-    whose margin the stages reduced to at most `near` of what it was at the image."""
+    whose margin the stages reduced to at most `near` of what it was at the image. last: then tried, at the epsilons
+    `at`, on those of them that kept at most `close` of it."""
 
     attack: Apgd
     near: float
     norms: tuple[NormName, ...] = ("linf",)
+    last: Apgd | None = None
+    close: float = 0.0
+    at: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,12 +148,14 @@ class Config:
     there; bisect: rounds of halving between the smallest epsilon that broke an image and the largest that did not;
     transfer: judged beside the attacks; images: at most so many, evenly spaced over the set (None: all); listed: the
     images are RobustBench's, where that list is there; finish: tried on what the stages nearly broke; leap: an image
-    that keeps more than this share of its margin after the first stage goes on to the next epsilon at once."""
+    that keeps more than this share of its margin after the first stage goes on to the next epsilon at once; opinion:
+    tried in Linf on images whose gradient is odd, at the reference budget or the largest one that they survived."""
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]
     attacks: tuple[Recipe, ...] = ()
     check: Square | None = None
+    opinion: tuple[Apgd | Square, ...] = ()
     far_steps: int = 10
     bisect: int = 0
     transfer: Transfer | None = None
@@ -172,8 +185,11 @@ QUICK = Config(
     (LINF, L2),
     (Stage("ce", 2), Stage("margin", 3)),
     check=Square(100, norms=("linf",)),
+    opinion=(Square(300), Apgd("margin", 100)),
     images=128,
-    finish=Finish(Apgd("margin", 20), near=0.3),
+    finish=Finish(
+        *(Apgd("margin", 20), 0.3), last=Apgd("dlr", 15, 3), close=0.1, at=(0.5 / 255, 4 / 255)
+    ),
     leap=0.6,
 )
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
@@ -181,6 +197,7 @@ STANDARD = Config(
     (LINF, L2),
     (Stage("ce", 40, "clean"), Stage("ce", 40, "random"), Stage("margin", 20, "clean")),
     check=Square(500, norms=("linf",)),
+    opinion=(Square(1000), Apgd("margin", 200)),
     far_steps=20,
 )
 #: Short PGD for what falls easily, then APGD, untargeted and towards the nine most likely wrong classes, and Square; at
@@ -190,6 +207,7 @@ STRONG = Config(
     (Stage("ce", 10, "clean"), Stage("margin", 10, "clean")),
     (Apgd("ce"), Apgd("dlr", targets=9), Square(1000)),
     check=Square(500, norms=("linf",)),
+    opinion=(Square(1000), Apgd("margin", 200)),
     far_steps=20,
 )
 #: RobustBench's budgets on its images: Linf 4/255 (ImageNet) and 8/255 (CIFAR).
@@ -198,6 +216,7 @@ ROBUSTBENCH = Config(
     STRONG.stages,
     (Apgd("ce"), Apgd("dlr", targets=9), Square(5000)),
     check=Square(500, norms=("linf",)),
+    opinion=(Square(1000), Apgd("margin", 200)),
     far_steps=20,
     images=5000,
     listed=True,

@@ -10,19 +10,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, View
-from suites.adversarial.attacks.attack_sequence import NAME, Curve, curve, merged
+from suites.adversarial.attacks.attack_sequence import NAME, Curve, curve, merged, second_opinion
 from suites.adversarial.attacks.fgsm import Slope, fgsm, slope
-from suites.adversarial.attacks.problem import Problem, likely_wrong, per_category
+from suites.adversarial.attacks.problem import Followed, Problem, likely_wrong, per_category
 from suites.adversarial.attacks.surrogates import Space, transferred
-from suites.adversarial.config import Apgd, Config
-from suites.adversarial.trust.gradient_probes import (
+from suites.adversarial.config import Apgd, Config, reference
+from suites.adversarial.trust.probes import (
     PROBES,
+    Slopes,
+    answers_apart,
+    asked,
     company_differences,
-    gradient_errors,
+    distribution,
+    otherwise,
+    preimage,
     probed,
+    slopes,
+    within,
 )
-from suites.adversarial.trust.input_probes import asked, otherwise
-from suites.adversarial.trust.readings import READINGS
+from suites.adversarial.trust.report import NO_SLOPE, READINGS, VANISHING
 
 #: Columns of numbers that are NaN where an image is not attacked, or not asked.
 REAL = (
@@ -31,9 +37,14 @@ REAL = (
     "gradient_norm",
     "repeat_difference",
     "gradient_error",
+    "gradient_spread",
+    "gradient_company",
     "company_difference",
     "alone_difference",
 )
+PROBED = REAL[-5:]
+#: Of single images, before any attack.
+TRUTHS = ("probabilities", "bounded", "tied", "not_finite")
 Answers = Callable[[Tensor], Tensor]
 #: A wrong answer counts only if the network as it was loaded confirms it, where its margin is below so many times the
 #: largest difference of their logits on so many images.
@@ -68,10 +79,11 @@ def _blank(config: Config, view: View) -> dict[str, Array]:
     for name in REAL:
         columns[name] = np.full(n, np.nan)
     columns |= {name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")}
-    columns |= {name: np.zeros(n, dtype=bool) for name in ("probabilities", "not_finite")}
+    columns |= {name: np.zeros(n, dtype=bool) for name in TRUTHS}
     columns["probed"] = probed(view.seeds)
     columns["asked"] = asked(view.seeds)
     columns["otherwise"] = np.zeros((n, len(READINGS)), dtype=bool)
+    columns["second_opinion"] = np.full((n, len(config.opinion)), -1)
     columns["fgsm_broken"] = np.ones((n, len(_fast_epsilons(config))), dtype=bool)
     if config.transfer is not None:
         columns["transfer_broken"] = columns["fgsm_broken"].copy()
@@ -87,7 +99,7 @@ def _blank(config: Config, view: View) -> dict[str, Array]:
 def _ask_otherwise(view: View, columns: dict[str, Array]) -> None:
     rows = np.flatnonzero(columns["asked"])
     if len(rows):
-        (forward, _), labels = _answers(view), _labels(view, rows)
+        (forward, _, _), labels = _answers(view), _labels(view, rows)
         with torch.no_grad():
             columns["otherwise"][rows] = otherwise(forward, view.images[rows], labels, view.batch)
         columns["forwards"][rows] += len(READINGS)
@@ -96,7 +108,7 @@ def _ask_otherwise(view: View, columns: dict[str, Array]) -> None:
 def _right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """[n]: answered rightly by the network as it was loaded; asked only where the run's precision moves logits by more
     than rounding."""
-    forward, plain = _answers(view)
+    forward, plain, _ = _answers(view)
     some = view.images[:FEW]
     with torch.no_grad():
         exact = plain(some)
@@ -113,13 +125,13 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
     rest = slope(problem)
     targets = _targets(config, rest, problem)
     problem = replace(problem, first=rest.gradient, rest=rest.margin, targets=targets)
-    columns = _at_rest(view, rows, rest) | _probed(view, problem, rows)
+    which = probed(problem.seeds)
+    linf = config.threat("linf")
+    followed = Followed(which, reference(linf) if linf else 0.0)
+    problem = replace(problem, followed=followed)
+    columns = _at_rest(view, rows, rest)
     epsilons = _fast_epsilons(config)
     columns["fgsm_broken"] = broken = fgsm(problem, rest.gradient, epsilons)
-    asking = probed(problem.seeds).astype(np.int64)
-    passes = 1 + asking
-    forwards = len(epsilons) + len(READINGS) * asked(problem.seeds).astype(np.int64)
-    forwards = forwards + PROBES * asking
     curves = {
         # without stages an attack of a package stands alone, as others publish it
         threat.norm: curve(
@@ -127,6 +139,15 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
         )
         for threat in config.threats
     }
+    passes = 1 + which.astype(np.int64)
+    passes[which] += [row not in followed.point for row in np.flatnonzero(which)]
+    forwards = len(epsilons) + len(READINGS) * asked(problem.seeds).astype(np.int64)
+    forwards = forwards + PROBES * which
+    columns |= _probed(view, problem, rows, followed)
+    if config.opinion and linf is not None:
+        curves["linf"], columns["second_opinion"] = second_opinion(
+            problem, curves["linf"], linf, config, which & _odd(columns)
+        )
     if config.transfer is not None:
         space = Space(view.block.stimuli.space, view.categories, view.block.networks)
         made, cost = transferred(problem, config.transfer, space, epsilons, rest.z)
@@ -153,17 +174,27 @@ def _failed(found: Curve, at_rest: NDArray[np.bool_], epsilon: float) -> Curve:
     )
 
 
-def _probed(view: View, problem: Problem, rows: NDArray[np.int64]) -> dict[str, Array]:
+def _probed(
+    view: View, problem: Problem, rows: NDArray[np.int64], followed: Followed
+) -> dict[str, Array]:
     """Whether gradients are slopes, and answers the images' own, of those images that are asked (NaN: the others)."""
-    which = np.flatnonzero(probed(problem.seeds))
-    found = {name: np.full(len(rows), np.nan) for name in REAL[-3:]}
+    which = np.flatnonzero(followed.wanted)
+    found = {name: np.full(len(rows), np.nan) for name in PROBED}
     if len(which):
-        (forward, plain), some = _answers(view), problem.images[which]
-        error = gradient_errors(forward, plain, some, problem.labels[which], problem.seeds[which])
-        company, alone = company_differences(plain, view.images, rows[which])
-        for name, values in zip(REAL[-3:], (error, company, alone), strict=True):
+        _, plain, _ = _answers(view)
+        seen: Slopes = slopes(problem, plain, which, followed)
+        apart = company_differences(plain, view.images, rows[which])
+        for name, values in zip(
+            PROBED, (seen.error, seen.spread, seen.company, *apart), strict=True
+        ):
             found[name][which] = values
     return found
+
+
+def _odd(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """[n]: something about the gradient of an image is odd enough to ask an attack that needs none."""
+    astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)
+    return np.asarray(astray | (columns["gradient_norm"] < VANISHING) | columns["bounded"])
 
 
 def _kept(found: Curve) -> dict[str, Array]:
@@ -175,7 +206,7 @@ def _problem(view: View, rows: NDArray[np.int64]) -> Problem:
     """The images at `rows`, and forward passes with one logit per category."""
     images = view.images[rows].clone()  # also out of inference mode
     labels = _labels(view, rows)
-    forward, plain = _answers(view)
+    forward, plain, _ = _answers(view)
     some = images[:FEW]
     with torch.no_grad():
         apart = float((forward(some) - plain(some)).abs().amax())
@@ -186,10 +217,20 @@ def _problem(view: View, rows: NDArray[np.int64]) -> Problem:
     )
 
 
-def _answers(view: View) -> tuple[Answers, Answers]:
-    """The tuned network and the network as it was loaded: images -> logits [n, categories]."""
+def _answers(view: View) -> tuple[Answers, Answers, Answers]:
+    """The tuned network and the network as it was loaded: images -> logits [n, categories]; and how these are had from
+    outputs [n, classes]. Outputs of one column each that are no logits stand for what they come from."""
     pick = per_category(view.outputs)
-    return lambda images: pick(view.forward(images)), lambda images: pick(view.plain(images))
+    inverse = preimage(view.logits) if all(len(c) == 1 for c in view.outputs) else lambda z: z
+
+    def logits(z: Tensor) -> Tensor:
+        return pick(inverse(z))
+
+    return (
+        lambda images: logits(view.forward(images)).float(),
+        lambda images: logits(view.plain(images)),
+        logits,
+    )
 
 
 def _labels(view: View, rows: NDArray[np.int64]) -> Tensor:
@@ -201,7 +242,8 @@ def _labels(view: View, rows: NDArray[np.int64]) -> Tensor:
 
 def _targets(config: Config, rest: Slope, problem: Problem) -> Tensor:
     steps = [stage.targets for stage in config.stages]
-    others = [one.targets for one in config.attacks if isinstance(one, Apgd)]
+    last = () if config.finish is None else (config.finish.last,)
+    others = [one.targets for one in (*config.attacks, *last) if isinstance(one, Apgd)]
     return likely_wrong(rest.z, problem.labels, max([*steps, *others, 0]))
 
 
@@ -212,15 +254,16 @@ def _fast_epsilons(config: Config) -> tuple[float, ...]:
 
 def _at_rest(view: View, rows: NDArray[np.int64], rest: Slope) -> dict[str, Array]:
     """What the trust report needs to know of the unattacked images."""
-    raw = view.logits[rows].double()
-    z, other = rest.z.double(), per_category(view.outputs)(view.logits[rows]).double()
-    gap = z / z.norm(dim=1, keepdim=True) - other / other.norm(dim=1, keepdim=True)
-    shares = (raw.amin(dim=1) > -1e-5) & ((raw.sum(dim=1) - 1).abs() < 1e-5)
+    raw = view.logits[rows]
+    _, _, logits = _answers(view)
+    top = raw.topk(min(2, raw.shape[1]), dim=1).values
     found = {
         "loss": rest.loss,
         "margin": rest.margin,
         "gradient_norm": rest.gradient.double().flatten(1).norm(dim=1),
-        "repeat_difference": gap.norm(dim=1),
-        "probabilities": shares,
+        "repeat_difference": answers_apart(rest.z, logits(raw)),
+        "probabilities": distribution(raw),
+        "bounded": within(raw),
+        "tied": top[:, 0] == top[:, -1],
     }
     return {name: values.cpu().numpy() for name, values in found.items()}

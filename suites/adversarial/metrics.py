@@ -11,11 +11,10 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
 from benchmark.stimuli.roles import ROLE
-from suites.adversarial.config import CLOSE, Config, NormName, Threat
+from suites.adversarial.config import CLOSE, Config, NormName, Threat, reference
 
 #: Key of `Plan.missing` where RobustBench's list is not on disk.
 LISTED = "natural (RobustBench's list)"
-REFERENCE = 4 / 255
 SHARE = (0.0, 1.0)  # of images
 #: What a loss that saturates, and FGSM, which uses the same one, are called in the column `by`.
 SATURATING = ("fgsm", "ce", "ce-targeted", "apgd-ce", "apgd-ce-targeted")
@@ -93,13 +92,6 @@ def area(threat: Threat) -> Ratio:
         return survives @ weights, np.ones(len(trials), dtype=bool)
 
     return ratio
-
-
-def reference(threat: Threat) -> float:
-    """The budget that single numbers of a threat stand for: 4/255 in Linf, 1 in L2, 12 in L1, else the middle one."""
-    wanted = {"linf": REFERENCE, "l2": 1.0, "l1": 12.0}[threat.norm]
-    middle = threat.epsilons[len(threat.epsilons) // 2]
-    return next((one for one in threat.epsilons if np.isclose(one, wanted)), middle)
 
 
 def _budgets(config: Config) -> Iterator[Metric]:

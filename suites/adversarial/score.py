@@ -9,13 +9,12 @@ import numpy as np
 from benchmark.contracts import Metric, Ratio, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.roles import HELD_OUT, ROLE
-from suites.adversarial.config import CLOSE, Config, Threat
+from suites.adversarial.config import CLOSE, Config, Threat, reference
 from suites.adversarial.metrics import (
     LISTED,
     beyond_ce,
     metrics_of,
     passes,
-    reference,
     robust_at,
     stands,
 )

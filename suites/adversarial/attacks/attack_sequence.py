@@ -19,7 +19,16 @@ from suites.adversarial.attacks.pgd import attack
 from suites.adversarial.attacks.problem import Outcome, Problem
 from suites.adversarial.attacks.schedule import sweep
 from suites.adversarial.attacks.square import square
-from suites.adversarial.config import CLOSE, Apgd, Config, NormName, Recipe, Square, Threat
+from suites.adversarial.config import (
+    CLOSE,
+    Apgd,
+    Config,
+    NormName,
+    Recipe,
+    Square,
+    Threat,
+    reference,
+)
 
 #: What bisection asks: 20 steps that find their own size, of the loss that does not saturate.
 HALVING = Apgd("margin", 20)
@@ -54,9 +63,13 @@ def curve(
     if fast is not None:
         found = merged(found, fast, threat.epsilons, "fgsm")
     for column, epsilon in enumerate(threat.epsilons):
-        if config.finish is not None and threat.norm in config.finish.norms:
-            near = margins[:, column] > config.finish.near * _at_rest(problem)
-            found = _tried(problem, found, config.finish.attack, epsilon, near)
+        finish = config.finish
+        if finish is not None and threat.norm in finish.norms:
+            near = margins[:, column] > finish.near * _at_rest(problem)
+            found = _tried(problem, found, finish.attack, epsilon, near)
+            if finish.last is not None and epsilon in finish.at:
+                near &= found.margin > finish.close * _at_rest(problem)
+                found = _tried(problem, found, finish.last, epsilon, near)
         for recipe in config.attacks:
             found = _tried(problem, found, recipe, epsilon)
     if config.check is not None and threat.far and config.stages:
@@ -65,6 +78,29 @@ def curve(
     for _ in range(config.bisect):
         found = _halved(problem, found, threat)
     return found
+
+
+def second_opinion(
+    problem: Problem, found: Curve, threat: Threat, config: Config, odd: NDArray[np.bool_]
+) -> tuple[Curve, NDArray[np.int64]]:
+    """The attacks of `config.opinion` on those images whose gradient is odd ([n]), each within the reference budget or
+    the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1 broken."""
+    told = np.full((len(odd), len(config.opinion)), -1)
+    bounds = np.where(np.isfinite(found.epsilon), found.held, found.epsilon)
+    bounds = np.minimum(bounds, reference(threat))
+    rows = np.flatnonzero(odd & (bounds > 0))
+    if not len(rows):
+        return found, told
+    some, limits = part(problem, rows), bounds[rows]
+    within = torch.tensor(limits, dtype=torch.float32, device=problem.images.device)
+    for column, recipe in enumerate(config.opinion):
+        outcome = _attacked(some, threat.norm, within, recipe)
+        told[rows, column] = outcome.broken
+        outcome.broken[:] &= found.epsilon[rows] > limits * CLOSE  # it may have fallen already
+        noted = _noted(found, rows, outcome, limits, recipe.name)
+        found = replace(noted, loss=found.loss, margin=found.margin)
+    problem.failed[rows] |= some.failed
+    return _tightened(found, threat), told
 
 
 def merged(found: Curve, broken: NDArray[np.bool_], epsilons: tuple[float, ...], by: str) -> Curve:

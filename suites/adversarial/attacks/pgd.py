@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.losses import attack_loss, cross_entropy, margin
+from suites.adversarial.attacks.losses import KINDS, attack_loss, cross_entropy, margin
 from suites.adversarial.attacks.norms import Geometry, move, random_start
 from suites.adversarial.attacks.problem import (
     Problem,
@@ -25,6 +25,7 @@ from suites.adversarial.attacks.problem import (
     wrong,
 )
 from suites.adversarial.attacks.schedule import STARTS, Schedule
+from suites.adversarial.config import CLOSE
 
 CACHED = 2**18  # numbers of one operand: with the others of a step they fill 2 to 4 MB
 LAST, CLEAN, RANDOM = range(len(STARTS))
@@ -124,12 +125,28 @@ def _climb(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     pool.passes[rows] += 1
     still = point.detach()
     _judge(pool, problem, ball, rows, still, z.detach())
+    _note(pool, problem, rows, (still, way, z.detach()))
     _leap(pool, problem, rows)
     _drop(pool, rows, lost(problem, rows, way))
     _step(pool, problem, ball, rows, still, way)
     left = rows[pool.standing[rows]]
     pool.at[left] += 1
     pool.fresh[left] = False
+
+
+def _note(pool: Pool, problem: Problem, rows: Rows, at: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Keep the gradients of the margin that are followed, for the trust report. at: points, gradients, logits."""
+    seen = problem.followed
+    if seen is None:
+        return
+    steps = pool.at[rows]
+    margins = (pool.steps["kind"][steps].cpu() == KINDS.index("margin")).numpy()
+    untargeted = (pool.steps["target"][steps].cpu() == 0).numpy()
+    small = (pool.steps["epsilon"][steps].cpu() <= seen.within * CLOSE).numpy()
+    which = seen.wanted[rows] & pool.standing[rows] & margins & untargeted & small
+    for place in np.flatnonzero(which).tolist():
+        others = at[2][place].index_fill(0, problem.labels[rows[place]], float("-inf"))
+        seen.note(int(rows[place]), at[0][place], at[1][place], int(others.argmax()))
 
 
 def _leap(pool: Pool, problem: Problem, rows: Rows) -> None:

@@ -16,6 +16,24 @@ Rows = NDArray[np.int64]
 Outputs = tuple[tuple[int, ...], ...]
 
 
+@dataclass
+class Followed:
+    """The last gradient of the margin (the most likely wrong class over the right one) along which PGD moved each of
+    some images, in the attack's own batch, at budgets up to `within`. wanted: [n]; by row: the point, the gradient
+    there, the class."""
+
+    wanted: NDArray[np.bool_]
+    within: float
+    point: dict[int, Tensor] = field(default_factory=dict)
+    way: dict[int, Tensor] = field(default_factory=dict)
+    rival: dict[int, int] = field(default_factory=dict)
+
+    def note(self, row: int, point: Tensor, way: Tensor, rival: int) -> None:
+        """Remember one gradient."""
+        if bool(torch.isfinite(way).all()):
+            self.point[row], self.way[row], self.rival[row] = point.clone(), way.clone(), rival
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is attacked. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the most likely
@@ -25,6 +43,7 @@ class Problem:
     plain: the network as it was loaded, in float32. An answer of `forward` whose margin is within `sure` of zero is
     the answer of `plain` to that image alone: folding, layout, precision and company move the last bits.
     failed: [n], set by the attacks where an answer or a gradient was NaN or infinite; such an image counts as broken.
+    followed: gradients that PGD is to note for the trust report.
     """
 
     forward: Forward
@@ -37,6 +56,7 @@ class Problem:
     batch: int = 32
     plain: Forward | None = None
     sure: float = 0.0
+    followed: Followed | None = None
     failed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     def __post_init__(self) -> None:

@@ -1,2 +1,2 @@
-"""Whether an attack failed to attack: the `report` on stored trials, and what is asked of a network for it
-(`gradient_probes`, `input_probes`). The report needs no torch."""
+"""Whether an attack failed to attack: the `report` on stored trials, which needs no torch, and the `probes`, which ask
+the network."""

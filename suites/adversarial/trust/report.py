@@ -2,30 +2,44 @@
 
 Robust accuracy is an upper bound: a failed attack looks like a robust network (Athalye, Carlini & Wagner 2018;
 Carlini et al. 2019). Every check is a function of the stored trials; thresholds are shares of the clean-correct
-images C.
+images C. Needs no torch.
+
+Two grades. What begins with `DISTRUST` says that the number is wrong, or that nothing confirms it. What begins with
+`CONFIRMED` says that something is odd about the gradient, and that an attack without gradients, asked about those
+images, broke no more of them than chance allows.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from math import comb
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
 from benchmark.stats.proportions import mcnemar_exact, wilson
-from suites.adversarial.config import CLOSE, Config, Threat
-from suites.adversarial.trust.readings import READINGS
+from suites.adversarial.config import CLOSE, Config, Square, Threat
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIRMED = "gradient odd, number confirmed: "
 ZERO_GRADIENT = 0.05
 VANISHING = (
     1e-30  # L2 norm of the gradient of the cross entropy: below, products in float32 are lost
 )
 SATURATED = 0.05
+TIED = 0.05
 REPEAT = 1e-4  # distance of unit-length logits (the rule of AutoAttack's check)
-NO_SLOPE = 0.5  # relative error of a gradient against differences: honest ones are within 0.3, masked ones above 0.6
+NO_SLOPE = 0.5  # relative error of a gradient against differences: honest ones are within 0.4, masked ones above 0.6
 MASKED = 0.2
 FAST_WINS = 0.05
 BLIND_WINS = 0.01
+MISSED = 0.10  # of what stands, that 100 steps of APGD break on honest networks
+CHANCE = 0.05  # probability of as many broken images or more, where only so many were left to break
 FALLING = 0.10
 FAR = 0.02
 FEW = 8  # images below which a share says nothing
@@ -34,42 +48,63 @@ CERTAIN = (
     0.01  # p of McNemar's test over the number of readings, above which the gain may be chance
 )
 BLIND = ("square", "transfer")  # attacks that see no gradient of the network
+#: What the published networks were mostly normalised with (ImageNet's mean and standard deviation).
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return like.new_tensor(values).reshape(1, -1, 1, 1)
+
+
+#: What might have been meant -> pixels in [0,1] as the network should have got them then. Normalisation belongs inside
+#: the network, once: where a card states it though the module has it too, where a card lacks it, or where the module
+#: wants 0 ... 255, a network answers better to one of these. The order is that of the column `otherwise`.
+READINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "normalised once more": lambda x: (x - _row(MEAN, x)) / _row(STD, x),
+    "normalised once less": lambda x: x * _row(STD, x) + _row(MEAN, x),
+    "scaled to [-1, 1] once more": lambda x: 2 * x - 1,
+    "scaled to [-1, 1] once less": lambda x: (x + 1) / 2,
+    "scaled to 0 ... 255 once more": lambda x: 255 * x,
+    "scaled to 0 ... 255 once less": lambda x: x / 255,
+}
 
 
 def flags(config: Config, trials: Trials) -> tuple[str, ...]:
-    """The flags of one observer, each beginning with `DISTRUST`; none where nothing was attacked."""
+    """The flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none where nothing was attacked."""
     trials = _filled(trials)
-    attacked = trials.where(trials["clean_correct"].astype(bool))
-    found = [
-        *preprocessing(trials),
-        *precision(trials),
-        *(_found(config, attacked) if len(attacked) else ()),
-    ]
-    return tuple(f"{DISTRUST}{text}" for text in found)
+    c = trials.where(trials["clean_correct"].astype(bool))
+    wrong = [*preprocessing(trials), *precision(trials)]
+    if not len(c):
+        return tuple(f"{DISTRUST}{text}" for text in wrong)
+    masked, unclear = slopes(c)
+    odd = [*unclear, *gradients(c), *outputs(c)]
+    wrong += [*numbers(c), *masked, *company(c), *opinions(config, c)]
+    for threat in config.threats:
+        if config.stages and threat.norm == "linf":
+            wrong += iterating(c, threat)
+        wrong += blind(c, threat)
+        if config.stages:
+            wrong += climbing(c, threat.norm)
+        if config.stages and threat.far:
+            wrong += bottom(c, threat)
+    told = c["second_opinion"].shape[1] and config.threat("linf") and c["probed"].sum() > 1
+    grade = CONFIRMED if told and not wrong else DISTRUST
+    return (*(f"{DISTRUST}{text}" for text in wrong), *(f"{grade}{text}" for text in odd))
 
 
 def _filled(trials: Trials) -> Trials:
-    """With the columns that trials stored by versions before 3 lack: nothing was asked, nothing failed."""
+    """With the columns that trials stored by earlier versions lack: nothing was asked, nothing failed."""
     n = len(trials)
-    blank = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed")}
-    unasked = ("gradient_error", "company_difference", "alone_difference")
+    blank: dict[str, Array] = {
+        name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")
+    }
+    unasked = (
+        "gradient_error", "gradient_spread", "gradient_company", "company_difference", "alone_difference",
+    )  # fmt: skip
     blank |= {name: np.full(n, np.nan) for name in unasked}
+    blank["second_opinion"] = np.zeros((n, 0), dtype=np.int64)
     return replace(trials, columns={**blank, **trials.columns})
-
-
-def _found(config: Config, c: Trials) -> Iterator[str]:
-    yield from numbers(c)
-    yield from gradients(c)
-    yield from slopes(c)
-    yield from outputs(c)
-    for threat in config.threats:
-        if config.stages and threat.norm == "linf":
-            yield from iterating(c, threat)
-        yield from blind(c, threat)
-        if config.stages:
-            yield from climbing(c, threat.norm)
-        if config.stages and threat.far:
-            yield from bottom(c, threat)
 
 
 def preprocessing(trials: Trials) -> Iterator[str]:
@@ -94,7 +129,8 @@ def precision(trials: Trials) -> Iterator[str]:
 
 
 def gradients(c: Trials) -> Iterator[str]:
-    """Gradients of the cross entropy that are zero or next to it, also because it is itself zero in float32.
+    """Gradients of the cross entropy that are zero or next to it, also because it is itself zero in float32. Odd, not
+    wrong: the margin's may be as they should (`slopes`).
 
     A loss of zero alone is no mask: the gradient keeps its direction while the margin is below 80 or so.
     """
@@ -116,26 +152,52 @@ def numbers(c: Trials) -> Iterator[str]:
         yield f"NaN or infinite under attack: {count} of {len(c)} images, counted as broken"
 
 
-def slopes(c: Trials) -> Iterator[str]:
-    """Gradients that are not the slope of the answers: custom backward passes, quantised inputs, added noise."""
+def slopes(c: Trials) -> tuple[list[str], list[str]]:
+    """Gradients that the answers contradict (custom backward passes, ripples), or that cannot be checked: wrong. And
+    those of which the answers say nothing clear, since their own differences over two lengths do not agree
+    (straight-through gradients of rounded values): odd."""
     some = c.where(c["probed"].astype(bool) & ~(c["alone_difference"] > REPEAT))
-    error = np.asarray(some["gradient_error"], dtype=float)
-    off = error > NO_SLOPE
-    if off.sum() > 1 and off.mean() > MASKED:
-        typical = np.nanmedian(error)
-        yield (
-            f"masked gradient: not the slope of the answers on {share(off):.0%} of images "
-            f"(median relative error {typical:.2f})"
+    error, spread, beside = (
+        np.asarray(some[f"gradient_{name}"], dtype=float) for name in ("error", "spread", "company")
+    )
+    wrong, odd = [], []
+    if _many(beside > NO_SLOPE):
+        wrong.append(
+            f"batch: gradients depend on the other images of the batch ({share(beside > NO_SLOPE):.0%} of images)"
         )
+    if _many(np.isnan(error)):
+        wrong.append(
+            f"gradient cannot be checked: rounding hides the slopes on {share(np.isnan(error)):.0%} of images"
+        )
+    off = error > NO_SLOPE
+    if _many(off):
+        text = f"not the slope of the answers on {share(off):.0%} of images"
+        text += f" (median relative error {np.nanmedian(error):.2f})"
+        clear = not np.median(spread[off]) > NO_SLOPE
+        (wrong if clear else odd).append(f"{'masked' if clear else 'rough'} gradient: {text}")
+    return wrong, odd
+
+
+def _many(which: NDArray[np.bool_]) -> bool:
+    return bool(which.sum() > 1 and which.mean() > MASKED)
 
 
 def outputs(c: Trials) -> Iterator[str]:
-    """Probabilities given for logits; two answers to one image; answers that other images change."""
+    """Probabilities given for logits, and other outputs within [0, 1]: attacks drive their pre-image instead."""
     if share(c["probabilities"]) == 1:
-        yield "outputs are probabilities, not logits"
+        yield "outputs are probabilities, not logits: attacked through their logarithms"
+    elif share(c["bounded"]) == 1:
+        yield "outputs lie within [0, 1]: attacked through the logits of a sigmoid"
+
+
+def company(c: Trials) -> Iterator[str]:
+    """Two answers to one image; answers that other images change; equal outputs at the top."""
+    tied = share(c["tied"])
+    if tied > TIED:
+        yield f"exact ties between the largest outputs: {tied:.0%} of images"
     alone = c["alone_difference"] > REPEAT
-    company = share((c["company_difference"] > REPEAT) & ~alone)
-    if company > 0 and not alone.any():
+    beside = share((c["company_difference"] > REPEAT) & ~alone)
+    if beside > 0 and not alone.any():
         yield "batch: answers depend on the other images of the batch"
         return
     moved = share((c["repeat_difference"] > REPEAT) | alone)
@@ -160,6 +222,20 @@ def blind(c: Trials, threat: Threat) -> Iterator[str]:
         ahead = c[f"{threat.norm}_by"] == name
         if ahead.sum() > 1 and share(ahead) > BLIND_WINS:
             yield f"black box beats white box: {name} on {share(ahead):.0%} of images ({threat.norm})"
+
+
+def opinions(config: Config, c: Trials) -> Iterator[str]:
+    """Attacks that were asked about the images of odd gradient, and broke more than chance allows."""
+    for recipe, told in zip(config.opinion, c["second_opinion"].T, strict=False):
+        broken, asked = int((told == 1).sum()), int((told >= 0).sum())
+        if beyond_chance(broken, asked, BLIND_WINS if isinstance(recipe, Square) else MISSED):
+            yield f"number wrong: {recipe.name} breaks {broken} of {asked} images of odd gradient where they stood"
+
+
+def beyond_chance(broken: int, asked: int, missed: float) -> bool:
+    """Whether an attack broke more images than it would if a share `missed` of them were left to break."""
+    fewer = (comb(asked, k) * missed**k * (1 - missed) ** (asked - k) for k in range(broken))
+    return broken > 1 and 1 - sum(fewer) < CHANCE
 
 
 def climbing(c: Trials, norm: str) -> Iterator[str]:

@@ -220,3 +220,67 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(rest, norm, monkeypatch
     extra = curve(toy, threat, replace(config, finish=None), None)
     assert (found.passes - extra.passes).tolist() == [0, 7, 7, 7, 0]
     assert (found.forwards - extra.forwards).tolist() == [0, 5, 5, 5, 0]
+
+
+def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
+    """Three images keep .1 to .25 of their margin after the stages; .05, .2 and .05 after APGD. At the second of two
+    budgets alone, the first and the third are attacked towards classes."""
+    asked, kept = [], np.array([0.05, 0.2, 0.05])
+
+    def attack(problem, norm, bounds, recipe):
+        seeds = problem.seeds.astype(np.int64)
+        asked.append((seeds.tolist(), round(float(bounds[0]), 6), recipe.loss))
+        margin = kept[seeds] * problem.rest.numpy()
+        none, cost = np.zeros(len(seeds), dtype=bool), np.full(len(seeds), 7)
+        return Outcome(none, np.full(len(seeds), np.nan), margin, margin, cost, 0 * cost)
+
+    def answer(x):
+        gap = x[:, 0, 0, 0] - x[:, 1, 0, 0].detach() - 0.5
+        return torch.stack([-gap, gap], dim=1)
+
+    monkeypatch.setattr(module, "apgd", attack)
+    away = torch.tensor([0.125, 0.13, 0.14])
+    images = torch.full((3, 2, 1, 1), 0.5)
+    images[:, 1, 0, 0] = away
+    y = torch.zeros(3, dtype=torch.int64)
+    toy = Problem(answer, images, y, np.arange(3, dtype=np.uint64), 1 - y[:, None], rest=-2 * away)
+    last = Apgd("dlr", 5, targets=3)
+    finish = Finish(Apgd("margin", 9), near=0.3, last=last, close=0.1, at=(0.12,))
+    threat = Threat("linf", (0.11, 0.12))
+    curve(toy, threat, Config((threat,), (Stage("ce", 4, "clean"),), finish=finish), None)
+    assert asked == [
+        ([0, 1, 2], 0.11, "margin"),
+        ([0, 1, 2], 0.12, "margin"),
+        ([0, 2], 0.12, "dlr"),
+    ]
+
+
+def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
+    """Broken at the second budget, standing, broken at the first, not odd: asked at .1, at the reference .2, not at
+    all, not at all."""
+    asked = []
+
+    def attack(problem, norm, bounds, recipe):
+        asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe.name))
+        broken = problem.seeds == (1 if recipe.name == "square" else 0)
+        size, cost = np.where(broken, bounds.numpy(), np.nan), np.full(len(broken), 3)
+        return Outcome(broken, size, 0 * size, 0 * size, 0 * cost, cost)
+
+    monkeypatch.setattr(module, "apgd", attack)
+    monkeypatch.setattr(module, "square", attack)
+    y = torch.zeros(4, dtype=torch.int64)
+    toy = Problem(
+        lambda x: x, torch.zeros(4, 1, 1, 1), y, np.arange(4, dtype=np.uint64), y[:, None]
+    )
+    found = blank(4, epsilon=[0.2, NEVER, 0.1, NEVER], size=[0.2, np.nan, 0.1, np.nan],
+                  held=[0.1, 0.8, 0.0, 0.8])  # fmt: skip
+    config = Config((), (), opinion=(Square(3), Apgd("margin", 3)))
+    odd = np.array([True, True, True, False])
+    after, told = module.second_opinion(
+        toy, found, Threat("linf", (0.1, 0.2), far=0.8), config, odd
+    )
+    assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
+    assert told.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
+    assert after.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])
+    assert after.by.tolist() == ["apgd-margin", "square", "", ""]
+    assert after.forwards.tolist() == [6, 6, 0, 0]

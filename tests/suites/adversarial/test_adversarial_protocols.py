@@ -11,7 +11,7 @@ from suites.adversarial import SUITE
 from suites.adversarial.added import Attack
 from suites.adversarial.config import Threat
 from suites.adversarial.metrics import area, metrics_of
-from suites.adversarial.trust.readings import READINGS
+from suites.adversarial.trust.report import READINGS
 
 SWEEP = [0.25, 0.5, 1, 2, 4, 8]
 L2 = [0.25, 0.5, 1, 2, 3]

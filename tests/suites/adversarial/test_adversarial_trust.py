@@ -8,8 +8,7 @@ import torch
 
 from benchmark.contracts import DISTRUST, Trials
 from suites.adversarial import SUITE
-from suites.adversarial.trust.readings import READINGS
-from suites.adversarial.trust.report import flags
+from suites.adversarial.trust.report import CONFIRMED, READINGS, flags
 
 
 def found(network, run=None):
@@ -144,6 +143,11 @@ def by_hand(n=100, **columns):
         "not_finite": np.zeros(n, dtype=bool),
         "probed": np.ones(n, dtype=bool),
         "gradient_error": np.full(n, 0.2),
+        "gradient_spread": np.full(n, 0.2),
+        "gradient_company": np.zeros(n),
+        "second_opinion": np.full((n, 2), -1),
+        "bounded": np.zeros(n, dtype=bool),
+        "tied": np.zeros(n, dtype=bool),
         "company_difference": np.zeros(n),
         "alone_difference": np.zeros(n),
         "probabilities": np.zeros(n, dtype=bool),
@@ -174,6 +178,10 @@ def test_nothing_to_flag():
         ({"alone_difference": (2e-4, 0.0)}, 0, 1),
         ({"company_difference": (2e-4, 0.0)}, 0, 1),
         ({"gradient_error": (0.6, 0.2)}, 20, 21),
+        ({"gradient_error": (np.nan, 0.2)}, 20, 21),
+        ({"gradient_company": (0.6, 0.2)}, 20, 21),
+        ({"tied": (True, False)}, 5, 6),
+        ({"bounded": (True, False)}, 99, 100),
         ({"not_finite": (True, False)}, 0, 1),
         ({"probabilities": (True, False)}, 99, 100),
         ({"linf_by": ("fgsm", "ce")}, 5, 6),
@@ -194,9 +202,40 @@ def test_each_threshold(columns, few, many):
 def test_a_loss_of_zero_is_no_flag_where_its_gradient_is_not():
     assert by_hand(loss=np.zeros(100), gradient_norm=np.full(100, 1e-20)) == ()
     assert by_hand(loss=first(6, 0.0, 1.0), gradient_norm=first(6, 0.0, 1.0)) == (
-        "trust: zero gradient: 6% of images",
-        "trust: saturated: cross entropy is 0 on 6% of images",
+        f"{CONFIRMED}zero gradient: 6% of images",
+        f"{CONFIRMED}saturated: cross entropy is 0 on 6% of images",
     )
+
+
+def test_two_grades():
+    """Odd and confirmed unless an attack breaks more than chance allows, or was not asked, or something else is wrong.
+    Of 20 images left, Square breaks 1 in a hundred by chance, APGD 1 in ten."""
+    odd = {"probabilities": np.ones(100, dtype=bool)}
+    (said,) = by_hand(**odd)
+    assert said.startswith(CONFIRMED) and not said.startswith(DISTRUST)
+    for column, few, many in ((0, 1, 2), (1, 4, 5)):
+        for broken, wrong in ((few, False), (many, True)):
+            told = np.full((100, 2), -1)
+            told[:20] = 0
+            told[:broken, column] = 1
+            flags_ = by_hand(**odd, second_opinion=told)
+            assert len(flags_) == 1 + wrong
+            assert all(flag.startswith(DISTRUST) == wrong for flag in flags_)
+            if wrong:
+                name = ("square", "apgd-margin")[column]
+                assert flags_[0].startswith(f"trust: number wrong: {name} breaks {broken} of 20 ")
+    for alone in ({"second_opinion": np.zeros((100, 0))}, {"probed": first(1, True, False)}):
+        assert by_hand(**odd, **alone)[0].startswith(DISTRUST)
+    both = by_hand(**odd, not_finite=first(1, True, False))
+    assert len(both) == 2 and all(flag.startswith(DISTRUST) for flag in both)
+
+
+def test_slopes_that_contradict_and_slopes_that_say_nothing():
+    off = {"gradient_error": np.full(100, 0.9)}
+    (masked,) = by_hand(**off)
+    (rough,) = by_hand(**off, gradient_spread=np.full(100, 0.6))
+    assert masked.startswith("trust: masked gradient: ")
+    assert rough.startswith(f"{CONFIRMED}rough gradient: ")
 
 
 def test_slopes_say_nothing_of_one_image_nor_of_random_networks():
@@ -262,4 +301,4 @@ def test_trials_of_older_versions_lack_columns_and_say_nothing_of_them():
     from suites.adversarial.trust.report import _filled, numbers, slopes
 
     old = _filled(Trials({"clean_correct": np.array([True, True])}))
-    assert list(numbers(old)) == [] and list(slopes(old)) == []
+    assert list(numbers(old)) == [] and slopes(old) == ([], [])
