@@ -155,7 +155,7 @@ def company_differences(
 
 def _company(plain: Forward, images: Tensor, row: int) -> tuple[float, float]:
     image, other = images[row : row + 1], images[(row + 1) % len(images)][None]
-    alone, copy = plain(torch.cat([image, image])).split(1)
+    alone, copy = torch.split(plain(torch.cat([image, image])), 1)
     beside = plain(torch.cat([image, other]))[:1]
     return float(answers_apart(alone, beside)), float(answers_apart(alone, copy))
 

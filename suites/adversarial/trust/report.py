@@ -160,7 +160,8 @@ def slopes(c: Trials) -> tuple[list[str], list[str]]:
     error, spread, beside = (
         np.asarray(some[f"gradient_{name}"], dtype=float) for name in ("error", "spread", "company")
     )
-    wrong, odd = [], []
+    wrong: list[str] = []
+    odd: list[str] = []
     if _many(beside > NO_SLOPE):
         wrong.append(
             f"batch: gradients depend on the other images of the batch ({share(beside > NO_SLOPE):.0%} of images)"
