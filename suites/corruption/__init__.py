@@ -29,6 +29,7 @@ IMAGENET, PICTURES, ALL = (
 _PLAIN = Suite(
     name=NAME,
     version=1,
+    trial_version=2,
     summary="Accuracy under 15 common corruptions at 5 severities, made on the fly; mCE, stability, unseen cells",
     needs="decisions",
     metrics=metrics(),

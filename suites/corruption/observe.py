@@ -48,7 +48,9 @@ def _among_best(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) ->
 
 
 def _right16(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.int8]:
-    """The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes."""
+    """The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes. Where
+    all of them round to 0 there is none, and it is not right: the first of that tie is no answer.
+    """
     from registry.labels import geirhos_groups
 
     groups = list(geirhos_groups().values())
@@ -57,5 +59,5 @@ def _right16(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> ND
     for number, group in enumerate(groups):
         of_class[list(group)] = number
     wanted = np.where(truth < 0, -1, of_class[truth])
-    right = means.argmax(axis=1) == wanted
+    right = (means.argmax(axis=1) == wanted) & (means.max(axis=1) > 0)
     return np.where(wanted < 0, -1, right).astype(np.int8)

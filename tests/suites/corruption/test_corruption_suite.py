@@ -88,6 +88,13 @@ def test_a_label_that_the_observer_does_not_have():
     assert np.isnan(found["probability"][0]) and found["probability"][1] == 1.0
 
 
+def test_no_answer_among_16_is_not_an_airplane():
+    """A class outside the sixteen took all, and what is left of them rounds to 0."""
+    classes = label_space("imagenet1k").classes
+    shown = Seen(np.eye(1000)[[7, 404]], [classes[404]] * 2, classes, "imagenet1k")
+    assert observe(Config(), shown)["right16"].tolist() == [0, 1]
+
+
 def test_the_answer_among_16_is_the_registrys_decision():
     space = label_space("imagenet1k")
     grouping = space.grouping("geirhos16")
