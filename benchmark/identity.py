@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.contracts import CHUNK, Block, Policy, Stimuli, Suite
 from registry.code import Codes, code_digest
-from registry.digests import digest_data
+from registry.files import digest_data
 
 __all__ = ["VERSIONS", "Codes", "block_key", "code_digest", "observation_key", "score_code"]
 

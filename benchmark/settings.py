@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.caches import NO_CACHES, Caches, Place
+from registry.files import NO_CACHES, Caches, Place
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,6 @@ class Settings:
     def thumbnails(self) -> Path:
         """Folder of small pictures for reports: SET/MODEL.png, a strip of the model's gradients."""
         return self.home / "thumbnails"
-
-    @property
-    def card_notes(self) -> Path:
-        """File of what boards ask of model cards, by the content of their files: a cache, safe to delete."""
-        return self.home / "card-notes.json"
 
     @property
     def tuning(self) -> Path:

@@ -15,8 +15,7 @@ import os
 from pathlib import Path
 
 from benchmark.settings import Settings
-from registry.caches import Caches
-from registry.places import expanded
+from registry.files import Caches, expanded
 
 DEFAULT_DB = "results.db"
 

@@ -30,9 +30,9 @@ from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Tuning, feed
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
-from registry.caches import Place
-from registry.card_files import builtin_cards
-from registry.load import load_model
+from registry.cards import builtin_cards
+from registry.files import Place
+from registry.loading import load_model
 from registry.model import LoadedModel
 from suites.adversarial.attacks.norms import geometry
 from suites.adversarial.attacks.pgd import Pool, attack

@@ -25,9 +25,9 @@ from ratios import need_packages, needs, ratio
 
 from benchmark.engine.device import keep_pages
 from benchmark.engine.tuning import Tuning, feed
-from registry.caches import Place
-from registry.card_files import builtin_cards
-from registry.load import load_model
+from registry.cards import builtin_cards
+from registry.files import Place
+from registry.loading import load_model
 from suites.adversarial.attacks.attack_sequence import Curve, curve
 from suites.adversarial.attacks.fgsm import fgsm, slope
 from suites.adversarial.attacks.problem import Problem, likely_wrong

@@ -26,9 +26,8 @@ from ratios import ratio
 
 from benchmark.contracts import Observer, Score, Stimuli, Suite
 from benchmark.store import Observation, ScoreSet, Store, open_store
-from registry.card_files import write_card
-from registry.cards import ModelCard
-from registry.digests import digest_data
+from registry.cards import ModelCard, write_card
+from registry.files import digest_data
 from suites.cue_conflict import SUITE
 
 Seconds = tuple[float, float, float]  # (CPU, wall, highest resident memory in MB)
@@ -210,7 +209,7 @@ def planning(models: int) -> float:
     from benchmark.engine.planning import plan_tasks
     from benchmark.plugins import find_suites
     from benchmark.variables import read_settings
-    from registry.card_files import builtin_cards
+    from registry.cards import builtin_cards
 
     settings, suites = read_settings(), list(find_suites().suites.values())
     card = builtin_cards()["world-standard-0"]

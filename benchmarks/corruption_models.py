@@ -29,7 +29,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
 from benchmark.variables import read_settings
-from registry.load import load_model
+from registry.loading import load_model
 from registry.model import LoadedModel
 
 

@@ -166,9 +166,9 @@ def accuracy(
     pixels: Pixels, truth: list[str], other: Corrupt, frost: Sequence[Path], severity: int
 ) -> None:
     """Top-1 of EfficientNet-Lite0 on our images and on the other package's, same photographs."""
-    from registry.caches import Place
-    from registry.card_files import builtin_cards
-    from registry.load import load_model
+    from registry.cards import builtin_cards
+    from registry.files import Place
+    from registry.loading import load_model
 
     model = load_model(builtin_cards()["efficientnet-lite0"], Place(Path()))
     classes = np.asarray(model.labels.classes)

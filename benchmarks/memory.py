@@ -18,7 +18,7 @@ from ratios import ratio
 
 from benchmark.contracts import CHUNK, Observer, Stimuli
 from benchmark.store import Chunk, Observation, open_store
-from registry.digests import digest_data
+from registry.files import digest_data
 from suites.corruption import SUITE
 from suites.corruption.mce import alexnet
 

@@ -49,7 +49,7 @@ from benchmark.stimuli.image_files import FileImages, Picked
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard
-from registry.load import load_model
+from registry.loading import load_model
 from registry.model import LoadedModel
 
 Seconds = tuple[float, float]  # (process CPU, wall)
@@ -152,7 +152,7 @@ from benchmark.variables import read_settings
 settings = read_settings()
 request = api.RunRequest(models="{model}", suites="cue-conflict", limit=16)
 task = api.prepare(request, settings).tasks[0]
-from registry.load import load_model
+from registry.loading import load_model
 model = load_model(task.card, settings.place)
 import torch
 block = task.plan.blocks[0]

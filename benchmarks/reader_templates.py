@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.stimuli.world.sets import CATEGORIES, render, training_set
-from registry.readers import CELL, EXEMPLARS
+from registry.simulated import CELL, EXEMPLARS
 
 SEED = 7
 

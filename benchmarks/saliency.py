@@ -30,8 +30,8 @@ from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.world.sets import _NATURAL_SEED, _spill
 from benchmark.variables import read_settings
-from registry.card_files import read_cards
-from registry.load import load_model
+from registry.cards import read_cards
+from registry.loading import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE
 from suites.saliency.config import Config, has_board, has_references

@@ -32,10 +32,8 @@ from benchmark.store.codec import encode
 from benchmark.testing import ToyShelf
 from benchmark.testing.toys import ToyView, toy_stimuli
 from benchmark.variables import read_settings
-from registry.card_files import read_cards
-from registry.cards import ModelCard
-from registry.compute import forward_flops
-from registry.load import load_model
+from registry.cards import ModelCard, read_cards
+from registry.loading import forward_flops, load_model
 
 DAY = 86_400.0
 SPACES = ("geirhos16", "imagenet1k")

@@ -31,7 +31,7 @@ from benchmark.stimuli.world.sets import (
     render,
     training_set,
 )
-from registry.tiny_detector import GRID, STRIDE, boxes_of, tiny_detector
+from registry.world_networks import GRID, STRIDE, boxes_of, tiny_detector
 
 IMAGES = 4_000
 EPOCHS = 12

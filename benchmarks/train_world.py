@@ -31,7 +31,7 @@ from benchmark.stimuli.world.sets import (
     render,
     training_set,
 )
-from registry.tiny import tiny_resnet
+from registry.world_networks import tiny_resnet
 
 Corrupt = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, int, torch.Generator], Tensor]  # of the images chosen, in which step

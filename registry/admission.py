@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.caches import Place
-from registry.card_files import read_cards, write_card
-from registry.cards import ModelCard
+from registry.cards import ModelCard, card_file, heads_of, read_cards, remove_unnamed, write_card
 from registry.checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
-from registry.load import load_model
-from registry.shelving import card_file, heads_of, remove_unnamed
+from registry.files import Place
+from registry.loading import load_model
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from registry.documents import shown
 from registry.errors import WeightsError, some_of
+from registry.labels import spaces_of_size
 from registry.pickles import conversion, first_line, read_content
-from registry.spaces import spaces_of_size
 from registry.weight_sets import Chosen, State, choose, no_weights
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from registry.errors import BenchError
-from registry.places import absence
+from registry.files import absence
 
 #: Largest file, in bytes; a mapping of 22,000 classes with their groups has 1 MB.
 MOST_BYTES = 4 * 2**20

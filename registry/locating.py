@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry.architectures import require_known
-from registry.caches import Caches
+from registry.architectures import require_known, whole_arch
 from registry.errors import CardError
 from registry.families.detectors import PREFIX, is_detector, stated_by_detector
+from registry.files import Caches, expanded, is_folder
 from registry.model_folders import read_folder
 from registry.pickles import refuse_onnx
-from registry.places import expanded, is_folder
-from registry.python_files import whole_arch
 from registry.stated_input import Stated, hub_input, stated_input
 
 

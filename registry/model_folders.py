@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from registry.cards import Interpolation, Triple
 from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError, WeightsError
-from registry.places import is_file
+from registry.files import is_file
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _RESIZE = {"center": "shortest", "squash": "squash", "border": "longest"}

@@ -21,7 +21,7 @@ import torch
 
 from registry.documents import shown
 from registry.errors import WeightsError
-from registry.places import absence, is_file
+from registry.files import absence, is_file
 
 #: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what
 #: their authors evaluate.

@@ -11,10 +11,8 @@ from typing import Any, Unpack
 
 from registry.admission import UNTRAINED, Shelf, admit, require_free
 from registry.architectures import random_seed, split_arch
-from registry.caches import Place
 from registry.cards import ModelCard, Preprocess, Source, fitting
 from registry.checks import Check
-from registry.class_lists import is_class_list, read_class_list, write_mapping
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
@@ -22,11 +20,12 @@ from registry.families.detectors import (
     is_detector,
 )
 from registry.families.family import family_of, of_folder, require_fitting
-from registry.load import stated_weights
+from registry.files import Place, absence, expanded
+from registry.labels import is_class_list, read_class_list, write_mapping
+from registry.loading import stated_weights
 from registry.locating import locate
 from registry.members import asked, described, register_member
 from registry.normalisation import Normalisation
-from registry.places import absence, expanded
 from registry.stated_input import (
     Overrides,
     Stated,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -12,7 +13,6 @@ from pydantic import ValidationError
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode
 from registry.errors import CardError, WeightsError
-from registry.lean_imports import imported
 from registry.model_folders import PretrainedConfig, parsed_config
 from registry.normalisation import Normalisation, agrees, as_text
 from registry.pickles import first_line
@@ -50,7 +50,7 @@ class Stated:
 
 
 def _timm(name: str) -> Stated:
-    found = imported("timm.models").get_pretrained_cfg(name)
+    found = import_module("timm.models").get_pretrained_cfg(name)
     if found is None:
         return Stated()
     known = {one: getattr(found, one) for one in PretrainedConfig.model_fields}
@@ -68,7 +68,8 @@ def _timm(name: str) -> Stated:
 
 
 def _torchvision(name: str) -> Stated:
-    models = imported("torchvision.models")
+    from torchvision import models
+
     try:
         weights = models.get_model_weights(name)["DEFAULT"]
     except (ValueError, KeyError):

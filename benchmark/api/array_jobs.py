@@ -165,7 +165,7 @@ def _stated(options: ArrayOptions) -> Iterator[None]:
 
 def _folder(prepared: Prepared, options: ArrayOptions) -> Path:
     """Beside the leaderboard, another one for each plan and size of array: a shard of one is none of another."""
-    from registry.digests import digest_data
+    from registry.files import digest_data
 
     request, db = prepared.request, prepared.settings.db
     apart = ("executor", "address", "gpus_per_task", "slurm")

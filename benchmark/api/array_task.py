@@ -17,7 +17,7 @@ from benchmark.api.running import RunRequest, Silent, execute, prepare
 from benchmark.engine.own_process import PROGRAM, own_output, start
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
-from registry.whole_files import lock
+from registry.files import lock
 
 ATTEMPTS = 3
 

@@ -12,18 +12,18 @@ from benchmark.errors import CardError, unknown_name
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
-from registry.places import expanded
+from registry.files import expanded
 
 if TYPE_CHECKING:
     from registry.cards import ModelCard
     from registry.checks import Check
-    from registry.ideal import IdealObserver
     from registry.model import LoadedModel
+    from registry.simulated import IdealObserver
 
 
 def models(pattern: str | None = None) -> list[ModelCard]:
     """Cards, built-in and registered, by name, glob or comma list."""
-    from registry.card_files import read_cards, select_cards
+    from registry.cards import read_cards, select_cards
 
     cards = read_cards(read_settings().cards)
     return select_cards(pattern, cards) if pattern else list(cards.values())
@@ -31,7 +31,7 @@ def models(pattern: str | None = None) -> list[ModelCard]:
 
 def one_card(name: str, settings: Settings) -> ModelCard:
     """Exactly one card, by its exact name."""
-    from registry.card_files import read_cards
+    from registry.cards import read_cards
 
     cards = read_cards(settings.cards)
     if name not in cards:
@@ -42,7 +42,7 @@ def one_card(name: str, settings: Settings) -> ModelCard:
 def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """A registered model, loaded: `model.forward(images NCHW in [0,1]) -> logits`."""
     from benchmark.engine.device import choose_device
-    from registry.load import load_observer
+    from registry.loading import load_observer
 
     settings = read_settings()
     card = one_card(name, settings)
@@ -67,7 +67,7 @@ def register_each_template(
 ) -> Iterator[tuple[ModelCard, list[Check]]]:
     """`register` a zero-shot model for each template of `options["templates"]` by itself, called after its words."""
     from registry.admission import Shelf, require_free
-    from registry.families.image_text import for_each_template
+    from registry.families.open_clip import for_each_template
 
     if not arch.startswith("open_clip:"):
         raise CardError("--each-template is for models with templates: --arch open_clip:...")
@@ -82,21 +82,21 @@ def register_each_template(
 
 def remove_model(name: str) -> tuple[Path, ...]:
     """Delete a registered card and return the files of its heads, which go with it; weights and stored answers stay."""
-    from registry.shelving import remove_card
+    from registry.cards import remove_card
 
     return remove_card(name, read_settings().cards)
 
 
 def retire_model(name: str, *, retired: bool = True) -> ModelCard:
     """Take a registered model from boards and patterns, or back; what is stored of it stays."""
-    from registry.shelving import retire_card
+    from registry.cards import retire_card
 
     return retire_card(name, read_settings().cards, retired=retired)
 
 
 def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
     """Give a registered model another name; its stored trials are scored again under it."""
-    from registry.shelving import rename_card
+    from registry.cards import rename_card
 
     settings = read_settings(db)
     card = rename_card(name, new, settings.cards)
@@ -151,15 +151,15 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     """The name or pattern of models that `what` is; the path of a checkpoint or folder is registered under its own
     name, unless that very file is already. Returns the name, and what a registration checked.
     """
-    from registry.card_files import read_cards
+    from registry.cards import read_cards
 
     settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)
     if what in cards or not path.exists():
         return what, ()
+    from registry.architectures import whole_arch
     from registry.families.detectors import PREFIX
     from registry.families.family import FAMILIES
-    from registry.python_files import whole_arch
 
     wanted, kind = whole_arch(arch.removeprefix(PREFIX)), arch.partition(":")[0]
     whole = path.resolve()

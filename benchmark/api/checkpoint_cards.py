@@ -11,10 +11,9 @@ from benchmark.api.cards import register
 from benchmark.api.training_run import Say, Sweep, Swept, plain_name
 from benchmark.errors import FAILURES, BenchError
 from benchmark.settings import Settings
-from registry.card_files import read_card_files, read_cards, write_card
-from registry.cards import Checkpoint, ModelCard
-from registry.places import expanded, is_file
-from registry.python_files import whole_arch
+from registry.architectures import whole_arch
+from registry.cards import Checkpoint, ModelCard, read_card_files, read_cards, write_card
+from registry.files import expanded, is_file
 
 if TYPE_CHECKING:
     from registry.training_runs import Placed
@@ -102,7 +101,7 @@ def _of_run(run: str, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
 def _given(wanted: Sweep, settings: Settings) -> dict[str, Any]:
     """What is said of all checkpoints. A list of classes is one label space of the whole run: each registration by
     itself would name it after its model."""
-    from registry.class_lists import is_class_list, read_class_list, write_mapping
+    from registry.labels import is_class_list, read_class_list, write_mapping
 
     given = {name: value for name, value in wanted.given.items() if value is not None}
     labels = str(given.get("labels") or "")

@@ -15,7 +15,7 @@ from benchmark.errors import ScoresError
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings
-from registry.digests import digest_data
+from registry.files import digest_data
 
 if TYPE_CHECKING:
     from benchmark.contracts import Score, Suite

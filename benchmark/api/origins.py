@@ -31,7 +31,7 @@ def provenance(
     condition None: the number over all conditions. Raises UnknownName with close matches.
     """
     from benchmark.leaderboard.provenance import provenance_of
-    from registry.card_files import builtin_cards
+    from registry.cards import builtin_cards
 
     settings = read_settings(db)
     with reading(settings) as store:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import CardError, StimuliError
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
-from registry.places import expanded
+from registry.files import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from registry.admission import Shelf
     from registry.cards import ModelCard
     from registry.checks import Check
-    from registry.families.heads import Fitted, Head, Kind
+    from registry.families.probe import Fitted, Head, Kind
     from registry.model import LoadedModel
 
 #: `--train` that draws images of the built-in world, and how many it draws.
@@ -59,8 +59,8 @@ def probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     were held out, and the checks of every registered model. Nothing is written unless all hold.
     """
     from registry.admission import Shelf, admit, require_free
+    from registry.cards import remove_unnamed
     from registry.families.named_outputs import require_classes
-    from registry.shelving import remove_unnamed
 
     settings = read_settings()
     shelf = Shelf(settings.cards, settings.place, asked.replaces)
@@ -126,7 +126,7 @@ def _training_set(asked: Probe, settings: Settings) -> Stimuli:
 
 def _loaded(card: ModelCard, device: str, settings: Settings) -> LoadedModel:
     from benchmark.engine.device import choose_device
-    from registry.load import load_model
+    from registry.loading import load_model
 
     return load_model(card, settings.place, device=choose_device(device), bare=True)
 
@@ -136,8 +136,7 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
-    from registry.digests import digest_data
-    from registry.whole_files import write_whole
+    from registry.files import digest_data, write_whole
 
     device = next((str(one.device.type) for one in model.module.parameters()), "cpu")
     key = digest_data([model.identity, stimuli.digest, device])
@@ -156,7 +155,7 @@ def _computed(model: LoadedModel, stimuli: Stimuli, device: str) -> Tensor:
     import torch
 
     from benchmark.engine.device import full_precision
-    from registry.families.backbones import pooled
+    from registry.families.probe import pooled
 
     parts = []
     with torch.inference_mode(), full_precision(device):
@@ -172,7 +171,7 @@ def _head(
 ) -> tuple[Head, Fitted]:
     import torch
 
-    from registry.families.heads import Head, fit
+    from registry.families.probe import Head, fit
 
     names = stimuli.labels["category"].tolist()
     classes = tuple(sorted(set(names)))
@@ -191,9 +190,9 @@ def _frozen(
     belongs to the list, not to the model.
     """
     from registry.admission import UNTRAINED
-    from registry.families.heads import write_head
+    from registry.cards import head_file
     from registry.families.named_outputs import labels_of_folders
-    from registry.shelving import head_file
+    from registry.families.probe import write_head
 
     space = asked.labels or _drawn_space(stimuli)
     place = expanded(asked.train)

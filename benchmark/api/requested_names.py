@@ -30,8 +30,8 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk
     through the package itself or an installed package, the package's own architecture without training, and the
     ideal observers."""
-    from registry.availability import availability
-    from registry.card_files import read_cards, select_cards
+    from registry.cards import read_cards, select_cards
+    from registry.loading import availability
 
     cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:

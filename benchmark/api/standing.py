@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmark.settings import Settings
-from registry.card_mentions import files_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmark.store import ScoreRow, Standings
-    from registry.card_notes import CardNote
+    from registry.cards import ModelCard
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,9 @@ def standing(store: Standings, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today."""
     networks = {row.name for row in store.observer_notes() if row.kind == "network"}
     former = store.former_names()
-    files = files_about(networks | former, settings.cards)
-    if not files:
-        return Standing(former)
-    from registry.card_notes import card_notes
+    from registry.cards import read_cards  # YAML and pydantic are slow to import
 
-    cards = card_notes(files, settings.card_notes)
+    cards = read_cards(settings.cards)
     former |= {name for card in cards.values() for name in card.formerly}
     retired = {card.name for card in cards.values() if card.retired}
     outdated = {
@@ -48,11 +44,12 @@ def standing(store: Standings, settings: Settings) -> Standing:
     return Standing(frozenset(retired | (former - cards.keys())), outdated)
 
 
-def _remark(stored: Mapping[str, Any], today: CardNote) -> str:
+def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
     """Why scores under a stored card are not those of today's; "" where they are."""
     if stored.get("sha256") and today.sha256 and stored["sha256"] != today.sha256:
         return f"outdated: of older weights ({stored['sha256'][:12]})"
-    for name, now in (("arch", today.arch), ("preprocess", today.preprocess)):
+    plain = today.model_dump(mode="json", include={"arch", "preprocess"})
+    for name, now in plain.items():
         if name in stored and stored[name] != now:
             return f"outdated: of another {name}"
     return ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark.api.array_task import ArrayTask, held, holder
 from benchmark.errors import BenchError
-from registry.whole_files import locked
+from registry.files import locked
 
 #: States of a Slurm job that has not ended.
 _AT_WORK = {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "COMPLETING"}

@@ -86,8 +86,8 @@ def _data() -> Iterator[tuple[str, str]]:
 
 def _models() -> Iterator[tuple[str, str]]:
     from benchmark.variables import read_settings
-    from registry.availability import availability
-    from registry.card_files import read_cards
+    from registry.cards import read_cards
+    from registry.loading import availability
 
     settings = read_settings()
     shelf = read_cards(settings.cards)

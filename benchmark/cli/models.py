@@ -41,7 +41,7 @@ def list_models(pattern: str | None) -> int:
 
     from benchmark import api
     from benchmark.variables import read_settings
-    from registry.availability import availability
+    from registry.loading import availability
 
     settings = read_settings()
     table = Table(box=None, pad_edge=False)
@@ -63,7 +63,7 @@ def list_models(pattern: str | None) -> int:
 
 def _warn_broken() -> None:
     from benchmark.variables import read_settings
-    from registry.card_files import read_cards
+    from registry.cards import read_cards
 
     for path, reason in read_cards(read_settings().cards).broken.items():
         say(f"warning: card {path} is left out: {reason}", err=True)
@@ -91,7 +91,7 @@ def check_model(name: str, device: str) -> int:
     """Load a model and test it: finite logits, not probabilities, same answer twice, gradients, class count."""
     from benchmark import api
     from registry.checks import check
-    from registry.ideal import IdealObserver
+    from registry.simulated import IdealObserver
 
     model = api.load_model(name, device=device)
     if isinstance(model, IdealObserver):

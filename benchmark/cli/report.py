@@ -61,7 +61,7 @@ def plot(figure: str | None, out: Path | None, db: str | None) -> int:
     from benchmark.report.drawing import draw
     from benchmark.report.figures.every import every_figure, find_figure
     from benchmark.variables import read_settings
-    from registry.whole_files import write_whole
+    from registry.files import write_whole
 
     contents = read_contents(read_settings(db))
     if figure is None:

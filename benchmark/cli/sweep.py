@@ -21,7 +21,7 @@ from benchmark.cli.options import (
 )
 from benchmark.cli.printing import as_typed, say, table_console
 from benchmark.errors import BenchError
-from registry.places import expanded
+from registry.files import expanded
 
 if TYPE_CHECKING:
     from benchmark.api import Sweep, Swept

@@ -21,7 +21,7 @@ from benchmark.errors import StoreError
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, compares
 from benchmark.store import Store
 from benchmark.store.rows import IMPORTED_KINDS
-from registry.digests import digest_data
+from registry.files import digest_data
 
 #: Kinds of observers that nobody ran here: imported ones, and those of whom there are scores alone.
 NOT_RUN = (*IMPORTED_KINDS, "reported")

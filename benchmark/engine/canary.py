@@ -19,9 +19,8 @@ from benchmark.engine.device import full_precision
 from benchmark.engine.model_view import unit
 from benchmark.errors import FAILURES
 from registry.code import is_own
-from registry.digests import digest_data
-from registry.geometry import Presentation
-from registry.model import LoadedModel
+from registry.files import digest_data
+from registry.model import LoadedModel, Presentation
 from registry.soundness import TOLERANCE, pictures
 
 COUNT = 16

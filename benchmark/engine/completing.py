@@ -15,7 +15,7 @@ from benchmark.engine.scoring import Scorer
 from benchmark.errors import StoreError
 from benchmark.identity import Codes
 from benchmark.store import Observation, Outcome, Store
-from registry.digests import canonical
+from registry.files import canonical
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Stimuli
 from benchmark.stimuli.image_files import NO_ARRAY
-from registry.whole_files import replacing
+from registry.files import replacing
 
 Image = NDArray[np.uint8]
 Images = list[Image]

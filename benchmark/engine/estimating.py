@@ -18,9 +18,8 @@ from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Store, open_store
-from registry.availability import availability
 from registry.cards import ModelCard
-from registry.load import load_observer
+from registry.loading import availability, load_observer
 from registry.model import LoadedModel
 
 IDEAL_SECONDS = 1.0  # at most, for any suite

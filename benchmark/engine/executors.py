@@ -15,9 +15,9 @@ from benchmark.engine.jobs import Job, Resident
 from benchmark.engine.sound import require_sound
 from benchmark.settings import Settings
 from registry.cards import ModelCard
-from registry.ideal import IdealObserver
-from registry.load import load_observer
+from registry.loading import load_observer
 from registry.model import LoadedModel
+from registry.simulated import IdealObserver
 
 CPU_BYTES = 4 * 2**30
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations

@@ -28,7 +28,7 @@ from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, 
 from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
 from benchmark.store import Chunk, Observation, Store, StoredObservation
 from benchmark.store.rows import IMPORTED
-from registry.digests import digest_data
+from registry.files import digest_data
 
 MERGED = "merged"  # the detail of an observation that is made of others: their keys
 

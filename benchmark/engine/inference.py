@@ -22,9 +22,9 @@ from benchmark.errors import FAILURES, ModelFailure
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import Chunk
-from registry.geometry import CROPS_224
-from registry.ideal import IdealObserver
 from registry.labels import label_space
+from registry.model import CROPS_224
+from registry.simulated import IdealObserver
 
 
 @dataclass

@@ -10,7 +10,7 @@ from benchmark.contracts import CHUNK, Block, Suite
 from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import TunedModel
 from benchmark.errors import BenchError
-from registry.ideal import IdealObserver
+from registry.simulated import IdealObserver
 
 
 @dataclass

@@ -15,9 +15,9 @@ from benchmark.engine.tuning import TunedModel
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import seeds_of
-from registry.geometry import present_map, present_mask, resized_map, resized_mask
-from registry.ideal import IdealObserver
 from registry.labels import Grouping, decide
+from registry.model import present_map, present_mask, resized_map, resized_mask
+from registry.simulated import IdealObserver
 
 #: Answers whose two best categories are closer than this (relative) are decided on the plain path: one image
 #: at a time, unfolded, so that batch size, layout and folding cannot tip them.

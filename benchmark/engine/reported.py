@@ -8,7 +8,7 @@ from benchmark.contracts import Observer, Score
 from benchmark.stimuli.catalogue import Named, known_of
 from benchmark.stimuli.score_tables import ReportedScore
 from benchmark.store import ScoreRow, ScoreSet, Store
-from registry.digests import digest_data
+from registry.files import digest_data
 
 #: The kind of observer, and the suite of its scores as the store knows it.
 REPORTED: Final = "reported"

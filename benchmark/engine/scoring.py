@@ -12,7 +12,7 @@ from benchmark.identity import Codes, score_code
 from benchmark.stats.threads import one_blas_thread
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Observation, ScoreSet, Store
-from registry.digests import digest_data
+from registry.files import digest_data
 
 PEOPLE, AMONG = "people (pooled)", "people (among themselves)"
 

@@ -13,8 +13,8 @@ from benchmark.contracts import Block, Policy
 from benchmark.engine.planning import Task
 from benchmark.errors import BenchError
 from registry.cards import ModelCard
-from registry.compute import forward_flops
-from registry.digests import digest_data
+from registry.files import digest_data
+from registry.loading import forward_flops
 
 #: One block of one task -> what it costs, in any whole unit.
 Cost = Callable[[Task, Block], int]

@@ -9,7 +9,7 @@ from pathlib import Path
 import benchmark
 from benchmark.store import Store
 from benchmark.store.rows import IMPORTED
-from registry.digests import digest_data, digest_file
+from registry.files import digest_data, digest_file
 
 _PROGRAM = (".py", ".yaml")
 

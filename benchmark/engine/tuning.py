@@ -21,10 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from registry.cards import ModelCard
 from registry.checksums import Checksum, changed, checksum
-from registry.digests import digest_data
-from registry.fold import fold_batch_norm, in_layout
-from registry.model import LoadedModel
-from registry.whole_files import locked, write_whole
+from registry.files import digest_data, locked, write_whole
+from registry.model import LoadedModel, fold_batch_norm, in_layout
 
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)

@@ -16,7 +16,7 @@ from benchmark.errors import BenchError
 from benchmark.leaderboard.export import csv_text
 from benchmark.leaderboard.formatting import number
 from benchmark.leaderboard.summary_text import millions
-from registry.whole_files import write_whole
+from registry.files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
-from registry.whole_files import locked, write_whole
+from registry.files import locked, write_whole
 
 Kind = Literal["images", "names", "trials", "scores", "textures"]
 Layout = Literal[

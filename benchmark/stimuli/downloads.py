@@ -18,8 +18,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import file_digest, open_plain, text_digest
 from registry.download import download
-from registry.places import expanded
-from registry.whole_files import part_of, write_whole
+from registry.files import expanded, part_of, write_whole
 
 Report = Callable[[str], None]
 

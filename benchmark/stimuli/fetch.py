@@ -36,8 +36,7 @@ from benchmark.stimuli.masked.telling import role_of, tell
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import trial_paths
-from registry.places import expanded
-from registry.whole_files import folder_in
+from registry.files import expanded, folder_in
 
 # What a folder of the user's looks like: the entry that describes it.
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from registry.whole_files import replacing
+from registry.files import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

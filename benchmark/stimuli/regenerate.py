@@ -40,7 +40,7 @@ from benchmark.stimuli.image_files import (
     write_png,
 )
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
-from registry.places import expanded
+from registry.files import expanded
 
 if TYPE_CHECKING:
     from benchmark.contracts import Transform
@@ -123,7 +123,7 @@ class Degraded:
 
 def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """[H, W, 3] uint8 -> the central [224, 224, 3] after scaling the shorter side to 256 (bilinear, antialiased)."""
-    from registry.geometry import (  # brings Pillow, which reading scores does not need
+    from registry.model import (  # brings Pillow, which reading scores does not need
         centre_crop,
         shorter_side,
     )

@@ -20,11 +20,9 @@ from benchmark.stimuli.datasets import open_cells, open_folder, sample
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
 from benchmark.stimuli.image_files import opened, read_plain, rgb_of
 from benchmark.stimuli.items import images_below
-from registry.availability import availability
-from registry.card_files import read_cards
-from registry.cards import ModelCard
+from registry.cards import ModelCard, read_cards
 from registry.labels import label_space
-from registry.load import load_model
+from registry.loading import availability, load_model
 
 if TYPE_CHECKING:
     from registry.model import LoadedModel

@@ -32,7 +32,7 @@ from benchmark.stimuli.downloads import Note, is_made, make_folder
 from benchmark.stimuli.fetch import check_name, describe, guess_layout
 from benchmark.stimuli.image_files import file_digests, read_rgb, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
-from registry.places import expanded
+from registry.files import expanded
 
 # Which picture is painted in the manner of which: pairs, names and the manifest of a set. Pure.
 #

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from registry.digests import canonical
+from registry.files import canonical
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.display import masked
 from benchmark.errors import StoreError
-from registry.places import expanded
+from registry.files import expanded
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

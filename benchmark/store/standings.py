@@ -15,7 +15,7 @@ from benchmark.store.place import locate
 from benchmark.store.questions import BATCH
 from benchmark.store.table_rows import ObserverNote, ObserverRow, ScoreRow, StimuliNote
 from benchmark.store.versions import prepare, require_own_file
-from registry.places import is_file
+from registry.files import is_file
 
 if TYPE_CHECKING:
     from benchmark.store.rows import StimuliRecord, StoredObservation

@@ -14,7 +14,7 @@ from benchmark.store.database import Database, connect
 from benchmark.store.place import Place, no_leaderboard
 from benchmark.store.questions import revision
 from benchmark.version import __version__
-from registry.places import is_file
+from registry.files import is_file
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

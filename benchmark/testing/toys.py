@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, Network, Stimuli, Suite, Trials
 from benchmark.stack_columns import stacked
-from registry.digests import digest_data
+from registry.files import digest_data
 
 if TYPE_CHECKING:
     import torch

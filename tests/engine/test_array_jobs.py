@@ -24,7 +24,7 @@ from benchmark.engine import running
 from benchmark.engine.tuning import working_threads
 from benchmark.errors import BenchError
 from benchmark.store import open_store
-from registry.card_files import write_card
+from registry.cards import write_card
 
 needs_submitit = pytest.mark.skipif(
     importlib.util.find_spec("submitit") is None, reason="needs submitit"

@@ -13,9 +13,8 @@ from benchmark.contracts import Block
 from benchmark.engine import tuning
 from benchmark.engine.model_view import NetworkView
 from benchmark.errors import MissingStimuli
-from registry.geometry import present, present_map, present_mask, resized_map
 from registry.labels import label_space
-from registry.model import LoadedModel
+from registry.model import LoadedModel, present, present_map, present_mask, resized_map
 
 
 def view(preprocess, presentation="card", **changes):

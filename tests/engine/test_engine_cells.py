@@ -12,8 +12,8 @@ from benchmark.contracts import Block, Plan
 from benchmark.engine.planning import plan_tasks
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.roles import Resolver
-from registry.caches import Place
-from registry.load import load_model
+from registry.files import Place
+from registry.loading import load_model
 
 pytestmark = pytest.mark.slow
 

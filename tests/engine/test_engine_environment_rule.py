@@ -10,7 +10,7 @@ import pytest
 
 import benchmark
 from benchmark.variables import read_settings
-from registry.caches import Caches
+from registry.files import Caches
 
 ROOT = Path(benchmark.__file__).parents[1]
 READERS = {"benchmark/variables.py"}

@@ -9,10 +9,9 @@ import pytest
 from benchmark.contracts import Block, Policy, Transform
 from benchmark.identity import block_key, observation_key, score_code
 from benchmark.stimuli.datasets import seeds_of, subset
-from registry.caches import Place
 from registry.cards import ModelCard
-from registry.digests import digest_data
-from registry.load import load_model
+from registry.files import Place, digest_data
+from registry.loading import load_model
 
 STIMULI = toys.make_stimuli(20)
 BLOCK = Block(STIMULI, role="toys")
@@ -105,7 +104,7 @@ def test_weights_and_preprocessing_are_in_a_model_identity(tmp_path):
 def test_a_copy_of_a_checkpoint_elsewhere_is_the_same_model(tmp_path):
     from safetensors.torch import save_file
 
-    from registry.tiny import tiny_resnet
+    from registry.world_networks import tiny_resnet
 
     state = tiny_resnet(16).state_dict()
     found = set()
@@ -114,7 +113,7 @@ def test_a_copy_of_a_checkpoint_elsewhere_is_the_same_model(tmp_path):
         path.parent.mkdir(exist_ok=True)
         save_file(state, path)
         card = ModelCard(
-            name=path.stem, source="file", arch="python:registry.tiny:tiny_resnet",
+            name=path.stem, source="file", arch="python:registry.world_networks:tiny_resnet",
             weights=str(path), labels="world16", preprocess=toys.HALF,
         )  # fmt: skip
         found.add(identity(tmp_path, card))

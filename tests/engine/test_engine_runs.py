@@ -18,8 +18,8 @@ from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.store import open_store
-from registry.caches import Place
-from registry.load import load_model
+from registry.files import Place
+from registry.loading import load_model
 from registry.model import LoadedModel
 
 

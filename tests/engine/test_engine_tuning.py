@@ -9,9 +9,9 @@ from torch import nn
 
 from benchmark.engine import tuning
 from benchmark.engine.tuning import Tuning, feed, tune, working_threads
-from registry.caches import Place
-from registry.card_files import builtin_cards
-from registry.load import load_model
+from registry.cards import builtin_cards
+from registry.files import Place
+from registry.loading import load_model
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from benchmark.identity import VERSIONS, code_digest, observation_key, score_cod
 from benchmark.templates import KINDS, write_package
 from benchmark.testing import ToyShelf, toy_stimuli
 from registry.architectures import build, source_code
-from registry.caches import Place
 from registry.cards import ModelCard
 from registry.code import file_label
-from registry.load import load_model
+from registry.files import Place
+from registry.loading import load_model
 
 NUMBERS = itertools.count()  # a package's name is used once, as Python keeps what it imported
 TRIALS, SCORES, BOTH, NETWORK = {"trials"}, {"scores"}, {"trials", "scores"}, {"network"}

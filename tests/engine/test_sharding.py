@@ -23,7 +23,7 @@ from benchmark.engine.sharding import (
 from benchmark.errors import BenchError
 from benchmark.store import open_store
 from registry.cards import ModelCard, Preprocess
-from registry.compute import forward_flops
+from registry.loading import forward_flops
 
 
 def plan(cards, sizes=(10, 20, 30), passes=1.0):

@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.engine.planning import plan_tasks
 from benchmark.variables import read_settings
-from registry.card_files import read_cards
+from registry.cards import read_cards
 from suites.adversarial import SUITE as ADVERSARIAL
 from suites.corruption import SUITE as CORRUPTION
 from suites.cue_conflict import SUITE as CUE_CONFLICT

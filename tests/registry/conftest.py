@@ -4,13 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import timm  # what the tests beside this file import, they find
 import torch
 from torch import nn
 
 from registry.cards import ModelCard, Preprocess
-from registry.lean_imports import imported
-
-timm = imported("timm")  # what the tests beside this file import, they find
 
 torch.set_num_threads(1)
 

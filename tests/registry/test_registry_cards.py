@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from registry.card_files import (
+from registry.cards import (
     CardShelf,
+    ModelCard,
+    Preprocess,
     builtin_cards,
     read_card,
     read_cards,
     select_cards,
     write_card,
 )
-from registry.cards import ModelCard, Preprocess
 from registry.errors import CardError, UnknownName
 from registry.labels import label_space
 
@@ -174,10 +175,10 @@ def test_cards_and_availability_need_neither_torch_nor_timm(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from registry.caches import Place
-from registry.card_files import read_cards
+from registry.files import Place
+from registry.cards import read_cards
 from registry.labels import label_space
-from registry.availability import availability
+from registry.loading import availability
 for card in read_cards(None).values():
     availability(card, Place(Path("nowhere")))
 label_space("imagenet22k").answers

@@ -9,10 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from registry.caches import Place
-from registry.digests import digest_state
 from registry.errors import WeightsError
-from registry.load import load_model
+from registry.files import Place, digest_state
+from registry.loading import load_model
 from registry.pickles import HARMLESS_LISTS, HARMLESS_MAPPINGS, HARMLESS_OBJECTS, read_content
 
 

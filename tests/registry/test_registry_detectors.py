@@ -8,17 +8,16 @@ from benchmark.contracts import Block
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import feed, stated
 from benchmark.stimuli.generated import generated_set
-from registry.caches import Place
 from registry.cards import ModelCard, Preprocess
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.families.detectors import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
-from registry.labels import label_space
-from registry.load import load_model
+from registry.files import Place
+from registry.labels import label_space, with_nothing
+from registry.loading import load_model
 from registry.model import LoadedModel
 from registry.registration import register
-from registry.spaces import with_nothing
-from registry.tiny_detector import boxes_of as pixels_of
-from registry.tiny_detector import tiny_detector
+from registry.world_networks import boxes_of as pixels_of
+from registry.world_networks import tiny_detector
 
 IN = {"size": 64, "resize": 64, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
@@ -150,11 +149,11 @@ def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
     (tmp_path / "mapping.yaml").write_text(f"classes: {list(names)}")
     (tmp_path / "list.txt").write_text("\n".join(names))
     card, checks = register(
-        "mine", "detector:python:registry.tiny_detector:tiny_detector", "random:0",
+        "mine", "detector:python:registry.world_networks:tiny_detector", "random:0",
         labels=labels if labels == "world16" else tmp_path / labels, options={"threshold": 0.01}, **IN, **folders,
     )  # fmt: skip
     assert all(check.ok for check in checks)
-    assert card.arch == "python:registry.tiny_detector:tiny_detector"
+    assert card.arch == "python:registry.world_networks:tiny_detector"
     assert card.options["boxes"] == {
         "columns": list(range(1, 17)),
         "outputs": 17,
@@ -193,7 +192,7 @@ def test_detectors_that_are_refused(folders, factories):
     with pytest.raises(CardError, match="--size, --mean, --std"):
         register(
             "mine",
-            "detector:python:registry.tiny_detector:tiny_detector",
+            "detector:python:registry.world_networks:tiny_detector",
             "random:0",
             labels="world16",
             **folders,

@@ -9,12 +9,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from registry.availability import availability
-from registry.caches import Place
-from registry.digests import digest_state
+from registry.download import fetch, local_path
 from registry.errors import WeightsError
-from registry.fetch import fetch, local_path
-from registry.load import load_model
+from registry.files import Place, digest_state
+from registry.loading import availability, load_model
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -8,8 +8,8 @@ import torch
 from tensors import assert_close
 from torch import nn
 
-from registry.fold import fold_batch_norm
-from registry.tiny import tiny_resnet
+from registry.model import fold_batch_norm
+from registry.world_networks import tiny_resnet
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 

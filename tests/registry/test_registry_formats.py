@@ -13,10 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from registry.caches import Place
-from registry.digests import digest_state
 from registry.errors import BenchError, WeightsError
-from registry.load import load_model
+from registry.files import Place, digest_state
+from registry.loading import load_model
 from registry.registration import register
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "models.md"

@@ -18,14 +18,13 @@ import timm
 import torch
 from safetensors.torch import save
 
-from registry.availability import availability
-from registry.caches import Place
-from registry.card_files import read_cards
-from registry.card_mentions import BUILTIN_FOLDER
+from registry.cards import BUILTIN_FOLDER, read_cards
 from registry.checkpoints import fit_state, read_state
 from registry.errors import BenchError
 from registry.exported import checked_archive, load_exported
-from registry.mapping import read_mapping
+from registry.files import Place
+from registry.labels import read_mapping
+from registry.loading import availability
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +126,7 @@ def few_built_in_cards(monkeypatch, tmp_path):
     """Reading the package's own cards again for each input would take most of the time."""
     (tmp_path / "built-in").mkdir()
     (tmp_path / "built-in" / "world.yaml").write_bytes((BUILTIN_FOLDER / "world.yaml").read_bytes())
-    monkeypatch.setattr("registry.card_mentions.BUILTIN_FOLDER", tmp_path / "built-in")
+    monkeypatch.setattr("registry.cards.BUILTIN_FOLDER", tmp_path / "built-in")
 
 
 def mapping(draw, place):
@@ -146,7 +145,7 @@ def address(draw, place):
     for error in shelf.broken.values():
         raise error
     availability(shelf["mine"], Place(place / "weights"))
-    from registry.weight_files import local_file
+    from registry.loading import local_file
 
     if url.startswith(("http://", "https://")):
         assert local_file(shelf["mine"], place / "weights").parent == place / "weights"

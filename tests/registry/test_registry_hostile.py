@@ -11,17 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from registry.availability import availability
-from registry.caches import Place
-from registry.card_files import read_cards
-from registry.cards import ModelCard
+from registry.cards import ModelCard, read_cards
 from registry.documents import MOST_BYTES, shown
-from registry.download import Bounds, TooMuch, download
+from registry.download import Bounds, TooMuch, download, fetch, local_path
 from registry.errors import CardError, LabelError, WeightsError
-from registry.fetch import fetch, local_path
-from registry.load import load_model
-from registry.mapping import read_mapping
-from registry.places import absence, expanded
+from registry.files import Place, absence, expanded
+from registry.labels import read_mapping
+from registry.loading import availability, load_model
 
 GOOD = "name: mine\nsource: file\narch: timm:resnet18\nweights: net.pt\npreprocess: {size: 224, resize: 256}\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -259,7 +255,7 @@ def test_no_message_is_longer_than_a_page():
     ["a**b/x", "/etc/passwd", "../timm/*.py", "", "x" * 5000, "[", "**/../../*/__init__.py"],
 )
 def test_a_package_gives_files_of_its_own_alone(inside):
-    from registry.packages import package_file
+    from registry.download import package_file
 
     try:
         found = package_file(f"package:safetensors/{inside}", "pip install safetensors")

@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.caches import Place
-from registry.card_files import builtin_cards
-from registry.cards import ModelCard
+from registry.cards import ModelCard, builtin_cards
 from registry.errors import CardError, LabelError, UnknownName
-from registry.ideal import IdealObserver, splitmix64, uniform
+from registry.files import Place
 from registry.labels import geirhos_groups
-from registry.load import load_observer
+from registry.loading import load_observer
+from registry.simulated import IdealObserver, splitmix64, uniform
 
 CATEGORIES = tuple(geirhos_groups())
 SEEDS = np.arange(20_000, dtype=np.uint64)

@@ -9,15 +9,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from registry.admission import Shelf
-from registry.availability import availability
-from registry.caches import Place
-from registry.card_files import read_cards
+from registry.cards import read_cards, remove_card
 from registry.errors import CardError, UnknownName, WeightsError
-from registry.families.image_text import for_each_template
+from registry.families.open_clip import for_each_template
+from registry.files import Place
 from registry.labels import label_space
-from registry.load import load_model
+from registry.loading import availability, load_model
 from registry.registration import backbone_card, register
-from registry.shelving import remove_card
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}

@@ -8,13 +8,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from registry.caches import Caches, Place
-from registry.card_files import read_card
-from registry.cards import ModelCard, Preprocess
-from registry.digests import digest_data, digest_state
+from registry.cards import ModelCard, Preprocess, read_card
 from registry.errors import CardError, WeightsError
-from registry.geometry import present, present_mask
-from registry.load import load_model
+from registry.files import Caches, Place, digest_data, digest_state
+from registry.loading import load_model
+from registry.model import present, present_mask
 from registry.registration import register
 from registry.stated_input import Stated, settled, stated_input
 

@@ -10,14 +10,12 @@ from tensors import assert_close
 from torchvision import transforms
 from torchvision.transforms import functional as tvf
 
-from registry.caches import Place
 from registry.cards import Preprocess
-from registry.digests import digest_state
 from registry.errors import LabelError
-from registry.geometry import fit, present, present_mask
+from registry.files import Place, digest_state
 from registry.labels import label_space
-from registry.load import load_model
-from registry.model import LoadedModel
+from registry.loading import load_model
+from registry.model import LoadedModel, fit, present, present_mask
 
 ANY = Preprocess(size=224, resize=256, interpolation="bicubic")
 FIXED = ANY.model_copy(update={"fixed_size": True})

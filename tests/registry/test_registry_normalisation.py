@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from registry.caches import Place
-from registry.card_files import builtin_cards
+from registry.cards import builtin_cards
 from registry.errors import CardError, WeightsError
-from registry.load import load_model
+from registry.files import Place
+from registry.loading import load_model
 from registry.registration import register
 
 

@@ -8,9 +8,18 @@ from torch import nn
 from torchvision import models
 
 from registry.errors import LabelError, WeightsError
-from registry.families.backbones import WithHead, pooled, without_head
-from registry.families.heads import Head, fit, held_out, logistic, read_head, write_head
 from registry.families.named_outputs import labels_of_folders
+from registry.families.probe import (
+    Head,
+    WithHead,
+    fit,
+    held_out,
+    logistic,
+    pooled,
+    read_head,
+    without_head,
+    write_head,
+)
 from registry.labels import label_space
 
 

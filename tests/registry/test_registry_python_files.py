@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from registry.architectures import build, source_code
-from registry.caches import Place
 from registry.errors import CardError
-from registry.load import load_model
+from registry.files import Place
+from registry.loading import load_model
 from registry.registration import register
 
 HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}

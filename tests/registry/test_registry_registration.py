@@ -3,13 +3,11 @@
 import pytest
 import torch
 
-from registry.availability import availability
-from registry.caches import Place
-from registry.card_files import read_card, read_cards
+from registry.cards import read_card, read_cards
 from registry.checks import check
-from registry.digests import digest_state
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
-from registry.load import load_model
+from registry.files import Place, digest_state
+from registry.loading import availability, load_model
 from registry.registration import register
 from registry.stated_input import stated_input
 

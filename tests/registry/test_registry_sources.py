@@ -13,14 +13,12 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
-from registry.availability import availability
-from registry.caches import Caches, Place
-from registry.card_files import builtin_cards
+from registry.cards import builtin_cards
 from registry.convert import by_order
-from registry.digests import digest_state
 from registry.errors import CardError, UnknownName, WeightsError
+from registry.files import Caches, Place, digest_state
 from registry.labels import label_space
-from registry.load import load_model, load_observer
+from registry.loading import availability, load_model, load_observer
 
 
 def hub_repository(caches, repository, module, config=None):

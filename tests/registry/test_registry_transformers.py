@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from registry.admission import Shelf
-from registry.availability import availability
-from registry.caches import Place
 from registry.cards import Preprocess
 from registry.errors import CardError, LabelError, WeightsError
-from registry.families.processors import fields_of
+from registry.families.transformers import fields_of
+from registry.files import Place
 from registry.labels import label_space
-from registry.load import load_model
+from registry.loading import availability, load_model
 from registry.model import LoadedModel
 from registry.registration import backbone_card, register
 

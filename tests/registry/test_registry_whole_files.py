@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.whole_files import folder_in, locked, part_of, replacing, write_whole
+from registry.files import folder_in, locked, part_of, replacing, write_whole
 
 
 def names(folder):
@@ -59,7 +59,7 @@ def test_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
 COUNT = """
 import sys
 from pathlib import Path
-from registry.whole_files import locked, write_whole
+from registry.files import locked, write_whole
 
 folder = Path(sys.argv[1])
 for _ in range(50):

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, render, training_set
-from registry.caches import Place
-from registry.card_files import read_cards
-from registry.load import load_model
-from registry.readers import blurred, mixed, normal
+from registry.cards import read_cards
+from registry.files import Place
+from registry.loading import load_model
+from registry.simulated import blurred, mixed, normal
 
 FILE = Path(__file__).parents[2] / "registry/world_checkpoints/world-readers.safetensors"
 #: What reader 2 says of every tenth of the first 160 conflict stimuli: nine of sixteen are right.

@@ -19,7 +19,7 @@ from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.downloads import archives
 from benchmark.stimuli.fetch import add, fetch
 from benchmark.stimuli.verify import verify
-from registry.whole_files import folder_in, part_of
+from registry.files import folder_in, part_of
 
 Draw = Callable[..., Path]
 silent: Callable[[str], None] = lambda line: None  # noqa: E731

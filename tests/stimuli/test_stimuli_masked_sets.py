@@ -33,8 +33,8 @@ from benchmark.stimuli.masked.records import read_markup
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 from registry.cards import Preprocess
-from registry.geometry import present, present_mask
 from registry.labels import label_space
+from registry.model import present, present_mask
 
 
 def opened(name: str, folder: Path, settings: Settings, **how: str) -> Stimuli:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 import registry
 from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, render
-from registry.tiny import tiny_resnet
-from registry.tiny_detector import tiny_detector
+from registry.world_networks import tiny_detector, tiny_resnet
 
 FOLDER = Path(registry.__file__).parent / "world_checkpoints"
 DETECTOR = FOLDER / "world-detector-0.safetensors"

@@ -13,9 +13,9 @@ from benchmark.engine.model_view import NetworkView
 from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
-from registry.caches import Place
-from registry.card_files import builtin_cards
-from registry.load import load_model
+from registry.cards import builtin_cards
+from registry.files import Place
+from registry.loading import load_model
 from suites.adversarial import SUITE
 
 

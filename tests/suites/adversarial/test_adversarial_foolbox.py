@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from benchmark.engine.tuning import Tuning, feed
-from registry.caches import Place
-from registry.card_files import builtin_cards
-from registry.load import load_model
+from registry.cards import builtin_cards
+from registry.files import Place
+from registry.loading import load_model
 from registry.model import LoadedModel
 from suites.adversarial.attacks.fgsm import fgsm, slope
 from suites.adversarial.attacks.norms import geometry

@@ -12,9 +12,8 @@ from benchmark.errors import BenchError, MissingStimuli
 from benchmark.identity import observation_key
 from benchmark.settings import Settings
 from benchmark.stimuli.roles import Resolver
-from registry.card_files import write_card
-from registry.cards import ModelCard, Preprocess
-from registry.tiny import tiny_resnet
+from registry.cards import ModelCard, Preprocess, write_card
+from registry.world_networks import tiny_resnet
 from suites.adversarial import SUITE
 from suites.adversarial.attacks.losses import cross_entropy
 from suites.adversarial.attacks.surrogates import Space, crafted, surrogates
@@ -99,7 +98,7 @@ def own_network(home, weights):
     (home / "cards").mkdir(parents=True)
     (home / "mine.safetensors").write_bytes(weights)
     card = ModelCard(
-        name="mine", source="file", arch="python:registry.tiny:tiny_resnet",
+        name="mine", source="file", arch="python:registry.world_networks:tiny_resnet",
         weights=str(home / "mine.safetensors"), labels="world16", preprocess=HALF,
     )  # fmt: skip
     write_card(card, home / "cards")

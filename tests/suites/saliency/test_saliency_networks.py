@@ -13,8 +13,8 @@ from benchmark.engine.tuning import Tuning, feed
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from benchmark.variables import read_settings
-from registry.card_files import read_cards
-from registry.load import load_model
+from registry.cards import read_cards
+from registry.loading import load_model
 from suites.saliency import SUITE
 from suites.saliency.config import Config
 from suites.saliency.untrained import untrained

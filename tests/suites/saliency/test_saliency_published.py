@@ -12,8 +12,8 @@ from benchmark.engine.tuning import Tuning, feed
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import open_set, subset
 from benchmark.stimuli.roles import Resolver
-from registry.card_files import read_cards
-from registry.load import load_model
+from registry.cards import read_cards
+from registry.loading import load_model
 from suites.saliency import SUITE
 from suites.saliency.config import Config
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc

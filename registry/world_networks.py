@@ -1,7 +1,7 @@
 """The small detector that comes with the built-in world: the backbone of its classifiers, and a head that looks for
 objects at 64 places.
 
-Input: as `registry.tiny`. Output, as of torchvision's detectors: per image {"boxes": [b, 4] in pixels (left, top,
+Input: as of the classifiers. Output, as of torchvision's detectors: per image {"boxes": [b, 4] in pixels (left, top,
 right, bottom), "labels": [b] from 1 (0 is the background), "scores": [b] in (0, 1)}, best first.
 
 Each place of an 8 x 8 grid says how likely an object of each class has its middle there (a sigmoid per class) and how
@@ -11,13 +11,61 @@ far its four sides are (Tian et al. 2019, "FCOS"). Boxes of one class that overl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from registry.lean_imports import imported
-from registry.tiny import WIDTHS, TinyResNet
+# The small residual network that comes with the built-in world.
+#
+# Input: (n, 3, 64, 64) float, already normalised with mean 0.5 and standard deviation 0.25
+# (the registry does that from the card). Output: (n, classes) logits. About 175k parameters.
+
+
+WIDTHS = (16, 24, 48, 96)
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions at half the resolution, added to a 1x1 projection."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.project = nn.Conv2d(inputs, outputs, 1, stride=2, bias=False)
+        self.project_norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, inputs, h, w) to (n, outputs, h/2, w/2)."""
+        y = functional.relu(self.norm1(self.conv1(x)))
+        return functional.relu(self.norm2(self.conv2(y)) + self.project_norm(self.project(x)))
+
+
+class TinyResNet(nn.Module):
+    """A 5x5 stem at stride 2, three residual blocks, a global mean and a linear head."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, WIDTHS[0], 5, stride=2, padding=2, bias=False)
+        self.stem_norm = nn.BatchNorm2d(WIDTHS[0])
+        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise(WIDTHS)))
+        self.head = nn.Linear(WIDTHS[-1], num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images (n, 3, h, w) to logits (n, classes)."""
+        x = functional.relu(self.stem_norm(self.stem(x)))
+        logits: Tensor = self.head(self.blocks(x).mean((2, 3)))
+        return logits
+
+
+def tiny_resnet(num_classes: int = 16) -> nn.Module:
+    """Return the network with random weights."""
+    return TinyResNet(num_classes)
+
 
 GRID = 8
 STRIDE = 8  # pixels
@@ -61,7 +109,7 @@ class TinyDetector(nn.Module):
         return [self._boxes(*one) for one in zip(logits, sides, strict=True)]
 
     def _boxes(self, logits: Tensor, sides: Tensor) -> dict[str, Tensor]:
-        batched_nms = imported("torchvision.ops").batched_nms
+        batched_nms = import_module("torchvision.ops").batched_nms
         scores = logits.sigmoid().flatten(1)
         label, place = torch.nonzero(scores > self.score_thresh, as_tuple=True)
         found = scores[label, place]

@@ -1,25 +1,28 @@
-"""From a card to something that answers."""
+"""What one forward pass costs, counted from a model's architecture: without weights, images or a clock."""
 
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry.caches import Place
 from registry.cards import ModelCard
-from registry.digests import digest_data, digest_file, digest_state
-from registry.errors import CardError, WeightsError
-from registry.ideal import IdealObserver
-from registry.labels import LabelSpace, label_space
-from registry.lean_imports import imported
-from registry.spaces import with_nothing
-from registry.weight_files import (
-    is_file_reference,
-    kept_if_good,
-    torchvision_file,
-    weights_path,
+from registry.download import fetch, file_name, first_use, is_url, local_path, package_file
+from registry.errors import CardError, WeightsError, unknown_name
+from registry.files import (
+    Caches,
+    Place,
+    digest_data,
+    digest_file,
+    digest_state,
+    expanded,
+    is_file,
+    is_folder,
 )
+from registry.labels import LabelSpace, label_space, with_nothing
+from registry.simulated import IdealObserver
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,14 +31,88 @@ if TYPE_CHECKING:
     from registry.normalisation import Normalisation
     from registry.weight_sets import Chosen
 
+
+# Where a card's weights file lies, and bringing it there.
+
+
+_BUILTIN = Path(__file__).parent
+
+
+def install(card: ModelCard) -> str:
+    """What a person does to get the package that a card's weights come in."""
+    return str(card.options.get("install") or "install the package that the card names")
+
+
+def local_file(card: ModelCard, weights_folder: Path) -> Path:
+    """Where the card's weights file lies, or will lie once it is downloaded."""
+    weights = card.weights or ""
+    if weights.startswith("builtin:"):
+        return _BUILTIN / weights.removeprefix("builtin:")
+    if weights.startswith("package:"):
+        return package_file(weights, install(card))
+    if is_url(weights):
+        return local_path(weights, weights_folder)
+    try:
+        return expanded(weights)
+    except RuntimeError as error:  # ~somebody who has no home here
+        raise WeightsError(f"weights '{weights}' of model '{card.name}': {error}.") from error
+
+
+def is_file_reference(weights: str) -> bool:
+    """Whether weights are named by a file or an address, and not by a library's word for them."""
+    return is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
+
+
+def weights_path(card: ModelCard, place: Place) -> Path:
+    """The card's weights file, downloaded where it is not there. Raises WeightsError for another file."""
+    if is_url(card.weights):
+        assert card.weights is not None
+        return fetch(card.weights, place.weights_folder, card.file_sha256, place.mirror)
+    path = local_file(card, place.weights_folder)
+    if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
+        raise WeightsError(
+            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), "
+            f"got {digest_file(path)}. It is not the file that the card describes."
+        )
+    return path
+
+
+def torchvision_file(card: ModelCard, place: Place) -> Path:
+    """A torchvision network's published weights, from torch's cache or a download."""
+    from torchvision import models
+
+    from registry.architectures import split_arch
+
+    kinds = models.get_model_weights(split_arch(card.arch)[1])
+    names = [entry.name for entry in kinds]
+    wanted = card.weights or "DEFAULT"
+    if wanted not in (*names, "DEFAULT"):
+        raise unknown_name("torchvision weights", wanted, names)
+    url = kinds[wanted].url
+    return place.caches.torch_file(file_name(url)) or fetch(
+        url, place.weights_folder, None, place.mirror
+    )
+
+
+def kept_if_good(card: ModelCard, weights_folder: Path) -> AbstractContextManager[None]:
+    """What a card has downloaded is kept only if it turns out to be the card's network."""
+    if not is_url(card.weights):
+        return nullcontext()
+    return first_use(str(card.weights), weights_folder, card.file_sha256)
+
+
+# From a card to something that answers.
+
+
 _HUB = re.compile(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     """timm's own download, through the Hugging Face cache; the head stays as it was trained."""
+    import timm
+
     from registry.architectures import require_known
 
-    timm = imported("timm")
     name = card.arch.removeprefix("timm:")
     # timm would also take folders and other sites' names, whose files nobody has looked at.
     if card.source == "timm":
@@ -84,7 +161,7 @@ def _outputs(card: ModelCard, labels: LabelSpace) -> int:
 
 
 def _take_off_head(module: nn.Module, card: ModelCard) -> frozenset[str]:
-    from registry.families.backbones import without_head
+    from registry.families.probe import without_head
 
     assert card.preprocess is not None
     return without_head(module, card.preprocess.size)
@@ -132,8 +209,7 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
     file = card.options.get("head")
     if not file:
         return _network(card, place, labels, bare=False)
-    from registry.families.backbones import WithHead
-    from registry.families.heads import read_head
+    from registry.families.probe import WithHead, read_head
 
     head = read_head(Path(file), len(labels.classes))
     module, code = _network(card, place, labels, bare=True)
@@ -223,3 +299,99 @@ def load_observer(
     if card.source == "ideal":
         return IdealObserver(card)
     return load_model(card, place, device=device)
+
+
+# Whether a model's weights are on this machine, without importing torch or timm.
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a model runs without a download, and what a person should know about it."""
+
+    on_disk: bool
+    note: str = ""
+
+
+def _package_availability(card: ModelCard) -> Availability:
+    package = (card.weights or "").removeprefix("package:").partition("/")[0]
+    try:
+        package_file(card.weights or "", install(card))
+    except WeightsError:
+        return Availability(False, f"not installed: {install(card)}")
+    return Availability(True, f"in package {package}")
+
+
+def _cached_availability(card: ModelCard, caches: Caches) -> Availability:
+    """timm, torchvision and hub sources: a look into the caches that their libraries keep."""
+    repository = card.options.get("repository") or card.arch.removeprefix("hf_hub:")
+    if card.source == "torchvision":
+        if caches.torch_file(str(card.options.get("file", ""))):
+            return Availability(True, "in torch's cache")
+    elif ("/" in repository and caches.hub_has(str(repository))) or (
+        card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}")
+    ):
+        return Availability(True, "in the Hugging Face cache")
+    return Availability(False, "downloads on use")
+
+
+def availability(card: ModelCard, place: Place) -> Availability:
+    """Whether the card's weights are on this machine, without importing torch or timm."""
+    weights = card.weights or ""
+    if card.source == "ideal":
+        return Availability(True, "needs no weights")
+    if (head := card.options.get("head")) and not is_file(Path(head)):
+        return Availability(False, f"missing: {head}")
+    if weights.startswith("random:"):
+        return Availability(True, "random weights")
+    if weights.startswith("package:"):
+        return _package_availability(card)
+    if card.source in ("timm", "torchvision", "hub") and not is_file_reference(weights):
+        return _cached_availability(card, place.caches)
+    if not weights:
+        return Availability(True, "comes with its code")
+    try:
+        path = local_file(card, place.weights_folder)
+    except WeightsError as error:
+        return Availability(False, str(error))
+    if is_file(path) or is_folder(path):
+        return Availability(True, str(path.name))
+    return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
+
+
+#: Of a network that is not built here: about a ResNet-50 at 224 pixels, by the area of the input.
+_TYPICAL, _SIDE = 8_000_000_000, 224
+_OWN = "python:registry."
+#: Architectures that this program and the libraries that it depends on define: alike on every machine.
+_COUNTED = ("timm:", "torchvision:", _OWN)
+
+
+def forward_flops(card: ModelCard) -> int:
+    """Floating point operations of one image's forward pass; 0 of an ideal observer, which sees none.
+
+    One that somebody else's code builds, or that cannot be counted, stands by the area of its input alone.
+    """
+    if card.source == "ideal" or card.preprocess is None:
+        return 0
+    size = card.preprocess.size
+    kwargs = card.options.get("kwargs")
+    counted = _counted(card.arch, size, kwargs) if card.arch.startswith(_COUNTED) else 0
+    return counted or _TYPICAL * size * size // (_SIDE * _SIDE)
+
+
+def _counted(arch: str, size: int, kwargs: dict[str, object] | None) -> int:
+    """0 where the network cannot be built or run without data."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from registry.architectures import build
+
+    # Our own are small, and some of their operations look at values, which "meta" tensors lack.
+    device, classes = ("cpu", 16) if arch.startswith(_OWN) else ("meta", 1000)
+    try:
+        with torch.device(device):
+            module = build(arch, classes, kwargs).eval()
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                module(torch.zeros(1, 3, size, size))
+    except Exception:  # noqa: BLE001 - of whatever a network does at its first pass
+        return 0
+    return int(counter.get_total_flops())

@@ -1,0 +1,361 @@
+"""Files that appear whole or not at all, and are changed by one process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+# What a user's path names. A name that no file system takes is an answer like any other, never an exception.
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with `~` and `~user` replaced by their folders; as it stands where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises RuntimeError there
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; a name that no file system takes is just not there."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a name that no file system takes is just not there."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def absence(path: Path) -> str:
+    """What is wrong with a path that is no regular file: a pipe, a device or a folder, or nothing is there."""
+    return "is no regular file" if os.path.exists(path) else "is not there"  # noqa: PTH110 - never raises OSError
+
+
+# Where weights may lie, and where libraries keep those that they downloaded, without importing them.
+
+
+@dataclass(frozen=True)
+class Caches:
+    """Folders of other libraries' downloads. Where one is not named, nothing is looked up there."""
+
+    torch: Path | None = None  # torch.hub's checkpoints
+    hub: Path | None = None  # files of the Hugging Face hub
+
+    def torch_file(self, name: str) -> Path | None:
+        """The checkpoint NAME, where torch has downloaded it."""
+        path = self.torch / name if self.torch and name else None
+        return path if path and is_file(path) else None
+
+    def hub_has(self, repository: str) -> bool:
+        """Whether the hub's cache holds weights of ORG/NAME."""
+        if self.hub is None:
+            return False
+        snapshots = self.hub / f"models--{repository.replace('/', '--')}" / "snapshots"
+        suffixes = {".safetensors", ".bin", ".pth"}
+        with suppress(OSError):  # another user's, as in a container
+            return any(path.suffix in suffixes for path in snapshots.glob("*/*"))
+        return False
+
+
+NO_CACHES = Caches()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of the libraries
+    that download by themselves."""
+
+    weights_folder: Path
+    mirror: str | None = None
+    caches: Caches = NO_CACHES
+
+
+# Content digests: of a state dict, of plain data, of a file. SHA-256, in hexadecimal.
+
+
+_STEP = 1 << 20
+
+
+def digest_state(state: Mapping[str, Tensor]) -> str:
+    """Digest of weights: every name, dtype, shape and byte, in sorted order of names.
+
+    Neither the order of the keys nor device, memory layout or file format changes it.
+    """
+    import torch
+
+    total = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().to("cpu").contiguous()
+        head = f"{name}|{str(tensor.dtype).removeprefix('torch.')}|{tuple(tensor.shape)}|"
+        total.update(head.encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def canonical(value: Any, *, ascii: bool = True) -> str:
+    """Canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
+
+    Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=_plain
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no plain data: {value!r:.80}")
+
+
+def digest_data(value: Any) -> str:
+    """Digest of plain data: of its canonical JSON. Hex, 64 characters."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Digest of a file's bytes."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_STEP):
+            total.update(block)
+    return total.hexdigest()
+
+
+# What a card's `weights` and `options` may say. Raises ValueError with what was expected.
+#
+# A card is data: whatever it names, loading it must not run code of its author's. So what is handed to
+# timm and torchvision is a fixed list of keyword arguments that shape a network; none of them can name a
+# file or a function.
+
+
+#: Keyword arguments of timm and torchvision networks that a card may set.
+KEYWORDS = frozenset(
+    {
+        "act_layer", "aux_logits", "class_token", "depth", "depths", "drop_path_rate", "drop_rate",
+        "dynamic_img_pad", "dynamic_img_size", "embed_dim", "embed_dims", "global_pool", "img_size",
+        "in_chans", "init_values", "init_weights", "mlp_ratio", "norm_layer", "num_classes", "num_heads",
+        "output_stride", "patch_size", "qkv_bias", "reg_tokens", "stem_type", "stem_width",
+        "strict_img_size", "transform_input", "width_mult", "window_size",
+    }
+)  # fmt: skip
+_TEXTS = (
+    *("convert", "file", "head", "install", "key", "prompts", "repository", "templates"),
+    *("text_head", "trained_on"),
+)
+_OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_PACKAGE = re.compile(r"package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*")
+_BUILTIN = re.compile(r"builtin:[\w.-]+(/[\w.-]+)*")
+_LONGEST_NAME = 200
+#: Of a number that shapes a network: depth, width, pixels.
+_LARGEST = 4096
+
+
+def is_url(text: str | None) -> bool:
+    """Whether a card's `weights` is to be downloaded."""
+    return bool(text) and str(text).startswith(("http://", "https://"))
+
+
+def file_name(url: str) -> str:
+    """The file's name in the last part of the URL's path, percent-decoded: one plain name.
+
+    Raises ValueError where decoding makes anything else of it: a path, a hidden file, nothing.
+    """
+    name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
+    plain = name.isprintable() and len(name.encode()) <= _LONGEST_NAME
+    if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or not plain:
+        raise ValueError(f"a URL that ends in a plain file name, not in {name[:80]!r}")
+    return name
+
+
+def require_weights(weights: str | None) -> None:
+    """Check the form of a card's `weights`."""
+    if is_url(weights):
+        file_name(str(weights))
+    elif weights and weights.startswith(("package:", "builtin:")):
+        plain = _PACKAGE.fullmatch(weights) or _BUILTIN.fullmatch(weights)
+        if not plain or ".." in weights:
+            raise ValueError("package:PACKAGE/PATH or builtin:PATH, with a path that stays inside")
+
+
+def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> None:
+    """Check a card's `options`. code: the architecture is a Python function, which is code anyway: its
+    keyword arguments are its own; ideal: an ideal observer, whose rule may take options of its own.
+    """
+    for name, value in options.items():
+        if name not in _OPTIONS and not ideal:
+            raise ValueError(
+                f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}"
+            )
+        if name in _TEXTS and not isinstance(value, str):
+            raise ValueError(f"options.{name}: text, found {type(value).__name__}")
+    if not isinstance(options.get("p", 0.5), int | float):
+        raise ValueError("options.p: a number")
+    if not isinstance(options.get("answer", 0), int):
+        raise ValueError("options.answer: a whole number")
+    if not isinstance(options.get("boxes", {}), Mapping):
+        raise ValueError("options.boxes: a mapping of columns, outputs and threshold")
+    _require_keywords(options.get("kwargs", {}), code)
+
+
+def _require_keywords(given: Any, code: bool) -> None:
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise ValueError("options.kwargs: a mapping of keyword arguments")
+    if code:
+        return
+    for name, value in given.items():
+        if name not in KEYWORDS:
+            raise ValueError(
+                f"options.kwargs: a card may not set {name!r}; it may set {', '.join(sorted(KEYWORDS))}"
+            )
+        if not _shapes(value):
+            raise ValueError(
+                f"options.kwargs.{name}: a number, a truth value, a word or a list of these"
+            )
+
+
+def _shapes(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(_WORD.fullmatch(value))
+    if isinstance(value, list):
+        return len(value) <= 64 and all(_shapes(inner) for inner in value)
+    return value is None or (isinstance(value, bool | int | float) and abs(value) <= _LARGEST)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file beside `target` to write to; it takes the target's place when all went well. Raises OSError."""
+    new = _beside(target)
+    try:
+        with new.open("xb") as file:
+            yield file
+        new.replace(target)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(target: Path, content: str | bytes) -> None:
+    """Put text (UTF-8) or bytes at `target` in one move; its folder is made. Raises OSError."""
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def part_of(target: Path) -> Iterator[Path]:
+    """A file beside `target` to write to, gone afterwards; so are those that dead processes left of this target."""
+    for part in target.parent.glob(f".{_literal(target.name)}.*.part"):
+        _remove_dead(part)
+    with _part(target) as part:
+        yield part
+
+
+def _beside(target: Path) -> Path:
+    """A new name for what is written for `target`."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[Path]:
+    """It is locked while it is in use: a part without a lock is a dead process's."""
+    new = _beside(target)
+    part = new.with_suffix(".part")
+    number = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        lock(number)
+        new.replace(part)  # nobody takes it for dead before it is locked
+        yield part
+    finally:
+        os.close(number)
+        for path in (new, part):
+            path.unlink(missing_ok=True)
+
+
+def _remove_dead(part: Path) -> None:
+    with suppress(OSError), part.open("rb+") as handle:
+        if lock(handle.fileno()):
+            part.unlink(missing_ok=True)
+
+
+def _literal(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+@contextmanager
+def folder_in(place: Path, prefix: str) -> Iterator[Path]:
+    """A temporary folder in `place`, gone afterwards; so are those of this prefix that dead processes left there."""
+    with locked(place):
+        for old in place.glob(f"{_literal(prefix)}*"):
+            if old.is_dir() and not _in_use(old):
+                shutil.rmtree(old, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        number = os.open(folder, os.O_RDONLY)
+        lock(number)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(number)
+
+
+def _in_use(folder: Path) -> bool:
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        return not lock(number)
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Only one process at a time is in the block for this folder; others wait. Where the system or the disk has no
+    locks, nobody waits.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    number = os.open(place, os.O_RDONLY)
+    try:
+        lock(number, wait=True)
+        yield
+    finally:
+        os.close(number)
+
+
+def lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Whether the open file is now ours alone, until it is closed. Where there are no locks: no."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except (ImportError, OSError):
+        return False
+    return True

@@ -1,0 +1,294 @@
+"""Ideal observers: they read a stimulus's labels instead of its pixels, so their scores are known
+in closed form.
+
+shape-reader answers the shape (the category where a set has no shapes), texture-reader the texture
+(else a guess), uniform-guesser any category, constant-responder always the same, noisy-shape-reader
+the shape with probability `p` (option, 0.75) and any *other* category else. All chance comes from
+the stimulus's seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from registry.cards import ModelCard
+from registry.errors import CardError, LabelError, unknown_name
+from registry.files import digest_data
+
+# Template readers: simulated people who read the built-in world's silhouettes.
+#
+# A reader sees a grey image at 4 x 4 pixels a cell, adds its own early noise, blurs, takes out mean and contrast, and
+# correlates what is left with silhouettes that it has learnt (matched filters), a cell to every side, in either
+# polarity. It answers the category of the best match, after noise of the decision. Early noise is why a reader fails
+# on
+# low contrast (equivalent input noise: Pelli & Farell 1999, JOSA A 16, 647), noise of the decision why two readers
+# differ on images that both see well.
+#
+# Noise is drawn from what the image holds, cell by cell, and the reader's seed: the same image has the same answer in
+# any
+# batch, and two readers are independent. Nothing is differentiable: an answer is all that a reader has.
+
+
+EXEMPLARS = 512
+CELL = 4  # pixels of a cell, each way
+SIDE = 16  # cells of an image and of a template, each way
+REACH = 1  # cells by which an image may lie away from a template
+LUMINANCE = (0.2125, 0.7154, 0.0721)  # of R, G, B, as in the human experiments
+MEAN, DEVIATION = 0.5, 0.25  # the card's normalisation
+_EARLY, _LATE = 1, 2  # streams of random numbers
+_FLAT = 1e-6  # contrast of an image without any
+
+_GOLDEN = -7046029254386353131  # the constants of splitmix64 as signed numbers
+_FIRST = -4658895280553007687
+_SECOND = -7723592293110705685
+
+
+class TemplateReader(nn.Module):
+    """One simulated person. templates: [EXEMPLARS, 16, 16] uint8, the share of each cell that a silhouette covers
+    (255: all of it), in the order of their categories, equally many of each.
+
+    seed: of its noise; blur: standard deviation in cells; early: of the noise on what it sees, in parts of the grey
+    range; late: of the noise on its correlations.
+    """
+
+    templates: Tensor
+    luminance: Tensor
+
+    def __init__(self, classes: int, seed: int, blur: float, early: float, late: float) -> None:
+        super().__init__()
+        self.classes, self.seed, self.blur = classes, seed, blur
+        self.early, self.late = early, late
+        self.register_buffer("templates", torch.zeros(EXEMPLARS, SIDE, SIDE, dtype=torch.uint8))
+        self.register_buffer("luminance", torch.tensor(LUMINANCE), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images (n, 3, 64, 64) to matches (n, classes), absolute correlations with noise."""
+        levels = ((x.float() * DEVIATION + MEAN) * 255).round().clamp(0, 255)
+        sums = (functional.avg_pool2d(levels, CELL) * CELL**2).round()
+        keys = image_keys(sums, self.seed)
+        cells = (sums * self.luminance[:, None, None]).sum(1, keepdim=True) / (255 * CELL**2)
+        cells = cells + self.early * normal(keys, SIDE * SIDE, _EARLY).view_as(cells)
+        matches = self._matches(contrast(blurred(cells, self.blur)))
+        return matches + self.late * normal(keys, self.classes, _LATE)
+
+    def _matches(self, seen: Tensor) -> Tensor:
+        """The best match of each category: [n, 1, 16, 16] -> [n, classes]."""
+        known = contrast(blurred(self.templates[:, None].float() / 255, self.blur))
+        around = functional.pad(seen, (REACH,) * 4, mode="replicate")
+        found = functional.conv2d(around, known).abs().amax((2, 3))
+        best: Tensor = found.reshape(len(found), self.classes, -1).amax(2)
+        return best
+
+
+def template_reader(
+    num_classes: int = 16, *, seed: int, blur: float, early: float, late: float
+) -> nn.Module:
+    """Return a reader without templates: the card's weights bring them."""
+    return TemplateReader(num_classes, seed, blur, early, late)
+
+
+def blurred(cells: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of [n, 1, h, w] by `sigma` cells, mirrored at the border."""
+    radius = math.ceil(3 * sigma)
+    at = torch.arange(-radius, radius + 1, device=cells.device, dtype=torch.float32)
+    kernel = torch.exp(-at.square() / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    padded = functional.pad(cells, (radius,) * 4, mode="reflect")
+    across = functional.conv2d(padded, kernel[None, None, None, :])
+    return functional.conv2d(across, kernel[None, None, :, None])
+
+
+def contrast(cells: Tensor) -> Tensor:
+    """[n, 1, h, w] with mean 0 and length 1 each."""
+    centred = cells - cells.mean((-2, -1), keepdim=True)
+    return centred / (centred.square().sum((-2, -1), keepdim=True).sqrt() + _FLAT)
+
+
+def image_keys(sums: Tensor, seed: int) -> Tensor:
+    """One 64-bit number per image [n], from the seed and the sums of 8-bit levels in each cell and channel."""
+    flat = sums.to(torch.int64).flatten(1)
+    places = mixed(torch.arange(1, flat.shape[1] + 1, device=flat.device))
+    return mixed((mixed(flat + places)).sum(1) + seed * _GOLDEN % 2**63)
+
+
+def normal(keys: Tensor, count: int, stream: int) -> Tensor:
+    """[n, count] standard normal numbers of a stream of each key, float32 (Box & Muller 1958)."""
+    at = torch.arange(count, device=keys.device)
+    base = mixed(keys + stream)[:, None] + 2 * at
+    first, second = _unit(base), _unit(base + 1)
+    return (-2 * first.log()).sqrt() * torch.cos(2 * math.pi * second)
+
+
+def mixed(z: Tensor) -> Tensor:
+    """splitmix64 (Steele et al. 2014) on int64, which wraps as unsigned numbers do."""
+    z = z * _GOLDEN
+    z = (z ^ _shifted(z, 30)) * _FIRST
+    z = (z ^ _shifted(z, 27)) * _SECOND
+    return z ^ _shifted(z, 31)
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Shifted right with zeros coming in, which `>>` on signed numbers does not do."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _unit(z: Tensor) -> Tensor:
+    """A number in (0, 1) of each, 23 random bits and never either end."""
+    return (_shifted(mixed(z), 41).to(torch.float32) + 0.5) * 2.0**-23
+
+
+Seeds = NDArray[np.uint64]
+Labels = Mapping[str, NDArray[Any]]
+Indices = NDArray[np.int64]
+
+_IDEAL_GOLDEN = 0x9E3779B97F4A7C15
+_IDEAL_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_IDEAL_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def splitmix64(seeds: Seeds, stream: int = 0) -> Seeds:
+    """A well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all
+    bijective.
+    """
+    offset = np.uint64((_IDEAL_GOLDEN * (stream + 1)) % 2**64)
+    z = np.asarray(seeds, dtype=np.uint64) + offset
+    z = (z ^ (z >> np.uint64(30))) * _IDEAL_FIRST
+    z = (z ^ (z >> np.uint64(27))) * _IDEAL_SECOND
+    return z ^ (z >> np.uint64(31))
+
+
+def uniform(seeds: Seeds, stream: int = 0) -> NDArray[np.float64]:
+    """A number in [0, 1) per seed, with 53 random bits."""
+    return (splitmix64(seeds, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _guess(seeds: Seeds, count: int, stream: int) -> Indices:
+    """One of `count` numbers per seed, each equally likely."""
+    return (uniform(seeds, stream) * count).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What an observer decides from. `salt` keeps two copies of a noisy observer independent."""
+
+    labels: Labels
+    seeds: Seeds
+    categories: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    def read(self, *columns: str) -> Indices | None:
+        """Positions of the labels of the first column there is, among the categories."""
+        for column in columns:
+            if column in self.labels:
+                return self._positions(column)
+        return None
+
+    def _positions(self, column: str) -> Indices:
+        place = {name: index for index, name in enumerate(self.categories)}
+        found = [place.get(str(value), -1) for value in self.labels[column]]
+        if -1 in found:
+            value = self.labels[column][found.index(-1)]
+            raise LabelError(
+                f"label '{value}' in column '{column}' is none of the {len(place)} categories "
+                f"({', '.join(self.categories[:5])}, ...): stimuli and decision space do not fit."
+            )
+        return np.asarray(found, dtype=np.int64)
+
+    def guess(self, count: int, stream: int) -> Indices:
+        """A uniform guess among `count`, from the seeds alone."""
+        return _guess(self.seeds ^ self._salt, count, stream)
+
+    def chance(self) -> NDArray[np.float64]:
+        """A uniform number per trial."""
+        return uniform(self.seeds ^ self._salt, 0)
+
+    @property
+    def _salt(self) -> np.uint64:
+        seed = np.asarray([self.options.get("seed", 0)], dtype=np.uint64)
+        return np.uint64(splitmix64(seed, 7)[0])
+
+
+def _shape(trial: _Trial) -> Indices:
+    found = trial.read("shape", "category")
+    if found is None:
+        raise LabelError("the stimuli have neither a 'shape' nor a 'category' column.")
+    return found
+
+
+def _texture(trial: _Trial) -> Indices:
+    found = trial.read("texture")
+    return _uniform_guess(trial) if found is None else found
+
+
+def _uniform_guess(trial: _Trial) -> Indices:
+    return trial.guess(len(trial.categories), 1)
+
+
+def _constant(trial: _Trial) -> Indices:
+    index = int(trial.options.get("answer", 0)) % len(trial.categories)
+    return np.full(len(trial.seeds), index, dtype=np.int64)
+
+
+def _noisy(trial: _Trial) -> Indices:
+    """Right with probability p; else the truth plus a uniform step of 1 .. categories - 1."""
+    truth = _shape(trial)
+    count = len(trial.categories)
+    wrong = (truth + 1 + trial.guess(count - 1, 1)) % count
+    return np.where(trial.chance() < float(trial.options.get("p", 0.75)), truth, wrong)
+
+
+_RULES: Mapping[str, Callable[[_Trial], Indices]] = {
+    "shape-reader": _shape,
+    "texture-reader": _texture,
+    "uniform-guesser": _uniform_guess,
+    "constant-responder": _constant,
+    "noisy-shape-reader": _noisy,
+}
+
+
+@dataclass(frozen=True)
+class IdealObserver:
+    """An observer whose answers follow a rule. Raises UnknownName for an arch that is none of the
+    rules.
+    """
+
+    card: ModelCard
+    gradients: bool = False
+
+    def __post_init__(self) -> None:
+        if self.card.arch not in _RULES:
+            raise unknown_name("ideal observer", self.card.arch, _RULES)
+        chance = self.card.options.get("p", 0.75)
+        if not isinstance(chance, int | float) or not 0 <= chance <= 1:
+            raise CardError(
+                f"card '{self.card.name}': option 'p': expected a probability, found {chance!r}."
+            )
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of the rule and its options: not the name."""
+        return digest_data({"ideal": self.card.arch, "options": self.card.options})
+
+    def answer(
+        self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]
+    ) -> NDArray[np.float32]:
+        """One-hot answers [n, categories] from label columns [n] and seeds [n].
+
+        A trial's answer depends on its own labels and seed: not on batch size, order or subset.
+        Raises LabelError where a label that the rule reads is none of the categories.
+        """
+        trial = _Trial(labels, np.asarray(seeds, dtype=np.uint64), categories, self.card.options)
+        chosen = _RULES[self.card.arch](trial)
+        answers = np.zeros((len(chosen), len(categories)), dtype=np.float32)
+        answers[np.arange(len(chosen)), chosen] = 1.0
+        return answers
