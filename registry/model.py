@@ -286,13 +286,15 @@ class LoadedModel:
         """Digest of what decides the answers: weights, preprocessing, labels, architecture. No name, no path: of a
         Python factory its own name alone, for `code` says the rest.
         """
-        kind, _, name = self.card.arch.partition(":")
+        arch, python = self.card.arch, "python:"
+        if arch.startswith(python):
+            arch = python + arch.rpartition(":")[2]
         return digest_data(
             {
                 "weights": self.digest,
                 "preprocess": self.preprocess.model_dump(mode="json"),
                 "labels": self.labels.digest,
-                "arch": [kind, name.rpartition(":")[2] if kind == "python" else name],
+                "arch": arch,
                 "kwargs": self.card.options.get("kwargs", {}),
                 "code": self.code,
             }
