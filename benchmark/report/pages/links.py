@@ -17,6 +17,7 @@ from benchmark.leaderboard.links import (
     observed,
     verdict,
 )
+from benchmark.leaderboard.summary import Summary
 from benchmark.report.contents import Contents
 from benchmark.report.drawn import Shown, put
 from benchmark.report.figures.links import order_of, scatter, told
@@ -24,34 +25,15 @@ from benchmark.report.writing import Site, short, slug
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A row of the table, and its figure. left_out: the range of Spearman's with one family left out."""
-
-    key: str
-    question: str
-    verdict: str
-    x: str
-    y: str
-    spearman: str
-    pearson: str
-    partial: str
-    left_out: str
-    n: int
-    families: int
-    few: bool
-    figure: Shown | None
-
-
-@dataclass(frozen=True)
 class Space:
-    """A decision space as the page shows it."""
+    """A decision space as the page shows it: links with their figures, the field's questions first; contrasts; where
+    the tables of both are."""
 
     name: str
-    pairs: Sequence[Pair]
-    recipes: Sequence[tuple[str, Sequence[tuple[str, str, str, int, int]]]]
+    pairs: Sequence[tuple[Link, Shown | None]]
+    contrasts: Contrasts
     left_out: Sequence[str]
-    data: str
-    contrasts: str
+    tables: Sequence[str]
 
 
 def has_links(contents: Contents) -> bool:
@@ -61,36 +43,26 @@ def has_links(contents: Contents) -> bool:
 
 def links_page(site: Site, contents: Contents) -> None:
     """links.html, where any two headlines share an observer."""
-    spaces = []
-    for summary in contents.linked:
-        found = contents.links[summary.space]
-        compared = contrasts(summary, contents.cards)
-        if not found:
-            continue
-        data, other = (f"data/{name}-{slug(summary.space)}.csv" for name in ("links", "contrasts"))
-        for place, rows in (
-            (data, link_records(found, summary.space)),
-            (other, contrast_records(compared, summary.space)),
-        ):
-            records = list(rows)
-            site.table(place, records, list(records[0]) if records else [])
-        values = f"data/link-values-{slug(summary.space)}.csv"
-        site.table(values, *_values(found))
-        asked = sorted(found, key=order_of)
-        pairs = [
-            _pair(
-                one,
-                put(site, scatter(one, summary.space), inline=bool(one.question), data=values)
-                if one.observers
-                else None,
-            )
-            for one in asked
-        ]
-        left_out = list(left_out_lines(compared))
-        recipes = _by_recipe(compared)
-        spaces.append(Space(summary.space, pairs, recipes, left_out, data, other))
+    spaces = [_space(site, contents, one) for one in contents.linked if contents.links[one.space]]
     if spaces:
-        site.page("links.html", "links.html", title="Links", spaces_=spaces, caution=CAUTION)
+        shown = {"caution": CAUTION, "verdict": verdict, "told": told, "short": short}
+        site.page("links.html", "links.html", title="Links", spaces_=spaces, **shown)
+
+
+def _space(site: Site, contents: Contents, summary: Summary) -> Space:
+    name, found = summary.space, contents.links[summary.space]
+    compared = contrasts(summary, contents.cards)
+    tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "contrasts", "link-values")]
+    rows = (list(link_records(found, name)), list(contrast_records(compared, name)))
+    for place, records in zip(tables[:2], rows, strict=True):
+        site.table(place, records, list(records[0]) if records else [])
+    site.table(tables[2], *_values(found))
+    pairs = []
+    for link in sorted(found, key=order_of):
+        asked = bool(link.question)
+        drawn = scatter(link, name) if link.observers else None
+        pairs.append((link, put(site, drawn, inline=asked, data=tables[2]) if drawn else None))
+    return Space(name, pairs, compared, list(left_out_lines(compared)), tables)
 
 
 def _values(found: Sequence[Link]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -107,41 +79,3 @@ def _values(found: Sequence[Link]) -> tuple[list[dict[str, Any]], list[str]]:
         for name, one in sorted(everybody.items())
     ]
     return records, ["observer", "family", "recipe", *values]
-
-
-def _pair(link: Link, figure: Shown | None) -> Pair:
-    span = link.range_without
-    return Pair(
-        key=figure.name if figure else "",
-        question=link.question,
-        verdict=verdict(link),
-        x=link.x.title,
-        y=link.y.title,
-        spearman=told(link.spearman),
-        pearson=told(link.pearson),
-        partial=told(link.partial) if link.partial else "",
-        left_out=f"{short(span[0])} to {short(span[1])}" if span else "",
-        n=link.spearman.n,
-        families=link.spearman.families,
-        few=link.few,
-        figure=figure,
-    )
-
-
-def _by_recipe(found: Contrasts) -> list[tuple[str, list[tuple[str, str, str, int, int]]]]:
-    """Recipe -> (variable, baselines, difference with interval, pairs, families)."""
-    recipes: dict[str, list[tuple[str, str, str, int, int]]] = {}
-    for one in found.rows:
-        ends = (
-            "" if one.low is None or one.high is None else f" [{short(one.low)}, {short(one.high)}]"
-        )
-        difference = f"{short(one.difference)}{ends}"
-        row = (
-            one.variable.title,
-            ", ".join(one.baselines),
-            difference,
-            len(one.pairs),
-            one.families,
-        )
-        recipes.setdefault(one.recipe, []).append(row)
-    return list(recipes.items())
