@@ -188,13 +188,14 @@ def true_kappa_of_people() -> float:
     return float(np.mean(found))
 
 
-def kappa_people(rng: Rng, n: int, people: int) -> dict[str, bool]:
-    """Error consistency of a network with people, images and people drawn."""
+def with_people(rng: Rng, n: int, people: int, metric: str) -> dict[str, bool]:
+    """Agreement of a network with people, images and people drawn; people's accuracies differ by .08."""
     hard, others = crowd(rng, n, people, 0.08, 0.12)
     mine = answers(rng, n, 0.5, hard, 0.6)
     scores = compare(None, mine, {f"subject-{i}": one for i, one in enumerate(others)})
-    score = next(s for s in scores if s.metric == "error_consistency" and not s.condition)
-    return {"bootstrap of images and people": holds(score.low, score.high, true_kappa_of_people())}
+    score = next(s for s in scores if s.metric == metric and not s.condition)
+    truth = 0.08**2 if metric == "accuracy_difference" else true_kappa_of_people()
+    return {"images weighted, people drawn": holds(score.low, score.high, truth)}
 
 
 def mean(rng: Rng, n: int, kind: str) -> dict[str, bool]:
@@ -323,7 +324,12 @@ def kappa_kinds() -> Iterator[Kind]:
     yield Kind("kappa", words, partial(kappa_shared, spread=1.0, size=(160, 48, 8)))
     for n, people in ((160, 10), (640, 4)):
         words = f"{n} images, {people} people"
-        yield Kind("kappa with people", words, partial(kappa_people, n=n, people=people), True)
+        for name, metric in (
+            ("kappa with people", "error_consistency"),
+            ("squared difference from people", "accuracy_difference"),
+        ):
+            study = partial(with_people, n=n, people=people, metric=metric)
+            yield Kind(name, words, study, True)
 
 
 def measured(kind: Kind, studies: int, seed: int) -> tuple[dict[str, float], int]:

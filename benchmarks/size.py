@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from ratios import ratio, slug
 
 from benchmark.contracts import Metric, Trials
+from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio
 from benchmark.stats.crowd import compare_people
 from suites.human_comparison.pairing import compare_pair
@@ -67,19 +68,39 @@ def bias(rng: Rng, n: int, bias: float, counted: tuple[float, float]) -> list[Co
     return [compare_ratio(METRIC, a, b)]
 
 
-def clustered(rng: Rng, spread: float, counted: tuple[float, float]) -> list[Comparison]:
-    """S / (S + T) on 160 shapes x 48 textures, 1,200 images; tastes for shapes and textures differ by observer."""
-    shape = np.repeat(np.arange(160), 8)[:1200]
-    texture = np.concatenate([rng.choice(48, 8, replace=False) for _ in range(150)])
+def clustered(
+    rng: Rng,
+    spread: tuple[float, float],
+    counted: tuple[float, float],
+    size: tuple[int, int, int] = (150, 48, 8),
+) -> list[Comparison]:
+    """S / (S + T) on shapes x textures, so many textures of each shape; tastes for both differ by observer."""
+    shapes, textures, each = size
+    shape = np.repeat(np.arange(shapes), each)
+    texture = np.concatenate([rng.choice(textures, each, replace=False) for _ in range(shapes)])
     labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
 
     def observer(share: float) -> Trials:
-        taste = rng.normal(0, spread, 160)[shape] + rng.normal(0, spread, 48)[texture]
-        den = rng.random(1200) < share
-        num = den & (rng.random(1200) < 1 / (1 + np.exp(-taste)))
+        taste = (
+            rng.normal(0, spread[0], shapes)[shape] + rng.normal(0, spread[1], textures)[texture]
+        )
+        den = rng.random(len(shape)) < share
+        num = den & (rng.random(len(shape)) < 1 / (1 + np.exp(-taste)))
         return trials(num * 1.0, den * 1.0, **labels)
 
     return [compare_ratio(METRIC, observer(counted[0]), observer(counted[1]))]
+
+
+def equivalence(rng: Rng, n: int, margin: float) -> list[Comparison]:
+    """Two accuracies that differ by just the margin: p below .05 where they are called equivalent."""
+    a, b = related(rng, (n,), 0.6)
+    found = compare_ratio(
+        METRIC, *(trials((u < p) * 1.0, np.ones(n)) for u, p in ((a, 0.6 + margin), (b, 0.6)))
+    )
+    assert found.test is not None
+    low, high = found.test.interval(Margin(margin, both=True).level(1))
+    inside = low is not None and high is not None and -margin < low and high < margin
+    return [replace(found, p=0.0 if inside else 1.0)]
 
 
 def mean(rng: Rng, n: int, skewed: bool) -> list[Comparison]:
@@ -187,11 +208,18 @@ def kinds() -> Iterator[Kind]:
         yield Kind(("shape bias",), words, partial(bias, n=n, bias=0.3, counted=counted))
     for spread, counted in ((1.0, (0.6, 0.6)), (1.0, (0.6, 0.2)), (0.0, (0.6, 0.6))):
         words = (
-            f"160 x 48 exemplars of spread {spread:g}, counted {counted[0]:g} and {counted[1]:g}"
+            f"150 x 48 exemplars of spread {spread:g}, counted {counted[0]:g} and {counted[1]:g}"
         )
-        yield Kind(
-            ("shape bias, clustered",), words, partial(clustered, spread=spread, counted=counted)
-        )
+        study = partial(clustered, spread=(spread, spread), counted=counted)
+        yield Kind(("shape bias, clustered",), words, study)
+    for size in ((40, 3, 3), (8, 4, 4), (20, 5, 5)):
+        for both in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
+            words = f"{size[0]} x {size[1]} exemplars of spread {both[0]:g} and {both[1]:g}"
+            study = partial(clustered, spread=both, counted=(0.6, 0.6), size=size)
+            yield Kind(("shape bias, few clusters",), words, study)
+    for n, margin in ((200, 0.15), (1000, 0.05)):
+        words = f"n={n}, margin {margin:g}"
+        yield Kind(("equivalence",), words, partial(equivalence, n=n, margin=margin))
     for n, skewed in ((40, False), (192, True)):
         words = f"n={n}, {'skewed' if skewed else 'normal'}"
         yield Kind(("mean",), words, partial(mean, n=n, skewed=skewed))

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
         rename_model,
         retire_model,
     )
-    from benchmark.api.comparing import compare, compare_each, discordant
+    from benchmark.api.comparing import (
+        asked_margin,
+        compare,
+        compare_each,
+        decide,
+        diff,
+        discordant,
+    )
     from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
-    from benchmark.api.deciding import asked_margin, decide, diff
     from benchmark.api.exchange import document, scores, tidy
     from benchmark.api.importing import import_trials, rescore
     from benchmark.api.joining import import_leaderboard

@@ -1,29 +1,73 @@
-"""Two observers against each other."""
+"""Two observers against each other, and a verdict on a new model: from stored trials, or by running both on images in
+random order, looked at chunk by chunk, until the answer is clear."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from benchmark import plugins
 from benchmark.api.chosen_observers import fits
-from benchmark.api.opening import chosen_suites, reading
+from benchmark.api.opening import chosen_suites, reading, suites_with_scores
 from benchmark.api.published_scores import check_trials
 from benchmark.api.standing import standing
+from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.display import masked
-from benchmark.errors import BenchError, StoreError, UnknownName, unknown_name
+from benchmark.engine.comparing import (
+    PEOPLE,
+    Both,
+    alike,
+    compare_observers,
+    discordant_of,
+    discordant_trials,
+)
+from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
+from benchmark.leaderboard.comparison import (
+    Change,
+    Diff,
+    Margin,
+    judged,
+    nothing_known,
+    seen_so_far,
+)
+from benchmark.leaderboard.repeating import PAIRED
 from benchmark.settings import Settings
+from benchmark.stats.bootstrap import Floats
+from benchmark.stats.comparisons import Comparison
+from benchmark.stats.families import (
+    Compared,
+    ComparedToEach,
+    DiscordantTrial,
+    SuiteComparison,
+    compared_to_each,
+)
+from benchmark.stats.paired import FEWEST
+from benchmark.stats.ratios import ratio_arrays
+from benchmark.stats.sequences import difference_sequence
+from benchmark.stimuli.datasets import shuffled
+from benchmark.store import Store
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Suite
-    from benchmark.stats.families import Compared, ComparedToEach, DiscordantTrial
-    from benchmark.store import Store
+    from benchmark.api.running import Prepared, RunRequest
+    from benchmark.engine.planning import Task
+    from benchmark.engine.running import RunReporter
 
-#: The name of people as a group (`engine.comparing`, which this would load).
-PEOPLE = "people"
+LEVEL = 0.95
+#: Of the variant that brings the images in random order; no block is settled by itself here.
+ANY_WIDTH = 0.01
+METHOD = "confidence sequence of paired differences, by image"
+#: Why there is nothing to compare, by whether the base and the new one have a score.
+_NOTHING = {
+    (True, True): "no stimuli in common",
+    (True, False): "the new one has no such score",
+    (False, True): "the base has no such score",
+    (False, False): "neither has such a score",
+}
 
 
 def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> Compared:
@@ -44,8 +88,6 @@ def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) 
 
 def in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compared:
     """As `compare`; no tests where they have no stimuli in common."""
-    from benchmark.engine.comparing import compare_observers
-
     a, b = _pair(a, b)
     with reading(settings) as store:
         suites = _compared_suites(store, suite, a, b)
@@ -63,9 +105,6 @@ def compare_each(
 
     others: names or globs with commas; `a` itself and models that boards do not show are left out.
     """
-    from benchmark.engine.comparing import compare_observers
-    from benchmark.stats.families import compared_to_each
-
     if a == PEOPLE:
         raise UnknownName("people as a group are compared with one: `bench compare NAME people`.")
     settings = read_settings(db)
@@ -105,8 +144,6 @@ def discordant(
     a: str, b: str, *, suite: str | None = None, db: str | None = None
 ) -> list[DiscordantTrial]:
     """The images behind the headlines that only one of the two gets right, with what each answered."""
-    from benchmark.engine.comparing import discordant_trials
-
     a, b = _pair(a, b)
     with reading(read_settings(db)) as store:
         return discordant_trials(store, _compared_suites(store, suite, a, b), a, b)
@@ -135,3 +172,306 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
     answered = {one.suite for one in store.observations(observer=names[0])}
     scored = None if IMPORTED in answered else answered
     return chosen_suites(store, suite, plugins.find_suites(suite, scored=scored))
+
+
+def diff(
+    base: str,
+    new: str,
+    *,
+    noninferior: float | None = None,
+    equivalent: float | None = None,
+    suite: str | None = None,
+    db: str | None = None,
+) -> Diff:
+    """Whether a new model is worse than its base, by the suites' headlines on the stimuli that both answered.
+
+    base: a model, or "people" as a group. noninferior: how much worse the new one may be, in units of the metric;
+    equivalent: how far it may lie from the base either way. A suite of the base's that the new one lacks is
+    inconclusive, and so is all where they have no stimuli in common.
+    """
+    if new == PEOPLE:
+        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench diff {PEOPLE} NAME`.")
+    margin = asked_margin(noninferior, equivalent)
+    settings = read_settings(db)
+    found = in_common(new, base, suite, settings)
+    untested = _untested(found, base, new, suite, settings)
+    found = replace(found, headlines=(*found.headlines, *untested))
+    return judged(found, discordant(new, base, suite=suite, db=db), margin)
+
+
+def asked_margin(noninferior: float | None, equivalent: float | None) -> Margin | None:
+    """What of the two was asked for. BenchError for both at once."""
+    if noninferior is not None and equivalent is not None:
+        raise BenchError("not inferior or equivalent: ask for one of the two.")
+    size = noninferior if equivalent is None else equivalent
+    return None if size is None else Margin(size, equivalent is not None)
+
+
+def _untested(
+    found: Compared, base: str, new: str, pattern: str | None, settings: Settings
+) -> Iterator[SuiteComparison]:
+    """The suites that were asked for, or that the base has a headline of, and for which there is nothing to compare: a
+    run that failed is no proof that nothing became worse."""
+    tested = {row.suite for row in found.headlines}
+    with reading(settings) as store:
+        suites = suites_with_scores(store, pattern)
+        rows = store.latest_scores(observers=[base, new], conditions=("",))
+    values = {(row.observer, row.suite, row.metric) for row in rows if row.value is not None}
+    named = pattern not in (None, "all")
+    for suite in suites:
+        have = {one for one in (base, new) if (one, suite.name, suite.headline.name) in values}
+        if suite.name not in tested and (named or base in have):
+            yield nothing_known(suite, _NOTHING[base in have, new in have]).row
+
+
+def decide(
+    base: str,
+    new: str,
+    target: float,
+    settings: Settings,
+    reporter: RunReporter,
+    *,
+    margin: Margin | None = None,
+    request: RunRequest | None = None,
+    agreed: Callable[[Prepared], bool] = lambda _prepared: True,
+    command: str = "bench diff",
+) -> Diff | None:
+    """Run two models on images in random order, looking after each chunk, until every suite's verdict is clear, its
+    difference is known to +-`target`, or there are no more images. None where `agreed` says no.
+
+    Suites that have no random order are left out; those of them that the request names, and those that only the base
+    can be asked, are inconclusive. PluginError where none has one; UnknownName where a model is none.
+    """
+    from benchmark.api.cards import one_card
+    from benchmark.api.running import RunRequest, execute, prepare
+    from benchmark.engine.planning import plan_tasks
+
+    if not 0 < target < 0.5:
+        raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")
+    if PEOPLE in (base, new):
+        raise BenchError(f"'{PEOPLE}' cannot be run: leave --precision-target out.")
+    if base == new:
+        raise BenchError(f"'{base}' is compared with itself: name two models.")
+    cards = [one_card(name, settings) for name in (base, new)]
+    request = replace(request or RunRequest(), models=f"{base},{new}")
+    if request.device.endswith(":all") or "," in request.device:
+        raise BenchError("a verdict that stops early is run on one device: --device cuda:0.")
+    asked = plugins.select_suites(request.suites, plugins.find_suites(request.suites))
+    able = _able(asked)
+    prepared = prepare(replace(request, suites=",".join(able)), settings)
+    planned = plan_tasks(cards, list(able.values()), settings, request.limit)
+    shared = _shared(planned, base, new)
+    question = Question(base, new, shared, margin, target)
+    prepared = replace(prepared, tasks=shared)
+    if not agreed(prepared):
+        return None
+    report = execute(prepared, reporter, command, enough=question.clear)
+    if report.failed:
+        name, reason = next(iter(report.failed.items()))
+        raise BenchError(f"no verdict: {name} failed: {reason}")
+    reasons = _unasked(asked, able, planned, shared)
+    counted = {
+        one.name: nothing_known(one, f"not asked: {reasons[one.name]}")
+        for one in asked
+        if one.name in reasons and (request.suites != "all" or _is_shown(one, base, planned))
+    }
+    remarks = [
+        f"{name}: not asked: {reason}" for name, reason in reasons.items() if name not in counted
+    ]
+    with reading(settings) as store:
+        found = question.answer(store, remarks)
+    return replace(found, changes=(*found.changes, *counted.values()))
+
+
+def _unasked(
+    asked: Sequence[Suite],
+    able: Mapping[str, Suite],
+    planned: Sequence[Task],
+    shared: Sequence[Task],
+) -> dict[str, str]:
+    """Suite -> why not both models are asked."""
+    why = {one.suite.name: one.reason for one in planned if one.reason}
+    why |= {f"{one.name}{PAIRED}": "it cannot stop early" for one in asked if one.name not in able}
+    there = {one.suite.name for one in shared}
+    names = [one.name for one in asked if f"{one.name}{PAIRED}" not in there]
+    return {name: why.get(f"{name}{PAIRED}", "they share no images") for name in names}
+
+
+def _is_shown(suite: Suite, name: str, planned: Sequence[Task]) -> bool:
+    """Whether a model can be asked under a suite: then a model that cannot has lost something."""
+    mine = (name, f"{suite.name}{PAIRED}")
+    return any(one.plan.blocks for one in planned if (one.card.name, one.suite.name) == mine)
+
+
+def _able(asked: Sequence[Suite]) -> dict[str, Suite]:
+    """Those of the suites that can stop early, as they then ask. PluginError where none can."""
+    able = {one.name: made for one in asked if (made := paired_variant(one)) is not None}
+    if able:
+        return able
+    names = ", ".join(one.name for one in asked)
+    every = plugins.find_suites().suites.items()
+    others = ", ".join(name for name, suite in every if paired_variant(suite))
+    raise PluginError(
+        f"--precision-target: none of {names} can stop early, their headlines are no means over images. "
+        f"Those that can: {others or 'none'}. Leave it out, or name one with --suite."
+    )
+
+
+def _shared(planned: Sequence[Task], base: str, new: str) -> list[Task]:
+    """The tasks under what both models are shown. BenchError where there is nothing."""
+    shown = [task for task in planned if task.plan.blocks]
+    whose = {(task.card.name, task.suite.name, task.space) for task in shown}
+    shared = [
+        task
+        for task in shown
+        if all((name, task.suite.name, task.space) in whose for name in (base, new))
+    ]
+    if not shared:
+        reasons = dict.fromkeys(task.reason for task in planned if task.reason)
+        raise BenchError(
+            f"'{base}' and '{new}' have no suite in common: {'; '.join(reasons) or 'other labels'}"
+        )
+    return shared
+
+
+def paired_variant(suite: Suite) -> Suite | None:
+    """The suite on images in random order, none of its blocks stopped by itself; None where it has no such order."""
+    stopping, name = suite.stopping, f"{suite.name}{PAIRED}"
+    if stopping.within is not None:
+        return replace(stopping.within(ANY_WIDTH), name=name, stopping=EarlyStop())
+    if stopping.shuffle:
+        return replace(suite, name=name, plan=InRandomOrder(suite.plan), stopping=EarlyStop())
+    return None
+
+
+@dataclass(frozen=True)
+class InRandomOrder:
+    """A suite's plan with the images of each block in an order that has nothing to do with what they show."""
+
+    plan: Callable[[Any, Shelf], Plan]
+
+    def __call__(self, config: Any, shelf: Shelf) -> Plan:
+        """The plan."""
+        made = self.plan(config, shelf)
+        blocks = (replace(block, stimuli=shuffled(block.stimuli)) for block in made.blocks)
+        return replace(made, blocks=tuple(blocks))
+
+
+@dataclass(frozen=True)
+class Question:
+    """Base and new under the suites of `tasks`. margin: what is asked (None: whether a change is shown); target: half
+    the width at which an answer that is not clear by then is left open."""
+
+    base: str
+    new: str
+    tasks: Sequence[Task]
+    margin: Margin | None
+    target: float
+
+    def clear(self, store: Store) -> bool:
+        """Whether every suite has its answer, or is known well enough."""
+        return all(self._is_clear(one) for one in self.changes(store))
+
+    def changes(self, store: Store) -> list[Change]:
+        """What the trials that are stored say, suite by suite."""
+        pairs = self._pairs()
+        level = 1 - (1 - LEVEL) / len(pairs)
+        return [self._change(store, task, level) for task in pairs]
+
+    def answer(self, store: Store, remarks: Sequence[str] = ()) -> Diff:
+        """The verdict, with the images that flipped."""
+        changes = self.changes(store)
+        flipped = [row for task in self._pairs() for row in self._flipped(store, task)]
+        told = [
+            *remarks,
+            *(self._told(one, task) for one, task in zip(changes, self._pairs(), strict=True)),
+        ]
+        return Diff(
+            self.base,
+            self.new,
+            self.margin,
+            tuple(changes),
+            tuple(flipped),
+            tuple(told),
+            looked=True,
+        )
+
+    def _pairs(self) -> list[Task]:
+        """The new one's tasks; the base has each of them, too."""
+        return [task for task in self.tasks if task.card.name == self.new]
+
+    def _is_clear(self, change: Change) -> bool:
+        if change.verdict not in ("inconclusive", "no change shown"):
+            return True
+        low, high = change.low, change.high
+        return low is not None and high is not None and (high - low) / 2 <= self.target
+
+    def _change(self, store: Store, task: Task, level: float) -> Change:
+        metric = task.suite.headline
+        new, base = self._whole(store, task)
+        values = [per_image(metric, trials) for trials in (new, base)]
+        n = len(values[0])
+        low, high = difference_sequence(values[0] - values[1], level)
+        means = [float(one.mean()) if n else None for one in values]
+        difference = None if means[0] is None or means[1] is None else means[0] - means[1]
+        start = Comparison(metric.name, a=means[0], b=means[1], difference=difference, n=n)
+        same = n >= FEWEST and np.array_equal(values[0], values[1]) and alike(new, base)
+        row = SuiteComparison(
+            task.suite.name.removesuffix(PAIRED),
+            metric,
+            replace(start, low=low, high=high, level=level, method=METHOD, same=same),
+        )
+        whole = n == len(task.plan.blocks[0].stimuli)
+        return seen_so_far(row, low, high, self.margin, whole)
+
+    def _whole(self, store: Store, task: Task) -> tuple[Trials, Trials]:
+        """Trials of both on the images that both have answered in every block."""
+        found = [self._trials(store, task, name) for name in (self.new, self.base)]
+        blocks = len(task.plan.blocks)
+        held = []
+        for trials in found:
+            names, counts = (
+                np.unique(trials["stimulus"], return_counts=True) if len(trials) else ([], 0)
+            )
+            held.append(set(np.asarray(names)[np.asarray(counts) == blocks].tolist()))
+        common = sorted(held[0] & held[1])
+        new, base = (
+            trials.where(np.isin(trials["stimulus"], common)) if len(trials) else trials
+            for trials in found
+        )
+        return new, base
+
+    def _trials(self, store: Store, task: Task, name: str) -> Trials:
+        wanted = {(b.stimuli.digest, b.condition, b.role) for b in task.plan.blocks}
+        keys = {
+            (o.stimuli, o.condition, o.role): o.key
+            for o in store.observations(observer=name, suite=task.suite.name)
+            if o.space == task.space and (o.stimuli, o.condition, o.role) in wanted
+        }
+        return store.trials(tuple(keys.values())) if keys else Trials({})
+
+    def _flipped(self, store: Store, task: Task) -> list[DiscordantTrial]:
+        new, base = self._whole(store, task)
+        return list(discordant_of(Both(task.suite, new, base, {}))) if len(new) else []
+
+    def _told(self, change: Change, task: Task) -> str:
+        n, of = change.row.comparison.n, len(task.plan.blocks[0].stimuli)
+        end = "all of them" if n == of else f"stopped at {n} of {of} images"
+        if n < of or self._is_clear(change):
+            return f"{change.row.suite}: {end}"
+        return f"{change.row.suite}: {end}, and they do not make it clear"
+
+
+def per_image(metric: Metric, trials: Trials) -> Floats:
+    """[images] what each image adds to a ratio, by name; every image has the same share of the denominator.
+
+    ValueError where it has not: then the ratio is no mean over images.
+    """
+    num, den, stimulus = ratio_arrays(metric, trials)
+    if not len(num):
+        return np.zeros(0)
+    _, at = np.unique(stimulus, return_inverse=True)
+    above, below = np.bincount(at, num), np.bincount(at, den)
+    if below.min() <= 0 or not np.allclose(below, below[0]):
+        raise ValueError(f"metric '{metric.name}' is no mean over images")
+    return above / below

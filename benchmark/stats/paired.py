@@ -216,12 +216,19 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
 
 def _t_test(score: Restricted, influence: Floats, factors: Sequence[Array]) -> Test:
     """Of few clusters: under the hypothesis a cluster's sum is bound to the estimate, so that a score test of G
-    clusters never has a z above sqrt(G). Here the variance is that at the estimate, with Satterthwaite's degrees of
-    freedom, one at least."""
-    variance = clustered_variance(influence, factors).variance
+    clusters never has a z above sqrt(G). Here the variance is that at the estimate: that of single stimuli, and what
+    each factor adds to it. Degrees of freedom are Satterthwaite's with every factor's variance one standard error above
+    its estimate (as in `benchmark.stats.crossed`), at least those of the factor with fewest clusters."""
+    codes = [np.unique(labels, return_inverse=True)[1] for labels in factors]
+    single = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    noise = clustered_variance(influence, [single]).variance
     each = [clustered_variance(influence, [labels]) for labels in factors]
-    doubt = sum(one.variance**2 / one.df for one in each)
-    df = max(1.0, variance**2 / doubt) if doubt else 1.0
+    wide = [one.variance * (1 + sqrt(2 / one.df)) for one in each]
+    variance = noise + sum(max(0.0, one.variance - noise) for one in each)
+    at_wide = noise + sum(max(0.0, one - noise) for one in wide)
+    doubt = sum(w**2 / one.df for w, one in zip(wide, each, strict=True))
+    least = min(one.df for one in each)
+    df = max(least, at_wide**2 / doubt) if doubt else least
     return Studentised(score.difference, sqrt(variance), df, score.limit)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gestaltbench as gb
-from benchmark.api.paired_question import Question, paired_variant
+from benchmark.api.comparing import Question, paired_variant
 from benchmark.contracts import Block, Metric, Plan, Trials
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import diff_markdown, judged
@@ -214,8 +214,10 @@ def test_images_in_random_order_are_those_of_the_plan(variant):
 @pytest.mark.slow
 def test_too_few_images_leave_it_open(bench):
     words = (*PAIRED, "--noninferior", "0.001", "--limit", "20")
-    ended = bench("diff", "ideal-shape", "ideal-texture", *words)
+    ended = bench("diff", "ideal-constant", "ideal-guesser", *words)
     assert ended.code == 3 and "all of them, and they do not make it clear" in ended.out
+    same = bench("diff", "ideal-shape", "ideal-texture", *words)  # both are right every time
+    assert same.code == 0 and "against `ideal-shape`: no answer changed" in same.out
 
 
 def test_what_cannot_stop_early_says_so(bench):

@@ -211,8 +211,10 @@ def test_few_clusters_are_held_against_a_t_distribution(bias, make, shapes, text
     names = [a[factor][counts].tolist() for factor in FACTORS]
     (v_s, g_s), (v_t, g_t) = (one_way(adds, labels) for labels in names)
     v_pair = one_way(adds, list(zip(*names, strict=True)))[0]
-    variance = max(v_s + v_t - v_pair, v_pair)
-    df = max(1, variance**2 / (v_s**2 / (g_s - 1) + v_t**2 / (g_t - 1)))
+    variance = v_pair + max(0, v_s - v_pair) + max(0, v_t - v_pair)
+    wide_s, wide_t = v_s * (1 + (2 / (g_s - 1)) ** 0.5), v_t * (1 + (2 / (g_t - 1)) ** 0.5)
+    at_wide = v_pair + max(0, wide_s - v_pair) + max(0, wide_t - v_pair)
+    df = max(g_t - 1, at_wide**2 / (wide_s**2 / (g_s - 1) + wide_t**2 / (g_t - 1)))
     half = stats.t.ppf(0.975, df) * variance**0.5
     assert (result.low, result.high) == pytest.approx(
         (max(-1, result.difference - half), min(1, result.difference + half)), rel=1e-6

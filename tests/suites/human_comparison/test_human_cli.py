@@ -147,6 +147,35 @@ def test_one_observer_against_people_as_a_group(board):
 
 
 @pytest.mark.slow
+def test_a_verdict_holds_accuracy_beside_agreement(board, tmp_path):
+    """Kappa of always right and of always wrong is 0 with anybody; a copy that answers alike is no change."""
+    right = np.random.default_rng(1).random(200) < 0.7
+    answers = {
+        "net-right": np.ones(200, bool), "net-wrong": np.zeros(200, bool), "net": right, "net-copy": right,
+        **{f"subject-1{i}": np.random.default_rng(i).random(200) < 0.6 + i / 20 for i in range(5)},
+    }  # fmt: skip
+    for observer, row in answers.items():
+        table(tmp_path / "again" / "contrast", observer, row)
+    api.import_trials(tmp_path / "again" / "contrast", db=board)
+
+    def said(base, new, **asked):
+        return api.diff(base, f"{new} (contrast)", suite="human-comparison", db=board, **asked)
+
+    lost = said("net-right (contrast)", "net-wrong", noninferior=0.05)
+    assert [(c.row.metric.name, c.verdict) for c in lost.changes] == [
+        ("error_consistency", "inconclusive"),
+        ("ood_accuracy", "worse"),
+    ]
+    assert lost.exit_code == 1
+    copy = said("net (contrast)", "net-copy", noninferior=0.0001)
+    assert (copy.verdict, copy.exit_code) == ("no answer changed", 0)
+    near, far = (said("people", "net", equivalent=margin) for margin in (1.5, 0.0001))
+    assert (near.verdict, near.exit_code) == ("equivalent", 0)
+    assert (far.verdict, far.exit_code) == ("inconclusive", 3)
+    assert len(near.changes) == 2 and near.base == "people"
+
+
+@pytest.mark.slow
 def test_people_are_suggested_and_a_wrong_name_is_a_mistake(board):
     with pytest.raises(UnknownName, match="people: all people as a group"):
         api.compare("subject-03 (contrast)", "peple", db=board)
