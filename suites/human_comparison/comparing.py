@@ -106,7 +106,7 @@ def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Itera
             score = valued(
                 replace(blank, metric=metric), against_people(pairs[metric], draws.people)
             )
-            yield _skewed(score, len(tables.observers) - 1)
+            yield skewed(score, len(tables.observers) - 1)
         ceiling = among_people(pairs["error_consistency"], draws.people) if several else None
         yield valued(replace(blank, metric=CEILING), ceiling)
 
@@ -127,7 +127,7 @@ def _of_experiment(found: Averages) -> Iterator[Score]:
     blank = Score("", None, n=found.n, excluded=found.excluded, condition=KEPT, role=found.role)
     for metric, values in (*found.values.items(), (FRACTION, share_of_ceiling(found.values))):
         score = valued(replace(blank, metric=metric, flags=found.flags), values)
-        yield _skewed(score, found.people)
+        yield skewed(score, found.people)
 
 
 def _overall(averages: Sequence[Averages], reasons: Sequence[str]) -> Iterator[Score]:
@@ -141,10 +141,10 @@ def _overall(averages: Sequence[Averages], reasons: Sequence[str]) -> Iterator[S
     n, excluded = sum(a.n for a in averages), sum(a.excluded for a in averages)
     for metric, values in (*means.items(), (FRACTION, share_of_ceiling(means))):
         score = valued(Score(metric, None, n=n, excluded=excluded, flags=flags), values)
-        yield _skewed(score, sum(one.people for one in averages))
+        yield skewed(score, sum(one.people for one in averages))
 
 
-def _skewed(score: Score, people: int) -> Score:
+def skewed(score: Score, people: int) -> Score:
     """The score, and what its interval is worth where people are few."""
     if score.metric != "accuracy_difference" or not score.method or people >= MANY:
         return score

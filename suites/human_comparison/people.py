@@ -14,7 +14,7 @@ from suites.human_comparison.bootstrap import (
     mean_of_people,
     pairs_among,
 )
-from suites.human_comparison.comparing import CEILING, valued
+from suites.human_comparison.comparing import CEILING, skewed, valued
 from suites.human_comparison.consistency import answered, tabulate
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import AGREEMENT, KEPT
@@ -39,21 +39,23 @@ def _people(trials: Mapping[str, Trials]) -> Iterator[Score]:
     for role, group in found.items():
         for metric, values in group.values.items():
             if metric != "ood_accuracy":
-                yield valued(Score(metric, None, n=group.n, condition=KEPT, role=role), values)
+                score = Score(metric, None, n=group.n, condition=KEPT, role=role)
+                yield skewed(valued(score, values), group.people)
     n = sum(group.n for group in found.values())
     for metric in (*AGREEMENT, CEILING, "ood_accuracy"):
         if not found:
             yield Score(metric, None, ONE_PERSON)
             continue
         mean: Floats = np.mean([group.values[metric] for group in found.values()], axis=0)
-        yield valued(Score(metric, None, n=n, flags=counted(len(found))), mean)
+        score = valued(Score(metric, None, n=n, flags=counted(len(found))), mean)
+        yield skewed(score, sum(group.people for group in found.values()))
 
 
 class Group:
     """One experiment's averages over people: metric -> [1 + B]; n: trials of all people in kept conditions."""
 
     def __init__(self, draws: Draws, people: Crowd, n: int) -> None:
-        self.n = n
+        self.n, self.people = n, people.effects.shape[1]
         self.values = {metric: pairs_among(draws.mean(metric), people) for metric in AGREEMENT}
         self.values[CEILING] = self.values["error_consistency"]
         sizes = np.array([draws.sizes[name] for name in draws.kept], dtype=float)

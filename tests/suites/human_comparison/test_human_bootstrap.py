@@ -254,3 +254,21 @@ def test_half_images_come_where_one_of_the_four_cells_has_fewer_than_five(thin):
         chance = p * q + (1 - p) * (1 - q)
         assert found[0] == pytest.approx((agree[0, 0, 1] / n[0] - chance) / (1 - chance))
         assert (np.ptp(found[1:]) > 0) == added
+
+
+@pytest.mark.parametrize(("count", "flagged"), [(4, True), (9, True), (10, False)])
+def test_squared_differences_from_few_people_say_what_their_interval_is_worth(make, count, flagged):
+    mine, *others = observers(make, count + 1, role="edges", condition="")
+    crowd = {f"subject-{i}": one for i, one in enumerate(others)}
+    scores = SUITE.against.scores(None, mine, crowd), SUITE.against.group(None, crowd)
+    for found in scores:
+        squares = [s for s in found if s.metric == "accuracy_difference"]
+        assert len(squares) == 2  # the experiment's, and the mean over experiments
+        told = [
+            any(flag.startswith(f"{count} people: an interval") for flag in s.flags)
+            for s in squares
+        ]
+        assert told == [flagged, flagged]
+        assert not any(
+            "an interval of squared" in " ".join(s.flags) for s in found if s not in squares
+        )
