@@ -42,20 +42,19 @@ def run(
     compile: bool = False,
     seed: int = 0,
     precision_target: float | None = None,
-    executor: Literal["local", "ray", "slurm"] = "local",
+    executor: Literal["local", "ray"] = "local",
     address: str | None = None,
     gpus_per_task: float = 1.0,
-    slurm: Sequence[str] = (),
     db: str | None = None,
     reporter: RunReporter | None = None,
 ) -> Results[Record]:
     """Run what is missing of suites on models, store every trial and score it; resume what was interrupted.
 
     models: default, everything that needs no download; limit: stimuli per set; stimuli: sets that play their roles
-    before all others; device: "auto", "cpu", "cuda", "cuda:1", "mps", or several: "cuda:all", "cuda:0,cuda:2"; batch:
-    images at once (None: tuned); seed: of everything random; precision_target: stop a condition when its interval is at
-    most +-so wide, where a suite can; executor: "ray" for a cluster (address: None for this machine), "slurm" for a job
-    array (slurm: "tasks=8", "partition=gpu", ...), with so many gpus_per_task.
+    before all others; device: "auto", "cpu", "cuda", "cuda:1", "mps", or several, a process each: "cuda:all",
+    "cuda:0,cuda:2"; batch: images at once (None: tuned); seed: of everything random; precision_target: stop a condition
+    when its interval is at most +-so wide, where a suite can; executor: "ray" for a cluster (address: None for this
+    machine), whose tasks ask for so many gpus_per_task.
 
     Gives one record per model and suite that failed or does not apply, with the reason, and one with the counts.
     """
@@ -73,7 +72,6 @@ def run(
         executor=executor,
         address=address,
         gpus_per_task=gpus_per_task,
-        slurm=tuple(slurm),
     )
     prepared = api.prepare(request, read_settings(db))
     report = api.execute(prepared, reporter or api.Silent(), "gestaltbench.run")

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from benchmark.api.exchange import document, scores, tidy
     from benchmark.api.importing import import_trials, rescore
     from benchmark.api.joining import import_leaderboard
-    from benchmark.api.launching import execute, run
     from benchmark.api.opening import known_suites, reading, stimuli_notes, suites_not_installed
     from benchmark.api.origins import provenance
+    from benchmark.api.parallel import array_script, execute, run
     from benchmark.api.probing import Probe, probe
     from benchmark.api.published_scores import import_scores, reported
     from benchmark.api.ranking import rank, transfer

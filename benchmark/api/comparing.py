@@ -243,7 +243,7 @@ def decide(
     can be asked, are inconclusive. PluginError where none has one; UnknownName where a model is none.
     """
     from benchmark.api.cards import one_card
-    from benchmark.api.running import RunRequest, execute, prepare
+    from benchmark.api.running import RunRequest, prepare, run_here
     from benchmark.engine.planning import plan_tasks
 
     if not 0 < target < 0.5:
@@ -265,7 +265,7 @@ def decide(
     prepared = replace(prepared, tasks=shared)
     if not agreed(prepared):
         return None
-    report = execute(prepared, reporter, command, enough=question.clear)
+    report = run_here(prepared, reporter, command, enough=question.clear)
     if report.failed:
         name, reason = next(iter(report.failed.items()))
         raise BenchError(f"no verdict: {name} failed: {reason}")

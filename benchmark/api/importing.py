@@ -16,8 +16,8 @@ from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
-    from benchmark.engine.completing import Completed
     from benchmark.engine.importing import ImportReport
+    from benchmark.engine.score_shards import Completed
     from benchmark.store import Store
 
 
@@ -33,7 +33,7 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
 
 def score_again(store: Store, run: int, suite: str | None = None) -> Completed:
     """Score what was answered in parts and is whole now, then all stored trials that today's code scores otherwise."""
-    from benchmark.engine.completing import Completed, complete_parts
+    from benchmark.engine.score_shards import Completed, complete_parts
     from benchmark.engine.scoring import Scorer
     from benchmark.identity import Codes
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.api.opening import reading
 from benchmark.api.origins import provenance
-from benchmark.api.running import Prepared, RunRequest, Silent, execute, prepare
+from benchmark.api.parallel import execute
+from benchmark.api.running import Prepared, RunRequest, Silent, prepare
 from benchmark.errors import BenchError, UnknownName
 from benchmark.leaderboard.repeating import PAIRED
 from benchmark.variables import read_settings

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.api.requested_names import DEFAULT_MODELS, choose_cards, wanted_sets
-from benchmark.api.workers import Recipe, local_workers, ray_workers
 from benchmark.errors import BenchError
-from benchmark.plugins import SuiteShelf
+from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,10 +17,9 @@ if TYPE_CHECKING:
     from benchmark.engine.estimating import Estimate
     from benchmark.engine.outcomes import RunReport
     from benchmark.engine.planning import Task
-    from benchmark.engine.running import RunReporter
-    from benchmark.engine.sharding import Shard
-    from benchmark.engine.workers.messages import Start
+    from benchmark.engine.running import Known, RunReporter
     from benchmark.store import Store
+    from registry.cards import ModelCard
 
 
 @dataclass(frozen=True)
@@ -31,8 +27,8 @@ class RunRequest:
     """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
     precision_target: sample each condition only until its interval is at most +-so wide, where a suite can;
     stimuli: names of stimulus sets that play their roles before all others; shard: "2/3" runs the second of three
-    parts of the plan, and scores nothing; executor: "local"; "ray", a cluster at `address` (None: of this machine);
-    or "slurm", a job array (slurm: KEY=VALUE each); gpus_per_task: of each worker or task there.
+    parts of the plan, and scores nothing; executor: "local", or "ray", a cluster at `address` (None: of this machine)
+    whose tasks have so many gpus_per_task.
     """
 
     models: str = DEFAULT_MODELS
@@ -49,20 +45,45 @@ class RunRequest:
     executor: str = "local"
     address: str | None = None
     gpus_per_task: float = 1.0
-    slurm: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanSpec:
+    """A plan by names, for suites and stimuli do not travel: what is needed to make it wherever the same folders are.
+
+    Fields as in `RunRequest`; stimuli: names of sets; only: names of the planned suites that are meant (none: all).
+    """
+
+    cards: tuple[ModelCard, ...]
+    suites: str
+    precision_target: float | None
+    limit: int | None
+    stimuli: tuple[str, ...]
+    settings: Settings
+    only: tuple[str, ...] = ()
+
+    def __call__(self) -> list[Task]:
+        """Every card under every suite."""
+        from benchmark.engine.planning import plan_tasks
+
+        shelf = plugins.find_suites(self.suites)
+        suites = requested_suites(self.suites, self.precision_target, shelf)
+        if self.only:
+            suites = [suite for suite in suites if suite.name in self.only]
+        return plan_tasks(self.cards, suites, self.settings, self.limit, self.stimuli)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan that can be looked at (dry run) or carried out. recipe: makes the whole plan, here or in a worker;
-    part: which part of it this is, in words.
+    """A plan that can be looked at (dry run) or carried out. spec: makes the whole plan again, here or in another
+    process; part: which shard of it this is, in words.
     """
 
     tasks: list[Task]
     settings: Settings
     request: RunRequest
     suites: SuiteShelf
-    recipe: Recipe
+    spec: PlanSpec
     part: str = ""
 
 
@@ -78,8 +99,8 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     cards = tuple(choose_cards(request.models, settings))
     wanted = wanted_sets(request.stimuli, settings)
     named = tuple(entry.name for entry in wanted)
-    recipe = Recipe(cards, request.suites, request.precision_target, request.limit, named, settings)
-    tasks = recipe()
+    spec = PlanSpec(cards, request.suites, request.precision_target, request.limit, named, settings)
+    tasks = spec()
     shown = {block.stimuli.name for task in tasks for block in task.plan.blocks}
     for entry in wanted:
         if entry.name not in shown:
@@ -87,23 +108,34 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
                 f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
                 "of these suites to any of these models."
             )
-    tasks, part = _part(tasks, _how(request)[1], shard) if shard else (tasks, "")
-    return Prepared(tasks, settings, request, shelf, recipe, part)
+    prepared = Prepared(tasks, settings, request, shelf, spec)
+    if not shard:
+        return prepared
+    return parts_of(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1]
 
 
 def _require_heard(request: RunRequest) -> None:
-    """BenchError for what an executor would not hear."""
-    if request.shard and request.executor == "slurm":
-        raise BenchError("--executor slurm makes the shards itself: leave out --shard.")
-    for option, given, executors in (
-        ("--address", request.address is not None, ("ray",)),
-        ("--slurm", bool(request.slurm), ("slurm",)),
-        ("--gpus-per-task", request.gpus_per_task != 1, ("ray", "slurm")),
+    """Raises BenchError for what an executor would not hear."""
+    if request.executor == "slurm":
+        raise BenchError(
+            "--executor slurm is now `bench run ... --print-array slurm > array.sh`, then `bash array.sh`: a script "
+            "that submits the shards and their merge."
+        )
+    if request.executor not in ("local", "ray"):
+        raise BenchError(f"an executor is local or ray, not '{request.executor}'.")
+    several = request.executor == "ray" or request.device == "cuda:all" or "," in request.device
+    if request.shard and several:
+        raise BenchError(
+            f"--shard {request.shard} is one process on one device. Several devices of this machine each take a shard "
+            "of their own: --device cuda:0 --shard 1/8, --device cuda:1 --shard 2/8, ..."
+        )
+    for option, given in (
+        ("--address", request.address is not None),
+        ("--gpus-per-task", request.gpus_per_task != 1),
     ):
-        if given and request.executor not in executors:
+        if given and request.executor != "ray":
             raise BenchError(
-                f"{option} is for --executor {' or '.join(executors)}, this run's is {request.executor}: leave "
-                "it out, or name that executor."
+                f"{option} is for --executor ray: leave it out, or name that executor."
             )
 
 
@@ -115,70 +147,61 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
     shelf = plugins.find_suites(request.suites)
     plugins.requested_suites(request.suites, request.precision_target, shelf)
     wanted_sets(request.stimuli, settings)
-    _how(request)
+    devices_and_policy(request)
     require_usable(settings.db)
 
 
-def _part(tasks: list[Task], policy: Policy, shard: Shard) -> tuple[list[Task], str]:
-    """A part of a plan, and what it is called."""
-    from benchmark.engine.sharding import part_name, plan_digest, split, stated_cost
+def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
+    """The shards of a plan, each with what it is called."""
+    from benchmark.engine.sharding import Shard, part_name, plan_digest, split, stated_cost
 
-    cost = stated_cost(tasks)
-    plan = plan_digest(tasks, policy, cost)
-    return split(tasks, shard.of, cost)[shard.index - 1], part_name(shard, plan)
+    cost = stated_cost(prepared.tasks)
+    plan = plan_digest(prepared.tasks, policy, cost)
+    return [
+        replace(prepared, tasks=tasks, part=part_name(Shard(index, n), plan))
+        for index, tasks in enumerate(split(prepared.tasks, n, cost), 1)
+    ]
 
 
 def _note(prepared: Prepared, policy: Policy, store: Store) -> str:
     """What a whole run is called in a leaderboard that lacks parts of a plan: the one part of its own. Nobody asks
     otherwise, and the operations of each architecture would be counted."""
-    from benchmark.engine.sharding import Shard, ended_parts, lacking_parts
+    from benchmark.engine.sharding import ended_parts, lacking_parts
 
     parts = ended_parts(store.run_notes())
     if prepared.part or not lacking_parts(parts, parts):
         return ""
-    return _part(prepared.tasks, policy, Shard(1, 1))[1]
+    return parts_of(prepared, policy, 1)[0].part
 
 
-def execute(
+def run_here(
     prepared: Prepared,
     reporter: RunReporter,
     command: str = "bench run",
-    known: str | None = None,
+    known: Mapping[str, Known] | None = None,
     enough: Callable[[Store], bool] | None = None,
 ) -> RunReport:
-    """Carry out a plan by this machine's devices or by Ray's. known: a leaderboard whose answers are not made again;
-    enough: asked whenever a chunk of all blocks is stored, and where it says yes, the run ends there.
+    """Carry out a plan, or a shard of one, in this process on one device. known: what another leaderboard has, by
+    key: what is complete there is not made again; enough: asked whenever a chunk of all blocks is stored, and where it
+    says yes, the run ends there.
     """
-    from benchmark.engine.running import RunOptions
-    from benchmark.engine.running import execute as run_tasks
+    from benchmark.engine.running import RunOptions, execute
     from benchmark.store import open_store
 
-    batch, part = prepared.request.batch, prepared.part
-    with ExitStack() as stack:
-        device, policy, workers = stack.enter_context(_workers(prepared))
-        store = stack.enter_context(open_store(prepared.settings.db))
-        there = known and ("://" in known or Path(known).exists())
-        elsewhere = stack.enter_context(open_store(known, write=False)) if known and there else None
-        note, asked = _note(prepared, policy, store), _asked(prepared.request)
+    devices, policy = devices_and_policy(prepared.request)
+    with open_store(prepared.settings.db) as store:
         options = RunOptions(
-            device, policy, batch, command, part, note, workers, asked, elsewhere, enough
+            devices[0],
+            policy,
+            prepared.request.batch,
+            command,
+            prepared.part,
+            _note(prepared, policy, store),
+            _asked(prepared.request),
+            known or {},
+            enough,
         )
-        return run_tasks(prepared.tasks, store, prepared.settings, options, reporter)
-
-
-@contextmanager
-def _workers(prepared: Prepared) -> Iterator[tuple[str, Policy, tuple[Start, ...]]]:
-    """The device and how numbers are computed on it, and how each worker is started, if there are any."""
-    request = prepared.request
-    if request.executor == "ray":
-        with ray_workers(
-            prepared.recipe, request.device, request.address, request.gpus_per_task
-        ) as ray:
-            policy = _policy(request, ray.device)
-            yield ray.device, policy, ray.starts(policy)
-        return
-    devices, policy = _how(request)
-    yield devices[0], policy, local_workers(prepared.recipe, devices, policy)
+        return execute(prepared.tasks, store, prepared.settings, options, reporter)
 
 
 def _asked(request: RunRequest) -> dict[str, Any]:
@@ -192,7 +215,7 @@ def estimates(prepared: Prepared) -> list[Estimate]:
     from benchmark.engine import estimating
 
     planned = [task for task in prepared.tasks if task.plan.blocks]
-    devices, policy = _how(prepared.request)
+    devices, policy = devices_and_policy(prepared.request)
     return list(estimating.estimates(planned, prepared.settings, devices[0], policy))
 
 
@@ -204,32 +227,33 @@ def long_plan(prepared: Prepared, begins: Callable[[str], None]) -> list[Estimat
     if prepared.request.executor != "local":
         return []
     planned = [task for task in prepared.tasks if task.plan.blocks]
-    devices, policy = _how(prepared.request)
+    devices, policy = devices_and_policy(prepared.request)
     return estimating.long_plan(planned, prepared.settings, devices[0], policy, begins)
 
 
 def planned_passes(prepared: Prepared) -> dict[str, float]:
-    """Model -> forward passes that its part of the plan costs, with nothing stored."""
+    """Model -> forward passes that its part of the plan costs, with nothing stored; {} where several processes tell
+    their progress themselves."""
     from benchmark.engine.estimating import passes_of
 
+    request = prepared.request
+    if request.executor == "ray" or len(devices_and_policy(request)[0]) > 1:
+        return {}
     found: dict[str, float] = {}
     for task in prepared.tasks:
         found[task.card.name] = found.get(task.card.name, 0.0) + passes_of(task)
     return found
 
 
-def _how(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
+def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
     """The devices, and how numbers are computed on them."""
-    from benchmark.engine.device import choose_devices
+    from benchmark.engine.device import choose_devices, make_policy
 
     devices = choose_devices(request.device)
-    return devices, _policy(request, devices[0])
-
-
-def _policy(request: RunRequest, device: str) -> Policy:
-    from benchmark.engine.device import make_policy
-
-    return make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
+    policy = make_policy(
+        devices[0], request.precision, compile_model=request.compile, seed=request.seed
+    )
+    return devices, policy
 
 
 class Silent:

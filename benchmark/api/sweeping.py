@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.api.checkpoint_cards import registered, require_own_run
-from benchmark.api.running import Prepared, execute, prepare, require_possible
+from benchmark.api.parallel import execute
+from benchmark.api.running import Prepared, prepare, require_possible
 from benchmark.api.training_run import Say, Sweep, Swept
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
@@ -96,7 +97,8 @@ def run_cheapest_first(
         costs[task.suite.name] = costs.get(task.suite.name, 0.0) + passes_of(task)
     for suite in sorted(costs, key=lambda name: (costs[name], name)):
         tasks = [task for task in prepared.tasks if task.suite.name == suite]
-        report = execute(replace(prepared, tasks=tasks), reporter, command)
+        spec = replace(prepared.spec, only=(suite,))
+        report = execute(replace(prepared, tasks=tasks, spec=spec), reporter, command)
         done.counts.update({str(status): n for status, n in report.counts.items()})
         done.failed |= report.failed
     return True

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from benchmark.engine.outcomes import RunReport
 
 
+def _old_slurm(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> None:
+    if given:
+        raise click.UsageError(
+            "--slurm is now an option of sbatch, given to the script of --print-array slurm: "
+            "bash array.sh --partition=gpu --time=4:00:00"
+        )
+
+
 @click.command()
 @click.argument("what", metavar="[PATH_OR_NAME]...", nargs=-1)
 @click.option(
@@ -42,7 +50,7 @@ if TYPE_CHECKING:
     "--device",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda, cuda:1, mps; several: cuda:all or cuda:0,cuda:2.",
+    help="auto, cpu, cuda, cuda:1, mps; several, a process each: cuda:all, or cuda:0,cuda:2, or cpu,cpu.",
 )
 @precision_option
 @click.option("--batch-size", default="auto", show_default=True, metavar="auto|N")
@@ -74,8 +82,8 @@ if TYPE_CHECKING:
     "--executor",
     default="local",
     show_default=True,
-    type=click.Choice(["local", "ray", "slurm"]),
-    help="local: the devices of this machine; ray: those of a Ray cluster; slurm: a job array.",
+    metavar="local|ray",
+    help="local: the devices of this machine; ray: those of a Ray cluster.",
 )
 @click.option("--address", metavar="ADDRESS", help="Of the Ray cluster; without it, this machine.")
 @click.option(
@@ -83,14 +91,21 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     type=FiniteRange(min=0, max=64, min_open=True),
-    help="GPUs that each Ray worker (0.5: two of them on one) or Slurm task asks for.",
+    help="GPUs that each Ray task asks for; 0.5: two of them on one.",
 )
 @click.option(
-    "--slurm",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Of the job array: tasks=8, and what sbatch takes: partition=gpu, time=240 (minutes), account, ...",
+    "--print-array",
+    type=click.Choice(["slurm"]),
+    help="Run nothing; print a script that submits the plan as a job array, and its merge.",
 )
+@click.option(
+    "--tasks",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Of --print-array.",
+)
+@click.option("--slurm", multiple=True, hidden=True, expose_value=False, callback=_old_slurm)
 @click.option("--strict", is_flag=True, help="Exit 3 where a suite does not apply to a model.")
 @click.option(
     "--yes", "-y", is_flag=True, help="Start at once, whatever it costs; else a terminal is asked."
@@ -104,6 +119,8 @@ def run(
     labels: str | None,
     batch_size: str,
     shard: str | None,
+    print_array: str | None,
+    tasks: int,
     dry_run: bool,
     strict: bool,
     yes: bool,
@@ -126,8 +143,12 @@ def run(
         shard=_shard(shard),
         **options,
     )
-    prepared = api.prepare(request, read_settings(db))
+    settings = read_settings(db)
+    prepared = api.prepare(request, settings)
     _broken(prepared)
+    if print_array:
+        click.echo(api.array_script(request, settings.db, tasks), nl=False)
+        return 0
     if dry_run:
         _print_plan(prepared)
         return 0

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.contracts import Block, Policy
+from benchmark.contracts import Policy
 from benchmark.display import duration
 from benchmark.engine import tuning
 from benchmark.engine.decoding import chunk_index
@@ -57,7 +57,7 @@ def estimates(
             cached = 0
             if store is not None and task.card.name in known:
                 keys = _keys(task, known[task.card.name], policy, codes)
-                cached = sum(_stored(store, key, block) for key, block in keys.items())
+                cached = sum(_stored(store, task, place, key) for place, key in keys.items())
             note, seconds = _cost(task, settings, speeds, task.trials - cached)
             names = task.card.name, task.suite.name, task.space
             yield Estimate(*names, task.trials, cached, note, seconds)
@@ -182,18 +182,18 @@ def _identity(card: ModelCard, settings: Settings) -> str:
         return ""
 
 
-def _keys(task: Task, identity: str, policy: Policy, codes: Codes) -> dict[str, Block]:
+def _keys(task: Task, identity: str, policy: Policy, codes: Codes) -> dict[int, str]:
     return {
-        observation_key(identity, block, task.suite, policy, codes): block
-        for block in task.shown.values()
+        place: observation_key(identity, block, task.suite, policy, codes)
+        for place, block in task.shown.items()
     }
 
 
-def _stored(store: Store, key: str, block: Block) -> int:
+def _stored(store: Store, task: Task, place: int, key: str) -> int:
     """Trials of a block that need no computing: whole chunks, or all where fewer settled it."""
-    if store.complete(key):
-        return len(block.stimuli)
-    return sum(len(chunk_index(block.stimuli, chunk)) for chunk in store.chunks(key))
+    shown = task.chunks(place)
+    there = shown if store.complete(key) else shown & store.chunks(key)
+    return sum(len(chunk_index(task.plan.blocks[place].stimuli, chunk)) for chunk in there)
 
 
 def _cost(

@@ -1,10 +1,10 @@
-"""Where observers are loaded and shown: on one device of this process, or (`benchmark.engine.workers`) on many."""
+"""Where observers are loaded and shown: on one device of this process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -33,33 +33,6 @@ class Facts:
     described: dict[str, Any]
     gradients: bool
     size: int
-
-
-class Executor(Protocol):
-    """Loads observers and shows them what is missing. Only the run itself knows the store."""
-
-    @property
-    def budget(self) -> int:
-        """Bytes that a group of observers may take."""
-
-    @property
-    def decoded(self) -> int:
-        """How many images were decoded."""
-
-    def load(self, card: ModelCard) -> tuple[Resident, Facts]:
-        """An observer brought into memory; those of the group before make room. Raises what loading raises."""
-
-    def tune(self, resident: Resident, batch: int | None) -> None:
-        """Bring a network into the form in which it is fed. batch: None tunes it. Raises what its code raises."""
-
-    def drop(self, residents: Sequence[Resident]) -> None:
-        """These observers are needed no longer."""
-
-    def close(self) -> None:
-        """Nothing more will be asked of it."""
-
-    def show(self, jobs: Sequence[Job]) -> Iterable[Made]:
-        """Every answer that the jobs ask for, as it is made. What fails is noted on the resident."""
 
 
 @dataclass
@@ -93,36 +66,23 @@ class OneDevice:
         return Resident(card.name, loaded), facts
 
     def tune(self, resident: Resident, batch: int | None) -> None:
-        """A batch size that the user gave is used as given."""
-        if (setting := self.setting(resident, batch)) is not None:
-            self.feed(resident, setting)
+        """Bring a network into the form in which it is fed. batch: as the user gave it; None measures it.
 
-    def setting(self, resident: Resident, batch: int | None) -> tuning.Tuning | None:
-        """How a network is fed; None for an ideal observer."""
+        Raises Unsound where its answers depend on more than the image, and what its code raises.
+        """
         if isinstance(resident.observer, IdealObserver):
-            return None
-        assert resident.observer is not None
-        if batch:
-            return tuning.stated(batch)
-        model, notes = resident.observer.model, self.settings.tuning
-        return tuning.tune(
-            model, self.device, notes, lambda: self.walk.reporter.tuning(resident.name)
+            return
+        model, notes, reporter = resident.observer.model, self.settings.tuning, self.walk.reporter
+        setting = (
+            tuning.stated(batch)
+            if batch
+            else tuning.tune(model, self.device, notes, lambda: reporter.tuning(resident.name))
         )
-
-    def feed(self, resident: Resident, setting: tuning.Tuning) -> None:
-        """Bring a network into its tuned form. Raises Unsound where its answers depend on more than the image."""
-        assert isinstance(resident.observer, tuning.TunedModel)
         resident.observer = tuning.feed(
-            resident.observer.model, setting, device=self.device, compile_model=self.policy.compile
+            model, setting, device=self.device, compile_model=self.policy.compile
         )
         resident.batch = setting.batch
         require_sound(resident.observer, self.policy.precision)
-
-    def drop(self, residents: Sequence[Resident]) -> None:
-        """Nothing: the run lets go of them."""
-
-    def close(self) -> None:
-        """Nothing."""
 
     def show(self, jobs: Sequence[Job]) -> Iterable[Made]:
         """The walk over the jobs' blocks."""

@@ -205,7 +205,7 @@ class Walk:
         observer = resident.observer
         if isinstance(observer, IdealObserver):
             return IdealView(observer, job.block, index, label_space(job.space).classes, self.seed)
-        if pixels is None or observer is None:
+        if pixels is None:
             raise ModelFailure("no pixels for a network")
         grouping = observer.model.labels.groupings[job.space]
         return NetworkView(

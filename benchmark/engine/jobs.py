@@ -15,13 +15,13 @@ from registry.simulated import IdealObserver
 
 @dataclass
 class Resident:
-    """An observer that is loaded; observer None: by workers. `batch` shrinks when the device runs out of memory.
+    """An observer that is loaded. `batch` shrinks when the device runs out of memory.
 
     failures: (suite, space) -> what ended that work; `failure`: what ended all of it.
     """
 
     name: str
-    observer: TunedModel | IdealObserver | None
+    observer: TunedModel | IdealObserver
     batch: int = CHUNK
     failure: str = ""
     failures: dict[tuple[str, str], str] = field(default_factory=dict)

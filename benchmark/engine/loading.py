@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmark.contracts import Observer, ObserverKind
-from benchmark.engine.executors import Executor, Facts
+from benchmark.engine.executors import Facts, OneDevice
 from benchmark.engine.jobs import Resident, failure_line
 from benchmark.engine.outcomes import Outcomes
 from benchmark.engine.planning import Task
@@ -26,7 +26,7 @@ class Loaded:
 class Loader:
     """Loads what a run asks for; an observer that fails or suits no task is an outcome, and `idle` is told its name."""
 
-    executor: Executor
+    executor: OneDevice
     outcomes: Outcomes
     idle: Callable[[str], None] = lambda _observer: None
 
@@ -41,7 +41,6 @@ class Loader:
                 continue
             if group and loaded.facts.size > room:
                 yield group
-                self.executor.drop([one.resident for one in group])
                 group, room = [], budget
             group.append(loaded)
             room -= loaded.facts.size
@@ -60,7 +59,6 @@ class Loader:
             return None
         wanted = [task for task in wanted if not self._lacks_gradients(facts, task)]
         if not wanted:
-            self.executor.drop([resident])
             return None
         row = self.outcomes.store.put_observer(
             Observer(card.name, _kind(card), facts.identity, facts.described)

@@ -4,18 +4,25 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmark.engine.jobs import failure_line
 from benchmark.engine.planning import Task
+from benchmark.engine.scoring import Scorer
+from benchmark.errors import FAILURES
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Store
 
+#: Observer, suite, decision space.
+Work = tuple[str, str, str]
 Status = Literal["done", "cached", "not applicable", "failed", "partial"]
 
 
 @dataclass
 class RunReport:
     """What a run did: per task "done", "cached", "not applicable", "failed" (with the reasons of these two), or
-    "partial": answered, and left to be scored.
+    "partial": answered by a shard, and left to be scored.
     """
 
+    tasks: dict[Work, tuple[Status, str]] = field(default_factory=dict)
     counts: Counter[Status] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -27,6 +34,16 @@ class RunReport:
         if not self.counts["done"] + self.counts["cached"] + self.counts["partial"]:
             return 1
         return 3 if self.failed else 0
+
+    def add(self, work: Work, status: Status, reason: str = "") -> None:
+        """What became of a task."""
+        name = f"{work[0]} under {work[1]}"
+        self.tasks[work] = (status, reason)
+        self.counts[status] += 1
+        if status == "failed":
+            self.failed[name] = reason
+        elif status == "not applicable":
+            self.skipped[name] = reason
 
 
 @dataclass(frozen=True)
@@ -41,19 +58,24 @@ class Outcomes:
         self, row: int | None, task: Task, status: Status, reason: str = "", detail: str = ""
     ) -> None:
         """What became of a task. row: its observer's in the store, None where that was not loaded."""
-        name, suite = task.card.name, task.suite.name
-        self._count(f"{name} under {suite}", status, reason)
+        work = task.card.name, task.suite.name, task.space
+        self.report.add(work, status, reason)
         if status != "cached":
-            self.store.put_outcome(self.run, row, name, suite, task.space, status, reason, detail)
+            self.store.put_outcome(self.run, row, *work, status, reason, detail)
 
-    def unscored(self, name: str, suite: str, space: str, reason: str) -> None:
-        """Observers of a suite that were not run, such as imported ones, could not be scored."""
-        self._count(f"{name} under {suite}", "failed", reason)
-        self.store.put_outcome(self.run, None, name, suite, space, "failed", reason)
+    def leave(self, row: int, task: Task, part: str, detail: str, *, worked: bool) -> None:
+        """A shard's answers to a task, to be scored together with those of other shards. worked: whether some of them
+        are new."""
+        work = task.card.name, task.suite.name, task.space
+        self.report.add(work, "partial" if worked else "cached", part)
+        self.store.put_outcome(self.run, row, *work, "partial", part, detail)
 
-    def _count(self, name: str, status: Status, reason: str) -> None:
-        self.report.counts[status] += 1
-        if status == "failed":
-            self.report.failed[name] = reason
-        elif status == "not applicable":
-            self.report.skipped[name] = reason
+    def score_imported(self, scorer: Scorer) -> None:
+        """Scores of imported observers on what was shown; an error there takes nothing from the run's own."""
+        try:
+            scorer.imported()
+        except FAILURES as error:  # the boundary of one scoring: recorded
+            reason = f"scoring failed: {failure_line(error)}"
+            work = "imported observers", scorer.suite.name, PUBLISHED_SPACE
+            self.report.add(work, "failed", reason)
+            self.store.put_outcome(self.run, None, *work, "failed", reason)

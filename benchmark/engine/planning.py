@@ -1,9 +1,10 @@
 """Cards x suites -> tasks: what each observer is shown, or why a suite does not apply to it."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.contracts import Block, Plan, Shelf, Suite
+from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.errors import MissingStimuli
 from benchmark.settings import Settings
 from benchmark.stimuli.roles import Resolver
@@ -15,7 +16,8 @@ from registry.labels import label_space
 class Task:
     """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there.
 
-    only: places in `plan.blocks` of those that are shown here; None: all of them. The rest is another process's.
+    only: place in `plan.blocks` -> the chunks of that block that are shown here; None: everything. The rest is another
+    process's.
     """
 
     card: ModelCard
@@ -23,7 +25,7 @@ class Task:
     space: str
     plan: Plan
     reason: str = ""
-    only: frozenset[int] | None = None
+    only: Mapping[int, frozenset[int]] | None = None
 
     @property
     def shown(self) -> dict[int, Block]:
@@ -31,10 +33,22 @@ class Task:
         blocks = enumerate(self.plan.blocks)
         return {i: block for i, block in blocks if self.only is None or i in self.only}
 
+    def chunks(self, place: int) -> frozenset[int]:
+        """Chunks that are shown here of the block at a place."""
+        if self.only is not None:
+            return self.only[place]
+        return frozenset(range(chunk_count(self.plan.blocks[place].stimuli)))
+
     @property
     def trials(self) -> int:
         """How many stimuli are shown."""
-        return sum(len(block.stimuli) for block in self.shown.values())
+        if self.only is None:
+            return sum(len(block.stimuli) for block in self.plan.blocks)
+        return sum(
+            len(chunk_index(block.stimuli, chunk))
+            for place, block in self.shown.items()
+            for chunk in self.chunks(place)
+        )
 
 
 def plan_tasks(
@@ -50,6 +64,11 @@ def plan_tasks(
     """
     plans = _Plans(settings, limit, wanted)
     return [task for card in cards for suite in suites for task in _tasks(card, suite, plans)]
+
+
+def suites_of(tasks: Sequence[Task]) -> list[Suite]:
+    """The suites of a plan, each once."""
+    return list({task.suite.name: task.suite for task in tasks}.values())
 
 
 class _Plans:

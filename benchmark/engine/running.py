@@ -6,42 +6,45 @@ from typing import Any, Protocol
 
 import torch
 
-from benchmark.contracts import Policy, Suite
+from benchmark.contracts import Policy
 from benchmark.engine.canary import COUNT, Canary
-from benchmark.engine.completing import Owed
-from benchmark.engine.decoding import chunk_count, chunk_index
+from benchmark.engine.decoding import chunk_index
 from benchmark.engine.device import keep_pages, numerics, resting_heap
 from benchmark.engine.environment import environment
-from benchmark.engine.executors import Executor, OneDevice
+from benchmark.engine.executors import OneDevice
 from benchmark.engine.inference import Walk
 from benchmark.engine.jobs import Job, failure_line
 from benchmark.engine.keeping import Keeper
 from benchmark.engine.loading import Loaded, Loader
 from benchmark.engine.outcomes import Outcomes, RunReport
 from benchmark.engine.pace import Reporter
-from benchmark.engine.planning import Task
+from benchmark.engine.planning import Task, suites_of
+from benchmark.engine.score_shards import Owed
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import TunedModel
-from benchmark.engine.workers.messages import Start
-from benchmark.engine.workers.pool import Pool
-from benchmark.engine.workers.slots import Slot, close_slots, open_slots
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Observation, Store
+
+
+@dataclass(frozen=True)
+class Known:
+    """An observation that is in another leaderboard."""
+
+    complete: bool
+    canary: str
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """How a run is made. batch: None tunes it; device: as torch names it ("cuda:1"); policy: as stored.
 
-    part: which part of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
-    `engine.completing` scores them where the other parts' are, too. "": the run is whole, and scored.
+    part: which shard of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
+    `engine.score_shards` scores them where the other shards' are, too. "": the run is whole, and scored.
     note: kept with the end of a whole run.
-    workers: how each worker is started, where the run is not made in this process.
     asked: what else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), kept with the trials.
-    elsewhere: another leaderboard, whose complete observations are not made again.
+    known: what another leaderboard has of the observers, by key; what is complete there is not made again.
     enough: asked before anything is shown, and whenever a chunk of all blocks is stored; where it says yes, the run
     ends there and scores nothing.
     """
@@ -52,9 +55,8 @@ class RunOptions:
     command: str = "bench run"
     part: str = ""
     note: str = ""
-    workers: tuple[Start, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
-    elsewhere: Store | None = None
+    known: Mapping[str, Known] = field(default_factory=dict)
     enough: Callable[[Store], bool] | None = None
 
 
@@ -82,30 +84,19 @@ def execute(
 ) -> RunReport:
     """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
     keep_pages()
-    slots = open_slots(options.workers)
+    run = store.begin_run(options.command, environment(options.device, torch.get_num_threads()))
+    outcomes = Outcomes(store, run)
+    report = outcomes.report
+    status = "interrupted"
     try:
-        run = store.begin_run(options.command, _environment(options, slots))
-        outcomes = Outcomes(store, run)
-        report = outcomes.report
-        status = "interrupted"
-        try:
-            with numerics(options.policy):
-                _Run(store, run, settings, options, reporter, outcomes, slots).all(tasks)
-            status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
-        except _Enough:
-            status = "enough"
-        finally:
-            store.end_run(run, status, options.part or options.note)
+        with numerics(options.policy):
+            _Run(store, run, settings, options, reporter, outcomes).all(tasks)
+        status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
+    except _Enough:
+        status = "enough"
     finally:
-        close_slots(slots)
+        store.end_run(run, status, options.part or options.note)
     return report
-
-
-def _environment(options: RunOptions, slots: Sequence[Slot]) -> dict[str, Any]:
-    """What the numbers are made with; of several workers the first one's, and all their names."""
-    if not slots:
-        return environment(options.device, torch.get_num_threads())
-    return {**slots[0].ready.environment, "workers": [slot.name for slot in slots]}
 
 
 @dataclass(frozen=True)
@@ -127,18 +118,18 @@ class _Run:
     options: RunOptions
     reporter: RunReporter
     outcomes: Outcomes
-    slots: Sequence[Slot] = ()
     codes: Codes = field(default_factory=Codes)
     _planned: dict[tuple[int, int], list[Observation]] = field(default_factory=dict)
     _canary: dict[int, Canary] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
         keeper = Keeper(self.store, self.run)
-        executor = self._executor(keeper)
+        policy, device, cache = self.options.policy, self.options.device, self.settings.decoded
+        walk = Walk(policy.seed, device, self.reporter, cache, self.codes, keeper.over)
+        executor = OneDevice(self.settings, device, policy, walk)
         waiting: list[_Answered] = []
         for group in Loader(executor, self.outcomes, self.reporter.done).groups(tasks):
             waiting += self._group(group, executor, keeper)
-        executor.close()
         self.outcomes.report.decoded = executor.decoded
         if self.options.part:
             for answered in waiting:
@@ -151,26 +142,10 @@ class _Run:
         for answered in waiting:
             self._finish(answered, scorers[answered.task.suite.name])
         for scorer in scorers.values():
-            self._others(scorer)
-
-    def _executor(self, keeper: Keeper) -> Executor:
-        if self.slots:
-            return Pool(self.slots, self.reporter, self.codes, keeper.over)
-        policy, device = self.options.policy, self.options.device
-        cache = self.settings.decoded
-        walk = Walk(policy.seed, device, self.reporter, cache, self.codes, keeper.over)
-        return OneDevice(self.settings, device, policy, walk)
-
-    def _others(self, scorer: Scorer) -> None:
-        """Scores of imported observers on what was shown; an error there takes nothing from the run's own."""
-        try:
-            scorer.imported()
-        except FAILURES as error:  # the boundary of one scoring: recorded
-            reason = f"scoring failed: {failure_line(error)}"
-            self.outcomes.unscored("imported observers", scorer.suite.name, PUBLISHED_SPACE, reason)
+            self.outcomes.score_imported(scorer)
 
     def _group(
-        self, group: Sequence[Loaded], executor: Executor, keeper: Keeper
+        self, group: Sequence[Loaded], executor: OneDevice, keeper: Keeper
     ) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
         jobs = [
@@ -217,10 +192,10 @@ class _Run:
         for place, block in task.shown.items():
             observation = observations[place]
             key = observation.key
-            if self.options.elsewhere and self.options.elsewhere.complete(key):
+            if key in self.options.known and self.options.known[key].complete:
                 continue
             there = self.store.chunks(key)
-            chunks = frozenset(range(chunk_count(block.stimuli))) - there
+            chunks = task.chunks(place) - there
             if chunks and not self.store.complete(key):
                 if not there:
                     self.store.put_stimuli(block.stimuli)
@@ -267,11 +242,10 @@ class _Run:
         observer, suite = loaded.resident.observer, task.suite.name
         if not isinstance(observer, TunedModel):
             return [(key, "") for key in keys]
-        stores = [self.options.elsewhere, self.store] if self.options.elsewhere else [self.store]
-        stored = {
+        stored = {key: row.canary for key, row in self.options.known.items()}
+        stored |= {
             row.key: str(row.details.get("canary", ""))
-            for store in stores
-            for row in store.observations(observer=loaded.resident.name, suite=suite)
+            for row in self.store.observations(observer=loaded.resident.name, suite=suite)
         }
         canary = self._canary.setdefault(loaded.row, Canary(observer.model, self.options.device))
         pairs = [
@@ -287,12 +261,12 @@ class _Run:
 
     def _leave(self, answered: _Answered) -> None:
         """Answered in part: which observations are to be scored together, whoever makes the others."""
-        row, task, record = answered.row, answered.task, self.outcomes.record
+        row, task = answered.row, answered.task
         if answered.failure:
-            record(row, task, "failed", answered.failure)
+            self.outcomes.record(row, task, "failed", answered.failure)
             return
-        owed = Owed(tuple(one.key for one in answered.observations), task.plan.missing)
-        record(row, task, "partial", self.options.part, owed.text())
+        owed = Owed(tuple(row.key for row in answered.observations), task.plan.missing)
+        self.outcomes.leave(row, task, self.options.part, owed.text(), worked=answered.worked)
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
         task, record = answered.task, self.outcomes.record
@@ -309,8 +283,3 @@ class _Run:
 
 def _trials(job: Job) -> int:
     return sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks)
-
-
-def suites_of(tasks: Sequence[Task]) -> list[Suite]:
-    """The suites of a plan, each once."""
-    return list({task.suite.name: task.suite for task in tasks}.values())

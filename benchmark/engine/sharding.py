@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.contracts import Block, Policy
+from benchmark.engine.decoding import chunk_count
 from benchmark.engine.planning import Task
 from benchmark.errors import BenchError
 from registry.cards import ModelCard
@@ -81,39 +82,64 @@ def _parts(notes: Iterable[str]) -> dict[tuple[int, str], set[int]]:
 def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:
     """The plan in `n` stretches, of which the dearest is as cheap as stretches can be; some may be empty.
 
-    Each block of each task is in exactly one part; a task whose blocks lie in several parts is in each of them, with
-    `only` saying which are meant. cost: `stated_cost` unless given (one driver may use speeds that it measured).
+    Each chunk of each block of each task is in exactly one part; a task of which several parts have something is in
+    each of them, with `only` saying what is meant. A block that may be settled is never cut: whether it is, is asked
+    chunk by chunk. cost: `stated_cost` unless given.
     """
     cost = cost or stated_cost(tasks)
     items = list(_items(tasks))
-    prices = [0 if place is None else cost(t, t.plan.blocks[place]) for t, place in items]
-    parts: list[dict[int, tuple[Task, list[int]]]] = [{} for _ in range(n)]
-    for (task, place), part in zip(items, cut(prices, n), strict=True):
-        _, places = parts[part].setdefault(id(task), (task, []))
-        places.extend(() if place is None else (place,))
-    return [
-        [replace(task, only=frozenset(places)) for task, places in part.values()] for part in parts
-    ]
+    stretches = cut([_price(task, place, cost) for task, place in items], n)
+    parts: list[dict[int, tuple[Task, dict[int, frozenset[int]]]]] = [{} for _ in range(n)]
+    for (task, place), shares in zip(items, stretches, strict=True):
+        for part, pieces in shares:
+            _, chunks = parts[part].setdefault(id(task), (task, {}))
+            if place is not None:
+                uncut = task.suite.stopping.settled is not None
+                chunks[place] = task.chunks(place) if uncut else frozenset(pieces)
+    return [[replace(task, only=chunks) for task, chunks in part.values()] for part in parts]
 
 
-def cut(costs: Sequence[int], n: int) -> list[int]:
-    """The part (from 0) of each item, for `n` stretches of a list; the dearest of them is as cheap as can be."""
-    low, high = max(costs, default=0), sum(costs)
+def _price(task: Task, place: int | None, cost: Cost) -> tuple[int, int]:
+    """What a piece of an item costs, and how many pieces it has: chunks, or the whole where it may be settled."""
+    if place is None:
+        return 0, 1
+    block = task.plan.blocks[place]
+    pieces = 1 if task.suite.stopping.settled is not None else max(1, chunk_count(block.stimuli))
+    return -(-cost(task, block) // pieces), pieces
+
+
+#: Parts (from 0) that have something of an item, each with the pieces that it has.
+Shares = list[tuple[int, range]]
+
+
+def cut(items: Sequence[tuple[int, int]], n: int) -> list[Shares]:
+    """`n` stretches of a list of (cost of a piece, number of pieces); the dearest of them is as cheap as can be."""
+    low = max((cost for cost, _ in items), default=0)
+    high = sum(cost * pieces for cost, pieces in items)
     while low < high:
         room = (low + high) // 2
-        low, high = (low, room) if _filled(costs, room)[-1] < n else (room + 1, high)
-    return _filled(costs, low) if costs else []
+        low, high = (low, room) if _filled(items, room)[-1][-1][0] < n else (room + 1, high)
+    return _filled(items, low) if items else []
 
 
-def _filled(costs: Sequence[int], room: int) -> list[int]:
+def _filled(items: Sequence[tuple[int, int]], room: int) -> list[Shares]:
     """Parts filled in turn, none with more than `room`."""
-    parts, part, used = [], 0, 0
-    for cost in costs:
-        if used + cost > room:
-            part, used = part + 1, 0
-        used += cost
-        parts.append(part)
-    return parts
+    filled: list[Shares] = []
+    part = used = 0
+    for cost, pieces in items:
+        shares: Shares = []
+        first = 0
+        while first < pieces:
+            fit = (room - used) // cost if cost else pieces
+            if fit < 1:
+                part, used = part + 1, 0
+                continue
+            last = min(pieces, first + fit)
+            shares.append((part, range(first, last)))
+            used += cost * (last - first)
+            first = last
+        filled.append(shares)
+    return filled
 
 
 def stated_cost(tasks: Sequence[Task]) -> Cost:

@@ -8,10 +8,10 @@ import engine_toys as toys
 import pytest
 from engine_toys import ideal, network
 
-from benchmark.contracts import Block, Policy
+from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
 from benchmark.engine import running
-from benchmark.engine.completing import complete_parts
 from benchmark.engine.planning import Task
+from benchmark.engine.score_shards import complete_parts
 from benchmark.engine.sharding import (
     Shard,
     cut,
@@ -53,7 +53,7 @@ def test_a_part_knows_the_whole_plan():
         [("net", "set-30")],
     )
     assert first[0].plan == second[0].plan == tasks[0].plan
-    assert (first[0].only, second[0].only) == ({0, 1}, {2})
+    assert (first[0].only, second[0].only) == ({0: {0}, 1: {0}}, {2: {0}})
     assert (first[0].trials, second[0].trials, tasks[0].trials) == (30, 30, 60)
 
 
@@ -75,7 +75,22 @@ def test_what_does_not_apply_is_in_one_part():
     ],
 )
 def test_cuts(costs, n, parts):
-    assert cut(costs, n) == parts
+    assert cut([(cost, 1) for cost in costs], n) == [[(part, range(1))] for part in parts]
+
+
+def test_an_item_of_several_pieces_is_cut_between_them():
+    """Pieces of 2, 2, 2, 2, 2 and of 3 in two parts: 6 and 7 is as even as stretches can be."""
+    assert cut([(2, 5), (3, 1)], 2) == [[(0, range(3)), (1, range(3, 5))], [(1, range(1))]]
+    assert cut([(1, 7)], 3) == [[(0, range(3)), (1, range(3, 6)), (2, range(6, 7))]]
+
+
+def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
+    stimuli = toys.make_stimuli(2 * CHUNK + 10, side=8)
+    for settled, shares in ((None, [2 * CHUNK, 10]), (lambda *_: False, [2 * CHUNK + 10, 0])):
+        suite = toys.toy_suite(stimuli, stopping=EarlyStop(settled=settled))
+        task = Task(ideal(), suite, "world16", suite.plan(None, None))
+        parts = split([task], 2)
+        assert [sum(one.trials for one in part) for part in parts] == shares
 
 
 def test_no_other_cut_has_a_cheaper_dearest_part():
@@ -85,7 +100,7 @@ def test_no_other_cut_has_a_cheaper_dearest_part():
             max(sum(costs[a:b]) for a, b in itertools.pairwise((0, *places, len(costs))))
             for places in itertools.combinations(range(1, len(costs)), n - 1)
         )
-        found = cut(costs, n)
+        found = [shares[0][0] for shares in cut([(cost, 1) for cost in costs], n)]
         assert (
             max(sum(c for c, p in zip(costs, found, strict=True) if p == k) for k in range(n))
             == best

@@ -99,8 +99,8 @@ def test_a_run_that_is_halted_goes_on_as_if_nothing_had_been(interruption, tmp_p
 
 def workers_of(run):
     """Process numbers of the children of a process."""
-    lines = Path(f"/proc/{run}/task/{run}/children").read_text().split()
-    return [int(number) for number in lines]
+    threads = Path(f"/proc/{run}/task").glob("*/children")
+    return [int(number) for thread in threads for number in thread.read_text().split()]
 
 
 def alive(number):

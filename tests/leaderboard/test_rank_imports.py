@@ -30,7 +30,6 @@ OURS = (
     *(
         "benchmark.engine",
         "benchmark.api.running",
-        "benchmark.api.workers",
         "benchmark.store.schema",
     ),
     *("benchmark.store.store", "registry.cards", "suites.saliency", "suites.adversarial"),

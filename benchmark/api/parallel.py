@@ -1,0 +1,373 @@
+"""Carrying out a plan wherever its request says: here, by a process for each of several devices, or by Ray's tasks.
+
+There is one way to be parallel: shards. Each process carries out `--shard I/N` of the plan and stores its trials; what
+all of them have stored is scored once, as one run would have. Schedulers get a script that does the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock, Thread
+from typing import IO, TYPE_CHECKING, Any
+
+import benchmark
+from benchmark.api.importing import command_line
+from benchmark.api.ray_shards import run_on_ray
+from benchmark.api.running import (
+    Prepared,
+    RunRequest,
+    Silent,
+    devices_and_policy,
+    parts_of,
+    planned_passes,
+    prepare,
+    run_here,
+)
+from benchmark.errors import BenchError
+from benchmark.variables import read_settings
+
+if TYPE_CHECKING:
+    from benchmark.engine.outcomes import RunReport, Status
+    from benchmark.engine.running import RunReporter
+
+ATTEMPTS = 3  # of a shard whose process is killed
+PATIENCE = 10.0  # s that a process has to end in when it is asked to
+#: The folder that this very program is imported from.
+PROGRAM = str(Path(benchmark.__file__).parents[1])
+_CHILD = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    f"from {__name__} import carry_out_shard; carry_out_shard()"
+)
+
+
+def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
+    """Carry out a plan. Raises BenchError if its devices or its cluster are not there."""
+    if prepared.request.executor == "ray":
+        return run_on_ray(prepared, reporter, command)
+    devices, _ = devices_and_policy(prepared.request)
+    if len(devices) == 1:
+        return run_here(prepared, reporter, command)
+    return _run_processes(prepared, devices, reporter, command)
+
+
+def run(*, db: str | None = None, reporter: RunReporter | None = None, **request: Any) -> RunReport:
+    """Run suites on models; keywords are the fields of `RunRequest`. Returns what was done, failed and skipped."""
+    prepared = prepare(RunRequest(**request), read_settings(db))
+    return execute(prepared, reporter or Silent(), "benchmark.run")
+
+
+@dataclass(frozen=True)
+class _Assignment:
+    """What a process is given. prepared: the whole plan without its tasks, which are planned again there."""
+
+    prepared: Prepared
+    index: int
+    of: int
+    name: str
+    threads: int
+    command: str
+
+
+def _run_processes(
+    prepared: Prepared, devices: Sequence[str], reporter: RunReporter, command: str
+) -> RunReport:
+    """A process for each device. Ctrl-C ends them all; what they have stored stays."""
+    import torch
+
+    from benchmark.engine.score_shards import score_shards
+    from benchmark.store import open_store
+
+    with open_store(prepared.settings.db):  # made before several processes open it
+        pass
+    n, lock = len(devices), Lock()
+    threads = max(1, torch.get_num_threads() // n)
+    lost: list[str] = []
+    reports: dict[int, RunReport] = {}
+
+    def tell(method: str, words: Sequence[Any]) -> None:
+        with lock:
+            getattr(reporter, method)(*words)
+
+    shards = []
+    for index, device in enumerate(devices, 1):
+        name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
+        plain = replace(prepared, tasks=[], request=replace(prepared.request, device=device))
+        shards.append(_Process(_Assignment(plain, index, n, name, threads, command), tell))
+    with ThreadPoolExecutor(n) as pool:
+        running = {pool.submit(shard.run): at for at, shard in enumerate(shards)}
+        try:
+            for future in as_completed(running):
+                try:
+                    reports[running[future]] = future.result()
+                except BenchError as error:
+                    lost.append(str(error))
+                    reporter.note(str(error))
+        except BaseException:
+            for shard in shards:
+                shard.end()
+            raise
+    if not reports:
+        raise BenchError(f"no process came to its end; {lost[0]}")
+    whole = parts_of(prepared, devices_and_policy(prepared.request)[1], 1)[0].part
+    with open_store(prepared.settings.db) as store:
+        in_order = [reports[at] for at in sorted(reports)]
+        report = score_shards(prepared.tasks, in_order, store, command, whole)
+    report.failed |= {f"process {at}": why for at, why in enumerate(lost, 1)}
+    return report
+
+
+@dataclass
+class _Process:
+    """One shard's process, started again where it is killed. tell: hands the shard's progress to the run's reporter."""
+
+    assignment: _Assignment
+    tell: Callable[[str, Sequence[Any]], None]
+    _process: subprocess.Popen[bytes] | None = field(default=None)
+    _ended: bool = False
+
+    def run(self) -> RunReport:
+        """What became of the shard. Raises BenchError with what stopped it."""
+        name = self.assignment.name
+        for _ in range(ATTEMPTS):
+            process = self._start()
+            if (report := self._listen(process)) is not None:
+                return report
+            code = process.wait()
+            if self._ended or code >= 0:
+                raise BenchError(f"the process on {name} ended with code {code}")
+            how = signal.Signals(-code).name
+            self.tell("note", (f"the process on {name} was killed ({how})",))
+        raise BenchError(
+            f"the process on {name} was killed ({how}) {ATTEMPTS} times. What was answered is stored: the same command "
+            "goes on."
+        )
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._process = process = subprocess.Popen(  # noqa: S603 - this interpreter and our own words
+            # -P: modules of the working folder, a `pickle.py` there, say, do not count before ours
+            [sys.executable, "-P", "-c", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        if self._ended:  # meanwhile
+            self.end()
+        return process
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> RunReport | None:
+        """The process's report; None where it ends without one. Raises BenchError with the error that it tells."""
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(OSError, ValueError):  # it is gone already
+            process.stdin.write(pickle.dumps([PROGRAM, *sys.path]) + pickle.dumps(self.assignment))
+            process.stdin.flush()
+        for line in process.stdout:
+            kind, *words = json.loads(line)
+            if kind == "report":
+                return _report(*words)
+            if kind == "error":
+                raise BenchError(f"{self.assignment.name}: {words[0]}")
+            self.tell(kind, words)
+        return None
+
+    def end(self) -> None:
+        """End the process: it is asked to, and killed where it does not."""
+        self._ended = True
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _report(rows: Sequence[tuple[Sequence[str], Status, str]], decoded: int) -> RunReport:
+    from benchmark.engine.outcomes import RunReport
+
+    report = RunReport(decoded=decoded)
+    for (observer, suite, space), status, reason in rows:
+        report.add((observer, suite, space), status, reason)
+    return report
+
+
+def carry_out_shard() -> None:
+    """The process of a shard: a line for each word of progress, then its report. It ends when its parent does."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    voice = _Voice(_own_output())
+    assignment: _Assignment = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the run that started us
+    Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(assignment.threads)
+    if (device := assignment.prepared.request.device).startswith("cuda"):
+        torch.cuda.set_device(device)
+    try:
+        report = _carry_out(assignment, voice)
+        rows = [(work, status, reason) for work, (status, reason) in report.tasks.items()]
+        voice.say("report", rows, report.decoded)
+    except BenchError as error:
+        voice.say("error", str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _carry_out(assignment: _Assignment, voice: _Voice) -> RunReport:
+    prepared = replace(assignment.prepared, tasks=assignment.prepared.spec())
+    policy, index, n = devices_and_policy(prepared.request)[1], assignment.index, assignment.of
+    prepared = parts_of(prepared, policy, n)[index - 1]
+    reporter = ShardReporter(assignment.name, planned_passes(prepared), voice.say)
+    reporter.begin(sum(task.trials for task in prepared.tasks))
+    report = run_here(prepared, reporter, f"{assignment.command} (shard {index}/{n})")
+    voice.say("done", assignment.name)
+    return report
+
+
+def _end_with_parent() -> None:
+    """Our standard input ends when the parent does, or wants us to."""
+    while os.read(0, 1):  # no lock of `sys.stdin` that the interpreter would wait for at its end
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os._exit(130)
+
+
+def _own_output() -> IO[bytes]:
+    """Standard output for replies alone: what a network's code prints goes to standard error."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return os.fdopen(own, "wb")
+
+
+@dataclass(frozen=True)
+class _Voice:
+    stream: IO[bytes]
+
+    def say(self, *words: object) -> None:
+        """A line to the parent. Where that is gone, so are we: no network's failure."""
+        try:
+            self.stream.write(json.dumps(words).encode() + b"\n")
+            self.stream.flush()
+        except OSError as error:
+            raise KeyboardInterrupt from error
+
+
+class ShardReporter:
+    """The reporter of a shard: all its observers as one line, which moves with forward passes.
+
+    say: hands a reporter's method and its arguments on; planned: observer -> forward passes, with nothing stored.
+    """
+
+    def __init__(self, name: str, planned: Mapping[str, float], say: Callable[..., None]) -> None:
+        self._name, self._left, self._say = name, dict(planned), say
+
+    def begin(self, trials: int) -> None:
+        """The plan of the shard is made."""
+        self._say("expect", self._name, trials, sum(self._left.values()))
+
+    def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002 - the protocol's
+        """What is stored already is done."""
+        self._say("work", self._name, self._left.get(observer, passes) - passes)
+        self._left[observer] = passes
+
+    def tuning(self, observer: str) -> None:
+        """A line: it takes seconds."""
+        self.note(f"tuning {observer}")
+
+    def advance(self, observer: str, trials: int) -> None:  # noqa: ARG002 - the protocol's
+        """So many trials more."""
+        self._say("advance", self._name, trials)
+
+    def work(self, observer: str, passes: float) -> None:
+        """So many forward passes more."""
+        self._left[observer] = self._left.get(observer, 0.0) - passes
+        self._say("work", self._name, passes)
+
+    def done(self, observer: str) -> None:
+        """Whatever was left is not owed any more."""
+        if left := self._left.pop(observer, 0.0):
+            self._say("work", self._name, left)
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self._say("note", f"{self._name}: {text}")
+
+
+_SCRIPT = """\
+#!/bin/bash
+# {tasks} shards of one plan, then the merge of their leaderboards. Submit both with
+#     bash THIS_FILE --partition=gpu --time=4:00:00      (options of sbatch, as your cluster wants them)
+# Shards that were killed or ran out of time go on where they were by the same command.
+#SBATCH --job-name=bench
+set -euo pipefail
+{places}
+if [ -n "${{SLURM_ARRAY_TASK_ID:-}}" ]; then
+{shard}
+elif [ "${{1:-}}" = merge ]; then
+{merge}
+else
+    array=$(sbatch --parsable --array=1-{tasks} --requeue{gpus} "$@" "$0")
+    sbatch --dependency="afterany:$array" "$@" "$0" merge
+fi
+"""
+
+
+def array_script(request: RunRequest, db: str, tasks: int) -> str:
+    """A bash script that submits a plan to Slurm as an array of shards, with a job after it that merges and scores.
+
+    Each shard has a leaderboard of its own beside `db`, which begins with what `db` has; a server takes all.
+    """
+    from benchmark.store.place import locate
+    from registry.files import digest_data
+
+    if request.device not in ("auto", "cpu", "cuda"):
+        raise BenchError(
+            "--print-array gives each shard a device of its own: --device is auto, cpu or cuda, not "
+            f"'{request.device}'."
+        )
+    device = "cpu" if request.device == "cpu" else "cuda"  # never the processor by accident
+    options = {
+        "--model": request.models,
+        "--suite": request.suites,
+        "--limit": str(request.limit or ""),
+        "--stimuli": request.stimuli,
+        "--device": device,
+        "--precision": request.precision,
+        "--batch-size": str(request.batch or ""),
+        "--seed": str(request.seed),
+        "--precision-target": str(request.precision_target or ""),
+    }
+    run_words = command_line(["bench", "run", *(["--compile"] if request.compile else [])], options)
+    part = f'--shard "$SLURM_ARRAY_TASK_ID/{tasks}" --quiet'
+    path = locate(db).path
+    if path is None:
+        places = f"leaderboard={shlex.quote(db)}"
+        shard = f'    exec {run_words} {part} --db "$leaderboard"'
+        merge = '    exec bench db merge --into "$leaderboard"'
+    else:
+        whole = path.absolute()
+        folder = f"{whole}-shards-{digest_data([run_words, tasks])[:8]}"
+        places = f'leaderboard={shlex.quote(str(whole))}\nfolder={shlex.quote(folder)}\nmkdir -p "$folder"'
+        shard = (
+            '    own="$folder/shard-$SLURM_ARRAY_TASK_ID.db"\n'
+            '    if [ -e "$leaderboard" ] && [ ! -e "$own" ]; then  # what is there is not made again\n'
+            '        bench db merge "$leaderboard" --into "$own" || [ $? = 3 ]\n'
+            "    fi\n"
+            f'    exec {run_words} {part} --db "$own"'
+        )
+        merge = '    bench db merge "$folder"/shard-*.db --into "$leaderboard"\n    rm -r "$folder"'
+    gpus = "" if device == "cpu" else " --gpus=1"
+    return _SCRIPT.format(tasks=tasks, places=places, shard=shard, merge=merge, gpus=gpus)
