@@ -20,7 +20,7 @@ from ratios import ratio, slug
 from benchmark.contracts import Metric, Trials
 from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio
-from benchmark.stats.crowd import compare_people
+from benchmark.stats.crossed import compare_people
 from suites.human_comparison.pairing import compare_pair
 
 Rng = np.random.Generator

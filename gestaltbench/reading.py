@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.training_curves import Curve
     from benchmark.leaderboard.transfer import Claim, Matrix
-    from benchmark.stats.families import SuiteComparison
+    from benchmark.stats.comparisons import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
     from registry.cards import ModelCard

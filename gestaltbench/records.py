@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.transfer import Claim, Matrix
-    from benchmark.stats.families import SuiteComparison
+    from benchmark.stats.comparisons import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow, StimuliNote
     from registry.cards import ModelCard

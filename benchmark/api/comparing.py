@@ -37,10 +37,10 @@ from benchmark.leaderboard.comparison import (
 from benchmark.leaderboard.repeating import PAIRED
 from benchmark.settings import Settings
 from benchmark.stats.bootstrap import Floats
-from benchmark.stats.comparisons import Comparison
-from benchmark.stats.families import (
+from benchmark.stats.comparisons import (
     Compared,
     ComparedToEach,
+    Comparison,
     DiscordantTrial,
     SuiteComparison,
     compared_to_each,

@@ -11,8 +11,8 @@ from benchmark.contracts import Array, Metric, Suite, Trials
 from benchmark.engine.answers import suite_trials
 from benchmark.engine.scoring import Scorer
 from benchmark.stats import Comparison, compare_ratio
-from benchmark.stats.crowd import compare_people
-from benchmark.stats.families import Compared, DiscordantTrial, SuiteComparison, compared
+from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison, compared
+from benchmark.stats.crossed import compare_people
 from benchmark.stats.paired import FEWEST, differing
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import ScoreSet, Store

@@ -20,10 +20,10 @@ from benchmark.errors import BenchError
 from benchmark.leaderboard.formatting import estimate, number, p_value
 from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width, fitted, least_width
 from benchmark.leaderboard.markup import markdown_code, markdown_text
-from benchmark.stats.comparisons import Comparison
-from benchmark.stats.families import (
+from benchmark.stats.comparisons import (
     Compared,
     ComparedToEach,
+    Comparison,
     DiscordantTrial,
     SuiteComparison,
     adjusted,

@@ -11,7 +11,7 @@ from benchmark.errors import BenchError
 from benchmark.report.contents import Contents
 
 if TYPE_CHECKING:
-    from benchmark.stats.families import Compared, DiscordantTrial
+    from benchmark.stats.comparisons import Compared, DiscordantTrial
 
 STANDARD = "standard"
 

@@ -28,8 +28,8 @@ __all__ = ["Comparison", "adjust", "compare_ratio", "holm"]
 
 #: Fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio.
 FEWEST = 10
-#: From so many clusters on of each factor a score test keeps its size.
-MANY = 16
+#: With fewer clusters of a factor than this a score test hardly ever rejects; with fewer than that, little too rarely.
+FEW_CLUSTERS, MANY_CLUSTERS = 16, 32
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,10 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     test = _score_test(start, pairs, residual, slope)
     method, data = _method(pairs.factors), _data(pairs, residual)
     clusters = min(len(np.unique(labels)) for labels in pairs.factors)
-    if not isinstance(test, Restricted) or clusters >= MANY or pairs.factors[0] is pairs.stimulus:
+    if pairs.factors[0] is not pairs.stimulus and clusters < MANY_CLUSTERS:
+        start = replace(start, remark=f"{clusters} clusters only: little power")
+    if not start.remark or clusters >= FEW_CLUSTERS or not isinstance(test, Restricted):
         return decided(start, test, method, data)
-    start = replace(start, remark=f"{clusters} clusters only: little power ({method})")
     influence = ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b)
     test = _t_test(test, influence, pairs.factors)
     return decided(start, test, method.replace("score", "t"), data)

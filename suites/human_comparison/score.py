@@ -1,21 +1,62 @@
 """Scores of one observer alone: accuracy with intervals, OOD accuracy, thresholds, response entropy."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmark.contracts import Metric, Score, Trials
+from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.bootstrap import Floats
-from benchmark.stimuli.catalogue import NO_ANSWER
+from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.generated import shared_exemplars
 from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
-from suites.human_comparison.confusion import response_shares
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
 from suites.human_comparison.metrics import METRICS, accuracy_name, correct, kept, plain_accuracy
 from suites.human_comparison.psychometric import fit_curve
+
+# Which answers are given, right or wrong: response shares and their entropy.
+#
+# Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750), section 4 and figure 4: under strong noise networks fall back on
+# one category while people keep guessing among all of them.
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Answers by category. counts [16]; total: answers that name a category; na: trials without an answer."""
+
+    counts: NDArray[np.int64]
+    na: int
+
+    @property
+    def total(self) -> int:
+        """Answers without "na"."""
+        return int(self.counts.sum())
+
+    @property
+    def largest(self) -> tuple[str, float] | None:
+        """The most frequent answer (ties: the first by name) and its share; None without answers."""
+        if not self.total:
+            return None
+        at = int(self.counts.argmax())
+        return GEIRHOS16[at], float(self.counts[at] / self.total)
+
+    @property
+    def entropy(self) -> float | None:
+        """Entropy of the answers in bits, 0 to 4; None without answers."""
+        if not self.total:
+            return None
+        p = self.counts[self.counts > 0] / self.total
+        return max(0.0, -float((p * np.log2(p)).sum()))
+
+
+def response_shares(responses: Array) -> Shares:
+    """The answers [n], text, by category."""
+    counts = np.array([int((responses == category).sum()) for category in GEIRHOS16])
+    return Shares(counts, int((responses == NO_ANSWER).sum()))
+
 
 METHOD = "bootstrap: images"  # within conditions
 NEEDS_PEOPLE = (

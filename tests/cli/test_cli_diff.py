@@ -11,7 +11,7 @@ from benchmark.api.comparing import Question, paired_variant
 from benchmark.contracts import Block, Metric, Plan, Trials
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import diff_markdown, judged
-from benchmark.stats.families import Compared
+from benchmark.stats.comparisons import Compared
 from benchmark.stats.sequences import difference_sequence
 
 NETS = ("world-standard-0", "world-stylised-0")

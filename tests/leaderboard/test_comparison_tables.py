@@ -9,14 +9,15 @@ from benchmark.contracts import Metric
 from benchmark.leaderboard.comparison import comparison_details, discordant_details, each_details
 from benchmark.leaderboard.render import render_details
 from benchmark.stats import Comparison
-from benchmark.stats.comparisons import decided, undecided
-from benchmark.stats.differences import Discordant, Studentised
-from benchmark.stats.families import (
+from benchmark.stats.comparisons import (
     DiscordantTrial,
     SuiteComparison,
     compared,
     compared_to_each,
+    decided,
+    undecided,
 )
+from benchmark.stats.differences import Discordant, Studentised
 
 
 def row(suite, name, b, c, direction="higher", headline=False, data=""):

@@ -7,9 +7,14 @@ import pytest
 from benchmark.contracts import Metric
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged, seen_so_far
 from benchmark.leaderboard.markup import markdown_code
-from benchmark.stats.comparisons import Comparison, decided
+from benchmark.stats.comparisons import (
+    Comparison,
+    DiscordantTrial,
+    SuiteComparison,
+    compared,
+    decided,
+)
 from benchmark.stats.differences import Discordant, Quadratic, Restricted
-from benchmark.stats.families import DiscordantTrial, SuiteComparison, compared
 
 
 def row(gained, lost, n=1000, suite="s", direction="higher", metric="m"):

@@ -185,7 +185,10 @@ def test_stimuli_that_share_exemplars_are_no_independent_pairs(bias, make):
     z = naive(bias, a, b, 0.0, FACTORS)
     assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
     assert naive(bias, a, b, result.low, FACTORS) == pytest.approx(1.959964, abs=1e-5)
-    assert result.method == "score test, clustered (20 x 16)" and not result.remark
+    assert result.method == "score test, clustered (20 x 16)"
+    assert result.remark == "16 clusters only: little power"
+    plenty = compare_ratio(bias, *exemplar_pair(bias, make, draw, 40, 32, 4))
+    assert (plenty.method, plenty.remark) == ("score test, clustered (40 x 32)", "")
     assert abs(naive(bias, a, b, 0.0)) > 1.3 * abs(z)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from benchmark.leaderboard.comparison import better
 from benchmark.report.figures.figure import COLOURS, ONCE, QUIET, Figure, Spec, axis
 from benchmark.report.writing import slug
-from benchmark.stats.families import Compared
+from benchmark.stats.comparisons import Compared
 
 NAMES = (
     "suite",

@@ -13,7 +13,7 @@ from benchmark.report.drawn import put
 from benchmark.report.figures.forest import forest
 from benchmark.report.thumbnails import Places
 from benchmark.report.writing import Site, short, slug
-from benchmark.stats.families import SuiteComparison
+from benchmark.stats.comparisons import SuiteComparison
 
 #: Images of a metric that a page lists; the CSV has all.
 MOST = 24

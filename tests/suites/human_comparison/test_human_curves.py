@@ -7,9 +7,9 @@ from curve_points import predict
 
 from benchmark.stats.human_ranks import human_likeness
 from suites.human_comparison import SUITE
-from suites.human_comparison.confusion import response_shares
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve
+from suites.human_comparison.score import response_shares
 
 LOW_PASS = BY_ROLE["low-pass"]
 

@@ -7,8 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
-from suites.human_comparison.influence import among, with_each
-from suites.human_comparison.pairing import FIXED, METHOD, _parts, compare_pair
+from suites.human_comparison.pairing import FIXED, METHOD, _parts, among, compare_pair, with_each
 
 METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
 
