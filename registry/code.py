@@ -57,15 +57,14 @@ class Codes:
             self._digests[key] = (values, _hash(text))  # what is kept keeps its id
         return self._digests[key][1]
 
+    def own(self, value: Any) -> bool:
+        """Whether a function or object, with whatever code it holds, is the program's own."""
+        return _Describer(self._labels).value(value, False) is None
+
 
 def code_digest(*values: Any) -> str:
     """Digest of functions and what they reach and hold, as the files are now (see `Codes.of`)."""
     return Codes().of(*values)
-
-
-def is_own(value: Any) -> bool:
-    """Whether a function or object, with whatever code it holds, is the program's own."""
-    return _Describer().value(value, False) is None
 
 
 def is_installed(module: str) -> bool:

@@ -7,11 +7,15 @@ checks cost a device batch and four images, so they are made at each load.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,6 +26,8 @@ from registry.model import LoadedModel
 
 Run = Callable[[Tensor], Tensor]
 _SEED = 20
+_SUMS = 2  # of each picture's logits, with random signs: any other logits move them
+_STEPS = 32767
 _IMAGES = 4
 #: Largest difference of two answers to one image, relative to the largest logit: float noise of other
 #: batch sizes and of folded batch normalisation stays below a tenth of it.
@@ -207,3 +213,34 @@ def _within(name: str, where: str, gap: float, tolerance: float, why: str) -> Ch
     ok = not gap > tolerance
     verdict = "within float noise" if ok else why
     return Check(name, ok, f"logits {where} differ by {gap:.2g} of the largest: {verdict}")
+
+
+def canary_text(values: Tensor) -> str:
+    """Few numbers of each row, as text of a hundred characters."""
+    generator = torch.Generator().manual_seed(_SEED)
+    signs = torch.randint(2, (values.shape[1], _SUMS), generator=generator) * 2.0 - 1
+    sums = (torch.nan_to_num(values) @ signs).numpy().astype(np.float64)
+    scale = float(np.abs(sums).max()) or 1.0
+    steps = np.rint(sums / scale * _STEPS).astype("<i2")
+    return f"{scale:.7g} {base64.b64encode(steps.tobytes()).decode()}"
+
+
+def canaries_differ(first: str, second: str) -> bool:
+    """Whether canary answers (one text or several, joined by ";") differ beyond float noise, or cannot be read."""
+    pairs = zip_longest(first.split(";"), second.split(";"), fillvalue="")
+    for a, b in ((_canary_numbers(x), _canary_numbers(y)) for x, y in pairs):
+        if a is None or b is None or a.shape != b.shape:
+            return True
+        largest = max(np.abs(a).max(), np.abs(b).max())
+        if not np.abs(a - b).max() <= TOLERANCE * largest:  # nor where that is NaN
+            return True
+    return False
+
+
+def _canary_numbers(text: str) -> NDArray[np.float64] | None:
+    scale, _, steps = text.partition(" ")
+    try:
+        numbers = np.frombuffer(base64.b64decode(steps, validate=True), dtype="<i2")
+        return numbers * (float(scale) / _STEPS) if len(numbers) else None
+    except ValueError:
+        return None

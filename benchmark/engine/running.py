@@ -247,7 +247,9 @@ class _Run:
             row.key: str(row.details.get("canary", ""))
             for row in self.store.observations(observer=loaded.resident.name, suite=suite)
         }
-        canary = self._canary.setdefault(loaded.row, Canary(observer.model, self.options.device))
+        canary = self._canary.setdefault(
+            loaded.row, Canary(observer.model, self.options.device, self.codes)
+        )
         pairs = [
             canary.key(key, block, stored)
             for key, block in zip(keys, task.plan.blocks, strict=True)
