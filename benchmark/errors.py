@@ -32,6 +32,14 @@ __all__ = [
 FAILURES = (Exception, SystemExit)
 
 
+def failure_line(error: BaseException) -> str:
+    """An error as one line: a person's message as it is, a program's with its type."""
+    if isinstance(error, SystemExit):
+        return f"its code called sys.exit({error.code!r})"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
 class StimuliError(BenchError):
     """An image, a folder or a catalogue entry that cannot be used."""
 

@@ -24,7 +24,8 @@ from PIL import Image
 from ratios import ratio
 
 from benchmark.contracts import CHUNK
-from benchmark.engine.decoding import chunk_count, decoded_chunks
+from benchmark.engine.decoding import decoded_chunks
+from benchmark.engine.planning import chunk_count
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.fetch import add

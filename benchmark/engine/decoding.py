@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import CHUNK, Stimuli
+from benchmark.contracts import Stimuli
+from benchmark.engine.planning import chunk_index
 from benchmark.stimuli.image_files import NO_ARRAY
 from registry.files import replacing
 
@@ -30,16 +31,6 @@ SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
 FORMAT = 2  # raised where the same files give other pixels
 HEADER = 128  # bytes of a .npy file before its pixels
-
-
-def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
-    """Positions of a chunk on the fixed grid."""
-    return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
-
-
-def chunk_count(stimuli: Stimuli) -> int:
-    """How many chunks the grid has for a set."""
-    return -(-len(stimuli) // CHUNK)
 
 
 def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) -> Iterator[Images]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from benchmark.contracts import Policy
 from benchmark.display import duration
 from benchmark.engine import tuning
-from benchmark.engine.decoding import chunk_index
-from benchmark.engine.planning import Task
+from benchmark.engine.planning import Task, chunk_index
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings

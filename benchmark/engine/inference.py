@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, View
-from benchmark.engine.decoding import Images, chunk_index, decoded_chunks
+from benchmark.engine.decoding import Images, decoded_chunks
 from benchmark.engine.device import full_precision
 from benchmark.engine.jobs import Job, Resident, grouped, same_stimuli
 from benchmark.engine.model_view import IdealView, NetworkView, unit
 from benchmark.engine.pace import Pace, Passed, Reporter
+from benchmark.engine.planning import chunk_index
 from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import TunedModel, working_threads
 from benchmark.errors import FAILURES, ModelFailure

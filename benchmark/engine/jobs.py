@@ -9,7 +9,7 @@ from typing import Any
 from benchmark.contracts import CHUNK, Block, Suite
 from benchmark.engine.sound import Unsound
 from benchmark.engine.tuning import TunedModel
-from benchmark.errors import BenchError
+from benchmark.errors import failure_line
 from registry.simulated import IdealObserver
 
 
@@ -63,11 +63,3 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
     for job in jobs:
         groups.setdefault(key(job), []).append(job)
     return list(groups.values())
-
-
-def failure_line(error: BaseException) -> str:
-    """An error as one line: a person's message as it is, a program's with its type."""
-    if isinstance(error, SystemExit):
-        return f"its code called sys.exit({error.code!r})"
-    text = " ".join(str(error).split())
-    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from benchmark.contracts import Observer, ObserverKind
 from benchmark.engine.executors import Facts, OneDevice
-from benchmark.engine.jobs import Resident, failure_line
+from benchmark.engine.jobs import Resident
 from benchmark.engine.outcomes import Outcomes
 from benchmark.engine.planning import Task
-from benchmark.errors import FAILURES
+from benchmark.errors import FAILURES, failure_line
 from registry.cards import ModelCard
 
 

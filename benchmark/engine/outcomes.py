@@ -4,10 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchmark.engine.jobs import failure_line
 from benchmark.engine.planning import Task
 from benchmark.engine.scoring import Scorer
-from benchmark.errors import FAILURES
+from benchmark.errors import FAILURES, failure_line
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Store
 

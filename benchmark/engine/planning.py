@@ -3,13 +3,25 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.contracts import Block, Plan, Shelf, Suite
-from benchmark.engine.decoding import chunk_count, chunk_index
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import CHUNK, Block, Plan, Shelf, Stimuli, Suite
 from benchmark.errors import MissingStimuli
 from benchmark.settings import Settings
 from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard
 from registry.labels import label_space
+
+
+def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
+    """Positions of a chunk on the fixed grid."""
+    return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
+
+
+def chunk_count(stimuli: Stimuli) -> int:
+    """How many chunks the grid has for a set."""
+    return -(-len(stimuli) // CHUNK)
 
 
 @dataclass(frozen=True)

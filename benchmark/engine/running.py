@@ -8,21 +8,20 @@ import torch
 
 from benchmark.contracts import Policy
 from benchmark.engine.canary import COUNT, Canary
-from benchmark.engine.decoding import chunk_index
 from benchmark.engine.device import keep_pages, numerics, resting_heap
 from benchmark.engine.environment import environment
 from benchmark.engine.executors import OneDevice
 from benchmark.engine.inference import Walk
-from benchmark.engine.jobs import Job, failure_line
+from benchmark.engine.jobs import Job
 from benchmark.engine.keeping import Keeper
 from benchmark.engine.loading import Loaded, Loader
 from benchmark.engine.outcomes import Outcomes, RunReport
 from benchmark.engine.pace import Reporter
-from benchmark.engine.planning import Task, suites_of
+from benchmark.engine.planning import Task, chunk_index, suites_of
 from benchmark.engine.score_shards import Owed
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import TunedModel
-from benchmark.errors import FAILURES
+from benchmark.errors import FAILURES, failure_line
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store

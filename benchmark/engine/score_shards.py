@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 from benchmark.contracts import Suite
 from benchmark.engine.environment import environment
-from benchmark.engine.jobs import failure_line
 from benchmark.engine.outcomes import Outcomes, RunReport, Work
 from benchmark.engine.planning import Task, suites_of
 from benchmark.engine.scoring import Scorer
-from benchmark.errors import FAILURES, StoreError
+from benchmark.errors import FAILURES, StoreError, failure_line
 from benchmark.identity import Codes
 from benchmark.store import Observation, Outcome, Store
 from registry.files import canonical

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.contracts import Block, Policy
-from benchmark.engine.decoding import chunk_count
-from benchmark.engine.planning import Task
+from benchmark.engine.planning import Task, chunk_count
 from benchmark.errors import BenchError
 from registry.cards import ModelCard
 from registry.files import digest_data

@@ -12,8 +12,8 @@ from engine_toys import ideal, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform
 from benchmark.engine import executors
-from benchmark.engine.decoding import chunk_count, chunk_index
 from benchmark.engine.environment import _revision, environment
+from benchmark.engine.planning import chunk_count, chunk_index
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.datasets import seeds_of, subset
