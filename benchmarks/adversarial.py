@@ -26,8 +26,7 @@ import torch
 from PIL import Image
 from ratios import need_packages, ratio
 
-from benchmark.engine.device import keep_pages
-from benchmark.engine.tuning import Tuning, feed
+from benchmark.engine.devices import Tuning, feed, keep_pages
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from registry.cards import builtin_cards

@@ -23,8 +23,7 @@ from adversarial import folder_images
 from numpy.typing import NDArray
 from ratios import need_packages, needs, ratio
 
-from benchmark.engine.device import keep_pages
-from benchmark.engine.tuning import Tuning, feed
+from benchmark.engine.devices import Tuning, feed, keep_pages
 from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model

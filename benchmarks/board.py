@@ -206,7 +206,7 @@ def query(path: Path) -> float:
 def planning(models: int) -> float:
     """CPU seconds to plan so many models of the built-in world under every suite, without reading its images' digests,
     which is done once for all."""
-    from benchmark.engine.planning import plan_tasks
+    from benchmark.engine.plan import plan_tasks
     from benchmark.plugins import find_suites
     from benchmark.variables import read_settings
     from registry.cards import builtin_cards

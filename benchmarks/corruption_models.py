@@ -20,11 +20,11 @@ from ratios import needs, ratio
 
 from benchmark import api
 from benchmark.contracts import Block, Policy
-from benchmark.engine import tuning
-from benchmark.engine.device import keep_pages, numerics
+from benchmark.engine import devices
+from benchmark.engine.devices import keep_pages, numerics
 from benchmark.engine.model_view import unit
-from benchmark.engine.planning import Task
-from benchmark.engine.running import RunOptions, execute
+from benchmark.engine.plan import Task
+from benchmark.engine.run import RunOptions, execute
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
@@ -53,7 +53,7 @@ def corrupted(blocks: Sequence[Block], model: LoadedModel) -> list[torch.Tensor]
     return made
 
 
-def bare(feed: tuning.TunedModel, shown: Sequence[torch.Tensor]) -> None:
+def bare(feed: devices.TunedModel, shown: Sequence[torch.Tensor]) -> None:
     """Forward passes and nothing else."""
     torch.set_num_threads(feed.tuning.threads)
     with torch.inference_mode():
@@ -86,9 +86,9 @@ def main() -> None:
     blocks = tasks[0].plan.blocks
     models = [load_model(task.card, settings.place) for task in tasks]
     chosen = [
-        tuning.tune(model, "cpu", settings.tuning) for model in models
+        devices.tune(model, "cpu", settings.tuning) for model in models
     ]  # remembered for the run
-    feeds = [tuning.feed(m, one, device="cpu") for m, one in zip(models, chosen, strict=True)]
+    feeds = [devices.feed(m, one, device="cpu") for m, one in zip(models, chosen, strict=True)]
     images = [unit(part) for part in corrupted(blocks, models[0])]
     print(f"{len(models)} networks, {len(blocks)} conditions x {len(blocks[0].stimuli)} images")
     ratios = []

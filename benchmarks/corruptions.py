@@ -31,7 +31,7 @@ from ratios import need_packages, needs, ratio
 from scipy import ndimage
 
 from benchmark.contracts import Transform
-from benchmark.engine.device import keep_pages
+from benchmark.engine.devices import keep_pages
 from benchmark.transforms.corruptions import corruption, names
 
 Pixels = NDArray[np.uint8]

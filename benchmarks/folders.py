@@ -4,7 +4,7 @@
 
 Makes a tree CORRUPTION/SEVERITY/WNID/name.JPEG of hard links to a few small pictures (40 classes), opens it as a
 user's shelf does, reads all digests, then again from what is remembered, then streams sets of growing size through
-`benchmark.engine.decoding`. Times are of this process's CPU. ImageNet-C is 75 cells of 50,000 images.
+`benchmark.engine.inference`. Times are of this process's CPU. ImageNet-C is 75 cells of 50,000 images.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from PIL import Image
 from ratios import ratio
 
 from benchmark.contracts import CHUNK
-from benchmark.engine.decoding import decoded_chunks
-from benchmark.engine.planning import chunk_count
+from benchmark.engine.inference import decoded_chunks
+from benchmark.engine.plan import chunk_count
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.fetch import add

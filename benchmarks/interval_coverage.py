@@ -19,7 +19,7 @@ from ratios import ratio, slug
 from size import METRIC, answers, crowd, trials
 
 from benchmark.contracts import Trials
-from benchmark.engine.pooling import pooled_score
+from benchmark.engine.scoring import pooled_score
 from benchmark.stats import mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
 from benchmark.stats.bootstrap import bootstrap_ratio, percentiles

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from benchmark.contracts import DISTRUST, Block, Trials
+from benchmark.engine.devices import TunedModel, Tuning, feed
 from benchmark.engine.model_view import NetworkView
-from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from registry.cards import builtin_cards

@@ -26,8 +26,8 @@ import torch
 from ratios import ratio
 
 from benchmark import api
-from benchmark.engine import running, score_shards, sharding  # noqa: F401 - before the forks
-from benchmark.engine.device import make_policy
+from benchmark.engine import plan, run, score_shards  # noqa: F401 - before the forks
+from benchmark.engine.devices import make_policy
 from benchmark.identity import Codes, observation_key, score_code
 from benchmark.store import open_store
 from benchmark.variables import read_settings

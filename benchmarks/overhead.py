@@ -40,9 +40,9 @@ from ratios import needs, ratio
 
 from benchmark import api
 from benchmark.contracts import Policy
-from benchmark.engine import tuning
-from benchmark.engine.device import keep_pages, numerics
-from benchmark.engine.running import RunOptions, execute
+from benchmark.engine import devices
+from benchmark.engine.devices import keep_pages, numerics
+from benchmark.engine.run import RunOptions, execute
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import locate
 from benchmark.stimuli.image_files import FileImages, Picked
@@ -124,9 +124,9 @@ def harness(prepared: api.Prepared, settings: Settings, *, first: bool = False) 
 
 def accounted(prepared: api.Prepared, settings: Settings) -> tuple[float, float]:
     """CPU seconds of one run beside the forward passes that its images need, and in these."""
-    spent, shown, feed = 0.0, 0, tuning.feed
+    spent, shown, feed = 0.0, 0, devices.feed
 
-    def fed(*args: Any, **options: Any) -> tuning.TunedModel:
+    def fed(*args: Any, **options: Any) -> devices.TunedModel:
         tuned = feed(*args, **options)
 
         def run(images: torch.Tensor) -> torch.Tensor:
@@ -138,7 +138,7 @@ def accounted(prepared: api.Prepared, settings: Settings) -> tuple[float, float]
 
         return replace(tuned, run=run)
 
-    with mock.patch.object(tuning, "feed", fed):
+    with mock.patch.object(devices, "feed", fed):
         whole, _ = timed(lambda: harness(prepared, settings))
     count = sum(len(block.stimuli) for task in prepared.tasks for block in task.plan.blocks)
     passes = spent * count / shown  # the check at loading is no part of them
@@ -227,9 +227,9 @@ def within(rounds: Sequence[tuple[tuple[float, float], ...]]) -> None:
     ratio("overhead_within_loop_cpu", 1 + (beside - once) / (passes - few), further)
 
 
-def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
+def layouts(model: LoadedModel, chosen: devices.Tuning) -> None:
     """How well form and batch are chosen: the network as it was loaded, as one would feed it, against the tuned one."""
-    run = tuning.feed(model, chosen, device="cpu").run
+    run = devices.feed(model, chosen, device="cpu").run
     with torch.inference_mode():
         tuned, usual = zip(
             *(
@@ -242,8 +242,8 @@ def layouts(model: LoadedModel, chosen: tuning.Tuning) -> None:
     ratio("tuned_forward", min(tuned) / min(usual), baseline)
 
 
-def _per_image(model: LoadedModel, run: tuning.Run, batch: int) -> float:
-    images = tuning.example(model, batch)
+def _per_image(model: LoadedModel, run: devices.Run, batch: int) -> float:
+    images = devices.example(model, batch)
     run(images)
     repeats = max(1, 64 // batch)
     return timed(lambda: [run(images) for _ in range(repeats)])[0] / (repeats * batch)
@@ -266,8 +266,8 @@ def main() -> None:
     if not prepared.tasks[0].plan.blocks:
         needs(f"other stimuli: {prepared.tasks[0].reason}")
     model = load_model(prepared.tasks[0].card, settings.place)
-    chosen = tuning.tune(model, "cpu", settings.tuning)
-    run = tuning.feed(model, chosen, device="cpu").run
+    chosen = devices.tune(model, "cpu", settings.tuning)
+    run = devices.feed(model, chosen, device="cpu").run
     by_turns(prepared, few, settings, chosen, run)
     layouts(model, chosen)
     startup(model.card)
@@ -277,7 +277,7 @@ def main() -> None:
 
 
 def by_turns(
-    prepared: api.Prepared, few: api.Prepared, settings: Settings, chosen: tuning.Tuning, run: Run
+    prepared: api.Prepared, few: api.Prepared, settings: Settings, chosen: devices.Tuning, run: Run
 ) -> None:
     """Each baseline and its run, many images and few, in every round."""
     sides: dict[str, list[Callable[[], None]]] = {"overhead": [], "overhead_reading": []}

@@ -21,9 +21,8 @@ import torch
 from ratios import ratio
 
 from benchmark.contracts import CHUNK, Block, Plan, Trials
-from benchmark.engine.device import keep_pages
+from benchmark.engine.devices import TunedModel, Tuning, feed, keep_pages
 from benchmark.engine.model_view import NetworkView
-from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stats import mean_interval
 from benchmark.stimuli.catalogue import locate
 from benchmark.stimuli.generated import generated_set

@@ -23,8 +23,7 @@ from PIL import Image
 from ratios import ratio, slug
 
 from benchmark.contracts import CHUNK, Block, Stimuli, Suite
-from benchmark.engine.planning import Task
-from benchmark.engine.sharding import split, stated_cost
+from benchmark.engine.plan import Task, split, stated_cost
 from benchmark.errors import MissingStimuli
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import read_catalogue

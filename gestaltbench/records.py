@@ -9,7 +9,7 @@ from gestaltbench.results import Record
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
-    from benchmark.engine.outcomes import RunReport
+    from benchmark.engine.score_shards import RunReport
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary

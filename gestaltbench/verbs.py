@@ -21,9 +21,8 @@ from gestaltbench.results import Record, Results
 if TYPE_CHECKING:
     from benchmark.api import ReferenceReport, Reproduction, Swept
     from benchmark.api.joining import LeaderboardReport
-    from benchmark.engine.importing import ImportReport
-    from benchmark.engine.reported import ScoresReport
-    from benchmark.engine.running import RunReporter
+    from benchmark.engine.importing import ImportReport, ScoresReport
+    from benchmark.engine.run import RunReporter
     from gestaltbench.pictures import Picture
     from registry.cards import ModelCard
 

@@ -41,7 +41,7 @@ def one_card(name: str, settings: Settings) -> ModelCard:
 
 def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """A registered model, loaded: `model.forward(images NCHW in [0,1]) -> logits`."""
-    from benchmark.engine.device import choose_device
+    from benchmark.engine.devices import choose_device
     from registry.loading import load_observer
 
     settings = read_settings()
@@ -137,7 +137,7 @@ def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
 
 def entrances(card: ModelCard) -> list[tuple[str, str]]:
     """(suite, what keeps the model out, "" where it can enter), looking at a few stimuli of each set."""
-    from benchmark.engine.planning import plan_tasks
+    from benchmark.engine.plan import plan_tasks
 
     suites = list(find_suites().suites.values())
     found: dict[str, str] = {}

@@ -17,7 +17,7 @@ from benchmark.api.published_scores import check_trials
 from benchmark.api.standing import standing
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.display import masked
-from benchmark.engine.comparing import (
+from benchmark.engine.scoring import (
     PEOPLE,
     Both,
     alike,
@@ -54,8 +54,8 @@ from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.api.running import Prepared, RunRequest
-    from benchmark.engine.planning import Task
-    from benchmark.engine.running import RunReporter
+    from benchmark.engine.plan import Task
+    from benchmark.engine.run import RunReporter
 
 LEVEL = 0.95
 #: Of the variant that brings the images in random order; no block is settled by itself here.
@@ -244,7 +244,7 @@ def decide(
     """
     from benchmark.api.cards import one_card
     from benchmark.api.running import RunRequest, prepare, run_here
-    from benchmark.engine.planning import plan_tasks
+    from benchmark.engine.plan import plan_tasks
 
     if not 0 < target < 0.5:
         raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")

@@ -47,7 +47,7 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
     into: the leaderboard, made where it is missing; without sources, parts of plans that write to it are scored.
     Raises StoreError where one cannot be opened, before anything is written.
     """
-    from benchmark.engine.sharding import ended_parts, lacking_parts
+    from benchmark.engine.plan import ended_parts, lacking_parts
     from benchmark.store import open_store
     from benchmark.store.place import locate, same_place
 
@@ -87,7 +87,7 @@ class _Source:
 
 
 def _look(url: str) -> _Source:
-    from benchmark.engine.sharding import ended_parts
+    from benchmark.engine.plan import ended_parts
     from benchmark.store import open_store
 
     with open_store(url, write=False) as store:

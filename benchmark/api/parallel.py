@@ -39,8 +39,8 @@ from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.outcomes import RunReport, Status
-    from benchmark.engine.running import RunReporter
+    from benchmark.engine.run import RunReporter
+    from benchmark.engine.score_shards import RunReport, Status
 
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
@@ -194,7 +194,7 @@ class _Process:
 
 
 def _report(rows: Sequence[tuple[Sequence[str], Status, str]], decoded: int) -> RunReport:
-    from benchmark.engine.outcomes import RunReport
+    from benchmark.engine.score_shards import RunReport
 
     report = RunReport(decoded=decoded)
     for (observer, suite, space), status, reason in rows:

@@ -125,7 +125,7 @@ def _training_set(asked: Probe, settings: Settings) -> Stimuli:
 
 
 def _loaded(card: ModelCard, device: str, settings: Settings) -> LoadedModel:
-    from benchmark.engine.device import choose_device
+    from benchmark.engine.devices import choose_device
     from registry.loading import load_model
 
     return load_model(card, settings.place, device=choose_device(device), bare=True)
@@ -154,7 +154,7 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
 def _computed(model: LoadedModel, stimuli: Stimuli, device: str) -> Tensor:
     import torch
 
-    from benchmark.engine.device import full_precision
+    from benchmark.engine.devices import full_precision
     from registry.families.probe import pooled
 
     parts = []

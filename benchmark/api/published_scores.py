@@ -16,7 +16,7 @@ from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.reported import ScoresReport
+    from benchmark.engine.importing import ScoresReport
     from benchmark.leaderboard import Board
     from benchmark.store import Standings, Store
 
@@ -27,7 +27,7 @@ def import_scores(
     """Bring in a table of published scores, or a folder of a known layout. source: who published them; same: metrics
     that are the same quantity as ours of that name. Raises ScoresError.
     """
-    from benchmark.engine.reported import put_scores
+    from benchmark.engine.importing import put_scores
     from benchmark.stimuli.catalogue import check_source
     from benchmark.stimuli.score_tables import check_names, read_scores
     from benchmark.store import open_store

@@ -145,7 +145,7 @@ def _with_partial(store: Standings, suite: Suite, found: Sequence[Board]) -> Seq
     people = any(row.kind == "human" for row in store.observer_notes())
     if not (suite.experiments and asked and people):
         return found
-    from benchmark.engine.partial_answers import partial_line, partial_people
+    from benchmark.engine.reference_trials import partial_line, partial_people
 
     sets = store.role_sets(suite.name)
     shown = [

@@ -20,8 +20,8 @@ from benchmark.errors import BenchError
 from benchmark.variables import keep_ray_silent
 
 if TYPE_CHECKING:
-    from benchmark.engine.outcomes import RunReport
-    from benchmark.engine.running import Known, RunReporter
+    from benchmark.engine.run import Known, RunReporter
+    from benchmark.engine.score_shards import RunReport
     from benchmark.store import Store
 
 SHARDS = 4  # for each place of the cluster: the last ones end at nearly the same time, and little is lost with one
@@ -31,7 +31,7 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 
 def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunReport:
     """Carry out a plan on a cluster. Raises BenchError if Ray is not installed, no cluster is there or it is full."""
-    from benchmark.engine.device import make_policy
+    from benchmark.engine.devices import make_policy
     from benchmark.engine.score_shards import score_shards
     from benchmark.store import open_store
     from benchmark.store.place import locate
@@ -116,7 +116,7 @@ def _store(store: Store, answered: bytes) -> dict[str, str]:
 
 def _known(store: Store, prepared: Prepared) -> dict[str, Known]:
     """What the leaderboard has of the plan's observers: tasks do not make it again."""
-    from benchmark.engine.running import Known
+    from benchmark.engine.run import Known
 
     return {
         row.key: Known(store.complete(row.key), str(row.details.get("canary", "")))

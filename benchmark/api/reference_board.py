@@ -132,8 +132,8 @@ def _bring_in(
     made: ReferenceReport,
     progress: Progress | None,
 ) -> None:
+    from benchmark.engine.importing import are_in, note_tables
     from benchmark.engine.scoring import Scorer
-    from benchmark.engine.tables_read import are_in, note_tables
     from benchmark.identity import Codes
     from benchmark.stimuli.catalogue import members
 
@@ -178,7 +178,7 @@ def _bring_in_trials(
 def _bring_in_scores(
     store: Store, run: int, name: str, folder: Path, made: ReferenceReport
 ) -> None:
-    from benchmark.engine.reported import put_scores
+    from benchmark.engine.importing import put_scores
     from benchmark.stimuli.score_tables import read_scores
 
     try:

@@ -19,7 +19,7 @@ from benchmark.leaderboard.repeating import PAIRED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.running import RunReporter
+    from benchmark.engine.run import RunReporter
     from benchmark.leaderboard.provenance import Provenance
     from benchmark.settings import Settings
     from benchmark.store import ScoreRow

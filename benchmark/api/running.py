@@ -15,9 +15,9 @@ from benchmark.settings import Settings
 if TYPE_CHECKING:
     from benchmark.contracts import Policy
     from benchmark.engine.estimating import Estimate
-    from benchmark.engine.outcomes import RunReport
-    from benchmark.engine.planning import Task
-    from benchmark.engine.running import Known, RunReporter
+    from benchmark.engine.plan import Task
+    from benchmark.engine.run import Known, RunReporter
+    from benchmark.engine.score_shards import RunReport
     from benchmark.store import Store
     from registry.cards import ModelCard
 
@@ -64,7 +64,7 @@ class PlanSpec:
 
     def __call__(self) -> list[Task]:
         """Every card under every suite."""
-        from benchmark.engine.planning import plan_tasks
+        from benchmark.engine.plan import plan_tasks
 
         shelf = plugins.find_suites(self.suites)
         suites = requested_suites(self.suites, self.precision_target, shelf)
@@ -89,7 +89,7 @@ class Prepared:
 
 def prepare(request: RunRequest, settings: Settings) -> Prepared:
     """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
-    from benchmark.engine.sharding import parse_shard
+    from benchmark.engine.plan import parse_shard
 
     shard = parse_shard(request.shard) if request.shard else None
     _require_heard(request)
@@ -153,7 +153,7 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
 
 def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
     """The shards of a plan, each with what it is called."""
-    from benchmark.engine.sharding import Shard, part_name, plan_digest, split, stated_cost
+    from benchmark.engine.plan import Shard, part_name, plan_digest, split, stated_cost
 
     cost = stated_cost(prepared.tasks)
     plan = plan_digest(prepared.tasks, policy, cost)
@@ -166,7 +166,7 @@ def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
 def _note(prepared: Prepared, policy: Policy, store: Store) -> str:
     """What a whole run is called in a leaderboard that lacks parts of a plan: the one part of its own. Nobody asks
     otherwise, and the operations of each architecture would be counted."""
-    from benchmark.engine.sharding import ended_parts, lacking_parts
+    from benchmark.engine.plan import ended_parts, lacking_parts
 
     parts = ended_parts(store.run_notes())
     if prepared.part or not lacking_parts(parts, parts):
@@ -185,7 +185,7 @@ def run_here(
     key: what is complete there is not made again; enough: asked whenever a chunk of all blocks is stored, and where it
     says yes, the run ends there.
     """
-    from benchmark.engine.running import RunOptions, execute
+    from benchmark.engine.run import RunOptions, execute
     from benchmark.store import open_store
 
     devices, policy = devices_and_policy(prepared.request)
@@ -247,7 +247,7 @@ def planned_passes(prepared: Prepared) -> dict[str, float]:
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
     """The devices, and how numbers are computed on them."""
-    from benchmark.engine.device import choose_devices, make_policy
+    from benchmark.engine.devices import choose_devices, make_policy
 
     devices = choose_devices(request.device)
     policy = make_policy(

@@ -111,7 +111,7 @@ def against(
     The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName where no summary has
     the baseline.
     """
-    from benchmark.engine.comparing import compare_observers
+    from benchmark.engine.scoring import compare_observers
     from benchmark.leaderboard.comparison import better
     from benchmark.leaderboard.summary_text import BETTER, INCONCLUSIVE, WORSE
 

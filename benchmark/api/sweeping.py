@@ -15,7 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.running import RunReporter
+    from benchmark.engine.run import RunReporter
     from registry.cards import ModelCard
     from registry.training_runs import Placed
 

@@ -26,7 +26,7 @@ NAMED_SPACES = ("geirhos16", "world16")
 
 def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
     """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
-    from benchmark.engine.answers import suite_trials
+    from benchmark.engine.reference_trials import suite_trials
 
     require_observer(store, observer)
     check_trials(store, observer)

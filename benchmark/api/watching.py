@@ -15,7 +15,7 @@ from benchmark.api.training_run import Say, Sweep, Swept
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.running import RunReporter
+    from benchmark.engine.run import RunReporter
     from registry.training_runs import Unit
 
 Stamp = tuple[int, int]  # size, time of the last change in nanoseconds

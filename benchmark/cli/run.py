@@ -16,7 +16,7 @@ from registry.errors import some_of
 
 if TYPE_CHECKING:
     from benchmark.api import Prepared
-    from benchmark.engine.outcomes import RunReport
+    from benchmark.engine.score_shards import RunReport
 
 
 def _old_slurm(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> None:
@@ -200,7 +200,7 @@ def _batch(text: str) -> int | None:
 
 def _shard(text: str | None) -> str:
     """The part as given, checked before anything is planned."""
-    from benchmark.engine.sharding import parse_shard
+    from benchmark.engine.plan import parse_shard
     from benchmark.errors import BenchError
 
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmark.contracts import Block, Transform
-from benchmark.engine.device import full_precision
+from benchmark.engine.devices import full_precision
 from benchmark.engine.model_view import unit
 from benchmark.errors import FAILURES
 from registry.code import Codes

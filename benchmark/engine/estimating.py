@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmark.contracts import Policy
 from benchmark.display import duration
-from benchmark.engine import tuning
-from benchmark.engine.planning import Task, chunk_index
+from benchmark.engine import devices
+from benchmark.engine.plan import Task, chunk_index
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
@@ -110,7 +110,7 @@ def passes_of(task: Task) -> float:
 
 def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:
     cards = {task.card.name: task.card for task in tasks}
-    return tuning.remembered_seconds(cards.values(), device, settings.tuning)
+    return devices.remembered_seconds(cards.values(), device, settings.tuning)
 
 
 def _measure(
@@ -125,7 +125,7 @@ def _measure(
     most = sorted(cards.keys() - known, key=lambda name: (-passes[name], name))
     for name in [name for name in most if passes[name] >= FEW_PASSES][:MEASURED]:
         card = cards[name]
-        measured = tuning.remembered_seconds(
+        measured = devices.remembered_seconds(
             [card], device, settings.tuning
         )  # by its like, just now
         if not measured and availability(card, settings.place).on_disk:
@@ -137,7 +137,7 @@ def _tune(card: ModelCard, settings: Settings, device: str) -> None:
     try:
         model = load_observer(card, settings.place, device=device)
         if isinstance(model, LoadedModel):
-            tuning.tune(model, device, settings.tuning)
+            devices.tune(model, device, settings.tuning)
     except FAILURES:  # the run will say why
         return
 

@@ -6,29 +6,84 @@ takes a faulty one's place, and the old table imported again takes it back.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
-from benchmark.contracts import CHUNK, Array, Observer, Stimuli
-from benchmark.engine.imported_answers import (
-    KEPT,
-    answers_of,
-    contradict,
-    joined,
-    united,
-    with_conditions,
-    within,
-)
-from benchmark.engine.partial_answers import left_out
+import benchmark
+from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
+from benchmark.engine.reference_trials import left_out
 from benchmark.errors import TrialsError, unknown_name
-from benchmark.stimuli.catalogue import Named, known_of, prompt_order
+from benchmark.stack_columns import stacked
+from benchmark.stimuli.catalogue import Named, known_of, prompt_order, stimulus_id
 from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
+from benchmark.stimuli.score_tables import ReportedScore
 from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
-from benchmark.store import Chunk, Observation, Store, StoredObservation
+from benchmark.store import Chunk, Observation, ScoreRow, ScoreSet, Store, StoredObservation
 from benchmark.store.rows import IMPORTED
-from registry.files import digest_data
+from registry.files import digest_data, digest_file
+
+# Answers of one observer that came in several files or imports: put together, and held against one another.
+
+
+KEPT = ("response", "session", "trial", "rt")
+COLUMNS = ("stimulus", "category", *KEPT)
+
+
+def joined(files: Sequence[TrialFile]) -> TrialFile:
+    """One file of several: each image once, as it was first answered."""
+    columns = stacked([file.columns for file in files])
+    shown: dict[tuple[str, str], int] = {}
+    pairs = zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True)
+    for i, pair in enumerate(pairs):
+        shown.setdefault(pair, i)
+    first = list(shown.values())
+    return replace(files[0], columns={name: values[first] for name, values in columns.items()})
+
+
+def with_conditions(file: TrialFile) -> TrialFile:
+    """One image under eight degradations is eight stimuli: "c05/n02134084_5274.png"."""
+    shown = (file.columns[name].tolist() for name in ("condition", "stimulus"))
+    names = [stimulus_id(condition, image) for condition, image in zip(*shown, strict=True)]
+    return replace(file, columns={**file.columns, "stimulus": np.array(names)})
+
+
+def answers_of(store: Store, observation: StoredObservation) -> Mapping[str, Array]:
+    """What was imported: the columns COLUMNS, and margins where there are any."""
+    trials = store.trials((observation.key,))
+    return {name: trials[name] for name in (*COLUMNS, MARGIN) if name in trials.columns}
+
+
+def within(part: Mapping[str, Array], whole: Mapping[str, Array]) -> bool:
+    """Whether `whole` has every answer of `part`, and margins where that has them."""
+    known = _pairs(whole)
+    same = all(known.get(image) == answer for image, answer in _pairs(part).items())
+    return same and (MARGIN not in part or MARGIN in whole)
+
+
+def contradict(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+    """Whether an image has two answers."""
+    known = _pairs(other)
+    return any(known.get(image, answer) != answer for image, answer in _pairs(one).items())
+
+
+def united(one: Mapping[str, Array], more: Mapping[str, Array]) -> dict[str, Array]:
+    """The answers of `one`, then those that only `more` has."""
+    new = ~np.isin(more["stimulus"], one["stimulus"])
+    names = [*COLUMNS, *([MARGIN] if MARGIN in one or MARGIN in more else [])]
+    parts = [one, {name: values[new] for name, values in more.items()}]
+    whole = stacked([{name: part[name] for name in names if name in part} for part in parts])
+    return {name: whole[name] for name in names}
+
+
+def _pairs(columns: Mapping[str, Array]) -> dict[str, tuple[str, str]]:
+    """Image -> category and answer."""
+    names = ("stimulus", "category", "response")
+    rows = zip(*(columns[name].tolist() for name in names), strict=True)
+    return {image: (category, answer) for image, category, answer in rows}
+
 
 MERGED = "merged"  # the detail of an observation that is made of others: their keys
 
@@ -261,3 +316,136 @@ def _ordered(columns: Mapping[str, Array], stimuli: Stimuli) -> dict[str, Array]
     order = np.argsort(columns["stimulus"])
     at = order[np.searchsorted(columns["stimulus"][order], np.asarray(stimuli.ids))]
     return {name: columns[name][at] for name in (*KEPT, MARGIN) if name in columns}
+
+
+# Published scores -> observers of the kind "reported" in the store, without any trials.
+
+
+#: The kind of observer, and the suite of its scores as the store knows it.
+REPORTED: Final = "reported"
+SPACE = "as published"
+NO_SUITE = "-"  # the role of a score that is no suite's subject
+
+Key = tuple[str, str, str]  # role, metric, condition
+
+
+@dataclass
+class ScoresReport:
+    """What came in. scores: new numbers; known: those that were there; changed: those that had another value."""
+
+    observers: list[str] = field(default_factory=list)
+    sources: tuple[str, ...] = ()
+    scores: int = 0
+    known: int = 0
+    changed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def reported_name(observer: Named) -> str:
+    """What an observer without trials is called: no name that one with trials has."""
+    return f"{observer.name} ({observer.source}, {REPORTED})"
+
+
+def put_scores(scores: Iterable[ReportedScore], store: Store, run: int) -> ScoresReport:
+    """Store every observer's scores beside those that it has; of two values of one metric the newer one counts."""
+    by_observer: dict[Named, list[ReportedScore]] = {}
+    for score in scores:
+        by_observer.setdefault(score.observer, []).append(score)
+    report = ScoresReport(sources=tuple(sorted({one.source for one in by_observer})))
+    before = _stored_scores(store)
+    for observer, rows in by_observer.items():
+        name = reported_name(observer)
+        report.observers.append(name)
+        held, made = before.get(name, {}), {_key(row): _stated(row) for row in rows}
+        report.known += sum(held.get(key) == score for key, score in made.items())
+        report.changed += sum(key in held and held[key] != score for key, score in made.items())
+        report.scores += len(made.keys() - held.keys())
+        merged = {**held, **made}
+        _put_scores(store, run, observer, [merged[key] for key in sorted(merged)])
+    return report
+
+
+def _put_scores(store: Store, run: int, observer: Named, scores: list[Score]) -> None:
+    known = known_of(observer)
+    card: dict[str, object] = {"source": observer.source, "named": observer.name}
+    if known.family:
+        card["family"] = known.family
+    if known.training:
+        card["training"] = list(known.training)
+    identity = digest_data([REPORTED, *observer])
+    row = store.put_observer(Observer(reported_name(observer), REPORTED, identity, card))
+    code = digest_data([[repr(part) for part in _parts(score)] for score in scores])
+    target = ScoreSet(row, REPORTED, 1, SPACE, code, {}, ())
+    if not store.has_scores(target):
+        store.put_scores(run, target, scores)
+
+
+def _stored_scores(store: Store) -> dict[str, dict[Key, Score]]:
+    found: dict[str, dict[Key, Score]] = {}
+    for row in store.latest_scores(suite=REPORTED):
+        key = row.role, row.metric, row.condition
+        found.setdefault(row.observer, {})[key] = _score(row)
+    return found
+
+
+def _key(score: ReportedScore) -> Key:
+    return score.suite or NO_SUITE, score.metric, score.condition
+
+
+def _stated(score: ReportedScore) -> Score:
+    return _score(score, role=score.suite or NO_SUITE, flags=score.remarks)
+
+
+def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
+    """What is called alike in both, and `own`."""
+    alike = {
+        one.name: getattr(given, one.name) for one in fields(Score) if hasattr(given, one.name)
+    }
+    return Score(**{**alike, **own})
+
+
+def _parts(score: Score) -> tuple[object, ...]:
+    numbers = (score.value, score.low, score.high, score.level, score.n)
+    return (score.role, score.metric, score.condition, *numbers, score.method, *score.flags)
+
+
+# Folders of published tables that are in a leaderboard already: known by their files, so that none is read again.
+#
+# Noted is a digest of three things: the folder's files, the program that reads them, and what counts in the
+# leaderboard
+# (imported observers, their cards, their answers). Where one of them has changed the tables are read again.
+
+
+_PROGRAM = (".py", ".yaml")
+
+
+def note_tables(store: Store, name: str, folder: Path) -> None:
+    """Remember that all tables of a folder are in, as they are."""
+    store.note_run(f"tables of {name} as they were read", {"read": _now(store, folder)})
+
+
+def are_in(store: Store, folder: Path) -> bool:
+    """Whether reading this folder would change nothing."""
+    return store.was_noted({"read": _now(store, folder)})
+
+
+def _now(store: Store, folder: Path) -> str:
+    program = Path(benchmark.__file__).parent
+    return digest_data([_files(folder), _files(program, _PROGRAM), _counting(store)])
+
+
+def _files(folder: Path, endings: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    places = sorted(place for place in folder.rglob("*") if place.is_file())
+    return [
+        (place.relative_to(folder).as_posix(), digest_file(place))
+        for place in places
+        if not endings or place.suffix in endings
+    ]
+
+
+def _counting(store: Store) -> list[list[object]]:
+    """Imported observers, and what counts of their answers, in the order in which it came."""
+    rows = store.observers_of(("human", "published"))
+    answers = store.observations(suite=IMPORTED)
+    found: list[list[object]] = [[row.name, row.identity, row.card] for row in rows]
+    return found + [[one.observer_name, one.role, one.key] for one in answers]

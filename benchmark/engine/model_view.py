@@ -9,9 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block
-from benchmark.engine.device import full_precision
-from benchmark.engine.sound import replayed, require_same
-from benchmark.engine.tuning import TunedModel
+from benchmark.engine.devices import TunedModel, full_precision, replayed, require_same
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import seeds_of

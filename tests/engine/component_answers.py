@@ -123,8 +123,8 @@ def _human() -> Numbers:
 def _answers() -> Numbers:
     """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
     from benchmark.contracts import Block
+    from benchmark.engine.devices import TunedModel, Tuning, feed
     from benchmark.engine.model_view import NetworkView
-    from benchmark.engine.tuning import TunedModel, Tuning, feed
     from benchmark.stimuli.datasets import seeds_of, subset
     from benchmark.stimuli.generated import generated_set
     from registry.cards import builtin_cards
@@ -192,7 +192,7 @@ def _statistics() -> Numbers:
 
 def _scoring() -> Numbers:
     from benchmark.contracts import Trials
-    from benchmark.engine.pooling import pooled_score
+    from benchmark.engine.scoring import pooled_score
     from benchmark.plugins import find_suites
     from benchmark.testing import ToyShelf, toy_trials
 

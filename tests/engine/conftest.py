@@ -4,7 +4,7 @@ import engine_nets
 import pytest
 from engine_toys import Bench
 
-from benchmark.engine import executors, model_view
+from benchmark.engine import model_view, run
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def forwarded(monkeypatch):
     are not counted.
     """
     engine_nets.FORWARDED.clear()
-    judge = executors.require_sound
+    judge = run.require_sound
 
     def uncounted(*arguments):
         before = len(engine_nets.FORWARDED)
         judge(*arguments)
         del engine_nets.FORWARDED[before:]
 
-    monkeypatch.setattr(executors, "require_sound", uncounted)
+    monkeypatch.setattr(run, "require_sound", uncounted)
     monkeypatch.setattr(model_view, "replayed", lambda seeds: None)
 
     def total():

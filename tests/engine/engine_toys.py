@@ -7,8 +7,8 @@ import torch
 
 from benchmark.api import Silent
 from benchmark.contracts import Block, Metric, Plan, Policy, Score, Stimuli, Suite
-from benchmark.engine import running
-from benchmark.engine.planning import Task
+from benchmark.engine import run
+from benchmark.engine.plan import Task
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess
@@ -115,9 +115,9 @@ class Bench:
             for card in cards
             for suite in suites
         ]
-        options = running.RunOptions(device, Policy(device, seed=seed, **policy), batch)
+        options = run.RunOptions(device, Policy(device, seed=seed, **policy), batch)
         with open_store(self.settings.db) as store:
-            return running.execute(tasks, store, self.settings, options, reporter or Silent())
+            return run.execute(tasks, store, self.settings, options, reporter or Silent())
 
     def trials(self, name, suite="toy"):
         """Stored trials as a dictionary of columns."""

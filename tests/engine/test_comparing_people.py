@@ -3,8 +3,7 @@
 import numpy as np
 
 from benchmark.contracts import Metric, Trials
-from benchmark.engine.comparing import Both, _of_ratio
-from benchmark.engine.pooling import pooled_score
+from benchmark.engine.scoring import Both, _of_ratio, pooled_score
 
 BIAS = Metric("bias", "", "", role="cue", ratio=lambda t: (t["num"], t["den"]))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import CHUNK, Stimuli
-from benchmark.engine import decoding
-from benchmark.engine.decoding import decoded_chunks
+from benchmark.engine import inference
+from benchmark.engine.inference import decoded_chunks
 
 
 class Decode:
@@ -96,7 +96,7 @@ def test_the_sets_used_longest_ago_make_room(tmp_path, monkeypatch):
         show(letter)
         os.utime(next(tmp_path.glob(f"{letter * 32}-*")), (1000 + age, 1000 + age))
     size = sum(path.stat().st_size for path in tmp_path.rglob("*.npy")) // 3
-    monkeypatch.setattr(decoding, "ALL_BYTES", 3 * size)
+    monkeypatch.setattr(inference, "ALL_BYTES", 3 * size)
     show("a")  # used again, though made first
     show("d")
     assert kept_sets(tmp_path) == {"a", "c", "d"}
@@ -109,13 +109,13 @@ def test_a_set_never_throws_itself_out(tmp_path, monkeypatch):
     shown = stimuli(3 * CHUNK, Decode())
     list(decoded_chunks(shown, [0], tmp_path))
     (first,) = tmp_path.rglob("*.npy")
-    monkeypatch.setattr(decoding, "ALL_BYTES", 2 * first.stat().st_size)
+    monkeypatch.setattr(inference, "ALL_BYTES", 2 * first.stat().st_size)
     assert len(list(decoded_chunks(shown, range(3), tmp_path))) == 3
     assert len(list(tmp_path.rglob("*.npy"))) == 2 and first.exists()
 
 
 def test_a_chunk_that_can_never_fit_throws_nothing_out(tmp_path, monkeypatch):
     list(decoded_chunks(stimuli(4, Decode()), [0], tmp_path))
-    monkeypatch.setattr(decoding, "ALL_BYTES", 500)
+    monkeypatch.setattr(inference, "ALL_BYTES", 500)
     list(decoded_chunks(stimuli(50, Decode(), digest="b" * 64), [0], tmp_path))
     assert kept_sets(tmp_path) == {"a"}

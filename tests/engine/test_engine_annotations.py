@@ -10,7 +10,7 @@ from engine_toys import HALF, make_stimuli, network
 from tensors import assert_close
 
 from benchmark.contracts import Block
-from benchmark.engine import tuning
+from benchmark.engine import devices
 from benchmark.engine.model_view import NetworkView
 from benchmark.errors import MissingStimuli
 from registry.labels import label_space
@@ -21,7 +21,7 @@ def view(preprocess, presentation="card", **changes):
     labels = label_space("world16")
     card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
     model = LoadedModel(card, Readout(3).eval(), "digest", labels)
-    feed = tuning.feed(model, tuning.stated(4), device="cpu")
+    feed = devices.feed(model, devices.stated(4), device="cpu")
     stimuli = replace(make_stimuli(8), **changes)
     block = Block(stimuli, presentation=presentation, role="toys")
     pixels = model.prepare([stimuli.decode(i) for i in range(8)], presentation)

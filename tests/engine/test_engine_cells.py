@@ -9,7 +9,7 @@ from engine_toys import CLASSES, network, toy_suite
 from PIL import Image
 
 from benchmark.contracts import Block, Plan
-from benchmark.engine.planning import plan_tasks
+from benchmark.engine.plan import plan_tasks
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.roles import Resolver
 from registry.files import Place

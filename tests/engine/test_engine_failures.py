@@ -229,8 +229,8 @@ def test_near_ties_by_hand():
 
 def test_not_applicable_is_a_row_with_its_reason(leaderboard):
     from benchmark.contracts import Plan, Policy
-    from benchmark.engine.planning import Task
-    from benchmark.engine.running import RunOptions, execute
+    from benchmark.engine.plan import Task
+    from benchmark.engine.run import RunOptions, execute
     from benchmark.store import open_store
 
     suite = toy_suite(toys.make_stimuli(9))
@@ -247,14 +247,14 @@ def test_not_applicable_is_a_row_with_its_reason(leaderboard):
 @pytest.mark.slow
 def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
     """An exported program without gradients: the suite that needs them does not apply, the others run."""
-    from benchmark.engine import executors
+    from benchmark.engine import run
 
-    real = executors.load_observer
+    real = run.load_observer
 
     def without(card, place, **how):
         return replace(real(card, place, **how), gradients=False)
 
-    monkeypatch.setattr(executors, "load_observer", without)
+    monkeypatch.setattr(run, "load_observer", without)
     needy = toy_suite(toys.make_stimuli(8), name="needy", needs="gradients")
     report = leaderboard.run([network("net", "Readout")], [needy, toy_suite(toys.make_stimuli(8))])
     assert report.counts == {"not applicable": 1, "done": 1}

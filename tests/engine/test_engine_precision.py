@@ -8,8 +8,8 @@ from engine_toys import HALF, Bench, make_stimuli, network, toy_suite
 from tensors import assert_close
 
 from benchmark.contracts import Block, Policy, Transform
-from benchmark.engine import tuning
-from benchmark.engine.device import numerics
+from benchmark.engine import devices
+from benchmark.engine.devices import numerics
 from benchmark.transforms import human
 from benchmark.transforms.corruptions import corruption
 from registry.labels import label_space
@@ -75,7 +75,7 @@ def test_bf16_is_the_networks(tmp_path):
 def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
     net = engine_nets.Normed(3).eval().requires_grad_(False)
     model = LoadedModel(network("net", "Normed"), net, "digest", label_space("world16"))
-    feed = tuning.feed(model, tuning.stated(2), device="cpu", compile_model=True)
+    feed = devices.feed(model, devices.stated(2), device="cpu", compile_model=True)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def gradients(forward):

@@ -6,9 +6,9 @@ from engine_toys import ideal, network, toy_suite
 
 from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Policy
-from benchmark.engine import estimating, tuning
-from benchmark.engine.planning import Task
-from benchmark.engine.running import RunOptions, execute
+from benchmark.engine import devices, estimating
+from benchmark.engine.plan import Task
+from benchmark.engine.run import RunOptions, execute
 from benchmark.store import open_store
 
 
@@ -99,7 +99,7 @@ def test_an_ideal_observer_moves_chunk_by_chunk(leaderboard):
 
 @pytest.mark.slow
 def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
-    monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.01))
+    monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.01))
     card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40))
     assert told(leaderboard, card, [suite], None)[0] == ("tuning", "net")
     other = toy_suite(toys.make_stimuli(20, "others"), "other")
@@ -116,7 +116,7 @@ def plan(leaderboard, card, n, passes=1.0):
 
 
 def test_a_speed_that_nobody_knows_is_measured_before_a_long_plan(leaderboard, monkeypatch):
-    monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.25))
+    monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.25))
     card = network("net", "Readout", seed=2)
     assert plan(leaderboard, card, 29, 100.0) == ([], [])
     assert plan(leaderboard, card, 40, 100.0) == ([(40, 0, "17 min", 1000.0)], ["net"])
@@ -126,7 +126,7 @@ def test_a_speed_that_nobody_knows_is_measured_before_a_long_plan(leaderboard, m
 
 @pytest.mark.slow
 def test_what_is_stored_makes_no_plan_long(leaderboard, monkeypatch):
-    monkeypatch.setattr(tuning, "_search", lambda model, device: (tuning.Tuning(16), 0.25))
+    monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.25))
     card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40), passes=100.0)
     leaderboard.run([card], [suite], None)
     tasks = [Task(card, suite, "world16", suite.plan(None, None))]

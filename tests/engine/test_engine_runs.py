@@ -11,11 +11,11 @@ import torch
 from engine_toys import ideal, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform
-from benchmark.engine import executors
+from benchmark.engine import run
+from benchmark.engine.devices import Tuning
 from benchmark.engine.environment import _revision, environment
-from benchmark.engine.planning import chunk_count, chunk_index
+from benchmark.engine.plan import chunk_count, chunk_index
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.tuning import Tuning
 from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.store import open_store
 from registry.files import Place
@@ -295,7 +295,7 @@ def test_resident_groups_split_where_memory_ends(leaderboard, monkeypatch):
     """Models that do not fit together are loaded one after the other, with the same results."""
     stimuli = toys.make_stimuli(30)
     cards = [network(f"net-{seed}", "Readout", seed=seed) for seed in (1, 2, 3)]
-    monkeypatch.setattr(executors, "CPU_BYTES", 1)
+    monkeypatch.setattr(run, "CPU_BYTES", 1)
     report = leaderboard.run(cards, [toy_suite(stimuli)])
     assert report.counts["done"] == 3
     assert report.decoded == 90
@@ -414,7 +414,7 @@ def test_a_tuned_thread_count_holds_for_its_own_network_alone(leaderboard, monke
         seen.append(torch.get_num_threads())
         return toys.toy_observe(None, view)
 
-    monkeypatch.setattr(executors.tuning, "tune", tuned)
+    monkeypatch.setattr(run.tuning, "tune", tuned)
     cards = [network("one", "Readout"), network("two", "Readout", seed=1)]
     leaderboard.run(cards, [toy_suite(toys.make_stimuli(5), observe=observe)], batch=None)
     assert seen == [threads, threads, threads + 1, threads + 2]
@@ -431,7 +431,7 @@ def test_images_are_degraded_with_the_threads_of_a_network_that_sees_them(leader
         seen.append(torch.get_num_threads())
         return images * 0.5
 
-    monkeypatch.setattr(executors.tuning, "tune", lambda *_: Tuning(8, threads=threads + 3))
+    monkeypatch.setattr(run.tuning, "tune", lambda *_: Tuning(8, threads=threads + 3))
     block = Block(toys.make_stimuli(5), "dark", Transform("darker", {}, darken), "whole", "toys")
     leaderboard.run([network("net", "Readout")], [toy_suite((block,))], batch=None)
     assert seen == [threads + 3]

@@ -7,7 +7,7 @@ import pytest
 from engine_toys import Bench, make_stimuli, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Block, EarlyStop
-from benchmark.engine.keeping import Keeper
+from benchmark.engine.run import Keeper
 from benchmark.store import open_store
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import unsound_nets
 from engine_toys import network, toy_suite
 
 from benchmark.contracts import CHUNK
-from benchmark.engine import sound
+from benchmark.engine import devices
 from registry.cards import Preprocess
 from registry.checksums import checksum
 from registry.labels import label_space
@@ -56,7 +56,7 @@ def test_a_state_that_changes_in_the_run_ends_it_before_its_trials_are_stored(le
 
 @pytest.mark.slow
 def test_chance_that_begins_late_is_found_by_showing_images_again(leaderboard, monkeypatch):
-    monkeypatch.setattr(sound, "REPLAYED", 16)
+    monkeypatch.setattr(devices, "REPLAYED", 16)
     report = leaderboard.run([unsound("Moody")], [toy_suite(toys.make_stimuli(600))], batch=16)
     assert "differently when it is shown again alone" in report.failed["net under toy"]
     assert not leaderboard.scores("net")
@@ -64,7 +64,7 @@ def test_chance_that_begins_late_is_found_by_showing_images_again(leaderboard, m
 
 @pytest.mark.slow
 def test_every_suite_of_an_unsound_network_ends(leaderboard, monkeypatch):
-    monkeypatch.setattr(sound, "REPLAYED", 16)
+    monkeypatch.setattr(devices, "REPLAYED", 16)
     stimuli = toys.make_stimuli(600)
     suites = [toy_suite(stimuli), toy_suite(stimuli, name="other")]
     report = leaderboard.run([unsound("Moody")], suites, batch=16)
@@ -73,7 +73,7 @@ def test_every_suite_of_an_unsound_network_ends(leaderboard, monkeypatch):
 
 def test_a_sound_network_is_shown_no_more_than_one_image_in_a_hundred_again():
     seeds = np.arange(0, 2**40, 2**40 // 5000, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    again = [sound.replayed(seeds[i : i + 256]) for i in range(0, len(seeds), 256)]
+    again = [devices.replayed(seeds[i : i + 256]) for i in range(0, len(seeds), 256)]
     assert 0 < sum(row is not None for row in again) < 5000 / 100
     assert all(row is None or 0 <= row < 256 for row in again)
 

@@ -7,8 +7,8 @@ import torch
 from tensors import assert_close
 from torch import nn
 
-from benchmark.engine import tuning
-from benchmark.engine.tuning import Tuning, feed, tune, working_threads
+from benchmark.engine import devices
+from benchmark.engine.devices import Tuning, feed, tune, working_threads
 from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
@@ -47,8 +47,8 @@ def test_norms_are_folded_and_channels_come_last(model):
 @pytest.mark.parametrize("slow", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, slow):
     ticks = iter(range(10**6))
-    monkeypatch.setattr(tuning.time, "process_time", lambda: next(ticks) ** (1 + slow))
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(ticks) ** (1 + slow))
+    monkeypatch.setattr(devices.time, "process_time", lambda: next(ticks) ** (1 + slow))
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: next(ticks) ** (1 + slow))
     found = tune(model, "cpu", tmp_path / "tuning.json")
     assert set(vars(found)) == {"batch", "threads"}
     assert tune(model, "cpu", tmp_path / "tuning.json") == found
@@ -57,11 +57,11 @@ def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, s
 def test_seconds_are_the_processors(model, tmp_path, monkeypatch):
     """A pass takes a second of the processor and, on a busy machine, a thousand by the clock on the wall."""
     busy, wall = count(), count(step=1000)
-    monkeypatch.setattr(tuning.time, "process_time", lambda: next(busy))
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(wall))
+    monkeypatch.setattr(devices.time, "process_time", lambda: next(busy))
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: next(wall))
     notes = tmp_path / "tuning.json"
     assert tune(model, "cpu", notes) == Tuning(32, threads=1)
-    assert tuning.remembered_seconds([model.card], "cpu", notes) == {"world-standard-0": 1 / 32}
+    assert devices.remembered_seconds([model.card], "cpu", notes) == {"world-standard-0": 1 / 32}
 
 
 class Viewed(nn.Module):
@@ -80,7 +80,7 @@ class Viewed(nn.Module):
 
 @pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.BatchNorm2d(4)], ids=["bare", "normed"])
 def test_a_network_that_needs_its_memory_as_it_lies_gets_it(model, norm):
-    viewed = tuning.replace_module(model, Viewed(norm()).eval())
+    viewed = devices.replace_module(model, Viewed(norm()).eval())
     fed = feed(viewed, Tuning(4), device="cpu")
     images = torch.rand(4, 3, 64, 64)
     assert_close(fed.run(images), viewed.forward(images))

@@ -10,8 +10,8 @@ from engine_toys import CLASSES, HALF, make_stimuli, network
 from tensors import assert_close
 
 from benchmark.contracts import Block
-from benchmark.engine import tuning
-from benchmark.engine.device import make_policy, numerics
+from benchmark.engine import devices
+from benchmark.engine.devices import make_policy, numerics
 from benchmark.engine.model_view import NetworkView
 from benchmark.errors import MissingStimuli
 from registry.labels import label_space
@@ -22,7 +22,7 @@ def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
     labels = label_space("world16")
     card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
     model = LoadedModel(card, Readout(3).eval(), "digest", labels)
-    feed = tuning.feed(model, tuning.stated(batch), device="cpu")
+    feed = devices.feed(model, devices.stated(batch), device="cpu")
     stimuli = replace(make_stimuli(40), **changes)
     block = Block(stimuli, presentation=presentation, role="toys")
     if pixels is None:

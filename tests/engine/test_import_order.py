@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.engine.imported_answers import joined, with_conditions
-from benchmark.engine.importing import _ordered
+from benchmark.engine.importing import _ordered, joined, with_conditions
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trials import TrialFile
 

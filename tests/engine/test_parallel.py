@@ -14,8 +14,7 @@ from engine_toys import network
 from benchmark import api
 from benchmark.api import ray_shards
 from benchmark.api.parallel import ShardReporter
-from benchmark.engine.device import choose_devices
-from benchmark.engine.tuning import working_threads
+from benchmark.engine.devices import choose_devices, working_threads
 from benchmark.errors import BenchError
 from benchmark.store import open_store
 from registry.cards import write_card

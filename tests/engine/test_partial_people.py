@@ -7,7 +7,7 @@ import pytest
 
 from benchmark import api
 from benchmark.cli.board import print_boards
-from benchmark.engine.partial_answers import partial_line
+from benchmark.engine.reference_trials import partial_line
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
 IMAGES = ("cat1-dog1.png", "cat2-dog2.png", "cat3-bear1.png", "cat4-bear2.png")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Metric, Trials
-from benchmark.engine.pooling import pooled_score
+from benchmark.engine.scoring import pooled_score
 
 SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
 TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)

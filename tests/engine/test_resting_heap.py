@@ -7,7 +7,7 @@ import engine_toys as toys
 import pytest
 from engine_toys import network, toy_suite
 
-from benchmark.engine.device import resting_heap
+from benchmark.engine.devices import resting_heap
 
 pytestmark = pytest.mark.slow
 

@@ -9,17 +9,17 @@ import pytest
 from engine_toys import ideal, network
 
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
-from benchmark.engine import running
-from benchmark.engine.planning import Task
-from benchmark.engine.score_shards import complete_parts
-from benchmark.engine.sharding import (
+from benchmark.engine import run
+from benchmark.engine.plan import (
     Shard,
+    Task,
     cut,
     parse_shard,
     plan_digest,
     split,
     stated_cost,
 )
+from benchmark.engine.score_shards import complete_parts
 from benchmark.errors import BenchError
 from benchmark.store import open_store
 from registry.cards import ModelCard, Preprocess
@@ -166,11 +166,11 @@ def halves(folder, cards, suite):
     boards = []
     for number, part in enumerate(split(tasks, 2, lambda task, block: len(block.stimuli)), 1):
         board = toys.Bench(folder / str(number))
-        options = running.RunOptions(
+        options = run.RunOptions(
             "cpu", Policy("cpu", seed=0), 8, part=f"shard {number}/2 of plan 0123456789ab"
         )
         with open_store(board.settings.db) as store:
-            report = running.execute(part, store, board.settings, options, toys.Silent())
+            report = run.execute(part, store, board.settings, options, toys.Silent())
         boards.append((board, report))
     return boards
 
@@ -206,13 +206,13 @@ def test_parts_in_one_leaderboard_are_scored_as_one_run(parted):
     board = toys.Bench(folder / "1")
     parts = split(tasks, 2, lambda task, block: len(block.stimuli))
     with open_store(board.settings.db) as store:
-        for number, waiting in ((1, 1), (2, 0)):
-            options = running.RunOptions("cpu", Policy("cpu", seed=0), 8, part=f"shard {number}/2")
-            running.execute(parts[number - 1], store, board.settings, options, toys.Silent())
-            run = store.begin_run("bench db merge", {})
-            done = complete_parts(store, run, [suite])
+        for part, waiting in ((1, 1), (2, 0)):
+            options = run.RunOptions("cpu", Policy("cpu", seed=0), 8, part=f"shard {part}/2")
+            run.execute(parts[part - 1], store, board.settings, options, toys.Silent())
+            number = store.begin_run("bench db merge", {})
+            done = complete_parts(store, number, [suite])
             assert (done.made, len(done.waiting)) == (1 - waiting, waiting)
-            assert complete_parts(store, run, [suite]).made == 0
+            assert complete_parts(store, number, [suite]).made == 0
     assert done.waiting == {}
     assert board.scores("reader") == whole.scores("reader") != {}
     assert [one.status for one in board.outcomes()] == ["done"]

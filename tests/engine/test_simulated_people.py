@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark.engine.planning import plan_tasks
+from benchmark.engine.plan import plan_tasks
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from suites.adversarial import SUITE as ADVERSARIAL

@@ -6,7 +6,7 @@ from engine_toys import Bench, Silent
 from sqlalchemy import event
 
 from benchmark.contracts import Policy
-from benchmark.engine import running
+from benchmark.engine import run
 from benchmark.errors import StoreError
 from benchmark.store import open_store
 
@@ -41,11 +41,11 @@ def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
         def smaller(connection):
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 40}")
 
-        options = running.RunOptions("cpu", Policy("cpu"), 8)
+        options = run.RunOptions("cpu", Policy("cpu"), 8)
         with pytest.raises(
             StoreError, match=r"the disk of the leaderboard .* is full: make room and run again"
         ):
-            running.execute(plans.mixed(), store, bench.settings, options, Silent())
+            run.execute(plans.mixed(), store, bench.settings, options, Silent())
         stored = sum(len(store.chunks(row.key)) for row in store.observations())
     assert stored
     assert plans.run(bench, plans.mixed).counts == {"done": 6}

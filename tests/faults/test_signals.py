@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.engine.tuning import working_threads
+from benchmark.engine.devices import working_threads
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from benchmark.contracts import Block
+from benchmark.engine.devices import feed, stated
 from benchmark.engine.model_view import NetworkView
-from benchmark.engine.tuning import feed, stated
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
 from registry.errors import CardError, LabelError, UnknownName, WeightsError

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.engine.decoding import decoded_chunks
+from benchmark.engine.inference import decoded_chunks
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue

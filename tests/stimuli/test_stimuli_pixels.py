@@ -76,7 +76,7 @@ def folder(tmp_path):
 
 
 def test_a_file_that_changes_after_planning_poisons_nothing(entry, folder, settings, tmp_path):
-    from benchmark.engine.decoding import decoded_chunks
+    from benchmark.engine.inference import decoded_chunks
 
     planned = open_folder(entry, folder, settings)
     good = (folder / "cat" / "2.png").read_bytes()

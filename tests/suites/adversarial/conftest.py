@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from benchmark.contracts import Block, Trials
+from benchmark.engine.devices import TunedModel, Tuning, feed
 from benchmark.engine.model_view import NetworkView
-from benchmark.engine.tuning import TunedModel, Tuning, feed
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from registry.cards import builtin_cards

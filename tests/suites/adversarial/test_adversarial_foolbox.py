@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.engine.tuning import Tuning, feed
+from benchmark.engine.devices import Tuning, feed
 from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model

@@ -9,7 +9,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from benchmark.engine.device import full_precision, make_policy, numerics
+from benchmark.engine.devices import full_precision, make_policy, numerics
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.fgsm import fgsm, slope
 from suites.adversarial.attacks.norms import geometry

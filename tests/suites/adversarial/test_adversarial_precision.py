@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark.contracts import Trials
-from benchmark.engine.device import make_policy, numerics
+from benchmark.engine.devices import make_policy, numerics
 from suites.adversarial import SUITE, measured
 from suites.adversarial.trust.report import flags, precision
 

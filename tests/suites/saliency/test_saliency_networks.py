@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from benchmark.contracts import Block
+from benchmark.engine.devices import Tuning, feed
 from benchmark.engine.model_view import NetworkView
-from benchmark.engine.tuning import Tuning, feed
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.generated import generated_set
 from benchmark.variables import read_settings

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.engine.devices import Tuning, feed
 from benchmark.engine.model_view import NetworkView
-from benchmark.engine.tuning import Tuning, feed
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import open_set, subset
 from benchmark.stimuli.roles import Resolver

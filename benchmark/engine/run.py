@@ -1,30 +1,253 @@
 """One run: load observers in groups that fit the device, show what is missing, score, record what failed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
-from benchmark.contracts import Policy
+from benchmark.contracts import Observer, ObserverKind, Policy
+from benchmark.engine import devices
 from benchmark.engine.canary import COUNT, Canary
-from benchmark.engine.device import keep_pages, numerics, resting_heap
+from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_sound, resting_heap
 from benchmark.engine.environment import environment
-from benchmark.engine.executors import OneDevice
-from benchmark.engine.inference import Walk
-from benchmark.engine.jobs import Job
-from benchmark.engine.keeping import Keeper
-from benchmark.engine.loading import Loaded, Loader
-from benchmark.engine.outcomes import Outcomes, RunReport
-from benchmark.engine.pace import Reporter
-from benchmark.engine.planning import Task, chunk_index, suites_of
-from benchmark.engine.score_shards import Owed
+from benchmark.engine.inference import Job, Made, Reporter, Resident, Walk
+from benchmark.engine.plan import Task, chunk_index, suites_of
+from benchmark.engine.score_shards import Outcomes, Owed, RunReport
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.tuning import TunedModel
 from benchmark.errors import FAILURES, failure_line
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
+from registry.cards import ModelCard
+from registry.loading import load_observer
+from registry.model import LoadedModel
+from registry.simulated import IdealObserver
+
+# Where observers are loaded and shown: on one device of this process.
+
+
+CPU_BYTES = 4 * 2**30
+GPU_SHARE = 0.4  # of the free memory; the rest is for activations
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run must know of an observer in memory. described: its card as plain data; gradients: whether one
+    reaches its input; size: bytes that it takes.
+    """
+
+    identity: str
+    described: dict[str, Any]
+    gradients: bool
+    size: int
+
+
+@dataclass
+class OneDevice:
+    """Everything in this process, on one device as torch names it ("cuda:1")."""
+
+    settings: Settings
+    device: str
+    policy: Policy
+    walk: Walk
+    budget: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = memory_for_weights(self.device)
+
+    @property
+    def decoded(self) -> int:
+        """How many images were decoded."""
+        return self.walk.decoded
+
+    def load(self, card: ModelCard) -> tuple[Resident, Facts]:
+        """The observer on this device, not yet tuned."""
+        observer = load_observer(card, self.settings.place, device=self.device)
+        facts = Facts(
+            observer.identity,
+            _described(card, observer),
+            isinstance(observer, IdealObserver) or observer.gradients,
+            _bytes(observer),
+        )
+        loaded = observer if isinstance(observer, IdealObserver) else _unfed(observer)
+        return Resident(card.name, loaded), facts
+
+    def tune(self, resident: Resident, batch: int | None) -> None:
+        """Bring a network into the form in which it is fed. batch: as the user gave it; None measures it.
+
+        Raises Unsound where its answers depend on more than the image, and what its code raises.
+        """
+        if isinstance(resident.observer, IdealObserver):
+            return
+        model, notes, reporter = resident.observer.model, self.settings.tuning, self.walk.reporter
+        setting = (
+            devices.stated(batch)
+            if batch
+            else devices.tune(model, self.device, notes, lambda: reporter.tuning(resident.name))
+        )
+        resident.observer = devices.feed(
+            model, setting, device=self.device, compile_model=self.policy.compile
+        )
+        resident.batch = setting.batch
+        require_sound(resident.observer, self.policy.precision)
+
+    def show(self, jobs: Sequence[Job]) -> Iterable[Made]:
+        """The walk over the jobs' blocks."""
+        return self.walk.show(jobs)
+
+
+def memory_for_weights(device: str) -> int:
+    """Bytes that a group of observers may take on a device."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0] * GPU_SHARE)
+    return CPU_BYTES
+
+
+def _unfed(model: LoadedModel) -> devices.TunedModel:
+    return devices.TunedModel(model, devices.stated(1), model.forward)
+
+
+def _bytes(observer: LoadedModel | IdealObserver) -> int:
+    """Bytes of weights, twice: the tuned form is kept beside the plain one."""
+    if isinstance(observer, IdealObserver):
+        return 0
+    return 2 * sum(p.numel() * p.element_size() for p in observer.module.parameters())
+
+
+def _described(card: ModelCard, observer: LoadedModel | IdealObserver) -> dict[str, Any]:
+    """The card as plain data, with the number of parameters where there are any."""
+    plain: dict[str, Any] = card.model_dump(mode="json")
+    if isinstance(observer, IdealObserver):
+        return plain
+    return plain | {"parameters": sum(one.numel() for one in observer.module.parameters())}
+
+
+# Answers on their way into the store, and the blocks that need no more of them.
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Stores what a run has made, one transaction per chunk and block, and asks suites whether that is enough."""
+
+    store: Store
+    run: int
+    _settled: set[str] = field(default_factory=set)
+
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """Before any is shown: a run that was cut short stops where an uninterrupted one would have."""
+        for job in jobs:
+            self._settle(job, min(job.chunks))
+
+    def keep(self, made: Made) -> None:
+        """Store the rows. The chunks of a block that may be settled come in their order."""
+        self.store.put_chunks(self.run, made.rows)
+        for job in made.jobs:
+            self._settle(job, made.chunk + 1)
+
+    def over(self, job: Job) -> bool:
+        """Whether a job has failed, or its block is settled."""
+        return job.failed or job.key in self._settled
+
+    def _settle(self, job: Job, chunks: int) -> None:
+        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
+        each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
+        """
+        rule = job.suite.stopping.settled
+        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self.over(job):
+            return
+        try:
+            trials = self.store.trials((job.key,))
+            if rule(job.suite.config, trials):
+                self.store.settle(self.run, job.key, len(trials))
+                self._settled.add(job.key)
+        except FAILURES as error:  # the boundary of one suite's rule
+            job.fail(error)
+
+
+# Observers in memory: cards loaded in groups that fit the device, what cannot be loaded recorded.
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An observer in memory with its row in the store and its tasks."""
+
+    resident: Resident
+    facts: Facts
+    row: int
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads what a run asks for; an observer that fails or suits no task is an outcome, and `idle` is told its name."""
+
+    executor: OneDevice
+    outcomes: Outcomes
+    idle: Callable[[str], None] = lambda _observer: None
+
+    def groups(self, tasks: Sequence[Task]) -> Iterator[list[Loaded]]:
+        """Observers in groups whose weights fit in memory together, so that they share decoding."""
+        group: list[Loaded] = []
+        room = budget = self.executor.budget
+        for card, mine in _by_card(tasks):
+            loaded = self._load(card, mine)
+            if loaded is None:
+                self.idle(card.name)
+                continue
+            if group and loaded.facts.size > room:
+                yield group
+                group, room = [], budget
+            group.append(loaded)
+            room -= loaded.facts.size
+        if group:
+            yield group
+
+    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> Loaded | None:
+        wanted = [task for task in tasks if not self._does_not_apply(task)]
+        if not wanted:
+            return None
+        try:
+            resident, facts = self.executor.load(card)
+        except FAILURES as error:  # the boundary of one model's loading: recorded
+            for task in wanted:
+                self.outcomes.record(None, task, "failed", failure_line(error))
+            return None
+        wanted = [task for task in wanted if not self._lacks_gradients(facts, task)]
+        if not wanted:
+            return None
+        row = self.outcomes.store.put_observer(
+            Observer(card.name, _kind(card), facts.identity, facts.described)
+        )
+        return Loaded(resident, facts, row, tuple(wanted))
+
+    def _does_not_apply(self, task: Task) -> bool:
+        if task.plan.blocks:
+            return False
+        self.outcomes.record(None, task, "not applicable", task.reason)
+        return True
+
+    def _lacks_gradients(self, facts: Facts, task: Task) -> bool:
+        if facts.gradients or task.suite.needs != "gradients":
+            return False
+        reason = f"no gradient reaches the input of an exported program such as {task.card.arch}"
+        self.outcomes.record(None, task, "not applicable", reason)
+        return True
+
+
+def _kind(card: ModelCard) -> ObserverKind:
+    if card.source == "ideal":
+        return "ideal"
+    return "simulated" if card.simulated else "network"
+
+
+def _by_card(tasks: Sequence[Task]) -> list[tuple[ModelCard, list[Task]]]:
+    groups: dict[str, tuple[ModelCard, list[Task]]] = {}
+    for task in tasks:
+        groups.setdefault(task.card.name, (task.card, []))[1].append(task)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)

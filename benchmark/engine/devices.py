@@ -1,28 +1,176 @@
-"""Batch size and thread count, tuned per model and device in seconds.
-
-The form of a network is not tuned: batch norms are folded, and on a CPU channels come last, so that a clock has no
-say in any number. Batch size and threads move float noise at most. Decisions do not change with them: what lies near
-a tie is decided on the plain path (see `model_view`).
-"""
+"""Observers whose answers depend on more than the image fail: at load, and in the course of a run."""
 
 import contextlib
 import copy
+import ctypes
+import ctypes.util
+import gc
 import json
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmark.contracts import Policy
+from benchmark.errors import BenchError, ModelFailure
 from registry.cards import ModelCard
 from registry.checksums import Checksum, changed, checksum
 from registry.files import digest_data, locked, write_whole
 from registry.model import LoadedModel, fold_batch_norm, in_layout
+from registry.soundness import FORWARD, TOLERANCE, check_load, distance
+
+# Device and precision: chosen once per run, stated in every observation.
+
+
+Precision = Literal["fp32", "tf32", "bf16"]
+# mallopt parameters of glibc (malloc.h)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEEP = 2**30
+
+
+def choose_device(wanted: str) -> str:
+    """ "auto" -> "cuda", "mps" or "cpu", whichever is there first. A device that is not there is an error."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if wanted == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    there = {"cpu": True, "cuda": cuda, "mps": mps}
+    kind, colon, index = wanted.partition(":")
+    if not there.get(kind, False) or (colon and not (index.isascii() and index.isdigit())):
+        have = ", ".join(name for name, is_there in there.items() if is_there)
+        raise BenchError(
+            f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them."
+        )
+    if kind == "cuda" and index and int(index) >= (count := torch.cuda.device_count()):
+        there_are = ", ".join(f"cuda:{i}" for i in range(count))
+        raise BenchError(f"device '{wanted}' is not available here: there is only {there_are}.")
+    return wanted
+
+
+def choose_devices(wanted: str) -> tuple[str, ...]:
+    """Several devices of one kind: "cuda:all", or a comma list ("cuda:0,cuda:2"); else the one that
+    `choose_device` gives. A device that is named twice has two workers. Raises BenchError.
+    """
+    if wanted == "cuda:all" and torch.cuda.is_available():
+        return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
+    devices = tuple(choose_device(part.strip()) for part in wanted.split(","))
+    if len({device.partition(":")[0] for device in devices}) > 1:
+        raise BenchError(
+            f"--device {wanted}: the devices of one run are of one kind, because numbers differ between kinds in "
+            "their last digits. Run one kind after the other."
+        )
+    return devices
+
+
+def make_policy(
+    device: str, precision: str, *, compile_model: bool = False, seed: int = 0
+) -> Policy:
+    """The policy of a run; the index of a device ("cuda:1") is not part of it."""
+    kind = device.partition(":")[0]
+    if abs(seed) >= 2**63:
+        raise BenchError(f"a seed is a whole number of at most 64 bits, not {seed}.")
+    if precision not in ("fp32", "tf32", "bf16"):
+        raise BenchError(f"precision is fp32, tf32 or bf16, not '{precision}'.")
+    if precision == "tf32" and kind != "cuda":
+        raise BenchError(
+            f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32."
+        )
+    return Policy(kind, cast(Precision, precision), compile_model, seed)
+
+
+@contextlib.contextmanager
+def numerics(policy: Policy) -> Iterator[None]:
+    """Set the precision of matrix products and how networks are compiled, and put back what was set before."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    tf32 = policy.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        with _autocast(policy), _kept_graphs(policy):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def full_precision(kind: str) -> Iterator[None]:
+    """float32 throughout on a kind of device ("cpu", "cuda"), whatever the run's precision."""
+    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matrices.allow_tf32, convolutions.allow_tf32
+    matrices.allow_tf32 = convolutions.allow_tf32 = False
+    try:
+        with torch.autocast(kind, enabled=False):
+            yield
+    finally:
+        matrices.allow_tf32, convolutions.allow_tf32 = before
+
+
+def _autocast(policy: Policy) -> contextlib.AbstractContextManager[object]:
+    if policy.precision != "bf16":
+        return contextlib.nullcontext()
+    return torch.autocast(policy.device, torch.bfloat16)
+
+
+def _kept_graphs(policy: Policy) -> contextlib.AbstractContextManager[object]:
+    """Compiled networks take several backward passes after one forward pass (a gradient of several targets).
+
+    From torch 2.6 on, what is compiled would free its buffers in the first one and refuse `retain_graph`. For the
+    whole run: a backward pass may be compiled as late as it is first taken.
+    """
+    if not policy.compile:
+        return contextlib.nullcontext()
+    from torch._functorch import config
+
+    if not hasattr(config, "donated_buffer"):
+        return contextlib.nullcontext()
+    patched: contextlib.AbstractContextManager[object] = config.patch(donated_buffer=False)
+    return patched
+
+
+@contextlib.contextmanager
+def resting_heap() -> Iterator[None]:
+    """Leave what is there already out of Python's searches for circular garbage, and put it back afterwards.
+
+    The libraries' objects are some hundred thousand; to go through them, now and then, takes as long as ten images.
+    """
+    if gc.get_freeze_count():  # somebody else decides
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def keep_pages() -> None:
+    """Tell glibc to keep freed activations instead of unmapping them.
+
+    Otherwise every large activation is mapped, zero-filled by the kernel and unmapped again in each pass:
+    a third of the CPU time at batch 25. Without effect elsewhere than on Linux with glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(ctypes.util.find_library("c"))
+    for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+        libc.mallopt(parameter, _KEEP)
+    libc.mallopt(_M_TOP_PAD, 64 * 2**20)
+
+
+# Batch size and thread count, tuned per model and device in seconds.
+#
+# The form of a network is not tuned: batch norms are folded, and on a CPU channels come last, so that a clock has no
+# say in any number. Batch size and threads move float noise at most. Decisions do not change with them: what lies
+# near
+# a tie is decided on the plain path (see `model_view`).
+
 
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
@@ -263,3 +411,49 @@ def _write(notes: Path, key: str, note: dict[str, Any]) -> None:
             write_whole(notes, json.dumps({**_read(notes), key: note}, indent=1))
     except OSError:
         return
+
+
+#: One image in so many is shown again, alone.
+REPLAYED = 512
+#: Largest relative difference that a precision's rounding explains.
+_ROUNDING = {"fp32": TOLERANCE, "tf32": 1e-2, "bf16": 0.1}
+_LARGEST_BATCH = 64
+
+
+class Unsound(ModelFailure):
+    """A network whose answers depend on its batch, on chance or on what it was shown before."""
+
+
+def require_sound(feed: TunedModel, precision: str) -> None:
+    """Raise Unsound, with every reason, where the loaded network or its tuned form fails a check.
+
+    Want of memory and a forward pass that fails are the run's to deal with: nothing is judged then.
+    """
+    batch = min(feed.tuning.batch, _LARGEST_BATCH)
+    try:
+        rows = check_load(feed.model, feed.run, batch, _ROUNDING[precision])
+    except (RuntimeError, MemoryError):
+        return
+    failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]
+    if failed:
+        raise Unsound(
+            f"{feed.model.card.name} was not run, because {'; '.join(failed)}. "
+            "`bench models check` shows all checks."
+        )
+
+
+def replayed(seeds: NDArray[np.uint64]) -> int | None:
+    """Which of the images is shown again, if any; it follows from the seeds alone."""
+    draw = int(seeds[0] % np.uint64(REPLAYED))
+    return draw if draw < len(seeds) else None
+
+
+def require_same(name: str, shown: Tensor, again: Tensor) -> None:
+    """Raise Unsound where an image's answer in the run and alone differ by more than rounding."""
+    reduced = torch.is_autocast_enabled(shown.device.type)
+    gap = distance(shown, again)
+    if gap > (0.25 if reduced else 10 * TOLERANCE):
+        raise Unsound(
+            f"{name} answers an image differently when it is shown again alone (by {gap:.2g} of the largest logit): "
+            "its answers depend on the batch or on chance"
+        )
