@@ -34,7 +34,7 @@ from benchmark.leaderboard.comparison import (
     nothing_known,
     seen_so_far,
 )
-from benchmark.leaderboard.repeating import PAIRED
+from benchmark.leaderboard.provenance import PAIRED
 from benchmark.settings import Settings
 from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.api.importing import command_line, recorded
 from benchmark.api.importing import score_again as again
 from benchmark.errors import StoreError
-from benchmark.leaderboard.repeating import PAIRED
+from benchmark.leaderboard.provenance import PAIRED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:

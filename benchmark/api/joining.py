@@ -61,7 +61,7 @@ def import_leaderboard(
     a remark at each number, and in no paired test. What is here already is known; where two numbers of one thing
     differ, nothing is taken and the report says which. Raises ScoresError, TrialsError (a source that is none).
     """
-    from benchmark.leaderboard.exchange_reading import read_document
+    from benchmark.leaderboard.exchange import read_document
     from benchmark.stimuli.catalogue import check_source
     from benchmark.store import open_store
     from benchmark.store.score_rules import fault

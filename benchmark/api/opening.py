@@ -55,7 +55,7 @@ def known_suites(*, db: str | None = None) -> list[Suite]:
 
 def suites_not_installed(*, db: str | None = None) -> list[str]:
     """Suites that have scores in the leaderboard and that nothing that is installed here brings."""
-    from benchmark.leaderboard.repeating import PAIRED
+    from benchmark.leaderboard.provenance import PAIRED
 
     with standings(read_settings(db)) as store:
         scored = [name.removesuffix(PAIRED) for name in store.suites()]

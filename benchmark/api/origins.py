@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.opening import notes_of, reading, require_observer
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.repeating import PAIRED
+from benchmark.leaderboard.provenance import PAIRED
 from benchmark.plugins import scored_suites
 from benchmark.variables import read_settings
 

@@ -72,7 +72,7 @@ def tables(
 
 def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
     """`rank` of an open leaderboard."""
-    from benchmark.leaderboard import boards, ranking
+    from benchmark.leaderboard import board, boards
 
     suite, by = how.suite, how.by
     scored = store.suites() if by is None else None  # by: may name any suite
@@ -101,10 +101,10 @@ def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) 
 
                 found += unseen_boards(whole(store), one, rows, sets, by)
             else:
-                made = list(map(ranking.hinted, boards(rows, one, sets, by=by)))
+                made = list(map(board.hinted, boards(rows, one, sets, by=by)))
                 found += _with_partial(store, one, made)
-    found = [ranking.with_twins(board, identities) for board in found]
-    return [ranking.flagged_last(board) for board in found] if how.flagged_last else found
+    found = [board.with_twins(board, identities) for board in found]
+    return [board.flagged_last(board) for board in found] if how.flagged_last else found
 
 
 def transfer(

@@ -15,7 +15,7 @@ from benchmark.api.origins import provenance
 from benchmark.api.parallel import execute
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare
 from benchmark.errors import BenchError, UnknownName
-from benchmark.leaderboard.repeating import PAIRED
+from benchmark.leaderboard.provenance import PAIRED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:

@@ -6,9 +6,15 @@ JSON schema, made from the types below.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from benchmark.display import printable
+from benchmark.errors import ScoresError
+from benchmark.stimuli.score_tables import read_json
 
 #: What identifies content: hex digits.
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -113,3 +119,99 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Document.model_json_schema(),
     }
+
+
+# A document of another leaderboard, read as what it is: somebody else's file, in which nothing is taken on trust.
+
+
+LARGEST = 256 * 2**20  # bytes: a thousand observers under five suites are about 150 MB
+LONGEST, LONGEST_NAME = 20_000, 200  # characters of a text, of an observer's name
+DEEPEST = 24  # lists and objects in one another
+WIDEST = 2**53  # whole numbers beyond are no counts
+
+
+def read_document(path: Path) -> Document:
+    """The document in a file. Raises ScoresError where it is none, is larger than any, or does not fit together."""
+    plain = read_json(path, LARGEST)
+    form = plain.get("form") if isinstance(plain, dict) else None
+    if form != "gestaltbench-leaderboard":
+        raise ScoresError(
+            f"{path}: no leaderboard document. `bench export --scores -o FILE.json` writes one; tables of scores come "
+            "in with `bench import scores`."
+        )
+    version = plain.get("version")
+    if version != 1 or isinstance(version, bool):
+        raise ScoresError(
+            f"{path}: version {printable(str(version))[:40]} of the form; this program reads version 1. "
+            "Update it, or ask for an export in version 1."
+        )
+    _check_bounds(path, plain)
+    try:
+        made = Document.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ScoresError(
+            f"{path}: {printable(place)[:200]}: {printable(first['msg'])} ({error.error_count()} faults in all). "
+            "The form is docs/leaderboard-1.schema.json."
+        ) from error
+    for fault in _faults(made):
+        raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
+    return made
+
+
+def _check_bounds(path: Path, data: Any) -> None:
+    """Raises ScoresError for a value that no store holds: a text without end, of half characters, a number beyond all
+    counts, or nesting without end."""
+    ahead: list[tuple[Any, int]] = [(data, 0)]
+    while ahead:
+        value, depth = ahead.pop()
+        if depth > DEEPEST:
+            raise ScoresError(f"{path}: nested deeper than {DEEPEST}.")
+        if isinstance(value, dict):
+            ahead += ((part, depth + 1) for pair in value.items() for part in pair)
+        elif isinstance(value, list):
+            ahead += ((part, depth + 1) for part in value)
+        elif isinstance(value, str) and not _storable(value):
+            raise ScoresError(
+                f"{path}: the text {printable(value[:40])!r} has more than {LONGEST} characters, or some that no "
+                "leaderboard holds."
+            )
+        elif isinstance(value, int | float) and not abs(value) <= WIDEST:
+            raise ScoresError(f"{path}: a number that is not finite, or beyond 2^53.")
+
+
+def _storable(text: str) -> bool:
+    return (
+        len(text) <= LONGEST
+        and "\0" not in text
+        and not any(0xD800 <= ord(c) < 0xE000 for c in text)
+    )
+
+
+def _faults(made: Document) -> Iterator[str]:
+    """What does not fit together."""
+    observers = {one.name for one in made.observers}
+    if len(observers) < len(made.observers):
+        yield "an observer stands twice in it"
+    for name in observers:
+        if not name.strip() or len(name) > LONGEST_NAME:
+            yield f"an observer's name is empty or longer than {LONGEST_NAME}: '{name[:40]}'"
+    if len({one.digest for one in made.stimuli}) < len(made.stimuli):
+        yield "a stimulus set stands twice in it"
+    sets = {one.id: one for one in made.score_sets}
+    if len(sets) < len(made.score_sets):
+        yield "a score set stands twice in it"
+    owners: dict[int, str] = {}
+    seen: set[tuple[int, str, str, str]] = set()
+    for one in made.scores:
+        held, what = sets.get(one.score_set), (one.score_set, one.metric, one.condition, one.role)
+        if one.observer not in observers or held is None:
+            yield f"'{one.metric}' of '{one.observer}' names no observer or no score set of it"
+        elif (held.suite, held.version, held.space) != (one.suite, one.version, one.space):
+            yield f"'{one.metric}' of '{one.observer}' is of another suite than its score set"
+        elif owners.setdefault(one.score_set, one.observer) != one.observer:
+            yield f"score set {one.score_set} has several observers"
+        elif what in seen:
+            yield f"'{one.metric}' of '{one.observer}' stands twice in score set {one.score_set}"
+        seen.add(what)

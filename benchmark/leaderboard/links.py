@@ -14,11 +14,11 @@ from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.display import printable
+from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.formatting import NOTHING, estimate, number
 from benchmark.leaderboard.grid import Detail, Field, Grid, at_width
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
 from benchmark.leaderboard.model import Column
-from benchmark.leaderboard.references import UNTRAINED
 from benchmark.leaderboard.summary import Summary
 from benchmark.stats import mean_interval
 from benchmark.stats.correlations import FEW, Correlation, Method, correlation

@@ -2,16 +2,214 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from benchmark.display import masked, printable
+from benchmark.errors import StoreError
 from benchmark.leaderboard.formatting import estimate
-from benchmark.leaderboard.repeating import Again, Facts, made_again
 
 if TYPE_CHECKING:
     from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
+
+
+# The command that makes a number again, built from checked fields: no text of a leaderboard is run as a command.
+
+
+Facts = Mapping[str, Any]
+
+#: What a suite is called after, whose images came in random order only until a verdict was clear.
+PAIRED = ":paired"
+#: Options of `bench register` for what a network is fed.
+_INPUT = (
+    *("size", "resize", "interpolation", "mean", "std"),
+    *("channels", "scale", "resize_mode"),
+)
+#: Schemes of models that say themselves what they are fed; a test holds them against the registry's, which needs torch.
+FAMILIES = ("hf", "open_clip")
+#: What the tag of a zero-shot model says of its texts.
+_TEXTS = re.compile(r"zero-shot\([0-9]+ names x ([0-9]{1,6}) templates\)")
+_WIDEST = 2**63 - 1  # of a seed, of counts
+#: One model, one suite or one of its variants, one kind of device: no glob, no list, no word that stands for several.
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+_SUITE = re.compile(r"(?!all$)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?")
+_DEVICE = re.compile(r"[a-z]+")
+
+
+@dataclass(frozen=True)
+class Again:
+    """What makes a number again. arguments: as fields of a run's request ({} where no run can); words: the command
+    without a leaderboard; before: what has to be done first, a line each."""
+
+    arguments: Facts
+    words: tuple[str, ...]
+    before: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """As it is typed in a shell; "" where no run makes the number."""
+        return shlex.join(self.words)
+
+
+def made_again(
+    score: ScoreRow,
+    observer: ObserverRow,
+    mine: Sequence[Facts],
+    others: Sequence[Facts],
+    commands: Mapping[int, str],
+    scored: str,
+    builtin: bool,
+) -> Again:
+    """mine, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
+    of the run that computed or brought the score.
+
+    Raises StoreError where the leaderboard asks for what no run records: another cluster, several models in one name.
+    """
+    first = mine[0] if mine else {"details": {}, "runs": ()}
+    typed = [commands[number] for number in first["runs"]]
+    imported = [one for one in others if "policy" not in one["details"]]
+    brought = dict.fromkeys(commands[number] for one in imported for number in one["runs"])
+    rests_on = [f"bring in trials that it rests on, as it was done: {one}" for one in brought]
+    if not first["details"].get("policy"):
+        bring = [f"bring its trials in, as it was done: {command}" for command in typed]
+        given = [] if mine or others else [f"bring the score in, as it was done: {scored}"]
+        return Again({}, (), (*bring, *given, *(() if mine else rests_on)))
+    if score.suite.endswith(PAIRED):
+        looked = [f"it was looked at while it was made, by: {command}" for command in typed]
+        return Again({}, (), tuple(looked))
+    asked = first["details"].get("asked")
+    elsewhere = {one["observer"] for one in imported}
+    shown = dict.fromkeys(one["observer"] for one in others if one["observer"] not in elsewhere)
+    arguments = {
+        "models": ",".join(_checked("model", one, _MODEL) for one in (observer.name, *shown)),
+        "suites": _checked("suite", score.suite, _SUITE),
+        **_policy(first["details"]["policy"]),
+        **(_asked(asked) if asked else _typed(typed)),
+    }
+    model = () if builtin or not observer.card else (_registration(observer),)
+    return Again(arguments, _words(arguments), (*model, *rests_on))
+
+
+def _policy(stored: Any) -> dict[str, Any]:
+    """How the numbers were computed, as `Policy` has it."""
+    if not isinstance(stored, dict):
+        raise _unknown("policy", stored)
+    seed, compiled, precision = (stored.get(name) for name in ("seed", "compile", "precision"))
+    if type(seed) is not int or abs(seed) > _WIDEST:
+        raise _unknown("seed", seed)
+    if type(compiled) is not bool:
+        raise _unknown("compile", compiled)
+    if precision not in ("fp32", "tf32", "bf16"):
+        raise _unknown("precision", precision)
+    device = _checked("device", stored.get("device"), _DEVICE)
+    return {"device": device, "precision": precision, "seed": seed, "compile": compiled}
+
+
+def _asked(stored: Any) -> dict[str, Any]:
+    """What a command needs beside models, suite and policy. Nothing else is taken from a leaderboard: neither where it
+    runs nor who is asked for a machine."""
+    if not isinstance(stored, dict):
+        raise _unknown("request", stored)
+    for name, value in stored.items():
+        count = type(value) is int and 1 <= value <= _WIDEST
+        if not (count if name in ("limit", "batch") else name == "stimuli" and type(value) is str):
+            raise _unknown(name, value)
+    return stored
+
+
+def _checked(what: str, value: Any, form: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise _unknown(what, value)
+    return value
+
+
+def _unknown(what: str, value: Any) -> StoreError:
+    return StoreError(
+        f"the leaderboard asks for {str(what)[:40]!r} {value!r:.60}, which no run of this program records: it is "
+        "damaged, or of a newer program. No command is made of it."
+    )
+
+
+def _words(arguments: Facts) -> tuple[str, ...]:
+    words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
+    for name in ("limit", "stimuli", "device", "precision", "seed", "batch"):
+        if name in arguments:
+            words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
+    return (*words, *(["--compile"] if arguments["compile"] else []))
+
+
+def _typed(commands: Sequence[str]) -> dict[str, Any]:
+    """Which stimuli a typed command asked for: older leaderboards do not say it otherwise."""
+    try:
+        words = [word for text in commands[:1] for word in shlex.split(text)]
+    except ValueError:
+        return {}
+    found = {}
+    for name, option in (("limit", "--limit"), ("stimuli", "--stimuli"), ("batch", "--batch-size")):
+        given = [after for word, after in pairwise(words) if word == option]
+        given += [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+        if given and given[-1] != "auto":
+            found[name] = given[-1] if name == "stimuli" else _whole(given[-1])
+    return {name: value for name, value in found.items() if value}
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _registration(observer: ObserverRow) -> str:
+    card = observer.card
+    own = card.get("options") or {}
+    if own.get("head"):
+        words = ["bench", "probe", str(card.get("arch")), "--as", observer.name]
+        fitted = (
+            f"{shlex.join(words)} --train FOLDER, with the training set {own.get('trained_on')}"
+        )
+        return f"the model, where it is not registered, is a head on a backbone: {fitted}"
+    words = [str(word) for pair in _registered(card, own) for word in pair]
+    first, templates = _templates(own.get("templates"), card)
+    known = shlex.join(["bench", "register", observer.name, *words])
+    return f"the model, where it is not registered: {first}{known}{templates}"
+
+
+def _templates(texts: Any, card: Facts) -> tuple[str, str]:
+    """What writes the templates of a zero-shot model to a file that takes no other's place, and the option that names
+    them. texts: a name, or a template a line, FILE for more than a card has room for; cards of older programs say only
+    how many there are."""
+    found = (_TEXTS.fullmatch(str(tag)) for tag in card.get("training") or ())
+    count = next((one[1] for one in found if one), "")
+    lines = str(texts or count).splitlines()
+    if texts == "FILE" or (not texts and count not in ("", "7", "80")):
+        return (
+            "",
+            f" --templates FILE, with its {count} templates, one a line: its card does not say which",
+        )
+    if len(lines) > 1:
+        write = shlex.join(["printf", "%s\\n", *lines])
+        return f'T=$(mktemp) && {write} > "$T" && ', ' --templates "$T"'
+    return "", "".join(f" --templates {shlex.quote(line)}" for line in lines)
+
+
+def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
+    """The options with which `bench register` makes a card. What a member of a family is fed, it says itself."""
+    how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or ()]
+    given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
+    if given["arch"] == "open_clip:folder":
+        given |= {"arch": f"open_clip:{given['weights']}", "weights": None}
+    given |= {"key": own.get("key"), "threshold": (own.get("boxes") or {}).get("threshold")}
+    if str(card.get("arch")).partition(":")[0] not in FAMILIES:
+        given |= {name: how.get(name) for name in _INPUT}
+    for name, value in given.items():
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        if text not in (None, ""):
+            yield f"--{name.replace('_', '-')}", text
+    stated = (tag for tag in tags if tag != "untrained" and not _TEXTS.fullmatch(tag))
+    yield from (("--training", tag) for tag in stated)
+
 
 #: Fields of a score that are plain data.
 _SCORE = (

@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from benchmark.leaderboard.board import distrusted
 from benchmark.leaderboard.formatting import UNREMARKABLE, in_common
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
-from benchmark.leaderboard.ranking import distrusted
 from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
 from benchmark.stimuli.score_tables import known_metrics
 

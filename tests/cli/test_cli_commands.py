@@ -159,12 +159,12 @@ def test_rank_orders_by_the_headline_or_another_metric(bench, board):
 
 @pytest.mark.slow
 def test_rank_puts_flagged_scores_last_on_request(bench, board, monkeypatch):
-    from benchmark.leaderboard import ranking
+    from benchmark.leaderboard import board
 
     words = ("rank", "cue-conflict", "--db", board)
     plain = bench(*words).out
     first, last = sorted(("world-standard-0", "world-stylised-0"), key=plain.index)
-    monkeypatch.setattr(ranking, "distrusted", lambda cell: cell.source.observer == first)
+    monkeypatch.setattr(board, "distrusted", lambda cell: cell.source.observer == first)
     turned = bench(*words, "--flagged-last").out
     assert turned.index(last) < turned.index(first)
     assert "1 of 2 rows rank last for a flag" in turned

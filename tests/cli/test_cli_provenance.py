@@ -161,14 +161,14 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_how_a_model_is_registered(card, said):
-    from benchmark.leaderboard.repeating import _registration
+    from benchmark.leaderboard.provenance import _registration
 
     assert _registration(SimpleNamespace(name="m", card=card)).endswith(f": {said}")
 
 
 def test_templates_are_written_as_they_are(tmp_path):
     """Pasted into a shell, with another program in place of `bench`."""
-    from benchmark.leaderboard.repeating import _registration
+    from benchmark.leaderboard.provenance import _registration
 
     texts = ["a {}.", "-e $HOME \\n %s {}", '`it\'s` "{}"']
     card = {"arch": "open_clip:x", "options": {"templates": "\n".join(texts)}}
@@ -182,10 +182,10 @@ def test_templates_are_written_as_they_are(tmp_path):
 
 
 def test_families_are_the_registrys():
-    from benchmark.leaderboard import repeating
+    from benchmark.leaderboard import provenance
     from registry.families import family
 
-    assert set(repeating.FAMILIES) == set(family.FAMILIES)
+    assert set(provenance.FAMILIES) == set(family.FAMILIES)
 
 
 def test_what_was_done_to_a_leaderboard_is_noted_as_it_is_typed():
@@ -313,7 +313,7 @@ def test_who_says_no_starts_nothing(board):
 
 
 def test_an_older_leaderboard_says_by_its_command_what_was_shown():
-    from benchmark.leaderboard.repeating import _typed
+    from benchmark.leaderboard.provenance import _typed
 
     assert _typed(["bench run -m a --limit 12 --stimuli=mine --batch-size auto"]) == {
         "limit": 12,

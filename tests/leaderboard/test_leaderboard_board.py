@@ -370,7 +370,7 @@ def test_an_untrained_network_is_held_against_the_others(suite, sets, score):
 
 
 def test_one_network_under_two_names_is_noted(score, suite, sets):
-    from benchmark.leaderboard.ranking import with_twins
+    from benchmark.leaderboard.board import with_twins
 
     (board,) = boards([score("a", 60, 220), score("b", 60, 220), score("c", 10, 220)], suite, sets)
     noted = with_twins(board, {"a": "1" * 64, "b": "1" * 64, "c": "2" * 64})

@@ -3,8 +3,7 @@
 import pytest
 
 from benchmark.contracts import DISTRUST
-from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.ranking import flagged_last
+from benchmark.leaderboard.board import boards, flagged_last
 
 
 @pytest.fixture

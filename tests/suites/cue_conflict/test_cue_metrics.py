@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Trials
+from benchmark.leaderboard.board import with_ranks
 from benchmark.leaderboard.model import Cell, Row
-from benchmark.leaderboard.ranking import with_ranks
 from benchmark.testing import check_suite
 from suites.cue_conflict import SUITE
 
