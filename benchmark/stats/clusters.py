@@ -28,15 +28,18 @@ from benchmark.stats.proportions import wilson
 from benchmark.stats.student import t_quantile
 
 EXEMPLAR = "_exemplar"
+#: With fewer levels of a factor degrees of freedom are estimated, and a test's variance is that at the estimate: under
+#: the hypothesis the sums of G clusters are bound to the difference, so that no score test has a z above sqrt(G).
+FEW_CLUSTERS = 16
 Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]
 
 
 @dataclass(frozen=True)
 class Clustered:
-    """A variance and the degrees of freedom of its t quantile: the smallest number of clusters minus one."""
+    """A variance and the degrees of freedom of its t quantile: the smallest number of clusters minus one, or more."""
 
     variance: float
-    df: int
+    df: float
 
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
@@ -96,6 +99,25 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Clustere
     return Clustered(max(total, single), min(sizes) - 1)
 
 
+def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Clustered:
+    """As `clustered_variance`, of fewer than FEW_CLUSTERS levels of a factor: the variance over single stimuli and what
+    each factor adds to it.
+
+    Degrees of freedom are Satterthwaite's with every factor's variance one standard error above its estimate (as in
+    `benchmark.stats.crossed`), at least those of the factor with fewest levels: where textures matter little, three of
+    them must not stretch the interval by the t quantile of two.
+    """
+    codes = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in clusters]
+    single = clustered_variance(influence, [_crossed(codes)]).variance
+    each = [clustered_variance(influence, [column]) for column in clusters]
+    wide = [one.variance * (1 + sqrt(2 / one.df)) for one in each]
+    variance = single + sum(max(0.0, one.variance - single) for one in each)
+    at_wide = single + sum(max(0.0, one - single) for one in wide)
+    doubt = sum(w**2 / one.df for w, one in zip(wide, each, strict=True))
+    least = min(one.df for one in each)
+    return Clustered(variance, max(least, at_wide**2 / doubt) if doubt else least)
+
+
 def clustered_wilson(value: float, found: Clustered, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a proportion, with the sample size that has this variance and a t quantile: within [0, 1].
 
@@ -103,7 +125,7 @@ def clustered_wilson(value: float, found: Clustered, level: float = 0.95) -> tup
     no variance is seen, each cluster of the factor with fewest counts as one trial.
     """
     if value in (0.0, 1.0) or found.variance <= 0:
-        n = found.df + 1
+        n = round(found.df) + 1
         return wilson(round(value * n), n, level)
     t2 = t_quantile(level, found.df) ** 2
     n_effective = value * (1 - value) / found.variance

@@ -12,7 +12,12 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.contracts.answers import KEY
 from benchmark.stats.bootstrap import Floats
-from benchmark.stats.clusters import clustered_variance, ratio_influence, shared_clusters
+from benchmark.stats.clusters import (
+    FEW_CLUSTERS,
+    few_clusters_variance,
+    ratio_influence,
+    shared_clusters,
+)
 from benchmark.stats.comparisons import Comparison, adjust, decided, holm, undecided
 from benchmark.stats.differences import (
     Discordant,
@@ -28,8 +33,8 @@ __all__ = ["Comparison", "adjust", "compare_ratio", "holm"]
 
 #: Fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio.
 FEWEST = 10
-#: With fewer clusters of a factor than this a score test hardly ever rejects; with fewer than that, little too rarely.
-FEW_CLUSTERS, MANY_CLUSTERS = 16, 32
+#: With fewer clusters of a factor a test, of whatever kind, rejects too rarely in some settings.
+MANY_CLUSTERS = 32
 
 
 @dataclass(frozen=True)
@@ -211,26 +216,9 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     if not start.remark or clusters >= FEW_CLUSTERS or not isinstance(test, Restricted):
         return decided(start, test, method, data)
     influence = ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b)
-    test = _t_test(test, influence, pairs.factors)
+    found = few_clusters_variance(influence, pairs.factors)
+    test = Studentised(test.difference, sqrt(found.variance), found.df, test.limit)
     return decided(start, test, method.replace("score", "t"), data)
-
-
-def _t_test(score: Restricted, influence: Floats, factors: Sequence[Array]) -> Test:
-    """Of few clusters: under the hypothesis a cluster's sum is bound to the estimate, so that a score test of G
-    clusters never has a z above sqrt(G). Here the variance is that at the estimate: that of single stimuli, and what
-    each factor adds to it. Degrees of freedom are Satterthwaite's with every factor's variance one standard error above
-    its estimate (as in `benchmark.stats.crossed`), at least those of the factor with fewest clusters."""
-    codes = [np.unique(labels, return_inverse=True)[1] for labels in factors]
-    single = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-    noise = clustered_variance(influence, [single]).variance
-    each = [clustered_variance(influence, [labels]) for labels in factors]
-    wide = [one.variance * (1 + sqrt(2 / one.df)) for one in each]
-    variance = noise + sum(max(0.0, one.variance - noise) for one in each)
-    at_wide = noise + sum(max(0.0, one - noise) for one in wide)
-    doubt = sum(w**2 / one.df for w, one in zip(wide, each, strict=True))
-    least = min(one.df for one in each)
-    df = max(least, at_wide**2 / doubt) if doubt else least
-    return Studentised(score.difference, sqrt(variance), df, score.limit)
 
 
 def _score_test(start: Comparison, pairs: _Pairs, residual: Floats, slope: Floats) -> Test:

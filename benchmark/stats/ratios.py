@@ -11,9 +11,11 @@ from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats.bootstrap import Floats
 from benchmark.stats.clusters import (
     EXEMPLAR,
+    FEW_CLUSTERS,
     Clusters,
     bounded_interval,
     clustered_variance,
+    few_clusters_variance,
     ratio_influence,
     shared_clusters,
     t_interval,
@@ -139,7 +141,12 @@ def _robust(
 ) -> Score:
     """`score` with its value and t with the cluster-robust variance; within bounds, where there are any."""
     value = float(num.sum() / den.sum())
-    found = clustered_variance(ratio_influence(num, den), list(clusters.values()))
+    levels = {len(np.unique(at)): name.removesuffix(EXEMPLAR) for name, at in clusters.items()}
+    least, influence = min(levels), ratio_influence(num, den)
+    if few := len(clusters) > 1 and least < FEW_CLUSTERS:
+        flag = f"{least} {levels[least]}s only: the interval may be wider than it must"
+        score = replace(score, flags=(*score.flags, flag))
+    found = (few_clusters_variance if few else clustered_variance)(influence, [*clusters.values()])
     limits = (0.0, 1.0) if indicators(num, den) else bounds
     if limits is not None:
         low, high = bounded_interval(value, found, limits, score.level)

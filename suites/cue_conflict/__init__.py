@@ -11,7 +11,7 @@ from suites.cue_conflict.score import score
 
 SUITE = Suite(
     name="cue-conflict",
-    version=2,
+    version=3,
     summary="Shape bias: of the answers that follow one of two conflicting cues, how many follow shape",
     needs="decisions",
     metrics=METRICS,

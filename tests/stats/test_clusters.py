@@ -165,3 +165,33 @@ def test_at_0_and_1_each_cluster_counts_as_one_trial_whatever_the_variance():
     found = Clustered(0.01, 9)
     assert clustered_wilson(0.0, found) == pytest.approx((0, 0.27754), abs=1e-5)
     assert clustered_wilson(1.0, found) == pytest.approx((0.72246, 1), abs=1e-5)
+
+
+def test_three_textures_do_not_stretch_an_interval_by_the_t_quantile_of_two(bias, make):
+    """V and its degrees of freedom by loops; Wilson's form around the share. Two degrees of freedom have t = 4.30."""
+    from scipy import stats
+
+    from benchmark.stats import ratio_score
+
+    rng = np.random.default_rng(4)
+    shape, texture = np.repeat(np.arange(40), 3).astype(str), np.tile(np.arange(3), 40).astype(str)
+    answers = np.where(rng.random(120) < rng.beta(2, 3, 40)[np.repeat(np.arange(40), 3)], "s", "t")
+    labels = {"shape_exemplar": shape, "texture_exemplar": texture}
+    score = ratio_score(bias, Trials({**make("".join(answers)).columns, **labels}))
+    p, adds = (answers == "s").mean(), ((answers == "s") - (answers == "s").mean()) / 120
+
+    def of(names):
+        sums = np.array([adds[names == one].sum() for one in set(names)])
+        return (sums**2).sum() * len(sums) / (len(sums) - 1), len(sums) - 1
+
+    single, each = of(np.arange(120).astype(str))[0], [of(shape), of(texture)]
+    wide = [(v * (1 + (2 / df) ** 0.5), df) for v, df in each]
+    variance = single + sum(max(0, v - single) for v, _ in each)
+    at_wide = single + sum(max(0, v - single) for v, _ in wide)
+    df = at_wide**2 / sum(v**2 / df for v, df in wide)
+    assert 2 < df < 80
+    z2, n = stats.t.ppf(0.975, df) ** 2, p * (1 - p) / variance
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = (z2 * (p * (1 - p) / n + z2 / (4 * n * n))) ** 0.5 / (1 + z2 / n)
+    assert (score.low, score.high) == pytest.approx((middle - half, middle + half), rel=1e-6)
+    assert score.flags == ("3 textures only: the interval may be wider than it must",)

@@ -138,8 +138,8 @@ def test_intervals_are_about_other_shapes_and_textures():
     rows = [(answer, "cat", "dog") for answer in answers]
     found = scored(published_names(rows, 6, 4))
     assert found["shape_bias", ""].method == "wilson, clustered (6 shapes x 4 textures)"
-    # Influence 1/48 or -1/48 each. Textures: 4 (6/48)^2 4/3; shapes: 0; pairs: 24 / 48^2 24/23.
-    variance = 4 * (6 / 48) ** 2 * 4 / 3 - 24 / 48**2 * 24 / 23
+    # Influence 1/48 or -1/48 each. Textures: 4 (6/48)^2 4/3, single images contained; shapes: 0. df: textures less 1.
+    variance = 4 * (6 / 48) ** 2 * 4 / 3
     n, t = 0.25 / variance, 3.1824463
     half = t * np.sqrt(0.25 / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
     score = found["shape_bias", ""]
