@@ -1,4 +1,4 @@
-"""The walk: decode once, transform once, show to every observer that needs it, chunk by chunk."""
+"""The inference loop: decode once, transform once, show to every observer that needs it, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _last_used(folder: Path) -> float:
 
 
 @dataclass
-class Resident:
+class LoadedObserver:
     """An observer that is loaded. `batch` shrinks when the device runs out of memory.
 
     failures: (suite, space) -> what ended that work; `failure`: what ended all of it.
@@ -177,7 +177,7 @@ class Resident:
 class Job:
     """One observation still to be made: which chunks of which block, for which observer and suite."""
 
-    resident: Resident
+    loaded: LoadedObserver
     suite: Suite
     space: str
     block: Block
@@ -187,14 +187,14 @@ class Job:
     @property
     def failed(self) -> bool:
         """Whether this work has ended early."""
-        resident = self.resident
-        return bool(resident.failure) or (self.suite.name, self.space) in resident.failures
+        loaded = self.loaded
+        return bool(loaded.failure) or (self.suite.name, self.space) in loaded.failures
 
     def fail(self, error: BaseException) -> None:
         """End this observer's work under this suite; its other work goes on, unless it is unsound."""
         if isinstance(error, Unsound):
-            self.resident.failure = self.resident.failure or failure_line(error)
-        failures = self.resident.failures
+            self.loaded.failure = self.loaded.failure or failure_line(error)
+        failures = self.loaded.failures
         failures.setdefault((self.suite.name, self.space), failure_line(error))
 
 
@@ -211,14 +211,11 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
     return list(groups.values())
 
 
-# What a walk tells of its progress.
-
-
 Passed = Callable[[int], None]
 
 
 class Reporter(Protocol):
-    """What the walk tells of its progress."""
+    """What the loop tells of its progress."""
 
     def tuning(self, observer: str) -> None:
         """The batch size of `observer` is being measured, which takes seconds."""
@@ -234,7 +231,7 @@ class Reporter(Protocol):
 
 
 @dataclass
-class Pace:
+class ChunkProgress:
     """Tells a chunk's work as it is done: never more than `passes` in all, and all of it once the chunk is answered,
     however many passes it took."""
 
@@ -244,9 +241,9 @@ class Pace:
 
     def passed(self, passes: float) -> None:
         """The network has made so many forward passes more."""
-        if (told := min(passes, self.passes)) > 0:
-            self.passes -= told
-            self.reporter.work(self.observer, told)
+        if (counted := min(passes, self.passes)) > 0:
+            self.passes -= counted
+            self.reporter.work(self.observer, counted)
 
     def answered(self) -> None:
         """The chunk is answered."""
@@ -262,7 +259,7 @@ class _Decoded:
 
 
 @dataclass(frozen=True)
-class Made:
+class ChunkResult:
     """Answers to one chunk of one block, to be stored together. jobs: those that were asked."""
 
     jobs: Sequence[Job]
@@ -271,8 +268,8 @@ class Made:
 
 
 @dataclass
-class Walk:
-    """One run's walk over blocks. `decoded` counts images, so that tests can see that sharing works.
+class InferenceLoop:
+    """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works.
 
     over: whether a job needs no further answers, asked before each chunk.
     """
@@ -285,12 +282,12 @@ class Walk:
     over: Callable[[Job], bool] = lambda job: job.failed
     decoded: int = field(default=0)
 
-    def show(self, jobs: Sequence[Job]) -> Iterator[Made]:
-        """Make every observation of `jobs`. A failure is noted on the resident; other work goes on."""
+    def show(self, jobs: Sequence[Job]) -> Iterator[ChunkResult]:
+        """Make every observation of `jobs`. A failure is noted on the observer; other work goes on."""
         for same_images in same_stimuli(jobs):
             yield from self._show_stimuli(same_images)
 
-    def _show_stimuli(self, jobs: Sequence[Job]) -> Iterator[Made]:
+    def _show_stimuli(self, jobs: Sequence[Job]) -> Iterator[ChunkResult]:
         stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
@@ -314,22 +311,22 @@ class Walk:
             for block_jobs in blocks:
                 asked = [job for job in block_jobs if chunk in job.chunks]
                 if rows := self._show_chunk(asked, chunk, ready):
-                    yield Made(asked, chunk, rows)
+                    yield ChunkResult(asked, chunk, rows)
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
         index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
         shared: torch.Tensor | None = None
         rows: list[Chunk] = []
         for same_observer in grouped(
-            [job for job in jobs if not self.over(job)], lambda job: id(job.resident)
+            [job for job in jobs if not self.over(job)], lambda job: id(job.loaded)
         ):
-            resident, block = same_observer[0].resident, same_observer[0].block
+            loaded, block = same_observer[0].loaded, same_observer[0].block
             work = len(index) * sum(job.suite.passes for job in same_observer)
-            pace = Pace(self.reporter, resident.name, work)
+            pace = ChunkProgress(self.reporter, loaded.name, work)
             try:
                 pixels = shared
-                if pixels is None and isinstance(resident.observer, TunedModel):
-                    pixels = self._pixels(block, resident.observer, index, ready)
+                if pixels is None and isinstance(loaded.observer, TunedModel):
+                    pixels = self._pixels(block, loaded.observer, index, ready)
                     shared = pixels if _alike(block, ready.images) else None
                 made = self._answer(same_observer, chunk, index, pixels, pace.passed)
             except FAILURES as error:  # the boundary of one observer's work
@@ -337,7 +334,7 @@ class Walk:
                 continue
             rows += made
             pace.answered()
-            self.reporter.advance(resident.name, len(index) * len(made))
+            self.reporter.advance(loaded.name, len(index) * len(made))
         return rows
 
     def _pixels(
@@ -376,16 +373,16 @@ class Walk:
         passed: Passed,
     ) -> list[Chunk]:
         """One observer's answers under every suite that asks; those whose work failed are left out."""
-        resident = jobs[0].resident
+        loaded = jobs[0].loaded
         while True:
             try:
-                with working_threads(_threads(resident)):
+                with working_threads(_threads(loaded)):
                     answers = self._columns(jobs, index, pixels, passed)
                 break
             except RuntimeError as error:
-                self._back_off(resident, error)
-        if isinstance(resident.observer, TunedModel) and (moved := resident.observer.moved):
-            raise Unsound(f"{resident.name} is not what it was: answering has changed {moved}")
+                self._back_off(loaded, error)
+        if isinstance(loaded.observer, TunedModel) and (moved := loaded.observer.moved):
+            raise Unsound(f"{loaded.name} is not what it was: answering has changed {moved}")
         return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
 
     def _columns(
@@ -411,24 +408,22 @@ class Walk:
                 job.fail(error)
         return answers
 
-    def _back_off(self, resident: Resident, error: RuntimeError) -> None:
+    def _back_off(self, loaded: LoadedObserver, error: RuntimeError) -> None:
         """Out of memory: halve the device batch and go on. Batch 1 is the model's failure."""
-        if resident.batch == 1:
+        if loaded.batch == 1:
             raise ModelFailure(
-                f"{resident.name} does not fit on {self.device} even one image at a time"
+                f"{loaded.name} does not fit on {self.device} even one image at a time"
             ) from error
-        resident.batch //= 2
+        loaded.batch //= 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
-        self.reporter.note(
-            f"{resident.name}: out of memory, going on with batches of {resident.batch}"
-        )
+        self.reporter.note(f"{loaded.name}: out of memory, going on with batches of {loaded.batch}")
 
     def _view(
         self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
     ) -> View:
-        resident = job.resident
-        observer = resident.observer
+        loaded = job.loaded
+        observer = loaded.observer
         if isinstance(observer, IdealObserver):
             return IdealView(observer, job.block, index, label_space(job.space).classes, self.seed)
         if pixels is None:
@@ -441,14 +436,14 @@ class Walk:
             pixels,
             grouping,
             self.seed,
-            batch=resident.batch,
+            batch=loaded.batch,
             device=self.device,
             passed=passed,
         )
 
 
-def _threads(resident: Resident) -> int:
-    observer = resident.observer
+def _threads(loaded: LoadedObserver) -> int:
+    observer = loaded.observer
     return observer.tuning.threads if isinstance(observer, TunedModel) else torch.get_num_threads()
 
 
@@ -467,7 +462,7 @@ def _fail(jobs: Iterable[Job], error: BaseException) -> None:
 
 
 def _sees_pixels(job: Job) -> bool:
-    return isinstance(job.resident.observer, TunedModel) and not job.failed
+    return isinstance(job.loaded.observer, TunedModel) and not job.failed
 
 
 def _alike(block: Block, images: Images) -> bool:

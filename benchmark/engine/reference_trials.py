@@ -211,7 +211,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Answered:
+class ReferenceTrials:
     """The answers under one suite of one leaderboard. Trials are read once per collection of sets."""
 
     store: Store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from benchmark.engine import devices
 from benchmark.engine.canary import COUNT, Canary
 from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_sound, resting_heap
 from benchmark.engine.environment import environment
-from benchmark.engine.inference import Job, Made, Reporter, Resident, Walk
+from benchmark.engine.inference import ChunkResult, InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.plan import Task, chunk_index, suites_of
 from benchmark.engine.score_shards import Outcomes, Owed, RunReport
 from benchmark.engine.scoring import Scorer
@@ -26,111 +26,13 @@ from registry.loading import load_observer
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
 
-# Where observers are loaded and shown: on one device of this process.
-
-
-CPU_BYTES = 4 * 2**30
+CPU_BYTES = 4 * 2**30  # that a group of observers may take
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a run must know of an observer in memory. described: its card as plain data; gradients: whether one
-    reaches its input; size: bytes that it takes.
-    """
-
-    identity: str
-    described: dict[str, Any]
-    gradients: bool
-    size: int
-
-
-@dataclass
-class OneDevice:
-    """Everything in this process, on one device as torch names it ("cuda:1")."""
-
-    settings: Settings
-    device: str
-    policy: Policy
-    walk: Walk
-    budget: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.budget = memory_for_weights(self.device)
-
-    @property
-    def decoded(self) -> int:
-        """How many images were decoded."""
-        return self.walk.decoded
-
-    def load(self, card: ModelCard) -> tuple[Resident, Facts]:
-        """The observer on this device, not yet tuned."""
-        observer = load_observer(card, self.settings.place, device=self.device)
-        facts = Facts(
-            observer.identity,
-            _described(card, observer),
-            isinstance(observer, IdealObserver) or observer.gradients,
-            _bytes(observer),
-        )
-        loaded = observer if isinstance(observer, IdealObserver) else _unfed(observer)
-        return Resident(card.name, loaded), facts
-
-    def tune(self, resident: Resident, batch: int | None) -> None:
-        """Bring a network into the form in which it is fed. batch: as the user gave it; None measures it.
-
-        Raises Unsound where its answers depend on more than the image, and what its code raises.
-        """
-        if isinstance(resident.observer, IdealObserver):
-            return
-        model, notes, reporter = resident.observer.model, self.settings.tuning, self.walk.reporter
-        setting = (
-            devices.stated(batch)
-            if batch
-            else devices.tune(model, self.device, notes, lambda: reporter.tuning(resident.name))
-        )
-        resident.observer = devices.feed(
-            model, setting, device=self.device, compile_model=self.policy.compile
-        )
-        resident.batch = setting.batch
-        require_sound(resident.observer, self.policy.precision)
-
-    def show(self, jobs: Sequence[Job]) -> Iterable[Made]:
-        """The walk over the jobs' blocks."""
-        return self.walk.show(jobs)
-
-
-def memory_for_weights(device: str) -> int:
-    """Bytes that a group of observers may take on a device."""
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0] * GPU_SHARE)
-    return CPU_BYTES
-
-
-def _unfed(model: LoadedModel) -> devices.TunedModel:
-    return devices.TunedModel(model, devices.stated(1), model.forward)
-
-
-def _bytes(observer: LoadedModel | IdealObserver) -> int:
-    """Bytes of weights, twice: the tuned form is kept beside the plain one."""
-    if isinstance(observer, IdealObserver):
-        return 0
-    return 2 * sum(p.numel() * p.element_size() for p in observer.module.parameters())
-
-
-def _described(card: ModelCard, observer: LoadedModel | IdealObserver) -> dict[str, Any]:
-    """The card as plain data, with the number of parameters where there are any."""
-    plain: dict[str, Any] = card.model_dump(mode="json")
-    if isinstance(observer, IdealObserver):
-        return plain
-    return plain | {"parameters": sum(one.numel() for one in observer.module.parameters())}
-
-
-# Answers on their way into the store, and the blocks that need no more of them.
-
-
-@dataclass(frozen=True)
-class Keeper:
-    """Stores what a run has made, one transaction per chunk and block, and asks suites whether that is enough."""
+class TrialWriter:
+    """Stores what a run answers, one transaction per chunk and block, and asks suites whether that is enough."""
 
     store: Store
     run: int
@@ -141,11 +43,11 @@ class Keeper:
         for job in jobs:
             self._settle(job, min(job.chunks))
 
-    def keep(self, made: Made) -> None:
+    def write(self, result: ChunkResult) -> None:
         """Store the rows. The chunks of a block that may be settled come in their order."""
-        self.store.put_chunks(self.run, made.rows)
-        for job in made.jobs:
-            self._settle(job, made.chunk + 1)
+        self.store.put_chunks(self.run, result.rows)
+        for job in result.jobs:
+            self._settle(job, result.chunk + 1)
 
     def over(self, job: Job) -> bool:
         """Whether a job has failed, or its block is settled."""
@@ -167,15 +69,13 @@ class Keeper:
             job.fail(error)
 
 
-# Observers in memory: cards loaded in groups that fit the device, what cannot be loaded recorded.
-
-
 @dataclass(frozen=True)
-class Loaded:
-    """An observer in memory with its row in the store and its tasks."""
+class ObserverTasks:
+    """An observer in memory: its identity, the bytes that it takes, its row in the store, and what it is to answer."""
 
-    resident: Resident
-    facts: Facts
+    loaded: LoadedObserver
+    identity: str
+    size: int
     row: int
     tasks: tuple[Task, ...]
 
@@ -184,70 +84,74 @@ class Loaded:
 class Loader:
     """Loads what a run asks for; an observer that fails or suits no task is an outcome, and `idle` is told its name."""
 
-    executor: OneDevice
+    settings: Settings
+    device: str
     outcomes: Outcomes
-    idle: Callable[[str], None] = lambda _observer: None
+    idle: Callable[[str], None]
 
-    def groups(self, tasks: Sequence[Task]) -> Iterator[list[Loaded]]:
+    def groups(self, tasks: Sequence[Task]) -> Iterator[list[ObserverTasks]]:
         """Observers in groups whose weights fit in memory together, so that they share decoding."""
-        group: list[Loaded] = []
-        room = budget = self.executor.budget
-        for card, mine in _by_card(tasks):
-            loaded = self._load(card, mine)
-            if loaded is None:
+        budget = CPU_BYTES
+        if self.device.startswith("cuda"):
+            budget = int(torch.cuda.mem_get_info(self.device)[0] * GPU_SHARE)
+        by_card: dict[str, tuple[ModelCard, list[Task]]] = {}
+        for task in tasks:
+            by_card.setdefault(task.card.name, (task.card, []))[1].append(task)
+        group: list[ObserverTasks] = []
+        room = budget
+        for card, own_tasks in by_card.values():
+            observer = self._load(card, own_tasks)
+            if observer is None:
                 self.idle(card.name)
                 continue
-            if group and loaded.facts.size > room:
+            if group and observer.size > room:
                 yield group
                 group, room = [], budget
-            group.append(loaded)
-            room -= loaded.facts.size
+            group.append(observer)
+            room -= observer.size
         if group:
             yield group
 
-    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> Loaded | None:
-        wanted = [task for task in tasks if not self._does_not_apply(task)]
+    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> ObserverTasks | None:
+        """Loaded and not yet tuned; None where nothing is left to ask of it."""
+        wanted = [task for task in tasks if task.plan.blocks]
+        for task in tasks:
+            if not task.plan.blocks:
+                self.outcomes.record(None, task, "not applicable", task.reason)
         if not wanted:
             return None
         try:
-            resident, facts = self.executor.load(card)
+            observer = load_observer(card, self.settings.place, device=self.device)
         except FAILURES as error:  # the boundary of one model's loading: recorded
             for task in wanted:
                 self.outcomes.record(None, task, "failed", failure_line(error))
             return None
-        wanted = [task for task in wanted if not self._lacks_gradients(facts, task)]
-        if not wanted:
-            return None
+        described: dict[str, Any] = card.model_dump(mode="json")
+        if isinstance(observer, IdealObserver):
+            loaded, size = LoadedObserver(card.name, observer), 0
+        else:
+            wanted = [task for task in wanted if not self._lacks_gradients(observer, task)]
+            if not wanted:
+                return None
+            weights = list(observer.module.parameters())
+            described["parameters"] = sum(weight.numel() for weight in weights)
+            # Twice: the tuned form is kept beside the plain one.
+            size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
+            untuned = TunedModel(observer, devices.stated(1), observer.forward)
+            loaded = LoadedObserver(card.name, untuned)
+        kind: ObserverKind = "simulated" if card.simulated else "network"
+        kind = "ideal" if card.source == "ideal" else kind
         row = self.outcomes.store.put_observer(
-            Observer(card.name, _kind(card), facts.identity, facts.described)
+            Observer(card.name, kind, observer.identity, described)
         )
-        return Loaded(resident, facts, row, tuple(wanted))
+        return ObserverTasks(loaded, observer.identity, size, row, tuple(wanted))
 
-    def _does_not_apply(self, task: Task) -> bool:
-        if task.plan.blocks:
-            return False
-        self.outcomes.record(None, task, "not applicable", task.reason)
-        return True
-
-    def _lacks_gradients(self, facts: Facts, task: Task) -> bool:
-        if facts.gradients or task.suite.needs != "gradients":
+    def _lacks_gradients(self, model: LoadedModel, task: Task) -> bool:
+        if model.gradients or task.suite.needs != "gradients":
             return False
         reason = f"no gradient reaches the input of an exported program such as {task.card.arch}"
         self.outcomes.record(None, task, "not applicable", reason)
         return True
-
-
-def _kind(card: ModelCard) -> ObserverKind:
-    if card.source == "ideal":
-        return "ideal"
-    return "simulated" if card.simulated else "network"
-
-
-def _by_card(tasks: Sequence[Task]) -> list[tuple[ModelCard, list[Task]]]:
-    groups: dict[str, tuple[ModelCard, list[Task]]] = {}
-    for task in tasks:
-        groups.setdefault(task.card.name, (task.card, []))[1].append(task)
-    return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -287,7 +191,7 @@ class _Enough(Exception):
 
 
 class RunReporter(Reporter, Protocol):
-    """The walk's reporter, told beforehand how many answers an observer still owes."""
+    """The loop's reporter, told beforehand how many answers an observer still owes."""
 
     def expect(self, observer: str, trials: int, passes: float) -> None:
         """`observer` owes `trials` answers, which cost about so many forward passes."""
@@ -345,72 +249,92 @@ class _Run:
     _canary: dict[int, Canary] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
-        keeper = Keeper(self.store, self.run)
+        """Load, show, store, and then score."""
+        writer = TrialWriter(self.store, self.run)
         policy, device, cache = self.options.policy, self.options.device, self.settings.decoded
-        walk = Walk(policy.seed, device, self.reporter, cache, self.codes, keeper.over)
-        executor = OneDevice(self.settings, device, policy, walk)
-        waiting: list[_Answered] = []
-        for group in Loader(executor, self.outcomes, self.reporter.done).groups(tasks):
-            waiting += self._group(group, executor, keeper)
-        self.outcomes.report.decoded = executor.decoded
+        loop = InferenceLoop(policy.seed, device, self.reporter, cache, self.codes, writer.over)
+        answered: list[_Answered] = []
+        for group in Loader(self.settings, device, self.outcomes, self.reporter.done).groups(tasks):
+            answered += self._group(group, loop, writer)
+        self.outcomes.report.decoded = loop.decoded
         if self.options.part:
-            for answered in waiting:
-                self._leave(answered)
+            for task in answered:
+                self._leave(task)
             return
         scorers = {
             suite.name: Scorer(self.store, self.run, suite, self.codes)
             for suite in suites_of(tasks)
         }
-        for answered in waiting:
-            self._finish(answered, scorers[answered.task.suite.name])
+        for task in answered:
+            self._finish(task, scorers[task.task.suite.name])
         for scorer in scorers.values():
             self.outcomes.score_imported(scorer)
 
     def _group(
-        self, group: Sequence[Loaded], executor: OneDevice, keeper: Keeper
+        self, group: Sequence[ObserverTasks], loop: InferenceLoop, writer: TrialWriter
     ) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
         jobs = [
-            job for loaded in group for task in loaded.tasks for job in self._jobs(loaded, task)
+            job
+            for observer in group
+            for task in observer.tasks
+            for job in self._jobs(observer, task)
         ]
-        for loaded in group:
-            mine = [job for job in jobs if job.resident is loaded.resident]
-            try:
-                if mine:
-                    executor.tune(loaded.resident, self.options.batch)
-            except FAILURES as error:  # the boundary of one model's work
-                loaded.resident.failure = failure_line(error)
-            owed = [(_trials(job), job.suite.passes) for job in mine]
-            passes = sum(trials * each for trials, each in owed)
-            self.reporter.expect(loaded.resident.name, sum(map(_trials, mine)), passes)
-        keeper.begin(jobs)
+        for observer in group:
+            self._tune(observer.loaded, [job for job in jobs if job.loaded is observer.loaded])
+        writer.begin(jobs)
         enough, before = self.options.enough, None
         if enough and jobs and enough(self.store):
             raise _Enough
-        for made in executor.show(jobs):
-            keeper.keep(made)
-            if enough and before not in (None, made.chunk) and enough(self.store):
+        for result in loop.show(jobs):
+            writer.write(result)
+            if enough and before not in (None, result.chunk) and enough(self.store):
                 raise _Enough
-            before = made.chunk
-        for loaded in group:
-            self.reporter.done(loaded.resident.name)
+            before = result.chunk
+        for observer in group:
+            self.reporter.done(observer.loaded.name)
         worked = {job.key for job in jobs}
         return [
             _Answered(
-                loaded.row,
-                loaded.resident.failure
-                or loaded.resident.failures.get((task.suite.name, task.space), ""),
+                observer.row,
+                observer.loaded.failure
+                or observer.loaded.failures.get((task.suite.name, task.space), ""),
                 task,
                 observations,
-                any(o.key in worked for o in observations),
+                any(row.key in worked for row in observations),
             )
-            for loaded in group
-            for task in loaded.tasks
-            for observations in [self._observations(loaded, task)]
+            for observer in group
+            for task in observer.tasks
+            for observations in [self._observations(observer, task)]
         ]
 
-    def _jobs(self, loaded: Loaded, task: Task) -> Iterator[Job]:
-        observations = self._observations(loaded, task)
+    def _tune(self, loaded: LoadedObserver, jobs: Sequence[Job]) -> None:
+        """Bring a network that owes answers into the form in which it is fed, and say what it owes."""
+        model, batch, device = loaded.observer, self.options.batch, self.options.device
+        if jobs and isinstance(model, TunedModel):
+            try:
+                plain, notes = model.model, self.settings.tuning
+                setting = (
+                    devices.stated(batch)
+                    if batch
+                    else devices.tune(
+                        plain, device, notes, lambda: self.reporter.tuning(loaded.name)
+                    )
+                )
+                compiled = self.options.policy.compile
+                tuned = devices.feed(plain, setting, device=device, compile_model=compiled)
+                loaded.observer, loaded.batch = tuned, setting.batch
+                require_sound(tuned, self.options.policy.precision)
+            except FAILURES as error:  # the boundary of one model's work
+                loaded.failure = failure_line(error)
+        trials = {
+            job.key: sum(len(chunk_index(job.block.stimuli, c)) for c in job.chunks) for job in jobs
+        }
+        passes = sum(trials[job.key] * job.suite.passes for job in jobs)
+        self.reporter.expect(loaded.name, sum(trials.values()), passes)
+
+    def _jobs(self, observer: ObserverTasks, task: Task) -> Iterator[Job]:
+        observations = self._observations(observer, task)
         for place, block in task.shown.items():
             observation = observations[place]
             key = observation.key
@@ -422,29 +346,29 @@ class _Run:
                 if not there:
                     self.store.put_stimuli(block.stimuli)
                     self.store.put_observation(self.run, observation)
-                yield Job(loaded.resident, task.suite, task.space, block, key, chunks)
+                yield Job(observer.loaded, task.suite, task.space, block, key, chunks)
 
-    def _observations(self, loaded: Loaded, task: Task) -> list[Observation]:
-        """What the task asks of the observer, one per block; made once, for keys take time."""
-        at = (loaded.row, id(task))
+    def _observations(self, observer: ObserverTasks, task: Task) -> list[Observation]:
+        """What the task asks of the observer, one per block; once, for keys take time."""
+        at = (observer.row, id(task))
         if at not in self._planned:
-            self._planned[at] = self._made(loaded, task)
+            self._planned[at] = self._new_observations(observer, task)
         return self._planned[at]
 
-    def _made(self, loaded: Loaded, task: Task) -> list[Observation]:
+    def _new_observations(self, observer: ObserverTasks, task: Task) -> list[Observation]:
         policy = self.options.policy
         details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
         if self.options.asked:
             details["asked"] = dict(self.options.asked)
         keys = [
-            observation_key(loaded.facts.identity, block, task.suite, policy, self.codes)
+            observation_key(observer.identity, block, task.suite, policy, self.codes)
             for block in task.plan.blocks
         ]
-        canaries = self._canaries(loaded, task, keys)
+        canaries = self._canaries(observer, task, keys)
         return [
             Observation(
                 key=key,
-                observer=loaded.row,
+                observer=observer.row,
                 suite=task.suite.name,
                 version=task.suite.version,
                 space=task.space,
@@ -459,18 +383,20 @@ class _Run:
             for block, (key, canary) in zip(task.plan.blocks, canaries, strict=True)
         ]
 
-    def _canaries(self, loaded: Loaded, task: Task, keys: Sequence[str]) -> list[tuple[str, str]]:
+    def _canaries(
+        self, observer: ObserverTasks, task: Task, keys: Sequence[str]
+    ) -> list[tuple[str, str]]:
         """(key, canary answers) of each block: other keys where what is stored was answered otherwise."""
-        observer, suite = loaded.resident.observer, task.suite.name
-        if not isinstance(observer, TunedModel):
+        network, suite = observer.loaded.observer, task.suite.name
+        if not isinstance(network, TunedModel):
             return [(key, "") for key in keys]
         stored = {key: row.canary for key, row in self.options.known.items()}
         stored |= {
             row.key: str(row.details.get("canary", ""))
-            for row in self.store.observations(observer=loaded.resident.name, suite=suite)
+            for row in self.store.observations(observer=observer.loaded.name, suite=suite)
         }
         canary = self._canary.setdefault(
-            loaded.row, Canary(observer.model, self.options.device, self.codes)
+            observer.row, Canary(network.model, self.options.device, self.codes)
         )
         pairs = [
             canary.key(key, block, stored)
@@ -478,7 +404,7 @@ class _Run:
         ]
         if [key for key, _ in pairs] != list(keys):
             self.reporter.note(
-                f"{loaded.resident.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "
+                f"{observer.loaded.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "
                 "stored (an environment variable, data, a patch or another version of a library): these are not used"
             )
         return pairs
@@ -503,7 +429,3 @@ class _Run:
             record(answered.row, task, "failed", f"scoring failed: {failure_line(error)}")
             return
         record(answered.row, task, "done" if fresh or answered.worked else "cached")
-
-
-def _trials(job: Job) -> int:
-    return sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Observer, Score, Suite, Trials
-from benchmark.engine.reference_trials import Answered, Answers, Sets, suite_trials
+from benchmark.engine.reference_trials import ReferenceTrials, Answers, Sets, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
@@ -74,8 +74,8 @@ class Scorer:
     codes: Codes = field(default_factory=Codes)
 
     @cached_property
-    def _answered(self) -> Answered:
-        return Answered(self.store, self.suite)
+    def _answered(self) -> ReferenceTrials:
+        return ReferenceTrials(self.store, self.suite)
 
     @cached_property
     def _code(self) -> str:
