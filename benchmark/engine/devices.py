@@ -1,4 +1,5 @@
-"""Observers whose answers depend on more than the image fail: at load, and in the course of a run."""
+"""Device and precision of a run; the batch and threads of a network on it; checks that its answers depend on the image
+alone."""
 
 import contextlib
 import copy
@@ -27,9 +28,6 @@ from registry.checksums import Checksum, changed, checksum
 from registry.files import digest_data, locked, write_whole
 from registry.model import LoadedModel, fold_batch_norm, in_layout
 from registry.soundness import FORWARD, TOLERANCE, check_load, distance
-
-# Device and precision: chosen once per run, stated in every observation.
-
 
 Precision = Literal["fp32", "tf32", "bf16"]
 # mallopt parameters of glibc (malloc.h)
@@ -317,8 +315,8 @@ def tune(
 def remembered_seconds(cards: Iterable[ModelCard], device: str, notes: Path) -> dict[str, float]:
     """Model -> seconds per image of its architecture on this device, for those that tuning has measured."""
     known = _read(notes)
-    found = ((card.name, known.get(_key(card, device))) for card in cards)
-    return {name: float(note["seconds"]) for name, note in found if note is not None}
+    entries = ((card.name, known.get(_key(card, device))) for card in cards)
+    return {name: float(note["seconds"]) for name, note in entries if note is not None}
 
 
 def _key(card: ModelCard, device: str) -> str:
@@ -398,8 +396,8 @@ def _best_pass(run: Run, images: torch.Tensor, clock: Clock) -> float:
 
 def _read(notes: Path) -> dict[str, dict[str, Any]]:
     try:
-        found = json.loads(notes.read_text())
-        return found if isinstance(found, dict) else {}
+        content = json.loads(notes.read_text())
+        return content if isinstance(content, dict) else {}
     except (OSError, ValueError):
         return {}
 

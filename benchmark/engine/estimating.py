@@ -99,7 +99,7 @@ class _Cost:
 
 
 def _is_long(costs: Sequence[_Cost]) -> bool:
-    known, unknown = sum(one.seconds for one in costs), sum(one.passes for one in costs)
+    known, unknown = sum(cost.seconds for cost in costs), sum(cost.passes for cost in costs)
     return known > LONG or unknown > MANY_PASSES
 
 
@@ -168,8 +168,8 @@ def _identities(tasks: Sequence[Task], settings: Settings, store: Store) -> Mapp
     """Name -> identity now, of the models that the leaderboard knows by name and that load without a download."""
     seen = {row.name for row in store.observers(latest=False)}
     cards = {task.card.name: task.card for task in tasks if task.card.name in seen}
-    found = {name: _identity(card, settings) for name, card in cards.items()}
-    return {name: identity for name, identity in found.items() if identity}
+    identities = {name: _identity(card, settings) for name, card in cards.items()}
+    return {name: identity for name, identity in identities.items() if identity}
 
 
 def _identity(card: ModelCard, settings: Settings) -> str:

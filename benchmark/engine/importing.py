@@ -63,17 +63,17 @@ def within(part: Mapping[str, Array], whole: Mapping[str, Array]) -> bool:
     return same and (MARGIN not in part or MARGIN in whole)
 
 
-def contradict(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+def contradict(part: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
     """Whether an image has two answers."""
     known = _pairs(other)
-    return any(known.get(image, answer) != answer for image, answer in _pairs(one).items())
+    return any(known.get(image, answer) != answer for image, answer in _pairs(part).items())
 
 
-def united(one: Mapping[str, Array], more: Mapping[str, Array]) -> dict[str, Array]:
+def united(first: Mapping[str, Array], more: Mapping[str, Array]) -> dict[str, Array]:
     """The answers of `one`, then those that only `more` has."""
-    new = ~np.isin(more["stimulus"], one["stimulus"])
-    names = [*COLUMNS, *([MARGIN] if MARGIN in one or MARGIN in more else [])]
-    parts = [one, {name: values[new] for name, values in more.items()}]
+    new = ~np.isin(more["stimulus"], first["stimulus"])
+    names = [*COLUMNS, *([MARGIN] if MARGIN in first or MARGIN in more else [])]
+    parts = [first, {name: values[new] for name, values in more.items()}]
     whole = stacked([{name: part[name] for name in names if name in part} for part in parts])
     return {name: whole[name] for name in names}
 
@@ -120,14 +120,14 @@ def import_trials(
     beside the tables, that before the recipe that is stored, and that before what a name states. stated: what the
     user says of the tables; advance: told how many pieces of how many are stored.
     """
-    found = read_tables(path, stated)
-    files = found.files
+    tables = read_tables(path, stated)
+    files = tables.files
     report = ImportReport(sources=tuple(sorted({file.named.source for file in files})))
-    report.unfit += map(str, found.unfit.values())
-    report.notes += [f"{place.name}: {what}, no trials" for place, what in found.others.items()]
-    beside, told = recipes_beside(path), training or {}
-    _check_recipes({**beside, **told} if path.is_dir() else told, files)
-    rows = _put_observers(files, store, {**beside, **told})
+    report.unfit += map(str, tables.unfit.values())
+    report.notes += [f"{place.name}: {what}, no trials" for place, what in tables.others.items()]
+    beside, given = recipes_beside(path), training or {}
+    _check_recipes({**beside, **given} if path.is_dir() else given, files)
+    rows = _put_observers(files, store, {**beside, **given})
     stored, done = _stored(store), 0
     pieces = [with_conditions(file) for file in _per_observer(files)]
     for group in _by_images(pieces):
@@ -182,7 +182,7 @@ def _import(
         into.report.notes.append(
             f"{file.named}, {file.experiment}: {len(file)} trials join those imported before: {len(whole)} in all"
         )
-    instead = {one.key for one in before} - set(counting)
+    instead = {row.key for row in before} - set(counting)
     into.store.assert_trials(into.run, counting, instead)
     into.report.superseded |= instead
     if withdrawn:
@@ -201,11 +201,11 @@ def _asked(file: TrialFile) -> dict[str, object]:
 
 def _stored(store: Store) -> dict[tuple[str, str, str], list[StoredObservation]]:
     """(observer, experiment, prompt) -> what was imported of them, in the order of their newest assertions."""
-    found: dict[tuple[str, str, str], list[StoredObservation]] = {}
-    for one in store.observations(suite=IMPORTED):
-        prompt = one.details.get("prompt", "")
-        found.setdefault((one.observer_name, one.role, prompt), []).append(one)
-    return found
+    stored: dict[tuple[str, str, str], list[StoredObservation]] = {}
+    for row in store.observations(suite=IMPORTED):
+        prompt = row.details.get("prompt", "")
+        stored.setdefault((row.observer_name, row.role, prompt), []).append(row)
+    return stored
 
 
 def _check_recipes(stated: Recipes, files: Sequence[TrialFile]) -> None:
@@ -232,11 +232,11 @@ def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) ->
     for name, file in {str(file.named): file for file in files}.items():
         source, known_as = file.named
         card = {**cards.get(name, {}), "source": source, "named": known_as}
-        told = next((stated[one] for one in _names(file) if one in stated), None)
+        given = next((stated[observer] for observer in _names(file) if observer in stated), None)
         known = known_of(file.named)
         if known.family:
             card["family"] = known.family
-        recipe = told or card.get("training") or known.training or named_recipe(file.observer)
+        recipe = given or card.get("training") or known.training or named_recipe(file.observer)
         if recipe:
             card["training"] = list(recipe)
         identity = digest_data([file.kind, source, known_as])
@@ -351,16 +351,16 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: int) -> Score
     by_observer: dict[Named, list[ReportedScore]] = {}
     for score in scores:
         by_observer.setdefault(score.observer, []).append(score)
-    report = ScoresReport(sources=tuple(sorted({one.source for one in by_observer})))
+    report = ScoresReport(sources=tuple(sorted({observer.source for observer in by_observer})))
     before = _stored_scores(store)
     for observer, rows in by_observer.items():
         name = reported_name(observer)
         report.observers.append(name)
-        held, made = before.get(name, {}), {_key(row): _stated(row) for row in rows}
-        report.known += sum(held.get(key) == score for key, score in made.items())
-        report.changed += sum(key in held and held[key] != score for key, score in made.items())
-        report.scores += len(made.keys() - held.keys())
-        merged = {**held, **made}
+        held, new = before.get(name, {}), {_key(row): _stated(row) for row in rows}
+        report.known += sum(held.get(key) == score for key, score in new.items())
+        report.changed += sum(key in held and held[key] != score for key, score in new.items())
+        report.scores += len(new.keys() - held.keys())
+        merged = {**held, **new}
         _put_scores(store, run, observer, [merged[key] for key in sorted(merged)])
     return report
 
@@ -381,11 +381,11 @@ def _put_scores(store: Store, run: int, observer: Named, scores: list[Score]) ->
 
 
 def _stored_scores(store: Store) -> dict[str, dict[Key, Score]]:
-    found: dict[str, dict[Key, Score]] = {}
+    stored: dict[str, dict[Key, Score]] = {}
     for row in store.latest_scores(suite=REPORTED):
         key = row.role, row.metric, row.condition
-        found.setdefault(row.observer, {})[key] = _score(row)
-    return found
+        stored.setdefault(row.observer, {})[key] = _score(row)
+    return stored
 
 
 def _key(score: ReportedScore) -> Key:
@@ -399,7 +399,9 @@ def _stated(score: ReportedScore) -> Score:
 def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
     """What is called alike in both, and `own`."""
     alike = {
-        one.name: getattr(given, one.name) for one in fields(Score) if hasattr(given, one.name)
+        column.name: getattr(given, column.name)
+        for column in fields(Score)
+        if hasattr(given, column.name)
     }
     return Score(**{**alike, **own})
 
@@ -447,5 +449,5 @@ def _counting(store: Store) -> list[list[object]]:
     """Imported observers, and what counts of their answers, in the order in which it came."""
     rows = store.observers_of(("human", "published"))
     answers = store.observations(suite=IMPORTED)
-    found: list[list[object]] = [[row.name, row.identity, row.card] for row in rows]
-    return found + [[one.observer_name, one.role, one.key] for one in answers]
+    observers: list[list[object]] = [[row.name, row.identity, row.card] for row in rows]
+    return observers + [[row.observer_name, row.role, row.key] for row in answers]

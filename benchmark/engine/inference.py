@@ -83,9 +83,9 @@ def _taken(
     chunk: int, work: Images | list[Future[Image]], stimuli: Stimuli, folder: Path | None
 ) -> Images:
     images: Images = []
-    for one in work:
-        images.append(one.result() if isinstance(one, Future) else one)
-    if folder is not None and any(isinstance(one, Future) for one in work):
+    for image in work:
+        images.append(image.result() if isinstance(image, Future) else image)
+    if folder is not None and any(isinstance(image, Future) for image in work):
         _keep(folder, chunk, images, len(stimuli))
     return images
 
@@ -328,13 +328,13 @@ class InferenceLoop:
                 if pixels is None and isinstance(loaded.observer, TunedModel):
                     pixels = self._pixels(block, loaded.observer, index, ready)
                     shared = pixels if _alike(block, ready.images) else None
-                made = self._answer(same_observer, chunk, index, pixels, pace.passed)
+                answered = self._answer(same_observer, chunk, index, pixels, pace.passed)
             except FAILURES as error:  # the boundary of one observer's work
                 _fail(same_observer, error)
                 continue
-            rows += made
+            rows += answered
             pace.answered()
-            self.reporter.advance(loaded.name, len(index) * len(made))
+            self.reporter.advance(loaded.name, len(index) * len(answered))
         return rows
 
     def _pixels(

@@ -87,9 +87,9 @@ class NetworkView(_Shown):
         return logits
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        found = self._feed.run(images).float()
+        logits = self._feed.run(images).float()
         self._passed(len(images))
-        return found
+        return logits
 
     def _replay(self, logits: torch.Tensor) -> None:
         """Show an image again, alone and on the plain path, about one in `REPLAYED`: the answer must be the same."""
@@ -131,9 +131,9 @@ class NetworkView(_Shown):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The tuned network on other images; differentiable."""
-        found = self._feed.run(images)
+        logits = self._feed.run(images)
         self._passed(len(images) * (3 if images.requires_grad else 1))
-        return found
+        return logits
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
         """The network as it was loaded, in float32, on one batch; no gradient."""

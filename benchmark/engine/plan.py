@@ -1,8 +1,8 @@
-"""A plan in parts that several machines carry out: `bench run --shard 2/3`.
+"""Cards x suites -> tasks: what each observer is shown, or why a suite does not apply; and the shards of a plan.
 
 Every machine makes the same plan and cuts it the same way, so that nobody has to tell them who does what. Nothing that
-differs between machines decides a cut: no measured speed, no stored answer, no cache. Parts are stretches of the plan,
-so that a part loads few networks.
+differs between machines decides a cut: no measured speed, no stored answer, no cache. Shards are stretches of the plan,
+so that a shard loads few networks.
 """
 
 import re
@@ -20,8 +20,6 @@ from registry.cards import ModelCard
 from registry.files import digest_data
 from registry.labels import label_space
 from registry.loading import forward_flops
-
-# Cards x suites -> tasks: what each observer is shown, or why a suite does not apply to it.
 
 
 def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
@@ -106,10 +104,10 @@ class _Plans:
         key = (suite.name, space)
         if key not in self._plans:
             self._plans[key] = self._make(suite, space)
-        found = self._plans[key]
-        if isinstance(found, MissingStimuli):
-            raise found
-        return found
+        plan = self._plans[key]
+        if isinstance(plan, MissingStimuli):
+            raise plan
+        return plan
 
     def _make(self, suite: Suite, space: str) -> Plan | MissingStimuli:
         if space not in self._shelves:
@@ -187,9 +185,9 @@ class Shard:
 
 def parse_shard(text: str) -> Shard:
     """ "2/3" -> the second of three. Raises BenchError on anything else."""
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if found:
-        shard = Shard(int(found[1]), int(found[2]))
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match:
+        shard = Shard(int(match[1]), int(match[2]))
         if 1 <= shard.index <= shard.of:
             return shard
     raise BenchError(
@@ -212,12 +210,12 @@ def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
 
     Both are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none.
     """
-    found, plans = _parts(there), _parts(wanted)
+    present, plans = _parts(there), _parts(wanted)
     return [
         part_name(Shard(index, of), plan)
         for of, plan in plans
-        if (1, plan) not in found
-        for index in sorted(set(range(1, of + 1)) - found.get((of, plan), set()))
+        if (1, plan) not in present
+        for index in sorted(set(range(1, of + 1)) - present.get((of, plan), set()))
     ]
 
 
@@ -225,8 +223,8 @@ def _parts(notes: Iterable[str]) -> dict[tuple[int, str], set[int]]:
     """(number of parts, plan) -> the parts that are named."""
     named: dict[tuple[int, str], set[int]] = {}
     for note in notes:
-        if found := re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note):
-            named.setdefault((int(found[2]), found[3]), set()).add(int(found[1]))
+        if match := re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note):
+            named.setdefault((int(match[2]), match[3]), set()).add(int(match[1]))
     return named
 
 

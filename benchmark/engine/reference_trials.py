@@ -1,4 +1,4 @@
-"""Imported observers that answered a part of the images, or images of their own: which tables lack them, in words."""
+"""Trials of those whom observers are compared with, run here or imported: what counts, on which sets of images."""
 
 from __future__ import annotations
 
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from benchmark.store import Standings, Store, StoredObservation
 
 
-# Imported trials as they count: what each observer answered of which sets, and by which prompt.
-
-
 Sets = Mapping[str, str]  # role -> stimuli digest
-Found = dict[str, StoredObservation]  # role -> an imported observer's trials of it
+ByRole = dict[str, StoredObservation]  # role -> an imported observer's trials of it
 Who = tuple[str, str]  # observer, experiment
 Ways = dict[str, StoredObservation]  # prompt -> an observer's trials by it
 
@@ -68,61 +65,62 @@ def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
     return {row.name: (row.kind, str(row.card.get("source", ""))) for row in rows}
 
 
-def commonest(answered: Sequence[Found]) -> Sets:
+def commonest(answered: Sequence[ByRole]) -> Sets:
     """role -> the set that most of these observers answered; every role that any of them answered."""
     votes: dict[str, Counter[str]] = {}
-    for found in answered:
-        for role, observation in found.items():
+    for by_role in answered:
+        for role, observation in by_role.items():
             votes.setdefault(role, Counter())[observation.stimuli] += 1
     return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
 
 
-def imported_roles(store: Standings, suite: Suite) -> dict[str, Found]:
+def imported_roles(store: Standings, suite: Suite) -> dict[str, ByRole]:
     """Imported observers by name: what each answered of the suite's stimuli, by role."""
-    found: dict[str, Found] = {}
+    by_name: dict[str, ByRole] = {}
     for name, answers in main_answers(store).items():
         for experiment, observation in answers.items():
             role = suite.experiments.get(experiment)
             if role is not None:
-                found.setdefault(name, {})[role] = observation
-    return found
+                by_name.setdefault(name, {})[role] = observation
+    return by_name
 
 
-def main_answers(store: Standings) -> dict[str, Found]:
+def main_answers(store: Standings) -> dict[str, ByRole]:
     """Imported observers by name: what counts of each by experiment. Of several imports the newest; of several ways
     of asking the one that its source puts first.
     """
-    found: dict[str, Found] = {}
+    answers: dict[str, ByRole] = {}
     for (name, experiment), ways in answers_by_prompt(store).items():
-        found.setdefault(name, {})[experiment] = next(iter(ways.values()))
-    return found
+        answers.setdefault(name, {})[experiment] = next(iter(ways.values()))
+    return answers
 
 
 def answers_by_prompt(store: Standings) -> dict[Who, Ways]:
     """(observer, experiment) -> prompt ("" where there is none) -> the answers that count, the usual prompt first."""
-    found: dict[Who, Ways] = {}
-    for one in store.observations(suite=IMPORTED):
-        prompt = one.details.get("prompt", "")
-        found.setdefault((one.observer_name, one.role), {})[prompt] = one
+    answers: dict[Who, Ways] = {}
+    for row in store.observations(suite=IMPORTED):
+        prompt = row.details.get("prompt", "")
+        answers.setdefault((row.observer_name, row.role), {})[prompt] = row
     return {
         key: dict(sorted(ways.items(), key=lambda pair: pair[1].details.get("order", [-1])))
-        for key, ways in found.items()
+        for key, ways in answers.items()
     }
 
 
-def covered(store: Remembered, found: Found, sets: Sets) -> dict[str, StoredObservation]:
+def covered(store: Remembered, by_role: ByRole, sets: Sets) -> dict[str, StoredObservation]:
     """role -> an imported observer's answers, of the roles of which it answered every image of `sets`."""
     return {
-        role: found[role]
+        role: by_role[role]
         for role, stimuli in sorted(sets.items())
-        if role in found and _covers(store, found[role], stimuli)
+        if role in by_role and _covers(store, by_role[role], stimuli)
     }
 
 
-def restricted(store: Remembered, found: Found, sets: Sets) -> Trials | None:
+def restricted(store: Remembered, by_role: ByRole, sets: Sets) -> Trials | None:
     """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
     parts = [
-        _among(store, one, role, sets[role]) for role, one in covered(store, found, sets).items()
+        _among(store, observation, role, sets[role])
+        for role, observation in covered(store, by_role, sets).items()
     ]
     if not parts:
         return None
@@ -160,23 +158,25 @@ class Asked(NamedTuple):
     observations of those."""
 
     main: str
-    others: Mapping[str, Found]
+    others: Mapping[str, ByRole]
     keys: tuple[str, ...]
 
 
-def asked(store: Remembered, found: Found, sets: Sets, ways: Mapping[Who, Ways]) -> Asked:
-    """The prompts of an imported observer on the images of `sets`; found: its main answers by role; ways: as
+def asked(store: Remembered, main_by_role: ByRole, sets: Sets, ways: Mapping[Who, Ways]) -> Asked:
+    """The prompts of an imported observer on the images of `sets`; main_by_role: its main answers; ways: as
     `answers_by_prompt` gives them.
     """
-    main = next((o.details["prompt"] for o in found.values() if "prompt" in o.details), "")
-    others: dict[str, Found] = {}
-    for role, one in found.items() if main else ():
-        for prompt, other in list(ways[one.observer_name, one.role].items())[1:]:
+    main = next((o.details["prompt"] for o in main_by_role.values() if "prompt" in o.details), "")
+    others: dict[str, ByRole] = {}
+    for role, observation in main_by_role.items() if main else ():
+        for prompt, other in list(ways[observation.observer_name, observation.role].items())[1:]:
             others.setdefault(prompt, {})[role] = other
     kept = {
         prompt: others[prompt] for prompt in sorted(others) if covered(store, others[prompt], sets)
     }
-    keys = tuple(sorted(one.key for roles in kept.values() for one in roles.values()))
+    keys = tuple(
+        sorted(observation.key for roles in kept.values() for observation in roles.values())
+    )
     return Asked(main, kept, keys)
 
 
@@ -231,7 +231,7 @@ class ReferenceTrials:
 
     def _read_run(self, sets: Sets, names: Sequence[str]) -> dict[str, Answers]:
         wanted = set(sets.items())
-        found: dict[str, Answers] = {}
+        answers: dict[str, Answers] = {}
         for name in names:
             # Oldest first: what was answered several times (another seed) counts by its newest answers.
             keys = {
@@ -240,10 +240,10 @@ class ReferenceTrials:
                 if (o.role, o.stimuli) in wanted and self.store.complete(o.key)
             }
             if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
-                mine = tuple(keys.values())
+                own_keys = tuple(keys.values())
                 roles = frozenset(role for role, _ in wanted)
-                found[name] = Answers(mine, roles, (), partial(self.store.trials, mine))
-        return found
+                answers[name] = Answers(own_keys, roles, (), partial(self.store.trials, own_keys))
+        return answers
 
     def imported(self, sets: Sets) -> dict[str, Answers]:
         """What imported observers answered of these sets: of each those sets that it answered in full. Read once."""
@@ -255,18 +255,18 @@ class ReferenceTrials:
     def _read_imported(self, sets: Sets) -> Iterator[tuple[str, Answers]]:
         rows = {row.name: row for row in self.store.observers()}
         ways = answers_by_prompt(self.store)
-        for name, found in imported_roles(self.store, self.suite).items():
-            mine = covered(self._reader, found, sets)
-            if not mine:
+        for name, by_role in imported_roles(self.store, self.suite).items():
+            answered = covered(self._reader, by_role, sets)
+            if not answered:
                 continue
-            row, prompts = rows[name], asked(self._reader, found, sets, ways)
+            row, prompts = rows[name], asked(self._reader, by_role, sets, ways)
             yield (
                 name,
                 Answers(
-                    (*(one.key for one in mine.values()), *prompts.keys),
-                    frozenset(mine),
+                    (*(observation.key for observation in answered.values()), *prompts.keys),
+                    frozenset(answered),
                     row.training,
-                    partial(self._trials, mine, sets, row.training),
+                    partial(self._trials, answered, sets, row.training),
                     row.kind == "human" and compares(str(row.card.get("source", ""))),
                     prompts.main,
                     {
@@ -276,8 +276,8 @@ class ReferenceTrials:
                 ),
             )
 
-    def _trials(self, found: Found, sets: Sets, training: tuple[str, ...] = ()) -> Trials:
-        trials = restricted(self._reader, found, sets)
+    def _trials(self, by_role: ByRole, sets: Sets, training: tuple[str, ...] = ()) -> Trials:
+        trials = restricted(self._reader, by_role, sets)
         if trials is None:
             raise StoreError("no answers to the images of a set that was covered before")
         return replace(trials, training=training)
@@ -289,16 +289,18 @@ class ReferenceTrials:
         What imported observers are scored on is no such collection: each scoring would then give rise to more.
         """
         kinds = {row.id: row.kind for row in self.store.observers()}
-        found: list[Sets] = [
-            made.stimuli
-            for made in self.store.score_sets(self.suite.name)
-            if made.space == PUBLISHED_SPACE and kinds[made.observer] not in NOT_RUN
+        collected: list[Sets] = [
+            score_set.stimuli
+            for score_set in self.store.score_sets(self.suite.name)
+            if score_set.space == PUBLISHED_SPACE and kinds[score_set.observer] not in NOT_RUN
         ]
         groups = imported_groups(self.store)
         roles = imported_roles(self.store, self.suite)
         for group in sorted(set(groups.values())):
-            found.append(commonest([mine for name, mine in roles.items() if groups[name] == group]))
-        return list({digest_data(sets): sets for sets in found if sets}.values())
+            collected.append(
+                commonest([by_role for name, by_role in roles.items() if groups[name] == group])
+            )
+        return list({digest_data(sets): sets for sets in collected if sets}.values())
 
 
 def _training(store: Store, name: str) -> tuple[str, ...]:
@@ -315,16 +317,25 @@ def suite_trials(
     the same images).
     """
     ids = {row.id: row.name for row in store.observers()}
-    mine = [made for made in store.score_sets(suite.name) if ids.get(made.observer) == observer]
-    found = imported_roles(store, suite).get(observer)
-    if found:
-        told = restricted(
-            Remembered(store), found, {role: one.stimuli for role, one in found.items()}
+    score_sets = [
+        score_set
+        for score_set in store.score_sets(suite.name)
+        if ids.get(score_set.observer) == observer
+    ]
+    by_role = imported_roles(store, suite).get(observer)
+    if by_role:
+        imported = restricted(
+            Remembered(store),
+            by_role,
+            {role: observation.stimuli for role, observation in by_role.items()},
         )
-        return told and replace(told, training=_training(store, observer))
-    if not mine:
+        return imported and replace(imported, training=_training(store, observer))
+    if not score_sets:
         return None
-    chosen = next((made for made in mine if like and dict(made.stimuli) == dict(like)), mine[-1])
+    chosen = next(
+        (score_set for score_set in score_sets if like and dict(score_set.stimuli) == dict(like)),
+        score_sets[-1],
+    )
     own = {o.key: o for o in store.observations(observer=observer, suite=suite.name)}
     keys = tuple(key for key in chosen.keys if key in own)
     missing = own[keys[0]].details.get("missing", {}) if keys else {}
@@ -343,7 +354,10 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
     lines: list[str] = []
     for role in experiments:
         answers = {name: roles[role] for name, roles in current.items() if role in roles}
-        ids = {one.stimuli: known.images(one.stimuli) for one in answers.values()}
+        ids = {
+            observation.stimuli: known.images(observation.stimuli)
+            for observation in answers.values()
+        }
         lines += _lines(role, answers, groups, ids)
     return lines
 
@@ -361,9 +375,9 @@ def partial_people(
     ids = Images(store)
     return [
         {
-            role: found
+            role: parts
             for role, digest in board.items()
-            if (found := dict(_parts(answers, role, digest, ids)))
+            if (parts := dict(_parts(answers, role, digest, ids)))
         }
         for board in boards
     ]
@@ -382,13 +396,13 @@ def _parts(
                 yield name, f"{shared} of {len(wanted)}"
 
 
-def partial_line(found: Mapping[str, Mapping[str, str]]) -> str:
+def partial_line(by_role: Mapping[str, Mapping[str, str]]) -> str:
     """The people of a board who are not compared there, counted and named; "" where there are none."""
-    names = dict.fromkeys(name for people in found.values() for name in people)
+    names = dict.fromkeys(name for people in by_role.values() for name in people)
     if not names:
         return ""
-    told = [
-        f"{name} ({', '.join(f'{role} {people[name]}' for role, people in found.items() if name in people)})"
+    named = [
+        f"{name} ({', '.join(f'{role} {people[name]}' for role, people in by_role.items() if name in people)})"
         for name in names
     ]
     who = (
@@ -396,7 +410,7 @@ def partial_line(found: Mapping[str, Mapping[str, str]]) -> str:
         if len(names) == 1
         else "people with parts of the images are"
     )
-    return f"{len(names)} {who} not compared: {some_of(told, _SHOWN)}"
+    return f"{len(names)} {who} not compared: {some_of(named, _SHOWN)}"
 
 
 def _lines(
@@ -412,18 +426,18 @@ def _lines(
         if names
     }
     shown = [ids[digest] for digest in usual.values()]
-    partial, own = [], []
-    for name, one in answers.items():
-        wanted, answered = ids[usual[groups[name]]], ids[one.stimuli]
+    lacking_some, own = [], []
+    for name, observation in answers.items():
+        wanted, answered = ids[usual[groups[name]]], ids[observation.stimuli]
         if groups[name][0] != "human" and any(images <= answered for images in shown):
             continue
         if len(wanted & answered) * 2 < len(wanted):
             own.append(name)
         elif lacking := len(wanted - answered):
-            partial.append(f"{name} lacks {lacking} of {len(wanted)}")
-    if partial:
+            lacking_some.append(f"{name} lacks {lacking} of {len(wanted)}")
+    if lacking_some:
         yield (
-            f"{role}: {', '.join(partial)} images that most others answered: left out of its tables; "
+            f"{role}: {', '.join(lacking_some)} images that most others answered: left out of its tables; "
             "the trials are kept"
         )
     if own:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Observer, Score, Suite, Trials
-from benchmark.engine.reference_trials import ReferenceTrials, Answers, Sets, suite_trials
+from benchmark.engine.reference_trials import Answers, ReferenceTrials, Sets, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
@@ -108,30 +108,32 @@ class Scorer:
 
     def again(self) -> int:
         """Score once more what the board shows, with today's code. Returns the number of new score sets."""
-        mine = {(o.observer, o.key): o for o in self.store.observations(suite=self.suite.name)}
-        made = 0
+        observed = {(o.observer, o.key): o for o in self.store.observations(suite=self.suite.name)}
+        count = 0
         for shown in self.store.score_sets(self.suite.name):
             owned = ((shown.observer, key) for key in shown.keys)
-            observations = [mine[one] for one in owned if one in mine]
+            observations = [observed[owner] for owner in owned if owner in observed]
             if observations and all(self.store.complete(o.key) for o in observations):
-                made += self.observer(observations, observations[0].details.get("missing", {}))
-        return made + self.imported()
+                count += self.observer(observations, observations[0].details.get("missing", {}))
+        return count + self.imported()
 
     def _collection(self, sets: Sets, each: Callable[[int, int], None]) -> int:
         answers = self._answered.imported(sets)
         ids = {row.name: row.id for row in self.store.observers()}
-        made = 0
-        for done, (name, mine) in enumerate(answers.items(), 1):
+        count = 0
+        for done, (name, own) in enumerate(answers.items(), 1):
             # People on what this observer answered: two collections that agree on it give one set of scores.
-            shown = _shown(sets, mine)
+            shown = _shown(sets, own)
             peers = self._peers(PUBLISHED_SPACE, shown, name)
-            keys = (*mine.keys, *_keys_of(peers))
-            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, mine.training)
+            keys = (*own.keys, *_keys_of(peers))
+            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, own.training)
             if not self.store.has_scores(target):
-                self._put(target, mine.trials, peers, mine)
-                made += 1
+                self._put(target, own.trials, peers, own)
+                count += 1
             each(done, len(answers))
-        return made + self._people(sets, {name: one for name, one in answers.items() if one.human})
+        return count + self._people(
+            sets, {name: other for name, other in answers.items() if other.human}
+        )
 
     def _people(self, sets: Sets, people: Mapping[str, Answers]) -> int:
         """All people as one observer: their trials pooled, or the suite's own measure of a group."""
@@ -140,13 +142,13 @@ class Scorer:
         against = self.suite.against
         name = AMONG if against is not None and against.group is not None else POOLED
         row = self.store.put_observer(Observer(name, "group", digest_data(name)))
-        keys = tuple(key for one in people.values() for key in one.keys)
-        roles = set().union(*(one.roles for one in people.values()))
+        keys = tuple(key for answers in people.values() for key in answers.keys)
+        roles = set().union(*(answers.roles for answers in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
         target = self._target(row, PUBLISHED_SPACE, shown, keys, ())
         if self.store.has_scores(target):
             return 0
-        trials = {name: one.trials for name, one in people.items()}
+        trials = {name: answers.trials for name, answers in people.items()}
         with one_blas_thread():
             scores = self._group_scores(trials)
         self.store.put_scores(self.run, target, scores)
@@ -160,13 +162,13 @@ class Scorer:
 
     def references(self, space: str, sets: Sets, *names: str) -> dict[str, Trials]:
         """Trials of those whom observers are compared with on these sets, without `names`."""
-        found = self._peers(space, sets, "")
-        return {name: one.trials for name, one in found.items() if name not in names}
+        peers = self._peers(space, sets, "")
+        return {name: answers.trials for name, answers in peers.items() if name not in names}
 
     def people(self, sets: Sets) -> dict[str, Trials]:
         """Trials of all people on these sets, by name."""
-        found = self._answered.imported(sets)
-        return {name: one.trials for name, one in found.items() if one.human}
+        answers = self._answered.imported(sets)
+        return {name: person.trials for name, person in answers.items() if person.human}
 
     def _target(
         self,
@@ -189,34 +191,36 @@ class Scorer:
         imported: Answers | None = None,
     ) -> None:
         suite = self.suite
-        theirs = {name: one.trials for name, one in peers.items()} if suite.against else {}
+        theirs = {name: answers.trials for name, answers in peers.items()} if suite.against else {}
         with one_blas_thread():
             scores = list(suite.score(suite.config, trials))
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # What `against` says of a metric stands for what score said of it ("needs references").
         named = {(score.metric, score.role, score.condition): score for score in scores}
-        told = list(named.values())
+        final = list(named.values())
         if imported is not None and imported.prompt:
-            told = self._by_prompt(told, imported)
-        self.store.put_scores(self.run, target, told)
+            final = self._by_prompt(final, imported)
+        self.store.put_scores(self.run, target, final)
 
     def _by_prompt(self, scores: Sequence[Score], answers: Answers) -> list[Score]:
         """Scores that say by which prompt they were answered, and the main ones of every other prompt."""
         remark = f"prompt: {answers.prompt}"
-        made = [
-            replace(one, flags=(*one.flags, remark))
-            if not one.condition and one.value is not None
-            else one
-            for one in scores
+        remarked = [
+            replace(score, flags=(*score.flags, remark))
+            if not score.condition and score.value is not None
+            else score
+            for score in scores
         ]
         for prompt, read in answers.prompts.items():
             with one_blas_thread():
-                found = self.suite.score(self.suite.config, read())
-            made += [
-                replace(one, condition=f"prompt: {prompt}") for one in found if not one.condition
+                others = self.suite.score(self.suite.config, read())
+            remarked += [
+                replace(score, condition=f"prompt: {prompt}")
+                for score in others
+                if not score.condition
             ]
-        return made
+        return remarked
 
     def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
@@ -226,13 +230,15 @@ class Scorer:
             return {}
         named = getattr(self.suite.config, "references", None)
         if named is not None:
-            found = self._answered.run(sets, tuple(named))
+            peers = self._answered.run(sets, tuple(named))
         elif space == PUBLISHED_SPACE:
-            found = {n: one for n, one in self._answered.imported(sets).items() if one.human}
+            peers = {
+                n: answers for n, answers in self._answered.imported(sets).items() if answers.human
+            }
         else:
             simulated = (row.name for row in self.store.observers_of(("simulated",)))
-            found = self._answered.run(sets, tuple(simulated))
-        return {other: one for other, one in found.items() if other != name}
+            peers = self._answered.run(sets, tuple(simulated))
+        return {other: answers for other, answers in peers.items() if other != name}
 
 
 def _shown(sets: Sets, answers: Answers) -> Sets:
@@ -240,7 +246,7 @@ def _shown(sets: Sets, answers: Answers) -> Sets:
 
 
 def _keys_of(peers: Mapping[str, Answers]) -> tuple[str, ...]:
-    return tuple(sorted(key for one in peers.values() for key in one.keys))
+    return tuple(sorted(key for answers in peers.values() for key in answers.keys))
 
 
 # Two observers of the leaderboard, or one and people as a group, on the stimuli that both answered.
@@ -262,9 +268,9 @@ class Both:
 
 def compare_observers(store: Store, suites: Sequence[Suite], a: str, b: str) -> Compared:
     """Every suite that both have answered; b may be `PEOPLE`. Empty where there is none."""
-    found = [one for suite in suites if (one := both_of(store, suite, a, b)) is not None]
-    rows = [row for one in found for row in _under(one)]
-    return compared(a, b, rows, list(_remarks(store, [one.suite for one in found], a, b)))
+    pairs = [both for suite in suites if (both := both_of(store, suite, a, b)) is not None]
+    rows = [row for both in pairs for row in _under(both)]
+    return compared(a, b, rows, list(_remarks(store, [both.suite for both in pairs], a, b)))
 
 
 def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
@@ -272,18 +278,18 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     scorer = Scorer(store, 0, suite)
     if b == PEOPLE:
         sets = _newest(store, suite, a)
-        mine = suite_trials(store, suite, a, sets.stimuli) if sets else None
+        own = suite_trials(store, suite, a, sets.stimuli) if sets else None
         people = scorer.people(sets.stimuli) if sets else {}
-        people = {name: one for name, one in people.items() if name != a}
-        return Both(suite, mine, None, people) if mine is not None and people else None
+        people = {name: answers for name, answers in people.items() if name != a}
+        return Both(suite, own, None, people) if own is not None and people else None
     sets = _same_sets(store, suite, a, b)
     like = sets.stimuli if sets else None
-    mine, theirs = (suite_trials(store, suite, name, like) for name in (a, b))
-    if mine is None or theirs is None:
+    own, theirs = (suite_trials(store, suite, name, like) for name in (a, b))
+    if own is None or theirs is None:
         return None
     paired = suite.against is not None and suite.against.pair is not None and sets is not None
     people = scorer.references(sets.space, sets.stimuli, a, b) if paired and sets else {}
-    return Both(suite, mine, theirs, people)
+    return Both(suite, own, theirs, people)
 
 
 def discordant_trials(
@@ -291,22 +297,22 @@ def discordant_trials(
 ) -> list[DiscordantTrial]:
     """Trials of the headlines that only one of the two gets right; of a suite whose headline has no such trials, those
     of its other metrics that do."""
-    found = (one for suite in suites if (one := both_of(store, suite, a, b)) is not None)
-    return [row for one in found for row in discordant_of(one)]
+    pairs = (both for suite in suites if (both := both_of(store, suite, a, b)) is not None)
+    return [row for both in pairs for row in discordant_of(both)]
 
 
 def _under(both: Both) -> Iterator[SuiteComparison]:
     suite, metrics = both.suite, {metric.name: metric for metric in both.suite.metrics}
     for metric in suite.metrics:
-        if metric.ratio is not None and (one := _of_ratio(metric, both)) is not None:
-            same = one.same and alike(metric.own(both.a), metric.own(both.b or both.a))
-            yield SuiteComparison(suite.name, metric, replace(one, same=same))
+        if metric.ratio is not None and (row := _of_ratio(metric, both)) is not None:
+            same = row.same and alike(metric.own(both.a), metric.own(both.b or both.a))
+            yield SuiteComparison(suite.name, metric, replace(row, same=same))
     if suite.against is not None and suite.against.pair is not None:
         same = both.b is not None and alike(both.a, both.b)
-        for one in suite.against.pair(both.a, both.b, both.people):
-            known = one.difference == 0 and one.n >= FEWEST
+        for row in suite.against.pair(both.a, both.b, both.people):
+            known = row.difference == 0 and row.n >= FEWEST
             yield SuiteComparison(
-                suite.name, metrics[one.metric], replace(one, same=same and known)
+                suite.name, metrics[row.metric], replace(row, same=same and known)
             )
 
 
@@ -323,13 +329,13 @@ def alike(a: Trials, b: Trials) -> bool:
 def _of_ratio(metric: Metric, both: Both) -> Comparison | None:
     """None where one of the two has no trials of the metric's role; a lone person is no group, which the row says."""
     others = list(both.people.values()) if both.b is None else [both.b]
-    mine = metric.own(both.a)
-    theirs = [part for one in others if len(part := metric.own(one))]
-    if not len(mine) or not theirs:
+    own = metric.own(both.a)
+    theirs = [part for trials in others if len(part := metric.own(trials))]
+    if not len(own) or not theirs:
         return None
     if both.b is None:
-        return compare_people(metric, mine, theirs)
-    return compare_ratio(metric, mine, theirs[0])
+        return compare_people(metric, own, theirs)
+    return compare_ratio(metric, own, theirs[0])
 
 
 def discordant_of(both: Both) -> Iterator[DiscordantTrial]:
@@ -350,16 +356,16 @@ def discordant_of(both: Both) -> Iterator[DiscordantTrial]:
 
 
 def _of_metric(metric: Metric, suite: str, a: Trials, b: Trials) -> Iterator[DiscordantTrial]:
-    mine, theirs = metric.own(a), metric.own(b)
-    found = differing(metric, mine, theirs)
-    if not found:
+    own_a, theirs = metric.own(a), metric.own(b)
+    pairs = differing(metric, own_a, theirs)
+    if not pairs:
         return
     # Each column once: text is made of its codes whenever it is asked for.
-    named = [mine[name] for name in ("condition", "stimulus", "category")]
-    answers = [_answers(trials) for trials in (mine, theirs)]
-    for one, other, winner in found:
-        condition, stimulus, category = (str(column[one]) for column in named)
-        said = str(answers[0][one]), str(answers[1][other])
+    named = [own_a[name] for name in ("condition", "stimulus", "category")]
+    answers = [_answers(trials) for trials in (own_a, theirs)]
+    for at, other, winner in pairs:
+        condition, stimulus, category = (str(column[at]) for column in named)
+        said = str(answers[0][at]), str(answers[1][other])
         yield DiscordantTrial(suite, metric.name, condition, stimulus, category, winner, *said)
 
 
@@ -381,17 +387,25 @@ def _remarks(store: Store, suites: Sequence[Suite], a: str, b: str) -> Iterator[
 
 def _newest(store: Store, suite: Suite, name: str) -> ScoreSet | None:
     """The newest score set of an observer on stimuli that people were shown: of the largest ones."""
-    shown = [made for made in _score_sets(store, suite, name) if made.space == PUBLISHED_SPACE]
-    return max(reversed(shown), key=lambda made: len(made.stimuli), default=None)
+    shown = [
+        score_set
+        for score_set in _score_sets(store, suite, name)
+        if score_set.space == PUBLISHED_SPACE
+    ]
+    return max(reversed(shown), key=lambda score_set: len(score_set.stimuli), default=None)
 
 
 def _same_sets(store: Store, suite: Suite, a: str, b: str) -> ScoreSet | None:
     """Of the collections of stimulus sets on which both have scores, of the largest ones the newest."""
-    theirs = [made.stimuli for made in _score_sets(store, suite, b)]
-    mine = (made for made in reversed(_score_sets(store, suite, a)) if made.stimuli in theirs)
-    return max(mine, key=lambda made: len(made.stimuli), default=None)
+    theirs = [score_set.stimuli for score_set in _score_sets(store, suite, b)]
+    shared = (
+        score_set
+        for score_set in reversed(_score_sets(store, suite, a))
+        if score_set.stimuli in theirs
+    )
+    return max(shared, key=lambda score_set: len(score_set.stimuli), default=None)
 
 
 def _score_sets(store: Store, suite: Suite, name: str) -> list[ScoreSet]:
     ids = {row.id for row in store.observers() if row.name == name}
-    return [made for made in store.score_sets(suite.name) if made.observer in ids]
+    return [score_set for score_set in store.score_sets(suite.name) if score_set.observer in ids]
