@@ -103,8 +103,8 @@ def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) 
             else:
                 made = list(map(board.hinted, boards(rows, one, sets, by=by)))
                 found += _with_partial(store, one, made)
-    found = [board.with_twins(board, identities) for board in found]
-    return [board.flagged_last(board) for board in found] if how.flagged_last else found
+    found = [board.with_twins(table, identities) for table in found]
+    return [board.flagged_last(table) for table in found] if how.flagged_last else found
 
 
 def transfer(
