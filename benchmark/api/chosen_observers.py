@@ -13,7 +13,7 @@ from benchmark.leaderboard.lineage import architecture_line
 
 if TYPE_CHECKING:
     from benchmark.api.standing import Standing
-    from benchmark.store import ObserverRow, ScoreRow, Standings
+    from benchmark.store import ObserverRow, ScoreRow, Store
 
 KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
 #: Kinds as they are stored -> as a user calls them, where that differs.
@@ -30,7 +30,7 @@ class Wanted:
     recipe: str = ""
     family: str = ""
 
-    def keep(self, store: Standings, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+    def keep(self, store: Store, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
         """The scores of wanted observers. Raises UnknownName for a kind that there is not."""
         for one in _patterns(self.kind):
             if one not in KINDS:
@@ -60,7 +60,7 @@ class Chosen:
     wanted: Wanted = Wanted()
     hide: str | None = None
 
-    def rows(self, store: Standings, scores: Sequence[ScoreRow], now: Standing) -> list[ScoreRow]:
+    def rows(self, store: Store, scores: Sequence[ScoreRow], now: Standing) -> list[ScoreRow]:
         """Their scores, outdated ones flagged."""
         kept = self.wanted.keep(store, scores)
         if not (self.hide or now.hidden or now.outdated):
@@ -74,7 +74,7 @@ class Chosen:
         ]
 
 
-def families(store: Standings, kinds: Collection[str]) -> dict[str, str]:
+def families(store: Store, kinds: Collection[str]) -> dict[str, str]:
     """Observer -> family, of observers of some kinds."""
     return {row.name: family(row) for row in store.observers_of(kinds)}
 

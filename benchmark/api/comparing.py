@@ -161,7 +161,7 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
 
     Without a name those that the first has answered: no other is loaded. Imported answers are any suite's.
     """
-    from benchmark.store.rows import IMPORTED
+    from benchmark.store import IMPORTED
 
     known = {note.name for note in store.observer_notes()} | {PEOPLE}
     hint = "`bench rank` lists those with scores; people: all people as a group."

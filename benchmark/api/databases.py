@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from benchmark.api.importing import command_line, recorded
 from benchmark.api.importing import score_again as again
-from benchmark.errors import StoreError
+from benchmark.api.opening import suites_with_scores
+from benchmark.errors import FAILURES, StoreError
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.store import Status, Store
-    from benchmark.store.merging.merge import Merged
+    from benchmark.store import Merged, Status, Store
 
 
 @dataclass
@@ -64,7 +64,7 @@ def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
         with recorded(store, command) as run:
             for one in sorted(looked_at, key=_part):
                 with open_store(one.url, write=False) as source:
-                    report.merged.append(store.take(source))
+                    report.merged.append(store.merge(source))
             scored = again(store, run)
         report.scored, report.waiting = scored.made, scored.waiting
         here = ended_parts(store.run_notes())
@@ -120,12 +120,24 @@ def upgrade(db: str | None = None) -> tuple[str, str]:
         return before, db_status(db).revision
 
 
-def check_db(db: str | None = None) -> list[str]:
-    """What is wrong with a leaderboard, a line each; all of it is read. Raises StoreError where it cannot be opened."""
+def check_db(db: str | None = None, *, rescore: bool = False) -> list[str]:
+    """What is wrong with a leaderboard, a line each; all of it is read. rescore: scores are computed again from the
+    stored trials, too, and those that differ are named. Raises StoreError if it cannot be opened."""
+    from benchmark.engine.scoring import ScoreChecker
+    from benchmark.identity import Codes
     from benchmark.store import open_store
 
     with open_store(read_settings(db).db, write=False) as store:
-        return list(store.problems())
+        lines = list(store.problems())
+        codes = Codes()
+        for suite in suites_with_scores(store) if rescore else ():
+            checker = ScoreChecker(store, "", suite, codes)
+            try:
+                checker.again()
+            except FAILURES as error:  # damaged trials, or a suite's own fault
+                lines.append(f"{suite.name}: scores cannot be computed again: {error}")
+            lines += checker.different
+    return lines
 
 
 def vacuum(db: str | None = None) -> tuple[int, int]:

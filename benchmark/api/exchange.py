@@ -33,7 +33,11 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
         rows = _scores(store, suite)
         names, digests = {row.observer for row in rows}, {row.stimuli for row in rows}
         origins = {one: store.provenance(one) for one in dict.fromkeys(row.set_id for row in rows)}
-        runs = {number: run for facts in origins.values() for number, run in facts["runs"].items()}
+        runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
+        # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
+        order = sorted(runs, key=lambda run: (runs[run]["started"], run))
+        numbers = {run: number for number, run in enumerate(order, 1)}
+        sets_by_id = {one: number for number, one in enumerate(origins, 1)}
         sets = notes_of(store)
         return exchange.Document(
             program=__version__,
@@ -47,9 +51,12 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
                 for digest, note in sets.items()
                 if digest in digests
             ),
-            runs=tuple(_run(runs[number]) for number in sorted(runs)),
-            score_sets=tuple(_score_set(one, facts) for one, facts in origins.items()),
-            scores=tuple(_score(row) for row in rows),
+            runs=tuple(_run(numbers[run], runs[run]) for run in order),
+            score_sets=tuple(
+                _score_set(sets_by_id[one], facts, [numbers[run] for run in facts["runs"]])
+                for one, facts in origins.items()
+            ),
+            scores=tuple(_score(row, sets_by_id[row.set_id]) for row in rows),
         )
 
 
@@ -60,27 +67,24 @@ def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
     return [row for name in names for row in store.latest_scores(suite=name)]
 
 
-def _run(facts: Mapping[str, Any]) -> Any:
+def _run(number: int, facts: Mapping[str, Any]) -> Any:
     from benchmark.leaderboard.exchange import ExportedRun
 
-    names = ("run", "command", "started", "ended", "status", "environment")
-    return ExportedRun.model_validate(
-        {name: facts[name] for name in names if facts.get(name) is not None}
-    )
+    names = ("command", "started", "ended", "status", "environment")
+    stated = {name: facts[name] for name in names if facts.get(name) is not None}
+    return ExportedRun.model_validate({"run": number, **stated})
 
 
-def _score_set(number: int, facts: Mapping[str, Any]) -> Any:
+def _score_set(number: int, facts: Mapping[str, Any], runs: Sequence[int]) -> Any:
     from benchmark.leaderboard.exchange import ExportedScoreSet
 
     names = ("suite", "version", "space", "code", "created", "stimuli")
     keys = tuple(facts["keys"])
     plain = {name: facts[name] for name in names}
-    return ExportedScoreSet(
-        id=number, observations=keys, runs=tuple(sorted(facts["runs"])), **plain
-    )
+    return ExportedScoreSet(id=number, observations=keys, runs=tuple(sorted(runs)), **plain)
 
 
-def _score(row: ScoreRow) -> Any:
+def _score(row: ScoreRow, score_set: int) -> Any:
     from benchmark.leaderboard.exchange import ExportedScore
 
     plain: dict[str, Any] = {
@@ -89,7 +93,7 @@ def _score(row: ScoreRow) -> Any:
         if name not in ("value", "low", "high", "score_set")
     }
     numbers = {name: _finite(getattr(row, name)) for name in ("value", "low", "high")}
-    return ExportedScore.model_validate({**plain, **numbers, "score_set": row.set_id})
+    return ExportedScore.model_validate({**plain, **numbers, "score_set": score_set})
 
 
 def _finite(value: float | None) -> float | None:

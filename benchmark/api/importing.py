@@ -31,7 +31,7 @@ def rescore(suite: str | None = None, *, db: str | None = None) -> int:
         return score_again(store, number, suite).made
 
 
-def score_again(store: Store, run: int, suite: str | None = None) -> Completed:
+def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     """Score what was answered in parts and is whole now, then all stored trials that today's code scores otherwise."""
     from benchmark.engine.score_shards import Completed, complete_parts
     from benchmark.engine.scoring import Scorer
@@ -76,7 +76,7 @@ def command_line(words: Sequence[object], options: Mapping[str, str | Sequence[s
 
 
 @contextmanager
-def recorded(store: Store, command: str, **more: Any) -> Iterator[int]:
+def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
     """A run without models: its number. It ends whatever happens, with the error that ended it. more: what is kept
     beside the environment."""
     from benchmark.engine.environment import environment
@@ -128,5 +128,5 @@ def import_trials(
         for suite in plugins.find_suites().suites.values():
             if suite.experiments:
                 scorer = Scorer(store, number, suite)
-                scorer.again() if report.superseded else scorer.imported()
+                scorer.again() if report.replaced else scorer.imported()
     return report

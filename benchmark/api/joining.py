@@ -64,7 +64,7 @@ def import_leaderboard(
     from benchmark.leaderboard.exchange import read_document
     from benchmark.stimuli.catalogue import check_source
     from benchmark.store import open_store
-    from benchmark.store.score_rules import fault
+    from benchmark.store.rows import fault
 
     known_as = check_source(path.stem if source is None else source)
     document, suites = read_document(path), plugins.find_suites().suites
@@ -124,7 +124,7 @@ class _Joining:
         self.new: list[tuple[ExportedObserver, dict[int, list[ExportedScore]]]] = []
         self._look()
 
-    def join(self, run: int) -> None:
+    def join(self, run: str) -> None:
         """Write what is new."""
         from benchmark.contracts import Observer
         from benchmark.store import ScoreSet

@@ -14,7 +14,7 @@ from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
-    from benchmark.store import Standings, StimuliNote, Store
+    from benchmark.store import StimuliNote, Store
 
 
 @contextmanager
@@ -26,30 +26,21 @@ def reading(settings: Settings) -> Iterator[Store]:
         yield store
 
 
-@contextmanager
-def standings(settings: Settings) -> Iterator[Standings]:
-    """The leaderboard, read only, for what tables need: it starts in no time."""
-    from benchmark.store import open_standings
-
-    with open_standings(settings.db) as store:
-        yield store
-
-
-def chosen_suites(store: Standings, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
+def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
     """Suites by name; without one (or "all") the plain ones and every variant that has scores."""
     if pattern and pattern != "all":
         return select_suites(pattern, shelf)
     return scored_suites(store.suites(), shelf)
 
 
-def suites_with_scores(store: Standings, pattern: str | None = None) -> list[Suite]:
+def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:
     """Suites by name; without one (or "all") those that have scores, variants included: no other is loaded."""
     return chosen_suites(store, pattern, plugins.find_suites(pattern, scored=store.suites()))
 
 
 def known_suites(*, db: str | None = None) -> list[Suite]:
     """The suites that have scores in the leaderboard, variants included."""
-    with standings(read_settings(db)) as store:
+    with reading(read_settings(db)) as store:
         return suites_with_scores(store)
 
 
@@ -57,7 +48,7 @@ def suites_not_installed(*, db: str | None = None) -> list[str]:
     """Suites that have scores in the leaderboard and that nothing that is installed here brings."""
     from benchmark.leaderboard.provenance import PAIRED
 
-    with standings(read_settings(db)) as store:
+    with reading(read_settings(db)) as store:
         scored = [name.removesuffix(PAIRED) for name in store.suites()]
         known = {one.name for one in suites_with_scores(store)}
     return sorted({*scored} - known)
@@ -65,18 +56,18 @@ def suites_not_installed(*, db: str | None = None) -> list[str]:
 
 def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
     """Stimulus sets of the leaderboard by digest."""
-    with standings(read_settings(db)) as store:
+    with reading(read_settings(db)) as store:
         return notes_of(store)
 
 
-def require_observer(store: Standings, observer: str) -> None:
+def require_observer(store: Store, observer: str) -> None:
     """UnknownName, with close matches, where nobody is called so."""
     known = {note.name for note in store.observer_notes()}
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
 
 
-def notes_of(store: Standings) -> dict[str, StimuliNote]:
+def notes_of(store: Store) -> dict[str, StimuliNote]:
     """What the leaderboard knows of its stimulus sets, by digest; of those that only others showed, what they say."""
     from benchmark.store import StimuliNote
 

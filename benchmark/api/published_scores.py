@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted
 from benchmark.api.importing import command_line, recorded
-from benchmark.api.opening import standings
+from benchmark.api.opening import reading
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError
 from benchmark.leaderboard.model import REPORTED
@@ -18,7 +18,7 @@ from benchmark.variables import read_settings
 if TYPE_CHECKING:
     from benchmark.engine.importing import ScoresReport
     from benchmark.leaderboard import Board
-    from benchmark.store import Standings, Store
+    from benchmark.store import Store
 
 
 def import_scores(
@@ -57,14 +57,12 @@ def reported(
 ) -> list[Board]:
     """Tables of published scores: of one suite's subject, or all. They are never part of `rank`."""
     settings = read_settings(db)
-    with standings(settings) as store:
+    with reading(settings) as store:
         chosen = Chosen(wanted or Wanted(), hide)
         return published_boards(store, suite, chosen, standing(store, settings))
 
 
-def published_boards(
-    store: Standings, suite: str | None, chosen: Chosen, now: Standing
-) -> list[Board]:
+def published_boards(store: Store, suite: str | None, chosen: Chosen, now: Standing) -> list[Board]:
     """`reported` of an open leaderboard."""
     rows = chosen.rows(store, store.latest_scores(suite=REPORTED), now)
     if not rows:

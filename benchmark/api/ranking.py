@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted, families
-from benchmark.api.opening import chosen_suites, notes_of, reading, standings
+from benchmark.api.opening import chosen_suites, notes_of, reading
 from benchmark.api.published_scores import published_boards
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.transfer import Claim, Matrix
-    from benchmark.store import ScoreRow, Standings
+    from benchmark.store import ScoreRow, Store
 
 
 def rank(
@@ -42,7 +42,7 @@ def rank(
     """
     chosen = Chosen(wanted or Wanted(models or ""), hide)
     settings = read_settings(db)
-    with standings(settings) as store:
+    with reading(settings) as store:
         how = Ranked(suite, by, unseen_only, flagged_last)
         return ranked_boards(store, how, chosen, standing(store, settings))
 
@@ -63,14 +63,14 @@ def tables(
     """The boards of `rank`, with `published` those of `reported`, and the family of every observer that may
     be folded away; read in one go."""
     settings = read_settings(db)
-    with standings(settings) as store:
+    with reading(settings) as store:
         now = standing(store, settings)
         found = ranked_boards(store, how, chosen, now)
         apart = published_boards(store, how.suite, chosen, now) if published else []
         return found, apart, families(store, PUBLISHED)
 
 
-def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
+def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
     """`rank` of an open leaderboard."""
     from benchmark.leaderboard import board, boards
 
@@ -97,9 +97,8 @@ def ranked_boards(store: Standings, how: Ranked, chosen: Chosen, now: Standing) 
             rows = [*rows, *_beside(store, one, rows)]
             if how.unseen_only:
                 from benchmark.leaderboard.held_out import unseen_boards
-                from benchmark.store import whole
 
-                found += unseen_boards(whole(store), one, rows, sets, by)
+                found += unseen_boards(store, one, rows, sets, by)
             else:
                 made = list(map(board.hinted, boards(rows, one, sets, by=by)))
                 found += _with_partial(store, one, made)
@@ -139,7 +138,7 @@ def transfer(
     return judged(made, claims)
 
 
-def _with_partial(store: Standings, suite: Suite, found: Sequence[Board]) -> Sequence[Board]:
+def _with_partial(store: Store, suite: Suite, found: Sequence[Board]) -> Sequence[Board]:
     """The boards, each with a note on people who answered a part of its images: they are in no row of it."""
     asked = [board for board in found if board.space == PUBLISHED_SPACE]
     people = any(row.kind == "human" for row in store.observer_notes())
@@ -160,7 +159,7 @@ def _with_partial(store: Standings, suite: Suite, found: Sequence[Board]) -> Seq
     ]
 
 
-def _beside(store: Standings, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
     """Scores of what is no observer, from one observer per stimulus set: they are the same for all."""
     if not suite.references:
         return ()

@@ -110,7 +110,7 @@ def _store(store: Store, answered: bytes) -> dict[str, str]:
         file = Path(folder) / "shard.db"
         file.write_bytes(answered)
         with open_store(str(file), write=False) as source:
-            conflicts = store.take(source).conflicts
+            conflicts = store.merge(source).conflicts
     return {f"merging ({line[:40]})": line for line in conflicts}
 
 

@@ -127,7 +127,7 @@ def _fetched(
 
 def _bring_in(
     store: Store,
-    run: int,
+    run: str,
     folders: dict[str, Path],
     made: ReferenceReport,
     progress: Progress | None,
@@ -155,7 +155,7 @@ def _bring_in(
 
 def _bring_in_trials(
     store: Store,
-    run: int,
+    run: str,
     name: str,
     folder: Path,
     made: ReferenceReport,
@@ -176,7 +176,7 @@ def _bring_in_trials(
 
 
 def _bring_in_scores(
-    store: Store, run: int, name: str, folder: Path, made: ReferenceReport
+    store: Store, run: str, name: str, folder: Path, made: ReferenceReport
 ) -> None:
     from benchmark.engine.importing import put_scores
     from benchmark.stimuli.score_tables import read_scores

@@ -139,8 +139,7 @@ def _again(
 def _bring_peers(keys: Sequence[str], settings: Settings, fresh: Settings) -> None:
     """The imported answers that a number rests on: no run makes them."""
     from benchmark.api.importing import recorded
-    from benchmark.store import open_store
-    from benchmark.store.rows import IMPORTED
+    from benchmark.store import IMPORTED, open_store
 
     with (
         reading(settings) as source,
@@ -148,7 +147,7 @@ def _bring_peers(keys: Sequence[str], settings: Settings, fresh: Settings) -> No
         recorded(target, "bench reproduce") as run,
     ):
         imported = {one.key for one in source.observations(suite=IMPORTED)}
-        target.take_some(source, imported & set(keys), run)
+        target.merge_observations(source, imported & set(keys), run)
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:
@@ -174,4 +173,4 @@ def _one_origin(found: Sequence[Provenance], observer: str, suite: str) -> Prove
     """The newest of several stimulus sets, of those that gave a number."""
     if not found:
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
-    return max(found, key=lambda one: (one.score.value is not None, one.score.set_id))
+    return max(found, key=lambda one: (one.score.value is not None, one.score.created))

@@ -10,7 +10,7 @@ from benchmark.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmark.store import ScoreRow, Standings
+    from benchmark.store import ScoreRow, Store
     from registry.cards import ModelCard
 
 
@@ -27,7 +27,7 @@ class Standing:
         return row._replace(flags=(*row.flags, remark)) if remark else row
 
 
-def standing(store: Standings, settings: Settings) -> Standing:
+def standing(store: Store, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today."""
     networks = {row.name for row in store.observer_notes() if row.kind == "network"}
     former = store.former_names()

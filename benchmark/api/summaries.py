@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.api.chosen_observers import Chosen, Wanted
-from benchmark.api.opening import reading, standings, suites_with_scores
+from benchmark.api.opening import reading, suites_with_scores
 from benchmark.api.ranking import Ranked, ranked_boards
 from benchmark.api.standing import standing
 from benchmark.errors import unknown_name
@@ -38,7 +38,7 @@ def summary_with_sizes(
     from benchmark.leaderboard.summary import summaries
 
     settings = read_settings(db)
-    with standings(settings) as store:
+    with reading(settings) as store:
         how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(models or ""))
         found = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
         shown = {
@@ -84,7 +84,7 @@ def training_curves(run: str | None = None, *, db: str | None = None) -> list[Cu
     from benchmark.leaderboard.training_curves import training_curves as curves_of
 
     settings = read_settings(db)
-    with standings(settings) as store:
+    with reading(settings) as store:
         rows = {row.name: row for row in store.observers()}
         runs = runs_of({name: row.card for name, row in rows.items()})
         if run is not None and run not in runs:
@@ -97,7 +97,7 @@ def is_run(name: str, *, db: str | None = None) -> bool:
     """Whether a training run, and no observer, is called so."""
     from benchmark.leaderboard.training_curves import runs_of
 
-    with standings(read_settings(db)) as store:
+    with reading(read_settings(db)) as store:
         if any(note.name == name for note in store.observer_notes()):
             return False
         return name in runs_of({row.name: row.card for row in store.observers()})

@@ -54,10 +54,9 @@ def merge(leaderboards: tuple[str, ...], into: str | None) -> int:
 
     report = api.merge(leaderboards, into)
     for one in report.merged:
-        counted = one.counted
         say(
-            f"{one.place}: {counted.observations} new observations with {counted.trials} new trials, "
-            f"{counted.known} trials were here"
+            f"{one.place}: {one.observations} new observations with {one.trials} new trials, "
+            f"{one.known} trials were here"
         )
     for line in report.conflicts:
         say(f"conflict: {line}", err=True)
@@ -103,12 +102,16 @@ def upgrade(db: str | None) -> int:
 
 
 @db.command()
+@click.option("--rescore", is_flag=True, help="Compute scores again from the stored trials, too.")
 @db_option
-def check(db: str | None) -> int:
-    """Read all of it and say what is wrong: pages, references, counts, checksums. Exit code 1 if anything is."""
+def check(rescore: bool, db: str | None) -> int:
+    """Read all of it and say what is wrong: pages, keys, references, checksums. Exit code 1 if anything is.
+
+    With --rescore, scores that today's code made are computed again from the trials, and those that differ are named.
+    """
     from benchmark import api
 
-    found = api.check_db(db)
+    found = api.check_db(db, rescore=rescore)
     for line in found:
         say(line, err=True)
     say(f"{len(found)} problems" if found else "sound: every row was read")

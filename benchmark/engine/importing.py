@@ -1,8 +1,8 @@
 """Published trials -> observers in the store. Scored like everything else, without any weights.
 
-What an observer answered in an experiment may come in several imports: each is kept as it came. What counts is the
-newest, and those before it that it does not contradict: two sessions of a person are one observer, a corrected table
-takes a faulty one's place, and the old table imported again takes it back.
+A new import of a source takes the place of all that was imported of it before: a corrected table takes a faulty one's
+place, and the old one imported again takes it back. What an observer answered in several files of one import counts
+together, such as the sessions of a person.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,79 +21,21 @@ from benchmark.stimuli.catalogue import Named, known_of, prompt_order, stimulus_
 from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
 from benchmark.stimuli.score_tables import ReportedScore
 from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
-from benchmark.store import Chunk, Observation, ScoreRow, ScoreSet, Store, StoredObservation
-from benchmark.store.rows import IMPORTED
+from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, ScoreSet, Store
 from registry.files import digest_data, digest_file
 
 # Answers of one observer that came in several files or imports: put together, and held against one another.
 
 
 KEPT = ("response", "session", "trial", "rt")
-COLUMNS = ("stimulus", "category", *KEPT)
-
-
-def joined(files: Sequence[TrialFile]) -> TrialFile:
-    """One file of several: each image once, as it was first answered."""
-    columns = stacked([file.columns for file in files])
-    shown: dict[tuple[str, str], int] = {}
-    pairs = zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True)
-    for i, pair in enumerate(pairs):
-        shown.setdefault(pair, i)
-    first = list(shown.values())
-    return replace(files[0], columns={name: values[first] for name, values in columns.items()})
-
-
-def with_conditions(file: TrialFile) -> TrialFile:
-    """One image under eight degradations is eight stimuli: "c05/n02134084_5274.png"."""
-    shown = (file.columns[name].tolist() for name in ("condition", "stimulus"))
-    names = [stimulus_id(condition, image) for condition, image in zip(*shown, strict=True)]
-    return replace(file, columns={**file.columns, "stimulus": np.array(names)})
-
-
-def answers_of(store: Store, observation: StoredObservation) -> Mapping[str, Array]:
-    """What was imported: the columns COLUMNS, and margins where there are any."""
-    trials = store.trials((observation.key,))
-    return {name: trials[name] for name in (*COLUMNS, MARGIN) if name in trials.columns}
-
-
-def within(part: Mapping[str, Array], whole: Mapping[str, Array]) -> bool:
-    """Whether `whole` has every answer of `part`, and margins where that has them."""
-    known = _pairs(whole)
-    same = all(known.get(image) == answer for image, answer in _pairs(part).items())
-    return same and (MARGIN not in part or MARGIN in whole)
-
-
-def contradict(part: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
-    """Whether an image has two answers."""
-    known = _pairs(other)
-    return any(known.get(image, answer) != answer for image, answer in _pairs(part).items())
-
-
-def united(first: Mapping[str, Array], more: Mapping[str, Array]) -> dict[str, Array]:
-    """The answers of `one`, then those that only `more` has."""
-    new = ~np.isin(more["stimulus"], first["stimulus"])
-    names = [*COLUMNS, *([MARGIN] if MARGIN in first or MARGIN in more else [])]
-    parts = [first, {name: values[new] for name, values in more.items()}]
-    whole = stacked([{name: part[name] for name in names if name in part} for part in parts])
-    return {name: whole[name] for name in names}
-
-
-def _pairs(columns: Mapping[str, Array]) -> dict[str, tuple[str, str]]:
-    """Image -> category and answer."""
-    names = ("stimulus", "category", "response")
-    rows = zip(*(columns[name].tolist() for name in names), strict=True)
-    return {image: (category, answer) for image, category, answer in rows}
-
-
-MERGED = "merged"  # the detail of an observation that is made of others: their keys
 
 
 @dataclass
 class ImportReport:
     """What came in: observers by experiment; `trials` counts rows; `known` observations were there already.
 
-    sources: where the observers come from; notes: what a user should know, a line each; superseded: observations
-    that count no longer.
+    sources: where the observers come from; notes: what a user should know, a line each; replaced: observations of
+    earlier imports of the same sources that do not count any more.
     """
 
     observers: dict[str, list[str]] = field(default_factory=dict)
@@ -101,7 +43,7 @@ class ImportReport:
     known: int = 0
     sources: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
-    superseded: set[str] = field(default_factory=set)
+    replaced: int = 0
     unfit: list[str] = field(default_factory=list)
     """Why files that should hold trials were left out, one line each."""
 
@@ -109,7 +51,7 @@ class ImportReport:
 def import_trials(
     path: Path,
     store: Store,
-    run: int,
+    run: str,
     training: Recipes | None = None,
     stated: Stated = NOTHING_STATED,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
@@ -128,68 +70,33 @@ def import_trials(
     beside, given = recipes_beside(path), training or {}
     _check_recipes({**beside, **given} if path.is_dir() else given, files)
     rows = _put_observers(files, store, {**beside, **given})
-    stored, done = _stored(store), 0
-    pieces = [with_conditions(file) for file in _per_observer(files)]
+    counting = {row.key for row in store.observations(suite=IMPORTED)}
+    imported: dict[str, set[str]] = {}
+    pieces, done = [with_conditions(file) for file in _per_observer(files)], 0
     for group in _by_images(pieces):
-        shared = _put_stimuli(store, group)
+        stimuli = _put_stimuli(store, group)
         for file in group:
-            before = stored.get((str(file.named), file.experiment, file.prompt), [])
             who = report.observers.setdefault(file.experiment, [])
             if str(file.named) not in who:
                 who.append(str(file.named))
-            _import(file, shared, before, _Import(store, run, report, rows[str(file.named)]))
+            observation, columns = _observation(file, stimuli, rows[str(file.named)])
+            if observation.key in counting:
+                report.known += 1
+            else:
+                report.trials += len(file)
+                _put(store, run, observation, columns)
+            imported.setdefault(file.source, set()).add(observation.key)
             done += 1
             advance(done, len(pieces))
+    for source, keys in imported.items():
+        if gone := store.put_import(run, source, keys):
+            report.replaced += gone
+            report.notes.append(
+                f"{source}: this import takes the place of an earlier one, of which {gone} observers' answers do not "
+                "count any more; import all tables of a source together"
+            )
     report.notes += left_out(store, report.observers)
     return report
-
-
-@dataclass(frozen=True)
-class _Import:
-    """Where one observer's trials go."""
-
-    store: Store
-    run: int
-    report: ImportReport
-    observer: int
-
-
-def _import(
-    file: TrialFile, stimuli: Stimuli, before: Sequence[StoredObservation], into: _Import
-) -> None:
-    """One observer's answers in one experiment, after what was imported before, the newest last."""
-    current = answers_of(into.store, before[-1]) if before else None
-    if current is not None and within(file.columns, current):
-        into.report.known += 1
-        return
-    asked = _asked(file)
-    key = _put(file, stimuli, into, {"source": file.source, "files": [file.path.name], **asked})
-    into.report.trials += len(file)
-    keys, whole, withdrawn = [key], file, 0
-    for older in reversed(before):
-        if MERGED in older.details or older.key == key:
-            continue
-        answers = answers_of(into.store, older)
-        if contradict(whole.columns, answers):
-            withdrawn += older.n
-        elif not within(answers, whole.columns):
-            whole = replace(whole, columns=united(whole.columns, answers))
-            keys = [*keys, older.key]
-    counting = keys[:1]
-    if len(keys) > 1:
-        merged = _put(whole, _put_stimuli(into.store, [whole]), into, {MERGED: keys, **asked})
-        counting = [*counting, merged]
-        into.report.notes.append(
-            f"{file.named}, {file.experiment}: {len(file)} trials join those imported before: {len(whole)} in all"
-        )
-    instead = {row.key for row in before} - set(counting)
-    into.store.assert_trials(into.run, counting, instead)
-    into.report.superseded |= instead
-    if withdrawn:
-        into.report.notes.append(
-            f"{file.named}, {file.experiment}: other answers to the same images were imported before; "
-            f"those {withdrawn} trials count no longer"
-        )
 
 
 def _asked(file: TrialFile) -> dict[str, object]:
@@ -197,15 +104,6 @@ def _asked(file: TrialFile) -> dict[str, object]:
     if not file.prompt:
         return {}
     return {"prompt": file.prompt, "order": list(prompt_order(file.source, file.prompt))}
-
-
-def _stored(store: Store) -> dict[tuple[str, str, str], list[StoredObservation]]:
-    """(observer, experiment, prompt) -> what was imported of them, in the order of their newest assertions."""
-    stored: dict[tuple[str, str, str], list[StoredObservation]] = {}
-    for row in store.observations(suite=IMPORTED):
-        prompt = row.details.get("prompt", "")
-        stored.setdefault((row.observer_name, row.role, prompt), []).append(row)
-    return stored
 
 
 def _check_recipes(stated: Recipes, files: Sequence[TrialFile]) -> None:
@@ -225,7 +123,7 @@ def _names(file: TrialFile) -> tuple[str, str]:
     return file.observer, str(file.named)
 
 
-def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) -> dict[str, int]:
+def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) -> dict[str, str]:
     """Every observer under its name, with its source and the recipe on its card; name -> id."""
     cards = {row.name: row.card for row in store.observers()}
     rows = {}
@@ -269,19 +167,19 @@ def _labelled(stimuli: Stimuli) -> Stimuli:
     return replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
 
 
-def _put(file: TrialFile, stimuli: Stimuli, into: _Import, details: Mapping[str, object]) -> str:
-    """Store one observer's answers to all images of a set; the observation's key."""
-    columns, n = _ordered(file.columns, stimuli), len(stimuli)
-    named = [file.named.source, file.named.name]
+def _observation(
+    file: TrialFile, stimuli: Stimuli, observer: str
+) -> tuple[Observation, dict[str, Array]]:
+    """One observer's answers to all images of a set, and their columns."""
+    columns = _ordered(file.columns, stimuli)
     answers: list[object] = [columns["response"].tolist()]
     if MARGIN in columns:  # what was imported without them is another observation
         answers.append(columns[MARGIN].tobytes().hex())
     if file.prompt:
         answers.append(file.prompt)
-    key = digest_data([IMPORTED, *named, stimuli.digest, *answers])
     observation = Observation(
-        key=key,
-        observer=into.observer,
+        key=digest_data([IMPORTED, *file.named, stimuli.digest, *answers]),
+        observer=observer,
         suite=IMPORTED,
         version=1,
         space=stimuli.space,
@@ -290,16 +188,39 @@ def _put(file: TrialFile, stimuli: Stimuli, into: _Import, details: Mapping[str,
         condition="",
         presentation="published",
         transform="",
-        n=n,
-        details=details,
+        n=len(stimuli),
+        details={"source": file.source, "files": [file.path.name], **_asked(file)},
     )
-    into.store.put_observation(into.run, observation)
-    chunks = [
-        Chunk(key, start // CHUNK, start, {k: v[start : start + CHUNK] for k, v in columns.items()})
-        for start in range(0, n, CHUNK)
+    return observation, columns
+
+
+def _put(store: Store, run: str, observation: Observation, columns: Mapping[str, Array]) -> None:
+    store.put_observation(run, observation)
+    parts = [
+        {name: values[start : start + CHUNK] for name, values in columns.items()}
+        for start in range(0, observation.n, CHUNK)
     ]
-    into.store.put_chunks(into.run, chunks)
-    return key
+    store.put_chunks(
+        run, [Chunk(observation.key, at, at * CHUNK, part) for at, part in enumerate(parts)]
+    )
+
+
+def joined(files: Sequence[TrialFile]) -> TrialFile:
+    """One file of several: each image once, as it was first answered."""
+    columns = stacked([file.columns for file in files])
+    shown: dict[tuple[str, str], int] = {}
+    pairs = zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True)
+    for i, pair in enumerate(pairs):
+        shown.setdefault(pair, i)
+    first = list(shown.values())
+    return replace(files[0], columns={name: values[first] for name, values in columns.items()})
+
+
+def with_conditions(file: TrialFile) -> TrialFile:
+    """One image under eight degradations is eight stimuli: "c05/n02134084_5274.png"."""
+    shown = (file.columns[name].tolist() for name in ("condition", "stimulus"))
+    names = [stimulus_id(condition, image) for condition, image in zip(*shown, strict=True)]
+    return replace(file, columns={**file.columns, "stimulus": np.array(names)})
 
 
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
@@ -346,7 +267,7 @@ def reported_name(observer: Named) -> str:
     return f"{observer.name} ({observer.source}, {REPORTED})"
 
 
-def put_scores(scores: Iterable[ReportedScore], store: Store, run: int) -> ScoresReport:
+def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> ScoresReport:
     """Store every observer's scores beside those that it has; of two values of one metric the newer one counts."""
     by_observer: dict[Named, list[ReportedScore]] = {}
     for score in scores:
@@ -365,7 +286,7 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: int) -> Score
     return report
 
 
-def _put_scores(store: Store, run: int, observer: Named, scores: list[Score]) -> None:
+def _put_scores(store: Store, run: str, observer: Named, scores: list[Score]) -> None:
     known = known_of(observer)
     card: dict[str, object] = {"source": observer.source, "named": observer.name}
     if known.family:

@@ -15,13 +15,12 @@ from benchmark.contracts.columns import Column, Columns, held
 from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, compares
-from benchmark.store import Store
-from benchmark.store.rows import IMPORTED, IMPORTED_KINDS, Observation, StoredObservation
+from benchmark.store import IMPORTED, IMPORTED_KINDS, Observation, Store, StoredObservation
 from registry.errors import some_of
 from registry.files import digest_data
 
 if TYPE_CHECKING:
-    from benchmark.store import Standings, Store, StoredObservation
+    from benchmark.store import Store, StoredObservation
 
 
 Sets = Mapping[str, str]  # role -> stimuli digest
@@ -34,7 +33,7 @@ Ways = dict[str, StoredObservation]  # prompt -> an observer's trials by it
 class Images:
     """A store whose sets are read once."""
 
-    store: Standings
+    store: Store
     _images: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def images(self, digest: str) -> frozenset[str]:
@@ -74,7 +73,7 @@ def commonest(answered: Sequence[ByRole]) -> Sets:
     return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
 
 
-def imported_roles(store: Standings, suite: Suite) -> dict[str, ByRole]:
+def imported_roles(store: Store, suite: Suite) -> dict[str, ByRole]:
     """Imported observers by name: what each answered of the suite's stimuli, by role."""
     by_name: dict[str, ByRole] = {}
     for name, answers in main_answers(store).items():
@@ -85,7 +84,7 @@ def imported_roles(store: Standings, suite: Suite) -> dict[str, ByRole]:
     return by_name
 
 
-def main_answers(store: Standings) -> dict[str, ByRole]:
+def main_answers(store: Store) -> dict[str, ByRole]:
     """Imported observers by name: what counts of each by experiment. Of several imports the newest; of several ways
     of asking the one that its source puts first.
     """
@@ -95,7 +94,7 @@ def main_answers(store: Standings) -> dict[str, ByRole]:
     return answers
 
 
-def answers_by_prompt(store: Standings) -> dict[Who, Ways]:
+def answers_by_prompt(store: Store) -> dict[Who, Ways]:
     """(observer, experiment) -> prompt ("" where there is none) -> the answers that count, the usual prompt first."""
     answers: dict[Who, Ways] = {}
     for row in store.observations(suite=IMPORTED):
@@ -363,7 +362,7 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
 
 
 def partial_people(
-    store: Standings, suite: Suite, boards: Iterable[Mapping[str, str]]
+    store: Store, suite: Suite, boards: Iterable[Mapping[str, str]]
 ) -> list[Mapping[str, Mapping[str, str]]]:
     """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it.
     No table has them there: an observer is compared on all images of a set or on none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_s
 from benchmark.engine.environment import environment
 from benchmark.engine.inference import ChunkResult, InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.plan import Task, chunk_index, suites_of
-from benchmark.engine.score_shards import Outcomes, Owed, RunReport
+from benchmark.engine.score_shards import Outcomes, Owed, RunReport, Status
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import FAILURES, failure_line
 from benchmark.identity import Codes, observation_key
@@ -35,7 +35,7 @@ class TrialWriter:
     """Stores what a run answers, one transaction per chunk and block, and asks suites whether that is enough."""
 
     store: Store
-    run: int
+    run: str
     _settled: set[str] = field(default_factory=set)
 
     def begin(self, jobs: Sequence[Job]) -> None:
@@ -76,7 +76,7 @@ class ObserverTasks:
     loaded: LoadedObserver
     identity: str
     size: int
-    row: int
+    row: str
     tasks: tuple[Task, ...]
 
 
@@ -229,7 +229,7 @@ def execute(
 class _Answered:
     """A task whose trials are stored, or whose observer failed. The network itself is no longer needed."""
 
-    row: int
+    row: str
     failure: str
     task: Task
     observations: list[Observation]
@@ -239,14 +239,14 @@ class _Answered:
 @dataclass(frozen=True)
 class _Run:
     store: Store
-    run: int
+    run: str
     settings: Settings
     options: RunOptions
     reporter: RunReporter
     outcomes: Outcomes
     codes: Codes = field(default_factory=Codes)
-    _planned: dict[tuple[int, int], list[Observation]] = field(default_factory=dict)
-    _canary: dict[int, Canary] = field(default_factory=dict)
+    _planned: dict[tuple[str, int], list[Observation]] = field(default_factory=dict)
+    _canary: dict[str, Canary] = field(default_factory=dict)
 
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show, store, and then score."""
@@ -282,8 +282,10 @@ class _Run:
         ]
         for observer in group:
             self._tune(observer.loaded, [job for job in jobs if job.loaded is observer.loaded])
-        writer.begin(jobs)
         enough, before = self.options.enough, None
+        if not enough:
+            self._begin(group, {job.key for job in jobs})
+        writer.begin(jobs)
         if enough and jobs and enough(self.store):
             raise _Enough
         for result in loop.show(jobs):
@@ -409,23 +411,40 @@ class _Run:
             )
         return pairs
 
+    def _begin(self, group: Sequence[ObserverTasks], asked: Collection[str]) -> None:
+        """Before any answer: which observations are to be scored together, whoever makes them and if this run is cut
+        short."""
+        for observer in group:
+            for task in observer.tasks:
+                observations = self._observations(observer, task)
+                if any(row.key in asked for row in observations):
+                    names = observer.loaded.name, task.suite.name, task.space
+                    owed = _owed(task, observations).text()
+                    reason = self.options.part or "begun"
+                    self.store.put_outcome(self.run, observer.row, *names, "partial", reason, owed)
+
     def _leave(self, answered: _Answered) -> None:
-        """Answered in part: which observations are to be scored together, whoever makes the others."""
+        """Answered in part; the other shards make the rest."""
         row, task = answered.row, answered.task
         if answered.failure:
             self.outcomes.record(row, task, "failed", answered.failure)
             return
-        owed = Owed(tuple(row.key for row in answered.observations), task.plan.missing)
+        owed = _owed(task, answered.observations)
         self.outcomes.leave(row, task, self.options.part, owed.text(), worked=answered.worked)
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
-        task, record = answered.task, self.outcomes.record
-        if answered.failure:
-            record(answered.row, task, "failed", answered.failure)
-            return
-        try:
-            fresh = scorer.observer(answered.observations, task.plan.missing)
-        except FAILURES as error:  # the boundary of one scoring: recorded
-            record(answered.row, task, "failed", f"scoring failed: {failure_line(error)}")
-            return
-        record(answered.row, task, "done" if fresh or answered.worked else "cached")
+        row, task = answered.row, answered.task
+        owed = _owed(task, answered.observations)
+        failure, fresh = answered.failure, False
+        if not failure:
+            try:
+                fresh = scorer.observer(answered.observations, task.plan.missing)
+            except FAILURES as error:  # the boundary of one scoring: recorded
+                failure = f"scoring failed: {failure_line(error)}"
+        status: Status = "done" if fresh or answered.worked else "cached"
+        # The detail ends what `_begin` has noted.
+        self.outcomes.record(row, task, "failed" if failure else status, failure, owed.text())
+
+
+def _owed(task: Task, observations: Sequence[Observation]) -> Owed:
+    return Owed(tuple(row.key for row in observations), task.plan.missing)

@@ -1,7 +1,8 @@
 """Scores of what several processes answered together: shards of a plan are observed apart and scored as one.
 
-A part of a suite's trials would make numbers that look like the whole suite's. So a shard notes which observations
-belong together (an outcome "partial"), and they are scored where all of them are.
+A part of a suite's trials would make numbers that look like the whole suite's. So every run notes before its first
+answer which observations belong together (an outcome "partial"), and they are scored where all of them are: shards, and
+runs that were killed.
 """
 
 from __future__ import annotations
@@ -65,11 +66,11 @@ class Outcomes:
     """Where one run's outcomes go: to its report, and to the store unless nothing new came of the task."""
 
     store: Store
-    run: int
+    run: str
     report: RunReport = field(default_factory=RunReport)
 
     def record(
-        self, row: int | None, task: Task, status: Status, reason: str = "", detail: str = ""
+        self, row: str | None, task: Task, status: Status, reason: str = "", detail: str = ""
     ) -> None:
         """What became of a task. row: its observer's in the store, None where that was not loaded."""
         work = task.card.name, task.suite.name, task.space
@@ -77,7 +78,7 @@ class Outcomes:
         if status != "cached":
             self.store.put_outcome(self.run, row, *work, status, reason, detail)
 
-    def leave(self, row: int, task: Task, part: str, detail: str, *, worked: bool) -> None:
+    def leave(self, row: str, task: Task, part: str, detail: str, *, worked: bool) -> None:
         """A shard's answers to a task, to be scored together with those of other shards. worked: whether some of them
         are new."""
         work = task.card.name, task.suite.name, task.space
@@ -124,7 +125,7 @@ class Completed:
 
 def complete_parts(
     store: Store,
-    run: int,
+    run: str,
     suites: Sequence[Suite],
     codes: Codes | None = None,
     on_error: OnError | None = None,
@@ -222,7 +223,7 @@ def _end_failed(outcomes: Outcomes, failed: Mapping[Work, str]) -> None:
 
 def _open_parts(store: Store) -> list[tuple[Outcome, Owed]]:
     """Outcomes "partial" that nobody has scored or given up since, each plan of an observer once, oldest first."""
-    waiting: dict[tuple[int | None, str, str], tuple[Outcome, Owed]] = {}
+    waiting: dict[tuple[str | None, str, str], tuple[Outcome, Owed]] = {}
     for outcome in store.outcomes(latest=False):
         work = (outcome.observer, outcome.suite, outcome.detail)
         if outcome.status == "partial":

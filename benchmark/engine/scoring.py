@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -69,7 +70,7 @@ class Scorer:
     """Scores one suite of one leaderboard. Trials of people are read once per collection of sets."""
 
     store: Store
-    run: int
+    run: str
     suite: Suite
     codes: Codes = field(default_factory=Codes)
 
@@ -91,7 +92,7 @@ class Scorer:
         keys = tuple(o.key for o in observations)
         used = (*keys, *_keys_of(peers))
         target = self._target(first.observer, first.space, sets, used, training)
-        if self.store.has_scores(target):
+        if not self._wanted(target):
             return False
         trials = replace(self.store.trials(keys, missing), training=training)
         self._put(target, trials, peers)
@@ -127,7 +128,7 @@ class Scorer:
             peers = self._peers(PUBLISHED_SPACE, shown, name)
             keys = (*own.keys, *_keys_of(peers))
             target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, own.training)
-            if not self.store.has_scores(target):
+            if self._wanted(target):
                 self._put(target, own.trials, peers, own)
                 count += 1
             each(done, len(answers))
@@ -141,17 +142,16 @@ class Scorer:
             return 0
         against = self.suite.against
         name = AMONG if against is not None and against.group is not None else POOLED
-        row = self.store.put_observer(Observer(name, "group", digest_data(name)))
         keys = tuple(key for answers in people.values() for key in answers.keys)
         roles = set().union(*(answers.roles for answers in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
-        target = self._target(row, PUBLISHED_SPACE, shown, keys, ())
-        if self.store.has_scores(target):
+        target = self._target(self._group(name), PUBLISHED_SPACE, shown, keys, ())
+        if not self._wanted(target):
             return 0
         trials = {name: answers.trials for name, answers in people.items()}
         with one_blas_thread():
             scores = self._group_scores(trials)
-        self.store.put_scores(self.run, target, scores)
+        self._keep(target, scores)
         return 1
 
     def _group_scores(self, people: Mapping[str, Trials]) -> list[Score]:
@@ -172,7 +172,7 @@ class Scorer:
 
     def _target(
         self,
-        observer: int,
+        observer: str,
         space: str,
         sets: Sets,
         keys: tuple[str, ...],
@@ -201,7 +201,16 @@ class Scorer:
         final = list(named.values())
         if imported is not None and imported.prompt:
             final = self._by_prompt(final, imported)
-        self.store.put_scores(self.run, target, final)
+        self._keep(target, final)
+
+    def _wanted(self, target: ScoreSet) -> bool:
+        return not self.store.has_scores(target)
+
+    def _keep(self, target: ScoreSet, scores: Sequence[Score]) -> None:
+        self.store.put_scores(self.run, target, scores)
+
+    def _group(self, name: str) -> str:
+        return self.store.put_observer(Observer(name, "group", digest_data(name)))
 
     def _by_prompt(self, scores: Sequence[Score], answers: Answers) -> list[Score]:
         """Scores that say by which prompt they were answered, and the main ones of every other prompt."""
@@ -241,6 +250,51 @@ class Scorer:
         return {other: answers for other, answers in peers.items() if other != name}
 
 
+@dataclass(frozen=True)
+class ScoreChecker(Scorer):
+    """Computes stored scores again and writes nothing. Score sets that other code made, or on other references, are
+    passed over: they are no longer what this program would store."""
+
+    different: list[str] = field(default_factory=list)
+    """What is stored otherwise than it is computed, a line each."""
+
+    def _wanted(self, target: ScoreSet) -> bool:
+        return self.store.has_scores(target)
+
+    def _keep(self, target: ScoreSet, scores: Sequence[Score]) -> None:
+        stored = {_place(one): one for one in self.store.stored_scores(target)}
+        computed = {_place(one): one for one in scores}
+        names = {row.id: row.name for row in self.store.observers()}
+        for place in sorted(stored.keys() | computed.keys()):
+            here, again = stored.get(place), computed.get(place)
+            if here is None or again is None or not _same(here, again):
+                metric, role, condition = place
+                where = " ".join(filter(None, (role, condition)))
+                self.different.append(
+                    f"{names.get(target.observer, target.observer)} under {target.suite}: {metric} ({where}) is "
+                    f"{here.value if here else 'not'} stored, and {again.value if again else 'not'} computed"
+                )
+
+    def _group(self, name: str) -> str:
+        return next((row.id for row in self.store.observers() if row.name == name), "")
+
+
+def _place(score: Score) -> tuple[str, str, str]:
+    return score.metric, score.role, score.condition
+
+
+def _same(stored: Score, computed: Score) -> bool:
+    """Whether two scores agree; another processor moves the last digits of a number."""
+    for name in ("value", "low", "high"):
+        one, other = getattr(stored, name), getattr(computed, name)
+        if (one is None) != (other is None):
+            return False
+        if one is not None and not math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9):
+            return False
+    exact = ("reason", "level", "method", "n", "excluded", "flags")
+    return all(getattr(stored, name) == getattr(computed, name) for name in exact)
+
+
 def _shown(sets: Sets, answers: Answers) -> Sets:
     return {role: stimuli for role, stimuli in sets.items() if role in answers.roles}
 
@@ -275,7 +329,7 @@ def compare_observers(store: Store, suites: Sequence[Suite], a: str, b: str) -> 
 
 def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     """The trials of both on the same sets where there are such; None where one of the two has none."""
-    scorer = Scorer(store, 0, suite)
+    scorer = Scorer(store, "", suite)
     if b == PEOPLE:
         sets = _newest(store, suite, a)
         own = suite_trials(store, suite, a, sets.stimuli) if sets else None

@@ -30,7 +30,7 @@ from benchmark.stats.proportions import normal_quantile
 from benchmark.stats.ranks import rank_intervals
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ScoreRow, StimuliNote
+    from benchmark.store.rows import ScoreRow, StimuliNote
 
 
 # Stored scores, sorted into what one table needs: by metric, stimuli and observer.

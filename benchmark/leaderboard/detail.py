@@ -14,7 +14,7 @@ from benchmark.leaderboard.model import Cell, describe
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
-    from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
+    from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 TEXT_MAX = 28  # a title, condition or method breaks beyond this
 

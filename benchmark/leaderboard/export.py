@@ -23,7 +23,7 @@ from benchmark.leaderboard.markup import (
 from benchmark.leaderboard.model import Board, Cell, Row
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ScoreRow
+    from benchmark.store.rows import ScoreRow
 
 FORMATS = ("csv", "json", "markdown", "latex")
 SCORE = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition", "role")

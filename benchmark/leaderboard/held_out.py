@@ -61,7 +61,7 @@ def unseen_boards(
 
 def _score_sets(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Iterable[_Scored]:
     training = {row.name: row.training for row in store.observers()}
-    newest: dict[int, list[ScoreRow]] = defaultdict(list)
+    newest: dict[str, list[ScoreRow]] = defaultdict(list)
     for row in rows:
         newest[row.set_id].append(row)
     own: dict[str, set[str]] = defaultdict(set)

@@ -24,7 +24,7 @@ from benchmark.stats import mean_interval
 from benchmark.stats.correlations import FEW, Correlation, Method, correlation
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ScoreRow
+    from benchmark.store.rows import ScoreRow
 
 #: The name of the variable that is held constant.
 CLEAN = "clean"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from benchmark.contracts import Direction
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ScoreRow, StimuliNote
+    from benchmark.store.rows import ScoreRow, StimuliNote
 
 
 #: Of a column in which no observer has a number.

@@ -14,7 +14,7 @@ from benchmark.errors import StoreError
 from benchmark.leaderboard.formatting import estimate
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
+    from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 
 # The command that makes a number again, built from checked fields: no text of a leaderboard is run as a command.
@@ -234,7 +234,7 @@ class Run:
     """One command that computed something. environment: versions, components, device, code revision; status: how it
     ended, "" where it was killed."""
 
-    run: int
+    run: str
     command: str
     started: str
     ended: str

@@ -18,7 +18,7 @@ from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
 from benchmark.stimuli.score_tables import known_metrics
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ScoreRow
+    from benchmark.store.rows import ScoreRow
 
 NOTE = "reported by others, not measured here: not ranked, and in no paired test"
 _MISSING = Cell(reason=UNREMARKABLE)

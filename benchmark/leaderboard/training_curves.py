@@ -11,7 +11,7 @@ from benchmark.leaderboard.summary import Headline, Summary, summaries
 from registry.errors import some_of
 
 if TYPE_CHECKING:
-    from benchmark.store.table_rows import ObserverRow
+    from benchmark.store.rows import ObserverRow
 
 Cards = Mapping[str, Mapping[str, Any]]
 Observers = Mapping[str, "ObserverRow"]

@@ -16,7 +16,7 @@ import numpy as np
 from benchmark.contracts import Array, Suite, Trials
 from benchmark.plugins import WITHIN
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, canonical_condition
-from benchmark.store.rows import IMPORTED
+from benchmark.store import IMPORTED
 from benchmark.transforms.listing import own_list
 
 if TYPE_CHECKING:

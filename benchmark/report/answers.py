@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.stimuli.catalogue import NO_ANSWER, PUBLISHED_SPACE, SINGLE_CONDITION
-from benchmark.store.rows import IMPORTED
+from benchmark.store import IMPORTED
 
 if TYPE_CHECKING:
     from benchmark.contracts import Array, Suite, Trials

@@ -34,7 +34,7 @@ class Contents:
     place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
     observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli;
     answers: to single images, by role and space; reported: tables of published scores, which no suite measured;
-    runs: by number, with command and environment; origins: score set -> the runs behind it.
+    runs: by id, with command and environment; origins: score set -> the runs behind it.
     """
 
     place: str
@@ -46,8 +46,8 @@ class Contents:
     outcomes: Sequence[Outcome]
     answers: Sequence[Answers] = ()
     reported: Sequence[Board] = ()
-    runs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    origins: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def summaries(self) -> list[Summary]:

@@ -1,5 +1,4 @@
 """The leaderboard's data base: the only room that knows SQL.
-Public names load on first use (start-up time).
 
     with open_store("results.db") as store:
         run = store.begin_run("bench run ...", environment)
@@ -9,24 +8,20 @@ Public names load on first use (start-up time).
 Append-only: a row that is written is never changed. What counts as current is the newest row.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from benchmark.first_use import load
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import (
-        Chunk,
-        Observation,
-        Outcome,
-        ScoreSet,
-        StimuliRecord,
-        StoredObservation,
-    )
-    from benchmark.store.standings import Standings, open_standings, require_usable
-    from benchmark.store.store import Store, open_store, whole
-    from benchmark.store.table_rows import ObserverRow, ScoreRow, StimuliNote
-    from benchmark.store.upkeep import Status, status
-
-
-def __getattr__(name: str) -> Any:
-    return load(__name__, name)
+from benchmark.store.check import Status as Status
+from benchmark.store.check import status as status
+from benchmark.store.merge import Merged as Merged
+from benchmark.store.rows import IMPORTED as IMPORTED
+from benchmark.store.rows import IMPORTED_KINDS as IMPORTED_KINDS
+from benchmark.store.rows import Chunk as Chunk
+from benchmark.store.rows import Observation as Observation
+from benchmark.store.rows import ObserverRow as ObserverRow
+from benchmark.store.rows import Outcome as Outcome
+from benchmark.store.rows import ScoreRow as ScoreRow
+from benchmark.store.rows import ScoreSet as ScoreSet
+from benchmark.store.rows import StimuliNote as StimuliNote
+from benchmark.store.rows import StimuliRecord as StimuliRecord
+from benchmark.store.rows import StoredObservation as StoredObservation
+from benchmark.store.store import Store as Store
+from benchmark.store.store import open_store as open_store
+from benchmark.store.versions import require_usable as require_usable

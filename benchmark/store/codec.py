@@ -7,11 +7,11 @@ bit for bit (NaN included); text lies as a sorted vocabulary in the header and u
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,19 @@ import numpy as np
 from benchmark.contracts import Array, Coded
 from benchmark.contracts.columns import Column, Columns
 from benchmark.errors import StoreError
+from benchmark.store.sql import NOT_WRITTEN, parsed
 
 MAGIC = b"GBC1"
 _NUMBERS = "biuf"
 _WIDEST = 8  # bytes: wider floats differ between machines
 _CODES = ("|u1", "<u2", "<u4")
+#: A foreign block may be small and inflate a thousandfold: no value takes more bytes than this, headers apart.
+_BYTES_PER_VALUE, _HEADER, LARGEST = 16 * 2**10, 2**20, 2**30
+_COLUMNS, _DIMENSIONS = 1000, 8
 
 
 def encode(columns: Mapping[str, Array]) -> bytes:
-    """The columns as bytes, in their order. StoreError on what is neither numbers nor text."""
+    """The columns as bytes, in their order. Raises StoreError on what is neither numbers nor text."""
     heads: list[dict[str, Any]] = []
     bodies: list[bytes] = []
     for name, values in columns.items():
@@ -39,20 +43,32 @@ def encode(columns: Mapping[str, Array]) -> bytes:
     return MAGIC + struct.pack("<I", zlib.crc32(packed)) + packed
 
 
-def decode(payload: bytes, what: str = "stored columns") -> dict[str, Array]:
-    """The columns that `encode` was given. StoreError on damaged bytes, naming the block `what`."""
-    return dict(Columns(decode_codes(payload, what)))
+def decode(payload: bytes, n: int, what: str = "stored columns") -> dict[str, Array]:
+    """The columns that `encode` was given, `n` values each. Raises StoreError on damaged bytes, naming the block."""
+    return dict(Columns(decode_codes(payload, n, what)))
 
 
-def decode_codes(payload: bytes, what: str) -> dict[str, Column]:
+def decode_codes(payload: bytes, n: int, what: str) -> dict[str, Column]:
     """As `decode`, with columns of text of one value per trial left as codes."""
     packed = payload[8:]
     if payload[:4] != MAGIC or payload[4:8] != struct.pack("<I", zlib.crc32(packed)):
         raise damaged(what, "its checksum does not fit its content")
     try:
-        return _decode_body(zlib.decompress(packed))
-    except (zlib.error, struct.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise damaged(what, str(error)) from error
+        columns = _decode_body(_inflate(packed, n))
+    except (zlib.error, struct.error, *NOT_WRITTEN) as error:
+        raise damaged(what, str(error) or type(error).__name__) from error
+    if lengths := {len(values) for values in columns.values()} - {n}:
+        raise damaged(what, f"it says {n} values and holds {', '.join(map(str, sorted(lengths)))}")
+    return columns
+
+
+def _inflate(packed: bytes, n: int) -> bytes:
+    most = min(_HEADER + n * _BYTES_PER_VALUE, LARGEST)
+    stream = zlib.decompressobj()
+    body = stream.decompress(packed, most)
+    if not stream.eof:
+        raise ValueError(f"it ends early, or inflates to more than {most} bytes for {n} values")
+    return body
 
 
 def damaged(what: str, why: str) -> StoreError:
@@ -66,7 +82,7 @@ def damaged(what: str, why: str) -> StoreError:
 def _encode_column(name: str, values: Array) -> tuple[dict[str, Any], bytes]:
     if values.dtype.kind in "UO":
         return _encode_text(name, values)
-    if values.dtype.kind not in _NUMBERS or values.dtype.itemsize > _WIDEST:
+    if not _is_number(values.dtype):
         raise StoreError(
             f"column '{name}' has type {values.dtype}: expected booleans, integers, floats or text"
         )
@@ -99,10 +115,17 @@ def _decode_body(body: bytes) -> dict[str, Column]:
     (size,) = struct.unpack_from("<I", body)
     offset = 4 + size
     columns: dict[str, Column] = {}
-    for head in json.loads(body[4:offset]):
-        dtype = np.dtype(head["dtype"])
-        count = int(np.prod(head["shape"], dtype=np.int64))
-        values = np.frombuffer(body, dtype, count, offset).reshape(head["shape"])
+    heads = parsed(body[4:offset].decode("ascii"), list, most=LARGEST)
+    if len(heads) > _COLUMNS:
+        raise ValueError(f"{len(heads)} columns")
+    for head in heads:
+        dtype, shape = np.dtype(head["dtype"]), head["shape"]
+        if dtype.str not in _CODES if "words" in head else not _is_number(dtype):
+            raise ValueError(f"a column of type {dtype}")
+        if not 1 <= len(shape) <= _DIMENSIONS or min(shape) < 0:
+            raise ValueError(f"a column of shape {shape}")
+        count = math.prod(shape)
+        values = np.frombuffer(body, dtype, count, offset).reshape(shape)
         offset += count * dtype.itemsize
         columns[head["name"]] = _words(head["words"], values) if "words" in head else values.copy()
     if offset != len(body):
@@ -110,34 +133,17 @@ def _decode_body(body: bytes) -> dict[str, Column]:
     return columns
 
 
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in _NUMBERS and dtype.itemsize <= _WIDEST
+
+
 def _words(words: list[str], codes: Array) -> Column:
-    if not words:
+    if not words and not codes.size:
         return np.empty(codes.shape, dtype="<U1")
-    text = Coded(np.array(words, dtype=str), codes)
-    if codes.size and int(codes.max()) >= len(words):
+    if int(codes.max(initial=0)) >= len(words):
         raise ValueError("a text beyond its vocabulary")
+    # numpy gives every word the room of the longest: one long word among many is no vocabulary of ours
+    if len(words) * max(map(len, words)) > LARGEST // 4:
+        raise ValueError("a vocabulary of long words")
+    text = Coded(np.array(words, dtype=str), codes)
     return text if codes.ndim == 1 else text.plain()
-
-
-def unread(payload: bytes, n: int, what: str) -> Iterator[str]:
-    """What is wrong with encoded columns of `n` values each; nothing where they can be read."""
-    try:
-        lengths = {len(values) for values in decode(payload, what).values()}
-    except StoreError as error:
-        yield str(error).partition(". The disk")[0]
-        return
-    if lengths != {n}:
-        yield f"{what}: it says {n} values and holds {', '.join(map(str, sorted(lengths))) or 'none'}"
-
-
-def is_digest(digest: str, content: str) -> bool:
-    """Whether a text is what its digest says."""
-    return hashlib.sha256(content.encode()).hexdigest() == digest
-
-
-def refuse_damage(found: Iterator[str]) -> None:
-    """StoreError on the first line: damage is not spread from one leaderboard to another."""
-    for line in found:
-        raise StoreError(
-            f"nothing is merged from a damaged leaderboard: {line}. `bench db check --db FILE` says what else is wrong"
-        )

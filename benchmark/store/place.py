@@ -1,4 +1,4 @@
-"""Where a leaderboard is: a file or a database URL, checked before anything is opened."""
+"""Where a leaderboard is: a SQLite file, or a PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
 
 from benchmark.display import masked
 from benchmark.errors import StoreError
 from registry.files import expanded
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.
 _NETWORK = frozenset(
@@ -37,13 +35,10 @@ class Place:
 
 
 def locate(url_or_path: str) -> Place:
-    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> Place.
-    StoreError on anything else."""
+    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> Place. Raises StoreError on anything else."""
     if "://" not in url_or_path:
         path = expanded(url_or_path)
         return Place(path, str(path))
-    import sqlalchemy as sa
-
     try:
         url = sa.make_url(url_or_path)
         shown = masked(url.render_as_string(hide_password=True))
@@ -70,57 +65,6 @@ def same_place(one: Place, other: Place) -> bool:
     with contextlib.suppress(OSError):
         return one.path.samefile(other.path)
     return os.path.realpath(one.path) == os.path.realpath(other.path)  # of links in a ring, too
-
-
-def check_file(path: Path, shown: str, *, write: bool, create: bool) -> None:
-    """StoreError where the SQLite file cannot be what is asked for:
-    what is wrong, where, what to do."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # said below
-    except OSError as error:
-        raise StoreError(
-            f"{shown} cannot be used: {os.strerror(error.errno or 0)}. Name another file with `--db`"
-        ) from error
-    if path.is_dir():
-        raise StoreError(
-            f"{shown} is a folder: name a file for the leaderboard, e.g. {path / 'results.db'}"
-        )
-    if path.exists() and not path.is_file():
-        raise StoreError(f"{shown} is no regular file: name another with `--db`")
-    if not path.parent.is_dir():
-        raise StoreError(
-            f"the folder {path.parent} does not exist: create it, or name another file with `--db`"
-        )
-    if not create and not path.exists():
-        raise no_leaderboard(shown)
-    if path.exists() and not os.access(path, os.R_OK):
-        raise StoreError(f"{shown} cannot be read: this user has no permission")
-    if write and path.exists() and not os.access(path, os.W_OK):
-        raise read_only(shown, "the file is read-only")
-    if write and not os.access(path.parent, os.W_OK):
-        raise read_only(shown, f"the folder {path.parent.absolute()} is read-only")
-
-
-def no_leaderboard(shown: str) -> StoreError:
-    """The error for reading what nobody has made yet."""
-    return StoreError(f"no leaderboard at {shown}: `bench run` makes one")
-
-
-def read_only(shown: str, why: str) -> StoreError:
-    """The error for writing where this user cannot."""
-    return StoreError(
-        f"the leaderboard {shown} cannot be written: {why}. Change its permissions, "
-        "or write to a copy elsewhere with `--db`."
-    )
-
-
-def frozen(path: Path) -> bool:
-    """Whether this user can write neither file nor journal, and no journal waits to be read."""
-    journal = path.with_name(path.name + "-wal")
-    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    return not writable and not (journal.exists() and journal.stat().st_size)
 
 
 def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:

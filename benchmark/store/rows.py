@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from benchmark.contracts import Array
@@ -14,6 +14,8 @@ OutcomeStatus = Literal["done", "not applicable", "failed", "partial"]
 IMPORTED = "trials"
 #: Kinds of observers whose scores are made of imported trials alone.
 IMPORTED_KINDS = ("human", "published", "group")
+#: Ends of an interval that differ by less are equal: what rounding leaves of an interval without width.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Observation:
     """
 
     key: str
-    observer: int
+    observer: str
     suite: str
     version: int
     space: str
@@ -69,7 +71,7 @@ class ScoreSet:
     keys: the observations that were scored.
     """
 
-    observer: int
+    observer: str
     suite: str
     version: int
     space: str
@@ -82,14 +84,14 @@ class ScoreSet:
 class Outcome:
     """How one piece of work (observer x suite x space) ended; failures carry their message."""
 
-    observer: int | None
+    observer: str | None
     observer_name: str
     suite: str
     space: str
     status: OutcomeStatus
     reason: str
     detail: str
-    run: int
+    run: str
     created: str
 
 
@@ -107,3 +109,108 @@ class StimuliRecord:
     labels: Mapping[str, Array]
     whole: int | None
     origin: str
+
+
+class ScoreRow(NamedTuple):
+    """One score with what is needed to show and rank it; score fields as in `contracts.Score`. A named tuple: tables
+    have 100,000 rows.
+
+    training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role);
+    created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`;
+    policy: how the observer was run ("cpu fp32, seed 0"), "" where its trials were imported; replaced: other ways
+    in which it was run before, on the same stimuli.
+    """
+
+    observer: str
+    kind: str
+    training: tuple[str, ...]
+    suite: str
+    version: int
+    space: str
+    created: str
+    set_id: str
+    stimuli: str
+    flags: tuple[str, ...]
+    metric: str
+    condition: str
+    role: str
+    value: float | None
+    reason: str
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    n: int
+    excluded: int
+    policy: str = ""
+    replaced: tuple[str, ...] = ()
+
+
+class StimuliNote(NamedTuple):
+    """A stimulus set without its images' names and labels."""
+
+    digest: str
+    name: str
+    space: str
+    n: int
+    whole: int | None
+    origin: str
+
+    @property
+    def painted(self) -> str:
+        """How this program made the images from the user's own pictures; "" where it did not."""
+        return self.origin if self.origin.startswith("stylised: ") else ""
+
+
+class ObserverNote(NamedTuple):
+    """An observer without its card."""
+
+    name: str
+    kind: str
+    identity: str
+
+
+class ObserverRow(NamedTuple):
+    """An observer as stored; card: the model card as plain data, {} for people."""
+
+    id: str
+    name: str
+    kind: str
+    identity: str
+    card: Mapping[str, Any]
+    created: str
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """The recipe tags of the card; () where it states none."""
+        return recipe_tags(self.card)
+
+
+def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a card says of the training, as tags; a single text is one tag."""
+    tags = card.get("training") or ()
+    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
+
+
+def fault(score: Any) -> str:
+    """What is wrong with the numbers of a score (a `Score` or a row of `scores`); "" where nothing is. Kept when it is
+    written, and looked at again when it is read."""
+    ends = (score.value, score.low, score.high, score.level)
+    if any(number is not None and number != number for number in ends):
+        return "NaN is no score; undefined is None with a reason"
+    if score.value is None and not score.reason:
+        return "it is undefined and gives no reason"
+    if not 0 < score.level < 1:
+        return f"the level of its interval is {score.level}; expected a share between 0 and 1, such as 0.95"
+    if score.low is not None and score.high is not None and score.low - score.high > _ROUNDING:
+        return f"its interval begins at {score.low} and ends below, at {score.high}"
+    if score.n < 0 or score.excluded < 0:
+        return f"it counts {score.n} trials and leaves out {score.excluded}"
+    return ""
+
+
+def check_scores(rows: Sequence[Any]) -> None:
+    """Raises ValueError on the first row of `scores` with a fault: nothing that this program writes has one."""
+    for row in rows:
+        if why := fault(row):
+            raise ValueError(f"score '{row.metric}': {why}")

@@ -1,10 +1,15 @@
-"""The tables. Rows are inserted, never updated or deleted; "newest" means the highest id.
+"""The tables. Rows are inserted, never updated or deleted; "newest" means the latest `created`.
 
-A change here needs a numbered migration in `migrations/versions` and a higher `questions.HEAD`.
+Keys are digests: equal rows of two leaderboards have equal keys, so that a merge inserts what is new and ignores the
+rest. A row's seal (`id`, or `checksum` where the row has another key) is the digest of its other columns, so that a
+changed row is found. A change here needs a numbered migration in `migrations/versions` and a higher `HEAD`.
 """
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text
+
+HEAD = "0004"  # the newest migration; tests hold it equal to the migrations folder
+APPLICATION = "gestaltbench"
 
 #: Names for every constraint, so that later migrations can address them on both data bases.
 NAMES = {
@@ -23,64 +28,55 @@ REVISION = Table(
     sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
 
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
-
-
-def _whole(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False)
+_NOT_SEALED = {"sealed": False}
+_SEAL = {"sealed": False, "seal": True}
 
 
-def _to(name: str, target: str) -> Column[int]:
-    return Column(name, Integer, ForeignKey(target), nullable=False)
+def _texts(*names: str) -> list[Column[str]]:
+    return [Column(name, Text, nullable=False) for name in names]
 
 
-def _id() -> Column[int]:
-    return Column("id", Integer, primary_key=True)
+def _whole(*names: str) -> list[Column[int]]:
+    return [Column(name, Integer, nullable=False) for name in names]
 
 
-META = Table("meta", METADATA, Column("key", Text, primary_key=True), _text("value"))
+def _to(name: str, target: str, *, key: bool = False) -> Column[str]:
+    return Column(name, Text, ForeignKey(target), nullable=False, primary_key=key)
 
-ENVIRONMENTS = Table(
-    "environments",
-    METADATA,
-    _id(),
-    _text("digest"),
-    _text("content"),
-    _text("created"),
-    sa.UniqueConstraint("digest"),
-)
+
+def _id() -> Column[str]:
+    return Column("id", Text, primary_key=True, info=_SEAL)
+
+
+def _checksum() -> Column[str]:
+    return Column("checksum", Text, nullable=False, info=_SEAL)
+
+
+def _made() -> Column[str]:
+    """When a row was first stored; not sealed where equal things of two leaderboards are one row."""
+    return Column("created", Text, nullable=False, info=_NOT_SEALED)
+
+
+META = Table("meta", METADATA, Column("key", Text, primary_key=True), *_texts("value"))
+
+ENVIRONMENTS = Table("environments", METADATA, _id(), *_texts("content"), _made())
 
 RUNS = Table(
     "runs",
     METADATA,
     _id(),
-    _text("command"),
+    *_texts("command"),
     _to("environment", "environments.id"),
-    _text("started"),
+    *_texts("started"),
 )
 
 #: A run without a row here was killed, or is still going on.
 RUN_ENDS = Table(
-    "run_ends",
-    METADATA,
-    Column("run", Integer, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
-    _text("status"),
-    _text("note"),
-    _text("ended"),
+    "run_ends", METADATA, _to("run", "runs.id", key=True), *_texts("status", "note", "ended")
 )
 
 OBSERVERS = Table(
-    "observers",
-    METADATA,
-    _id(),
-    _text("name"),
-    _text("kind"),
-    _text("identity"),
-    _text("created"),
-    sa.UniqueConstraint("name", "kind", "identity"),
-    Index(None, "identity"),
+    "observers", METADATA, _id(), *_texts("name", "kind", "identity"), _made(), Index(None, "name")
 )
 
 #: A row each time a name's identity or card changes: the newest row of a name says what it stands
@@ -90,9 +86,7 @@ REGISTRATIONS = Table(
     METADATA,
     _id(),
     _to("observer", "observers.id"),
-    _text("training"),
-    _text("card"),
-    _text("created"),
+    *_texts("training", "card", "created"),
     Index(None, "observer"),
 )
 
@@ -100,92 +94,79 @@ STIMULI = Table(
     "stimuli",
     METADATA,
     Column("digest", Text, primary_key=True),
-    _text("name"),
-    _text("space"),
-    _whole("n"),
+    *_texts("name", "space"),
+    *_whole("n"),
     Column("whole", Integer),
-    _text("origin"),
-    _text("labels"),
-    _text("created"),
+    *_texts("origin", "labels"),
+    _made(),
+    _checksum(),
     Column("columns", LargeBinary, nullable=False),
 )
 
 OBSERVATIONS = Table(
     "observations",
     METADATA,
-    _id(),
-    _text("key"),
+    Column("key", Text, primary_key=True),
     _to("observer", "observers.id"),
-    _text("suite"),
-    _whole("version"),
-    _text("space"),
-    Column("stimuli", Text, ForeignKey("stimuli.digest"), nullable=False),
-    _text("role"),
-    _text("condition"),
-    _text("presentation"),
-    _text("transform"),
-    _whole("n"),
+    *_texts("suite"),
+    *_whole("version"),
+    *_texts("space"),
+    _to("stimuli", "stimuli.digest"),
+    *_texts("role", "condition", "presentation", "transform"),
+    *_whole("n"),
     _to("run", "runs.id"),
-    _text("created"),
-    _text("details"),
-    sa.UniqueConstraint("key"),
+    *_texts("created", "details"),
+    _checksum(),
     Index(None, "observer", "suite"),
 )
 
+#: The checksum binds the payload to its place: a chunk that lies elsewhere is damage. Who computed it (`run`) is left
+#: out, for two machines that agree have one chunk.
 CHUNKS = Table(
     "chunks",
     METADATA,
-    Column("observation", Integer, ForeignKey("observations.id"), nullable=False),
-    _whole("position"),
-    _whole("start"),
-    _whole("n"),
-    _to("run", "runs.id"),
+    _to("observation", "observations.key", key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    *_whole("start", "n"),
+    Column("run", Text, ForeignKey("runs.id"), nullable=False, info=_NOT_SEALED),
+    _checksum(),
     Column("payload", LargeBinary, nullable=False),
-    sa.PrimaryKeyConstraint("observation", "position"),
 )
 
 #: An observation with a row here asks no further trials: those that it has were enough for its suite.
 SETTLED = Table(
     "settled",
     METADATA,
-    Column(
-        "observation",
-        Integer,
-        ForeignKey("observations.id"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    _to("observation", "observations.key", key=True),
     _to("run", "runs.id"),
-    _whole("n"),
-    _text("created"),
+    *_whole("n"),
+    *_texts("created"),
+    _checksum(),
 )
 
-#: A row each time imported trials are said to be an observer's: the newest says what counts now, also when a table is
-#: imported again after a faulty one. Observations that were run have none.
-ASSERTIONS = Table(
-    "assertions",
+#: A row each time the trials of a source are imported: the newest one's observations (a JSON list of keys) are what
+#: counts of that source.
+IMPORTS = Table(
+    "imports",
     METADATA,
     _id(),
-    _to("observation", "observations.id"),
+    *_texts("source"),
     _to("run", "runs.id"),
-    _text("created"),
-    Index(None, "observation"),
+    *_texts("created", "observations"),
 )
 
-#: The long column comes last: SQLite then reads the others without walking through it.
+#: trials: digest of the chunks that were scored ("" where they are not here); scores: digest of the rows of `scores`.
+#: The long columns come last: SQLite then reads the others without walking through them.
 SCORE_SETS = Table(
     "score_sets",
     METADATA,
     _id(),
     _to("observer", "observers.id"),
-    _text("suite"),
-    _whole("version"),
-    _text("space"),
-    _text("code"),
+    *_texts("suite"),
+    *_whole("version"),
+    *_texts("space", "code"),
     _to("run", "runs.id"),
-    _text("created"),
-    _text("stimuli"),
-    _text("observations"),
+    *_texts("created", "trials", "scores", "stimuli", "observations"),
     Index(None, "suite", "observer"),
     Index(None, "observer"),
 )
@@ -193,36 +174,27 @@ SCORE_SETS = Table(
 SCORES = Table(
     "scores",
     METADATA,
-    Column("score_set", Integer, ForeignKey("score_sets.id"), nullable=False),
-    _whole("position"),
-    _text("metric"),
-    _text("condition"),
-    _text("role"),
+    _to("score_set", "score_sets.id", key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    *_texts("metric", "condition", "role"),
     Column("value", Double),
-    _text("reason"),
+    *_texts("reason"),
     Column("low", Double),
     Column("high", Double),
     Column("level", Double, nullable=False),
-    _text("method"),
-    _whole("n"),
-    _whole("excluded"),
-    _text("flags"),
-    sa.PrimaryKeyConstraint("score_set", "position"),
+    *_texts("method"),
+    *_whole("n", "excluded"),
+    *_texts("flags"),
+    sqlite_with_rowid=False,  # its long key is stored once
 )
 
 #: Scores of imported trials that no longer count: no board shows them.
 WITHDRAWN = Table(
     "withdrawn",
     METADATA,
-    Column(
-        "score_set",
-        Integer,
-        ForeignKey("score_sets.id"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    _to("score_set", "score_sets.id", key=True),
     _to("run", "runs.id"),
-    _text("created"),
+    *_texts("created"),
 )
 
 OUTCOMES = Table(
@@ -230,13 +202,7 @@ OUTCOMES = Table(
     METADATA,
     _id(),
     _to("run", "runs.id"),
-    Column("observer", Integer, ForeignKey("observers.id")),
-    _text("observer_name"),
-    _text("suite"),
-    _text("space"),
-    _text("status"),
-    _text("reason"),
-    _text("created"),
-    _text("detail"),
+    Column("observer", Text, ForeignKey("observers.id")),
+    *_texts("observer_name", "suite", "space", "status", "reason", "created", "detail"),
     Index(None, "observer_name", "suite", "space"),
 )

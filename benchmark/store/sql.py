@@ -1,12 +1,111 @@
-"""Small tools that the reading and writing modules share."""
+"""Small tools that all modules of the store share: JSON in columns, digests of rows, reading and inserting rows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+import hashlib
+import json
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+
+from registry.files import canonical
+
+T = TypeVar("T")
+BATCH = 500  # values per IN list: below every driver's limit
+DIGITS = 32  # of a row's digest: 128 bits
+LONGEST_JSON = 16 * 2**20  # characters: ten times what ten thousand keys take
+DEEPEST_JSON = 40  # lists and objects in one another
+#: What reading content raises that this program has not written.
+NOT_WRITTEN = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+
+_clock = threading.Lock()
+_last = ""
+
+
+def dump(value: Any) -> str:
+    """Canonical JSON, readable as it stands: equal values give equal text."""
+    return canonical(value, ascii=False)
+
+
+def parsed(text: str, kind: type[T], most: int = LONGEST_JSON) -> T:
+    """JSON of one kind of value. Raises ValueError on others, and on JSON that is too large or nested too deeply."""
+    if len(text) > most:
+        raise ValueError(f"JSON of {len(text)} characters; at most {most} are read")
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+    if not isinstance(value, kind):
+        raise ValueError(f"{type(value).__name__} where {kind.__name__} is written")
+    level: list[Any] = [value]
+    for _ in range(DEEPEST_JSON):
+        level = [
+            part
+            for one in level
+            for part in (one.values() if isinstance(one, dict) else one)
+            if isinstance(part, (dict, list))
+        ]
+        if not level:
+            return value
+    raise ValueError("JSON that is nested too deeply")
+
+
+def texts(text: str) -> tuple[str, ...]:
+    """A JSON list of texts. Raises ValueError on anything else."""
+    values = parsed(text, list)
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError("a list holds what is no text")
+    return tuple(values)
+
+
+def named_texts(text: str) -> dict[str, str]:
+    """A JSON object whose values are texts. Raises ValueError on anything else."""
+    values = parsed(text, dict)
+    if not all(isinstance(value, str) for value in values.values()):
+        raise ValueError("an object holds what is no text")
+    return values
+
+
+def digest_of(values: Iterable[object]) -> str:
+    """Digest of a sequence of plain values and bytes."""
+    total = hashlib.sha256()
+    for value in values:
+        part = value if isinstance(value, bytes) else json.dumps(value).encode()
+        total.update(b"%d:" % len(part) + part)
+    return total.hexdigest()[:DIGITS]
+
+
+def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:
+    """Digest of a row: of all its columns but those that the schema marks as not sealed."""
+    values = [row[column.name] for column in table.c if column.info.get("sealed", True)]
+    return digest_of([table.name, *map(_plain, values)])
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def seal_column(table: sa.Table) -> str | None:
+    """The column that holds a row's digest: "id", "checksum", or None where rows have none."""
+    return next((c.name for c in table.c if c.info.get("seal")), None)
+
+
+def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its digest, which is its key where it has no other."""
+    name = seal_column(table)
+    return dict(row) if name is None else {**row, name: row_digest(table, row)}
 
 
 def insert_new(
@@ -15,24 +114,46 @@ def insert_new(
     """Inserts rows; one that is there already (by any unique constraint) stays as it is."""
     if not rows:
         return
-    connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
     if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(table)
-    from sqlalchemy.dialects import sqlite
-
-    return sqlite.insert(table)
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
 
 
-def insert_one(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> int:
-    """Inserts a row into a table with an `id`; its id."""
-    key = connection.execute(sa.insert(table).values(**row)).inserted_primary_key
-    assert key is not None
-    return int(key[0])
+def fetched(
+    connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()
+) -> Sequence[Any]:
+    """The rows of a query. Raises ValueError on a value of another type than the schema's: SQLite stores what it is
+    given.
+
+    optional: columns that may be empty though the schema forbids it (of an outer join).
+    """
+    rows = connection.execute(query).all()
+    check_types(query, rows, optional)
+    return rows
+
+
+def check_types(query: sa.Select[Any], rows: Sequence[Any], optional: Collection[str] = ()) -> None:
+    """As `fetched`, for rows that were read already. By column, not by value: tables have 100,000 rows."""
+    for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):
+        wanted = column.type.python_type
+        allowed = {wanted, int} if wanted is float else {wanted}
+        kinds = set(map(type, values))
+        if getattr(column, "nullable", True) or column.name in optional:
+            kinds.discard(type(None))
+        if not kinds <= allowed:
+            names = ", ".join(sorted(kind.__name__ for kind in kinds - allowed))
+            raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
+        if wanted is int and any(value is not None and value < 0 for value in values):
+            raise ValueError(f"{column}: a number below 0")  # versions, counts and places
+
+
+def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The values in lists of at most `size`."""
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def storable(text: str) -> str:
@@ -41,28 +162,17 @@ def storable(text: str) -> str:
 
 
 def now() -> str:
-    """This moment, ISO 8601 in UTC with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    """This moment, ISO 8601 in UTC with microseconds; within a process each is later than the one before."""
+    global _last
+    with _clock:
+        _last = later(datetime.now(UTC).isoformat(timespec="microseconds"), _last)
+        return _last
 
 
-def fetched(
-    connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()
-) -> Sequence[Any]:
-    """The rows of a query, of the types that the schema states. ValueError on others: SQLite stores what it is given.
-
-    optional: columns that may be empty though the schema forbids it (of an outer join). By column, not by value:
-    tables have 30,000 rows.
-    """
-    rows = connection.execute(query).all()
-    for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):
-        wanted = column.type.python_type
-        allowed = {wanted, int} if wanted is float else {wanted}
-        found = set(map(type, values))
-        if getattr(column, "nullable", True) or column.name in optional:
-            found.discard(type(None))
-        if not found <= allowed:
-            names = ", ".join(sorted(kind.__name__ for kind in found - allowed))
-            raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
-        if wanted is int and any(value is not None and value < 0 for value in values):
-            raise ValueError(f"{column}: a number below 0")  # ids, versions, counts and places
-    return rows
+def later(moment: str, than: str | None) -> str:
+    """The moment, or the microsecond after `than` where that is not earlier: "newest" then means what was stored last,
+    also after a clock was set back."""
+    if not than or moment > than:
+        return moment
+    after = datetime.fromisoformat(than) + timedelta(microseconds=1)
+    return after.isoformat(timespec="microseconds")

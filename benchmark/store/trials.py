@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,15 +14,13 @@ from benchmark.contracts.columns import Column, Columns, coded, held, narrowed
 from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema
-from benchmark.store.codec import decode_codes
-from benchmark.store.engine import Asked
-from benchmark.store.observed import stimuli
-from benchmark.store.questions import batches
-from benchmark.store.sql import fetched
+from benchmark.store.codec import damaged, decode_codes
+from benchmark.store.queries import stimuli
+from benchmark.store.sql import batches, fetched, row_digest
 
 Table = dict[str, Column]
-Payload = tuple[int, int, bytes]  # index on the chunk grid, first trial, encoded columns
 BYTES = 8 * 2**20  # of encoded chunks that are in memory at once; one observation's, if it has more
+LARGEST = 2**30  # bytes of one observation's columns: no suite stores a tenth of it
 
 
 @dataclass(frozen=True)
@@ -53,50 +52,49 @@ def each(connection: sa.Connection, keys: Sequence[str], known: Sets) -> list[Tr
 def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:
     """The trials of each observation; {} where there are none."""
     observed = _observations(connection, keys)
-    for digest in {one[1] for one in observed.values()} - known.keys():
+    for digest in {row.stimuli for row in observed.values()} - known.keys():
         known[digest] = _shown(connection, digest)
-    sizes = _sizes(connection, [one[0] for one in observed.values()])
-    for some in _portions(keys, [sizes.get(observed[key][0], 0) for key in keys]):
-        payloads = _payloads(connection, sorted({observed[key][0] for key in some} & sizes.keys()))
+    sizes = _sizes(connection, list(observed))
+    for some in _portions(keys, [sizes.get(key, 0) for key in keys]):
+        stored = _chunks(connection, sorted({*some} & sizes.keys()))
         for key in some:
-            number, digest, role, condition = observed[key]
-            answers, index = _answers(key, payloads.get(number, []))
-            yield _labelled(answers, index, known[digest], role, condition) if len(index) else {}
+            row = observed[key]
+            answers, index = _answers(key, stored.get(key, []))
+            shown = known[row.stimuli]
+            yield _labelled(answers, index, shown, row.role, row.condition) if len(index) else {}
 
 
 def _shown(connection: sa.Connection, digest: str) -> Shown:
     """A stimulus set, its names and labels coded once for all blocks that show it."""
-    record = stimuli(Asked(connection), digest)
+    record = stimuli(connection, digest)
     names = Coded(np.array(record.ids), np.arange(len(record.ids)))
     labels = {name: coded(values) for name, values in record.labels.items()}
     return Shown(record.name, {"stimulus": names, **labels})
 
 
-def _observations(
-    connection: sa.Connection, keys: Sequence[str]
-) -> dict[str, tuple[int, str, str, str]]:
-    """key -> (id, stimuli digest, role, condition). StoreError on an unknown key."""
+def _observations(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Any]:
+    """key -> its row. Raises StoreError on an unknown key."""
     table = schema.OBSERVATIONS
-    found: dict[str, tuple[int, str, str, str]] = {}
+    found: dict[str, Any] = {}
     for some in batches(keys):
-        columns = (table.c.key, table.c.id, table.c.stimuli, table.c.role, table.c.condition)
+        columns = (table.c.key, table.c.stimuli, table.c.role, table.c.condition)
         query = sa.select(*columns).where(table.c.key.in_(some))
-        found |= {key: (int(one), *rest) for key, one, *rest in fetched(connection, query)}
+        found |= {row.key: row for row in fetched(connection, query)}
     for key in keys:
         if key not in found:
             raise StoreError(f"the leaderboard has no observation {key}")
     return found
 
 
-def _sizes(connection: sa.Connection, observations: Sequence[int]) -> dict[int, int]:
+def _sizes(connection: sa.Connection, keys: Sequence[str]) -> dict[str, int]:
     """Observation -> bytes of its chunks; those that have none are left out."""
     table = schema.CHUNKS
-    found: dict[int, int] = {}
-    for some in batches(observations):
+    found: dict[str, int] = {}
+    for some in batches(keys):
         size = sa.func.sum(sa.func.length(table.c.payload))
         query = sa.select(table.c.observation, size).where(table.c.observation.in_(some))
         rows = connection.execute(query.group_by(table.c.observation))
-        found |= {int(observation): int(size) for observation, size in rows}
+        found |= {key: int(size) for key, size in rows}
     return found
 
 
@@ -114,32 +112,48 @@ def _portions(keys: Sequence[str], sizes: Sequence[int]) -> Iterator[list[str]]:
         yield portion
 
 
-def _payloads(connection: sa.Connection, observations: Sequence[int]) -> dict[int, list[Payload]]:
-    """observation -> its chunks, in order."""
-    table = schema.CHUNKS
-    found: dict[int, list[Payload]] = {}
-    for some in batches(observations):
-        columns = (table.c.observation, table.c.position, table.c.start, table.c.payload)
+def _chunks(connection: sa.Connection, keys: Sequence[str]) -> dict[str, list[Any]]:
+    """Observation -> its chunks, in order, without those beyond what settled it."""
+    table, settled = schema.CHUNKS, schema.SETTLED
+    found: dict[str, list[Any]] = {}
+    for some in batches(keys):
         query = (
-            sa.select(*columns)
+            sa.select(table)
+            .join(settled, settled.c.observation == table.c.observation, isouter=True)
             .where(table.c.observation.in_(some))
+            .where(sa.or_(settled.c.n.is_(None), table.c.start < settled.c.n))
             .order_by(table.c.observation, table.c.start)
         )
-        for observation, position, start, payload in fetched(connection, query):
-            found.setdefault(observation, []).append((position, start, payload))
+        for row in fetched(connection, query):
+            found.setdefault(row.observation, []).append(row)
     return found
 
 
-def _answers(key: str, payloads: Iterable[Payload]) -> tuple[Table, Array]:
+def chunk_columns(row: Any) -> Table:
+    """The columns of a row of `chunks`. Raises StoreError if it is not what was stored there."""
+    what = f"chunk {row.position} of observation {row.observation}"
+    columns = decode_codes(bytes(row.payload), row.n, what)
+    if row_digest(schema.CHUNKS, row._mapping) != row.checksum:
+        raise damaged(what, "its checksum does not fit its place and its content")
+    return columns
+
+
+def _answers(key: str, rows: Iterable[Any]) -> tuple[Table, Array]:
     """What was observed and the positions of those trials in the stimuli."""
-    parts, index = [], []
-    for position, start, payload in payloads:
-        columns = decode_codes(payload, f"chunk {position} of observation {key}")
-        parts.append(columns)
-        index.append(np.arange(start, start + len(next(iter(columns.values())))))
+    parts, index, size = [], [], 0
+    for row in rows:
+        parts.append(chunk_columns(row))
+        index.append(np.arange(row.start, row.start + row.n))
+        size += sum(np.asarray(_held(values)).nbytes for values in parts[-1].values())
+        if size > LARGEST:
+            raise damaged(f"observation {key}", f"its chunks inflate to more than {LARGEST} bytes")
     if not parts:
         return {}, np.empty(0, dtype=np.int64)
     return dict(held(_union(parts))), np.concatenate(index)
+
+
+def _held(values: Column) -> Array:
+    return values.codes if isinstance(values, Coded) else values
 
 
 def _labelled(answers: Table, index: Array, shown: Shown, role: str, condition: str) -> Table:

@@ -1,9 +1,7 @@
-"""Inserting rows. Each function is one step inside a caller's transaction;
-none updates anything."""
+"""Inserting rows. Each function is one step inside a caller's transaction; none updates anything."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +13,29 @@ from benchmark.display import masked
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
-from benchmark.store.json_columns import dump
-from benchmark.store.questions import batches
-from benchmark.store.rows import IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet
-from benchmark.store.score_rules import fault
-from benchmark.store.sql import insert_new, insert_one, now, storable
-from benchmark.store.table_rows import recipe_tags
+from benchmark.store.queries import imported_keys, scores_digest, trials_digest
+from benchmark.store.rows import (
+    IMPORTED,
+    IMPORTED_KINDS,
+    Chunk,
+    Observation,
+    Outcome,
+    ScoreSet,
+    fault,
+    recipe_tags,
+)
+from benchmark.store.sql import (
+    batches,
+    dump,
+    fetched,
+    insert_new,
+    later,
+    now,
+    row_digest,
+    sealed,
+    storable,
+    texts,
+)
 
 #: Columns of every trial table that the store itself fills in.
 RESERVED = ("role", "stimulus")
@@ -28,61 +43,57 @@ RESERVED = ("role", "stimulus")
 OBSERVED_RESERVED = (*RESERVED, "condition")
 
 
-def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> int:
-    """A run's id. Equal environments share one row."""
-    content, digest = dump(environment), environment_digest(environment)
-    row = {"digest": digest, "content": content, "created": now()}
-    insert_new(connection, schema.ENVIRONMENTS, [row])
-    table = schema.ENVIRONMENTS
-    found = connection.scalar(sa.select(table.c.id).where(table.c.digest == digest))
-    return insert_one(
-        connection,
-        schema.RUNS,
-        {"command": storable(masked(command)), "environment": found, "started": now()},
-    )
+def environment_row(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of an environment; equal ones share it."""
+    return sealed(schema.ENVIRONMENTS, {"content": dump(environment), "created": now()})
 
 
-def environment_digest(environment: Mapping[str, Any]) -> str:
-    """What equal environments have in common."""
-    return hashlib.sha256(dump(environment).encode()).hexdigest()
+def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> str:
+    """A run's id. Its row names the first free moment, for two runs may begin in the same microsecond."""
+    started, table = str(environment["created"]), schema.RUNS
+    insert_new(connection, schema.ENVIRONMENTS, [environment])
+    fixed = {"command": storable(masked(command)), "environment": environment["id"]}
+    while True:
+        row = sealed(table, {**fixed, "started": started})
+        if connection.scalar(sa.select(table.c.id).where(table.c.id == row["id"])) is None:
+            insert_new(connection, table, [row])
+            return str(row["id"])
+        started = later(started, started)
 
 
-def end_run(connection: sa.Connection, run: int, status: str, note: str) -> None:
+def end_run(connection: sa.Connection, run: str, status: str, note: str) -> None:
     """The end of a run; a second end of one run is ignored."""
     row = {"run": run, "status": status, "note": storable(masked(note)), "ended": now()}
     insert_new(connection, schema.RUN_ENDS, [row])
 
 
-def put_observer(connection: sa.Connection, observer: Observer) -> int:
+def put_observer(connection: sa.Connection, observer: Observer) -> str:
     """The observer's id; its name now stands for this identity and card."""
-    identity = {"name": observer.name, "kind": observer.kind, "identity": observer.identity}
-    insert_new(connection, schema.OBSERVERS, [{**identity, "created": now()}])
-    table = schema.OBSERVERS
-    matches = [table.c[name] == value for name, value in identity.items()]
-    found = int(connection.execute(sa.select(table.c.id).where(*matches)).scalar_one())
-    card = dump(observer.card)
-    if _registered(connection, observer.name) != (found, card):
-        row = {
-            "observer": found,
+    fields = {"name": observer.name, "kind": observer.kind, "identity": observer.identity}
+    row = sealed(schema.OBSERVERS, {**fields, "created": now()})
+    insert_new(connection, schema.OBSERVERS, [row])
+    card, before = dump(observer.card), _registered(connection, observer.name)
+    if before is None or (before.observer, before.card) != (row["id"], card):
+        registration = {
+            "observer": row["id"],
             "training": dump(recipe_tags(observer.card)),
             "card": card,
-            "created": now(),
+            "created": later(now(), before and before.created),
         }
-        insert_one(connection, schema.REGISTRATIONS, row)
-    return found
+        insert_new(connection, schema.REGISTRATIONS, [sealed(schema.REGISTRATIONS, registration)])
+    return str(row["id"])
 
 
-def _registered(connection: sa.Connection, name: str) -> tuple[int, str] | None:
+def _registered(connection: sa.Connection, name: str) -> Any:
     """What a name stands for at present."""
     registrations, observers = schema.REGISTRATIONS, schema.OBSERVERS
-    row = connection.execute(
-        sa.select(registrations.c.observer, registrations.c.card)
+    return connection.execute(
+        sa.select(registrations)
         .join(observers, observers.c.id == registrations.c.observer)
         .where(observers.c.name == name)
-        .order_by(registrations.c.id.desc())
+        .order_by(registrations.c.created.desc(), registrations.c.id.desc())
         .limit(1)
     ).first()
-    return None if row is None else (int(row[0]), str(row[1]))
 
 
 def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
@@ -98,7 +109,7 @@ def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
                 f"{n} images"
             )
         columns[name] = values
-    return {
+    row = {
         "digest": stimuli.digest,
         "name": stimuli.name,
         "space": stimuli.space,
@@ -109,19 +120,20 @@ def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
         "created": now(),
         "columns": encode(columns),
     }
+    return sealed(schema.STIMULI, row)
 
 
-def put_observation(connection: sa.Connection, run: int, observation: Observation) -> None:
+def put_observation(connection: sa.Connection, run: str, observation: Observation) -> None:
     """An observation, unless its key is there."""
-    texts = ("key", "suite", "space", "stimuli", "role", "condition", "presentation", "transform")
-    row: dict[str, Any] = {name: str(getattr(observation, name)) for name in texts}
-    row |= {name: int(getattr(observation, name)) for name in ("observer", "version", "n")}
+    plain = ("key", "observer", "suite", "space", "stimuli", "role", "condition", "presentation")
+    row: dict[str, Any] = {name: str(getattr(observation, name)) for name in (*plain, "transform")}
+    row |= {name: int(getattr(observation, name)) for name in ("version", "n")}
     row |= {"run": run, "created": now(), "details": dump(observation.details)}
-    insert_new(connection, schema.OBSERVATIONS, [row])
+    insert_new(connection, schema.OBSERVATIONS, [sealed(schema.OBSERVATIONS, row)])
 
 
 def encode_chunk(chunk: Chunk) -> dict[str, Any]:
-    """A chunk's own part of its row. StoreError on unequal lengths or reserved names."""
+    """A chunk's row, but for its run. Raises StoreError on unequal lengths or reserved names."""
     lengths = {name: len(values) for name, values in chunk.columns.items()}
     what = f"chunk {chunk.index} of observation {chunk.key}"
     if len(set(lengths.values())) != 1:
@@ -129,16 +141,18 @@ def encode_chunk(chunk: Chunk) -> dict[str, Any]:
     if taken := sorted(set(lengths) & set(OBSERVED_RESERVED)):
         raise StoreError(f"{what}: the names {', '.join(taken)} belong to the trial table itself")
     n = next(iter(lengths.values()))
-    return {
+    row = {
+        "observation": chunk.key,
         "position": int(chunk.index),
         "start": int(chunk.start),
         "n": n,
         "payload": encode(chunk.columns),
     }
+    return sealed(schema.CHUNKS, row)
 
 
 def put_chunks(
-    connection: sa.Connection, run: int, chunks: Sequence[tuple[Chunk, dict[str, Any]]]
+    connection: sa.Connection, run: str, chunks: Sequence[tuple[Chunk, dict[str, Any]]]
 ) -> None:
     """Encoded chunks, in a fixed order: writers of the same rows then never wait in a ring."""
     known = _observed(connection, {chunk.key for chunk, _ in chunks})
@@ -146,58 +160,75 @@ def put_chunks(
     for chunk, row in sorted(chunks, key=lambda pair: (pair[0].key, pair[0].index)):
         if chunk.key not in known:
             raise StoreError(f"chunk {chunk.index}: there is no observation {chunk.key}")
-        observation, n, labels = known[chunk.key]
-        _check_place(chunk, row["n"], n, labels)
-        rows.append({**row, "observation": observation, "run": run})
+        _check_place(chunk, row["n"], *known[chunk.key])
+        rows.append({**row, "run": run})
     insert_new(connection, schema.CHUNKS, rows)
 
 
-def assert_trials(
-    connection: sa.Connection, run: int, keys: Sequence[str], instead_of: Collection[str]
-) -> None:
-    """Observations count from now on; scores of imported observers made of others are withdrawn."""
-    known = _observed(connection, set(keys))
-    if lost := [key for key in keys if key not in known]:
-        raise StoreError(f"there is no observation {lost[0]} to assert")
-    rows = [{"observation": known[key][0], "run": run, "created": now()} for key in keys]
-    for row in rows:  # one by one: the order counts
-        insert_one(connection, schema.ASSERTIONS, row)
-    table, owner = schema.SCORE_SETS, schema.OBSERVERS
-    for key in sorted(instead_of):
-        query = (
-            sa.select(table.c.id)
-            .join(owner, owner.c.id == table.c.observer)
-            .where(owner.c.kind.in_(IMPORTED_KINDS), table.c.observations.contains(dump(key)))
-        )
-        sets = [
-            {"score_set": one, "run": run, "created": now()} for one in connection.scalars(query)
-        ]
-        insert_new(connection, schema.WITHDRAWN, sets)
+def put_import(connection: sa.Connection, run: str, source: str, keys: Collection[str]) -> int:
+    """These observations are what counts of a source from now on; how many of those before do not count any more."""
+    known = _observed(connection, {*keys})
+    if lost := sorted({*keys} - known.keys()):
+        raise StoreError(f"there is no observation {lost[0]} to import")
+    table = schema.IMPORTS
+    query = sa.select(table).where(table.c.source == source)
+    rows = fetched(connection, query.order_by(table.c.created.desc(), table.c.id.desc()).limit(1))
+    content, before = dump(sorted({*keys})), rows[0] if rows else None
+    if before is not None and before.observations == content:
+        return 0
+    created = later(now(), before and before.created)
+    row = {"source": source, "run": run, "created": created, "observations": content}
+    insert_new(connection, table, [sealed(table, row)])
+    withdraw(connection)
+    return len({*texts(before.observations)} - {*keys}) if before is not None else 0
 
 
-def settle(connection: sa.Connection, run: int, key: str, n: int) -> None:
+def withdraw(connection: sa.Connection) -> None:
+    """Scores of imported observers that were made of trials that do not count any more are not shown any more, as work
+    of the newest import."""
+    table, owner, observed = schema.SCORE_SETS, schema.OBSERVERS, schema.OBSERVATIONS
+    query = sa.select(observed.c.key).where(observed.c.suite == IMPORTED)
+    over = {key for (key,) in fetched(connection, query)} - imported_keys(connection).keys()
+    if not over:
+        return
+    imports = schema.IMPORTS.c
+    newest = sa.select(imports.run).order_by(imports.created.desc(), imports.id.desc()).limit(1)
+    run = connection.scalar(newest)
+    if run is None:  # an import that was cut short: nothing has ever counted
+        return
+    sets = (
+        sa.select(table.c.id, table.c.observations)
+        .join(owner, owner.c.id == table.c.observer)
+        .where(owner.c.kind.in_(IMPORTED_KINDS))
+        .where(~sa.exists().where(schema.WITHDRAWN.c.score_set == table.c.id))
+    )
+    rows = [
+        {"score_set": number, "run": run, "created": now()}
+        for number, keys in fetched(connection, sets)
+        if not over.isdisjoint(texts(keys))
+    ]
+    insert_new(connection, schema.WITHDRAWN, rows)
+
+
+def settle(connection: sa.Connection, run: str, key: str, n: int) -> None:
     """An observation is over with its first `n` trials; a second time is ignored."""
-    table = schema.OBSERVATIONS
-    found = connection.scalar(sa.select(table.c.id).where(table.c.key == key))
-    if found is None:
+    if not _observed(connection, {key}):
         raise StoreError(f"there is no observation {key} to settle")
-    row = {"observation": int(found), "run": run, "n": n, "created": now()}
-    insert_new(connection, schema.SETTLED, [row])
+    row = {"observation": key, "run": run, "n": n, "created": now()}
+    insert_new(connection, schema.SETTLED, [sealed(schema.SETTLED, row)])
 
 
-def _observed(connection: sa.Connection, keys: set[str]) -> dict[str, tuple[int, int, str]]:
-    """key -> (id, trials, label columns as JSON)."""
+def _observed(connection: sa.Connection, keys: set[str]) -> dict[str, tuple[int, str]]:
+    """key -> (trials, label columns as JSON)."""
     table, stimuli = schema.OBSERVATIONS, schema.STIMULI
-    found: dict[str, tuple[int, int, str]] = {}
+    found: dict[str, tuple[int, str]] = {}
     for some in batches(sorted(keys)):
         query = (
-            sa.select(table.c.key, table.c.id, table.c.n, stimuli.c.labels)
+            sa.select(table.c.key, table.c.n, stimuli.c.labels)
             .join(stimuli, stimuli.c.digest == table.c.stimuli)
             .where(table.c.key.in_(some))
         )
-        found |= {
-            key: (int(one), int(n), labels) for key, one, n, labels in connection.execute(query)
-        }
+        found |= {key: (int(n), labels) for key, n, labels in connection.execute(query)}
     return found
 
 
@@ -210,41 +241,51 @@ def _check_place(chunk: Chunk, rows: int, n: int, labels: str) -> None:
 
 
 def put_scores(
-    connection: sa.Connection, run: int, made: ScoreSet, scores: Sequence[Mapping[str, Any]]
-) -> int:
-    """A score set and its rows; its id."""
-    row = {
-        "observer": made.observer,
-        "suite": made.suite,
-        "version": made.version,
-        "space": made.space,
-        "code": made.code,
+    connection: sa.Connection, run: str, made: ScoreSet, scores: Sequence[Mapping[str, Any]]
+) -> str:
+    """A score set and its rows; its id, which is bound to the rows and to the chunks that they were made of."""
+    table = schema.SCORE_SETS
+    row: dict[str, Any] = {
+        **{name: getattr(made, name) for name in ("observer", "suite", "version", "space", "code")},
         "run": run,
-        "created": now(),
+        "trials": trials_digest(connection, made.keys),
+        "scores": scores_digest(scores),
         "stimuli": dump(made.stimuli),
         "observations": dump(list(made.keys)),
     }
-    number = insert_one(connection, schema.SCORE_SETS, row)
+    group = [table.c[name] == row[name] for name in ("observer", "suite", "space", "stimuli")]
+    row["created"] = later(
+        now(), connection.scalar(sa.select(sa.func.max(table.c.created)).where(*group))
+    )
+    number = row_digest(table, row)
+    insert_new(connection, table, [{**row, "id": number}])
     insert_new(connection, schema.SCORES, [{**score, "score_set": number} for score in scores])
     return number
 
 
 def score_row(position: int, score: Score) -> dict[str, Any]:
-    """A score's row. StoreError on numbers that no score has (`score_rules`)."""
-    why = fault(score)
-    if why:
+    """A score's row. Raises StoreError on numbers that no score has."""
+    if why := fault(score):
         raise StoreError(f"score '{score.metric}': {why}")
     numbers = {name: getattr(score, name) for name in ("value", "low", "high", "level")}
     row: dict[str, Any] = {
-        name: None if number is None else float(number) for name, number in numbers.items()
+        # + 0.0: SQLite gives -0.0 back as 0.0
+        name: None if number is None else float(number) + 0.0
+        for name, number in numbers.items()
     }
-    texts = ("metric", "condition", "role", "reason", "method")
-    row |= {name: str(getattr(score, name)) for name in texts}
+    plain = ("metric", "condition", "role", "reason", "method")
+    row |= {name: str(getattr(score, name)) for name in plain}
     row |= {"n": int(score.n), "excluded": int(score.excluded), "position": position}
     return row | {"flags": dump([str(flag) for flag in score.flags])}
 
 
 def put_outcome(connection: sa.Connection, outcome: Outcome) -> None:
     """How a piece of work ended."""
-    texts = {name: storable(getattr(outcome, name)) for name in ("reason", "detail")}
-    insert_one(connection, schema.OUTCOMES, {**vars(outcome), **texts, "created": now()})
+    table = schema.OUTCOMES
+    row = {**vars(outcome)} | {
+        name: storable(getattr(outcome, name)) for name in ("reason", "detail")
+    }
+    work = [table.c[name] == row[name] for name in ("observer_name", "suite", "space")]
+    before = connection.scalar(sa.select(sa.func.max(table.c.created)).where(*work))
+    row["created"] = later(outcome.created, before)
+    insert_new(connection, table, [sealed(table, row)])

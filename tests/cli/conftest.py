@@ -1,13 +1,14 @@
 """A small leaderboard that the commands read."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
-import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from benchmark import api
-from benchmark.store.versions import MIGRATIONS
 
+OLD = Path(__file__).parents[1] / "store" / "leaderboard-0003.sql"
 MODELS = "world-standard-0,world-stylised-0,ideal-shape,ideal-texture"
 
 
@@ -26,12 +27,8 @@ def board(tmp_path_factory):
 
 @pytest.fixture
 def older(tmp_path):
-    """An empty leaderboard of the first schema."""
+    """A leaderboard of the schema before."""
     path = tmp_path / "older.db"
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with sa.create_engine(f"sqlite:///{path}").begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(sa.text("INSERT INTO meta VALUES ('application', 'gestaltbench')"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(OLD.read_text(encoding="utf-8"))
     return path

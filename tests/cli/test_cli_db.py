@@ -7,7 +7,7 @@ import pytest
 
 from benchmark import api
 from benchmark.store import open_store
-from benchmark.store.questions import HEAD
+from benchmark.store.schema import HEAD
 
 IDEALS = ("run", "-m", "ideal-shape,ideal-texture", "-s", "cue-conflict", "--limit", 6, "-q")
 MIXED = (
@@ -80,7 +80,7 @@ def test_a_run_that_was_cut_short_is_said(bench, tmp_path):
     shutil.copy(tmp_path / "whole.db", tmp_path / "cut.db")
     with sqlite3.connect(tmp_path / "cut.db") as connection:
         connection.execute(
-            "DELETE FROM chunks WHERE observation IN (SELECT id FROM observations LIMIT 3)"
+            "DELETE FROM chunks WHERE observation IN (SELECT key FROM observations LIMIT 3)"
         )
     ended = bench("db", "merge", tmp_path / "cut.db", "--into", tmp_path / "merged.db")
     assert ended.code == 3 and "cut.db: 3 of its observations lack trials" in ended.err
@@ -182,7 +182,7 @@ def test_a_damaged_leaderboard_is_told(bench, tmp_path):
         connection.execute("UPDATE chunks SET payload = x'00' WHERE position = 0")
     ended = bench("db", "check", "--db", tmp_path / "a.db")
     assert ended.code == 1
-    assert "is damaged: its checksum does not fit its content" in ended.err
+    assert "its content is not what its checksum says" in ended.err
 
 
 @pytest.mark.parametrize("words", ["status", "upgrade", "check", "vacuum"])
@@ -195,8 +195,8 @@ def test_no_command_makes_a_leaderboard(bench, tmp_path, words):
 
 def test_an_older_leaderboard_is_told_and_upgraded(bench, older):
     told = bench("db", "status", "--db", older)
-    assert f"schema 0001, this program's is {HEAD}: `bench db upgrade`" in told.out
-    assert bench("db", "upgrade", "--db", older).out == f"schema 0001 -> {HEAD}\n"
+    assert f"schema 0003, this program's is {HEAD}: `bench db upgrade`" in told.out
+    assert bench("db", "upgrade", "--db", older).out == f"schema 0003 -> {HEAD}\n"
     assert f"schema {HEAD}\n" in bench("db", "status", "--db", older).out
 
 
@@ -207,3 +207,24 @@ def test_a_newer_leaderboard_asks_for_a_newer_program(bench, older):
     assert (
         f"schema 9999, this program's is {HEAD}: `pip install --upgrade gestaltbench`" in told.out
     )
+
+
+@pytest.mark.slow
+def test_two_killed_runs_that_are_complete_together_are_scored(bench, tmp_path):
+    """As if each had died in the middle of its answers, before any score."""
+    assert bench(*IDEALS, "--db", tmp_path / "whole.db").code == 0
+    for name, half in (("a.db", 0), ("b.db", 1)):
+        shutil.copy(tmp_path / "whole.db", tmp_path / name)
+        with sqlite3.connect(tmp_path / name) as connection:
+            connection.executescript(
+                "DELETE FROM scores; DELETE FROM score_sets; DELETE FROM run_ends;"
+                "DELETE FROM outcomes WHERE status <> 'partial';"
+                f"DELETE FROM chunks WHERE rowid % 2 = {half};"
+            )
+    ended = bench("db", "merge", tmp_path / "a.db", "--into", tmp_path / "merged.db")
+    assert ended.code == 3 and "a.db: 6 of its observations lack trials" in ended.err
+    assert scores(tmp_path / "merged.db") == {}
+    ended = bench("db", "merge", tmp_path / "b.db", "--into", tmp_path / "merged.db")
+    assert (ended.code, ended.err) == (0, "")
+    assert scores(tmp_path / "merged.db") == scores(tmp_path / "whole.db") != {}
+    assert bench("db", "check", "--rescore", "--db", tmp_path / "merged.db").code == 0

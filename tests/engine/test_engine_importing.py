@@ -49,7 +49,10 @@ def test_the_newest_import_counts_also_when_it_was_there_before(tmp_path, db):
     reports = [api.import_trials(path, source="lab", db=db) for path in (good, faulty, good, good)]
     assert biases(db) == {"resnet50 (lab)": [0.75]}
     assert [report.known for report in reports] == [0, 0, 0, 1]
-    assert "count no longer" in reports[1].notes[0]
+    assert reports[1].notes == [
+        "lab: this import takes the place of an earlier one, of which 1 observers' answers do not count any more; "
+        "import all tables of a source together"
+    ]
     assert len(api.trials("resnet50 (lab)", "cue-conflict", db=db)) == 4
 
 
@@ -88,44 +91,20 @@ def test_two_sources_in_one_import(tmp_path, db):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("together", [True, False])
-def test_a_person_in_two_files_is_one_person(tmp_path, db, together):
+def test_a_person_in_several_files_of_an_import_is_one_person(tmp_path, db):
     folder = tmp_path / "lab"
     for i, answers in enumerate(("ss", "st")):
         images = SHAPES[2 * i : 2 * i + 2]
         table(folder / f"cue-conflict_{i}.csv", answers, "subject-01", str(i + 1), images)
     table(folder / "cue-conflict_other.csv", "ssss", "subject-02")
-    for path in [folder] if together else sorted(folder.iterdir()):
-        report = api.import_trials(path, source="lab", db=db)
-    found = biases(db)
-    assert found == {
-        "subject-01 (lab)": [0.75],
-        "subject-02 (lab)": [1.0],
-        "people (pooled)": [0.875],
-    }
-    assert report.notes == []
-    for path in sorted(folder.iterdir()):
-        assert api.import_trials(path, source="lab", db=db).trials == 0
-    assert biases(db) == found
-
-
-@pytest.mark.slow
-def test_joined_sessions_are_said(tmp_path, db):
-    first = table(tmp_path / "cue-conflict_a.csv", "ss", "subject-01", images=SHAPES[:2])
-    second = table(tmp_path / "cue-conflict_b.csv", "st", "subject-01", "2", images=SHAPES[2:])
-    api.import_trials(first, source="lab", db=db)
-    (note,) = api.import_trials(second, source="lab", db=db).notes
-    assert note == "subject-01 (lab), cue-conflict: 2 trials join those imported before: 4 in all"
-
-
-@pytest.mark.slow
-def test_a_corrected_session_keeps_the_others(tmp_path, db):
-    first = table(tmp_path / "cue-conflict_a.csv", "ss", "subject-01", images=SHAPES[:2])
-    second = table(tmp_path / "cue-conflict_b.csv", "tt", "subject-01", "2", images=SHAPES[2:])
-    corrected = table(tmp_path / "cue-conflict_c.csv", "st", "subject-01", "2", images=SHAPES[2:])
-    for path in (first, second, corrected):
-        api.import_trials(path, source="lab", db=db)
-    assert biases(db) == {"subject-01 (lab)": [0.75]}
+    assert api.import_trials(folder, db=db).notes == []
+    people = {"subject-01 (lab)": [0.75], "subject-02 (lab)": [1.0], "people (pooled)": [0.875]}
+    assert biases(db) == people
+    assert api.import_trials(folder, db=db).trials == 0
+    # A part of the source takes the place of all of it.
+    (note,) = api.import_trials(folder / "cue-conflict_other.csv", source="lab", db=db).notes
+    assert "import all tables of a source together" in note
+    assert biases(db) == {"subject-02 (lab)": [1.0]}
 
 
 @pytest.mark.slow
@@ -165,7 +144,7 @@ def test_an_import_that_was_cut_short_does_not_count(tmp_path, db, monkeypatch):
     )
     api.import_trials(good, source="lab", db=db)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "assert_trials", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Store, "put_import", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             api.import_trials(faulty, source="lab", db=db)
     assert api.import_trials(good, source="lab", db=db).known == 1
@@ -173,35 +152,16 @@ def test_an_import_that_was_cut_short_does_not_count(tmp_path, db, monkeypatch):
 
 
 @pytest.mark.slow
-def test_order_of_imports_does_not_matter_where_nothing_contradicts(tmp_path):
-    parts = [
-        table(tmp_path / "x" / f"cue-conflict_{i}.csv", answers, "subject-01", str(i), images)
-        for i, (answers, images) in enumerate(
-            [("ss", SHAPES[:2]), ("st", SHAPES[1:3]), ("ts", SHAPES[2:])]
-        )
-    ]
-    found = []
-    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0, 1]):
-        db = str(tmp_path / f"{len(found)}.db")
-        for i in order:
-            api.import_trials(parts[i], source="lab", db=db)
-        found.append((biases(db), len(api.trials("subject-01 (lab)", "cue-conflict", db=db))))
-    assert found == [({"subject-01 (lab)": [0.75]}, 4)] * 3
-
-
-@pytest.mark.slow
 def test_a_sources_tables_do_not_hang_on_what_else_was_imported(tmp_path):
     """Two laboratories showed other images: each has its own table, whichever came first."""
-    a = [
+    for i in (1, 2):
         table(tmp_path / "a" / f"cue-conflict_{i}.csv", "ss", f"net{i}", images=SHAPES[:2])
-        for i in (1, 2)
-    ]
-    b = table(tmp_path / "b" / "cue-conflict_1.csv", "tt", images=SHAPES[2:])
+    table(tmp_path / "b" / "cue-conflict_1.csv", "tt", images=SHAPES[2:])
     found = []
-    for order in ([*a, b], [b, *a]):
+    for order in ("ab", "ba"):
         db = str(tmp_path / f"{len(found)}.db")
-        for path in order:
-            assert api.import_trials(path, source=path.parent.name, db=db).notes == []
+        for source in order:
+            assert api.import_trials(tmp_path / source, db=db).notes == []
         found.append(biases(db))
     assert found == [{"net1 (a)": [1.0], "net2 (a)": [1.0], "resnet50 (b)": [0.0]}] * 2
 

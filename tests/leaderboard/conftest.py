@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.contracts import Metric
 from benchmark.stats import wilson
-from benchmark.store.table_rows import ScoreRow, StimuliNote
+from benchmark.store.rows import ScoreRow, StimuliNote
 
 CUES, FULL, EDGES, PART = "c1" * 32, "f2" * 32, "e3" * 32, "d4" * 32
 DIGESTS = {"cue": CUES, "edges": EDGES, "": ""}

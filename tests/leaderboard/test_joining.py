@@ -92,7 +92,7 @@ def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
         (one.digest, one.name, one.n) for one in before.stimuli
     }
     with open_store("mine.db", write=False) as store:
-        facts = store.provenance(after.score_sets[0].id)
+        facts = store.provenance(store.latest_scores()[0].set_id)
     (run,) = facts["environment"]["imported"]["runs"]
     assert run["command"] == "bench run -m theirs"
     assert run["environment"]["packages"] == {"torch": "2"}

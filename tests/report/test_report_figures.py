@@ -28,7 +28,7 @@ from benchmark.report.pages.answered import answered
 from benchmark.report.pages.explorer import records
 from benchmark.report.pages.observers import runs_behind
 from benchmark.store import open_store
-from benchmark.store.table_rows import ObserverRow
+from benchmark.store.rows import ObserverRow
 from tests.report.conftest import score_set, scores_of
 
 WORDS = ("bird", "cat", "dog", "na")

@@ -23,10 +23,15 @@ texts = arrays.arrays(object, shapes, elements=letters, fill=st.nothing())
 columns = st.dictionaries(st.text(max_size=10), st.one_of(numbers, texts), max_size=5)
 
 
+def back_again(columns):
+    """Each column by itself: those of a block have one length."""
+    return {name: decode(encode({name: v}), len(v))[name] for name, v in columns.items()}
+
+
 @pytest.mark.slow
 @given(columns)
 def test_round_trip(given):
-    back = decode(encode(given))
+    back = back_again(given)
     assert list(back) == list(given)
     for name, values in given.items():
         assert back[name].shape == values.shape
@@ -52,21 +57,21 @@ def test_text_width_does_not_change_the_bytes():
 
 def test_views_and_empty_columns():
     grid = np.arange(24.0).reshape(4, 6)
-    back = decode(
-        encode({"every second": grid[:, ::2], "none": np.empty(0), "words": np.empty(0, str)})
+    back = back_again(
+        {"every second": grid[:, ::2], "none": np.empty(0), "words": np.empty(0, str)}
     )
     np.testing.assert_array_equal(back["every second"], grid[:, ::2])
     assert back["none"].shape == back["words"].shape == (0,)
-    assert decode(encode({})) == {}
+    assert decode(encode({}), 0) == {}
 
 
 def test_many_words():
     words = np.array([f"word {number}" for number in range(70_000)])
-    np.testing.assert_array_equal(decode(encode({"w": words}))["w"], words)
+    np.testing.assert_array_equal(back_again({"w": words})["w"], words)
 
 
 def test_results_can_be_written_to():
-    decode(encode({"a": np.arange(3)}))["a"][0] = 5
+    back_again({"a": np.arange(3)})["a"][0] = 5
 
 
 @pytest.mark.parametrize(
@@ -100,17 +105,47 @@ def test_every_damaged_byte_is_noticed():
         broken = bytearray(payload)
         broken[place] ^= 0x10
         with pytest.raises(StoreError, match="chunk 3 of observation k is damaged"):
-            decode(bytes(broken), "chunk 3 of observation k")
+            decode(bytes(broken), 3, "chunk 3 of observation k")
 
 
 @pytest.mark.parametrize("length", [0, 3, 7, 8, 20])
 def test_a_cut_block_is_noticed(length):
     with pytest.raises(StoreError, match="damaged"):
-        decode(encode({"a": np.arange(100)})[:length])
+        decode(encode({"a": np.arange(100)})[:length], 100)
 
 
-def test_a_right_checksum_over_nonsense_is_noticed():
-    packed = zlib.compress(b"\x05\x00\x00\x00[1,2]")
-    payload = b"GBC1" + zlib.crc32(packed).to_bytes(4, "little") + packed
-    with pytest.raises(StoreError, match="damaged"):
-        decode(payload)
+def framed(header, arrays=b""):
+    """A block with a right checksum, whatever is in it."""
+    body = len(header).to_bytes(4, "little") + header + arrays
+    packed = zlib.compress(body)
+    return b"GBC1" + zlib.crc32(packed).to_bytes(4, "little") + packed
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (framed(b"[1,2]"), "not subscriptable"),
+        (framed(b"[" * 100_000 + b"]" * 100_000), "nested too deeply"),
+        (framed(b"[" * 60 + b"]" * 60), "nested too deeply"),
+        (framed(b"[" + b"{}," * 1000 + b"{}]"), "1001 columns"),
+        (framed(b'[{"name":"a","dtype":"|i1","shape":[1],"words":["x"]}]', b"\xff"), "type int8"),
+        (framed(b'[{"name":"a","dtype":"|u1","shape":[1],"words":["x"]}]', b"\x01"), "vocabulary"),
+        (framed(b'[{"name":"a","dtype":"|O","shape":[1]}]', 8 * b"\0"), "type object"),
+        (framed(b'[{"name":"a","dtype":"<f8","shape":[-1]}]', 8 * b"\0"), "shape"),
+        (
+            framed(b'[{"name":"a","dtype":"<f8","shape":[2]}]', 16 * b"\0"),
+            "it says 1 values and holds 2",
+        ),
+        (framed(b"[]", bytes(2**26)), "inflates to more than"),
+        (
+            framed(
+                b'[{"name":"a","dtype":"|u1","shape":[0],"words":["%s"%s]}]'
+                % (b"x" * 2**14, 2**15 * b',"y"')
+            ),
+            "long words",
+        ),
+    ],
+)
+def test_a_right_checksum_over_nonsense_is_noticed(payload, said):
+    with pytest.raises(StoreError, match=f"columns is damaged: .*{said}"):
+        decode(payload, 1)

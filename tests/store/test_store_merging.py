@@ -51,8 +51,8 @@ def content(store):
 
 def test_an_empty_leaderboard_takes_everything(store, other, made):
     answered(other, made)
-    done = store.take(other)
-    assert (done.counted.observations, done.counted.trials, done.counted.known) == (1, 10, 0)
+    done = store.merge(other)
+    assert (done.observations, done.trials, done.known) == (1, 10, 0)
     assert (done.scores, done.conflicts) == (1, [])
     assert content(store) == content(other)
     assert store.run_notes() == [("done", "a note")]
@@ -60,10 +60,10 @@ def test_an_empty_leaderboard_takes_everything(store, other, made):
 
 def test_merging_again_changes_nothing(store, other, made):
     answered(other, made)
-    store.take(other)
+    store.merge(other)
     before = content(store)
-    again = store.take(other)
-    assert (again.counted.observations, again.counted.trials, again.counted.known) == (0, 0, 10)
+    again = store.merge(other)
+    assert (again.observations, again.trials, again.known) == (0, 0, 10)
     assert (again.scores, again.conflicts) == (0, [])
     assert content(store) == before
     assert len(store.outcomes(latest=False)) == 1
@@ -74,7 +74,7 @@ def test_numbers_of_two_leaderboards_are_kept_apart(store, other, made):
     """The same ids mean other rows on each side."""
     answered(store, made, "ours", "first", "w1")
     answered(other, made, "theirs", "second", "w2")
-    store.take(other)
+    store.merge(other)
     names = {one.key: one.observer_name for one in store.observations()}
     assert names == {"ours": "first", "theirs": "second"}
     assert [row.observer for row in store.latest_scores()] == ["first", "second"]
@@ -88,8 +88,8 @@ def test_chunks_of_one_observation_come_together(store, other, made):
         side.put_observation(run, made.observation("k1", observer))
         side.put_chunks(run, [made.chunk("k1", index) for index in chunks])
         assert not side.complete("k1")
-    done = store.take(other)
-    assert (done.counted.trials, done.counted.known, done.conflicts) == (2, 4, [])
+    done = store.merge(other)
+    assert (done.trials, done.known, done.conflicts) == (2, 4, [])
     assert store.complete("k1")
     assert store.trials(["k1"])["stimulus"].tolist() == [f"image-{i}.png" for i in range(10)]
 
@@ -99,7 +99,7 @@ def test_what_settled_an_observation_comes_along(store, other, made):
     other.put_observation(run, made.observation("k1", observer))
     other.put_chunks(run, [made.chunk("k1", 0)])
     other.settle(run, "k1", 4)
-    store.take(other)
+    store.merge(other)
     assert store.complete("k1")
 
 
@@ -115,7 +115,7 @@ def test_other_answers_are_named_and_left_out(store, other, made):
     differing(made, store, ["a", "b", "c", "d"])
     run = differing(made, other, ["a", "x", "y", "d"])
     other.put_chunks(run, [made.chunk("k1", 1)])
-    (line,) = store.take(other).conflicts
+    (line,) = store.merge(other).conflicts
     assert line.startswith("'net' under cue-conflict: ")
     assert "(cue-conflict 2 of 4): those that are here stay" in line
     assert store.trials(["k1"])["response"].tolist() == ["a", "b", "c", "d"]
@@ -126,7 +126,7 @@ def test_other_answers_are_named_and_left_out(store, other, made):
 def test_float_noise_is_the_same_answer(store, other, made, sure, differs):
     differing(made, store, ["a", "b", "c", "d"])
     differing(made, other, ["a", "b", "c", "d"], sure)
-    assert bool(store.take(other).conflicts) == differs
+    assert bool(store.merge(other).conflicts) == differs
     assert store.trials(["k1"])["sure"].tolist() == [0.5] * 4
 
 
@@ -134,7 +134,7 @@ def test_other_weights_under_one_name_are_named_and_left_out(store, other, made)
     answered(store, made, "ours", "net", "weights-1")
     answered(other, made, "theirs", "net", "weights-2")
     answered(other, made, "more", "fine", "weights-3")
-    (line,) = store.take(other).conflicts
+    (line,) = store.merge(other).conflicts
     assert line.startswith("'net' stands for another observer in ")
     assert "(network weights-2) than here (network weights-1)" in line
     assert {one.key for one in store.observations()} == {"ours", "more"}
@@ -148,7 +148,7 @@ def test_another_card_of_the_same_observer_is_named_and_the_one_here_stays(store
 
     card(store, "ours", training=["standard"], weights="/here/a.pt", year=2020)
     card(other, "theirs", training=["stylised"], weights="/there/a.pt", family="ResNet", year=2020)
-    (line,) = store.take(other).conflicts
+    (line,) = store.merge(other).conflicts
     assert line.startswith("'net' is the same observer in ")
     assert "another card (family, training differ): the card that is here stays" in line
     assert [one.card["training"] for one in store.observers()] == [["standard"]]
@@ -159,7 +159,7 @@ def test_where_files_lie_makes_no_other_card(store, other, made):
     for side, place in ((store, "/here/a.pt"), (other, "/there/a.pt")):
         answered(side, made)
         side.put_observer(replace(made.observer("net", "weights-1"), card={"weights": place}))
-    assert store.take(other).conflicts == []
+    assert store.merge(other).conflicts == []
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, 
     answered(first, made, "old", "net", "weights-1")
     answered(second, made, "older", "net", "weights-1")
     answered(second, made, "new", "net", "weights-2")
-    assert store.take(other).conflicts == []
+    assert store.merge(other).conflicts == []
     assert [one.identity for one in store.observers()] == ["weights-2"]
     assert {one.key for one in store.observations()} == {"new"}
     assert {one.identity for one in store.observers(latest=False)} == {"weights-1", "weights-2"}
@@ -179,7 +179,7 @@ def test_what_ended_later_here_stays_the_last_word(store, other, made):
     run, observer = made.world(other)
     other.put_outcome(run, observer, "net", "cue-conflict", "geirhos16", "failed", "no room")
     answered(store, made)
-    store.take(other)
+    store.merge(other)
     assert [one.status for one in store.outcomes()] == ["done"]
 
 
@@ -187,23 +187,31 @@ def imported(store, made, key):
     store.put_stimuli(made.stimuli())
     person = store.put_observer(Observer("anna (lab)", "human", "anna", {"source": "lab"}))
     run = made.answers(store, key, person, suite="trials", role="edges")
-    store.assert_trials(run, [key])
+    store.put_import(run, "lab", [key])
 
 
 def test_imported_trials_count_as_there(store, other, made):
     imported(other, made, "sheet-1")
-    assert store.take(other).conflicts == []
+    assert store.merge(other).conflicts == []
     assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
-    assert store.take(other).conflicts == []
+    assert store.merge(other).conflicts == []
     assert len(store.observations(suite="trials")) == 1
 
 
-def test_other_imported_answers_do_not_count(store, other, made):
-    imported(store, made, "sheet-1")
-    imported(other, made, "sheet-2")
-    (line,) = store.take(other).conflicts
-    assert line.startswith("'anna (lab)', edges: other imported answers count in ")
-    assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
+@pytest.mark.parametrize("newer", ["ours", "theirs"])
+def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named(
+    store, other, made, newer
+):
+    sides = [(store, "ours"), (other, "theirs")]
+    for side, key in sides if newer == "theirs" else reversed(sides):
+        imported(side, made, key)
+    person = next(one.observer for one in store.observations())
+    run = store.begin_run("bench import trials", {})
+    store.put_scores(run, made.score_set(person, keys=("ours",)), [made.score()])
+    (line,) = store.merge(other).conflicts
+    assert line.startswith("other trials of 'lab' were imported in ")
+    assert [one.key for one in store.observations(suite="trials")] == [newer]
+    assert len(store.latest_scores()) == (newer == "ours")  # those of replaced trials are gone
 
 
 def test_some_observations_come_with_what_they_rest_on_and_nothing_else(store, other, made):
@@ -212,8 +220,8 @@ def test_some_observations_come_with_what_they_rest_on_and_nothing_else(store, o
     imported(other, made, "sheet-2")
     other.put_stimuli(made.stimuli("d2"))
     run = store.begin_run("bench reproduce", {})
-    store.take_some(other, {"sheet-2"}, run)
-    store.take_some(other, {"sheet-2"}, run)
+    store.merge_observations(other, {"sheet-2"}, run)
+    store.merge_observations(other, {"sheet-2"}, run)
     assert [one.key for one in store.observations()] == ["sheet-2"]
     assert [one.name for one in store.observers()] == ["anna (lab)"]
     assert store.trials(["sheet-2"])["response"].tolist() == (
@@ -241,20 +249,28 @@ def test_a_leaderboard_is_not_merged_into_itself(path, made):
     with open_store(str(path)) as store, open_store(str(path), write=False) as same:
         made.world(store)
         with pytest.raises(StoreError, match="cannot be merged into itself"):
-            store.take(same)
+            store.merge(same)
+
+
+def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
+    """Float noise is the same answer, but scores are bound to the very trials that they were made of."""
+    for side, sure in ((store, 0.5), (other, 0.5001)):
+        run = differing(made, side, ["a", "b", "c", "d"], sure)
+        side.settle(run, "k1", 4)
+    (net,) = {one.observer for one in other.observations()}
+    other.put_scores(run, made.score_set(net, keys=("k1",)), [made.score()])
+    done = store.merge(other)
+    assert (done.scores, done.conflicts) == (0, [])
+    assert list(store.problems()) == []
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("UPDATE environments SET content = '{}'", "its content is not what its digest says"),
-        (
-            "UPDATE stimuli SET columns = (SELECT payload FROM chunks WHERE n < 10 LIMIT 1)",
-            "it says",
-        ),
-        ("UPDATE stimuli SET columns = substr(columns, 1, 20)", "is damaged"),
-        ("UPDATE chunks SET payload = substr(payload, 1, 20)", "is damaged"),
-        ("UPDATE chunks SET payload = (SELECT columns FROM stimuli), n = n - 1", "it says"),
+        ("UPDATE environments SET content = '{}'", "its content is not what its id says"),
+        ("UPDATE stimuli SET columns = substr(columns, 1, 20)", "not what its checksum says"),
+        ("UPDATE chunks SET n = n - 1 WHERE position = 0", "not what its checksum says"),
+        ("DELETE FROM scores", "its scores are not those that were stored"),
     ],
 )
 def test_damage_is_not_spread_by_merging(tmp_path, made, change, said):

@@ -254,7 +254,7 @@ def test_network_disks_are_recognised(tmp_path):
 
 
 def test_a_network_disk_is_said_once(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.database.network_disk", lambda path: "nfs4")
+    monkeypatch.setattr("benchmark.store.connection.network_disk", lambda path: "nfs4")
     with open_store(str(path)) as store:
         made.world(store)
         (warning,) = store.warnings

@@ -129,7 +129,7 @@ def _delete_one(connection):
 
 
 def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.files.TIMEOUT", 0.1)  # whoever waits is told so
+    monkeypatch.setattr("benchmark.store.connection.LOCK_TIMEOUT", 0.1)  # whoever waits is told so
     with open_store(str(path)) as store:
         made.world(store)
         writer = sqlite3.connect(path, isolation_level=None)
@@ -141,8 +141,8 @@ def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
 
 
 def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.files.TIMEOUT", 0.1)
-    monkeypatch.setattr("benchmark.store.patience.PATIENCE", 0.0)
+    monkeypatch.setattr("benchmark.store.connection.LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("benchmark.store.db_errors.LONGEST_WAIT", 0.0)
     with open_store(str(path)) as store:
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")

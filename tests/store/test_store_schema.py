@@ -1,31 +1,31 @@
-"""The schema: made at once, equal to the sum of its migrations, upgraded, refused where it is
-newer."""
+"""The schema: made at once, upgraded from the schema before, refused where it is newer or no leaderboard's."""
 
-import hashlib
+import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
-from benchmark.store.database import connect
+from benchmark.store.connection import connect
 from benchmark.store.place import locate
-from benchmark.store.questions import HEAD
 from benchmark.store.versions import MIGRATIONS, prepare
 
+OLD = Path(__file__).parent / "leaderboard-0003.sql"
 ADDED = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade():
@@ -43,23 +43,15 @@ def database(url):
     opened.engine.dispose()
 
 
-def migrate(database, to="head"):
-    with database.writing() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, to)
-
-
 def described(connection):
     """Everything that the data base says of its tables."""
     seen = sa.inspect(connection)
     return {
         name: {
-            "columns": [
+            "columns": sorted(
                 (one["name"], str(one["type"]), one["nullable"], one["default"])
                 for one in seen.get_columns(name)
-            ],
+            ),
             "primary": seen.get_pk_constraint(name),
             "foreign": sorted(map(str, seen.get_foreign_keys(name))),
             "unique": sorted(map(str, seen.get_unique_constraints(name))),
@@ -69,87 +61,94 @@ def described(connection):
     }
 
 
+@pytest.fixture
+def older(url):
+    """The URL of a leaderboard of the schema before."""
+    text = OLD.read_text(encoding="utf-8")
+    if url.startswith("postgresql"):
+        text = text.replace(" DOUBLE", " DOUBLE PRECISION").replace(" BLOB", " BYTEA")
+        text = re.sub(r"X'([0-9A-F]*)'", r"'\\x\1'", text)
+    with database(url) as old, old.writing() as connection:
+        for statement in text.split(";\n")[:-1]:
+            connection.exec_driver_sql(statement)
+    return url
+
+
 def test_head_is_the_newest_migration():
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
 
 
-def test_migrations_give_the_metadata(url):
-    with database(url) as made:
-        migrate(made)
-        with made.reading() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            assert compare_metadata(context, schema.METADATA) == []
+def test_an_upgraded_leaderboard_has_the_tables_of_a_fresh_one(older, tmp_path):
+    open_store(older).close()
+    open_store(str(tmp_path / "fresh.db")).close()
+    with database(older) as upgraded, upgraded.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.METADATA) == []
+        assert context.get_current_revision() == schema.HEAD
+        names = sa.inspect(connection).get_table_names()
+        assert set(names) == {*schema.METADATA.tables, "alembic_version"}
+        here = described(connection)
+    if older.startswith("sqlite"):
+        with database(str(tmp_path / "fresh.db")) as fresh, fresh.reading() as connection:
+            assert described(connection) == here
 
 
-def test_a_fresh_leaderboard_equals_a_migrated_one(url):
-    with database(url) as made:
-        prepare(made)
-        with made.reading() as connection:
-            fresh = described(connection)
-            names = list(reversed(schema.METADATA.sorted_tables))
-        with made.writing() as connection:
-            for table in [*names, schema.REVISION]:
-                connection.execute(sa.schema.DropTable(table))
-        migrate(made)
-        with made.reading() as connection:
-            assert described(connection) == fresh
+def test_all_of_an_older_leaderboard_comes_along(older):
+    with open_store(older) as store:
+        assert list(store.problems()) == []
+        assert [(one.name, one.identity) for one in store.observers()] == [
+            ("anna (lab)", "anna"),
+            ("net", "weights-2"),
+        ]
+        assert len(store.observers(latest=False)) == 3
+        assert [one.key for one in store.observations()] == ["s2"]  # the newest of the source
+        first = ["answer 0", "answer 1", "answer 2", "answer 0"]
+        assert store.trials(["k2"])["response"].tolist() == first
+        assert len(store.trials(["k1"])) == len(store.trials(["s1"])) == 10
+        assert store.complete("k1") and store.complete("k2")
+        assert (
+            store.latest_scores() == []
+        )  # of the weights before, and of trials that were replaced
+        net = next(one for one in store.observers(latest=False) if one.identity == "weights-1")
+        assert [one.status for one in store.outcomes(observer="net")] == ["done"]
+        commands = [(run["command"], run["status"]) for run in store.runs().values()]
+        assert commands == [("bench run", "done"), ("bench run again", None)]
+        (ghost,) = store.outcomes(observer="ghost")
+        assert (ghost.reason, ghost.detail, ghost.observer) == (
+            "no such checkpoint",
+            "Traceback",
+            None,
+        )
+    assert net.card == {}
+    with database(older) as upgraded, upgraded.reading() as connection:
+        sets, scores = schema.SCORE_SETS.c, schema.SCORES.c
+        query = (
+            sa.select(sets.version, scores.metric, scores.value, scores.reason)
+            .join(schema.SCORES, scores.score_set == sets.id)
+            .order_by(sets.created, scores.position)
+        )
+        assert [tuple(row) for row in connection.execute(query)] == [
+            (1, "shape_bias", 0.5, ""),
+            (1, "other", None, "no trials"),
+            (2, "shape_bias", 0.75, ""),
+            (1, "shape_bias", 0.25, ""),
+        ]
 
 
-def test_alembic_sees_a_fresh_leaderboard_as_current(url):
-    open_store(url).close()
-    with database(url) as made, made.reading() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == HEAD
-
-
-OLD = """
-INSERT INTO meta VALUES ('application', 'gestaltbench');
-INSERT INTO environments VALUES (1, 'd', '{}', 't');
-INSERT INTO runs VALUES (1, 'bench import trials x', 1, 't');
-INSERT INTO observers VALUES (1, 'subject-01', 'human', 'a', 't'),
-  (2, 'alexnet-caffe (published)', 'published', 'b', 't'),
-  (3, 'resnet50 (published)', 'published', 'c', 't'), (4, 'net', 'network', 'w', 't');
-INSERT INTO registrations VALUES (1, 1, '[]', '{}', 't'), (2, 2, '["standard"]', '{"training":["standard"]}', 't'),
-  (3, 3, '[]', '{}', 't'), (4, 4, '[]', '{}', 't');
-INSERT INTO stimuli VALUES ('s', 'cue-conflict', 'geirhos16', 1, 1, 'trial tables', '[]', 't', x'00');
-INSERT INTO observations VALUES
-  (1, 'k1', 1, 'trials', 1, 'geirhos16', 's', 'cue-conflict', '', 'published', '', 1, 1, 't', '{}'),
-  (2, 'k2', 4, 'cue-conflict', 1, 'geirhos16', 's', 'cue-conflict', '', 'whole', '', 1, 1, 't', '{}'),
-  (3, 'k3', 2, 'trials', 1, 'geirhos16', 's', 'cue-conflict', '', 'published', '', 1, 1, 't', '{}')
-"""
-
-
-def test_imported_observers_of_an_older_leaderboard_get_a_source(url):
-    with database(url) as old:
-        migrate(old, "0002")
-        with old.writing() as connection:
-            for statement in OLD.split(";\n"):
-                connection.execute(sa.text(statement.replace("x'00'", _blob(connection))))
-        prepare(old)
-        with old.reading() as connection:
-            rows = connection.execute(
-                sa.text("SELECT observation FROM assertions ORDER BY id")
-            ).all()
-    assert rows == [(1,), (3,)]
-    with open_store(url) as store:
-        found = {row.name: row for row in store.observers()}
-    assert set(found) == {
-        "subject-01 (model-vs-human)",
-        "alexnet-caffe (texture-vs-shape)",
-        "resnet50 (unknown source)",
-        "net",
+def test_two_upgraded_copies_of_a_leaderboard_are_one(older, tmp_path):
+    open_store(older).close()
+    copy = str(tmp_path / "copy.db")
+    assert api.merge([older], copy).conflicts == []
+    before = api.db_status(copy).counts
+    merged = api.merge([older], copy).merged[0]
+    assert (merged.observations, merged.trials, merged.known, merged.scores) == (0, 0, 34, 0)
+    assert api.db_status(copy).counts == before | {
+        "runs": 2 + 2,
+        "run_ends": 1 + 2,
+        "environments": 3,
     }
-    person = found["subject-01 (model-vs-human)"]
-    text = b'["human","model-vs-human","subject-01"]'
-    assert person.identity == hashlib.sha256(text).hexdigest()
-    assert person.card == {"named": "subject-01", "source": "model-vs-human"}
-    assert found["alexnet-caffe (texture-vs-shape)"].training == ("standard",)
-    assert found["net"].identity == "w"
-
-
-def _blob(connection):
-    return "x'00'" if connection.dialect.name == "sqlite" else "'\\x00'::bytea"
 
 
 @pytest.fixture
@@ -159,32 +158,30 @@ def newer_program(tmp_path, monkeypatch):
     def install(more=""):
         folder = tmp_path / "migrations"
         shutil.copytree(MIGRATIONS, folder)
-        (folder / "versions" / "0004_country.py").write_text(ADDED.format(more=more))
-        monkeypatch.setattr("benchmark.store.questions.HEAD", "0004")
+        (folder / "versions" / "0005_country.py").write_text(ADDED.format(more=more))
+        monkeypatch.setattr("benchmark.store.schema.HEAD", "0005")
         return folder
 
     return install
 
 
-def test_an_older_leaderboard_is_upgraded(url, made, newer_program):
+def test_a_later_migration_keeps_references(url, made, newer_program):
     with open_store(url) as store:
-        _, observer = made.world(store)
+        run, observer = made.world(store)
         made.answers(store, "k1", observer)
     with database(url) as old:
         prepare(old, newer_program())
         with old.reading() as connection:
             assert connection.scalar(sa.text("SELECT country FROM observers")) == "unknown"
-            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0004"
+            assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0005"
     with open_store(url) as store:
         assert len(store.trials(["k1"])) == 10
         with pytest.raises(StoreError, match="refers to nothing stored"):  # references still hold
-            store.put_observation(1, made.observation("k2", 77))
+            store.put_observation(run, made.observation("k2", "nobody"))
 
 
-def test_an_upgrade_that_fails_changes_nothing(url, made, newer_program):
-    with open_store(url) as store:
-        made.world(store)
-    with database(url) as old:
+def test_an_upgrade_that_fails_changes_nothing(older, newer_program):
+    with database(older) as old:
         with old.reading() as connection:
             before = described(connection)
         with pytest.raises(ZeroDivisionError):
@@ -194,21 +191,28 @@ def test_an_upgrade_that_fails_changes_nothing(url, made, newer_program):
             assert connection.scalar(sa.select(schema.REVISION.c.version_num)) == "0003"
 
 
-def test_reading_an_older_leaderboard_says_what_to_do(url, newer_program):
-    open_store(url).close()
-    newer_program()
+def test_reading_an_older_leaderboard_says_what_to_do(older):
     with pytest.raises(
         StoreError, match=r"older gestaltbench \(schema 0003.*`bench db upgrade --db "
     ):
-        open_store(url, write=False)
+        open_store(older, write=False)
+    assert api.db_status(older).revision == "0003"
 
 
 @pytest.mark.parametrize("write", [True, False])
-def test_a_newer_leaderboard_is_refused(url, write):
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("0042", r"newer gestaltbench \(schema 0042.*--upgrade"),
+        ("0002", r"much older gestaltbench \(schema 0002"),
+        ("x", r"is damaged: .*schema 'x'"),
+    ],
+)
+def test_another_schema_is_refused(url, write, number, said):
     open_store(url).close()
     with database(url) as made, made.writing() as connection:
-        connection.execute(schema.REVISION.update().values(version_num="0042"))
-    with pytest.raises(StoreError, match=r"newer gestaltbench \(schema 0042.*--upgrade"):
+        connection.execute(schema.REVISION.update().values(version_num=number))
+    with pytest.raises(StoreError, match=said):
         open_store(url, write=write)
 
 
@@ -235,8 +239,3 @@ def test_start_up_needs_neither_alembic_nor_pandas_nor_torch(path, python):
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert out.strip() == "[]"
-
-
-def test_naming_the_store_does_not_import_sql(python):
-    process = python("import sys, benchmark.store; print('sqlalchemy' in sys.modules)")
-    assert process.communicate(timeout=60)[0].strip() == "False"

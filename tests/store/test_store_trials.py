@@ -198,8 +198,8 @@ def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
 def test_trials_of_each_are_the_trials_apart(store, made):
     _, observer = made.world(store)
     for key in ("k1", "k2"):
-        made.answers(store, key, observer)
-    store.put_observation(1, made.observation("empty", observer))
+        run = made.answers(store, key, observer)
+    store.put_observation(run, made.observation("empty", observer))
     keys = ["k2", "empty", "k1"]
     found = list(store.trials_of_each(keys))
     assert [len(one) for one in found] == [10, 0, 10]
@@ -215,17 +215,17 @@ def test_chunks_in_memory_are_bounded_by_their_bytes(store, made, monkeypatch):
     """Observations are read together as far as their chunks are small; those without chunks are not asked for."""
     _, observer = made.world(store)
     for key in ("k1", "k2", "k3"):
-        made.answers(store, key, observer)
-    store.put_observation(1, made.observation("empty", observer))
-    asked, payloads = [], trials._payloads
+        run = made.answers(store, key, observer)
+    store.put_observation(run, made.observation("empty", observer))
+    asked, chunks = [], trials._chunks
 
     def counted(connection, observations):
-        found = payloads(connection, observations)
+        found = chunks(connection, observations)
         if observations:
             asked.append([len(rows) > 0 for rows in found.values()])
         return found
 
-    monkeypatch.setattr(trials, "_payloads", counted)
+    monkeypatch.setattr(trials, "_chunks", counted)
     keys = ["k1", "empty", "k2", "k3"]
     assert [len(one) for one in store.trials_of_each(keys)] == [10, 0, 10, 10]
     assert asked == [[True, True, True]]

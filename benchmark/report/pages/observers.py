@@ -64,9 +64,9 @@ def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
     """(command, when and with what it ran) of the runs behind an observer's scores, the newest first; of imported
     scores those of the leaderboard that they come from."""
     sets = dict.fromkeys(row.set_id for row in contents.scores.get(name, ()))
-    numbers = {run for one in sets for run in contents.origins.get(one, ())}
-    for number in sorted(numbers, reverse=True):
-        facts = contents.runs[number]
+    behind = {run for one in sets for run in contents.origins.get(one, ())}
+    for run in sorted(behind, key=lambda run: contents.runs[run]["started"], reverse=True):
+        facts = contents.runs[run]
         yield _ran(facts)
         theirs = facts["environment"].get("imported")
         for one in theirs["runs"] if theirs else ():

@@ -1,0 +1,252 @@
+"""A leaderboard as a data base: what is in it, whether it is sound, and its room on disk given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmark.errors import StoreError
+from benchmark.store import schema
+from benchmark.store.codec import decode
+from benchmark.store.connection import Database, connect
+from benchmark.store.db_errors import as_store_errors, no_leaderboard
+from benchmark.store.place import locate
+from benchmark.store.queries import incomplete, scores_digest, trials_digest
+from benchmark.store.rows import fault
+from benchmark.store.sql import fetched, parsed, row_digest, seal_column, texts
+from benchmark.store.trials import chunk_columns
+from benchmark.store.versions import revision
+
+_PAGE = 200  # rows that are in memory at once: chunks are large
+_SHOWN = 20  # problems of one kind that are told one by one
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a leaderboard is. revision: of its schema, newest: of this program's; size: bytes on disk; counts: rows by
+    table, and "trials"; open_runs: runs without an end, going on or killed; incomplete: observations that lack trials.
+    """
+
+    place: str
+    server: str
+    revision: str
+    newest: str
+    size: int
+    counts: dict[str, int]
+    open_runs: int
+    incomplete: int
+
+
+def status(url_or_path: str) -> Status:
+    """What a leaderboard of any version is; nothing is changed. Raises StoreError."""
+    database = connect(locate(url_or_path), write=False, create=False)
+    try:
+        with database.reading() as connection:
+            there = revision(connection, database.place)
+            if there is None:
+                raise no_leaderboard(database.place.shown)
+            names = set(sa.inspect(connection).get_table_names())
+            tables = [table for table in schema.METADATA.sorted_tables if table.name in names]
+            counts = {table.name: _count(connection, table) for table in tables}
+            trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
+            counts["trials"] = int(connection.execute(trials).scalar_one())
+            return Status(
+                place=database.place.shown,
+                server=_server(connection),
+                revision=there,
+                newest=schema.HEAD,
+                size=_size(connection),
+                counts=counts,
+                open_runs=counts["runs"] - counts["run_ends"],
+                incomplete=len(incomplete(connection)) if there == schema.HEAD else 0,
+            )
+    finally:
+        database.close()
+
+
+def _count(connection: sa.Connection, table: sa.Table) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+def _server(connection: sa.Connection) -> str:
+    version = connection.dialect.server_version_info or ()
+    name = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
+    return f"{name} {'.'.join(map(str, version))}"
+
+
+def _size(connection: sa.Connection) -> int:
+    """Bytes, without a log that is not yet part of it."""
+    if connection.dialect.name == "postgresql":
+        query = sa.select(sa.func.pg_database_size(sa.func.current_database()))
+        return int(connection.execute(query).scalar_one())
+    pages = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+    return pages * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
+def vacuum(database: Database) -> tuple[int, int]:
+    """Give room that nothing uses back to the disk, and refresh what queries are planned by; bytes before and after."""
+    with database.reading() as connection:
+        before = _size(connection)
+    sqlite = database.place.sqlite
+    steps = (
+        ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if sqlite else ("VACUUM ANALYZE",)
+    )
+    with as_store_errors(database.place), database.engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for step in steps:
+            connection.exec_driver_sql(step)
+    with database.reading() as connection:
+        return before, _size(connection)
+
+
+def problems(database: Database) -> Iterator[str]:
+    """What is wrong with a leaderboard, a line each: pages, keys, references, seals, contents. Reads all of it once."""
+    with database.reading() as connection:
+        if database.place.sqlite:
+            for (line,) in connection.exec_driver_sql("PRAGMA integrity_check").all():
+                if line != "ok":
+                    yield f"SQLite: {line}"
+        yield from _first("key", _doubled(connection))
+        yield from _first("row refers", _orphans(connection))
+        for table in schema.METADATA.sorted_tables:
+            if table is not schema.SCORES:
+                yield from _first(table.name, _table(connection, table))
+        yield from _first("chunk", _overlapping(connection))
+        yield from _first("score set", _score_sets(connection))
+        yield from _first("import", _imports(connection))
+
+
+def _first(what: str, lines: Iterator[str]) -> Iterator[str]:
+    """The first problems of a kind, and the number of the others."""
+    more = 0
+    for number, line in enumerate(lines):
+        if number < _SHOWN:
+            yield line
+        else:
+            more += 1
+    if more:
+        yield f"{more} more problems of this kind ({what} ...)"
+
+
+def _doubled(connection: sa.Connection) -> Iterator[str]:
+    """Keys that stand more than once: a copy of a table may have lost the rule against it."""
+    for table in schema.METADATA.sorted_tables:
+        keys = list(table.primary_key.columns)
+        query = sa.select(*keys).group_by(*keys).having(sa.func.count() > 1)
+        for row in connection.execute(query).all():
+            yield f"{table.name}: the key {', '.join(map(str, row))} stands more than once"
+
+
+def _orphans(connection: sa.Connection) -> Iterator[str]:
+    """References to rows that are not there."""
+    for table in schema.METADATA.sorted_tables:
+        for key in sorted(table.foreign_keys, key=lambda one: one.parent.name):
+            target, child = key.column.table.alias("target"), key.parent
+            owner = target.c[key.column.name]
+            query = (
+                sa.select(sa.func.count())
+                .select_from(table.join(target, owner == child, isouter=True))
+                .where(child.is_not(None), owner.is_(None))
+            )
+            if n := int(connection.execute(query).scalar_one()):
+                yield f"{table.name}.{child.name}: {n} rows refer to {key.column.table.name} that are not there"
+
+
+def _table(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
+    """Rows that are not what their seal says, or whose content cannot be read."""
+    for row in all_rows(connection, table):
+        yield from row_problems(table, row)
+
+
+def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
+    """All rows of a table in the order of its key, a page at a time."""
+    keys = list(table.primary_key.columns)
+    # A stimulus set names all of its images.
+    query = sa.select(table).order_by(*keys).limit(1 if table is schema.STIMULI else _PAGE)
+    page = connection.execute(query).all()
+    while page:
+        yield from page
+        last = [page[-1]._mapping[key] for key in keys]
+        page = connection.execute(query.where(sa.tuple_(*keys) > sa.tuple_(*last))).all()
+
+
+def row_problems(table: sa.Table, row: Any) -> Iterator[str]:
+    """What is wrong with one row: its seal, its types, what it holds. Nothing is taken for granted of a foreign one."""
+    keys = [str(row._mapping[column]) for column in table.primary_key.columns]
+    what = f"{table.name} {' '.join(keys)}"
+    if table is schema.CHUNKS:
+        what = f"chunk {keys[1]} of observation {keys[0]}"
+    try:
+        name = seal_column(table)
+        if name is not None and row._mapping[name] != row_digest(table, row._mapping):
+            yield f"{what}: its content is not what its {name} says"
+        elif table is schema.CHUNKS:
+            chunk_columns(row)
+        elif table is schema.STIMULI:
+            decode(bytes(row.columns), row.n, f"stimulus set '{row.name}' ({row.digest})")
+        for column, kind in _JSON.get(table.name, {}).items():
+            parsed(row._mapping[column], kind)
+    except StoreError as error:
+        yield str(error).partition(". The disk")[0]
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        yield f"{what}: {error}"
+
+
+#: Columns that hold JSON -> what kind.
+_JSON: dict[str, dict[str, type]] = {
+    "environments": {"content": dict},
+    "registrations": {"training": list, "card": dict},
+    "stimuli": {"labels": list},
+    "observations": {"details": dict},
+    "imports": {"observations": list},
+    "score_sets": {"stimuli": dict, "observations": list},
+}
+
+
+def _overlapping(connection: sa.Connection) -> Iterator[str]:
+    """Chunks that lie over one another, or beyond the trials of their observation."""
+    table, observed = schema.CHUNKS.c, schema.OBSERVATIONS.c
+    query = (
+        sa.select(table.observation, table.position, table.start, table.n, observed.n)
+        .join(schema.OBSERVATIONS, observed.key == table.observation)
+        .order_by(table.observation, table.position)
+    )
+    last, end = "", 0
+    for key, position, start, n, whole in connection.execute(query):
+        end = end if key == last else 0
+        if start < end or start + n > whole:
+            yield f"chunk {position} of observation {key}: trials {start} to {start + n} of {whole}, after {end}"
+        end, last = start + n, key
+
+
+def _score_sets(connection: sa.Connection) -> Iterator[str]:
+    """Score sets whose scores or trials are not those that were stored with them."""
+    table, known = schema.SCORE_SETS.c, schema.SCORES.c
+    query = sa.select(table.id, table.suite, table.trials, table.scores, table.observations)
+    for number, suite, trials, scores, keys in connection.execute(query).all():
+        what = f"score set {number} ({suite})"
+        rows = connection.execute(sa.select(schema.SCORES).where(known.score_set == number)).all()
+        for row in rows:
+            if why := fault(row):
+                yield f"score '{row.metric}' of {what}: {why}"
+        if scores_digest([dict(row._mapping) for row in rows]) != scores:
+            yield f"{what}: its scores are not those that were stored"
+        try:
+            if trials and trials_digest(connection, texts(keys)) != trials:
+                yield f"{what}: trials that it was made of are altered or gone"
+        except ValueError as error:
+            yield f"{what}: {error}"
+
+
+def _imports(connection: sa.Connection) -> Iterator[str]:
+    """Imports of observations that are not there."""
+    table = schema.IMPORTS.c
+    rows = fetched(connection, sa.select(table.id, table.source, table.observations))
+    known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))} if rows else set()
+    for number, source, keys in rows:
+        if lost := len({*chain(texts(keys))} - known):
+            yield f"import {number} of {source}: {lost} of its observations are not there"

@@ -1,0 +1,238 @@
+"""What may happen to a leaderboard on a disk or in foreign hands: found and named by `bench db check`, and nothing of
+it makes a traceback, a hang or a table."""
+
+import re
+import shutil
+import sqlite3
+import zlib
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import gestaltbench as gb
+from benchmark import api
+from benchmark.errors import StoreError
+from benchmark.store import open_store, schema
+from benchmark.store.codec import encode
+from benchmark.store.queries import scores_digest
+from benchmark.store.sql import row_digest
+
+HOSTILE_JSON = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A leaderboard of simulated observers with trials and scores."""
+    home = tmp_path_factory.mktemp("sound")
+    file = str(home / "sound.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(home))
+        gb.run("ideal-shape,ideal-texture", "cue-conflict", limit=6, db=file)
+    assert api.check_db(file, rescore=True) == []
+    return file
+
+
+@pytest.fixture
+def damaged(sound, tmp_path):
+    """Damages a copy: a statement, or a function of its connection; the path."""
+
+    def damage(change):
+        path = tmp_path / "damaged.db"
+        shutil.copyfile(sound, path)
+        with closing(sqlite3.connect(path)) as connection:
+            if isinstance(change, str):
+                connection.executescript(change)
+            else:
+                change(connection)
+            connection.commit()
+        return str(path)
+
+    return damage
+
+
+def resealed(connection, table, where, **changes):
+    """Change a row and its seal, as one does who means harm."""
+    connection.row_factory = sqlite3.Row
+    row = dict(connection.execute(f"SELECT * FROM {table} WHERE {where}").fetchone()) | changes
+    row["checksum"] = row_digest(schema.METADATA.tables[table], row)
+    names = ", ".join(f'"{name}" = :{name}' for name in row)
+    connection.execute(f"UPDATE {table} SET {names} WHERE {where}", row)
+
+
+def payload(header, arrays=b""):
+    packed = zlib.compress(len(header).to_bytes(4, "little") + header + arrays)
+    return b"GBC1" + zlib.crc32(packed).to_bytes(4, "little") + packed
+
+
+def forged(body):
+    """The first chunk holds something else, under right seals."""
+    return lambda connection: resealed(connection, "chunks", "rowid = 1", payload=body)
+
+
+SWAPPED = """
+CREATE TEMP TABLE two AS SELECT rowid AS at, payload FROM chunks LIMIT 2;
+UPDATE chunks SET payload = (SELECT payload FROM two WHERE at <> chunks.rowid) WHERE rowid IN (SELECT at FROM two);
+"""
+DOUBLED = """
+CREATE TABLE copy AS SELECT * FROM chunks; DROP TABLE chunks; ALTER TABLE copy RENAME TO chunks;
+INSERT INTO chunks SELECT * FROM chunks LIMIT 1;
+"""
+ENDLESS = """
+PRAGMA foreign_keys = OFF; DROP TABLE scores;
+CREATE VIEW scores AS WITH RECURSIVE n(score_set) AS (SELECT 1 UNION ALL SELECT score_set + 1 FROM n)
+SELECT score_set, 0 AS position FROM n;
+"""
+#: What happened -> how, and what `bench db check` says of it.
+DAMAGES = {
+    "a deleted chunk": (
+        "DELETE FROM chunks WHERE rowid = 1",
+        r"score set \w+ \(cue-conflict\): trials that it was made of are altered or gone",
+    ),
+    "an altered score": (
+        "UPDATE scores SET value = 0.9 WHERE metric = 'shape_bias' AND position = 0",
+        r"score set \w+ \(cue-conflict\): its scores are not those that were stored",
+    ),
+    "a deleted score": (
+        "DELETE FROM scores WHERE position = 1",
+        "its scores are not those that were stored",
+    ),
+    "payloads of two chunks swapped": (SWAPPED, r"chunk 0 of observation \w+: its content is not"),
+    "an altered byte of a payload": (
+        "UPDATE chunks SET payload = CAST(substr(payload, 1, 30) || x'00' || substr(payload, 32) AS BLOB) "
+        "WHERE rowid = 1",
+        r"chunk 0 of observation \w+: its content is not what its checksum says",
+    ),
+    "an altered number of trials": (
+        "UPDATE observations SET n = n - 1 WHERE rowid = 1",
+        r"observations \w+: its content is not what its checksum says",
+    ),
+    "doubled rows": (DOUBLED, r"chunks: the key \w+, 0 stands more than once"),
+    "a reference to nothing": (
+        "UPDATE observations SET observer = 'nobody' WHERE rowid = 1",
+        "observations.observer: 1 rows refer to observers that are not there",
+    ),
+    "an altered name": (
+        "UPDATE observers SET name = 'ideal' WHERE name = 'ideal-shape'",
+        r"observers \w+: its content is not what its id says",
+    ),
+    "an altered identity": (
+        "UPDATE observers SET identity = 'f00' WHERE name = 'ideal-shape'",
+        r"observers \w+: its content is not what its id says",
+    ),
+    "a view in the place of a table": (ENDLESS, "is damaged: .*'scores' is no table"),
+    "a negative code of a text": (
+        forged(
+            payload(
+                b'[{"name":"response","dtype":"|i1","shape":[6],"words":["dog","cat"]}]',
+                6 * b"\xff",
+            )
+        ),
+        r"chunk 0 of observation \w+ is damaged: a column of type int8",
+    ),
+    "a chunk that inflates": (
+        forged(payload(b"[]", bytes(2**28))),
+        r"chunk 0 of observation \w+ is damaged: it ends early, or inflates to more than",
+    ),
+    "deep JSON": (
+        lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
+        r"observations \w+: JSON that is nested too deeply",
+    ),
+    "another version of the schema": (
+        "UPDATE alembic_version SET version_num = 'none'",
+        "is damaged: .*schema 'none'",
+    ),
+    "a truncated file": (None, "is not a leaderboard or is damaged|SQLite: "),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_found_and_named(damaged, tmp_path, name):
+    change, said = DAMAGES[name]
+    path = damaged(change or "")
+    if change is None:
+        with Path(path).open("r+b") as file:
+            file.truncate(Path(path).stat().st_size // 2)
+    found = told(lambda: api.check_db(path))
+    assert any(re.search(said, line) for line in found), found
+    for act in (
+        lambda: api.rank("cue-conflict", db=path),
+        lambda: api.merge([path], str(tmp_path / "into.db")),
+        lambda: api.check_db(path, rescore=True),
+    ):
+        told(act)  # an answer or a refusal
+    if (tmp_path / "into.db").exists():  # nothing of it has spread
+        assert api.check_db(str(tmp_path / "into.db")) == []
+
+
+def told(act):
+    """The lines that are returned, or said in a refusal."""
+    try:
+        return act()
+    except StoreError as error:
+        return [str(error)]
+
+
+def test_scores_that_were_altered_with_their_seals_are_found_by_computing_them_again(damaged):
+    def forge(connection):
+        connection.row_factory = sqlite3.Row
+        connection.execute(
+            "UPDATE scores SET value = 0.25 WHERE metric = 'shape_bias' AND condition = ''"
+        )
+        for made in connection.execute("SELECT * FROM score_sets").fetchall():
+            rows = connection.execute("SELECT * FROM scores WHERE score_set = ?", (made["id"],))
+            row = {**made, "scores": scores_digest(map(dict, rows.fetchall()))}
+            number = row_digest(schema.SCORE_SETS, row)
+            connection.execute(
+                "UPDATE scores SET score_set = ? WHERE score_set = ?", (number, made["id"])
+            )
+            connection.execute(
+                "UPDATE score_sets SET id = ?, scores = ? WHERE id = ?",
+                (number, row["scores"], made["id"]),
+            )
+
+    path = damaged(forge)
+    assert api.check_db(path) == []
+    assert api.check_db(path, rescore=True) == [
+        "ideal-shape under cue-conflict: shape_bias (cue-conflict) is 0.25 stored, and 1.0 computed",
+        "ideal-texture under cue-conflict: shape_bias (cue-conflict) is 0.25 stored, and 0.0 computed",
+    ]
+
+
+def test_many_problems_are_counted(store, made):
+    _, observer = made.world(store)
+    for number in range(30):
+        made.answers(store, f"k{number}", observer, n=4)
+    with store._database.writing() as connection:
+        connection.execute(schema.CHUNKS.update().values(payload=encode({})))
+    found = list(store.problems())
+    assert (len(found), found[-1]) == (21, "10 more problems of this kind (chunks ...)")
+
+
+def test_chunks_over_one_another_are_named(store, made):
+    _, observer = made.world(store)
+    made.answers(store, "k1", observer)
+    chunk = schema.CHUNKS
+    with store._database.writing() as connection:
+        row = dict(connection.execute(chunk.select().where(chunk.c.position == 1)).one()._mapping)
+        row["start"] = 2
+        connection.execute(
+            chunk.update()
+            .where(chunk.c.position == 1)
+            .values(**row | {"checksum": row_digest(chunk, row)})
+        )
+    assert list(store.problems()) == ["chunk 1 of observation k1: trials 2 to 6 of 10, after 4"]
+
+
+@pytest.mark.parametrize("column", ["flags", "card"])
+def test_a_text_of_no_end_is_refused(path, made, column):
+    """16 MB of JSON in a card or a flag make no objects of a gigabyte."""
+    with open_store(str(path)) as store:
+        run, observer = made.world(store)
+        store.put_scores(run, made.score_set(observer), [made.score()])
+    table = "scores" if column == "flags" else "registrations"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", ("[" + "{}," * 6_000_000 + "{}]",))
+        connection.commit()
+    with open_store(str(path), write=False) as store, pytest.raises(StoreError, match="JSON of"):
+        store.latest_scores(), store.observers()
