@@ -42,10 +42,3 @@ shuffle:
 docs:
     mkdocs build --strict --quiet
 
-# single-line mutants: what do the tests miss?
-mutants *words:
-    python benchmarks/mutants.py {{words}}
-
-# what is fast and what is not: writes docs/performance.md, in 20 minutes at the most
-benchmarks:
-    python benchmarks/all.py

@@ -1,4 +1,4 @@
-"""The one command that runs every benchmark: what it reads of their lines, and that it knows all of them."""
+"""Benchmark scripts: the lines that they print, and that what they take from the program is there."""
 
 import ast
 import runpy
@@ -11,59 +11,6 @@ from types import SimpleNamespace
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture
-def runner(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return SimpleNamespace(**runpy.run_path(str(FOLDER / "all.py")))
-
-
-def test_a_line_is_read_by_its_fields(runner):
-    line = "RATIO pgd/foolbox 0.128 (as a user has it; 0.126 ... 0.130 (3 rounds))"
-    wanted = ("pgd/foolbox", "0.128", "as a user has it; 0.126 ... 0.130 (3 rounds)")
-    assert runner.parsed(line) == wanted
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["RATIO a name 0.5 (x)", "RATIO name 0.5", "RATIO name half (x)", "RATIO name 0.5 (x) more"],
-)
-def test_another_line_is_refused(runner, line):
-    with pytest.raises(ValueError):
-        runner.parsed(line)
-
-
-def test_every_script_runs_or_is_left_out_with_a_reason(runner):
-    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "all", "ratios"}
-    assert set(runner.SCRIPTS) | set(runner.LEFT_OUT) == scripts
-    assert not set(runner.SCRIPTS) & set(runner.LEFT_OUT)
-
-
-def test_the_page_has_machine_versions_and_what_is_missing(runner):
-    ran = runner.Outcome("board", (("board_cpu", "1.250", "pandas | csv"),), "", 12.4)
-    bare = runner.Outcome("corruptions", (), "needs photographs")
-    text = runner.page([ran, bare])
-    assert "| board_cpu | 1.250 | pandas / csv | board |" in text
-    assert "| benchmarks/board.py |  | 12 |  |" in text
-    assert "| benchmarks/corruptions.py | --count 4 --rounds 3 | 0 | needs photographs |" in text
-    assert f"Python {sys.version_info.major}.{sys.version_info.minor}" in text
-    assert "torch 2" in text
-    assert "cores" in text
-
-
-def test_what_fails_says_its_last_line_and_what_hangs_is_stopped(runner, tmp_path, monkeypatch):
-    for name, code in {
-        "board": "raise SystemExit('needs photographs')",
-        "folders": "import time; time.sleep(60)",
-        "overhead": "print('RATIO share 0.500 (all)')",
-    }.items():
-        (tmp_path / f"{name}.py").write_text(code)
-    monkeypatch.setitem(runner.run.__globals__, "HERE", tmp_path)
-    assert runner.run("board", 60).lacks == "needs photographs"
-    assert runner.run("folders", 0.2).lacks == "took longer than 0 s"
-    assert runner.run("overhead", 60).ratios == (("share", "0.500", "all"),)
-    assert runner.run("overhead", 60).lacks == ""
 
 
 def test_names_have_no_blanks(monkeypatch, capsys):
