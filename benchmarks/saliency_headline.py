@@ -4,8 +4,9 @@
 
 Prints two tables (Markdown). Candidates: the AUC excess of the gradient; (a) the same with the rank correlation that is
 left once edge energy at six scales and the distance from the middle are known; (b) the AUC among pixels of one decile
-of edge energy; (c) `object_reliance` by the renderer, which draws the one scene with the other's figure or ground; and
-by masks, as the suite measures it anywhere. Then how often the headline's interval covers. One torch thread.
+of edge energy; (c) object against ground by the renderer, which draws the one scene with the other's figure or ground,
+and by masks; (d) `object_reliance`, the object against another image's outline at its place. Accuracy stands beside
+them. Then how often the headline's interval covers. One torch thread.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from benchmark.stimuli.world.streams import Stream
 from benchmark.stimuli.world.textures import texture
 from registry.model import LoadedModel
 from suites.saliency import SUITE
-from suites.saliency.config import EVIDENCE
-from suites.saliency.maps.exchange import evidence_columns, partners
+from suites.saliency.definitions import reliance, split
+from suites.saliency.maps.exchange import evidence_columns, margin, partners
 from suites.saliency.maps.gradient_statistics import saliency
-from suites.saliency.maps.gradients import input_gradients, log_odds, membership, target_rows
+from suites.saliency.maps.gradients import input_gradients, membership, target_rows
 from suites.saliency.maps.localisation import area_share
 from suites.saliency.maps.mask_context import Scene, scene_of
 from suites.saliency.maps.masks import kept
@@ -84,6 +85,22 @@ def blur(x: torch.Tensor) -> torch.Tensor:
     return gaussian_blur(x, [7, 7], [1.0, 1.0])
 
 
+def window(seen: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Black wherever nothing is seen."""
+    shown = torch.from_numpy(seen)
+    return lambda x: torch.where(shown, x, torch.zeros(()))
+
+
+def windows(side: int) -> Iterator[tuple[str, np.ndarray]]:
+    """[side, side] disks in the middle and random masks, the same for all images."""
+    away = np.hypot(*(np.mgrid[:side, :side] + 0.5 - side / 2)) / side
+    for radius in (0.2, 0.3, 0.4, 0.5):
+        yield f"disk of radius {radius:g}", away < radius
+    for seed in SEEDS:
+        field = gaussian_filter(np.random.default_rng(seed).standard_normal((side, side)), 6)
+        yield f"random mask {seed}", field > np.quantile(field, 0.6)
+
+
 def networks() -> Iterator[tuple[str, LoadedModel]]:
     """Recipes and seeds, then the controls that are networks."""
     for recipe in ("standard", "adversarial", "stylised"):
@@ -100,6 +117,11 @@ def networks() -> Iterator[tuple[str, LoadedModel]]:
             replace(random, module=Before(random.module, contrast_curve)),
         )
     yield "standard-0, blur in front", replace(standard, module=Before(standard.module, blur))
+    for seed in SEEDS:
+        model = loaded(f"world-standard-{seed}")
+        for name, seen in windows(model.preprocess.size):
+            behind = replace(model, module=Before(model.module, window(seen)))
+            yield f"standard-{seed}, {name} in front", behind
 
 
 def bench(images: int) -> Bench:
@@ -194,33 +216,32 @@ def _targets(model: LoadedModel, on: Bench) -> torch.Tensor:
     return target_rows(membership(grouping.indices, 16), grouping.categories, on.scene.shape)
 
 
-def reliance(of_object: np.ndarray, of_ground: np.ndarray) -> np.ndarray:
-    return (of_object - of_ground) / np.maximum(np.abs(of_object) + np.abs(of_ground), 1e-30)
-
-
-def by_masks(model: LoadedModel, on: Bench) -> float:
+def by_masks(model: LoadedModel, on: Bench) -> list[float]:
+    """Object against ground, reliance, accuracy."""
     view = view_of(model, fed(model), on.block, np.arange(len(on.pixels)))
-    found = evidence_columns(view, on.scene)
-    return float(np.nanmean(reliance(*(found[name] for name in EVIDENCE))))
+    found = Trials(evidence_columns(view, on.scene))
+    right = float(np.mean(view.responses == on.scene.shape))
+    return [float(np.nanmean(split(found))), float(np.nanmean(reliance(found))), right]
 
 
 def by_renderer(model: LoadedModel, on: Bench, scenes: list[tuple[Maps, ...]]) -> float:
     """The same, each picture drawn: figure of the one scene on the ground of the other, at the figure's own place."""
     run = fed(model).run
 
-    def odds(figures: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    def margins(figures: np.ndarray, behind: np.ndarray) -> np.ndarray:
         drawn = np.stack(
             [_composed(scenes[f], scenes[g]) for f, g in zip(figures, behind, strict=True)]
         )
         with torch.no_grad():
             logits = run(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
-        return log_odds(logits, target).numpy()
+        return margin(logits, target).numpy()
 
     (i,) = np.nonzero(on.lent >= 0)
     j = on.lent[i]
     target = _targets(model, on)[torch.from_numpy(i)]
-    ii, ij, ji, jj = odds(i, i), odds(i, j), odds(j, i), odds(j, j)
-    return float(reliance((ii - ji + ij - jj) / 2, (ii - ij + ji - jj) / 2).mean())
+    ii, ij, ji, jj = margins(i, i), margins(i, j), margins(j, i), margins(j, j)
+    parts = {"object": (ii - ji + ij - jj) / 2, "ground": (ii - ij + ji - jj) / 2}
+    return float(split(Trials({f"{name}_evidence": part for name, part in parts.items()})).mean())
 
 
 def scenes_of(stimuli: Stimuli) -> list[tuple[Maps, ...]]:
@@ -265,23 +286,25 @@ def evidence(images: int) -> None:
     """The table of candidates and controls."""
     on = bench(images)
     scenes = scenes_of(on.block.stimuli)
-    print("| | AUC excess | (a) partial | (b) deciles | reliance, renderer | reliance, masks |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| | AUC excess | (a) partial | (b) deciles | (c) by the renderer | (c) by masks | (d) reliance | accuracy |"
+    )
+    print("|---" * 8 + "|")
     table: dict[str, list[float]] = {}
     for name, model in networks():
         table[name] = [
             *of_map(gradient_map(model, on), on),
             by_renderer(model, on, scenes),
-            by_masks(model, on),
+            *by_masks(model, on),
         ]
         _row(name, table[name])
     for name, maps in maps_of_images(on).items():
         _row(name, of_map(maps, on))
     trained = [name for name in table if "random" not in name and "front" not in name]
     truth = [table[name][3] for name in trained]
-    order = [spearmanr([table[name][k] for name in trained], truth)[0] for k in range(5)]
+    order = [spearmanr([table[name][k] for name in trained], truth)[0] for k in range(6)]
     _row("order of 12 networks against the renderer's (Spearman)", order)
-    ratio("saliency_order/masks", order[4], "order by the renderer (Spearman), 12 networks")
+    ratio("saliency_order/masks", order[5], "order by the renderer (Spearman), 12 networks")
     ratio("saliency_order/gradient_auc", order[0], "order by the renderer (Spearman), 12 networks")
 
 
@@ -289,7 +312,7 @@ def _row(name: str, values: list[float]) -> None:
     print(
         f"| {name} | "
         + " | ".join(f"{value:.3f}" for value in values)
-        + " |" * (1 + 5 - len(values)),
+        + " |" * (1 + 7 - len(values)),
         flush=True,
     )
 
@@ -301,13 +324,22 @@ def covered(groups: int, size: int = 96) -> None:
         f"\n| {groups} sets of {size} images | mean | covers | half-width | images taken for independent |"
     )
     print("|---|---|---|---|---|")
+    models = {
+        name: loaded(f"world-{name}")
+        for name in ("standard-0", "adversarial-0", "stylised-0", "random-0")
+    }
+    trials: dict[str, list[Trials]] = {name: [] for name in models}
+    for seed in range(groups):
+        stimuli = kept(_fresh(seed, size))
+        for name, model in models.items():
+            trials[name].append(_exchanged(model, stimuli))
     held: list[float] = []
-    for name in ("standard-0", "adversarial-0", "stylised-0", "random-0"):
-        sets = [_fresh(loaded(f"world-{name}"), seed, size) for seed in range(groups)]
-        scores = [ratio_score(SUITE.headline, trials) for trials in sets]
+    plain = replace(SUITE.headline, clusters=lambda _trials: {})
+    for name, sets in trials.items():
+        scores, alone = (
+            [ratio_score(metric, one) for one in sets] for metric in (SUITE.headline, plain)
+        )
         truth = np.mean([score.value for score in scores])
-        plain = [replace(SUITE.headline, clusters=lambda _trials: {})] * groups
-        alone = [ratio_score(metric, trials) for metric, trials in zip(plain, sets, strict=True)]
         hits = [np.mean([s.low <= truth <= s.high for s in found]) for found in (scores, alone)]
         half = np.mean([s.high - s.low for s in scores]) / 2
         print(f"| {name} | {truth:.3f} | {hits[0]:.3f} | {half:.3f} | {hits[1]:.3f} |", flush=True)
@@ -317,26 +349,30 @@ def covered(groups: int, size: int = 96) -> None:
     )
 
 
-def _fresh(model: LoadedModel, seed: int, size: int) -> Trials:
-    """Evidence on a set of the world that nobody was trained on, all of it new."""
+def _fresh(seed: int, size: int) -> Stimuli:
+    """A set of the world that nobody was trained on, all of it new."""
     source = world.training_set("natural", size, 5_000 + seed)
     drawn = [world.render(source, i) for i in range(size)]
     labels = {"category": np.array(source.category), "shape": np.array(source.shape)}
-    stimuli = Stimuli(
+    return Stimuli(
         source.name, source.name, "world16", source.ids, source.ids, labels,
         lambda i: drawn[i].image, lambda i: drawn[i].mask,
     )  # fmt: skip
+
+
+def _exchanged(model: LoadedModel, stimuli: Stimuli) -> Trials:
+    size = len(stimuli)
     view = view_of(model, fed(model), Block(stimuli, role="natural"), np.arange(size))
     scene = scene_of(view, 0)
-    fixed = {"role": np.full(size, "natural"), "stimulus": np.array(source.ids)}
+    fixed = {"role": np.full(size, "natural"), "stimulus": np.array(stimuli.ids)}
     return Trials({**fixed, "area": area_share(scene.masks), **evidence_columns(view, scene)})
 
 
 def main() -> None:
     """Both tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--groups", type=int, default=100)
+    parser.add_argument("--images", type=int, default=192)
+    parser.add_argument("--groups", type=int, default=200)
     given = parser.parse_args()
     torch.set_num_threads(1)
     evidence(given.images)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.engine.score_shards import RunReport
     from benchmark.leaderboard import Board
+    from benchmark.leaderboard.model import Cell
     from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.transfer import Claim, Matrix
@@ -79,15 +80,24 @@ def board_heading(board: Board) -> str:
 
 
 def board_lines(board: Board) -> Iterator[Record]:
-    """The rows of a board as people read them."""
+    """The rows of a board as people read them; flags of distrust stand beside the number that ranks."""
     from benchmark.leaderboard.formatting import estimate, rank_text
 
     for row in (*board.rows, *board.references):
         texts = {}
         for column in board.columns:
             cell = row.cells[column.metric]
-            texts[column.title] = estimate(cell.value, cell.low, cell.high)
+            doubt = _doubt(cell) if column.metric == board.by else ""
+            texts[column.title] = estimate(cell.value, cell.low, cell.high) + doubt
         yield {"rank": rank_text(row), "observer": row.observer, **texts}
+
+
+def _doubt(cell: Cell) -> str:
+    """ " (trust: ...)": the flags of distrust; "" where there are none."""
+    from benchmark.contracts import DISTRUST
+
+    told = [flag for flag in cell.flags if flag.startswith(DISTRUST)]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def summary_records(one: Summary) -> Iterator[Record]:
@@ -109,7 +119,9 @@ def summary_lines(one: Summary) -> Iterator[Record]:
 
     for line in (*one.lines, *one.references):
         texts = {
-            f"{headline.suite}: {headline.column.title}": estimate(cell.value, cell.low, cell.high)
+            f"{headline.suite}: {headline.column.title}": (
+                estimate(cell.value, cell.low, cell.high) + _doubt(cell)
+            )
             for headline, cell in zip(one.headlines, line.cells, strict=True)
         }
         yield {"observer": line.observer, "training": ", ".join(line.training), **texts}

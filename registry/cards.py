@@ -87,6 +87,18 @@ class Preprocess(BaseModel):
         return std
 
     @model_validator(mode="after")
+    def _mean_is_a_pixel(self) -> Preprocess:
+        """With --mean 127 and no --scale 255 a network sees one grey whatever it is shown."""
+        if min(self.mean) < 0 or max(self.mean) > self.scale:
+            told = "(" + ", ".join(f"{value:g}" for value in self.mean) + ")"
+            hint = " (a network of pixels in 0..255: --scale 255)" if self.scale < 255 else ""
+            raise ValueError(
+                f"a mean within 0..scale, where pixels are; {told} is not within 0..{self.scale:g}: "
+                f"give the --scale of the pixels that it was computed on{hint}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _crop_fits(self) -> Preprocess:
         if self.resize < self.size and self.resize_mode != "longest":
             raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")

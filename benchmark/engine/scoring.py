@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Observer, Score, Suite, Trials
+from benchmark.contracts import DISTRUST, Array, Metric, Observer, Score, Suite, Trials
+from benchmark.contracts.columns import Coded, coded, held
 from benchmark.engine.reference_trials import Answers, ReferenceTrials, Sets, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio_influence
@@ -62,6 +63,9 @@ def _answered(trials: Trials) -> bool:
     return bool(len(trials)) and any_answer(trials.columns.get("response", ("measured",)))
 
 
+#: Who gives one answer to this share of at least so many trials does not look: a standard ResNet-50 says "knife" to
+#: 91 % of published edge images, and to no more than 26 % of all images of any published suite.
+NEARLY_ALL, ENOUGH = 0.9, 20
 POOLED, AMONG = "people (pooled)", "people (among themselves)"
 
 
@@ -198,7 +202,7 @@ class Scorer:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # What `against` says of a metric stands for what score said of it ("needs references").
         named = {(score.metric, score.role, score.condition): score for score in scores}
-        final = list(named.values())
+        final = flagged(named.values(), trials)
         if imported is not None and imported.prompt:
             final = self._by_prompt(final, imported)
         self._keep(target, final)
@@ -222,8 +226,9 @@ class Scorer:
             for score in scores
         ]
         for prompt, read in answers.prompts.items():
+            trials = read()
             with one_blas_thread():
-                others = self.suite.score(self.suite.config, read())
+                others = flagged(self.suite.score(self.suite.config, trials), trials)
             remarked += [
                 replace(score, condition=f"prompt: {prompt}")
                 for score in others
@@ -293,6 +298,33 @@ def _same(stored: Score, computed: Score) -> bool:
             return False
     exact = ("reason", "level", "method", "n", "excluded", "flags")
     return all(getattr(stored, name) == getattr(computed, name) for name in exact)
+
+
+def flagged(scores: Iterable[Score], trials: Trials) -> list[Score]:
+    """The scores, each value with a flag of distrust where the observer gave one answer to nearly all trials and few
+    of these show it. Whatever the suite: every one keeps the answers as `response`."""
+    answer = _one_answer(trials)
+    if answer is None:
+        return list(scores)
+    flag = f"{DISTRUST}one answer ({answer!r}) for nearly all images"
+    return [one if one.value is None else replace(one, flags=(*one.flags, flag)) for one in scores]
+
+
+def _one_answer(trials: Trials) -> str | None:
+    columns = held(trials.columns)
+    if "response" not in columns or len(trials) < ENOUGH:
+        return None
+    answers = coded(columns["response"])
+    counts = np.bincount(answers.codes, minlength=len(answers.words))
+    answer = str(answers.words[counts.argmax()])
+    if counts.max() < NEARLY_ALL * len(trials):
+        return None
+    for name, column in columns.items():
+        if name != "response" and (isinstance(column, Coded) or column.dtype.kind == "U"):
+            words = coded(column)
+            if (words.words == answer)[words.codes].mean() > 0.5:  # a set of one category
+                return None
+    return answer
 
 
 def _shown(sets: Sets, answers: Answers) -> Sets:

@@ -33,8 +33,9 @@ REFERENCES: Mapping[str, str] = {
 CLICKME_SIDE = 224
 
 
-#: Columns of an exchange: the evidence of the object and of the ground, and the image that lent its ground.
-EVIDENCE = ("object_evidence", "ground_evidence")
+#: Columns of an exchange: the evidence of the object, of its ground and of the object's place, and the image that lent
+#: its ground.
+EVIDENCE = ("object_evidence", "ground_evidence", "place_evidence")
 PARTNER = "partner"
 
 

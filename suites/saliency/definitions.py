@@ -70,14 +70,31 @@ def excess(trials: Trials, name: str) -> Array:
 
 
 def reliance(trials: Trials) -> Array:
-    """[n] (O - G) / (|O| + |G|): O what the object and G what the ground adds to the log-odds of the object's category
-    (`exchange`); NaN where neither moves them."""
-    of_object, of_ground = (stored(trials, name) for name in EVIDENCE)
-    size = np.abs(of_object) + np.abs(of_ground)
-    moved = np.isfinite(size) & (size > 0)
-    found = np.full(size.shape, np.nan)
-    np.divide(of_object - of_ground, size, out=found, where=moved)
+    """[n] (O - P) / (|O| + |P|): O what the object adds to the margin of its category, P what the outline of another
+    image's object adds at the same place and size (`exchange`); 0 where the ground alone moves it."""
+    of_object, _, of_place = (stored(trials, name) for name in EVIDENCE)
+    return _share(of_object, of_place)
+
+
+def split(trials: Trials) -> Array:
+    """[n] (O - G) / (|O| + |G|): G what the ground adds. Knows nothing of place."""
+    of_object, of_ground, _ = (stored(trials, name) for name in EVIDENCE)
+    return _share(of_object, of_ground)
+
+
+def _share(of_object: Array, of_other: Array) -> Array:
+    """NaN where there was no exchange, or none that moved the network: nothing is stored there."""
+    size = np.abs(of_object) + np.abs(of_other)
+    found = np.where(np.isfinite(size), 0.0, np.nan)
+    np.divide(of_object - of_other, size, out=found, where=np.isfinite(size) & (size > 0))
     return found
+
+
+def correct(trials: Trials) -> Array:
+    """[n] whether the answer is the object's category."""
+    shape = trials.columns.get("shape", trials["category"])
+    truth = np.where(shape == "", trials["category"], shape)
+    return np.asarray(trials["response"] == truth, dtype=float)
 
 
 def contrast(trials: Trials) -> Array:
@@ -96,20 +113,17 @@ def counted(values: Array, trials: Trials, *, masked: bool) -> tuple[Array, Arra
 
 def mean_of(column: str, *, masked: bool) -> Ratio:
     """The mean of a column, on the main role alone where a table holds several."""
-    return _on_main(lambda trials: stored(trials, column), masked=masked)
+    return on_main(lambda trials: stored(trials, column), masked=masked)
 
 
 def mean_excess(name: str) -> Ratio:
     """The mean AUC excess of a map, on the main role alone where a table holds several."""
-    return _on_main(lambda trials: excess(trials, name), masked=True)
+    return on_main(lambda trials: excess(trials, name), masked=True)
 
 
-def mean_reliance(trials: Trials) -> tuple[Array, Array]:
-    """The mean object reliance, on the main role alone where a table holds several."""
-    return _on_main(reliance, masked=True)(trials)
+def on_main(values: Callable[[Trials], Array], *, masked: bool) -> Ratio:
+    """The mean of values [n], on the main role alone where a table holds several."""
 
-
-def _on_main(values: Callable[[Trials], Array], *, masked: bool) -> Ratio:
     def ratio(trials: Trials) -> tuple[Array, Array]:
         num, den = counted(values(trials), trials, masked=masked)
         main = trials["role"] == main_role(trials)

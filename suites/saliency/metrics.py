@@ -7,20 +7,26 @@ from benchmark.contracts import Direction, Metric, Ratio
 from suites.saliency.config import CLICKED, CONFLICT
 from suites.saliency.definitions import (
     clicked,
+    correct,
     exemplars,
     mean_excess,
     mean_of,
-    mean_reliance,
+    on_main,
     own_contrast,
     own_excess,
     pairs,
+    reliance,
+    split,
 )
 
 HEADLINE = "object_reliance"
+#: Numbers that hang on the picture that lent its ground, too.
+EXCHANGED = (HEADLINE, "object_share")
 UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 #: Lowest and highest value of a mean, where there are such; intervals stay between them.
 BOUNDS = {
     HEADLINE: SIGNED,
+    "object_share": SIGNED,
     "object_auc_excess": SIGNED,
     "sg_object_auc_excess": SIGNED,
     "object_auc": UNIT,
@@ -76,11 +82,28 @@ _METRICS = (
     _on_object(
         HEADLINE,
         "object reliance",
-        "(O - G) / (|O| + |G|), O and G what object and ground add to the log-odds of the object's category when each "
-        "alone is exchanged for another image's: 1 object only, -1 ground only",
-        mean_reliance,
+        "(O - P) / (|O| + |P|), O what the object adds to the margin of its category when it is exchanged for another "
+        "image's, P what the outline of another image's object adds at the same place and size",
+        on_main(reliance, masked=True),
         0.0,
         shown=True,
+    ),
+    _on_object(
+        "object_accuracy",
+        "accuracy",
+        "share of the images that are answered with the object's category",
+        on_main(correct, masked=True),
+        None,
+        shown=True,
+    ),
+    _on_object(
+        "object_share",
+        "object against ground",
+        "(O - G) / (|O| + |G|), G what the ground adds: 1 object only, -1 ground only. A disk in front of a network "
+        "raises it",
+        on_main(split, masked=True),
+        0.0,
+        shown=False,
     ),
     _on_object(
         "object_auc_excess",
@@ -191,7 +214,7 @@ _METRICS = (
 METRICS = tuple(
     replace(
         metric,
-        clusters=pairs if metric.headline else exemplars,
+        clusters=pairs if metric.name in EXCHANGED else exemplars,
         span=SPANS.get(metric.name, metric.bounds),
     )
     for metric in _METRICS

@@ -10,7 +10,7 @@ from benchmark.stats import ratio_score
 from suites.saliency.added import ADDED, added_metrics
 from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, Config
 from suites.saliency.definitions import board_roles, mean_excess, mean_of, stored
-from suites.saliency.metrics import HEADLINE, METRICS
+from suites.saliency.metrics import EXCHANGED, HEADLINE, METRICS
 
 _ADDED = added_metrics(ADDED)
 _BY_NAME = {metric.name: metric for metric in METRICS}
@@ -18,6 +18,7 @@ _BY_NAME = {metric.name: metric for metric in METRICS}
 _HELD = (HEADLINE, "object_auc_excess", "object_auc")
 NO_ANSWER = "a map gives no answer that an exchange could change"
 NO_MASKS = "the stimuli have no object masks"
+NO_EVIDENCE = "no exchange changes its answers: it does not look at the images"
 
 
 def reference(name: str) -> str:
@@ -107,10 +108,9 @@ def _answered(trials: Trials) -> Iterator[Score]:
 
 def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") -> Score:
     found = ratio_score(metric, trials, condition=condition)
-    if found.value is None and role != CLICKED and len(trials) and _no_masks(trials):
-        found = replace(found, reason=NO_MASKS)
+    if found.value is None and role != CLICKED and len(trials):
+        if not bool((stored(trials, "area") > 0).any()):
+            found = replace(found, reason=NO_MASKS)
+        elif metric.name in EXCHANGED:
+            found = replace(found, reason=NO_EVIDENCE)
     return replace(found, role=role)
-
-
-def _no_masks(trials: Trials) -> bool:
-    return not bool((stored(trials, "area") > 0).any())

@@ -32,6 +32,13 @@ class Counting(Readout):
         return super().forward(x)
 
 
+class Blind(Readout):
+    """Says its sixth class to everything."""
+
+    def forward(self, x):
+        return super().forward(x) + 1e4 * (torch.arange(16, device=x.device) == 5)
+
+
 class Greedy(Readout):
     """Runs out of memory above a batch of `most`."""
 

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 import torch
 from engine_toys import ideal, network, same_trials, toy_suite
 
-from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform
+from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform, Trials
 from benchmark.engine import run
 from benchmark.engine.devices import Tuning
 from benchmark.engine.environment import _revision, environment
 from benchmark.engine.plan import chunk_count, chunk_index
-from benchmark.engine.scoring import Scorer
+from benchmark.engine.scoring import Scorer, flagged
 from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.store import open_store
 from registry.files import Place
@@ -461,3 +461,33 @@ def test_the_revision_is_the_programs_own_within_a_hook_of_another_repository(
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "another"))
     revision = _revision(tmp_path / "program")
     assert said[0] != said[1] and revision == {"revision": said[0], "dirty": False}
+
+
+def test_one_answer_to_nearly_all_images_is_distrusted_whatever_the_suite(leaderboard):
+    leaderboard.run(
+        [network("blind", "Blind"), network("net", "Readout")], [toy_suite(toys.make_stimuli(40))]
+    )
+    with open_store(leaderboard.settings.db, write=False) as store:
+        found = {row.observer: row.flags for row in store.latest_scores(suite="toy")}
+    assert found == {
+        "blind": (f"trust: one answer ('{toys.CLASSES[5]}') for nearly all images",),
+        "net": (),
+    }
+
+
+def _answered(said, shown):
+    columns = {"response": np.array(said), "category": np.array(shown)}
+    return [
+        one.flags != () for one in flagged([Score("a", 1.0), Score("b", None)], Trials(columns))
+    ]
+
+
+def test_when_one_answer_is_distrusted():
+    """Nine tenths of at least twenty images, most of which show something else; a missing value needs no flag."""
+    both = ["cat", "dog"]
+    assert _answered(["cat"] * 18 + ["dog"] * 2, both * 10) == [True, False]
+    assert _answered(["cat"] * 17 + ["dog"] * 3, both * 10) == [False, False]
+    assert _answered(["cat"] * 19, [*both * 9, "cat"]) == [False, False]
+    assert _answered(["cat"] * 20, ["cat"] * 20) == [False, False]
+    assert _answered(["na"] * 20, both * 10) == [True, False]
+    assert flagged([Score("a", 1.0)], Trials({"value": np.zeros(30)}))[0].flags == ()

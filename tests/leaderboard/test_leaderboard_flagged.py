@@ -1,9 +1,14 @@
 """`bench rank --flagged-last`: distrust ranks below, each part by itself."""
 
 import pytest
+from as_text import text
 
 from benchmark.contracts import DISTRUST
 from benchmark.leaderboard.board import boards, flagged_last
+from benchmark.leaderboard.render import board_detail, render_details
+from benchmark.leaderboard.summary import summaries
+from benchmark.leaderboard.summary_text import summary_detail
+from gestaltbench.records import board_lines, summary_lines
 
 
 @pytest.fixture
@@ -59,3 +64,16 @@ def test_all_flagged_keep_their_order(suite, sets, score):
     (made,) = boards(rows, suite, sets)
     ranked = flagged_last(made).rows
     assert [(row.observer, row.rank) for row in ranked] == [("b", 1), ("a", 2)]
+
+
+def test_board_summary_and_notebook_say_it_beside_the_number(board):
+    flag = f"{DISTRUST}zero gradient: 90% of images"
+    assert flag in text(render_details([board_detail(board, 200)]), 200)
+    notebook = {row["observer"]: row for row in board_lines(board)}
+    title = next(one.title for one in board.columns if one.metric == board.by)
+    assert notebook["masked"][title].endswith(f"({flag})")
+    assert "(" not in notebook["best"][title]
+    (made,) = summaries([board])
+    told = {row["observer"]: " ".join(row.values()) for row in summary_lines(made)}
+    assert flag in told["masked"] and "trust" not in told["best"]
+    assert flag in text(render_details([summary_detail(made, 200)]), 200)

@@ -36,7 +36,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
         "mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders
     )
     assert all(result.ok for result in checks)
-    assert len(checks) == 15
+    assert len(checks) == 16
     assert card == read_card(folders["cards_folder"] / "mine.yaml")
     assert card.sha256 == digest_state(tiny.state_dict())
     how = card.preprocess
@@ -161,6 +161,42 @@ def test_a_forward_pass_that_fails_is_a_row(card, factories, tmp_path):
     small = mine.preprocess.model_copy(update={"size": 1, "resize": 1})
     found = results(mine.model_copy(update={"preprocess": small}), tmp_path)
     assert not found["forward pass"].ok
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "hint"),
+    [(127.0, None, "--scale 255"), (-0.1, None, "--scale"), (256.0, 255.0, "within 0..255")],
+)
+def test_a_mean_that_is_no_pixel_is_refused(mean, scale, hint, checkpoint, nine, folders):
+    """A network that is fed (x - 127) / 128 of pixels in 0..1 sees one grey."""
+    how = {"size": 32, "mean": (mean, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "scale": scale}
+    with pytest.raises(CardError, match=f"mean.*{hint}"):
+        register("mine", "timm:test_resnet", checkpoint, labels=nine, **how, **folders)
+    how |= {"mean": (127.0, 127.0, 127.0), "std": (128.0,) * 3, "scale": 255.0}
+    assert register("mine", "timm:test_resnet", checkpoint, labels=nine, **how, **folders)
+
+
+def test_a_network_that_does_not_look_is_refused(card, tmp_path):
+    """A constant, and one that is fed a hundredth of the contrast; not one that looks."""
+    (tmp_path / "blind.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, num_classes=9, share=1.0):\n"
+        "        super().__init__()\n"
+        "        self.share, self.told = share, torch.nn.Parameter(torch.arange(9.0))\n"
+        "    def forward(self, x):\n"
+        "        return self.told + self.share * 20 * x[:, 0, :3, :3].flatten(1)\n"
+    )
+    for share, looks in ((0.0, False), (1e-3, False), (1.0, True)):
+        mine = card(
+            None,
+            source="python",
+            arch=f"python:{tmp_path / 'blind.py'}:Net",
+            options={"kwargs": {"share": share}},
+        )
+        found = results(mine, tmp_path)["answers differ between images"]
+        assert found.ok == looks
+        assert looks or "--mean, --std and --scale" in found.detail
 
 
 def test_what_architectures_say_of_their_input():

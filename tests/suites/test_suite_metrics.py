@@ -30,7 +30,7 @@ KNOWN = {
     (CORRUPTION.name, OF_SIXTEEN, None): "accuracy16 clean_accuracy16",
     (ADVERSARIAL.name, None, UNIT): "auc_linf auc_l2",
     (SALIENCY.name, 0.0, SIGNED): (
-        "object_reliance object_auc_excess sg_object_auc_excess target_contrast object_auc_excess_alpha0 "
+        "object_reliance object_share object_auc_excess sg_object_auc_excess target_contrast object_auc_excess_alpha0 "
         "object_auc_excess_alpha1"
     ),
     (SALIENCY.name, 0.5, UNIT): "object_auc",
@@ -54,8 +54,8 @@ SHOWN = {
     ),
     ADVERSARIAL.name: "robust_accuracy robust_linf_1 robust_l2_1 clean_accuracy auc_linf auc_l2",
     SALIENCY.name: (
-        "object_reliance object_auc_excess object_auc grad_centroid sg_object_auc_excess target_contrast "
-        "clickme_alignment"
+        "object_reliance object_accuracy object_auc_excess object_auc grad_centroid sg_object_auc_excess "
+        "target_contrast clickme_alignment"
     ),
 }
 SUITES = (CUE_CONFLICT, HUMAN, CORRUPTION, ADVERSARIAL, SALIENCY)

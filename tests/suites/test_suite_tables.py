@@ -86,6 +86,8 @@ TABLES = {
     """,
     "saliency": """
         object_reliance higher headline 0 -1..1 -
+        object_accuracy higher shown - - -
+        object_share higher hidden 0 -1..1 -
         object_auc_excess higher shown 0 -1..1 -
         object_auc higher shown 0.5 0..1 -
         grad_centroid none shown - - -

@@ -1,55 +1,77 @@
 """Which part of an image the answer comes from: the object alone, or its ground alone, is exchanged for another's.
 
 A game of two players, object and ground of image i, against those of another image j: four pictures, (i on i),
-(i on j), (j on i), (j on j), and the log-odds of i's category on each. The Shapley value (Shapley 1953) splits all of
+(i on j), (j on i), (j on j), and the margin of i's category on each. The Shapley value (Shapley 1953) splits all of
 the evidence, (i on i) - (j on j), into the object's part and the ground's. Each part adds a whole and a pasted picture
 and takes away a pasted and a whole one, so what pasting itself does to a network cancels.
+
+The same game with the outlines of other images, moved to where the two objects are and brought to their size, says
+what the place alone is worth: a network that sees only a disk in the middle finds as much evidence there.
 
 Answers alone decide: a backward pass that is not the network's own changes nothing here.
 Imported when a network is shown something, for it needs torch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import affine_transform, center_of_mass, distance_transform_edt
 from torch import Tensor
 
-from benchmark.contracts import Array, View
+from benchmark.contracts import CHUNK, Array, View
 from suites.saliency.config import EVIDENCE, LARGEST, PARTNER, SMALLEST
-from suites.saliency.maps.gradients import log_odds, membership, part_size, target_rows
+from suites.saliency.maps.gradients import membership, part_size, target_rows
 from suites.saliency.maps.localisation import Flags, Floats
 from suites.saliency.maps.mask_context import Scene
 from suites.saliency.maps.masks import objects
 
+#: Evidence of at most this share of the spread of the logits is rounding: none.
+ROUNDING = 1e-4
+
 
 def evidence_columns(view: View, scene: Scene) -> dict[str, Array]:
-    """[n] evidence for the object's category, in nats, that the object carries and that its ground carries, and the
-    name of the image that it exchanged with; NaN and "" where there was none."""
-    n = len(view.index)
-    found: Floats = np.full((2, n), np.nan)
-    lent = partners(view)
+    """[n] evidence for the object's category, in logits, that the object carries, that its ground carries, and that
+    the place of the object carries, and the name of the image that it exchanged with; NaN and "" where there was none.
+
+    Two forward passes an image where its partner is in the chunk: the pictures that a pair makes serve both.
+    """
+    found: Floats = np.full((len(EVIDENCE), len(view.index)), np.nan)
+    pairs = _pairs(view)
+    lent = np.array([pairs.get(int(position), -1) for position in view.index])
+    rows = np.flatnonzero(lent >= 0)
+    if len(rows):
+        found[:, rows] = _split(view, scene, rows, pairs)
     ids = np.array([*view.block.stimuli.ids, ""])
-    table = membership(view.outputs, view.logits.shape[1]).to(view.images.device)
-    for rows in _parts(np.flatnonzero(lent >= 0), min(view.batch, part_size(view.images.device))):
-        target = target_rows(table, view.categories, scene.shape[rows])
-        found[:, rows] = _split(view, rows, lent[rows], target)
     return {**dict(zip(EVIDENCE, found, strict=True)), PARTNER: ids[lent]}
 
 
-def partners(view: View) -> Array:
-    """[n] position in the set of the image that each exchanges with, -1 where there is none.
+def margin(logits: Tensor, inside: Tensor) -> Tensor:
+    """[n] the best logit of a set of classes less the best of the rest: logits [n, k], inside [n, k] bool.
 
-    Two images exchange with one another: what depends on both is a pair's own, so that pairs can be drawn where an
-    interval is made. The whole set is gone through in the order of the images' digests, the same in every chunk.
+    Logits of twice the length give twice the margin, so that a share of margins is blind to that length; a share of
+    log-odds is not.
     """
+    nothing = float("-inf")
+    wide = logits if logits.device.type == "mps" else logits.double()
+    rest = wide.masked_fill(inside, nothing).amax(dim=1)
+    return wide.masked_fill(~inside, nothing).amax(dim=1) - rest
+
+
+def partners(view: View) -> Array:
+    """[n] position in the set of the image that each exchanges with, -1 where there is none."""
+    pairs = _pairs(view)
+    return np.array([pairs.get(int(position), -1) for position in view.index])
+
+
+def _pairs(view: View) -> dict[int, int]:
+    """Two images of one chunk exchange with one another: what depends on both is a pair's own, so that pairs can be
+    drawn where an interval is made. In the order of the images' digests, the same whatever part of a set is viewed."""
     stimuli = view.block.stimuli
-    order = sorted(range(len(stimuli)), key=lambda i: (crc32(str(stimuli.items[i]).encode()), i))
-    fair = [i for i in order if _fair(view.mask(i))]
-    matched = _matched(fair, objects(stimuli))
-    return np.array([matched.get(int(position), -1) for position in view.index])
+    digests = [crc32(str(item).encode()) for item in stimuli.items]
+    order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
+    return _matched([i for i in order if _fair(view.mask(i))], objects(stimuli))
 
 
 def _matched(order: Sequence[int], category: Array) -> dict[int, int]:
@@ -84,36 +106,96 @@ def grounds(images: Tensor, holes: Flags) -> Tensor:
     return filled.reshape(images.shape)
 
 
-def _split(view: View, rows: Array, lent: Array, target: Tensor) -> Floats:
-    """[2, rows] the object's and the ground's part of the log-odds."""
-    own = view.images[torch.from_numpy(rows)]
-    other = torch.stack([_picture(view, int(position)) for position in lent])
-    masks = _masks(view, view.index[rows]), _masks(view, lent)
-    open_ = _open(view, view.index[rows]), _open(view, lent)
-    behind = [grounds(x, m | o) for x, m, o in zip((own, other), masks, open_, strict=True)]
-    here, there = (torch.from_numpy(mask).to(own.device)[:, None] for mask in masks)
+def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
+    """Image -> the next one whose outline is put in its place: of a third category where there is one, else of
+    another than its own; only where there is such an image."""
+    order, found = list(pairs), {}
+    for n, i in enumerate(order):
+        others = order[n + 1 :] + order[:n]
+        both = (category[i], category[pairs[i]])
+        third = (k for k in others if category[k] not in both)
+        second = (k for k in others if category[k] != category[i] and k != pairs[i])
+        k = next(third, None)
+        k = next(second, None) if k is None else k
+        if k is not None:
+            found[i] = k
+    return found
+
+
+def moved(outline: Flags, onto: Flags) -> Flags:
+    """[h, w] an outline at the middle of another and of as many pixels, also where the picture's edge cuts it."""
+    wanted, centre = int(np.count_nonzero(onto)), np.array(center_of_mass(onto))
+    middle = np.array(center_of_mass(outline))
+    step, found = np.sqrt(np.count_nonzero(outline) / wanted), onto
+    for _ in range(4):
+        offset = middle - step * centre
+        found = affine_transform(outline.astype(np.uint8), [step, step], offset, order=0) > 0
+        step *= np.sqrt(max(1, int(np.count_nonzero(found))) / wanted)
+    return found
+
+
+def _split(view: View, scene: Scene, rows: Array, pairs: Mapping[int, int]) -> Floats:
+    """[3, rows] the object's, the ground's and the place's part of the margin; NaN where there is none of any."""
+    here = [int(i) for i in view.index[rows]]
+    there = [pairs[i] for i in here]
+    forth, back = list(zip(here, there, strict=True)), list(zip(there, here, strict=True))
+    needed = list(dict.fromkeys([*forth, *back]))
+    table = membership(view.outputs, view.logits.shape[1]).to(view.images.device)
+    target = target_rows(table, view.categories, scene.shape[rows])
+    whole = _whole(view, {*here, *there})
+    ends = [torch.stack([whole[i] for i in images]) for images in (here, there)]
+    start, end = (margin(logits, target) for logits in ends)
+
+    def carried(masks: Mapping[int, Flags]) -> Tensor:
+        """What the pixels within the masks carry of start - end."""
+        logits = _pasted(view, [pair for pair in needed if set(pair) <= masks.keys()], masks)
+        nothing = torch.full_like(ends[0][0], float("nan"))
+        on_other, others = (
+            margin(torch.stack([logits.get(pair, nothing) for pair in way]), target)
+            for way in (forth, back)
+        )
+        return (start - others + on_other - end) / 2
+
+    own = {i: view.mask(i) for i in {*here, *there}}
+    lent = outlines(pairs, objects(view.block.stimuli))
+    of_object = carried(own)
+    of_place = carried({i: moved(view.mask(lent[i]), own[i]) for i in own if i in lent})
+    parts = torch.stack([of_object, start - end - of_object, of_place])
+    spread = torch.stack([z.amax(dim=1) - z.amin(dim=1) for z in ends]).amax(dim=0)
+    parts[parts.abs() <= ROUNDING * spread] = 0
+    parts[:, (parts == 0).all(dim=0)] = float("nan")
+    return parts.double().cpu().numpy()
+
+
+def _whole(view: View, positions: set[int]) -> dict[int, Tensor]:
+    """Logits of the images as they are: those of the view, and of partners that are not in it."""
+    rows = {int(position): row for row, position in enumerate(view.index)}
+    found = {i: view.logits[rows[i]].to(view.images.device) for i in positions if i in rows}
     with torch.no_grad():
-        shown = (torch.where(here, own, behind[1]), torch.where(there, other, behind[0]), other)
-        own_on_other, other_on_own, whole_other = (log_odds(view.forward(x), target) for x in shown)
-        whole = log_odds(view.logits[torch.from_numpy(rows)].to(own.device), target)
-    by_object = ((whole - other_on_own) + (own_on_other - whole_other)) / 2
-    by_ground = ((whole - own_on_other) + (other_on_own - whole_other)) / 2
-    return torch.stack([by_object, by_ground]).double().cpu().numpy()
+        return found | {i: view.forward(view.picture(i)[None])[0] for i in positions - rows.keys()}
 
 
-def _picture(view: View, position: int) -> Tensor:
-    """[3, h, w] of the view where it is there, else read for the purpose."""
-    at = np.flatnonzero(view.index == position)
-    return view.images[int(at[0])] if len(at) else view.picture(position)
+def _pasted(
+    view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Flags]
+) -> dict[tuple[int, int], Tensor]:
+    """Logits of what lies within the first image's mask on the second, out of which its own mask is filled."""
+    rows = {int(position): row for row, position in enumerate(view.index)}
 
+    def picture(i: int) -> Tensor:
+        return view.images[rows[i]] if i in rows else view.picture(i)
 
-def _masks(view: View, positions: Sequence[int] | Array) -> Flags:
-    return np.stack([view.mask(int(position)) for position in positions])
-
-
-def _open(view: View, positions: Sequence[int] | Array) -> Flags:
-    """[n, h, w] what is neither object nor ground: it is taken out of every pasted picture."""
-    return np.stack([view.ignored(int(position)) for position in positions])
+    found: dict[tuple[int, int], Tensor] = {}
+    size = min(view.batch, part_size(view.images.device))
+    for at in range(0, len(pairs), size):
+        part = pairs[at : at + size]
+        inside = np.stack([masks[i] & ~view.ignored(i) for i, _ in part])
+        holes = np.stack([masks[j] | view.ignored(j) for _, j in part])
+        above, below = (torch.stack([picture(pair[k]) for pair in part]) for k in (0, 1))
+        here = torch.from_numpy(inside).to(above.device)[:, None]
+        with torch.no_grad():
+            logits = view.forward(torch.where(here, above, grounds(below, holes)))
+        found |= dict(zip(part, logits, strict=True))
+    return found
 
 
 def _nearest(hole: Flags) -> Array:
@@ -136,7 +218,3 @@ def _around(hole: Flags) -> tuple[slice, slice]:
 
 def _fair(mask: Flags) -> bool:
     return bool(SMALLEST <= np.count_nonzero(mask) / mask.size <= LARGEST)
-
-
-def _parts(rows: Array, size: int) -> Iterator[Array]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -13,8 +13,15 @@ from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.definitions import exemplars, reliance
-from suites.saliency.maps.exchange import _matched, evidence_columns, grounds, partners
+from suites.saliency.definitions import exemplars, reliance, split
+from suites.saliency.maps.exchange import (
+    _matched,
+    evidence_columns,
+    grounds,
+    moved,
+    outlines,
+    partners,
+)
 from suites.saliency.maps.mask_context import scene_of
 
 SIDE = 32
@@ -65,60 +72,161 @@ def evidence(weights, stimuli=STIMULI, index=None):
     view = Reader(Block(stimuli, role="cue-conflict"), np.arange(N) if index is None else index)
     view.weights = weights
     found = evidence_columns(view, scene_of(view, 0))
-    return tuple(found[name] for name in EVIDENCE)
-
-
-def of(weights, stimuli=STIMULI):
-    n = len(stimuli)
-    of_object, of_ground = evidence(weights, stimuli)
-    columns = {
-        "role": np.full(n, "natural"),
-        "object_evidence": of_object,
-        "ground_evidence": of_ground,
-    }
-    return reliance(Trials(columns))
+    return tuple(found[name] for name in EVIDENCE[:2])
 
 
 @pytest.mark.parametrize(
     ("weights", "expected"), [((1.0, 0.0), 1.0), ((0.0, 1.0), -1.0), ((1.0, 1.0), 0.0)]
 )
-def test_who_reads_one_half_relies_on_it_alone(weights, expected):
-    """The mask itself gets 1, its complement -1, and both alike 0."""
-    np.testing.assert_allclose(of(weights), expected, atol=1e-5)
-
-
-def test_a_length_of_logits_is_no_reliance():
-    """Twice as sure, no other share."""
-    np.testing.assert_allclose(of((2.0, 1.0)), of((4.0, 2.0)), atol=0.05)
-    assert 0.2 < of((2.0, 1.0)).mean() < 1
+def test_who_reads_one_half_gets_all_evidence_from_it(weights, expected):
+    of_object, of_ground = evidence(weights)
+    found = (of_object - of_ground) / (np.abs(of_object) + np.abs(of_ground))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_the_parts_add_up_to_all_of_the_evidence():
-    """Object and ground together: log-odds on the image less those on the one that lends, worked out in numpy."""
+    """Object and ground together: the margin on the image less that on the one that lends, worked out in numpy."""
     of_object, of_ground = evidence((1.0, 0.5))
     shape = [CATEGORIES.index(name) for name in STIMULI.labels["shape"]]
     view = Reader(Block(STIMULI, role="cue-conflict"), np.arange(N))
     lent = partners(view)
 
-    def odds(position, category):
+    def margin(position, category):
         level = 40.0 + 10 * (position % 16)
         logits = -((1 + 0.25) * (level - (np.arange(16) * 10.0 + 40)) ** 2) / 100
-        rest = np.delete(logits, category)
-        return logits[category] - np.log(np.exp(rest - rest.max()).sum()) - rest.max()
+        return logits[category] - np.delete(logits, category).max()
 
-    expected = [odds(i, shape[i]) - odds(int(lent[i]), shape[i]) for i in range(N)]
+    expected = [margin(i, shape[i]) - margin(int(lent[i]), shape[i]) for i in range(N)]
     np.testing.assert_allclose(of_object + of_ground, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_an_image_that_answers_nothing_has_no_reliance():
-    assert np.isnan(of((0.0, 0.0))).all()
-    half = Trials(
-        {
-            "object_evidence": np.array([1.0, np.nan, 0.0, 3.0]),
-            "ground_evidence": np.array([1.0, 1.0, 0.0, -1.0]),
-        }
+class Counter(ToyView):
+    """A network that counts, within a window, the pixels of each category's level in some channels; images are painted
+    in red on the object and in blue on the ground."""
+
+    channels, window, length = (0, 2), np.ones((SIDE, SIDE), bool), 1.0
+    mask, ignored = Reader.mask, Reader.ignored
+
+    def forward(self, images):
+        seen = images[:, list(self.channels)].amax(1) * 255 * torch.from_numpy(self.window)
+        levels = torch.arange(16) * 10.0 + 40
+        near = (seen[:, None] - levels[:, None, None]).abs() < 1
+        return self.length * near.double().sum((2, 3)).float()
+
+
+def bar(index):
+    """Objects of the same place and size, upright or lying."""
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[4:28, 12:20] = True
+    return mask.T if index % 3 == 0 else mask
+
+
+def red_on_blue(index):
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image[..., 0], image[..., 2] = (
+        bar(index) * painted(index)[..., 0],
+        ~bar(index) * painted(index)[..., 0],
     )
-    np.testing.assert_allclose(reliance(half), [0.0, np.nan, np.nan, 1.0])
+    return image
+
+
+BARS = replace(STIMULI, decode=red_on_blue, mask=bar, digest="bars")
+DISK = np.hypot(*(np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2)) < 11
+
+
+def counted(index=None, **how):
+    """(reliance, object against ground), each [n], and the evidence."""
+    view = Counter(Block(BARS, role="cue-conflict"), np.arange(N) if index is None else index)
+    vars(view).update(how)
+    trials = Trials(evidence_columns(view, scene_of(view, 0)))
+    return reliance(trials), split(trials), trials
+
+
+def test_a_place_is_no_object():
+    """A window in front of a network that reads object and ground alike: the object's share is far off what it is
+    without the window (a disk hides the ground: from -0.63 to 0.13), the reliance is 0 in both."""
+    open_, all_of_it, _ = counted()
+    behind, of_disk, _ = counted(window=DISK)
+    np.testing.assert_allclose(open_, 0, atol=1e-9)
+    np.testing.assert_allclose(behind, 0, atol=1e-9)
+    assert all_of_it.mean() == pytest.approx(2 * 192 / 1024 - 1, abs=1e-6)
+    assert of_disk.mean() == pytest.approx(2 * (DISK & bar(1)).sum() / DISK.sum() - 1, abs=1e-6)
+
+
+def test_who_reads_the_object_relies_on_it_and_who_reads_the_ground_does_not():
+    of_object, of_ground = (counted(channels=channels)[0].mean() for channels in ((0,), (2,)))
+    assert of_object > 0.1
+    assert of_ground < -0.01
+
+
+@pytest.mark.parametrize("length", [1e-3, 1e3])
+def test_the_length_of_logits_does_not_count(length):
+    for channels in ((0,), (2,), (0, 2)):
+        for one, other in zip(
+            counted(channels=channels), counted(channels=channels, length=length), strict=True
+        ):
+            if isinstance(one, np.ndarray):
+                np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_an_image_that_answers_nothing_has_no_reliance():
+    """Neither exact zeros nor rounding around a constant answer are evidence."""
+    assert np.isnan(evidence((0.0, 0.0))).all()
+
+    class Constant(Counter):
+        def forward(self, images):
+            noise = 1e-6 * torch.randn(len(images), 16, generator=torch.Generator().manual_seed(1))
+            return torch.arange(16.0) + noise
+
+    view = Constant(Block(BARS, role="natural"), np.arange(N))
+    found = evidence_columns(view, scene_of(view, 0))
+    assert all(np.isnan(found[name]).all() for name in EVIDENCE)
+    half = {
+        "object_evidence": np.array([1.0, np.nan, 0.0, 3.0]),
+        "ground_evidence": np.array([0.0, 1.0, 2.0, 1.0]),
+        "place_evidence": np.array([1.0, 1.0, 0.0, -1.0]),
+    }
+    np.testing.assert_allclose(reliance(Trials(half)), [0.0, np.nan, 0.0, 1.0])
+    np.testing.assert_allclose(split(Trials(half)), [1.0, np.nan, -1.0, 0.5])
+
+
+def test_a_network_that_always_says_the_same_has_no_headline_and_the_reason():
+    columns = {
+        "role": np.full(4, "natural"),
+        "condition": np.full(4, ""),
+        "stimulus": np.arange(4).astype(str),
+        "category": np.array(["cat", "dog", "cat", "dog"]),
+        "response": np.full(4, "cat"),
+        "area": np.full(4, 0.3),
+        **{name: np.full(4, np.nan) for name in EVIDENCE},
+    }
+    scores = SUITE.score(SUITE.config, Trials(columns))
+    found = {one.metric: one for one in scores if not one.condition}
+    assert found["object_reliance"].value is None
+    assert "no exchange changes its answers" in found["object_reliance"].reason
+    assert (found["object_accuracy"].value, found["object_accuracy"].n) == (0.5, 4)
+
+
+def test_an_outline_is_put_where_the_object_is_and_brought_to_its_size():
+    onto, outline = np.zeros((2, 40, 50), bool)
+    onto[20:40, 25:45] = True
+    outline[2:8, 3:23] = True
+    found = moved(outline, onto)
+    assert abs(found.sum() - 400) <= 20
+    assert found[:, 20:30].any(axis=1).sum() <= 14  # still flat: 11 rows of 36
+    away = np.zeros((40, 50), bool)
+    away[:10, :10] = True
+    cut = moved(outline, away)  # two fifths of it would be off the picture
+    assert abs(cut.sum() - 100) <= 10
+
+
+def test_whose_outline_is_lent():
+    """The next image of a third category; of two categories, the next of another than its own that is no partner."""
+    category = np.array(["cat", "dog", "cat", "dog", "car", "cat"])
+    pairs = {0: 1, 1: 0, 2: 3, 3: 2, 4: 5, 5: 4}
+    assert outlines(pairs, category) == {0: 4, 1: 4, 2: 4, 3: 4, 4: 1, 5: 1}
+    assert outlines({0: 1, 1: 0, 2: 3, 3: 2}, category[:4]) == {0: 3, 1: 2, 2: 1, 3: 0}
+    assert outlines({0: 1, 1: 0}, category[:2]) == {}
 
 
 def test_two_images_exchange_with_one_another_whatever_the_chunk():
@@ -175,7 +283,8 @@ def test_pairs_are_drawn_together_where_an_interval_is_made():
         "stimulus": names,
         "area": np.full(16, 0.3),
         "object_evidence": (1 + value) / 2,
-        "ground_evidence": (1 - value) / 2,
+        "ground_evidence": np.full(16, 9.0),
+        "place_evidence": (1 - value) / 2,
     }
     alone = ratio_score(SUITE.headline, Trials(columns))
     paired = Trials({**columns, "partner": names.reshape(8, 2)[:, ::-1].ravel()})
@@ -194,7 +303,8 @@ def test_the_headlines_interval_stays_between_its_ends():
         "stimulus": np.array(["a", "b", "c", "d"]),
         "area": np.full(4, 0.3),
         "object_evidence": np.array([1.0, 1.0, 1.0, 0.98]),
-        "ground_evidence": np.array([0.0, 0.0, 0.0, 0.02]),
+        "ground_evidence": np.full(4, 9.0),
+        "place_evidence": np.array([0.0, 0.0, 0.0, 0.02]),
     }
     found = ratio_score(SUITE.headline, Trials(columns))
     assert found.value == pytest.approx(0.99)

@@ -79,6 +79,27 @@ def test_smoothgrad_is_four_copies_with_noise_of_15_percent_of_the_range():
     assert not torch.equal(noise[0], noise[1])
 
 
+def test_each_image_of_smoothgrad_has_noise_of_its_own():
+    """Drawn anew by each image's own seed, and differentiated by hand: one noise for all gives other areas."""
+    view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(8))
+    found = SUITE.observe(SUITE.config, view)["smooth_auc"]
+    expected = []
+    for row, seed in enumerate(view.seeds):
+        stream = np.random.Generator(np.random.Philox(key=int(seed)))
+        noise = np.float32(0.15) * stream.standard_normal((4, 3, 32, 32), dtype=np.float32)
+        x = (view.images[row] + torch.from_numpy(noise)).requires_grad_()
+        logits = view.forward(x).double()
+        target = view.categories.index(view.labels["shape"][row])
+        odds = logits[:, target] - torch.cat(
+            [logits[:, :target], logits[:, target + 1 :]], 1
+        ).logsumexp(1)
+        (slope,) = torch.autograd.grad(odds.sum(), x)
+        mean = slope.mean(0, keepdim=True).numpy()
+        expected += object_auc(saliency(mean), view.mask(row)[None]).tolist()
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert np.ptp(expected) > 0.05
+
+
 def test_the_blob_in_the_middle():
     """A Gaussian of a quarter of each side: on 4 x 8 pixels, pixel centres 1/8 or 1/16 of the side from the middle."""
     blob = centre(np.zeros((2, 3, 4, 8)))
@@ -121,7 +142,7 @@ def test_objects_of_one_to_ninety_five_percent_count(area, counts):
         "stimulus": np.arange(3).astype(str),
         "area": np.array([0.3, 0.4, area]),
         "object_evidence": np.full(3, 2.0),
-        "ground_evidence": np.full(3, 1.0),
+        "place_evidence": np.full(3, 1.0),
     }
     found = ratio_score(SUITE.headline, Trials(columns))
     assert found.n == 2 + counts
@@ -151,7 +172,7 @@ def test_only_the_main_role_of_several_enters_the_headline_and_the_excess():
         "stimulus": np.arange(4).astype(str),
         "area": np.full(4, 0.3),
         "object_evidence": np.array([1.0, 3.0, 5.0, 5.0]),
-        "ground_evidence": np.array([1.0, 1.0, 1.0, 1.0]),
+        "place_evidence": np.array([1.0, 1.0, 1.0, 1.0]),
         "grad_auc": np.array([0.7, 0.8, 0.9, 0.9]),
         "grad_auc_other": np.array([0.5, 0.5, 0.4, 0.4]),
         "smooth_auc": np.array([0.7, 0.8, 0.9, 0.9]),

@@ -46,6 +46,8 @@ def test_high_frequencies_and_steps_of_white_noise():
 def test_steps_on_paper():
     g = np.array([[[[1.0, -1.0], [1.0, 1.0]]]])
     assert total_variation(g)[0] == pytest.approx((1 + 1) / 1)  # steps 0, 2 down; 2, 0 to the right
+    stripes = np.array([[[[1.0, 1.0], [-1.0, -1.0]]]])  # steps of 2 down, none to the right
+    assert total_variation(np.concatenate([stripes, stripes.swapaxes(2, 3)])).tolist() == [2, 2]
     assert np.isnan(total_variation(np.zeros((1, 3, 4, 4))))[0]
 
 
