@@ -28,7 +28,7 @@ from suites.adversarial.trust.probes import (
     slopes,
     within,
 )
-from suites.adversarial.trust.report import NO_SLOPE, READINGS, VANISHING
+from suites.adversarial.trust.report import NO_SLOPE, READINGS, REPEAT, VANISHING
 
 #: Columns of numbers that are NaN where an image is not attacked, or not asked.
 REAL = (
@@ -194,7 +194,8 @@ def _probed(
 def _odd(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
     """[n]: something about the gradient of an image is odd enough to ask an attack that needs none."""
     astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)
-    return np.asarray(astray | (columns["gradient_norm"] < VANISHING) | columns["bounded"])
+    beside = columns["company_difference"] > REPEAT
+    return np.asarray(astray | beside | (columns["gradient_norm"] < VANISHING) | columns["bounded"])
 
 
 def _kept(found: Curve) -> dict[str, Array]:

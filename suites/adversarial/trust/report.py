@@ -34,6 +34,7 @@ VANISHING = (
 SATURATED = 0.05
 TIED = 0.05
 REPEAT = 1e-4  # distance of unit-length logits (the rule of AutoAttack's check)
+SLIGHT = 0.05  # the same, up to which company moves an answer no more than rounding in steps of the batch's own size
 NO_SLOPE = 0.5  # relative error of a gradient against differences: honest ones are within 0.4, masked ones above 0.6
 MASKED = 0.2
 FAST_WINS = 0.05
@@ -78,8 +79,9 @@ def flags(config: Config, trials: Trials) -> tuple[str, ...]:
     if not len(c):
         return tuple(f"{DISTRUST}{text}" for text in wrong)
     masked, unclear = slopes(c)
-    odd = [*unclear, *gradients(c), *outputs(c)]
-    wrong += [*numbers(c), *masked, *company(c), *opinions(config, c)]
+    beside, slight = company(c)
+    odd = [*unclear, *gradients(c), *outputs(c), *slight]
+    wrong += [*numbers(c), *masked, *beside, *opinions(config, c)]
     for threat in config.threats:
         if config.stages and threat.norm == "linf":
             wrong += iterating(c, threat)
@@ -191,19 +193,22 @@ def outputs(c: Trials) -> Iterator[str]:
         yield "outputs lie within [0, 1]: attacked through the logits of a sigmoid"
 
 
-def company(c: Trials) -> Iterator[str]:
-    """Two answers to one image; answers that other images change; equal outputs at the top."""
+def company(c: Trials) -> tuple[list[str], list[str]]:
+    """Equal outputs at the top, two answers to one image, and answers that other images change: wrong. Odd, where they
+    change it by little."""
     tied = share(c["tied"])
-    if tied > TIED:
-        yield f"exact ties between the largest outputs: {tied:.0%} of images"
+    wrong = [f"exact ties between the largest outputs: {tied:.0%} of images"] if tied > TIED else []
     alone = c["alone_difference"] > REPEAT
-    beside = share((c["company_difference"] > REPEAT) & ~alone)
-    if beside > 0 and not alone.any():
-        yield "batch: answers depend on the other images of the batch"
-        return
+    beside = np.where(alone, 0.0, np.nan_to_num(c["company_difference"]))
+    if (beside > REPEAT).any() and not alone.any():
+        text = "batch: answers depend on the other images of the batch"
+        if beside.max() <= SLIGHT:
+            return wrong, [f"{text} a little (by up to {beside.max():.2g} of their length)"]
+        return [*wrong, text], []
     moved = share((c["repeat_difference"] > REPEAT) | alone)
     if moved > 0:
-        yield f"random: two passes of one image differ ({moved:.0%} of images)"
+        wrong.append(f"random: two passes of one image differ ({moved:.0%} of images)")
+    return wrong, []
 
 
 def iterating(c: Trials, threat: Threat) -> Iterator[str]:

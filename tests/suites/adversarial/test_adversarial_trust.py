@@ -251,6 +251,11 @@ def test_slopes_say_nothing_of_one_image_nor_of_random_networks():
 def test_company_is_told_from_randomness():
     batch = by_hand(company_difference=np.ones(100), repeat_difference=np.ones(100))
     assert batch == ("trust: batch: answers depend on the other images of the batch",)
+    (slight,) = by_hand(company_difference=np.full(100, 0.05), repeat_difference=np.ones(100))
+    assert slight.startswith(
+        f"{CONFIRMED}batch: answers depend on the other images of the batch a little"
+    )
+    assert by_hand(company_difference=np.full(100, 0.051)) == batch
 
 
 def test_many_steps_that_break_nothing_that_one_leaves():
