@@ -37,6 +37,7 @@ REPEAT = 1e-4  # distance of unit-length logits (the rule of AutoAttack's check)
 SLIGHT = 0.05  # the same, up to which company moves an answer no more than rounding in steps of the batch's own size
 NO_SLOPE = 0.5  # relative error of a gradient against differences: honest ones are within 0.4, masked ones above 0.6
 MASKED = 0.2
+CLEAR = 0.6  # of the error, up to which differences over two lengths may be apart themselves
 FAST_WINS = 0.05
 BLIND_WINS = 0.01
 MISSED = 0.10  # of what stands, that 100 steps of APGD break on honest networks
@@ -176,7 +177,7 @@ def slopes(c: Trials) -> tuple[list[str], list[str]]:
     if _many(off):
         text = f"not the slope of the answers on {share(off):.0%} of images"
         text += f" (median relative error {np.nanmedian(error):.2f})"
-        clear = not np.median(spread[off]) > NO_SLOPE
+        clear = not np.median(spread[off] / error[off]) > CLEAR
         (wrong if clear else odd).append(f"{'masked' if clear else 'rough'} gradient: {text}")
     return wrong, odd
 

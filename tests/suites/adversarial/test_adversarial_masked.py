@@ -1,0 +1,123 @@
+"""Masked and odd networks, whose wrong numbers sink and whose right ones are confirmed; and honest ones, none of which
+sinks."""
+
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from benchmark.contracts import DISTRUST
+from suites.adversarial import SUITE
+from suites.adversarial.metrics import robust_at
+from suites.adversarial.trust.report import CONFIRMED, flags
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "masked_networks.py"
+SPEC = importlib.util.spec_from_file_location("masked_networks", SCRIPT)
+masks = importlib.util.module_from_spec(SPEC)
+sys.path.append(str(SCRIPT.parent))  # last: a script there is called coverage
+sys.modules[SPEC.name] = masks
+SPEC.loader.exec_module(masks)
+sys.path.remove(
+    str(SCRIPT.parent)
+)  # code that looks for modules by name must not find those scripts
+
+COUNT = 24
+NETWORK = "world-standard-0"
+
+
+@cache
+def cases():
+    return {case.name.removeprefix(f"{NETWORK}, "): case for case in masks.cases(NETWORK, COUNT)}
+
+
+@cache
+def judged(name):
+    trials = masks.attacked(cases()[name].tuned, cases()[name].run, COUNT)
+    right, shown = robust_at("linf", 1 / 255)(trials)
+    return right.sum() / shown.sum(), flags(SUITE.config, trials)
+
+
+def begins(said, *kinds):
+    return all(any(flag.startswith(kind) for flag in said) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("blurred in batches of two and more", ["trust: batch: gradients", "trust: masked"]),
+        ("blurred in batches of nine and more", ["trust: batch: gradients"]),
+        ("blurred for all but the first", ["trust: batch: gradients", "trust: masked"]),
+        ("blurred, 1e6 on all logits", ["trust: masked"]),
+        ("random inputs, 1e6 on all logits", ["trust: random"]),
+        ("blurred, probabilities", ["trust: masked", "trust: outputs are probabilities"]),
+        ("logits cut to [0, 1]", ["trust: "]),
+        ("gradient of another network", ["trust: masked"]),
+        ("gradient beside noise drawn anew", ["trust: "]),
+        ("gradient mirrored", ["trust: masked"]),
+        ("gradient with its channels exchanged", ["trust: masked"]),
+        ("gradient shifted by three pixels", ["trust: masked"]),
+        ("a fifth of the gradient's pixels", ["trust: masked"]),
+        ("gradient within 1.5/255 alone", ["trust: "]),
+        ("median of 3 x 3, gradient blurred", ["trust: "]),
+        ("gradient blurred, 5 x 5", ["trust: masked"]),
+        ("gradient beside noise drawn by input", ["trust: masked"]),
+        ("ripples on the pixels", ["trust: "]),
+        ("no gradient", ["trust: zero gradient: 100%", "trust: black box beats white box"]),
+        ("batch statistics", ["trust: batch: answers"]),
+    ],
+)
+def test_wrong_numbers_sink(name, kinds):
+    assert begins(judged(name)[1], *kinds)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("sigmoid of twice the logits", ["outputs lie within [0, 1]"]),
+        ("probabilities", ["outputs are probabilities"]),
+        ("8 levels, straight-through gradient", ["rough gradient"]),
+        ("4 levels, straight-through gradient", ["rough gradient"]),
+        ("JPEG, straight-through gradient", ["rough gradient"]),
+        ("logits in whole numbers", ["rough gradient"]),
+    ],
+)
+def test_what_is_odd_is_said(name, kinds):
+    said = [flag.removeprefix(CONFIRMED).removeprefix(DISTRUST) for flag in judged(name)[1]]
+    assert begins(said, *kinds)
+
+
+def test_probabilities_are_attacked_like_the_logits_they_come_from():
+    """Sigmoids of twice the logits saturate in float32 where these are above 8."""
+    plain = judged("as it is")[0]
+    assert judged("probabilities")[0] == plain
+    assert judged("sigmoid of twice the logits")[0] <= plain + 3 / COUNT
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "as it is",
+        "log probabilities",
+        "8-bit layers, straight-through",
+        "8-bit inputs, straight-through",
+        "half-precision weights",
+        "bfloat16 throughout",
+        "ensemble of two",
+        "mean over the mirror image",
+        "median of 3 x 3",
+        "detector",
+        "vision transformer",
+        "logits times 1000",
+        "world-detector-0",
+        "world-uniform-noise-0",
+    ],
+)
+def test_honest_networks_do_not_sink(name):
+    said = judged(name)[1]
+    assert not any(flag.startswith(DISTRUST) for flag in said)
+    if name not in ("median of 3 x 3", "logits times 1000"):
+        assert said == ()
