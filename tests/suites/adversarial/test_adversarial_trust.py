@@ -233,8 +233,8 @@ def test_two_grades():
 def test_slopes_that_contradict_and_slopes_that_say_nothing():
     off = {"gradient_error": np.full(100, 0.9)}
     (masked,) = by_hand(**off)
-    assert by_hand(**off, gradient_spread=np.full(100, 0.53)) == (masked,)
-    (rough,) = by_hand(**off, gradient_spread=np.full(100, 0.55))
+    assert by_hand(**off, gradient_spread=np.full(100, 0.85)) == (masked,)
+    (rough,) = by_hand(**off, gradient_spread=np.full(100, 0.86))
     assert masked.startswith("trust: masked gradient: ")
     assert rough.startswith(f"{CONFIRMED}rough gradient: ")
 
