@@ -20,9 +20,9 @@ from suites.adversarial.attacks.problem import Followed, Forward, Problem, gradi
 from suites.adversarial.trust.report import READINGS
 
 NONE = 1e-12
-#: Half the way between the two points of a difference, in every pixel: the shortest at which rounding to 8 bits is
-#: lost in the noise, and as far as the ranked budget goes.
-LENGTHS = (0.5 / 255, 4 / 255)
+#: Half the way between the two points of a difference, in every pixel: shorter than rounding to 8 bits, longer than it,
+#: and as far as the ranked budget goes, where networks bend.
+LENGTHS = (0.5 / 255, 1.5 / 255, 4 / 255)
 DIRECTIONS = 4
 PROBES = 2 * DIRECTIONS * len(LENGTHS) + 4  # plain passes per image that is probed
 #: Images that no attack moved are moved by up to so much first: some gradients hold at the images and nowhere else.
@@ -56,8 +56,8 @@ def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> N
 class Slopes:
     """Of each probed image; arrays [n]. error: how far the slopes of the margin along random directions, as the
     gradient has them, are from differences of the network as it was loaded: |g.v - d| over the longer of the two, both
-    as vectors over the directions. 0: equal; 1: nothing in common; the smaller one of both `LENGTHS`. spread: the same
-    between the differences of both lengths. NaN: rounding exceeds the differences. company: how far the gradient in
+    as vectors over the directions. 0: equal; 1: nothing in common; the smallest over all `LENGTHS`. spread: the same
+    between the differences over the shortest and the longest. NaN: rounding exceeds the differences. company: how far the gradient in
     the attack's batch is from that of the image alone."""
 
     error: NDArray[np.float64]

@@ -118,5 +118,5 @@ def test_probabilities_are_attacked_like_the_logits_they_come_from():
 def test_honest_networks_do_not_sink(name):
     said = judged(name)[1]
     assert not any(flag.startswith(DISTRUST) for flag in said)
-    if name not in ("median of 3 x 3", "logits times 1000"):
-        assert said == ()
+    rounded = name in ("8-bit layers, straight-through", "median of 3 x 3", "logits times 1000")
+    assert rounded or said == ()

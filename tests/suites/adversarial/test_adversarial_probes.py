@@ -124,7 +124,7 @@ def test_what_the_attack_followed_is_what_is_checked():
 
 
 def test_where_a_network_is_asked():
-    """Images that no attack moved at a point up to 2/255 away; differences of .5 and 4/255 to both sides of it in
+    """Images that no attack moved at a point up to 2/255 away; differences of .5, 1.5 and 4/255 to both sides of it in
     every value."""
     seen = []
 
@@ -134,11 +134,11 @@ def test_where_a_network_is_asked():
 
     checked(run, n=1)
     _, point, ends, alone = seen
-    assert torch.equal(point, alone) and len(ends) == 16
+    assert torch.equal(point, alone) and len(ends) == 24
     moved = (point - 0.5).flatten()
     assert -2 / 255 <= float(moved.min()) < -1.8 / 255 < 1.8 / 255 < float(moved.max()) <= 2 / 255
     away = (ends - point).abs().flatten(1) * 255
-    assert torch.allclose(away, torch.tensor([0.5] * 8 + [4.0] * 8)[:, None], atol=1e-3)
+    assert torch.allclose(away, torch.tensor([0.5] * 8 + [1.5] * 8 + [4.0] * 8)[:, None], atol=1e-3)
     assert torch.allclose(ends[:4] + ends[4:8], 2 * point, atol=1e-6)
     assert len({tuple(row) for row in (ends[:4] > point).flatten(1).tolist()}) == 4
 
