@@ -57,8 +57,8 @@ class Slopes:
     """Of each probed image; arrays [n]. error: how far the slopes of the margin along random directions, as the
     gradient has them, are from differences of the network as it was loaded: |g.v - d| over the longer of the two, both
     as vectors over the directions. 0: equal; 1: nothing in common; the smallest over all `LENGTHS`. spread: the same
-    between the differences over the shortest and the longest. NaN: rounding exceeds the differences. company: how far the gradient in
-    the attack's batch is from that of the image alone."""
+    between the differences over the shortest and the longest. NaN: rounding exceeds the differences. company: how far
+    the gradient in the attack's batch is from that of the image alone."""
 
     error: NDArray[np.float64]
     spread: NDArray[np.float64]
