@@ -4,7 +4,7 @@ import engine_nets
 import pytest
 from engine_toys import Bench
 
-from benchmark.engine import model_view, run
+from benchmark.engine import canary, model_view, run
 
 
 @pytest.fixture
@@ -15,18 +15,23 @@ def leaderboard(tmp_path):
 
 @pytest.fixture
 def forwarded(monkeypatch):
-    """How many images each `Counting` network was shown: {seed: images}; those of the checks at load, and of replays,
-    are not counted.
+    """How many images each `Counting` network was shown: {seed: images}; those of the checks at load, of canary answers
+    and of replays are not counted.
     """
     engine_nets.FORWARDED.clear()
-    judge = run.require_sound
 
-    def uncounted(*arguments):
-        before = len(engine_nets.FORWARDED)
-        judge(*arguments)
-        del engine_nets.FORWARDED[before:]
+    def uncounted(judge):
+        def call(*arguments):
+            before = len(engine_nets.FORWARDED)
+            try:
+                return judge(*arguments)
+            finally:
+                del engine_nets.FORWARDED[before:]
 
-    monkeypatch.setattr(run, "require_sound", uncounted)
+        return call
+
+    monkeypatch.setattr(run, "require_sound", uncounted(run.require_sound))
+    monkeypatch.setattr(canary, "_forward", uncounted(canary._forward))
     monkeypatch.setattr(model_view, "replayed", lambda seeds: None)
 
     def total():

@@ -382,7 +382,7 @@ def test_a_sweep_presents_each_chunk_once(leaderboard, monkeypatch):
     )
     cards = [network("net", "Readout"), network("other", "Readout", seed=1)]
     leaderboard.run(cards, [toy_suite(blocks)])
-    assert len(calls) == 1
+    assert len(calls) == 1 + len(cards)  # each network's canary answers
     trials = leaderboard.trials("net")
     by = {c: trials["probability"][trials["condition"] == c] for c in ("", "dark", "again", "more")}
     assert np.array_equal(by["dark"], by["again"]) and np.array_equal(by["dark"], by["more"])
@@ -428,7 +428,8 @@ def test_images_are_degraded_with_the_threads_of_a_network_that_sees_them(leader
     seen = []
 
     def darken(images, seeds):
-        seen.append(torch.get_num_threads())
+        if len(images) == 5:  # the pictures of canary answers are 16
+            seen.append(torch.get_num_threads())
         return images * 0.5
 
     monkeypatch.setattr(run.tuning, "tune", lambda *_: Tuning(8, threads=threads + 3))
