@@ -261,16 +261,19 @@ class _Merging:
 
     def _load(self, connection: sa.Connection, rows: dict[str, Any]) -> Iterator[_Difference]:
         table = schema.OBSERVATIONS
+        query = sa.select(table.c.key, table.c.details)
         known = {
-            key
+            key: details
             for some in batches(rows)
-            for key in connection.scalars(sa.select(table.c.key).where(table.c.key.in_(some)))
+            for key, details in connection.execute(query.where(table.c.key.in_(some)))
         }
         new = [self._moved(table, row) for key, row in rows.items() if key not in known]
         insert_new(connection, table, new)
         theirs, ours = _chunks(self.source, list(rows)), _chunks(connection, list(rows))
         for key, row in list(rows.items()):
             differing, compared = _compared(theirs.get(key, {}), ours.get(key, {}))
+            if key in known and _other_canary(row.details, known[key]):
+                differing = compared = row.n
             if differing:
                 yield _Difference(row, differing, compared)
                 del rows[key]
@@ -298,6 +301,16 @@ class _Merging:
         if "observer" in made:
             made["observer"] = self.observers[row.observer]
         return sealed(table, made)
+
+
+def _other_canary(theirs: str, ours: str) -> bool:
+    """Whether the network gave other canary answers there than here: then even other chunks of a block do not mix."""
+    from registry.soundness import (
+        canaries_differ,
+    )  # torch, which reading a leaderboard does without
+
+    there, here = (str(parsed(text, dict).get("canary", "")) for text in (theirs, ours))
+    return bool(there and here and there != here) and canaries_differ(there, here)
 
 
 def _chunks(connection: sa.Connection, keys: Sequence[str]) -> dict[str, dict[int, Any]]:

@@ -414,7 +414,7 @@ def test_a_tuned_thread_count_holds_for_its_own_network_alone(leaderboard, monke
         seen.append(torch.get_num_threads())
         return toys.toy_observe(None, view)
 
-    monkeypatch.setattr(run.tuning, "tune", tuned)
+    monkeypatch.setattr(run.devices, "tune", tuned)
     cards = [network("one", "Readout"), network("two", "Readout", seed=1)]
     leaderboard.run(cards, [toy_suite(toys.make_stimuli(5), observe=observe)], batch=None)
     assert seen == [threads, threads, threads + 1, threads + 2]
@@ -432,7 +432,7 @@ def test_images_are_degraded_with_the_threads_of_a_network_that_sees_them(leader
             seen.append(torch.get_num_threads())
         return images * 0.5
 
-    monkeypatch.setattr(run.tuning, "tune", lambda *_: Tuning(8, threads=threads + 3))
+    monkeypatch.setattr(run.devices, "tune", lambda *_: Tuning(8, threads=threads + 3))
     block = Block(toys.make_stimuli(5), "dark", Transform("darker", {}, darken), "whole", "toys")
     leaderboard.run([network("net", "Readout")], [toy_suite((block,))], batch=None)
     assert seen == [threads + 3]

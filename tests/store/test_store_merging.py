@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.errors import StoreError
 from benchmark.store import Chunk, open_store
+from registry.soundness import canary_text
 
 
 @pytest.fixture
@@ -284,3 +286,24 @@ def test_damage_is_not_spread_by_merging(tmp_path, made, change, said):
         api.merge([str(path)], str(into))
     assert said in str(raised.value)
     assert api.check_db(str(into)) == []
+
+
+@pytest.mark.parametrize(("moved", "taken"), [(1.0, 4), (1.00001, 4), (1.1, 0)])
+def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(
+    store, other, made, moved, taken
+):
+    """Two shards of one block have no trial in common; canary answers say whether one network made both."""
+    logits = torch.arange(160.0).sin().view(16, 10)
+    for place, index, scale in ((store, 0, 1.0), (other, 1, moved)):
+        place.put_stimuli(made.stimuli())
+        observer = place.put_observer(made.observer("net", "weights-1"))
+        run = place.begin_run("bench run", {})
+        details = {"canary": canary_text(logits * scale)}
+        place.put_observation(run, made.observation("k1", observer, details=details))
+        place.put_chunks(run, [made.chunk("k1", index)])
+    done = store.merge(other)
+    assert done.trials == taken and store.chunks("k1") == ({0, 1} if taken else {0})
+    assert [line for line in done.conflicts if "answers the same trials otherwise" in line] == (
+        [] if taken else done.conflicts
+    )
+    assert len(done.conflicts) == (not taken)
