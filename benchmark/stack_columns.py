@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Array, Coded
-from benchmark.contracts.columns import Column, Columns, coded, narrowed
+from benchmark.contracts.trials import Column, Columns, coded, narrowed
 
 
 def stacked(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

@@ -22,8 +22,8 @@ from benchmark.contracts import Trials
 from benchmark.engine.scoring import pooled_score
 from benchmark.stats import mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
-from benchmark.stats.bootstrap import bootstrap_ratio, percentiles
 from benchmark.stats.correlations import correlation
+from benchmark.stats.intervals import bootstrap_ratio, percentiles
 from benchmark.stats.ratios import ratio_score
 from suites.human_comparison.comparing import compare
 

@@ -36,7 +36,6 @@ from benchmark.leaderboard.comparison import (
 )
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.settings import Settings
-from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import (
     Compared,
     ComparedToEach,
@@ -45,6 +44,7 @@ from benchmark.stats.comparisons import (
     SuiteComparison,
     compared_to_each,
 )
+from benchmark.stats.intervals import Floats
 from benchmark.stats.paired import FEWEST
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence

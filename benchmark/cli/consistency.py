@@ -64,7 +64,7 @@ def _print_ranks(db: str | None) -> int:
     from rich.table import Table
 
     from benchmark import api
-    from benchmark.stats.human_ranks import HUMAN_METRICS, human_likeness
+    from benchmark.stats.ranks import HUMAN_METRICS, human_likeness
 
     found = [b for b in api.rank("human-comparison", db=db) if b.rows]
     if not found:

@@ -5,9 +5,6 @@ one batch (a `View`) into columns per trial, the store keeps them, `Suite.score`
 `Score`s. `plan` and `score` are pure; `observe` is the only part that touches a model.
 """
 
-from benchmark.contracts.answers import Observer, ObserverKind, Policy, Trials
-from benchmark.contracts.columns import Coded
-from benchmark.contracts.measures import DISTRUST, ClustersOf, Direction, Metric, Ratio, Score
 from benchmark.contracts.shown import (
     CHUNK,
     Array,
@@ -19,8 +16,20 @@ from benchmark.contracts.shown import (
     Stimuli,
     Transform,
 )
-from benchmark.contracts.suite import Against, EarlyStop, Needs, Suite
-from benchmark.contracts.view import View
+from benchmark.contracts.suite import (
+    DISTRUST,
+    Against,
+    ClustersOf,
+    Direction,
+    EarlyStop,
+    Metric,
+    Needs,
+    Ratio,
+    Score,
+    Suite,
+    View,
+)
+from benchmark.contracts.trials import Coded, Observer, ObserverKind, Policy, Trials
 
 __all__ = [
     "CHUNK", "DISTRUST", "Against", "Array", "Block", "ClustersOf", "Coded", "Direction", "EarlyStop",

@@ -4,12 +4,172 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from benchmark.contracts.answers import Trials
-from benchmark.contracts.measures import Metric, Score
-from benchmark.contracts.shown import Array, Plan, Shelf
-from benchmark.contracts.view import View
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts.shown import Array, Block, Plan, Shelf
+from benchmark.contracts.trials import Trials
+
+if TYPE_CHECKING:
+    import torch
+
+
+# What is measured: metrics, and the scores that they give.
+
+
+Direction = Literal["higher", "lower", "none"]
+#: A flag that begins so says that the number may not mean what it says: `bench rank --flagged-last` heeds it.
+DISTRUST = "trust: "
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with its uncertainty. `value` None: undefined, and `reason` says why (never 0, never dropped).
+
+    low, high: bounds of the interval at `level`; method: how the interval was made; n: trials that count;
+    excluded: trials that do not; role: the stimulus role that it was measured on; flags: short warnings.
+    """
+
+    metric: str
+    value: float | None
+    reason: str = ""
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = ""
+    n: int = 0
+    excluded: int = 0
+    condition: str = ""
+    role: str = ""
+    flags: tuple[str, ...] = ()
+
+
+Ratio = Callable[[Trials], tuple[Array, Array]]
+ClustersOf = Callable[[Trials], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's definition, for tables and tests.
+
+    ratio: where value = sum(numerator) / sum(denominator) over the trials of `role`: a function
+    Trials -> (numerator [n], denominator [n]). Intervals, paired tests and rescoring derive from it.
+    chance: what a uniform guesser gets; shown: whether the suite's default table has a column for it.
+    clusters: what several stimuli share (factor -> level of each trial [n]): intervals are then about other shapes and
+    textures. None: the label columns that end in "_exemplar" (`benchmark.stats.clusters`).
+    bounds: the lowest and the highest value there is, where it has both: intervals over people stay within.
+    span: the same where no interval is held to it (inf: no end; None: `bounds`); what is imported is held to either.
+    clean: whether it is accuracy on images as they are: a summary shows it once for all suites.
+    guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing of how many
+    answers are right.
+    parts: condition of the scores of single experiments, one a role, whose plain mean it is; "" where it is none.
+    """
+
+    name: str
+    title: str
+    definition: str
+    direction: Direction = "higher"
+    role: str = ""
+    headline: bool = False
+    chance: float | None = None
+    shown: bool = True
+    ratio: Ratio | None = None
+    clusters: ClustersOf | None = None
+    bounds: tuple[float, float] | None = None
+    clean: bool = False
+    span: tuple[float, float] | None = None
+    guard: bool = False
+    parts: str = ""
+
+    def own(self, trials: Trials) -> Trials:
+        """The trials that it is measured on."""
+        return trials.of(self.role) if self.role and len(trials) else trials
+
+    def outside(self, value: float) -> str:
+        """Why no value of this metric can be so, in words; "" where it can."""
+        low, high = self.span or self.bounds or (-inf, inf)
+        if low - _ROUNDING <= value <= high + _ROUNDING:
+            return ""
+        ends = f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+        return f"'{self.name}' is {value:g}; it is {ends}"
+
+
+# What `Suite.observe` sees of one chunk.
+
+
+class View(Protocol):
+    """What a suite sees of one chunk: at most CHUNK stimuli. Lazy fields are computed at most once, in device
+    batches, and shared by all suites. A suite's own forward passes go in parts of `batch` images.
+    """
+
+    @property
+    def block(self) -> Block:
+        """What is shown."""
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """Positions of the chunk in `block.stimuli`."""
+
+    @property
+    def batch(self) -> int:
+        """How many images the device takes at once, found by tuning or given by the user."""
+
+    @property
+    def labels(self) -> Mapping[str, Array]:
+        """Label columns of the chunk."""
+
+    @property
+    def seeds(self) -> NDArray[np.uint64]:
+        """One seed per stimulus: never depends on batch size, order or subset."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the decision space, in order."""
+
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """outputs[c]: the columns of `logits` whose mean probability answers for `categories[c]`."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """[n, categories] by the space's decision rule."""
+
+    @property
+    def responses(self) -> Array:
+        """[n] str: the decided category. Near-ties were re-checked on the plain path."""
+
+    @property
+    def images(self) -> torch.Tensor:
+        """NCHW float32 in [0,1] at the network's input, on the device."""
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """[n, classes] float32."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The network on other images (attacks, gradients): NCHW in [0,1] -> float32 logits."""
+
+    def plain(self, images: torch.Tensor) -> torch.Tensor:
+        """As `forward`, without gradient, by the network as it was loaded: float32, nothing folded or compiled."""
+
+    def picture(self, position: int) -> torch.Tensor:
+        """The image at any position of `block.stimuli`, [3, h, w] as in `images`, without the block's transform."""
+
+    def mask(self, position: int) -> NDArray[np.bool_]:
+        """The object mask of any position of `block.stimuli` as the network's input shows it: [h, w] of `images`,
+        through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks.
+        """
+
+    def ignored(self, position: int) -> NDArray[np.bool_]:
+        """The pixels that are neither object nor background, as `mask`; none where the set names none."""
+
+    def importance(self, position: int) -> NDArray[np.float32]:
+        """The graded human map, as `mask` but bilinear. Raises MissingStimuli where the set has no such maps."""
+
 
 Needs = Literal["decisions", "logits", "gradients"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmark.contracts import Coded, Suite, Trials
-from benchmark.contracts.columns import Column, Columns, held
+from benchmark.contracts.trials import Column, Columns, held
 from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, compares

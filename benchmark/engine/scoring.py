@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from benchmark.contracts import DISTRUST, Array, Metric, Observer, Score, Suite, Trials
-from benchmark.contracts.columns import Coded, coded, held
+from benchmark.contracts.trials import Coded, coded, held
 from benchmark.engine.reference_trials import Answers, ReferenceTrials, Sets, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio_influence

@@ -26,7 +26,7 @@ from benchmark.leaderboard.model import (
     is_partial,
 )
 from benchmark.stats import mean_interval
-from benchmark.stats.proportions import normal_quantile
+from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.ranks import rank_intervals
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from benchmark.contracts import Metric, Trials
 from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.trial_pools import Answered, Pool, spelled
 from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
-from benchmark.stats.bootstrap import Floats
+from benchmark.stats.intervals import Floats
 from benchmark.transforms.listing import own_list
 
 #: Where people are near half right: the test conditions of the published matrix (Geirhos et al. 2018).

@@ -14,7 +14,6 @@ sequences     intervals of a proportion that hold at every n at once (sampling t
 threads       one thread for small matrix products
 """
 
-from benchmark.stats.bootstrap import bootstrap_ratio
 from benchmark.stats.clusters import (
     clustered_variance,
     clustered_wilson,
@@ -23,8 +22,8 @@ from benchmark.stats.clusters import (
     shared_clusters,
 )
 from benchmark.stats.comparisons import Comparison, adjust, holm
+from benchmark.stats.intervals import bootstrap_ratio, mcnemar_exact, paired_difference, wilson
 from benchmark.stats.paired import compare_ratio
-from benchmark.stats.proportions import mcnemar_exact, paired_difference, wilson
 from benchmark.stats.ranks import rank_intervals
 from benchmark.stats.ratios import ratio_score
 from benchmark.stats.sequences import confidence_sequence

@@ -17,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
-from benchmark.contracts.answers import KEY
-from benchmark.stats.bootstrap import Floats, percentiles
+from benchmark.contracts.trials import KEY
 from benchmark.stats.clusters import clustered_variance
-from benchmark.stats.proportions import normal_quantile
-from benchmark.stats.student import t_quantile
+from benchmark.stats.intervals import Floats, normal_quantile, percentiles, t_quantile
 
 Flags = NDArray[np.bool_]
 RESAMPLES = 1000

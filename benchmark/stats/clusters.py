@@ -23,9 +23,7 @@ from math import sqrt
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.stats.bootstrap import Floats
-from benchmark.stats.proportions import wilson
-from benchmark.stats.student import t_quantile
+from benchmark.stats.intervals import Floats, t_quantile, wilson
 
 EXEMPLAR = "_exemplar"
 #: With fewer levels of a factor degrees of freedom are estimated, and a test's variance is that at the estimate: under

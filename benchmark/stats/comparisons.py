@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.contracts import Metric
-from benchmark.stats.bootstrap import Floats
 from benchmark.stats.differences import Test
+from benchmark.stats.intervals import Floats
 
 
 @dataclass(frozen=True)

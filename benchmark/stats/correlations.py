@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.stats.student import t_quantile
+from benchmark.stats.intervals import t_quantile
 
 Floats = NDArray[np.float64]
 Method = Literal["spearman", "pearson"]

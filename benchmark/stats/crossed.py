@@ -15,10 +15,10 @@ from math import inf, sqrt
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.stats.bootstrap import Floats
 from benchmark.stats.clusters import clustered_variance, ratio_influence, shared_clusters
 from benchmark.stats.comparisons import Comparison, decided, undecided
 from benchmark.stats.differences import Studentised
+from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import ratio_arrays
 
 

@@ -14,9 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from benchmark.contracts import Array
-from benchmark.stats.bootstrap import Floats
-from benchmark.stats.proportions import normal_quantile, paired_difference
-from benchmark.stats.student import t_quantile, t_tail
+from benchmark.stats.intervals import Floats, normal_quantile, paired_difference, t_quantile, t_tail
 
 Interval = tuple[float | None, float | None]
 

@@ -10,8 +10,7 @@ from math import inf, sqrt
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.contracts.answers import KEY
-from benchmark.stats.bootstrap import Floats
+from benchmark.contracts.trials import KEY
 from benchmark.stats.clusters import (
     FEW_CLUSTERS,
     few_clusters_variance,
@@ -27,6 +26,7 @@ from benchmark.stats.differences import (
     Test,
     quadratic,
 )
+from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import indicators, ratio_arrays
 
 __all__ = ["Comparison", "adjust", "compare_ratio", "holm"]

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
-from benchmark.stats.bootstrap import Floats
 from benchmark.stats.clusters import (
     EXEMPLAR,
     FEW_CLUSTERS,
@@ -20,7 +19,7 @@ from benchmark.stats.clusters import (
     shared_clusters,
     t_interval,
 )
-from benchmark.stats.proportions import wilson
+from benchmark.stats.intervals import Floats, wilson
 
 
 def ratio_score(

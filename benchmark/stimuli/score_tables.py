@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from benchmark.contracts import Metric
 from benchmark.display import printable
 from benchmark.errors import ScoresError
-from benchmark.stats.proportions import wilson
+from benchmark.stats.intervals import wilson
 from benchmark.stimuli.catalogue import Named
 
 # Published scores: aggregates whose trials nobody published, as their publishers report them.

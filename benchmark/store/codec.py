@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Array, Coded
-from benchmark.contracts.columns import Column, Columns
+from benchmark.contracts.trials import Column, Columns
 from benchmark.errors import StoreError
 from benchmark.store.sql import NOT_WRITTEN, parsed
 

@@ -10,7 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import Array, Coded, Trials
-from benchmark.contracts.columns import Column, Columns, coded, held, narrowed
+from benchmark.contracts.trials import Column, Columns, coded, held, narrowed
 from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema

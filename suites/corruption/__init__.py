@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from benchmark.contracts import Against, EarlyStop, Suite
 from benchmark.transforms.listing import plugin_names
-from suites.corruption.cells.training import seen
+from suites.corruption.cells import seen
 from suites.corruption.compare import compare
 from suites.corruption.config import Config, Folders
 from suites.corruption.metrics import metrics

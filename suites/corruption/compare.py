@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from benchmark.contracts import Score, Trials
-from suites.corruption.cells.cell import Cell
-from suites.corruption.cells.shares import Means, means, resampled
-from suites.corruption.cells.table import Table, tabulate
+from suites.corruption.cells import Cell, Means, Table, means, resampled, tabulate
 from suites.corruption.config import Config, Folders
-from suites.corruption.mce import Floats, corruption_errors, mean_of
+from suites.corruption.definitions import Floats, Sweep, corruption_errors, mean_of
 from suites.corruption.measures import error, normalised, without
 from suites.corruption.score import role_of, scored
-from suites.corruption.sweep import Sweep
 
 PLAIN, RELATIVE = "mce_measured", "relative_mce_measured"
 

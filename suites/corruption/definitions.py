@@ -7,19 +7,168 @@ its number of images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
-from suites.corruption.cells.cell import Cell
-from suites.corruption.cells.shares import Means
-from suites.corruption.cells.table import Flags, Table, tabulate
-from suites.corruption.mce import PERCENT, alexnet, corruption_errors, mean_of
-from suites.corruption.sweep import lacks
+from benchmark.stimuli.roles import HELD_OUT, ROLE
+from suites.corruption.cells import Cell, Flags, Means, Table, seen_conditions, tabulate
+from suites.corruption.config import SIZE_224
+
+# Mean corruption error: errors relative to a reference network's, corruption by corruption (Hendrycks and Dietterich
+# 2019). A ratio of sums over severities, then a mean over corruptions; never a mean of ratios.
+
+
+PERCENT = 100.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference network's errors: clean, and by condition ("fog/3")."""
+
+    clean: float
+    errors: Mapping[str, float]
+
+    def row(self, cells: Sequence[Cell]) -> Floats:
+        """[1, c] errors of some cells that it has."""
+        return np.array([[self.errors[cell.condition] for cell in cells]])
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """Its corruptions, in order."""
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in self.errors))
+
+
+@cache
+def alexnet() -> Reference:
+    """The published errors of AlexNet on the 15 common corruptions."""
+    import yaml
+
+    text = files("suites.corruption").joinpath("alexnet.yaml").read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    errors = {
+        f"{name}/{severity}": float(error)
+        for name, row in data["errors"].items()
+        for severity, error in enumerate(row, 1)
+    }
+    return Reference(float(data["clean"]), errors)
+
+
+def lacking(cells: Sequence[Cell], reference: Reference) -> tuple[str, ...]:
+    """What of the reference's cells was not shown: corruptions, then severities that miss of others."""
+    shown = {cell.condition for cell in cells}
+    gone = [c for c in reference.corruptions if not any(f"{c}/{s}" in shown for s in "12345")]
+    rest = [name for name in reference.errors if name.partition("/")[0] not in gone]
+    half = [name for name in rest if name not in shown]
+    severities = [s for s in "12345" if rest and not any(f"/{s}" in name for name in shown)]
+    single = [name for name in half if name.rpartition("/")[2] not in severities]
+    return (*gone, *(f"severity {s}" for s in severities), *single)
+
+
+def corruption_errors(mine: Floats, theirs: Floats, cells: Sequence[Cell]) -> dict[str, Floats]:
+    """CE of each corruption, percent: corruption -> [b].
+
+    mine, theirs: [b or 1, c] errors of `cells`, of the network and of the reference; for the relative CE less the
+    clean error of each. NaN where the reference's sum is not above 0.
+    """
+    found: dict[str, Floats] = {}
+    for corruption in dict.fromkeys(cell.corruption for cell in cells):
+        at = [i for i, cell in enumerate(cells) if cell.corruption == corruption]
+        above, below = np.broadcast_arrays(mine[:, at].sum(axis=1), theirs[:, at].sum(axis=1))
+        ratio = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+        found[corruption] = PERCENT * ratio
+    return found
+
+
+def mean_of(errors: Mapping[str, Floats]) -> Floats:
+    """The mean over corruptions: [b]."""
+    mean: Floats = np.mean(list(errors.values()), axis=0)
+    return mean
+
+
+# One observer's trials with what scoring has to say of them: cells, flags, what is missing.
+
+
+SEEN = "seen in training"
+_OF_ALL = (HELD_OUT, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
+
+
+def lacks(trials: Trials, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """What an mCE asks for and these cells have not: corruptions, severities, the published size."""
+    size = (SIZE_224,) if SIZE_224 in trials.missing else ()
+    return (*lacking(cells, alexnet()), *size)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Trials and the role of the scores made of them."""
+
+    trials: Trials
+    role: str
+
+    @cached_property
+    def table(self) -> Table:
+        """Images by cells."""
+        return tabulate(self.trials)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells that impair the image."""
+        return tuple(cell for cell in self.table.cells if not cell.plain)
+
+    @cached_property
+    def seen(self) -> set[str]:
+        """Conditions that the observer's recipe trained on."""
+        return seen_conditions(self.trials.training, [cell.condition for cell in self.cells])
+
+    @cached_property
+    def absent(self) -> dict[str, str]:
+        """Corruptions that were planned and could not be shown, with the reason."""
+        missing = self.trials.missing
+        return {name: missing[name] for name in missing if name not in _OF_ALL}
+
+    @cached_property
+    def lacking(self) -> tuple[str, ...]:
+        """What an mCE asks for and this sweep has not."""
+        return lacks(self.trials, self.cells)
+
+    @cached_property
+    def flags(self) -> tuple[str, ...]:
+        """What every score carries."""
+        return ("training images",) if HELD_OUT in self.trials.missing else ()
+
+    @property
+    def no_clean(self) -> str:
+        """Why there is no clean accuracy."""
+        return self.trials.missing.get(ROLE, "the images as they are were not shown")
+
+    def columns(self, cells: Sequence[Cell]) -> list[int]:
+        """Columns of the table that the cells are."""
+        place = {cell.condition: at for at, cell in enumerate(self.table.cells, 1)}
+        return [place[cell.condition] for cell in cells]
+
+    def of_cell(self, cell: Cell) -> tuple[str, ...]:
+        """The flags of one cell."""
+        return (*self.flags, *([SEEN] if cell.condition in self.seen else []))
+
+    def of_mean(self, cells: Sequence[Cell]) -> tuple[str, ...]:
+        """The flags of a mean over some cells."""
+        known = sum(cell.condition in self.seen for cell in cells)
+        at = self.columns(cells)
+        early = int((self.table.n[at] < self.table.of[at]).sum())
+        return (
+            *self.flags,
+            *(f"without {name}" for name in self.absent),
+            *([f"includes {known} seen cell{'s' * (known > 1)}"] if known else []),
+            *([f"{early} of {len(cells)} cells stopped early"] if early else []),
+        )
+
 
 Floats = NDArray[np.float64]
 Pair = tuple[Array, Array]  # numerators and denominators, one per trial

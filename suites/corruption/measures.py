@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from suites.corruption.cells.cell import FAMILIES, Cell
-from suites.corruption.cells.table import Flags
+from suites.corruption.cells import FAMILIES, Cell, Flags
 from suites.corruption.definitions import (
     CLEAN16,
     ERROR,
@@ -19,10 +18,10 @@ from suites.corruption.definitions import (
     TOP5,
     CellMean,
     Of,
+    Sweep,
+    alexnet,
     shown,
 )
-from suites.corruption.mce import alexnet
-from suites.corruption.sweep import Sweep
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from math import inf
 
 from benchmark.contracts import Metric
 from benchmark.stimuli.roles import ROLE
-from suites.corruption.cells.cell import FAMILIES
+from suites.corruption.cells import FAMILIES
 from suites.corruption.definitions import (
     CLEAN,
     CLEAN16,

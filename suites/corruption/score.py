@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Score, Trials
-from benchmark.contracts.columns import alike
+from benchmark.contracts.trials import alike
 from benchmark.stats import wilson
-from benchmark.stats.bootstrap import percentiles
+from benchmark.stats.intervals import percentiles
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.stimuli.roles import ROLE
-from suites.corruption.cells.cell import Cell
-from suites.corruption.cells.shares import RESAMPLES, means, resampled
+from suites.corruption.cells import RESAMPLES, Cell, means, resampled
 from suites.corruption.config import Config, Folders
+from suites.corruption.definitions import Sweep
 from suites.corruption.measures import Measure, measures, normalised
 from suites.corruption.metrics import ALL
-from suites.corruption.sweep import Sweep
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95

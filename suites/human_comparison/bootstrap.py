@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array
 from benchmark.stats.agreement import expected_consistency, kappa_of
-from benchmark.stats.bootstrap import Floats
 from benchmark.stats.clusters import Clusters
+from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE
 from suites.human_comparison.consistency import Table, Tables
 

@@ -12,7 +12,7 @@ from math import inf
 import numpy as np
 
 from benchmark.contracts import Score, Trials
-from benchmark.stats.bootstrap import Floats
+from benchmark.stats.intervals import Floats
 from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.bootstrap import (
     Draws,
@@ -22,9 +22,8 @@ from suites.human_comparison.bootstrap import (
     interval,
 )
 from suites.human_comparison.consistency import Tables, tabulate
-from suites.human_comparison.margins import NAME as MARGINS
-from suites.human_comparison.margins import margin_draws
-from suites.human_comparison.metrics import AGREEMENT, KEPT, METRICS
+from suites.human_comparison.metrics import AGREEMENT, KEPT, METRICS, margin_draws
+from suites.human_comparison.metrics import NAME as MARGINS
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 

@@ -18,10 +18,10 @@ import numpy as np
 from benchmark.contracts import Array, Trials
 from benchmark.stats import Comparison, shared_clusters
 from benchmark.stats.agreement import expected_consistency, kappa_of
-from benchmark.stats.bootstrap import Floats
 from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.crossed import Variance, crossed_variance, mean_of
 from benchmark.stats.differences import Discordant, Studentised
+from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE, exemplars
 from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.consistency import Tables, common, tabulate

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from benchmark.contracts import Score, Trials
-from benchmark.stats.bootstrap import Floats
+from benchmark.stats.intervals import Floats
 from suites.human_comparison.bootstrap import (
     Crowd,
     Draws,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.contracts import Trials
-from benchmark.stats.bootstrap import Floats
+from benchmark.stats.intervals import Floats
 from suites.human_comparison.experiments import Experiment
 from suites.human_comparison.metrics import correct
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
-from benchmark.stats.bootstrap import Floats
+from benchmark.stats.intervals import Floats
 from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.generated import shared_exemplars
 from benchmark.stimuli.regenerate import REGENERATED

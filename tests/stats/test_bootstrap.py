@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.stats import bootstrap as module
-from benchmark.stats.bootstrap import bootstrap_ratio, cluster_sums
+from benchmark.stats import intervals as module
 from benchmark.stats.clusters import mean_interval
-from benchmark.stats.student import t_quantile
+from benchmark.stats.intervals import bootstrap_ratio, cluster_sums, t_quantile
 
 
 def test_bootstrap_agrees_with_scipy():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from benchmark.stats.proportions import (
+from benchmark.stats.intervals import (
     _score,
     mcnemar_exact,
     normal_quantile,

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from benchmark.stats.student import incomplete_beta, t_quantile, t_tail
+from benchmark.stats.intervals import incomplete_beta, t_quantile, t_tail
 
 
 @pytest.mark.parametrize("df", [0.7, 1, 1.5, 3.3, 9, 30.2, 1000.5])

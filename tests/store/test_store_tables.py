@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.contracts import Coded, Trials
-from benchmark.contracts.columns import Columns, alike, coded, held
+from benchmark.contracts.trials import Columns, alike, coded, held
 from benchmark.stack_columns import stacked, stacked_codes
 
 KINDS = {"response": str, "condition": str, "correct": bool, "loss": float, "position": int}

@@ -13,7 +13,7 @@ from benchmark.report.figures.chosen import featured
 from benchmark.report.figures.figure import Figure, Records, Spec, axis, some_of
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import pairwise
-from benchmark.stats.bootstrap import percentiles
+from benchmark.stats.intervals import percentiles
 
 SUITE = "human-comparison"
 NAMES = ("a", "b", "kappa", "observed", "expected", "n")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
-from benchmark.stats.proportions import mcnemar_exact, wilson
+from benchmark.stats.intervals import mcnemar_exact, wilson
 from suites.adversarial.config import CLOSE, Config, Square, Threat
 
 if TYPE_CHECKING:

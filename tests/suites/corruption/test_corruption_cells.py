@@ -7,9 +7,8 @@ from corruption_tables import CELLS, table
 from benchmark.transforms.corruptions import CORRUPTIONS
 from benchmark.transforms.human import GEIRHOS
 from benchmark.transforms.listing import Plugins, own_list
-from suites.corruption.cells import cell
-from suites.corruption.cells.cell import cells_of, world_list
-from suites.corruption.cells.training import seen, seen_conditions
+from suites.corruption import cells
+from suites.corruption.cells import cells_of, seen, seen_conditions, world_list
 from suites.corruption.observe import _of_truth
 
 
@@ -57,7 +56,7 @@ def test_the_list_that_has_all_levels_is_meant():
 
 def test_other_packages_are_looked_through_only_for_what_is_not_the_packages_own(monkeypatch):
     asked = []
-    monkeypatch.setattr(cell, "plugins", lambda: asked.append(1) or Plugins({}, {}))
+    monkeypatch.setattr(cells, "plugins", lambda: asked.append(1) or Plugins({}, {}))
     assert len(cells_of(CELLS)) == len(CELLS)
     assert asked == []
     cells_of(["contrast/17"])  # a level that no list has

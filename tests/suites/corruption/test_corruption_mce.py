@@ -5,8 +5,8 @@ import pytest
 from corruption_tables import CELLS, COMMON, by_name, hits, published, table
 
 from suites.corruption import SUITE
-from suites.corruption.cells.cell import cells_of
-from suites.corruption.mce import alexnet, corruption_errors, lacking, mean_of
+from suites.corruption.cells import cells_of
+from suites.corruption.definitions import alexnet, corruption_errors, lacking, mean_of
 
 #: Means over severities as another project keeps them (ALEXNET_ERR of google-research/augmix, imagenet.py).
 AUGMIX = {

@@ -12,7 +12,7 @@ from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.stimuli.generated import generated_set
 from benchmark.testing import ToyShelf, toy_stimuli
 from suites.corruption import SUITE
-from suites.corruption.cells.cell import cells_of, world_list
+from suites.corruption.cells import cells_of, world_list
 from suites.corruption.config import Config, Folders
 from suites.corruption.plan import plan, plan_folders, presentation
 

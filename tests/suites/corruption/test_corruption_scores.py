@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmark.contracts import Coded, Trials
-from benchmark.contracts.columns import Columns
+from benchmark.contracts.trials import Columns
 from benchmark.stats import compare_ratio, wilson
 from suites.corruption import SUITE
-from suites.corruption.cells.table import tabulate
+from suites.corruption.cells import tabulate
 
 
 def scored(cells, **more):
@@ -189,8 +189,8 @@ def test_the_interval_of_mce_covers_at_its_level():
     """200 draws of 60 images from a known source, true mCE* from the source's own shares."""
     rng = np.random.default_rng(3)
     conditions = ("fog/1", "fog/3", "snow/2", "glass_blur/5")
-    from suites.corruption.cells.cell import cells_of
-    from suites.corruption.mce import alexnet, corruption_errors, mean_of
+    from suites.corruption.cells import cells_of
+    from suites.corruption.definitions import alexnet, corruption_errors, mean_of
 
     cells = cells_of(conditions)
     truth = mean_of(corruption_errors(np.full((1, 4), 0.5), alexnet().row(cells), cells))[0]

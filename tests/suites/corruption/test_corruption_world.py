@@ -6,8 +6,16 @@ import torch
 from scipy import ndimage, stats
 
 from benchmark.transforms.listing import transform
-from suites.corruption import world
-from suites.corruption.cells.cell import world_list
+from suites.corruption.cells import world_list
+from suites.corruption.plan import (
+    contrast,
+    high_pass,
+    low_pass,
+    phase_scrambling,
+    rotation,
+    salt_and_pepper,
+    uniform_noise,
+)
 
 RNG = np.random.default_rng(0)
 IMAGES = torch.from_numpy(RNG.integers(0, 256, (6, 3, 64, 64)).astype(np.float32)) / 255
@@ -42,7 +50,7 @@ def test_every_condition_gives_stored_images_by_seed_alone(entry, level):
 
 @pytest.mark.parametrize("sigma", [0.7, 1, 1.5])
 def test_low_pass_is_a_gaussian_mirrored_at_the_border(sigma):
-    mine = world.low_pass(SMOOTH, sigma, SEEDS)
+    mine = low_pass(SMOOTH, sigma, SEEDS)
     theirs = ndimage.gaussian_filter(SMOOTH.double().numpy(), (0, 0, sigma, sigma), mode="reflect")
     assert levels_apart(mine, stored(theirs)) <= 1.001
     assert np.mean(np.abs(mine.numpy() - stored(theirs)) > 1e-4) < 1e-3
@@ -52,24 +60,20 @@ def test_high_pass_is_what_low_pass_takes_away():
     theirs = SMOOTH.double().numpy()
     fine = theirs - ndimage.gaussian_filter(theirs, (0, 0, 1.5, 1.5), mode="reflect")
     theirs = fine + theirs.mean(axis=(2, 3), keepdims=True)
-    assert levels_apart(world.high_pass(SMOOTH, 1.5, SEEDS), stored(theirs)) <= 1.001
+    assert levels_apart(high_pass(SMOOTH, 1.5, SEEDS), stored(theirs)) <= 1.001
 
 
 def test_contrast_and_rotation():
     np.testing.assert_allclose(
-        world.contrast(IMAGES, 0.3, SEEDS), stored(0.5 + 0.3 * (IMAGES.double() - 0.5)), atol=1e-6
+        contrast(IMAGES, 0.3, SEEDS), stored(0.5 + 0.3 * (IMAGES.double() - 0.5)), atol=1e-6
     )
-    np.testing.assert_array_equal(
-        world.rotation(IMAGES, 90, SEEDS), np.rot90(IMAGES.numpy(), 1, (2, 3))
-    )
-    np.testing.assert_array_equal(
-        world.rotation(IMAGES, 180, SEEDS), IMAGES.numpy()[:, :, ::-1, ::-1]
-    )
+    np.testing.assert_array_equal(rotation(IMAGES, 90, SEEDS), np.rot90(IMAGES.numpy(), 1, (2, 3)))
+    np.testing.assert_array_equal(rotation(IMAGES, 180, SEEDS), IMAGES.numpy()[:, :, ::-1, ::-1])
 
 
 def test_uniform_noise_is_uniform_grey_and_of_its_width():
     grey = torch.full((6, 3, 64, 64), 0.5)
-    out = world.uniform_noise(grey, 0.2, SEEDS).numpy()
+    out = uniform_noise(grey, 0.2, SEEDS).numpy()
     assert np.array_equal(out[:, 0], out[:, 1]) and np.array_equal(out[:, 0], out[:, 2])
     noise = (out[:, 0] - 0.5).ravel()
     assert np.abs(noise).max() <= 0.2 + 1 / 255
@@ -79,7 +83,7 @@ def test_uniform_noise_is_uniform_grey_and_of_its_width():
 
 
 def test_salt_and_pepper_replaces_its_share_half_black_half_white():
-    out = world.salt_and_pepper(torch.full((6, 3, 64, 64), 0.4), 0.2, SEEDS).numpy()
+    out = salt_and_pepper(torch.full((6, 3, 64, 64), 0.4), 0.2, SEEDS).numpy()
     n = 6 * 64 * 64
     for value in (0, 1):
         count = int((out[:, 0] == value).sum())
@@ -91,7 +95,7 @@ def test_salt_and_pepper_replaces_its_share_half_black_half_white():
 
 def test_scrambled_phases_keep_the_mean_and_turn_channels_alike():
     grey = SMOOTH[:, :1].expand(-1, 3, -1, -1).contiguous()
-    out = world.phase_scrambling(grey, 90, SEEDS)
+    out = phase_scrambling(grey, 90, SEEDS)
     assert torch.equal(out[:, 0], out[:, 1])
     np.testing.assert_allclose(out.mean(dim=(1, 2, 3)), grey.mean(dim=(1, 2, 3)), atol=0.01)
     assert (out - grey).abs().mean() > 0.01

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from curve_points import predict
 
-from benchmark.stats.human_ranks import human_likeness
+from benchmark.stats.ranks import human_likeness
 from suites.human_comparison import SUITE
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.psychometric import fit_curve

@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.contracts import Trials
 from suites.human_comparison.comparing import compare
-from suites.human_comparison.margins import weighted_correlation
+from suites.human_comparison.metrics import weighted_correlation
 
 IMAGES = np.array([f"n{i:02}.png" for i in range(40)])
 
