@@ -1,10 +1,12 @@
 """Kill one mixed run again and again: every suite, networks, a simulated person and ideal observers.
 
-    python benchmarks/mixed_interruption.py [--kills 100] [--limit 8] [--seed 0]
+    python benchmarks/mixed_interruption.py [--kills 100] [--limit 8] [--seed 0] [--device cpu,cpu]
 
 SIGKILL at a random moment a few stored chunks later, the same run again, and so on until it ends; then a fresh
 leaderboard. What was stored before a kill must be there after it, and each leaderboard that came to its end must hold
 the trials and the scores of a run that nobody interrupted, bit for bit.
+
+With several devices the signal goes to the run or to one of its processes, which the run then starts again.
 
 Runs are forks of a process that has imported everything: a hundred starts of the program would take the time.
 """
@@ -18,7 +20,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from benchmark.variables import read_settings
 MODELS = "world-standard-0,world-reader-0,world-reader-1,ideal-shape,ideal-noisy"
 BATCH = 8
 FORK = multiprocessing.get_context("fork")
+DEVICE = ["cpu"]
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Tally:
 
 def carry_out(db: str, limit: int) -> None:
     """The run, in a process of its own."""
-    report = api.run(db=db, models=MODELS, limit=limit, device="cpu", batch=BATCH)
+    report = api.run(db=db, models=MODELS, limit=limit, device=DEVICE[0], batch=BATCH)
     for name, reason in report.failed.items():
         print(f"{name}: {reason}", file=sys.stderr, flush=True)
     os._exit(report.exit_code)
@@ -115,9 +118,19 @@ def kill_later(process: multiprocessing.Process, db: Path, random_: random.Rando
     time.sleep(random_.uniform(0, 0.3))
     alive = process.exitcode is None
     if alive and process.pid:
-        os.kill(process.pid, signal.SIGKILL)
+        victim = random_.choice([process.pid, *children(process.pid)])
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+        if victim != process.pid:  # the run goes on; it is the next one's turn
+            return True
     process.join()
     return alive
+
+
+def children(number: int) -> list[int]:
+    """Processes that a process has started."""
+    threads = Path(f"/proc/{number}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
 
 
 def interrupt(folder: Path, kills: int, limit: int, seed: int) -> Tally:
@@ -147,9 +160,11 @@ def _one_leaderboard(
     db: Path, limit: int, kills: int, random_: random.Random, tally: Tally
 ) -> None:
     """Kill and go on until the run ends."""
+    process: multiprocessing.Process | None = None
     while True:
         before = chunks(db)
-        process = start(db, limit)
+        if process is None or not process.is_alive():
+            process = start(db, limit)
         if tally.killed == kills:
             process.join()
             alive = False
@@ -158,6 +173,10 @@ def _one_leaderboard(
         if lost := before - chunks(db):
             tally.wrong.append(f"{len(lost)} chunks were lost by a kill")
         if not alive:
+            if (
+                process.exitcode == 3 and "," in DEVICE[0]
+            ):  # one of its processes was killed three times
+                continue
             if process.exitcode:
                 tally.wrong.append(f"a run ended with code {process.exitcode}")
             return
@@ -170,7 +189,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--limit", type=int, default=8, help="stimuli per set")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
+    DEVICE[0] = given.device
     with tempfile.TemporaryDirectory() as name:
         os.environ["BENCH_HOME"] = str(Path(name) / "home")
         tally = interrupt(Path(name), given.kills, given.limit, given.seed)

@@ -24,7 +24,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import benchmark
 from benchmark.api.importing import command_line
-from benchmark.api.ray_shards import run_on_ray
 from benchmark.api.running import (
     Prepared,
     RunRequest,
@@ -55,6 +54,8 @@ _CHILD = (
 def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
     """Carry out a plan. Raises BenchError if its devices or its cluster are not there."""
     if prepared.request.executor == "ray":
+        from benchmark.api.ray_shards import run_on_ray
+
         return run_on_ray(prepared, reporter, command)
     devices, _ = devices_and_policy(prepared.request)
     if len(devices) == 1:

@@ -1,5 +1,4 @@
-"""`--executor ray`: shards of a plan as tasks of a Ray cluster. The driver stores what they answer, or they themselves
-in PostgreSQL; a task that is lost is done again by Ray."""
+"""`--executor ray`: shards of a plan as tasks of a cluster; the driver stores what they answer, or PostgreSQL does."""
 
 from __future__ import annotations
 
@@ -13,16 +12,19 @@ from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from benchmark.api.running import Prepared, Silent, parts_of, run_here
+from benchmark.engine.devices import make_policy
+from benchmark.engine.estimating import passes_of
+from benchmark.engine.run import RunReporter, known_observations
+from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.errors import BenchError
+from benchmark.store import Store, open_store
+from benchmark.store.place import locate
 from benchmark.variables import keep_ray_silent
-
-if TYPE_CHECKING:
-    from benchmark.engine.run import Known, RunReporter
-    from benchmark.engine.score_shards import RunReport
-    from benchmark.store import Store
 
 SHARDS = 4  # for each place of the cluster: the last ones end at nearly the same time, and little is lost with one
 RETRIES = 3  # of a task that is lost: its process killed, its machine gone
@@ -31,17 +33,7 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 
 def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunReport:
     """Carry out a plan on a cluster. Raises BenchError if Ray is not installed, no cluster is there or it is full."""
-    from benchmark.engine.devices import make_policy
-    from benchmark.engine.score_shards import score_shards
-    from benchmark.store import open_store
-    from benchmark.store.place import locate
-
     request, own_file = prepared.request, locate(prepared.settings.db).path is not None
-    if request.device not in ("auto", "cpu", "cuda"):
-        raise BenchError(
-            "--executor ray gives each task a device of its own: --device is auto, cpu or cuda, not "
-            f"'{request.device}'."
-        )
     with joined(request.address) as ray, open_store(prepared.settings.db) as store:
         gpus, places = _room(ray, request.gpus_per_task, request.device)
         device = "cuda" if gpus else "cpu"
@@ -49,7 +41,8 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
             device, request.precision, compile_model=request.compile, seed=request.seed
         )
         parts = parts_of(prepared, policy, SHARDS * places)
-        known = _known(store, prepared) if own_file else {}
+        names = {task.card.name for task in prepared.tasks}
+        known = known_observations(store, names) if own_file else {}
         there = replace(request, executor="local", address=None, gpus_per_task=1.0, device=device)
         plain = replace(prepared, tasks=[], request=there)
         work = ray.put(pickle.dumps((plain, policy, len(parts), own_file, known, command)))
@@ -57,10 +50,9 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
         running = {task.remote(sys.path, work, at): p for at, p in enumerate(parts) if p.tasks}
         reports, lost = _collect(ray, running, store, reporter)
         if not reports:
-            raise BenchError(f"--executor ray: {next(iter(lost.values()))}")
-        report = score_shards(
-            prepared.tasks, reports, store, command, parts_of(prepared, policy, 1)[0].part
-        )
+            raise BenchError(f"--executor ray: {next(iter(lost.values()), 'there is no task')}")
+        whole = parts_of(prepared, policy, 1)[0].part
+        report = score_shards(prepared.tasks, reports, store, command, whole)
         report.failed |= lost
         return report
 
@@ -69,67 +61,42 @@ def _collect(
     ray: Any, running: dict[Any, Prepared], store: Store, reporter: RunReporter
 ) -> tuple[list[RunReport], dict[str, str]]:
     """Store what each task answers as soon as it has ended; the reports, and shards that are not done with why."""
-    from benchmark.engine.estimating import passes_of
-
-    passes = {task: sum(map(passes_of, part.tasks)) for task, part in running.items()}
-    trials = {task: sum(one.trials for one in part.tasks) for task, part in running.items()}
-    reporter.expect("Ray", sum(trials.values()), sum(passes.values()))
+    every = [task for part in running.values() for task in part.tasks]
+    reporter.expect("Ray", sum(task.trials for task in every), sum(map(passes_of, every)))
     reports: dict[Any, RunReport] = {}
     lost: dict[str, str] = {}
     left = list(running)
     while left:
         (task,), left = ray.wait(left)
-        part = running[task].part
+        part, tasks = running[task].part, running[task].tasks
         try:
             report, answered, there = ray.get(task)
             if there != part:
-                raise BenchError(
-                    f"made as {there}: give all machines the same folders and the same version of the program"
-                )
-            lost |= _store(store, answered)
+                raise BenchError(f"made as {there}: machines have other folders or programs")
+            lost |= dict.fromkeys(_take(store, answered), "left out when it was merged")
             reports[task] = report
-        except ray.exceptions.RayTaskError as error:  # its code, not its process
-            lost[part] = " ".join(str(error.cause).split())
         except (ray.exceptions.RayError, BenchError) as error:
-            lost[part] = " ".join(str(error).split())[:300]
-        if part in lost:
+            lost[part] = " ".join(str(getattr(error, "cause", error)).split())[:300]
             reporter.note(f"{part}: {lost[part]}")
-        reporter.advance("Ray", trials[task])
-        reporter.work("Ray", passes[task])
+        reporter.advance("Ray", sum(one.trials for one in tasks))
+        reporter.work("Ray", sum(map(passes_of, tasks)))
     reporter.done("Ray")
     return [reports[task] for task in running if task in reports], lost
 
 
-def _store(store: Store, answered: bytes) -> dict[str, str]:
-    """Bring a shard's leaderboard in; what conflicts with what is here."""
-    from benchmark.store import open_store
-
+def _take(store: Store, answered: bytes) -> list[str]:
+    """Bring a shard's leaderboard in; a line for what conflicts with what is here."""
     if not answered:
-        return {}
+        return []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shard.db"
         file.write_bytes(answered)
         with open_store(str(file), write=False) as source:
-            conflicts = store.merge(source).conflicts
-    return {f"merging ({line[:40]})": line for line in conflicts}
-
-
-def _known(store: Store, prepared: Prepared) -> dict[str, Known]:
-    """What the leaderboard has of the plan's observers: tasks do not make it again."""
-    from benchmark.engine.run import Known
-
-    return {
-        row.key: Known(store.complete(row.key), str(row.details.get("canary", "")))
-        for name in {task.card.name for task in prepared.tasks}
-        for row in store.observations(observer=name)
-    }
+            return store.merge(source).conflicts
 
 
 def _shard(path: list[str], work: bytes, index: int) -> tuple[RunReport, bytes, str]:
-    """A task: its report, its leaderboard where it has one of its own, and which shard it was. path: where the run
-    finds modules, the user's own networks among them."""
-    import torch
-
+    """A task: its report, its leaderboard (not of a server's), and which shard it was. path: of the run's modules."""
     sys.path.extend(folder for folder in path if folder not in sys.path)
     prepared, policy, n, own_file, known, command = pickle.loads(work)  # noqa: S301 - from the run
     if policy.device == "cpu":
@@ -154,34 +121,34 @@ def joined(address: str | None) -> Iterator[Any]:
         )
     keep_ray_silent()
     ray = import_module("ray")
-    if ray.is_initialized():
-        yield ray
-        return
-    local = {} if address else {"include_dashboard": False}
+    joined_before = ray.is_initialized()
     try:
         host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
         if colon and port.isdigit():  # Ray itself tries for many minutes
             socket.create_connection((host, int(port)), timeout=ANSWERING).close()
-        ray.init(address, log_to_driver=False, logging_level="error", **local)
+        if not joined_before:
+            board = {} if address else {"include_dashboard": False}
+            ray.init(address, log_to_driver=False, logging_level="error", **board)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        raise BenchError(
-            f"--executor ray: no cluster at {address or 'this machine'}: {type(error).__name__}: {error}"
-        ) from error
+        at = f"{address or 'this machine'}: {type(error).__name__}: {error}"
+        raise BenchError(f"--executor ray: no cluster at {at}") from error
     try:
         yield ray
     finally:
-        ray.shutdown()
+        if not joined_before:
+            ray.shutdown()
 
 
 def _room(ray: Any, gpus_per_task: float, kind: str) -> tuple[float, int]:
     """GPUs of each task, 0 for none, and how many tasks there is room for at once. Raises BenchError for none."""
     free = ray.available_resources()
-    gpus = gpus_per_task if kind == "cuda" or (kind == "auto" and free.get("GPU")) else 0.0
-    places = int(free.get("GPU", 0) / gpus) if gpus else int(free.get("CPU", 0))
+    gpus_free, processors = free.get("GPU", 0), free.get("CPU", 0)
+    gpus = gpus_per_task if kind == "cuda" or (kind == "auto" and gpus_free) else 0.0
+    places = int(gpus_free / gpus if gpus else processors)
     if places < 1:
         wanted = f"{gpus:g} GPUs for a task" if gpus else "a processor for a task"
         raise BenchError(
-            f"--executor ray: the cluster has no room for {wanted}; free are {free.get('GPU', 0):g} GPUs and "
-            f"{free.get('CPU', 0):g} processors. Wait until others are done, or ask for less (--gpus-per-task)."
+            f"--executor ray: the cluster has no room for {wanted}; free are {gpus_free:g} GPUs and {processors:g} "
+            "processors. Wait until others are done, or ask for less (--gpus-per-task)."
         )
     return gpus, places

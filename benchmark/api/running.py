@@ -123,6 +123,11 @@ def _require_heard(request: RunRequest) -> None:
         )
     if request.executor not in ("local", "ray"):
         raise BenchError(f"an executor is local or ray, not '{request.executor}'.")
+    if request.executor == "ray" and request.device not in ("auto", "cpu", "cuda"):
+        raise BenchError(
+            "--executor ray gives each task a device of its own: --device is auto, cpu or cuda, not "
+            f"'{request.device}'."
+        )
     several = request.executor == "ray" or request.device == "cuda:all" or "," in request.device
     if request.shard and several:
         raise BenchError(

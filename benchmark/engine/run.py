@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -160,6 +160,15 @@ class Known:
 
     complete: bool
     canary: str
+
+
+def known_observations(store: Store, observers: Iterable[str]) -> dict[str, Known]:
+    """What a leaderboard has of observers, by key."""
+    return {
+        row.key: Known(store.complete(row.key), str(row.details.get("canary", "")))
+        for name in observers
+        for row in store.observations(observer=name)
+    }
 
 
 @dataclass(frozen=True)
