@@ -20,7 +20,7 @@ from gestaltbench.results import Record, Results
 
 if TYPE_CHECKING:
     from benchmark.api import ReferenceReport, Reproduction, Swept
-    from benchmark.api.joining import LeaderboardReport
+    from benchmark.api.leaderboard_import import LeaderboardReport
     from benchmark.engine.importing import ImportReport, ScoresReport
     from benchmark.engine.run import RunReporter
     from gestaltbench.pictures import Picture

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
     from benchmark.api.exchange import document, scores, tidy
     from benchmark.api.importing import import_trials, rescore
-    from benchmark.api.joining import import_leaderboard
+    from benchmark.api.leaderboard_import import import_leaderboard
     from benchmark.api.opening import known_suites, reading, stimuli_notes, suites_not_installed
     from benchmark.api.origins import provenance
     from benchmark.api.parallel import array_script, execute, run

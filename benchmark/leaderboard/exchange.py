@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError
 
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.stimuli.score_tables import read_json
+
+T = TypeVar("T")
 
 #: What identifies content: hex digits.
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -100,17 +102,21 @@ class ExportedScore(_Part):
     score_set: Whole
 
 
+#: The first fault is enough: a list of 300,000 empty objects has some million.
+Rows = Annotated[tuple[T, ...], FailFast()]
+
+
 class Document(_Part):
     """A leaderboard. program: the version that wrote it."""
 
     form: Literal["gestaltbench-leaderboard"] = "gestaltbench-leaderboard"
     version: Literal[1] = 1
     program: str
-    observers: tuple[ExportedObserver, ...]
-    stimuli: tuple[ExportedStimuli, ...]
-    runs: tuple[ExportedRun, ...]
-    score_sets: tuple[ExportedScoreSet, ...]
-    scores: tuple[ExportedScore, ...]
+    observers: Rows[ExportedObserver]
+    stimuli: Rows[ExportedStimuli]
+    runs: Rows[ExportedRun]
+    score_sets: Rows[ExportedScoreSet]
+    scores: Rows[ExportedScore]
 
 
 def json_schema() -> dict[str, Any]:

@@ -57,14 +57,15 @@ def _registered(latest: bool = True) -> sa.FromClause:
     place = sa.func.row_number().over(
         partition_by=group, order_by=(_CARDS.created.desc(), _CARDS.id.desc())
     )
-    newest = (
+    ranked = (
         sa.select(_CARDS.id, place.label("place"))
         .join(schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer)
-        .subquery("newest")
+        .subquery("ranked")
     )
-    wanted = sa.and_(newest.c.id == _CARDS.id, newest.c.place == 1)
-    return schema.REGISTRATIONS.join(newest, wanted).join(
-        schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer
+    # As a list of ids: joined, SQLite looks through all of them for each score set.
+    newest = _CARDS.id.in_(sa.select(ranked.c.id).where(ranked.c.place == 1))
+    return schema.REGISTRATIONS.join(
+        schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest)
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
-from benchmark.leaderboard.exchange import Document, json_schema
+from benchmark.errors import ScoresError
+from benchmark.leaderboard.exchange import Document, json_schema, read_document
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-1.schema.json"
 
@@ -81,3 +82,13 @@ def test_what_does_not_go_together_is_said(db, bench):
     nowhere = bench("export", "--scores", "--format", "parquet", "--db", db)
     assert nowhere.code != 0
     assert "Parquet" in nowhere.err
+
+
+def test_a_document_of_empty_objects_is_refused_at_the_first(tmp_path):
+    """A million faults took a gigabyte."""
+    path = tmp_path / "bomb.json"
+    empty = {name: [] for name in ("observers", "stimuli", "runs", "score_sets")}
+    head = {"form": "gestaltbench-leaderboard", "version": 1, "program": "x"}
+    path.write_text(json.dumps({**head, **empty, "scores": [{}] * 1000}))
+    with pytest.raises(ScoresError, match=r"scores\.0\.observer: Field required \(7 faults"):
+        read_document(path)

@@ -4,12 +4,14 @@ import contextlib
 import os
 import sqlite3
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import open_store
 from benchmark.store.place import locate, network_disk, same_place
@@ -299,3 +301,33 @@ def test_a_missing_one_may_be_an_error_for_writers_too(path, write):
     path.touch()
     with pytest.raises(StoreError, match="no leaderboard at"):
         open_store(str(path), write=write, create=False)
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A folder on a disk that has no room left, but for what the test writes first; filled by a call."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+
+    def fill():
+        with contextlib.suppress(OSError), (folder / "rest").open("wb", buffering=0) as rest:
+            while True:
+                rest.write(bytes(1024))
+
+    yield folder, fill
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_leaderboard_on_a_full_disk_is_read_and_what_writes_says_it(full_disk):
+    folder, fill = full_disk
+    path = str(folder / "results.db")
+    with open_store(path) as store:
+        run = store.begin_run("bench run", {})
+    fill()
+    assert api.check_db(path) == []
+    assert api.db_status(path).counts["runs"] == 1
+    with pytest.raises(StoreError, match=r"the disk of the leaderboard .* is full: make room"):
+        open_store(path).end_run(run, "done")

@@ -78,8 +78,8 @@ def import_leaderboard(
     report = LeaderboardReport(known_as)
     settings = read_settings(db)
     with open_store(settings.db) as store:
-        joining = _Joining(store, document, known_as, report, suites)
-        if report.conflicts or not joining.new:
+        importing = _Import(store, document, known_as, report, suites)
+        if report.conflicts or not importing.new:
             return report
         origin = {
             "source": known_as,
@@ -90,7 +90,7 @@ def import_leaderboard(
             ["bench", "import", "leaderboard", path.absolute()], {"--source": source}
         )
         with recorded(store, command, imported=origin) as run:
-            joining.join(run)
+            importing.write(run)
     return report
 
 
@@ -103,7 +103,7 @@ def _outside(score: ExportedScore, suites: Mapping[str, Suite]) -> str:
     return "" if metric is None or score.value is None else metric.outside(score.value)
 
 
-class _Joining:
+class _Import:
     """A document against a store: everything is looked at before anything is written."""
 
     def __init__(
@@ -124,7 +124,7 @@ class _Joining:
         self.new: list[tuple[ExportedObserver, dict[int, list[ExportedScore]]]] = []
         self._look()
 
-    def join(self, run: str) -> None:
+    def write(self, run: str) -> None:
         """Write what is new."""
         from benchmark.contracts import Observer
         from benchmark.store import ScoreSet
