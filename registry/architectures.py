@@ -22,11 +22,11 @@ from torch import nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from registry.checkpoints import State
 from registry.code import BUILT_IN, code_digest, is_installed
 from registry.documents import shown
 from registry.errors import CardError, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
-from registry.weight_sets import State
 
 # Factories in a file that no package holds: "python:/home/me/net.py:build".
 #

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from registry.checkpoints import read_state
+from registry.checkpoints import State, read_state
 from registry.errors import WeightsError
-from registry.weight_sets import State
 
 Converter = Callable[[Path, nn.Module], State]
 

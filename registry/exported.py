@@ -27,10 +27,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from registry.checkpoints import refuse_onnx, require_honest_size
 from registry.documents import shown
 from registry.errors import WeightsError
 from registry.files import absence, is_file
-from registry.pickles import refuse_onnx, require_honest_size
 
 # The operators that an exported program may call: pure computation on tensors and sizes.
 #

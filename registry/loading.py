@@ -27,9 +27,8 @@ from registry.simulated import IdealObserver
 if TYPE_CHECKING:
     from torch import nn
 
+    from registry.checkpoints import Chosen, Normalisation
     from registry.model import LoadedModel
-    from registry.normalisation import Normalisation
-    from registry.weight_sets import Chosen
 
 
 # Where a card's weights file lies, and bringing it there.
@@ -134,8 +133,7 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
 def _with_state(card: ModelCard, place: Place, labels: LabelSpace, bare: bool) -> nn.Module:
     """Build the architecture, without its classifier where it is to be bare, and fill it from the card's weights."""
     from registry.architectures import build
-    from registry.checkpoints import fit_state
-    from registry.normalisation import require_agreement, stated_in
+    from registry.checkpoints import fit_state, require_agreement, stated_in
 
     module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"), drawn=False)
     gone = _take_off_head(module, card) if bare else frozenset()
@@ -173,7 +171,7 @@ def stated_weights(card: ModelCard, place: Place) -> tuple[Chosen, Normalisation
     Raises WeightsError as `load_model`.
     """
     from registry.architectures import build
-    from registry.normalisation import stated_in
+    from registry.checkpoints import stated_in
 
     labels = labels_of(card)
     module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"), drawn=False)
@@ -184,9 +182,8 @@ def stated_weights(card: ModelCard, place: Place) -> tuple[Chosen, Normalisation
 def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[Chosen, str]:
     """The card's weights for the network, and where they came from."""
     from registry.architectures import renew_keys
-    from registry.checkpoints import read_weights
+    from registry.checkpoints import Chosen, read_weights
     from registry.convert import CONVERTERS
-    from registry.weight_sets import Chosen
 
     if card.source == "torchvision" and not is_file_reference(card.weights or ""):
         path = torchvision_file(card, place)
@@ -271,8 +268,8 @@ def load_model(
     Raises WeightsError (unreadable, misfit, other digest, unreachable), CardError, UnknownName,
     LabelError.
     """
+    from registry.checkpoints import require_once
     from registry.model import LoadedModel
-    from registry.normalisation import require_once
 
     if card.source == "ideal":
         lacks = "features" if bare else "weights"

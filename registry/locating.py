@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from registry.architectures import require_known, whole_arch
+from registry.checkpoints import refuse_onnx
 from registry.errors import CardError
 from registry.families.detectors import PREFIX, is_detector, stated_by_detector
 from registry.files import Caches, expanded, is_folder
 from registry.model_folders import read_folder
-from registry.pickles import refuse_onnx
 from registry.stated_input import Stated, hub_input, stated_input
 
 

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from registry.admission import UNTRAINED, Shelf, admit, require_free
 from registry.architectures import random_seed, split_arch
 from registry.cards import ModelCard, Preprocess, Source, fitting
+from registry.checkpoints import Chosen, Normalisation
 from registry.checks import Check
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
@@ -25,7 +26,6 @@ from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import stated_weights
 from registry.locating import locate
 from registry.members import asked, described, register_member
-from registry.normalisation import Normalisation
 from registry.stated_input import (
     Overrides,
     Stated,
@@ -33,7 +33,6 @@ from registry.stated_input import (
     preprocess_of,
     settled,
 )
-from registry.weight_sets import Chosen
 
 
 @dataclass(frozen=True)

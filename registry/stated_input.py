@@ -12,10 +12,9 @@ from pydantic import ValidationError
 
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode
+from registry.checkpoints import Normalisation, agrees, as_text, first_line
 from registry.errors import CardError, WeightsError
 from registry.model_folders import PretrainedConfig, parsed_config
-from registry.normalisation import Normalisation, agrees, as_text
-from registry.pickles import first_line
 from registry.soundness import Check
 from registry.validation import problems
 

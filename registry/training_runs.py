@@ -121,7 +121,7 @@ def _count(digits: str, letter: str, power: str) -> int:
 
 def steps_in_file(path: Path) -> dict[Unit, int]:
     """What a checkpoint says beside its weights ("step", "epoch", ...). Raises WeightsError where it cannot be read."""
-    from registry.pickles import read_content
+    from registry.checkpoints import read_content
 
     if path.suffix == ".safetensors":
         return _stated(_metadata(path))

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from registry.checkpoints import HARMLESS_LISTS, HARMLESS_MAPPINGS, HARMLESS_OBJECTS, read_content
 from registry.errors import WeightsError
 from registry.files import Place, digest_state
 from registry.loading import load_model
-from registry.pickles import HARMLESS_LISTS, HARMLESS_MAPPINGS, HARMLESS_OBJECTS, read_content
 
 
 def prefixed(state, prefix):
@@ -135,7 +135,7 @@ def test_a_stand_in_takes_everything_and_does_nothing(tmp_path):
         archive(tmp_path / "b.pt", *((n, b"") for n in (*HARMLESS_MAPPINGS, *HARMLESS_LISTS)))
     )
     assert len(objects) == len(HARMLESS_OBJECTS) > 50
-    assert {type(one).__module__ for one in objects} == {"registry.pickles"}
+    assert {type(one).__module__ for one in objects} == {"registry.checkpoints"}
     assert not any(vars(one) for one in objects)
     assert shells == [{}] * len(HARMLESS_MAPPINGS) + [[]] * len(HARMLESS_LISTS)
     named = (*HARMLESS_OBJECTS, *HARMLESS_MAPPINGS, *HARMLESS_LISTS)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from registry.weight_sets import choose
+from registry.checkpoints import choose
 
 NETWORK = {"stem.weight": torch.zeros(2, 3), "head.weight": torch.zeros(4, 2)}
 
