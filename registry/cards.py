@@ -25,10 +25,9 @@ from pydantic import (
     model_validator,
 )
 
-from registry.documents import parse_document, read_document, shown, texts_in, unprintable
+from registry.documents import parse_document, problems, read_document, shown, texts_in, unprintable
 from registry.errors import CardError, unknown_name
 from registry.files import require_options, require_weights, write_whole
-from registry.validation import problems
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]

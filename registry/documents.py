@@ -7,14 +7,21 @@ print, or for a file that never ends. Such a document is refused before anything
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
 
 from registry.errors import BenchError
 from registry.files import absence
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+    from registry.errors import BenchError
+
 
 #: Largest file, in bytes; a mapping of 22,000 classes with their groups has 1 MB.
 MOST_BYTES = 4 * 2**20
@@ -162,3 +169,54 @@ def parse_document(content: bytes, place: str, error: type[BenchError]) -> Any:
         # PyYAML's constructors: numbers of thousands of digits, numbers without any, keys that cannot be keys.
         line = " ".join(shown(problem).split())
         raise error(f"{place} holds a value that cannot be used: {line:.200}.") from problem
+
+
+# Files that people write, held against a type: pydantic's findings in the program's words.
+
+
+T = TypeVar("T")
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_MISSING = ("missing", "missing_argument")
+
+
+def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
+    """Plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
+
+    Raises that error for the first field that does not fit its type, is missing, or is none of the class.
+    """
+    from dataclasses import fields
+
+    from pydantic import ValidationError
+
+    try:
+        value: T = _adapter(cast(Hashable, kind)).validate_python(dict(data))
+        return value
+    except ValidationError as error:
+        known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+        raise wrong(problems(error, known)[0]) from error
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Built once for a type: it costs as much as hundreds of values."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
+    """One text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: what the data
+    are called where no single field is at fault."""
+    return [_clause(dict(problem), known, whole) for problem in error.errors()]
+
+
+def _clause(problem: Mapping[str, Any], known: Iterable[str], whole: str) -> str:
+    field = shown(".".join(map(str, problem["loc"])) or whole)
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in _UNKNOWN:
+        return f"field '{field}': expected: no such field; fields are {', '.join(known)}"
+    if problem["type"] in _MISSING:
+        return f"field '{field}' is missing"
+    if not field:
+        return str(message)
+    return f"field '{field}': expected: {message}, found {str(problem['input'])[:60]!r}"

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode
 from registry.checkpoints import Normalisation, agrees, as_text, first_line
+from registry.documents import problems
 from registry.errors import CardError, WeightsError
 from registry.model_folders import PretrainedConfig, parsed_config
 from registry.soundness import Check
-from registry.validation import problems
 
 _NEEDED = ("size", "mean", "std")
 _INPUT = ("mean", "std", "scale")

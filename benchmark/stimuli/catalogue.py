@@ -134,7 +134,7 @@ def added_file(settings: Settings) -> Path:
 
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
-    from registry.validation import validated  # pydantic: 0.1 s that not every command needs
+    from registry.documents import validated  # pydantic: 0.1 s that not every command needs
 
     def wrong(what: str) -> StimuliError:
         return StimuliError(f"{source}, stimulus set '{name}': {what}.")
