@@ -60,7 +60,7 @@ def probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     """
     from registry.admission import Shelf, admit, require_free
     from registry.cards import remove_unnamed
-    from registry.families.named_outputs import require_classes
+    from registry.families.family import require_classes
 
     settings = read_settings()
     shelf = Shelf(settings.cards, settings.place, asked.replaces)
@@ -191,7 +191,7 @@ def _frozen(
     """
     from registry.admission import UNTRAINED
     from registry.cards import head_file
-    from registry.families.named_outputs import labels_of_folders
+    from registry.families.family import labels_of_folders
     from registry.families.probe import write_head
 
     space = asked.labels or _drawn_space(stimuli)

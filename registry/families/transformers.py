@@ -16,8 +16,14 @@ from torch import Tensor, nn
 from registry.cards import ModelCard
 from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError, WeightsError
-from registry.families.family import Asked, Described, Sources, library, repository_folder
-from registry.families.named_outputs import labels_of_names
+from registry.families.family import (
+    Asked,
+    Described,
+    Sources,
+    labels_of_names,
+    library,
+    repository_folder,
+)
 from registry.files import Place, digest_data, expanded, is_file, is_folder
 from registry.stated_input import Stated
 

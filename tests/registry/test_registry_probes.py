@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from registry.errors import LabelError, WeightsError
-from registry.families.named_outputs import labels_of_folders
+from registry.families.family import labels_of_folders
 from registry.families.probe import (
     Head,
     WithHead,
