@@ -24,9 +24,9 @@ from torch.overrides import TorchFunctionMode
 
 from registry.checkpoints import State
 from registry.code import BUILT_IN, code_digest, is_installed
-from registry.documents import shown
 from registry.errors import CardError, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
+from registry.foreign import shown
 
 # Factories in a file that no package holds: "python:/home/me/net.py:build".
 #

@@ -25,9 +25,9 @@ from pydantic import (
     model_validator,
 )
 
-from registry.documents import parse_document, problems, read_document, shown, texts_in, unprintable
 from registry.errors import CardError, unknown_name
 from registry.files import require_options, require_weights, write_whole
+from registry.foreign import parse_document, problems, read_document, shown, texts_in, unprintable
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -271,7 +271,7 @@ def _entries(path: Path, content: bytes | None = None) -> list[dict[str, Any]]:
     if content is None:
         data = read_document(path, "card file", CardError)
     else:
-        data = parse_document(content, f"card file {shown(path)}", CardError)
+        data = parse_document(content, path, "card file", CardError)
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(
             f"card file {shown(path)}: expected a mapping of fields (name, source, arch, ...), "

@@ -1,6 +1,6 @@
 """A checkpoint's weights for one network: read safely, chosen, fitted, or refused with the reason.
 
-Nothing here executes what a file says: safetensors, or a pickle of tensors (see `registry.checkpoints`).
+Nothing here executes what a file says: safetensors, or a pickle of tensors.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess, Triple
-from registry.documents import shown
 from registry.errors import WeightsError, some_of
 from registry.files import absence, is_file
+from registry.foreign import foreign, reason, shown
 from registry.labels import spaces_of_size
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.
@@ -109,12 +109,6 @@ def _stand_ins() -> list[Any]:
     ]
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error, fit for a terminal; its kind where it says nothing."""
-    text = shown(str(error).strip().split("\n", 1)[0])
-    return (text if len(text) <= 300 else f"{text[:297]}...") or type(error).__name__
-
-
 def conversion(path: Path) -> str:
     """What to do about a file that only a free unpickling can read: a command to be pasted as it is."""
     target = path.with_suffix(".safetensors")
@@ -188,25 +182,18 @@ def _unscripted(path: Path) -> str:
     )
 
 
-def _unpickle(path: Path) -> Any:
+def _unpickled(path: Path) -> Any:
+    require_honest_size(path, path.stat().st_size, str(path))
+    _require_state(path)
     try:
-        require_honest_size(path, path.stat().st_size, str(path))
-        _require_state(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins()):
             warnings.simplefilter("ignore")  # what matters of it is in the error
             return torch.load(path, map_location="cpu", weights_only=True)
-    except WeightsError:
-        raise
-    except (Exception, BadZipFile) as error:
-        why = first_line(error)
-        if isinstance(error, pickle.UnpicklingError):
-            if _is_pickle(path, str(error)):
-                raise _refusal(path, error) from error
-            why = "neither a zip archive nor a pickle"  # torch's own words are about trust
-        raise WeightsError(
-            f"checkpoint {path} cannot be read ({why}): truncated, or no PyTorch "
-            "checkpoint. Expected .safetensors, or .pt/.pth holding a state dict."
-        ) from error
+    except pickle.UnpicklingError as error:
+        if _is_pickle(path, str(error)):
+            raise _refusal(path, error) from error
+        # torch's own words are about trust
+        raise ValueError("neither a zip archive nor a pickle") from error
 
 
 def _is_pickle(path: Path, said: str) -> bool:
@@ -220,23 +207,11 @@ def _is_pickle(path: Path, said: str) -> bool:
 def _refusal(path: Path, error: pickle.UnpicklingError) -> WeightsError:
     named = _GLOBAL.search(str(error))
     what = f"'{shown(named[1])[:200]}'" if named else "more than tensors"
-    reason = "" if named else f" ({first_line(error)})"
+    why = "" if named else f" ({reason(error)})"
     return WeightsError(
         f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of harmless "
-        f"objects; it was refused before any of it ran{reason}. {conversion(path)}"
+        f"objects; it was refused before any of it ran{why}. {conversion(path)}"
     )
-
-
-def _read_safetensors(path: Path) -> Any:
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(path))
-    except Exception as error:
-        raise WeightsError(
-            f"checkpoint {path} is no intact safetensors file ({first_line(error)}). Fetch or save "
-            "it again."
-        ) from error
 
 
 def read_content(path: Path) -> Any:
@@ -248,7 +223,15 @@ def read_content(path: Path) -> Any:
         raise WeightsError(
             f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again."
         )
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        expected = "It is no intact safetensors file: fetch or save it again."
+        with foreign("checkpoint", path, WeightsError, expected):
+            return dict(load_file(path))
+    expected = "Truncated, or no PyTorch checkpoint: expected .safetensors, or .pt/.pth holding a state dict."
+    with foreign("checkpoint", path, WeightsError, expected):
+        return _unpickled(path)
 
 
 # The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and
@@ -283,18 +266,11 @@ class Normalisation:
     scale: float
     where: str
 
-    def __str__(self) -> str:
-        return _text(self.mean, self.std, self.scale)
 
-
-def as_text(how: Preprocess) -> str:
+def as_text(how: Preprocess | Normalisation) -> str:
     """Mean, standard deviation and scale in words."""
-    return _text(how.mean, how.std, how.scale)
-
-
-def _text(mean: Triple, std: Triple, scale: float) -> str:
-    pixels = "" if scale == 1 else f" of pixels times {scale:g}"
-    return f"mean {_numbers(mean)}, std {_numbers(std)}{pixels}"
+    pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
+    return f"mean {_numbers(how.mean)}, std {_numbers(how.std)}{pixels}"
 
 
 def _numbers(values: Triple) -> str:
@@ -308,7 +284,10 @@ def stated_in(found: Named, origin: str) -> Normalisation | None:
     found: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict
     one another or are not one number a channel, with standard deviations above 0.
     """
-    means, stds = (_kind(found, kind) for kind in ("mean", "std"))
+    means, stds = (
+        [(name, tensor) for name, tensor in found if kind_of(name) == kind]
+        for kind in ("mean", "std")
+    )
     if not means or not stds:
         return None
     mean, std = _one(means, origin), _one(stds, origin)
@@ -348,10 +327,6 @@ def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
         )
 
 
-def _kind(found: Named, kind: str) -> list[tuple[str, Tensor]]:
-    return [(name, tensor) for name, tensor in found if kind_of(name) == kind]
-
-
 def _one(copies: Named, origin: str) -> Triple:
     """The three numbers that all copies hold, in the shortest form that gives the same float32."""
     values: set[Triple] = set()
@@ -378,7 +353,7 @@ def require_agreement(stated: Normalisation | None, card: ModelCard, origin: str
     if stated is None or how is None or agrees(stated, how):
         return
     raise WeightsError(
-        f"checkpoint {origin} holds a normalisation ({stated.where}): {stated}. The preprocessing of "
+        f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The preprocessing of "
         f"model '{card.name}' says {as_text(how)}. One of them is wrong, and "
         "every score would be of another network: leave out --mean, --std and --scale to take the "
         "checkpoint's, or save the weights without it."
@@ -463,11 +438,6 @@ class Chosen:
         return "; ".join(parts)
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return shown(", ".join(names[:5]))[:300] + more
-
-
 def _tensors_under(
     content: Any, path: str, levels: int, seen: set[int]
 ) -> Iterator[tuple[str, State]]:
@@ -515,10 +485,6 @@ def _preference(one: WeightSet) -> tuple[Any, ...]:
     )
 
 
-def _is_called(one: WeightSet, key: str) -> bool:
-    return f".{key}." in f".{one.name}."
-
-
 def choose(
     content: Any,
     expected: Mapping[str, Tensor],
@@ -532,10 +498,10 @@ def choose(
     """
     states = [(path, renew(state)) for path, state in _tensors_under(content, "", _LEVELS, set())]
     sets = [one for path, state in states for one in _sets_in(path, state, expected)]
-    wanted = sorted((one for one in sets if not key or _is_called(one, key)), key=_preference)
+    wanted = [one for one in sets if not key or f".{key}." in f".{one.name}."]
     if not wanted:
         return None
-    best = wanted[0]
+    best = min(wanted, key=_preference)
     if not expected:
         return Chosen(best.name, best.state)
     rivals = [one for one in sets if one is not best and 2 * one.fits[0] > best.fits[0] > 0]
@@ -657,7 +623,7 @@ def read_state(path: Path, key: str | None = None) -> State:
     return read_weights(path, {}, key).state
 
 
-def _first_names(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return shown(some_of([name[:200] for name in names], 5))
 
 
@@ -671,11 +637,11 @@ def _misfit(have: State, want: Mapping[str, Tensor]) -> list[str]:
     ]
     problems = []
     if missing:
-        problems.append(f"{len(missing)} keys are missing: {_first_names(missing)}")
+        problems.append(f"{len(missing)} keys are missing: {_listed(missing)}")
     if strange:
-        problems.append(f"{len(strange)} keys are unexpected: {_first_names(strange)}")
+        problems.append(f"{len(strange)} keys are unexpected: {_listed(strange)}")
     if shapes:
-        problems.append(f"{len(shapes)} shapes differ: {_first_names(shapes)}")
+        problems.append(f"{len(shapes)} shapes differ: {_listed(shapes)}")
     return problems
 
 
@@ -712,9 +678,5 @@ def fit_state(module: nn.Module, state: State, origin: str) -> None:
             f"{_head_hint(module, state, want)}"
             "Choose the architecture (--arch) and label space (--labels) that it was trained with."
         )
-    try:
+    with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
         module.load_state_dict({**want, **state})
-    except (RuntimeError, NotImplementedError) as error:
-        raise WeightsError(
-            f"checkpoint {origin} cannot be copied into the architecture: {first_line(error)}."
-        ) from error

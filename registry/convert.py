@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from registry.checkpoints import State, read_state
 from registry.errors import WeightsError
+from registry.foreign import foreign
 
 Converter = Callable[[Path, nn.Module], State]
 
@@ -59,7 +60,7 @@ def _keras_layers(path: Path) -> Mapping[str, Tensor]:
             key = f"{group}.{layer}" if layer != group else group
             tensors[f"{key}.{field}"] = value.permute(3, 2, 0, 1) if value.ndim == 4 else value
 
-    with h5py.File(path, "r") as file:
+    with foreign("checkpoint", path, WeightsError), h5py.File(path, "r") as file:
         file.visititems(collect)
     return tensors
 

@@ -28,9 +28,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from registry.checkpoints import refuse_onnx, require_honest_size
-from registry.documents import shown
 from registry.errors import WeightsError
 from registry.files import absence, is_file
+from registry.foreign import shown
 
 # The operators that an exported program may call: pure computation on tensors and sizes.
 #

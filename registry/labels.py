@@ -8,7 +8,6 @@ one). Importing this module does not import torch.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,9 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from registry.documents import MOST_BYTES, read_document, shown, texts_in, unprintable
 from registry.errors import LabelError, some_of, unknown_name
-from registry.files import absence, digest_data, expanded, is_file, is_folder, write_whole
+from registry.files import digest_data, expanded, is_folder, write_whole
+from registry.foreign import (
+    foreign,
+    read_bytes,
+    read_document,
+    read_json,
+    shown,
+    texts_in,
+    unprintable,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -445,18 +452,15 @@ def _folders(path: Path) -> list[str]:
 
 
 def _listed(path: Path) -> list[str]:
-    if not is_file(path):
-        raise LabelError(f"class list {shown(path)} {absence(path)}. Check the path.")
-    if path.stat().st_size > MOST_BYTES:
-        raise LabelError(f"class list {shown(path)} is larger than {MOST_BYTES // 2**20} MiB.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        names = _from_json(json.loads(text)) if path.suffix == ".json" else text.splitlines()
-    except (ValueError, RecursionError) as error:
-        raise LabelError(
-            f"class list {shown(path)}: expected a name a line, or JSON: a list of names or index -> name "
-            f"({shown(error)!s:.200})."
-        ) from error
+    expected = "Expected a name a line, or JSON: a list of names or index -> name."
+    if path.suffix == ".json":
+        plain = read_json(path, "class list", LabelError, expected)
+        with foreign("class list", path, LabelError, expected):
+            names = _from_json(plain)
+    else:
+        content = read_bytes(path, "class list", LabelError)
+        with foreign("class list", path, LabelError, expected):
+            names = content.decode("utf-8-sig").splitlines()
     names = [name.strip() for name in names if name.strip()]
     if odd := next((name for name in texts_in(names) if unprintable(name)), ""):
         raise LabelError(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.cards import Interpolation, Triple
-from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError, WeightsError
 from registry.files import is_file
+from registry.foreign import foreign, problems, read_json, shown
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _RESIZE = {"center": "shortest", "squash": "squash", "border": "longest"}
-_LOOSE = ConfigDict(extra="ignore", frozen=True)
+_LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+Side = Annotated[int, Field(gt=0, le=4096)]
 
 
 class PretrainedConfig(BaseModel):
@@ -24,10 +24,10 @@ class PretrainedConfig(BaseModel):
 
     model_config = _LOOSE
 
-    input_size: tuple[int, int, int] = (3, 224, 224)
+    input_size: tuple[int, Side, Side] = (3, 224, 224)
     fixed_input_size: bool = False
     interpolation: Interpolation = "bicubic"
-    crop_pct: float = 0.875
+    crop_pct: float = Field(default=0.875, ge=0.05, le=20)
     crop_mode: Literal["center", "squash", "border"] = "center"
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
@@ -71,37 +71,28 @@ class ModelFolder:
     fields: dict[str, Any]
 
 
-def parsed_config(text: str, where: str) -> FolderConfig:
+def parsed_config(plain: Any, where: str) -> FolderConfig:
     """A `config.json` of timm. Raises CardError naming what it lacks."""
-    try:
-        plain = json.loads(text)
-        if not isinstance(plain, dict):
-            raise ValueError("it is no mapping")
+    kind = "of another library"
+    if isinstance(plain, dict) and "model_type" in plain:
+        kind = "transformers' (--arch hf:FOLDER)"
+    instead = "Give --arch and the weights file instead of the folder."
+    expected = f"It is no configuration of timm; it may be {kind}. {instead}"
+    with foreign("configuration", where, CardError, expected):
         # Older files have the input's fields at the top.
-        plain.setdefault("pretrained_cfg", plain)
-        return FolderConfig.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        reason = f"field '{field}': {first['msg']}, found {str(first['input'])!r:.60}"
-    except (ValueError, RecursionError) as error:
-        reason = f"{error}"
-    kind = "transformers' (--arch hf:FOLDER)" if '"model_type"' in text else "of another library"
-    raise CardError(
-        f"{where}: no configuration of timm ({shown(reason)[:300]}); it may be {kind}. Give --arch and the weights "
-        "file instead of the folder."
-    )
+        plain = {"pretrained_cfg": plain, **plain}
+        try:
+            return FolderConfig.model_validate(plain)
+        except ValidationError as error:
+            raise ValueError(problems(error, FolderConfig.model_fields)[0]) from error
 
 
 def says_transformers(folder: Path) -> bool:
     """Whether a folder's `config.json` is one of transformers: it names a `model_type`, and no architecture of timm."""
     config = folder / "config.json"
-    if not is_file(config) or config.stat().st_size > MOST_BYTES:
+    if not is_file(config):
         return False
-    try:
-        plain = json.loads(config.read_text(encoding="utf-8", errors="replace"))
-    except (ValueError, RecursionError):
-        return False
+    plain = read_json(config, "configuration", CardError)
     return isinstance(plain, dict) and "model_type" in plain and "architecture" not in plain
 
 
@@ -112,9 +103,7 @@ def read_folder(folder: Path) -> ModelFolder:
         raise CardError(
             f"{shown(folder)} is a folder without config.json. Give the weights file and --arch."
         )
-    if config.stat().st_size > MOST_BYTES:
-        raise CardError(f"{shown(config)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
-    known = parsed_config(config.read_text(encoding="utf-8", errors="replace"), str(config))
+    known = parsed_config(read_json(config, "configuration", CardError), str(config))
     weights = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
     if weights is None:
         raise WeightsError(f"{shown(folder)} holds none of {', '.join(_WEIGHTS)}.")

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode
-from registry.checkpoints import Normalisation, agrees, as_text, first_line
-from registry.documents import problems
+from registry.checkpoints import Normalisation, agrees, as_text
 from registry.errors import CardError, WeightsError
+from registry.foreign import problems, read_json, reason
 from registry.model_folders import PretrainedConfig, parsed_config
 from registry.soundness import Check
 
@@ -114,11 +114,12 @@ def hub_input(repository: str, cache: Path | None) -> Stated:
         )
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"hf_hub:{repository}: its config.json cannot be had ({first_line(error)}). Offline? Fetch it once with a "
+            f"hf_hub:{repository}: its config.json cannot be had ({reason(error)}). Offline? Fetch it once with a "
             "network, or set HF_ENDPOINT to a mirror."
         ) from error
-    text = config.read_text(encoding="utf-8", errors="replace")
-    known = parsed_config(text, f"hf_hub:{repository}/config.json")
+    known = parsed_config(
+        read_json(config, "configuration", CardError), f"hf_hub:{repository}/config.json"
+    )
     return Stated(known.pretrained_cfg.fields(), f"config.json of hf_hub:{repository}")
 
 

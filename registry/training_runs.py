@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from registry.errors import WeightsError
+from registry.foreign import foreign
 
 Unit = Literal["step", "epoch"]
 UNITS: tuple[Unit, ...] = ("step", "epoch")
@@ -124,7 +125,13 @@ def steps_in_file(path: Path) -> dict[Unit, int]:
     from registry.checkpoints import read_content
 
     if path.suffix == ".safetensors":
-        return _stated(_metadata(path))
+        from safetensors import safe_open
+
+        with (
+            foreign("checkpoint", path, WeightsError, "Expected a safetensors file."),
+            safe_open(path, framework="np") as file,
+        ):
+            return _stated(file.metadata() or {})
     content = read_content(path)
     return _stated(content) if isinstance(content, Mapping) else {}
 
@@ -148,15 +155,3 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 0 <= value < _MOST and value == int(value) else None
-
-
-def _metadata(path: Path) -> Mapping[str, str]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise WeightsError(
-            f"checkpoint {path}: not a readable safetensors file ({error})."
-        ) from error

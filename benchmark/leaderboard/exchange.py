@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationE
 
 from benchmark.display import printable
 from benchmark.errors import ScoresError
-from benchmark.stimuli.score_tables import read_json
+from registry.foreign import foreign, read_json
 
 T = TypeVar("T")
 
@@ -23,6 +23,9 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 #: Numbers as JSON has them: no text of digits, no truth value.
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
+#: The first faulty row ends the reading: a message for each of a million costs gigabytes.
+T = TypeVar("T")
+Rows = Annotated[tuple[T, ...], FailFast()]
 
 
 class _Part(BaseModel):
@@ -138,7 +141,7 @@ WIDEST = 2**53  # whole numbers beyond are no counts
 
 def read_document(path: Path) -> Document:
     """The document in a file. Raises ScoresError where it is none, is larger than any, or does not fit together."""
-    plain = read_json(path, LARGEST)
+    plain = read_json(path, "leaderboard document", ScoresError, most=LARGEST)
     form = plain.get("form") if isinstance(plain, dict) else None
     if form != "gestaltbench-leaderboard":
         raise ScoresError(
@@ -152,15 +155,15 @@ def read_document(path: Path) -> Document:
             "Update it, or ask for an export in version 1."
         )
     _check_bounds(path, plain)
-    try:
-        made = Document.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ScoresError(
-            f"{path}: {printable(place)[:200]}: {printable(first['msg'])} ({error.error_count()} faults in all). "
-            "The form is docs/leaderboard-1.schema.json."
-        ) from error
+    with foreign(
+        "leaderboard document", path, ScoresError, "Its form: docs/leaderboard-1.schema.json."
+    ):
+        try:
+            made = Document.model_validate(plain)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{place[:200]}: {first['msg']}") from error
     for fault in _faults(made):
         raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
     return made

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from benchmark.errors import BenchError
+from registry.foreign import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,21 +87,24 @@ class Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A file, or a comparison."""
-        if not self._known():
-            self.send_error(HTTPStatus.FORBIDDEN, "unknown host name")
+        try:
+            with foreign("request", "", BenchError):
+                name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+                parts = urlsplit(self.path)
+                asked = parse_qs(parts.query)
+        except BenchError as error:
+            self.send_error(HTTPStatus.BAD_REQUEST, "no request", str(error))
             return
-        parts = urlsplit(self.path)
-        if parts.path == "/compare":
-            self._compare(parse_qs(parts.query))
+        if self._hosts and name not in self._hosts:
+            self.send_error(HTTPStatus.FORBIDDEN, "unknown host name")
+        elif self.command == "HEAD":
+            super().do_HEAD()
+        elif parts.path == "/compare":
+            self._compare(asked)
         else:
             super().do_GET()
 
-    def do_HEAD(self) -> None:
-        """As GET, without the content."""
-        if self._known():
-            super().do_HEAD()
-        else:
-            self.send_error(HTTPStatus.FORBIDDEN, "unknown host name")
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server asks for
 
     def list_directory(self, path: Any) -> None:  # noqa: ARG002
         """No listings."""
@@ -116,12 +120,6 @@ class Handler(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
-
-    def _known(self) -> bool:
-        if not self._hosts:
-            return True
-        name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
-        return name in self._hosts
 
     def _compare(self, asked: dict[str, list[str]]) -> None:
         a, b = (asked.get(name, [""])[0] for name in ("a", "b"))

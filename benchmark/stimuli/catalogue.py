@@ -134,7 +134,7 @@ def added_file(settings: Settings) -> Path:
 
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
-    from registry.documents import validated  # pydantic: 0.1 s that not every command needs
+    from registry.foreign import validated  # pydantic: 0.1 s that not every command needs
 
     def wrong(what: str) -> StimuliError:
         return StimuliError(f"{source}, stimulus set '{name}': {what}.")
@@ -187,7 +187,7 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
     path = added_file(settings)
     if not path.exists():
         return {}
-    from registry.documents import read_document  # brings YAML
+    from registry.foreign import read_document  # brings YAML
 
     rows = read_document(path, "list of added sets", StimuliError) or {}
     named = isinstance(rows, dict) and all(isinstance(name, str) for name in rows)

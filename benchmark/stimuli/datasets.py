@@ -59,6 +59,7 @@ from benchmark.stimuli.items import (
     subfolders,
 )
 from benchmark.stimuli.masked import READERS
+from registry.foreign import foreign
 
 # The manifest in the folder of a stylised set: where its images come from travels with them.
 
@@ -82,8 +83,10 @@ def read_manifest(folder: Path) -> Made | None:
     place = folder / MANIFEST
     if not place.is_file():
         return None
-    try:
-        text = place.read_text(encoding="utf-8")
+    with foreign(
+        "manifest", place, StimuliError, "Expected that of a stylised set: make the set again."
+    ):
+        text = read_text(place)
         table = json.loads(text)
         if table["format"] != FORMAT:
             raise StimuliError(
@@ -92,10 +95,6 @@ def read_manifest(folder: Path) -> Made | None:
         by, strength = table["generator"], float(table["strength"])
         origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
         return Made(origin, f"stylised {text_digest(text)[:16]}", int(table["whole"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise StimuliError(
-            f"{place}: not the manifest of a stylised set ({error!r}). Make the set again."
-        ) from error
 
 
 # The images of a listing as a set: their digests, and the masks that silhouettes give them.
@@ -420,12 +419,10 @@ def _over(pictures: Pictures, says: Sequence[Callable[[Size], T] | None]) -> Ove
 
 def _states(needed: Sequence[Sequence[Path]]) -> tuple[Mapping[Path, State], ...]:
     """Before anything is read. Raises StimuliError."""
-    try:
-        known = {path: state_of(path) for path in {path for paths in needed for path in paths}}
-    except OSError as error:
-        raise StimuliError(
-            f"{error.filename or 'a file of the set'}: cannot be read ({error.strerror or error})."
-        ) from error
+    known: dict[Path, State] = {}
+    for path in {path for paths in needed for path in paths}:
+        with foreign("file", path, StimuliError):
+            known[path] = state_of(path)
     return tuple({path: known[path] for path in paths} for paths in needed)
 
 
@@ -637,10 +634,8 @@ def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
     paths = [folder / name for name in entry.files] or sorted(folder.glob("*.txt"))[:1]
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")
-    try:
+    with foreign("list of names", paths[0], StimuliError):
         lines = read_text(paths[0]).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StimuliError(f"{paths[0]}: cannot be read ({error}).") from error
     names = tuple(line.strip().rpartition("/")[2] for line in lines if line.strip())
     if not names or len(set(names)) < len(names):
         raise StimuliError(f"{paths[0]}: expected image names, one a line, each once.")

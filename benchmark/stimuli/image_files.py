@@ -15,9 +15,8 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, NamedTuple, TypeVar, overload
@@ -29,6 +28,7 @@ from benchmark.contracts import Array
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from registry.files import replacing
+from registry.foreign import foreign
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -223,11 +223,8 @@ def text_digest(text: str) -> str:
 
 def file_digest(path: Path | str) -> str:
     """SHA-256 of a file's bytes. Raises StimuliError where it cannot be read."""
-    try:
-        with open_plain(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    with foreign("file", path, StimuliError), open_plain(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> Digests:
@@ -289,10 +286,8 @@ def _states(files: Sequence[str | Path], folder: Path) -> Rows:
     rows = np.zeros(len(names), dtype=_form(max(map(len, names), default=1)))
     for i, name in enumerate(names):
         path = os.path.join(folder, os.fsdecode(name))  # noqa: PTH118 - as above
-        try:
+        with foreign("file", path, StimuliError):
             rows[i] = (name, *state_of(path), 0)
-        except OSError as error:
-            raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
     return rows
 
 
@@ -339,11 +334,6 @@ def _read(place: Path) -> Rows:
 
 
 T = TypeVar("T")
-#: What Pillow raises on files that are damaged or no images, besides its own DecompressionBombError.
-BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError),
-    *(TypeError, KeyError, IndexError, struct.error, zlib.error),
-)
 MOST_PIXELS = 2**26  # 8192 x 8192: a header may state any size
 #: Silhouettes are black objects on white: darker than this is object.
 DARK = 128
@@ -364,10 +354,11 @@ class FileImages:
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """HWC uint8 RGB."""
         path = self.paths[index]
-        data = _bytes_of(path, self.remedy)
-        if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
-            raise changed(path)
-        return _decoded(data, path, self.remedy)
+        with whole_image(path, f"Delete it and get the set again: {self.remedy}."):
+            data = read_plain(path)
+            if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
+                raise changed(path)
+            return decoded_rgb(data)
 
 
 def changed(path: Path) -> StimuliError:
@@ -415,16 +406,18 @@ class Picked(Generic[T]):
 def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:
     """HWC uint8 RGB of an image file. Raises StimuliError where it is missing, cut short or no
     image."""
-    return _decoded(_bytes_of(path, remedy), path, remedy)
+    with whole_image(path, f"Delete it and get the set again: {remedy}."):
+        return decoded_rgb(read_plain(path))
 
 
 def size_of(path: Path, remedy: str) -> tuple[int, int]:
     """Width and height in pixels, from the file's header. Raises StimuliError as `read_rgb`."""
-    try:
-        with open_plain(path) as file, opened(file, partial(_broken, path, remedy)) as image:
-            return image.size
-    except OSError as error:
-        raise _broken(path, remedy, error) from error
+    with (
+        whole_image(path, f"Delete it and get the set again: {remedy}."),
+        open_plain(path) as file,
+        opened(file) as image,
+    ):
+        return image.size
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -436,38 +429,28 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(file, "PNG")
 
 
+def whole_image(path: object, remedy: str) -> AbstractContextManager[None]:
+    """The guard around reading an image file."""
+    expected = f"It is not a complete image: expected a whole PNG or JPEG file. {remedy}"
+    return foreign("image", path, StimuliError, expected)
+
+
 @contextmanager
-def opened(file: BinaryIO, complaint: Callable[[Exception], StimuliError]) -> Iterator[PILImage]:
-    """An image file, as Pillow sees it. Raises what `complaint` makes of what is wrong, here and in the body."""
+def opened(file: BinaryIO) -> Iterator[PILImage]:
+    """An image file of a bounded size, as Pillow sees it; within `foreign`, for it raises whatever Pillow does."""
     from PIL import Image
 
-    try:
-        with Image.open(file) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(
-                    f"{image.width} x {image.height} pixels; at most {MOST_PIXELS} are read"
-                )
-            yield image
-    except (*BROKEN, Image.DecompressionBombError) as error:
-        raise complaint(error) from error
+    with Image.open(file) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise ValueError(
+                f"{image.width} x {image.height} pixels; at most {MOST_PIXELS} are read"
+            )
+        yield image
 
 
-def _broken(path: Path, remedy: str, error: Exception) -> StimuliError:
-    return StimuliError(
-        f"{path}: not a complete image ({error}). Expected a whole PNG or JPEG file. "
-        f"Delete it and get the set again: {remedy}."
-    )
-
-
-def _bytes_of(path: Path, remedy: str) -> bytes:
-    try:
-        return read_plain(path)
-    except OSError as error:
-        raise _broken(path, remedy, error) from error
-
-
-def _decoded(data: bytes, path: Path, remedy: str) -> NDArray[np.uint8]:
-    with opened(BytesIO(data), partial(_broken, path, remedy)) as image:
+def decoded_rgb(data: bytes) -> NDArray[np.uint8]:
+    """HWC uint8 RGB of a file's bytes; as `opened`."""
+    with opened(BytesIO(data)) as image:
         return rgb_of(image)
 
 

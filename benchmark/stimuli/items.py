@@ -25,6 +25,7 @@ from benchmark.stimuli.catalogue import (
     stimulus_id,
 )
 from benchmark.stimuli.image_files import Below, InClasses, read_text, text_digest
+from registry.foreign import foreign
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
 #: Spaces whose labels are the sixteen categories.
@@ -129,14 +130,12 @@ def check_unique(items: Iterable[Item]) -> None:
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
     """The images that `labels.csv` names, in its order. Raises StimuliError naming the row."""
     table = folder / "labels.csv"
-    try:
+    with foreign("table of labels", table, StimuliError):
         text = read_text(table, encoding="utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""))
         _check_header(reader.fieldnames or (), table)
         for row in reader:
             yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StimuliError(f"{table}: cannot be read ({error}).") from error
 
 
 def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], where: str) -> Item:
@@ -431,11 +430,8 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
-    try:
-        with os.scandir(folder) as places:
-            return sorted(place.name for place in places if wanted(place))
-    except OSError as error:
-        raise StimuliError(f"{folder}: cannot be read ({error.strerror or error}).") from error
+    with foreign("folder", folder, StimuliError), os.scandir(folder) as places:
+        return sorted(place.name for place in places if wanted(place))
 
 
 def _is_image(place: os.DirEntry[str]) -> bool:

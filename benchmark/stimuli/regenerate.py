@@ -450,7 +450,7 @@ def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
     file = (path if path.is_dir() else path.parent) / RECIPE_FILE
     if not file.is_file():
         return {}
-    from registry.documents import read_document  # brings YAML
+    from registry.foreign import read_document  # brings YAML
 
     read = read_document(file, "list of recipes", TrialsError)
     if not isinstance(read, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, absent, folder_of, read_catalogue, remedy
 from benchmark.stimuli.datasets import open_cells, open_folder, sample
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
-from benchmark.stimuli.image_files import opened, read_plain, rgb_of
+from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
 from registry.cards import ModelCard, read_cards
 from registry.labels import label_space
@@ -108,25 +107,16 @@ def texture_paths(entry: Entry, folder: Path) -> list[Path]:
 def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
     """One texture, HWC uint8 RGB. Raises StimuliError where it is missing, another file or no image."""
 
-    def complaint(error: Exception) -> StimuliError:
-        return StimuliError(
-            f"{path}: not a complete image ({error}). Delete it and get the textures with {remedy(entry)}."
-        )
-
-    try:
+    with whole_image(path, f"Delete it and get the textures with {remedy(entry)}."):
         data = read_plain(path)
-    except OSError as error:
-        raise StimuliError(
-            f"{path}: cannot be read ({error.strerror or error}). Get the textures with {remedy(entry)}."
-        ) from error
     found, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
     if expected is not None and found != expected:
         raise StimuliError(
             f"{path}: not the published file: expected SHA-256 {expected}, got {found}. "
             f"Delete it and get the textures with {remedy(entry)}."
         )
-    with opened(io.BytesIO(data), complaint) as image:
-        return rgb_of(image)
+    with whole_image(path, f"Delete it and get the textures with {remedy(entry)}."):
+        return decoded_rgb(data)
 
 
 # The shelf of one decision space: the set on this disk (or drawn) that plays a role.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.catalogue import Named
+from registry.foreign import foreign, read_bytes, read_json
 
 # Published scores: aggregates whose trials nobody published, as their publishers report them.
 #
@@ -88,33 +88,10 @@ def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
     }
 
 
-def read_text(path: Path, largest: int = LARGEST) -> str:
-    """A file's text. Raises ScoresError where it cannot be read, or has more bytes than `largest`."""
-    if path.exists() and not path.is_file():
-        raise ScoresError(f"{path}: is no regular file. Expected a table of scores.")
-    try:
-        if path.stat().st_size > largest:
-            raise ScoresError(f"{path}: larger than {largest >> 20} MiB; no table of scores is.")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScoresError(f"{path}: cannot be read as text ({error}).") from error
-
-
-def read_json(path: Path, largest: int = LARGEST) -> Any:
-    """A JSON file. Raises ScoresError, also where a name stands twice in one object."""
-
-    def pairs(found: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        for name, value in found:
-            if name in made:
-                raise ScoresError(f"{path}: '{printable(name)}' stands twice in one object.")
-            made[name] = value
-        return made
-
-    try:
-        return json.loads(read_text(path, largest), object_pairs_hook=pairs)
-    except (ValueError, RecursionError) as error:
-        raise ScoresError(f"{path}: not JSON ({error}).") from error
+def read_text(path: Path) -> str:
+    """A file's text. Raises ScoresError where it cannot be read, or is larger than any table of scores."""
+    with foreign("table of scores", path, ScoresError, "Expected text in UTF-8."):
+        return read_bytes(path, "table of scores", ScoresError, LARGEST).decode("utf-8-sig")
 
 
 def once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, ...]:
@@ -273,7 +250,7 @@ def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
 
 
 def _object(path: Path) -> Mapping[str, Any]:
-    found = read_json(path)
+    found = read_json(path, "table of scores", ScoresError, most=LARGEST)
     if not isinstance(found, dict) or not all(name.isprintable() for name in found):
         raise ScoresError(f"{path}: expected an object by network.")
     return found
@@ -331,7 +308,7 @@ def _csv_rows(path: Path) -> Rows:
 
 
 def _json_rows(path: Path) -> Rows:
-    found = read_json(path)
+    found = read_json(path, "table of scores", ScoresError, most=LARGEST)
     if isinstance(found, dict):
         for name, metrics in found.items():
             if not isinstance(metrics, dict):

@@ -34,6 +34,7 @@ from benchmark.stimuli.catalogue import (
     split_eidolon,
     told_by_place,
 )
+from registry.foreign import foreign
 
 # The columns of a table of trials: what they are called in the layouts in use, and what stands in for an absent one.
 #
@@ -207,14 +208,15 @@ def numbers(table: Table, name: str, index: Sequence[int], what: str) -> list[fl
 
 
 def _parse(path: Path, unsaid: Unsaid) -> Table:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip().lower() for name in next(reader, [])]
-            names = read_header(path, header, unsaid)
-            return _body(path, names, unsaid, ((reader.line_num, row) for row in reader))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrialsError(f"{path}: cannot be read as a CSV table ({error}).") from error
+    expected = "Expected a CSV table."
+    with (
+        foreign("table of trials", path, TrialsError, expected),
+        path.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        reader = csv.reader(file, strict=True)
+        header = [name.strip().lower() for name in next(reader, [])]
+        names = read_header(path, header, unsaid)
+        return _body(path, names, unsaid, ((reader.line_num, row) for row in reader))
 
 
 def _body(

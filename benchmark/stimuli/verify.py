@@ -27,6 +27,7 @@ from benchmark.stimuli.items import Listing, evenly, list_folder, sample_order
 from benchmark.stimuli.roles import read_texture, texture_paths
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import read_tables
+from registry.foreign import foreign
 
 # What can be wrong with the images of a folder, found by looking at all of them or at a sample.
 
@@ -91,11 +92,9 @@ def empty_files(listing: Listing) -> list[int]:
     found = []
     for i, file in enumerate(listing.files):
         path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
-        try:
+        with foreign("file", path, StimuliError):
             if not os.stat(path).st_size:  # noqa: PTH116 - as above
                 found.append(i)
-        except OSError as error:
-            raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
     return found
 
 

@@ -183,7 +183,7 @@ def parse(text: str, where: str) -> Entries:
 
 
 def _entry(name: str, given: Mapping[str, Any], where: str) -> Entry:
-    from registry.documents import validated  # pydantic, as above
+    from registry.foreign import validated  # pydantic, as above
 
     def wrong(what: str) -> PluginError:
         return PluginError(f"{where}, corruption '{name}': {what}.")

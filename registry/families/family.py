@@ -13,11 +13,11 @@ from typing import Any, Protocol, cast
 from torch import nn
 
 from registry.cards import ModelCard, Source
-from registry.documents import shown
 from registry.download import download, is_url
 from registry.errors import CardError, LabelError, WeightsError, some_of
 from registry.families.detectors import is_detector
 from registry.files import Place, expanded, is_file, is_folder, part_of
+from registry.foreign import shown
 from registry.labels import (
     ClassList,
     label_space,

@@ -25,7 +25,6 @@ from torch.nn import functional
 from registry.architectures import random_seed
 from registry.cards import LONGEST, ModelCard, head_file
 from registry.checkpoints import fit_state, read_weights
-from registry.documents import MOST_BYTES, shown, unprintable
 from registry.download import fetch
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.family import Asked, Described, Sources, library, repository_folder
@@ -39,6 +38,7 @@ from registry.files import (
     is_folder,
     write_whole,
 )
+from registry.foreign import foreign, read_bytes, shown, unprintable
 from registry.labels import LabelSpace, built_in_space, label_space
 from registry.soundness import Check
 from registry.stated_input import Stated
@@ -95,12 +95,9 @@ def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
             f"templates {shown(choice)[:200]}: expected single, 7, 80, a text file with a template a line, or one "
             "template with {} where the name goes."
         )
-    if path.stat().st_size > MOST_BYTES:
-        raise CardError(f"templates {shown(path)}: larger than {MOST_BYTES // 2**20} MiB.")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except ValueError as error:
-        raise CardError(f"templates {shown(path)}: no text in UTF-8 ({error}).") from error
+    content = read_bytes(path, "templates", CardError)
+    with foreign("templates", path, CardError, "Expected text in UTF-8."):
+        lines = content.decode("utf-8-sig").splitlines()
     found = tuple(line.strip() for line in lines if line.strip())
     odd = next((line for line in found if line.count("{}") != 1 or unprintable(line)), None)
     if not found or odd is not None:
@@ -163,18 +160,14 @@ def read_text_head(path: Path, digest: str) -> TextHead:
 
     if not is_file(path):
         raise WeightsError(f"text head {shown(path)} {absence(path)}. Register the model again.")
-    try:
+    with foreign("text head", path, WeightsError, "Register the model again."):
         with safe_open(path, "pt") as file:
             notes = json.loads((file.metadata() or {})["prompts"])
             weight = file.get_tensor("weight")
         head = TextHead(
-            tuple(notes["names"]), tuple(notes["templates"]), notes["text"], weight,
-            float(notes["scale"]), float(notes["bias"]),
+            tuple(map(str, notes["names"])), tuple(map(str, notes["templates"])), str(notes["text"]),
+            weight, float(notes["scale"]), float(notes["bias"]),
         )  # fmt: skip
-    except Exception as error:
-        raise WeightsError(
-            f"{shown(path)} is no text head ({type(error).__name__}). Register the model again."
-        ) from error
     if head.digest != digest:
         raise WeightsError(
             f"text head {shown(path)}: expected digest {digest}, got {head.digest}. These are other prompts than the "
@@ -373,10 +366,8 @@ def _in_folder(folder: Path, tag: dict[str, Any]) -> _Origin:
 
 
 def _config(origin: _Origin, clip: ModuleType) -> Any:
-    try:
+    with foreign(CONFIG, origin.name, CardError):
         return clip.get_model_config(origin.name)
-    except (OSError, ValueError, RecursionError) as error:
-        raise CardError(f"{shown(origin.name)}: {CONFIG} cannot be read ({error}).") from error
 
 
 def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
@@ -384,16 +375,13 @@ def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
     seed = random_seed(weights)
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed or 0)
-        try:
+        with foreign(
+            "open_clip model", origin.name, WeightsError, "The library could not build it."
+        ):
             model: nn.Module = clip.create_model(
                 origin.name, load_weights=False, pretrained_image=False, pretrained_text=False,
                 pretrained_hf=False, force_quick_gelu=bool(origin.tag.get("quick_gelu")),
             )  # fmt: skip
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise WeightsError(
-                f"open_clip could not build '{shown(origin.name)}' ({type(error).__name__}: {shown(reason)})."
-            ) from error
     if origin.file is not None:
         _fill(model, origin.file, clip)
     return model.eval().requires_grad_(False)
@@ -448,36 +436,31 @@ def _text_head(
 
 
 def _tokenizer(origin: _Origin, clip: ModuleType) -> Any:
-    try:
-        with _quiet():
-            return clip.get_tokenizer(origin.name)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise WeightsError(
-            f"the tokenizer of '{shown(origin.name)}' could not be had ({shown(reason)}). Offline? Put its files "
-            f"beside {CONFIG} in a folder: --arch open_clip:FOLDER."
-        ) from error
+    expected = f"Offline? Put its files beside {CONFIG} in a folder: --arch open_clip:FOLDER."
+    with _quiet(), foreign("tokenizer of", origin.name, WeightsError, expected):
+        return clip.get_tokenizer(origin.name)
 
 
 def _stated(model: Any, origin: _Origin) -> Stated:
     """What the image tower is fed, as the configuration says."""
     of_tag = {name: value for name, value in origin.tag.items() if value is not None}
     config = {**model.visual.preprocess_cfg, **of_tag}
-    size = config["size"] if isinstance(config["size"], int) else config["size"][0]
-    mode = config["resize_mode"]
-    if mode not in _RESIZE_MODES:
-        raise CardError(f"{CONFIG}: resize_mode {mode!r}; expected {', '.join(_RESIZE_MODES)}.")
-    fields: dict[str, Any] = {
-        "size": size,
-        "resize": size,
-        "interpolation": config["interpolation"],
-        "mean": tuple(config["mean"]),
-        "std": tuple(config["std"]),
-    }
-    if mode != "shortest":
-        fields["resize_mode"] = mode
-    if mode == "longest":
-        fields["fill"] = (int(config["fill_color"]),) * 3
+    with foreign(CONFIG, origin.name, CardError, "Expected the preprocessing of an image tower."):
+        mode = config["resize_mode"]
+        if mode not in _RESIZE_MODES:
+            raise CardError(f"{CONFIG}: resize_mode {mode!r}; expected {', '.join(_RESIZE_MODES)}.")
+        size = config["size"] if isinstance(config["size"], int) else config["size"][0]
+        fields: dict[str, Any] = {
+            "size": size,
+            "resize": size,
+            "interpolation": config["interpolation"],
+            "mean": tuple(config["mean"]),
+            "std": tuple(config["std"]),
+        }
+        if mode != "shortest":
+            fields["resize_mode"] = mode
+        if mode == "longest":
+            fields["fill"] = (int(config["fill_color"]),) * 3
     where = CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}"
     return Stated(fields, where)
 

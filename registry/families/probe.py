@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from registry.documents import shown
 from registry.errors import WeightsError
 from registry.files import absence, digest_data, digest_state, is_file, write_whole
+from registry.foreign import foreign, shown
 
 # Linear classifiers on frozen features: fitted, frozen to a file, read again.
 #
@@ -195,36 +195,25 @@ def read_head(path: Path, outputs: int) -> Head:
         raise WeightsError(
             f"head {shown(path)} {absence(path)}. Restore it, or fit it again: `bench probe`."
         )
-    tensors, notes = _read(path)
-    weight, bias = tensors.get("weight"), tensors.get("bias")
-    fits = weight is not None and bias is not None and weight.dim() == 2 and bias.dim() == 1
-    if not fits or weight is None or bias is None or len(weight) != len(bias):
-        raise WeightsError(
-            f"head {shown(path)}: expected weight [classes, features] and bias [classes]."
-        )
+    from safetensors import safe_open
+
+    with foreign("head", path, WeightsError, "It is no head of `bench probe`: fit it again."):
+        with safe_open(path, "pt") as file:
+            notes = json.loads((file.metadata() or {})["head"])
+            weight, bias = (file.get_tensor(name).float() for name in ("weight", "bias"))
+        if weight.dim() != 2 or bias.shape != weight.shape[:1]:
+            raise ValueError("expected weight [classes, features] and bias [classes]")
+        if not bool(weight.isfinite().all() and bias.isfinite().all()):
+            raise ValueError("its numbers are not finite")
+        kind: Kind = "nearest-class" if notes.get("kind") == "nearest-class" else "linear"
+        classes = tuple(map(str, json.loads(notes.get("classes", "[]"))))
+        texts = (str(notes.get("trained_on", "")), str(notes.get("backbone", "")))
+        head = Head(weight, bias, kind, classes, *texts, int(notes.get("images", 0)))
     if len(weight) != outputs:
         raise WeightsError(
             f"head {shown(path)} has {len(weight)} classes, its card's label space {outputs}."
         )
-    kind: Kind = "nearest-class" if notes.get("kind") == "nearest-class" else "linear"
-    classes: Sequence[str] = json.loads(notes.get("classes", "[]"))
-    texts = (notes.get("trained_on", ""), notes.get("backbone", ""))
-    return Head(
-        weight.float(), bias.float(), kind, tuple(classes), *texts, int(notes.get("images", 0))
-    )
-
-
-def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            notes = json.loads((file.metadata() or {})["head"])
-            return {name: file.get_tensor(name) for name in ("weight", "bias")}, notes
-    except Exception as error:
-        raise WeightsError(
-            f"{shown(path)} is no head of `bench probe` ({type(error).__name__}). Fit it again."
-        ) from error
+    return head
 
 
 def without_head(module: nn.Module, side: int) -> frozenset[str]:

@@ -14,7 +14,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from registry.cards import ModelCard
-from registry.documents import MOST_BYTES, shown
 from registry.errors import CardError, WeightsError
 from registry.families.family import (
     Asked,
@@ -25,6 +24,7 @@ from registry.families.family import (
     repository_folder,
 )
 from registry.files import Place, digest_data, expanded, is_file, is_folder
+from registry.foreign import foreign, read_bytes, read_json, shown
 from registry.stated_input import Stated
 
 # What transformers' image processors do, as fields of `Preprocess`.
@@ -46,30 +46,14 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> Stated:
         side = config.get("image_size")
         size = {"size": side, "resize": side} if isinstance(side, int) else {}
         return Stated(size, "config.json (no preprocessor_config.json)")
-    if file.stat().st_size > MOST_BYTES:
-        raise CardError(f"{shown(file)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
-    try:
-        return Stated(fields_of(_processor(folder)), f"{FILE} of {shown(folder.name)}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CardError(
-            f"{shown(file)}: {type(error).__name__}: {shown(error)}. Expected the image processor of a classifier."
-        ) from error
-
-
-def _processor(folder: Path) -> dict[str, Any]:
-    """The processor's settings, with the defaults of its class."""
+    read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
-    try:
+    with foreign("image processor", file, CardError, "Expected that of a classifier."):
         found = transformers.AutoImageProcessor.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CardError(
-            f"{shown(folder / FILE)}: transformers cannot read it ({shown(reason)})."
-        ) from error
-    plain: dict[str, Any] = json.loads(found.to_json_string())
-    return plain
+        settings = json.loads(found.to_json_string())  # with the defaults of its class
+        return Stated(fields_of(settings), f"{FILE} of {shown(folder.name)}")
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,6 +135,10 @@ _SILENT = frozenset(
 )
 
 
+#: No classifier has more outputs.
+MOST_OUTPUTS = 1_000_000
+
+
 def describe(asked: Asked) -> Described:
     """What a card says of a classifier of transformers."""
     place = asked.arch or asked.weights or ""
@@ -207,12 +195,7 @@ def _folder(place: str, hub: Place) -> Path:
 
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
-    if file.stat().st_size > MOST_BYTES:
-        raise CardError(f"{shown(file)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CardError(f"{shown(file)} cannot be read as JSON ({error}).") from error
+    config = read_json(file, "configuration", CardError)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise CardError(
             f"{shown(file)} names no model_type, so it is no model of transformers. A folder of timm: "
@@ -230,13 +213,16 @@ def _names(config: dict[str, Any]) -> list[str]:
     """Names of the outputs, in their order."""
     named = config.get("id2label")
     if named is None:
-        return [f"LABEL_{i}" for i in range(int(config.get("num_labels", 2)))]
-    try:
+        count = config.get("num_labels", 2)
+        if not isinstance(count, int) or not 0 < count <= MOST_OUTPUTS:
+            raise CardError(
+                f"{CONFIG}: num_labels: expected a count of outputs, found {count!r:.60}."
+            )
+        return [f"LABEL_{i}" for i in range(count)]
+    with foreign(CONFIG, "", CardError, "Expected id2label: index -> name."):
         pairs = sorted((int(index), str(name)) for index, name in named.items())
         if [index for index, _ in pairs] != list(range(len(pairs))):
-            raise ValueError("indices are not 0, 1, 2, ...")
-    except (AttributeError, ValueError, TypeError) as error:
-        raise CardError(f"{CONFIG}: id2label: expected index -> name ({error}).") from error
+            raise ValueError("the indices are not 0, 1, 2, ...")
     return [name for _, name in pairs]
 
 
@@ -299,18 +285,17 @@ def _features(folder: Path) -> nn.Module:
 def _loaded(kind: str, folder: Path) -> tuple[nn.Module, set[str]]:
     """A network of one of transformers' kinds, and the names of weights that its files lack."""
     transformers = library("transformers", "hf", "arch 'hf:...'")
-    with _quiet(transformers):
-        try:
-            module, found = getattr(transformers, kind).from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-                output_loading_info=True, dtype="float32",
-            )  # fmt: skip
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise WeightsError(
-                f"{shown(folder)}: transformers could not build its network ({type(error).__name__}: {shown(reason)}). "
-                "Expected an image classifier of the library itself: code of a repository is not run."
-            ) from error
+    expected = (
+        "Expected an image classifier of the library itself: code of a repository is not run."
+    )
+    with (
+        _quiet(transformers),
+        foreign("network of transformers in", folder, WeightsError, expected),
+    ):
+        module, found = getattr(transformers, kind).from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+            output_loading_info=True, dtype="float32",
+        )  # fmt: skip
     misfits = [str(one[0] if isinstance(one, tuple) else one) for one in found["mismatched_keys"]]
     return module, {*found["missing_keys"], *misfits}
 

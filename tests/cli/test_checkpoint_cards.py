@@ -12,7 +12,7 @@ from benchmark.api.training_run import Sweep, Swept
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from registry.documents import read_document
+from registry.foreign import read_document
 from registry.training_runs import checkpoint_files, placed
 from registry.world_networks import tiny_resnet
 

@@ -172,7 +172,7 @@ def test_a_truncated_file(tiny, card, tmp_path):
 def test_a_text_is_no_pickle_to_convert(tmp_path, text):
     path = tmp_path / "net.pt"
     path.write_text(text)
-    with pytest.raises(WeightsError, match="truncated, or no PyTorch checkpoint") as error:
+    with pytest.raises(WeightsError, match="Truncated, or no PyTorch checkpoint") as error:
         read_content(path)
     assert "weights_only" not in str(error.value) and len(str(error.value)) < 400 + len(str(path))
 

@@ -71,8 +71,8 @@ def test_unknown_name_gives_close_ones(settings: Settings) -> None:
         ("7: {role: r, space: s, layout: session}", "expected a table"),
         (b"a: {title: M\xfcller}", "not valid YAML"),
         (b"\xff\xfe\x00", "not valid YAML"),
-        ("a: &a [*a]", "not read"),
-        (f"a: {'[' * 200}{']' * 200}", "not read"),
+        ("a: &a [*a]", "cannot be read"),
+        (f"a: {'[' * 200}{']' * 200}", "cannot be read"),
     ],
 )
 def test_a_bad_file_of_added_sets_is_named(

@@ -159,7 +159,7 @@ def test_what_an_interrupted_run_has_read_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = fill(a="one", b="two")
-    with pytest.raises(StimuliError, match=r"missing: cannot be read"):
+    with pytest.raises(StimuliError, match=r"missing cannot be read"):
         file_digests(["a", "missing"], folder, settings)
     fill(c="three")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

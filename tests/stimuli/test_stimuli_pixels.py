@@ -141,7 +141,7 @@ def test_a_named_pipe_is_refused_at_once(tmp_path, read):
 
 def test_a_set_with_a_named_pipe_is_refused(entry, folder, settings):
     os.mkfifo(folder / "cat" / "9.png")
-    with pytest.raises(StimuliError, match=r"9\.png: cannot be read \(not a plain file\)"):
+    with pytest.raises(StimuliError, match=r"9\.png cannot be read \(not a plain file\)"):
         open_folder(entry, folder, settings)
 
 

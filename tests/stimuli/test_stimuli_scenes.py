@@ -236,7 +236,7 @@ def spoiled(table: dict, change: str) -> object:
         ("no categories", "expected a list 'categories'"),
         ("unknown category", "annotation 0 needs 'image_id' and a known 'category_id'"),
         ("no outline", "annotation 0 has no 'segmentation'"),
-        ("two corners", "image 7: a polygon needs x and y of three corners"),
+        ("two corners", "image 7 cannot be read .a polygon needs x and y of three corners"),
         ("no height", r"000000000139\.jpg has no 'height' and 'width'"),
         ("a path", "'file_name' is '../../etc/passwd'"),
     ],

@@ -57,7 +57,7 @@ def test_another_picture_under_the_name_is_refused(
     checked = verify("frost", settings)
     assert not checked.ok and "frost1.png: 9 x 9 px, as published" in checked.lines
     path.unlink()
-    with pytest.raises(StimuliError, match=r"frost2.png: cannot be read"):
+    with pytest.raises(StimuliError, match=r"frost2.png cannot be read"):
         textures_of("frost", settings)
     assert not verify("frost", settings).ok
 
@@ -110,7 +110,7 @@ def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -
     first, _ = Resolver("geirhos16", settings).textures("rain")
     assert np.array_equal(first, np.asarray(Image.open(tmp_path / "rain" / "a.png")))
     (tmp_path / "rain" / "a.png").write_bytes(b"no image")
-    with pytest.raises(StimuliError, match=r"a.png: not a complete image"):
+    with pytest.raises(StimuliError, match=r"a.png cannot be read.*not a complete image"):
         Resolver("geirhos16", settings).textures("rain")
 
 

@@ -16,6 +16,7 @@ from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import WNID, Entry
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, images_below
 from benchmark.stimuli.masked.records import read_markup
+from registry.foreign import foreign
 
 #: Where the files of the validation images lie in the tree as it is packed: boxes, then images.
 PACKED = (Path("Annotations/CLS-LOC/val"), Path("Data/CLS-LOC/val"))
@@ -64,12 +65,9 @@ class Boxes:
 
     def _corners(self, thing: Element) -> list[float]:
         """Pixels counted from 1, the last ones included."""
-        try:
+        expected = f"It has a box without numbers; expected bndbox with {', '.join(_SIDES)}."
+        with foreign("annotation", self.path, StimuliError, expected):
             return [float(thing.findtext(f"bndbox/{side}") or "") for side in _SIDES]
-        except ValueError as error:
-            raise StimuliError(
-                f"{self.path}: a box without numbers; expected bndbox with {', '.join(_SIDES)}."
-            ) from error
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")

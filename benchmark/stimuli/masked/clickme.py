@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.image_files import LARGEST, NO_ARRAY, open_plain
+from benchmark.stimuli.image_files import LARGEST, open_plain, whole_image
 from benchmark.stimuli.items import Annotation, Item, Size, labelled_images
 from benchmark.stimuli.masked.outlines import fitting, plane_of, read_plane
 from benchmark.stimuli.masked.records import Span, bytes_at, records_of
+from registry.foreign import foreign
 from registry.labels import label_space
 
 Map = NDArray[np.float32]
@@ -97,7 +98,8 @@ class Recorded:
     def _plane(self, span: Span, channels: int) -> NDArray[Any]:
         data = bytes_at(self.path, span)
         if data.startswith(_PICTURES):
-            return plane_of(data, self.where)
+            with whole_image(self.where, ""):
+                return plane_of(data)
         side = isqrt(len(data) // (4 * channels))
         if not side or len(data) != 4 * channels * side * side:
             raise StimuliError(
@@ -141,15 +143,13 @@ def _in_records(path: Path, folder: Path) -> Iterator[Item]:
 
 def _array(path: Path, name: str | None) -> NDArray[Any]:
     """An array of an npz file, or that of an npy file. Nothing in it is run."""
-    try:
-        with open_plain(path) as file:
-            if name is not None:
-                _require_small(file)
-            loaded = np.load(file, allow_pickle=False)
-            return np.asarray(loaded if name is None else loaded[name])
-    except NO_ARRAY as error:
-        wanted = f"with '{name}'" if name else "of numbers"
-        raise StimuliError(f"{path}: not a whole NumPy file {wanted} ({error}).") from error
+    what = f"with '{name}'" if name else "of numbers"
+    expected = f"It is not a whole NumPy file {what}."
+    with foreign("maps", path, StimuliError, expected), open_plain(path) as file:
+        if name is not None:
+            _require_small(file)
+        loaded = np.load(file, allow_pickle=False)
+        return np.asarray(loaded if name is None else loaded[name])
 
 
 def _require_small(file: BinaryIO) -> None:

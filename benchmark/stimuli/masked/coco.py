@@ -16,6 +16,7 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
 from benchmark.stimuli.masked.outlines import Segmentation, area_of, flags_of, main_object
+from registry.foreign import foreign
 
 #: The file that is read where there are several.
 PREFERRED = "instances_val2017.json"
@@ -56,10 +57,8 @@ class Drawn:
     def _union(self, outlines: Sequence[Segmentation]) -> Flags:
         mask = np.zeros(self.size, dtype=bool)
         for outline in outlines:
-            try:
+            with foreign("outline", self.where, StimuliError):
                 mask |= flags_of(outline, self.size)
-            except ValueError as error:
-                raise StimuliError(f"{self.where}: {error}.") from error
         return mask
 
 
@@ -113,18 +112,14 @@ def _annotation(own: Sequence[Thing], size: Size, where: str) -> Annotation:
 def _main(things: Sequence[Thing], where: str) -> str | LeftOut:
     areas: dict[str, float] = defaultdict(float)
     for thing in things:
-        try:
+        with foreign("outline", where, StimuliError):
             areas[thing.category] += area_of(thing.outline)
-        except ValueError as error:
-            raise StimuliError(f"{where}: {error}.") from error
     return main_object(areas)
 
 
 def _loaded(path: Path) -> Row:
-    try:
+    with foreign("annotations", path, StimuliError, "It is not valid JSON of COCO."):
         table = json.loads(read_plain(path, MOST_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        raise StimuliError(f"{path}: not valid JSON ({error}).") from error
     for key in ("images", "annotations", "categories"):
         rows = table.get(key) if isinstance(table, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

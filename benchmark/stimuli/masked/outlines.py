@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import GEIRHOS16
-from benchmark.stimuli.image_files import opened, read_plain
+from benchmark.stimuli.image_files import opened, read_plain, whole_image
 from benchmark.stimuli.items import Flags, LeftOut, Size
 
 LONGEST = 2**40  # pixels of a run; no image has as many
@@ -112,10 +111,7 @@ def _from_runs(runs: Sequence[int], size: Size) -> Flags:
 
 
 def _corners(outline: Iterable[float]) -> NDArray[np.float64]:
-    try:
-        flat = np.asarray(outline, dtype=np.float64)
-    except (TypeError, OverflowError) as error:
-        raise ValueError(f"a polygon has a corner that is no number ({error})") from error
+    flat = np.asarray(outline, dtype=np.float64)
     if flat.ndim != 1 or len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():
         raise ValueError("a polygon needs x and y of three corners or more")
     return flat.reshape(-1, 2)
@@ -148,20 +144,14 @@ class AnythingDrawn:
 
 def read_plane(path: Path) -> NDArray[Any]:
     """HW, or HWC of a colour image, as stored: of a palette image its indices. Raises StimuliError."""
-    try:
-        return plane_of(read_plain(path), str(path))
-    except OSError as error:
-        raise _broken(str(path), error) from error
+    with whole_image(path, ""):
+        return plane_of(read_plain(path))
 
 
-def plane_of(data: bytes, where: str) -> NDArray[Any]:
-    """`read_plane` of a file's bytes; errors name `where`."""
-    with opened(BytesIO(data), partial(_broken, where)) as image:
+def plane_of(data: bytes) -> NDArray[Any]:
+    """`read_plane` of a file's bytes, within a guard of the caller's."""
+    with opened(BytesIO(data)) as image:
         return np.array(image if image.mode in _KEPT else image.convert("RGB"))
-
-
-def _broken(where: str, error: Exception) -> StimuliError:
-    return StimuliError(f"{where}: not a complete image ({error}). Expected a whole PNG file.")
 
 
 def fitting(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:

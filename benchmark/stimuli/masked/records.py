@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.image_files import open_plain, read_plain, state_of
+from registry.foreign import foreign
 
 Span = tuple[int, int]  # first byte, and the one after the last
 _HEAD, _TAIL = 12, 4
@@ -34,24 +35,19 @@ def records_of(path: Path) -> list[Record]:
     """The examples of a file, in order; no image is read. Raises StimuliError where it is cut short
     or holds something else.
     """
-    try:
-        with (
-            open_plain(path) as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            return [_example(data, span) for span in _payloads(data)]
-    except (OSError, ValueError, IndexError, UnicodeDecodeError) as error:
-        raise StimuliError(f"{path}: not a whole TFRecord file of examples ({error}).") from error
+    with (
+        foreign("records", path, StimuliError, "It is not a whole TFRecord file of examples."),
+        open_plain(path) as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        return [_example(data, span) for span in _payloads(data)]
 
 
 def bytes_at(path: Path, span: Span) -> bytes:
     """The bytes of a value. Raises StimuliError where the file is shorter now."""
-    try:
-        with open_plain(path) as file:
-            file.seek(span[0])
-            data = file.read(span[1] - span[0])
-    except OSError as error:
-        raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    with foreign("records", path, StimuliError), open_plain(path) as file:
+        file.seek(span[0])
+        data = file.read(span[1] - span[0])
     if len(data) != span[1] - span[0]:
         raise StimuliError(f"{path}: shorter than it was. Expected the whole TFRecord file.")
     return data
@@ -138,25 +134,13 @@ def _signed(value: int) -> int:
 LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
 
 
-class _DocumentType(Exception):
-    """An XML file with a DOCTYPE, the only place that can define entities."""
-
-
 def read_markup(path: Path) -> Element:
     """The root of an XML file. Raises StimuliError where it is no XML, too large, or has a DOCTYPE."""
-    try:
+    with foreign("annotation", path, StimuliError, "It is not valid XML of one image."):
         size = state_of(path).size
         if size > LARGEST:
             raise StimuliError(f"{path}: {size} bytes; expected at most {LARGEST} of one image.")
         return _parsed(read_plain(path, LARGEST))
-    except OSError as error:
-        raise StimuliError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except expat.ExpatError as error:
-        raise StimuliError(f"{path}: not valid XML ({error}).") from error
-    except _DocumentType as error:
-        raise StimuliError(
-            f"{path}: has a DOCTYPE, which no annotation needs. Remove it."
-        ) from error
 
 
 def _parsed(data: bytes) -> Element:
@@ -171,4 +155,4 @@ def _parsed(data: bytes) -> Element:
 
 
 def _refuse(*_declaration: object) -> None:
-    raise _DocumentType
+    raise ValueError("it has a DOCTYPE, the only place that can define entities. Remove it")

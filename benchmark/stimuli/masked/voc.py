@@ -14,6 +14,7 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_text
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
 from benchmark.stimuli.masked.outlines import fitting, main_object, read_plane
+from registry.foreign import foreign
 
 LONGEST = 200  # letters of a name
 VOID = 255  # outlines, and objects that were too hard to draw
@@ -101,10 +102,8 @@ def _listed(root: Path) -> list[str]:
 
 def _names(place: Path) -> list[str]:
     """Words of a list; none may lead out of the folder of images."""
-    try:
+    with foreign("list of images", place, StimuliError):
         names = read_text(place).split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StimuliError(f"{place}: cannot be read ({error}).") from error
     for name in names:
         if "/" in name or "\\" in name or "\0" in name or len(name) > LONGEST:
             raise StimuliError(f"{place}: {name!r:.80} is no image's name, such as 2007_000033.")

@@ -1,13 +1,18 @@
-"""YAML files that people write (cards, label mappings), read as plain data at a bounded cost.
+"""The one boundary to what others wrote: whatever goes wrong in reading a file from elsewhere is a named refusal.
 
-A few lines of YAML can stand for gigabytes (aliases of aliases), for a number that takes minutes to
-print, or for a file that never ends. Such a document is refused before anything is built from it.
+Checkpoints, cards, mapping files, annotations, tables, archives and documents are all read within `foreign`. Sizes are
+bounded before anything is built: a few lines of YAML can stand for gigabytes (aliases of aliases), for a number that
+takes minutes to print, or for a file that never ends.
 """
 
 from __future__ import annotations
 
+import errno
+import json
+import re
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -15,22 +20,90 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import yaml
 
 from registry.errors import BenchError
-from registry.files import absence
+from registry.files import absence, is_file
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-    from registry.errors import BenchError
-
+T = TypeVar("T")
 
 #: Largest file, in bytes; a mapping of 22,000 classes with their groups has 1 MB.
 MOST_BYTES = 4 * 2**20
-#: Values, each alias counted as often as it stands for them.
+#: Values of a YAML file, each alias counted as often as it stands for them.
 MOST_VALUES = 200_000
 MOST_LEVELS = 20
+#: Values of a JSON file: each costs some 60 bytes of memory, of which a file may have as few as three.
+MOST_PARTS = 20_000_000
 _WHOLE = 2**63
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_MISSING = ("missing", "missing_argument")
+
+
+@contextmanager
+def foreign(what: str, path: object, error: type[BenchError], expected: str = "") -> Iterator[None]:
+    """Around the reading of a file from elsewhere: any failure in it, RecursionError and MemoryError among them, is an
+    `error` that says what could not be read, where, why, and what was expected or is to be done.
+
+    Errors for a person pass as they are, and so does a full disk, which is not the file's fault.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            raise
+        place = f"{what} {shown(path)}".strip()
+        raise error(f"{place} cannot be read ({reason(problem)}). {expected}".rstrip()) from problem
+
+
+def reason(problem: BaseException) -> str:
+    """The first line of an error, fit for a terminal, with its kind where the text alone says little."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    lines = str(problem).strip()
+    lines = lines if isinstance(problem, yaml.YAMLError) else lines.split("\n", 1)[0]
+    text = shown(" ".join(re.sub(r" <_io\.[^>]*>", "", lines).split()))
+    plain = isinstance(problem, (ValueError, OSError, RuntimeError)) and text
+    text = text if plain else f"{type(problem).__name__}: {text}".rstrip(": ")
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file of at most `most` bytes. what: as a person calls the file ("card file")."""
+    with foreign(what, path, error):
+        if not is_file(path):
+            raise error(f"{what} {shown(path)} {absence(path)}. Check the path.")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    if len(content) > most:
+        raise error(f"{what} {shown(path)} is larger than {most // 2**20} MiB: not read.")
+    return content
+
+
+def read_json(
+    path: Path, what: str, error: type[BenchError], expected: str = "", most: int = MOST_BYTES
+) -> Any:
+    """A JSON file as plain data; a name that stands twice in one object is refused."""
+    content = read_bytes(path, what, error, most)
+    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_PARTS:
+        raise error(f"{what} {shown(path)} holds more than {MOST_PARTS} values: not read.")
+    with foreign(what, path, error, expected):
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_once)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"'{shown(name)[:80]}' stands twice in one object")
+        found[name] = value
+    return found
+
+
+# YAML files that people write (cards, label mappings), as plain data at a bounded cost.
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -41,10 +114,6 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if not tag.endswith(":timestamp")]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-
-
-class _Refused(ValueError):
-    """Why a document is not read."""
 
 
 def unprintable(text: str) -> str:
@@ -81,7 +150,7 @@ def _levels(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MOST_LEVELS:
-            raise _Refused(f"it nests more than {MOST_LEVELS} levels deep")
+            raise ValueError(f"it nests more than {MOST_LEVELS} levels deep")
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:
@@ -96,12 +165,12 @@ def _values(node: yaml.Node, sizes: dict[int, int]) -> int:
     """How many values a node stands for. `sizes` remembers nodes; 0 is one that is being counted."""
     if id(node) in sizes:
         if not sizes[id(node)]:
-            raise _Refused("an alias stands inside what it names")
+            raise ValueError("an alias stands inside what it names")
         return sizes[id(node)]
     sizes[id(node)] = 0
     count = 1 + sum(_values(child, sizes) for child in _children(node))
     if count > MOST_VALUES:
-        raise _Refused(f"it stands for more than {MOST_VALUES} values")
+        raise ValueError(f"it stands for more than {MOST_VALUES} values")
     sizes[id(node)] = count
     return count
 
@@ -117,66 +186,37 @@ def _require_plain(value: Any) -> None:
             _require_plain(inner)
     elif isinstance(value, int):
         if abs(value) >= _WHOLE:
-            raise _Refused("a whole number has more than 63 bits")
+            raise ValueError("a whole number has more than 63 bits")
     elif not isinstance(value, str | float | None):
-        raise _Refused(f"a {type(value).__name__} stands where text, a number or a list should")
-
-
-def _parsed(text: str) -> Any:
-    _levels(text)
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _values(node, {})
-        value = loader.construct_document(node)
-    finally:
-        loader.dispose()
-    _require_plain(value)
-    return value
+        raise ValueError(f"a {type(value).__name__} stands where text, a number or a list should")
 
 
 def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
-    """The content of a YAML file as plain data.
-
-    what: as a person calls the file ("card file"). Raises `error` naming the file: not there, no regular
-    file, larger than `MOST_BYTES`, no valid YAML, or more than plain data.
-    """
-    place = f"{what} {shown(path)}"
-    try:
-        if not path.is_file():
-            raise error(f"{place} {absence(path)}.")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as problem:
-        raise error(f"{place} cannot be read: {problem.strerror}.") from problem
-    return parse_document(content, place, error)
+    """The content of a YAML file as plain data. Raises `error` as `read_bytes` and `parse_document`."""
+    return parse_document(read_bytes(path, what, error), path, what, error)
 
 
-def parse_document(content: bytes, place: str, error: type[BenchError]) -> Any:
-    """As `read_document`, of a file's content. place: as messages call the file."""
-    try:
-        if len(content) > MOST_BYTES:
-            raise error(f"{place} is larger than {MOST_BYTES // 2**20} MiB: not read.")
-        return _parsed(content.decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        line = " ".join(shown(problem).split())
-        raise error(f"{place} is not valid YAML: {line:.400}.") from problem
-    except _Refused as problem:
-        raise error(f"{place} is not read: {problem}.") from problem
-    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as problem:
-        # PyYAML's constructors: numbers of thousands of digits, numbers without any, keys that cannot be keys.
-        line = " ".join(shown(problem).split())
-        raise error(f"{place} holds a value that cannot be used: {line:.200}.") from problem
+def parse_document(content: bytes, path: Path, what: str, error: type[BenchError]) -> Any:
+    """As `read_document`, of a file's content: refused where it is no valid YAML or more than plain data."""
+    if len(content) > MOST_BYTES:
+        raise error(f"{what} {shown(path)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
+    with foreign(what, path, error, "It is not valid YAML of text, numbers, lists and mappings."):
+        text = content.decode("utf-8")
+        _levels(text)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _values(node, {})
+            value = loader.construct_document(node)
+        finally:
+            loader.dispose()
+        _require_plain(value)
+        return value
 
 
 # Files that people write, held against a type: pydantic's findings in the program's words.
-
-
-T = TypeVar("T")
-_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-_MISSING = ("missing", "missing_argument")
 
 
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
