@@ -23,9 +23,6 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 #: Numbers as JSON has them: no text of digits, no truth value.
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
-#: The first faulty row ends the reading: a message for each of a million costs gigabytes.
-T = TypeVar("T")
-Rows = Annotated[tuple[T, ...], FailFast()]
 
 
 class _Part(BaseModel):
@@ -163,7 +160,8 @@ def read_document(path: Path) -> Document:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{place[:200]}: {first['msg']}") from error
+            count = error.error_count()
+            raise ValueError(f"{place[:200]}: {first['msg']} ({count} faults in all)") from error
     for fault in _faults(made):
         raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
     return made

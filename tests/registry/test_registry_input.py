@@ -147,6 +147,22 @@ def test_what_is_no_folder_of_timm_says_so(tiny, nine, folders, tmp_path):
         register("mine", "", None, **folders)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("crop_pct", value) for value in (0, 5e-324, float("inf"), float("nan"))),
+        *(("input_size", [3, side, side]) for side in (0, float("inf"), float("nan"), 10**400)),
+        ("mean", [float("inf")] * 3),
+        ("std", [0.0, 1.0, 1.0]),
+    ],
+)
+def test_a_folder_with_an_impossible_input_is_refused(field, value, tiny, nine, folders, tmp_path):
+    config = {**CONFIG, "pretrained_cfg": {**CONFIG["pretrained_cfg"], field: value}}
+    folder = saved_folder(tmp_path / "net", tiny.state_dict(), config)
+    with pytest.raises(CardError, match=field):
+        register("mine", "", folder, labels=nine, **folders)
+
+
 def test_a_name_of_the_hub_is_read_from_its_cache(tiny, nine, folders, tmp_path, monkeypatch):
     from huggingface_hub import constants
 

@@ -84,6 +84,11 @@ def test_other_host_names_are_refused(ask):
     assert ask("/", "127.0.0.1:8000")[0] == 200
 
 
+@pytest.mark.parametrize(("path", "host"), [("/", "["), ("http://[", "localhost"), ("/", "a]b:x")])
+def test_a_malformed_request_is_one_answer(ask, path, host):
+    assert ask(path, host)[0] in (400, 403)
+
+
 def test_nothing_outside_the_report_is_served(ask, tmp_path):
     (tmp_path / "secret").write_text("secret")
     for path in ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/compare/"):
