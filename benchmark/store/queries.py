@@ -130,7 +130,7 @@ def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
 
 
 def observations(
-    connection: sa.Connection, observer: str | None, suite: str | None
+    connection: sa.Connection, *, observer: str | None = None, suite: str | None = None
 ) -> list[StoredObservation]:
     """Observations of current observers, by name, the oldest first; two names of one identity share them. Of imported
     ones those that the newest import of their source brought, in the order of the imports."""
@@ -205,11 +205,8 @@ def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
     return digest_of(sorted(found)) if found else ""
 
 
-def incomplete(
-    connection: sa.Connection, failed: bool = True, key: str | None = None
-) -> dict[str, str]:
-    """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since; key: of
-    this one alone."""
+def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
+    """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
     stored = (
         sa.select(_CHUNKS.observation, sa.func.sum(_CHUNKS.n).label("n"))
         .group_by(_CHUNKS.observation)
@@ -222,8 +219,6 @@ def incomplete(
         .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
         .where(sa.func.coalesce(stored.c.n, 0) < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
     )
-    if key is not None:
-        query = query.where(_OBSERVED.key == key)
     if not failed:
         since = [
             *(_OUTCOMES[name] == _OBSERVED[name] for name in ("observer", "suite", "space")),
@@ -252,7 +247,11 @@ def complete(connection: sa.Connection, key: str) -> bool:
 
 
 def outcomes(
-    connection: sa.Connection, observer: str | None, suite: str | None, latest: bool
+    connection: sa.Connection,
+    *,
+    observer: str | None = None,
+    suite: str | None = None,
+    latest: bool = True,
 ) -> list[Outcome]:
     """Outcomes, oldest first; `latest`: only the newest of each (observer name, suite, space)."""
     query = sa.select(*(_OUTCOMES[name] for name in Outcome.__dataclass_fields__))
@@ -297,6 +296,11 @@ def newest_like(connection: sa.Connection, made: ScoreSet) -> str | None:
     for number, *how in fetched(connection, query):
         return number if how == [made.code, dump(list(made.keys)), made.version] else None
     return None
+
+
+def has_scores(connection: sa.Connection, made: ScoreSet) -> bool:
+    """Whether `latest_scores` already shows this very set: nothing to score again."""
+    return newest_like(connection, made) is not None
 
 
 def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:

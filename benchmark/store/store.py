@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,16 +21,16 @@ from benchmark.store.rows import (
     ScoreRow,
     ScoreSet,
     StimuliNote,
-    StimuliRecord,
-    StoredObservation,
 )
 from benchmark.store.sql import BATCH, batches, insert_new, now
 from benchmark.store.trials import Sets
 from benchmark.store.versions import prepared
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Observer, Score, Stimuli, Trials
+    from benchmark.contracts import Score, Stimuli, Trials
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MOST_SETS = 100  # stimulus sets whose names and labels are kept at hand
 
 
@@ -43,12 +44,60 @@ def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> 
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 
+def _reading(
+    query: Callable[Concatenate[sa.Connection, P], T],
+) -> Callable[Concatenate[Store, P], T]:
+    """The method that asks a query in a transaction of its own."""
+
+    @wraps(query)
+    def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return store._database.read(query, *args, **kwargs)
+
+    return method
+
+
+def _changing(
+    step: Callable[Concatenate[sa.Connection, P], T],
+) -> Callable[Concatenate[Store, P], T]:
+    """The method that makes a step as one transaction."""
+
+    @wraps(step)
+    def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return store._database.change(step, *args, **kwargs)
+
+    return method
+
+
 class Store:
     """A leaderboard. One per process; its methods may be called from several threads.
 
     Methods raise StoreError with what happened, where and what to do.
     Nothing stored is ever changed.
     """
+
+    # One query or step each, described there.
+
+    stimuli_names = _reading(queries.stimuli_names)
+    stimuli = _reading(queries.stimuli)
+    observations = _reading(queries.observations)
+    chunks = _reading(queries.chunks)
+    complete = _reading(queries.complete)
+    incomplete = _reading(queries.incomplete)
+    suites = _reading(queries.suites)
+    role_sets = _reading(queries.role_sets)
+    score_sets = _reading(queries.score_sets)
+    has_scores = _reading(queries.has_scores)
+    stored_scores = _reading(queries.scores_of)
+    former_names = _reading(queries.former_names)
+    outcomes = _reading(queries.outcomes)
+    run_notes = _reading(queries.run_notes)
+    runs = _reading(queries.runs)
+    runs_of_sets = _reading(queries.runs_of_sets)
+    provenance = _reading(queries.provenance)
+    end_run = _changing(write.end_run)
+    put_observer = _changing(write.put_observer)
+    put_import = _changing(write.put_import)
+    settle = _changing(write.settle)
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -81,20 +130,6 @@ class Store:
         """Closes all connections. Calling it twice is fine."""
         self._database.close()
 
-    def stimuli_names(self) -> list[StimuliNote]:
-        """All stimulus sets, by name."""
-        return self._database.read(queries.stimuli_names)
-
-    def stimuli(self, digest: str) -> StimuliRecord:
-        """A stimulus set's names and labels. Raises StoreError on an unknown digest."""
-        return self._database.read(queries.stimuli, digest)
-
-    def observations(
-        self, *, observer: str | None = None, suite: str | None = None
-    ) -> list[StoredObservation]:
-        """Observations of current observers; names that share an identity share them."""
-        return self._database.read(queries.observations, observer, suite)
-
     def collections(self) -> list[StimuliNote]:
         """Several stimulus sets that were scored together, described like one; by their common digest."""
         notes = {note.digest: note for note in self.stimuli_names()}
@@ -116,14 +151,6 @@ class Store:
         """
         wanted = queries.Wanted(suite, metrics, observers, space, conditions)
         return self._database.read(queries.latest_scores, wanted)
-
-    def role_sets(self, suite: str) -> dict[str, Mapping[str, str]]:
-        """Of each collection of sets that was scored under a suite: its digest -> role -> digest of the set."""
-        return self._database.read(queries.role_sets, suite)
-
-    def suites(self) -> list[str]:
-        """Names of the suites that have scores, variants included."""
-        return self._database.read(queries.suites)
 
     def observers(self, *, latest: bool = True) -> list[ObserverRow]:
         """Observers by name: what each name stands for now, or (`latest=False`) ever stood for.
@@ -154,20 +181,12 @@ class Store:
             self._notes = known
         return list(known)
 
-    def former_names(self) -> frozenset[str]:
-        """What today's networks were called before, as their cards say."""
-        return self._database.read(queries.former_names)
-
     # Writing. A row's moment is taken before its transaction, so that one that is made again stores the same row.
 
     def begin_run(self, command: str, environment: Mapping[str, Any]) -> str:
         """A new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
         row = write.environment_row(environment)
         return self._database.change(write.begin_run, command, row)
-
-    def end_run(self, run: str, status: str, note: str = "") -> None:
-        """How a run ended. A run that was killed has no end."""
-        self._database.change(write.end_run, run, status, note)
 
     def note_run(self, command: str, environment: Mapping[str, Any]) -> None:
         """A run that did nothing but find out what its environment says; `was_noted` knows it again."""
@@ -176,10 +195,6 @@ class Store:
     def was_noted(self, environment: Mapping[str, Any]) -> bool:
         """Whether a run had this very environment."""
         return self._has(schema.ENVIRONMENTS, "id", write.environment_row(environment)["id"])
-
-    def put_observer(self, observer: Observer) -> str:
-        """The observer's id. Its name stands for this identity and card from now on."""
-        return self._database.change(write.put_observer, observer)
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """A stimulus set's names and labels, once per digest; images are not stored."""
@@ -199,19 +214,10 @@ class Store:
         encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]
         self._database.change(write.put_chunks, run, encoded)
 
-    def put_import(self, run: str, source: str, keys: Collection[str]) -> int:
-        """These observations take the place of all that was imported of a source before; how many of those do not count
-        any more. Scores that were made of them are not shown any more."""
-        return self._database.change(write.put_import, run, source, keys)
-
-    def settle(self, run: str, key: str, n: int) -> None:
-        """The observation asks no further trials: its first `n` were enough."""
-        self._database.change(write.settle, run, key, n)
-
     def put_scores(self, run: str, made: ScoreSet, scores: Sequence[Score]) -> str:
         """A score set with its scores; its id. Raises StoreError on NaN, and on None without a reason."""
         rows = [write.score_row(position, score) for position, score in enumerate(scores)]
-        return self._database.change(write.put_scores, run, made, rows)
+        return self._database.change(write.put_scores, run, now(), made, rows)
 
     def put_outcome(
         self,
@@ -246,18 +252,6 @@ class Store:
 
     # Reading
 
-    def chunks(self, key: str) -> set[int]:
-        """Indices of the chunks that are stored; empty for an unknown key."""
-        return self._database.read(queries.chunks, key)
-
-    def complete(self, key: str) -> bool:
-        """Whether every trial of the observation is stored, or as many as settled it; False for an unknown key."""
-        return self._database.read(queries.complete, key)
-
-    def incomplete(self, *, failed: bool = True) -> Mapping[str, str]:
-        """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
-        return self._database.read(queries.incomplete, failed)
-
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """The stored trials of the observations as one table, in the order of the keys.
 
@@ -276,45 +270,6 @@ class Store:
         if len(self._known_sets) > MOST_SETS:
             self._known_sets.clear()
         return self._known_sets
-
-    def has_scores(self, made: ScoreSet) -> bool:
-        """Whether `latest_scores` already shows this very set: nothing to score again."""
-        return self._database.read(queries.newest_like, made) is not None
-
-    def stored_scores(self, made: ScoreSet) -> list[Score]:
-        """The scores of this very set; none if `latest_scores` shows another."""
-        return self._database.read(queries.scores_of, made)
-
-    def score_sets(self, suite: str) -> list[ScoreSet]:
-        """The score sets of a suite that `latest_scores` shows: what was scored, from which observations."""
-        return self._database.read(queries.score_sets, suite)
-
-    def outcomes(
-        self, *, observer: str | None = None, suite: str | None = None, latest: bool = True
-    ) -> list[Outcome]:
-        """Outcomes, oldest first; `latest`: the newest of each (observer name, suite, space)."""
-        return self._database.read(queries.outcomes, observer, suite, latest)
-
-    def run_notes(self) -> list[tuple[str, str]]:
-        """Status and note of all runs that have ended, the oldest first."""
-        return self._database.read(queries.run_notes)
-
-    def provenance(self, set_id: str) -> Mapping[str, Any]:
-        """Where a score set came from. Raises StoreError on an unknown id.
-
-        "command", "environment", "started", "status" of its own run; "keys" of the trials that it was made of;
-        "observations", those of them that are here, each with its "details" and the ids of its "runs"; "runs": all of
-        them by id.
-        """
-        return self._database.read(queries.provenance, set_id)
-
-    def runs(self) -> Mapping[str, Mapping[str, Any]]:
-        """Every run by its id: "command", "environment", "started", "status", "ended"."""
-        return self._database.read(queries.runs)
-
-    def runs_of_sets(self) -> Mapping[str, tuple[str, ...]]:
-        """Score set -> the runs that computed its trials, and its own."""
-        return self._database.read(queries.runs_of_sets)
 
     def _has(self, table: sa.Table, column: str, value: str) -> bool:
         return self._database.read(queries.has, table, column, value)

@@ -13,7 +13,7 @@ from benchmark.display import masked
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
-from benchmark.store.queries import imported_keys, scores_digest, trials_digest
+from benchmark.store.queries import has, imported_keys, scores_digest, trials_digest
 from benchmark.store.rows import (
     IMPORTED,
     IMPORTED_KINDS,
@@ -31,7 +31,6 @@ from benchmark.store.sql import (
     insert_new,
     later,
     now,
-    row_digest,
     sealed,
     storable,
     texts,
@@ -49,19 +48,19 @@ def environment_row(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> str:
-    """A run's id. Its row names the first free moment, for two runs may begin in the same microsecond."""
-    started, table = str(environment["created"]), schema.RUNS
+    """A run's id. environment: its row; its moment is the run's."""
     insert_new(connection, schema.ENVIRONMENTS, [environment])
-    fixed = {"command": storable(masked(command)), "environment": environment["id"]}
-    while True:
-        row = sealed(table, {**fixed, "started": started})
-        if connection.scalar(sa.select(table.c.id).where(table.c.id == row["id"])) is None:
-            insert_new(connection, table, [row])
-            return str(row["id"])
-        started = later(started, started)
+    row = {
+        "command": storable(masked(command)),
+        "environment": environment["id"],
+        "started": environment["created"],
+    }
+    row = sealed(schema.RUNS, row)
+    insert_new(connection, schema.RUNS, [row])
+    return str(row["id"])
 
 
-def end_run(connection: sa.Connection, run: str, status: str, note: str) -> None:
+def end_run(connection: sa.Connection, run: str, status: str, note: str = "") -> None:
     """The end of a run; a second end of one run is ignored."""
     row = {"run": run, "status": status, "note": storable(masked(note)), "ended": now()}
     insert_new(connection, schema.RUN_ENDS, [row])
@@ -241,26 +240,41 @@ def _check_place(chunk: Chunk, rows: int, n: int, labels: str) -> None:
 
 
 def put_scores(
-    connection: sa.Connection, run: str, made: ScoreSet, scores: Sequence[Mapping[str, Any]]
+    connection: sa.Connection,
+    run: str,
+    moment: str,
+    made: ScoreSet,
+    scores: Sequence[Mapping[str, Any]],
 ) -> str:
     """A score set and its rows; its id, which is bound to the rows and to the chunks that they were made of."""
     table = schema.SCORE_SETS
     row: dict[str, Any] = {
         **{name: getattr(made, name) for name in ("observer", "suite", "version", "space", "code")},
         "run": run,
+        "created": moment,
         "trials": trials_digest(connection, made.keys),
         "scores": scores_digest(scores),
         "stimuli": dump(made.stimuli),
         "observations": dump(list(made.keys)),
     }
-    group = [table.c[name] == row[name] for name in ("observer", "suite", "space", "stimuli")]
-    row["created"] = later(
-        now(), connection.scalar(sa.select(sa.func.max(table.c.created)).where(*group))
-    )
-    number = row_digest(table, row)
-    insert_new(connection, table, [{**row, "id": number}])
+    row = _last(connection, table, row, ("observer", "suite", "space", "stimuli"))
+    insert_new(connection, table, [row])
+    number = str(row["id"])
     insert_new(connection, schema.SCORES, [{**score, "score_set": number} for score in scores])
     return number
+
+
+def _last(
+    connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], group: Sequence[str]
+) -> dict[str, Any]:
+    """The row with its id, later than all of its group; a row that is there already (its transaction is made again) as
+    it is."""
+    made = sealed(table, row)
+    if has(connection, table, "id", made["id"]):
+        return made
+    same = [table.c[name] == row[name] for name in group]
+    newest = connection.scalar(sa.select(sa.func.max(table.c.created)).where(*same))
+    return sealed(table, {**row, "created": later(row["created"], newest)})
 
 
 def score_row(position: int, score: Score) -> dict[str, Any]:
@@ -285,7 +299,6 @@ def put_outcome(connection: sa.Connection, outcome: Outcome) -> None:
     row = {**vars(outcome)} | {
         name: storable(getattr(outcome, name)) for name in ("reason", "detail")
     }
-    work = [table.c[name] == row[name] for name in ("observer_name", "suite", "space")]
-    before = connection.scalar(sa.select(sa.func.max(table.c.created)).where(*work))
-    row["created"] = later(outcome.created, before)
-    insert_new(connection, table, [sealed(table, row)])
+    insert_new(
+        connection, table, [_last(connection, table, row, ("observer_name", "suite", "space"))]
+    )

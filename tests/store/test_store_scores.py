@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
+from benchmark.store.connection import Database
 from benchmark.store.schema import METADATA
 
 
@@ -482,3 +483,22 @@ def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(
     assert [one.status for one in store.outcomes()] == ["done"]
     store.put_observer(made.observer("net", "weights-2"))
     assert [row.identity for row in store.observers()] == ["weights-2"]
+
+
+def test_a_transaction_that_is_made_again_stores_its_rows_once(store, made, url, monkeypatch):
+    """As after a server that took it and could not say so."""
+    run, observer = made.world(store)
+    change = Database.change
+    monkeypatch.setattr(
+        Database, "change", lambda self, *step: (change(self, *step), change(self, *step))[1]
+    )
+    store.end_run(store.begin_run("bench run", {}), "done")
+    store.put_observer(made.observer("other", "w2"))
+    made.answers(store, "k1", observer, run=run)
+    put(store, made, observer, 0.5, run, keys=("k1",))
+    store.put_outcome(run, observer, "net", "cue", "geirhos16", "done")
+    store.settle(run, "k1", 10)
+    store.put_import(run, "lab", ["k1"])
+    counts = {name: len(rows) for name, rows in _rows(url).items() if name != "meta"}
+    twice = {"runs": 2, "environments": 2, "observers": 2, "registrations": 2, "chunks": 3}
+    assert counts == {**dict.fromkeys(counts, 1), **twice, "withdrawn": 0}
