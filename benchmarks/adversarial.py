@@ -33,10 +33,9 @@ from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
 from registry.model import LoadedModel
-from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.apgd_state import Schedule, single, sweep
 from suites.adversarial.attacks.pgd import Pool, attack
-from suites.adversarial.attacks.problem import Problem
-from suites.adversarial.attacks.schedule import Schedule, single, sweep
+from suites.adversarial.attacks.problem import Problem, geometry
 from suites.adversarial.config import LINF, QUICK, Config, Stage, Threat
 
 BALL = geometry("linf")

@@ -28,7 +28,7 @@ from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
 from suites.adversarial.attacks.attack_sequence import Curve, curve
-from suites.adversarial.attacks.fgsm import fgsm, slope
+from suites.adversarial.attacks.pgd import fgsm, slope
 from suites.adversarial.attacks.problem import Problem, likely_wrong
 from suites.adversarial.config import LINF, QUICK, STRONG, Config, Library, Stage
 from suites.adversarial.measured import AMBIGUOUS, NEAR_TIE

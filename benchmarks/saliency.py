@@ -34,10 +34,10 @@ from registry.loading import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE
 from suites.saliency.config import Config, has_board, has_references
-from suites.saliency.definitions import excess
 from suites.saliency.maps.gradients import input_gradients, membership, target_rows
 from suites.saliency.maps.masks import kept
-from suites.saliency.untrained import untrained
+from suites.saliency.measured import untrained
+from suites.saliency.metrics import excess
 
 RECIPES = ("standard", "adversarial", "stylised")
 SEEDS = (0, 1, 2)

@@ -36,14 +36,13 @@ from benchmark.stimuli.world.streams import Stream
 from benchmark.stimuli.world.textures import texture
 from registry.model import LoadedModel
 from suites.saliency import SUITE
-from suites.saliency.definitions import reliance, split
 from suites.saliency.maps.exchange import evidence_columns, margin, partners
-from suites.saliency.maps.gradient_statistics import saliency
-from suites.saliency.maps.gradients import input_gradients, membership, target_rows
+from suites.saliency.maps.gradients import input_gradients, membership, saliency, target_rows
 from suites.saliency.maps.localisation import area_share
 from suites.saliency.maps.mask_context import Scene, scene_of
 from suites.saliency.maps.masks import kept
-from suites.saliency.untrained import untrained
+from suites.saliency.measured import untrained
+from suites.saliency.metrics import reliance, split
 
 OTHERS = ("standard-stylised-0", "salt-and-pepper-0", "uniform-noise-0")
 SCALES = (0, 1, 2, 3, 4, 8)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from benchmark import api
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
-from suites.saliency.gallery import Gallery
-from suites.saliency.gallery import draw as render
+from suites.saliency.pictures import Gallery
+from suites.saliency.pictures import draw as render
 
 if TYPE_CHECKING:
     from PIL.Image import Image

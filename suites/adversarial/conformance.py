@@ -50,8 +50,7 @@ def _alone(attack: Attack) -> str:
 def _points(attack: Attack, epsilon: float, batch: int) -> torch.Tensor:
     import torch
 
-    from suites.adversarial.attacks.foreign_network import Network
-    from suites.adversarial.attacks.plugged_in import points
+    from suites.adversarial.attacks.foreign_network import Network, points
     from suites.adversarial.attacks.problem import Problem
 
     view = ToyView(Block(toy_stimuli("natural")), np.arange(COUNT))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.contracts import Array, View
 from suites.adversarial.attacks.attack_sequence import NAME, Curve, curve, merged, second_opinion
-from suites.adversarial.attacks.fgsm import Slope, fgsm, slope
+from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Followed, Problem, likely_wrong, per_category
 from suites.adversarial.attacks.surrogates import Space, transferred
 from suites.adversarial.config import Apgd, Config, reference

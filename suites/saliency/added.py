@@ -18,8 +18,7 @@ from benchmark.errors import PluginError
 from benchmark.identity import code_digest
 from benchmark.third_party import load_each
 from suites.saliency.config import added_column, columns_of
-from suites.saliency.definitions import mean_excess, mean_of
-from suites.saliency.metrics import METRICS
+from suites.saliency.metrics import METRICS, mean_excess, mean_of
 
 GROUP = "bench.saliency"
 _OWN = frozenset(metric.name for metric in METRICS)

@@ -4,16 +4,20 @@ A view is a whole chunk. Gradients are taken and measured a few images at a time
 does not grow with the chunk, nor with the copies of SmoothGrad.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.contracts import Array, View
 from benchmark.errors import foreign_code
+from registry.architectures import build_untrained
+from registry.errors import BenchError
+from registry.model import LoadedModel
 from suites.saliency.added import ADDED
 from suites.saliency.config import (
     CLICKED,
@@ -24,27 +28,30 @@ from suites.saliency.config import (
     has_board,
     has_references,
 )
-from suites.saliency.maps.clickme import alignment, human_map, logit, strongest
 from suites.saliency.maps.exchange import evidence_columns
-from suites.saliency.maps.gradient_statistics import (
+from suites.saliency.maps.gradients import (
     centred_cosine,
     frequencies,
     gini,
-    log_norm,
-    saliency,
-    total_variation,
-)
-from suites.saliency.maps.gradients import (
     input_gradients,
+    log_norm,
     membership,
     noise_of,
     part_size,
+    saliency,
     smooth_gradient,
     target_rows,
+    total_variation,
 )
 from suites.saliency.maps.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
 from suites.saliency.maps.mask_context import Scene, scene_of
-from suites.saliency.maps.references import reference_columns
+from suites.saliency.maps.references import (
+    alignment,
+    human_map,
+    logit,
+    reference_columns,
+    strongest,
+)
 
 
 def measured(config: Config, view: View) -> Mapping[str, Array]:
@@ -180,3 +187,45 @@ def _fitting(values: Array, shape: tuple[int, ...]) -> Floats:
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     """Channel by channel in memory: networks hand out channels last, which numpy reads ten times slower."""
     return np.asarray(tensor.detach().contiguous().cpu().numpy(), dtype=np.float32)
+
+
+# The same architecture with random weights: the network that a metric must not reward.
+
+
+def untrained(model: LoadedModel, seed: int = 0) -> LoadedModel:
+    """`model` with random weights from `seed`, drawn as its architecture draws them before training.
+
+    Where the architecture cannot be built from its name (an exported program), each layer is initialised anew as
+    its class does it. Evaluation mode, no parameter requires a gradient; torch's own random state stays as it was.
+    """
+    module = _built(model, seed) or reinitialised(model.module, seed)
+    device = next((weights.device for weights in model.module.parameters()), torch.device("cpu"))
+    return replace(model, module=module.eval().requires_grad_(False).to(device))
+
+
+def reinitialised(module: nn.Module, seed: int = 0) -> nn.Module:
+    """A copy whose layers are initialised anew; layers that cannot do so keep a permutation of their weights."""
+    fresh = copy.deepcopy(module)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in fresh.modules():
+            reset = getattr(layer, "reset_parameters", None)
+            if callable(reset):
+                reset()
+            else:
+                _shuffle(layer)
+    return fresh
+
+
+def _built(model: LoadedModel, seed: int) -> nn.Module | None:
+    card, classes = model.card, len(model.labels.classes)
+    try:
+        return build_untrained(card.arch, classes, seed, card.options.get("kwargs"))
+    except BenchError:
+        return None
+
+
+def _shuffle(layer: nn.Module) -> None:
+    for weights in layer.parameters(recurse=False):
+        flat = weights.flatten()
+        weights.copy_(flat[torch.randperm(len(flat))].view_as(weights))

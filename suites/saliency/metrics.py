@@ -1,23 +1,157 @@
 """The metrics of the suite as data, each with its definition: intervals, paired tests and rescoring derive from it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
+from pathlib import PurePath
 
-from benchmark.contracts import Direction, Metric, Ratio
-from suites.saliency.config import CLICKED, CONFLICT
-from suites.saliency.definitions import (
-    clicked,
-    correct,
-    exemplars,
-    mean_excess,
-    mean_of,
-    on_main,
-    own_contrast,
-    own_excess,
-    pairs,
-    reliance,
-    split,
+import numpy as np
+
+from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
+from benchmark.stats.clusters import exemplar_columns
+from benchmark.stimuli.catalogue import read_pair
+from suites.saliency.config import (
+    BOARDS,
+    CLICKED,
+    CONFLICT,
+    EVIDENCE,
+    LARGEST,
+    NATURAL,
+    PARTNER,
+    SMALLEST,
+    columns_of,
 )
+
+# What each metric is: a mean over images, written as a ratio of sums.
+#
+# An image counts where its value is defined and its object covers between 1 % and 95 % of it.
+
+
+#: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
+CEILING = 0.65753
+
+
+def exemplars(trials: Trials) -> Mapping[str, Array]:
+    """What several images share, by label columns or else by the names of published conflict images: "cat7" and
+    "elephant1" of "cat7-elephant1.png". Intervals are then about other silhouettes and textures."""
+    told = exemplar_columns(trials)
+    names = [str(name) for name in trials["stimulus"]]
+    if told or any(read_pair(name) is None for name in names):
+        return told
+    pairs = [PurePath(name).stem.split("-") for name in names]
+    return {"shape": np.array([s for s, _ in pairs]), "texture": np.array([t for _, t in pairs])}
+
+
+def pairs(trials: Trials) -> Mapping[str, Array]:
+    """As `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
+    if PARTNER not in trials.columns:
+        return exemplars(trials)
+    both = np.stack([trials["stimulus"].astype(str), trials[PARTNER].astype(str)])
+    named = np.array(["|".join(sorted(pair)) for pair in both.T.tolist()])
+    return {**exemplars(trials), "pair": np.where(both[1] == "", "", named)}
+
+
+def board_roles(trials: Trials) -> tuple[str, ...]:
+    """The roles that have a board: the built-in world's natural images, else every one of them that is there."""
+    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    found = tuple(role for role in BOARDS if role in present)
+    return found[:1] if NATURAL in found else found
+
+
+def main_role(trials: Trials) -> str:
+    """The role that a pair of observers is compared on by the main metrics: "" where there is none."""
+    return next(iter(board_roles(trials)), "")
+
+
+def stored(trials: Trials, column: str) -> Array:
+    """[n] numbers of a column; NaN where the trials are older than what fills it (another package's measure)."""
+    found = trials.columns.get(column)
+    return np.full(len(trials), np.nan) if found is None else found.astype(float)
+
+
+def excess(trials: Trials, name: str) -> Array:
+    """[n] AUC of a map against the own mask minus its mean against masks of other categories."""
+    own, other = (stored(trials, column) for column in columns_of(name))
+    return np.asarray(own - other)
+
+
+def reliance(trials: Trials) -> Array:
+    """[n] (O - P) / (|O| + |P|): O what the object adds to the margin of its category, P what the outline of another
+    image's object adds at the same place and size (`exchange`); 0 where the ground alone moves it."""
+    of_object, _, of_place = (stored(trials, name) for name in EVIDENCE)
+    return _share(of_object, of_place)
+
+
+def split(trials: Trials) -> Array:
+    """[n] (O - G) / (|O| + |G|): G what the ground adds. Knows nothing of place."""
+    of_object, of_ground, _ = (stored(trials, name) for name in EVIDENCE)
+    return _share(of_object, of_ground)
+
+
+def _share(of_object: Array, of_other: Array) -> Array:
+    """NaN where there was no exchange, or none that moved the network: nothing is stored there."""
+    size = np.abs(of_object) + np.abs(of_other)
+    found = np.where(np.isfinite(size), 0.0, np.nan)
+    np.divide(of_object - of_other, size, out=found, where=np.isfinite(size) & (size > 0))
+    return found
+
+
+def correct(trials: Trials) -> Array:
+    """[n] whether the answer is the object's category."""
+    shape = trials.columns.get("shape", trials["category"])
+    truth = np.where(shape == "", trials["category"], shape)
+    return np.asarray(trials["response"] == truth, dtype=float)
+
+
+def contrast(trials: Trials) -> Array:
+    """[n] AUC with the shape as target minus AUC with the texture as target; NaN where the cues agree."""
+    return np.asarray(stored(trials, "grad_auc") - stored(trials, "texture_auc"))
+
+
+def counted(values: Array, trials: Trials, *, masked: bool) -> tuple[Array, Array]:
+    """(numerator, denominator) of a mean over the images that count."""
+    counts = np.isfinite(values)
+    if masked:
+        area = stored(trials, "area")
+        counts = counts & (area >= SMALLEST) & (area <= LARGEST)
+    return np.where(counts, values, 0.0), counts
+
+
+def mean_of(column: str, *, masked: bool) -> Ratio:
+    """The mean of a column, on the main role alone where a table holds several."""
+    return on_main(lambda trials: stored(trials, column), masked=masked)
+
+
+def mean_excess(name: str) -> Ratio:
+    """The mean AUC excess of a map, on the main role alone where a table holds several."""
+    return on_main(lambda trials: excess(trials, name), masked=True)
+
+
+def on_main(values: Callable[[Trials], Array], *, masked: bool) -> Ratio:
+    """The mean of values [n], on the main role alone where a table holds several."""
+
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        num, den = counted(values(trials), trials, masked=masked)
+        main = trials["role"] == main_role(trials)
+        return np.where(main, num, 0.0), den & main
+
+    return ratio
+
+
+def own_excess(trials: Trials) -> tuple[Array, Array]:
+    """The mean AUC excess of the gradient, whatever the role."""
+    return counted(excess(trials, "grad"), trials, masked=True)
+
+
+def own_contrast(trials: Trials) -> tuple[Array, Array]:
+    """The mean contrast of the two cues."""
+    return counted(contrast(trials), trials, masked=True)
+
+
+def clicked(trials: Trials) -> tuple[Array, Array]:
+    """The mean alignment with people's clicks, as a share of how well people agree."""
+    return counted(stored(trials, "clickme") / CEILING, trials, masked=False)
+
 
 HEADLINE = "object_reliance"
 #: Numbers that hang on the picture that lent its ground, too.

@@ -5,25 +5,32 @@ A picture function takes a network, one image [1, 3, h, w] in [0,1] and the outp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isqrt
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.contracts import Array, Stimuli
 from benchmark.errors import ModelFailure, unknown_name
+from registry.labels import Grouping, decide
 from registry.model import LoadedModel
 from suites.saliency.config import Config
 from suites.saliency.maps.gradients import (
     Forward,
     input_gradients,
     log_odds,
+    membership,
     noise_of,
     smooth_gradient,
+    target_rows,
 )
+from suites.saliency.measured import untrained
 
 STEPS, COPIES = 32, 16
 
@@ -145,3 +152,191 @@ def picture_named(name: str) -> Picture:
     if name not in PICTURES:
         raise unknown_name("map", name, PICTURES)
     return PICTURES[name]
+
+
+# The gradient figure of Tsipras et al. (2019): signed gradients as colour, one row a network, one column an image.
+#
+# A picture, not a score: stimuli are chosen by a rule, never by looks, and nothing is smoothed.
+
+
+Pixels = NDArray[np.uint8]
+TILE, MARGIN, LINE, SMALL = 224, 6, 14, 112
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """image: the figure; shown: a small strip of the images; strips: model name -> a strip of its maps, in their order;
+    warning: why such a map is no score ("" where it is one); categories: the right answers; captions: model name ->
+    what stands under its maps; masks: a strip of the objects, None where the set has no masks."""
+
+    image: Image.Image
+    shown: Image.Image
+    strips: Mapping[str, Image.Image]
+    warning: str = ""
+    categories: tuple[str, ...] = ()
+    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    masks: Image.Image | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the figure: tiles [h, w, 3] uint8 of any size, a caption below each ("" for none)."""
+
+    name: str
+    tiles: tuple[Pixels, ...]
+    captions: tuple[str, ...]
+
+
+def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
+    """Positions of `count` stimuli: the first of each category, categories evenly spaced in alphabetical order.
+
+    With more wanted than there are categories: one for each category.
+    """
+    categories: Array = np.asarray(stimuli.labels["category"])
+    names = np.unique(categories)
+    count = min(count, len(names))
+    wanted = [names[i * len(names) // count] for i in range(count)]
+    return tuple(int(np.flatnonzero(categories == name)[0]) for name in wanted)
+
+
+def map_picture(values: Array) -> Pixels:
+    """Signed maps [3, h, w] as colour, maps [h, w] >= 0 as grey: white is their 99th percentile."""
+    if values.ndim == 3:
+        return gradient_picture(values)
+    top = float(np.percentile(values, 99)) if np.isfinite(values).all() else 0.0
+    unit = np.clip(values / top, 0, 1) if top > 0 else np.zeros(values.shape)
+    return np.asarray(np.round(255 * unit), dtype=np.uint8)[..., None].repeat(3, axis=2)
+
+
+def gradient_picture(gradient: Array) -> Pixels:
+    """[3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
+
+    No gradient is near mid-grey; an even or undefined gradient is grey all over.
+    """
+    values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
+    mean, deviation = values.mean(), values.std()
+    if not np.isfinite(deviation) or deviation == 0:
+        return np.full(values.shape, 128, dtype=np.uint8)
+    unit = np.clip((values - mean) / (6 * deviation) + 0.5, 0, 1)
+    return np.asarray(np.round(255 * unit), dtype=np.uint8)
+
+
+def draw(
+    models: Sequence[LoadedModel],
+    stimuli: Stimuli,
+    count: int,
+    *,
+    random: bool = False,
+    kind: str = "gradient",
+) -> Gallery:
+    """The figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random weights.
+
+    Target of a map: log-odds of the image's category; caption: the answer, and that category's probability. kind: a
+    name of `PICTURES`. Raises
+    UnknownName for another, LabelError where a network cannot answer in the stimuli's decision space, ModelFailure
+    where it has no such map.
+    """
+    picture, index = picture_named(kind), chosen(stimuli, count)
+    names: Array = np.asarray(stimuli.labels["category"])[list(index)]
+    images = [stimuli.decode(i) for i in index]
+    shown = Row("image", tuple(images), tuple(map(str, names)))
+    rows = [_row(model, stimuli.space, images, names, picture) for model in models]
+    strips = {row.name: strip(row.tiles) for row in rows}
+    if random:
+        blank = _row(untrained(models[0]), stimuli.space, images, names, picture)
+        rows.append(replace(blank, name="random weights"))
+    captions = {row.name: row.captions for row in rows}
+    whole, masks = sheet([shown, *rows]), _masks(stimuli, index)
+    return Gallery(
+        whole, strip(shown.tiles), strips, picture.warning, shown.captions, captions, masks
+    )
+
+
+def sheet(rows: Sequence[Row]) -> Image.Image:
+    """Rows of tiles with their names on the left; tiles enlarged by whole numbers, nearest neighbour."""
+    left = max(_width(row.name) for row in rows) + 2 * MARGIN
+    tiles = [[_tile(tile) for tile in row.tiles] for row in rows]
+    side = max(max(tile.size) for row in tiles for tile in row)
+    step, height = side + MARGIN, side + LINE + MARGIN
+    columns = max(len(row) for row in tiles)
+    canvas = Image.new("RGB", (left + columns * step, MARGIN + len(rows) * height), _WHITE)
+    pen = ImageDraw.Draw(canvas)
+    for place, row in enumerate(rows):
+        top = MARGIN + place * height
+        pen.text((MARGIN, top + side // 2), row.name, fill=_BLACK)
+        for column, (tile, caption) in enumerate(zip(tiles[place], row.captions, strict=True)):
+            x = left + column * step
+            canvas.paste(tile, (x, top))
+            pen.text((x, top + side + 1), caption, fill=_BLACK)
+    return canvas
+
+
+def strip(tiles: Sequence[Pixels]) -> Image.Image:
+    """A row of tiles for a report, small: every second, third, ... pixel, for an average would look smoother."""
+    small = [tile[:: _step(tile), :: _step(tile)] for tile in tiles]
+    height, width = (max(tile.shape[axis] for tile in small) for axis in (0, 1))
+    canvas = Image.new("RGB", (len(small) * width, height), _WHITE)
+    for place, tile in enumerate(small):
+        canvas.paste(Image.fromarray(np.ascontiguousarray(tile)), (place * width, 0))
+    return canvas
+
+
+def _masks(stimuli: Stimuli, index: Sequence[int]) -> Image.Image | None:
+    """The objects as white on black."""
+    if stimuli.mask is None:
+        return None
+    found = (stimuli.mask(i)[..., None].astype(np.uint8) * 255 for i in index)
+    return strip([one.repeat(3, axis=2) for one in found])
+
+
+def _row(
+    model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, picture: Picture
+) -> Row:
+    grouping = model.labels.grouping(space)
+    found = list(_maps(model, grouping, images, names, picture))
+    tiles = tuple(map_picture(one) for one, _, _ in found)
+    pairs = zip(found, names, strict=True)
+    captions = tuple(_caption(str(name), answer, p) for (_, answer, p), name in pairs)
+    return Row(model.card.name, tiles, captions)
+
+
+def _caption(right: str, answer: str, p: float) -> str:
+    """ "cat .93" where the answer is right, else what was said, and the right category's probability."""
+    share = f"{p:.2f}"
+    return f"{right} {share}" if answer == right else f"says {answer} ({share})"
+
+
+def _maps(
+    model: LoadedModel, grouping: Grouping, images: Sequence[Pixels], names: Array, picture: Picture
+) -> Iterator[tuple[Array, str, float]]:
+    """Map, answer, and the right category's probability (summed over its outputs), one image at a time."""
+    table = membership(grouping.indices, len(model.labels.classes))
+    for image, name in zip(images, names, strict=True):
+        pixels = model.fit(model.prepare([image], "whole"))
+        rows = target_rows(table, grouping.categories, np.asarray([name]))
+        made = picture.make(model, pixels, rows)
+        with torch.no_grad():
+            logits = model.forward(pixels)
+        answer = grouping.categories[int(decide(logits, grouping).argmax(1))]
+        yield made[0].numpy(), answer, float(logits.double().softmax(1)[rows].sum())
+
+
+def _step(tile: Pixels) -> int:
+    return int(-(-max(tile.shape[:2]) // SMALL))
+
+
+def _tile(pixels: Pixels) -> Image.Image:
+    """A picture of at most TILE x TILE pixels, enlarged by the largest whole factor or made smaller."""
+    image = Image.fromarray(pixels)
+    longest = max(image.size)
+    if longest > TILE:
+        small = tuple(max(1, side * TILE // longest) for side in image.size)
+        return image.resize((small[0], small[1]), Image.Resampling.NEAREST)
+    factor = TILE // longest
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def _width(text: str) -> int:
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    return int(np.ceil(pen.textlength(text)))

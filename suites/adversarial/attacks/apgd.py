@@ -11,14 +11,17 @@ from torch import Tensor
 
 from suites.adversarial.attacks.apgd_l1 import sparse_rules
 from suites.adversarial.attacks.apgd_state import Climb, Rules, dense_rules
-from suites.adversarial.attacks.losses import cross_entropy, loss_named, margin
-from suites.adversarial.attacks.norms import Geometry, geometry
 from suites.adversarial.attacks.problem import (
+    Geometry,
     Outcome,
     Problem,
+    cross_entropy,
     fallen,
+    geometry,
     gradient_of,
+    loss_named,
     lost,
+    margin,
     unattacked,
 )
 from suites.adversarial.config import Apgd, NormName

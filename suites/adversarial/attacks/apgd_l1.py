@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from suites.adversarial.attacks.apgd_state import Climb, Rules
-from suites.adversarial.attacks.norms import seeded, wide
+from suites.adversarial.attacks.problem import seeded, wide
 
 STRIDE = 1.0
 SHORTEST = 10.0  # steps are never shorter than stride / SHORTEST

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suites.adversarial.attacks.apgd import apgd
-from suites.adversarial.attacks.fgsm import slope
+from suites.adversarial.attacks.apgd_state import sweep
 from suites.adversarial.attacks.foreign import foreign
-from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Outcome, Problem
-from suites.adversarial.attacks.schedule import sweep
+from suites.adversarial.attacks.pgd import attack, slope
+from suites.adversarial.attacks.problem import Outcome, Problem, geometry
 from suites.adversarial.attacks.square import square
 from suites.adversarial.config import (
     CLOSE,

@@ -7,11 +7,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suites.adversarial.added import ADDED
-from suites.adversarial.attacks import autoattack, plugged_in
+from suites.adversarial.attacks import autoattack, foreign_network
 from suites.adversarial.attacks.foreign_network import Network, own_randomness
-from suites.adversarial.attacks.losses import cross_entropy, margin
-from suites.adversarial.attacks.norms import Geometry, geometry
-from suites.adversarial.attacks.problem import Outcome, Problem, fallen, unattacked
+from suites.adversarial.attacks.problem import (
+    Geometry,
+    Outcome,
+    Problem,
+    cross_entropy,
+    fallen,
+    geometry,
+    margin,
+    unattacked,
+)
 from suites.adversarial.config import Library, NormName, PluggedIn
 
 
@@ -41,7 +48,7 @@ def _points(
     images, labels = problem.images[rows].contiguous(), problem.labels[rows]
     if isinstance(recipe, PluggedIn):
         attack, seeds = ADDED.attacks[recipe.attack], problem.seeds[rows.cpu().numpy()]
-        return plugged_in.points(attack, network, images, labels, epsilon, seeds)
+        return foreign_network.points(attack, network, images, labels, epsilon, seeds)
     autoattack.check(recipe)
     with own_randomness(images.device):
         return autoattack.points(network, images, labels, norm, epsilon, recipe)

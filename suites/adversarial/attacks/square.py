@@ -14,9 +14,16 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.losses import cross_entropy, margin
-from suites.adversarial.attacks.norms import TINY, geometry
-from suites.adversarial.attacks.problem import Outcome, Problem, fallen, unattacked
+from suites.adversarial.attacks.problem import (
+    TINY,
+    Outcome,
+    Problem,
+    cross_entropy,
+    fallen,
+    geometry,
+    margin,
+    unattacked,
+)
 from suites.adversarial.config import NormName, Square
 
 #: Of 10,000 queries, after how many the share of the image in a square is halved.

@@ -12,9 +12,14 @@ from torch import Tensor
 
 from benchmark.contracts import Network
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.losses import cross_entropy
-from suites.adversarial.attacks.norms import wide
-from suites.adversarial.attacks.problem import Problem, fallen, gradient_of, per_category
+from suites.adversarial.attacks.problem import (
+    Problem,
+    cross_entropy,
+    fallen,
+    gradient_of,
+    per_category,
+    wide,
+)
 from suites.adversarial.config import Transfer
 
 SAME = 1e-3  # relative distance of logits below which two networks are one

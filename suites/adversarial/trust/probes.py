@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.losses import at_class
-from suites.adversarial.attacks.problem import Followed, Forward, Problem, gradient_of
+from suites.adversarial.attacks.problem import Followed, Forward, Problem, at_class, gradient_of
 from suites.adversarial.trust.report import READINGS
 
 NONE = 1e-12

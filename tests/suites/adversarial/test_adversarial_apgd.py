@@ -12,8 +12,7 @@ from suites.adversarial.attacks import apgd as module
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.apgd_l1 import inside, sparse_rules
 from suites.adversarial.attacks.apgd_state import dense_rules, windows
-from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.problem import Problem, likely_wrong
+from suites.adversarial.attacks.problem import Problem, geometry, likely_wrong
 from suites.adversarial.config import Apgd
 
 EPSILON = {"linf": 4 / 255, "l2": 0.5, "l1": 12.0}

@@ -7,12 +7,10 @@ import pytest
 import torch
 
 from suites.adversarial import SUITE, measured
+from suites.adversarial.attacks.apgd_state import single
 from suites.adversarial.attacks.attack_sequence import Curve
-from suites.adversarial.attacks.fgsm import Slope
-from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Problem
-from suites.adversarial.attacks.schedule import single
+from suites.adversarial.attacks.pgd import Slope, attack
+from suites.adversarial.attacks.problem import Problem, geometry
 from suites.adversarial.config import Stage
 from suites.adversarial.measured import (
     _ask_otherwise,

@@ -8,8 +8,7 @@ import torch
 
 from suites.adversarial.attacks import attack_sequence as module
 from suites.adversarial.attacks.attack_sequence import Curve, _tightened, curve, merged
-from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.problem import Outcome, Problem, likely_wrong
+from suites.adversarial.attacks.problem import Outcome, Problem, geometry, likely_wrong
 from suites.adversarial.config import (
     LINF,
     QUICK,

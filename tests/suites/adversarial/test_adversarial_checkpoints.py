@@ -52,7 +52,7 @@ def test_steps_are_halved_where_the_ascent_falters_or_stands_still():
 
 
 def test_a_quarter_of_the_last_move_is_carried_on_from_the_second_step():
-    from suites.adversarial.attacks.norms import geometry
+    from suites.adversarial.attacks.problem import geometry
 
     rules = apgd_state.dense_rules(geometry("linf"))
     start = climb(2, at=[0, 3], epsilon=[0.5, 0.5], step=[0.1, 0.1])
@@ -99,7 +99,7 @@ def test_l1_checkpoints_come_every_four_percent(steps, windows):
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_steps_and_starts_stay_in_the_box(norm):
     """Two pixels, one next to white, one next to black, with a ball that is far larger than what is left to them."""
-    from suites.adversarial.attacks.norms import geometry
+    from suites.adversarial.attacks.problem import geometry
 
     ball = geometry("linf" if norm == "l1" else norm)
     rules = apgd_l1.sparse_rules() if norm == "l1" else apgd_state.dense_rules(ball)

@@ -14,11 +14,9 @@ from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
 from registry.model import LoadedModel
-from suites.adversarial.attacks.fgsm import fgsm, slope
-from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Problem
-from suites.adversarial.attacks.schedule import single, sweep
+from suites.adversarial.attacks.apgd_state import single, sweep
+from suites.adversarial.attacks.pgd import attack, fgsm, slope
+from suites.adversarial.attacks.problem import Problem, geometry
 from suites.adversarial.config import L2, LINF, Config, Stage
 
 foolbox = pytest.importorskip("foolbox")

@@ -14,8 +14,7 @@ from suites.adversarial.added import Added, Attack
 from suites.adversarial.attacks.autoattack import check
 from suites.adversarial.attacks.foreign import foreign
 from suites.adversarial.attacks.foreign_network import installed
-from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.attacks.problem import Problem, geometry
 from suites.adversarial.config import AUTOATTACK, Library, PluggedIn
 
 BOUNDS = {"no upper bound of the interval"}

@@ -9,8 +9,7 @@ from tensors import assert_close
 
 from benchmark.contracts import Network
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.losses import KINDS, attack_loss, loss_named
-from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.attacks.problem import KINDS, Problem, attack_loss, loss_named
 from suites.adversarial.attacks.surrogates import Space, crafted, transferred
 from suites.adversarial.config import Transfer
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from tensors import assert_close
 
-from suites.adversarial.attacks.norms import geometry, l1_trimmed, move, random_start
+from suites.adversarial.attacks.problem import geometry, l1_trimmed, move, random_start
 
 NORMS = ("linf", "l2", "l1")
 EPSILON = {"linf": 4 / 255, "l2": 0.7, "l1": 9.0}

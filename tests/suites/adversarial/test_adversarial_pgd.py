@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from benchmark.engine.devices import full_precision, make_policy, numerics
 from suites.adversarial.attacks.apgd import apgd
-from suites.adversarial.attacks.fgsm import fgsm, slope
-from suites.adversarial.attacks.norms import geometry
-from suites.adversarial.attacks.pgd import _leap, _targets, attack
-from suites.adversarial.attacks.problem import Problem, fallen, taken
-from suites.adversarial.attacks.schedule import schedule_of, single, sweep
+from suites.adversarial.attacks.apgd_state import schedule_of, single, sweep
+from suites.adversarial.attacks.pgd import _leap, _targets, attack, fgsm, slope
+from suites.adversarial.attacks.problem import Problem, fallen, geometry, taken
 from suites.adversarial.config import Apgd, Config, Stage, Threat
 
 BALL = geometry("linf")
@@ -95,7 +93,7 @@ def test_the_known_first_gradient_saves_one_pass_of_each_start():
 
 def _steps(stage, epsilon):
     one = single(stage, epsilon)
-    from suites.adversarial.attacks.schedule import Step
+    from suites.adversarial.attacks.apgd_state import Step
 
     columns = zip(one.epsilon, one.size, one.kind, one.start, one.target, one.name, strict=True)
     return [Step(*column) for column in columns]

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from benchmark.contracts import Trials
-from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.apgd_state import single
 from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Followed, Problem
-from suites.adversarial.attacks.schedule import single
+from suites.adversarial.attacks.problem import Followed, Problem, geometry
 from suites.adversarial.config import LINF, Config, Stage
 from suites.adversarial.trust.probes import (
     answers_apart,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from suites.adversarial.attacks.losses import KINDS
-from suites.adversarial.attacks.schedule import STARTS, _leaps, single, sweep
+from suites.adversarial.attacks.apgd_state import STARTS, _leaps, single, sweep
+from suites.adversarial.attacks.problem import KINDS
 from suites.adversarial.config import LINF, QUICK, Config, Stage, Threat, linf
 
 

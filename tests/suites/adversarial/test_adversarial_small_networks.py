@@ -8,13 +8,11 @@ import pytest
 import torch
 
 from suites.adversarial.attacks.apgd import apgd
+from suites.adversarial.attacks.apgd_state import single
 from suites.adversarial.attacks.attack_sequence import curve
 from suites.adversarial.attacks.foreign_network import own_randomness
-from suites.adversarial.attacks.losses import margin
-from suites.adversarial.attacks.norms import geometry, seeded
 from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Problem, likely_wrong
-from suites.adversarial.attacks.schedule import single
+from suites.adversarial.attacks.problem import Problem, geometry, likely_wrong, margin, seeded
 from suites.adversarial.attacks.square import square
 from suites.adversarial.config import Apgd, Config, Square, Stage, Threat
 

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.norms import geometry
+from suites.adversarial.attacks.apgd_state import single
 from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Problem
-from suites.adversarial.attacks.schedule import single
+from suites.adversarial.attacks.problem import Problem, geometry
 from suites.adversarial.attacks.square import (
     bump,
     l2_redraw,

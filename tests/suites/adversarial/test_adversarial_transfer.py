@@ -15,7 +15,7 @@ from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard, Preprocess, write_card
 from registry.world_networks import tiny_resnet
 from suites.adversarial import SUITE
-from suites.adversarial.attacks.losses import cross_entropy
+from suites.adversarial.attacks.problem import cross_entropy
 from suites.adversarial.attacks.surrogates import Space, crafted, surrogates
 from suites.adversarial.config import TRANSFER, Transfer, linf
 from suites.adversarial.plan import plan

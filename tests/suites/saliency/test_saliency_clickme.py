@@ -12,9 +12,9 @@ from benchmark.errors import MissingStimuli
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
 from suites.saliency import SUITE
 from suites.saliency.config import Config
-from suites.saliency.definitions import CEILING
-from suites.saliency.maps.clickme import alignment, blur_kernel, human_map, logit, strongest
 from suites.saliency.maps.gradients import input_gradients
+from suites.saliency.maps.references import alignment, blur_kernel, human_map, logit, strongest
+from suites.saliency.metrics import CEILING
 from suites.saliency.plan import plan
 
 

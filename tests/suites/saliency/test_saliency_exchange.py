@@ -13,7 +13,6 @@ from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.definitions import exemplars, reliance, split
 from suites.saliency.maps.exchange import (
     _matched,
     evidence_columns,
@@ -23,6 +22,7 @@ from suites.saliency.maps.exchange import (
     partners,
 )
 from suites.saliency.maps.mask_context import scene_of
+from suites.saliency.metrics import exemplars, reliance, split
 
 SIDE = 32
 N = 32

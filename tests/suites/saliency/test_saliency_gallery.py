@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmark.testing import toy_stimuli
 from gestaltbench.gallery_command import gallery
-from suites.saliency.gallery import (
+from suites.saliency.pictures import (
     LINE,
     MARGIN,
     TILE,
@@ -194,7 +194,7 @@ def test_captions_stand_below_their_tiles_and_names_beside():
 
 
 def test_a_caption_says_what_the_network_answered():
-    from suites.saliency.gallery import _caption
+    from suites.saliency.pictures import _caption
 
     assert _caption("cat", "cat", 0.934) == "cat 0.93"
     assert _caption("cat", "dog", 0.1) == "says dog (0.10)"

@@ -7,9 +7,14 @@ from tensors import assert_close
 from torch import nn
 
 from benchmark.errors import ModelFailure
-from suites.saliency.maps.gradient_statistics import centred_cosine
-from suites.saliency.maps.gradients import input_gradients, log_odds, noise_of, smooth_gradient
-from suites.saliency.untrained import reinitialised
+from suites.saliency.maps.gradients import (
+    centred_cosine,
+    input_gradients,
+    log_odds,
+    noise_of,
+    smooth_gradient,
+)
+from suites.saliency.measured import reinitialised
 
 
 def chosen(n, classes, row=0):

@@ -8,7 +8,7 @@ from benchmark.contracts import Block, Trials
 from benchmark.stats import ratio_score
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency import SUITE
-from suites.saliency.maps.gradient_statistics import saliency
+from suites.saliency.maps.gradients import saliency
 from suites.saliency.maps.localisation import (
     area_share,
     mass_ratio,

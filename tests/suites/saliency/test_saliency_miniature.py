@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from suites.saliency.maps.gradient_statistics import saliency
-from suites.saliency.maps.gradients import input_gradients
+from suites.saliency.maps.gradients import input_gradients, saliency
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
 from suites.saliency.maps.runs import runs_of
 

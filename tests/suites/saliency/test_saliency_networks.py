@@ -17,7 +17,7 @@ from registry.cards import read_cards
 from registry.loading import load_model
 from suites.saliency import SUITE
 from suites.saliency.config import Config
-from suites.saliency.untrained import untrained
+from suites.saliency.measured import untrained
 
 QUICK = Config(draws=0)
 

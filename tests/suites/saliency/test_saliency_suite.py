@@ -14,8 +14,7 @@ from benchmark.testing.toys import CATEGORIES
 from registry.labels import label_space
 from suites.saliency import SUITE
 from suites.saliency.config import REFERENCES, Config
-from suites.saliency.maps.gradient_statistics import frequencies, saliency
-from suites.saliency.maps.gradients import membership, target_rows
+from suites.saliency.maps.gradients import frequencies, membership, saliency, target_rows
 from suites.saliency.maps.localisation import mass_ratio
 from suites.saliency.maps.masks import kept, own_masks, pool_of
 from suites.saliency.plan import plan

@@ -7,7 +7,7 @@ from benchmark.contracts import Block
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency.config import REFERENCES
 from suites.saliency.maps import references
-from suites.saliency.maps.gradient_statistics import (
+from suites.saliency.maps.gradients import (
     centred_cosine,
     frequencies,
     gini,
