@@ -33,6 +33,7 @@ from benchmark.api.running import (
     planned_passes,
     prepare,
     run_here,
+    without_plan,
 )
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
@@ -45,10 +46,15 @@ ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
 #: The folder that this very program is imported from.
 PROGRAM = str(Path(benchmark.__file__).parents[1])
-_CHILD = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    f"from {__name__} import carry_out_shard; carry_out_shard()"
-)
+_CHILD = f"""
+import pickle, sys
+try:
+    sys.path[:] = pickle.load(sys.stdin.buffer)
+except EOFError:  # not wanted any more
+    sys.exit(130)
+from {__name__} import carry_out_shard
+carry_out_shard()
+"""
 
 
 def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
@@ -104,7 +110,7 @@ def _run_processes(
     shards = []
     for index, device in enumerate(devices, 1):
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
-        plain = replace(prepared, tasks=[], request=replace(prepared.request, device=device))
+        plain = without_plan(prepared, replace(prepared.request, device=device))
         shards.append(_Process(_Assignment(plain, index, n, name, threads, command), tell))
     with ThreadPoolExecutor(n) as pool:
         running = {pool.submit(shard.run): at for at, shard in enumerate(shards)}

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmark.api.running import Prepared, Silent, parts_of, run_here
+from benchmark.api.running import Prepared, Silent, parts_of, run_here, without_plan
 from benchmark.engine.devices import make_policy
 from benchmark.engine.estimating import passes_of
 from benchmark.engine.run import RunReporter, known_observations
@@ -44,8 +44,11 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
         names = {task.card.name for task in prepared.tasks}
         known = known_observations(store, names) if own_file else {}
         there = replace(request, executor="local", address=None, gpus_per_task=1.0, device=device)
-        plain = replace(prepared, tasks=[], request=there)
-        work = ray.put(pickle.dumps((plain, policy, len(parts), own_file, known, command)))
+        work = ray.put(
+            pickle.dumps(
+                (without_plan(prepared, there), policy, len(parts), own_file, known, command)
+            )
+        )
         task = ray.remote(_shard).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
         running = {task.remote(sys.path, work, at): p for at, p in enumerate(parts) if p.tasks}
         reports, lost = _collect(ray, running, store, reporter)

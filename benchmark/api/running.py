@@ -156,6 +156,11 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
     require_usable(settings.db)
 
 
+def without_plan(prepared: Prepared, request: RunRequest) -> Prepared:
+    """What travels to another process, which makes the plan again by `spec`: suites hold functions and stay here."""
+    return replace(prepared, tasks=[], suites=SuiteShelf({}, {}), request=request)
+
+
 def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
     """The shards of a plan, each with what it is called."""
     from benchmark.engine.plan import Shard, part_name, plan_digest, split, stated_cost

@@ -5,7 +5,6 @@ import contextlib
 import copy
 import ctypes
 import ctypes.util
-import gc
 import json
 import os
 import platform
@@ -129,22 +128,6 @@ def _kept_graphs(policy: Policy) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
     patched: contextlib.AbstractContextManager[object] = config.patch(donated_buffer=False)
     return patched
-
-
-@contextlib.contextmanager
-def resting_heap() -> Iterator[None]:
-    """Leave what is there already out of Python's searches for circular garbage, and put it back afterwards.
-
-    The libraries' objects are some hundred thousand; to go through them, now and then, takes as long as ten images.
-    """
-    if gc.get_freeze_count():  # somebody else decides
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def keep_pages() -> None:

@@ -5,7 +5,7 @@ of its name: weights or code may have changed since.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Store, open_store
-from registry.cards import ModelCard
 from registry.loading import availability, load_observer
 from registry.model import LoadedModel
 
@@ -48,15 +47,20 @@ def estimates(
 ) -> Iterator[Estimate]:
     """One line per task that applies. Speeds are those that tuning measured on this device."""
     with ExitStack() as open_until_here:
-        store = _store(settings, open_until_here)
+        there = "://" in settings.db or Path(settings.db).exists()
+        store = (
+            open_until_here.enter_context(open_store(settings.db, write=False)) if there else None
+        )
         codes = Codes()
         known = {} if store is None else _identities(tasks, settings, store)
         speeds = _speeds(tasks, settings, device)
         for task in tasks:
             cached = 0
             if store is not None and task.card.name in known:
-                keys = _keys(task, known[task.card.name], policy, codes)
-                cached = sum(_stored(store, task, place, key) for place, key in keys.items())
+                identity = known[task.card.name]
+                for place, block in task.shown.items():
+                    key = observation_key(identity, block, task.suite, policy, codes)
+                    cached += _stored(store, task, place, key)
             note, seconds = _cost(task, settings, speeds, task.trials - cached)
             names = task.card.name, task.suite.name, task.space
             yield Estimate(*names, task.trials, cached, note, seconds)
@@ -73,34 +77,29 @@ def long_plan(
     (`begins` is told the model)."""
     _measure(tasks, settings, device, begins)
     speeds = _speeds(tasks, settings, device)
-    as_if_new = [(task, _Cost.of(task, speeds, task.trials)) for task in tasks]
-    if not _is_long([cost for _, cost in as_if_new]):
+    if not _is_long([(task, task.trials) for task in tasks], speeds):
         return []  # no model was loaded for it
     lines = list(estimates(tasks, settings, device, policy))
-    owed = zip(tasks, lines, strict=True)
-    left = [_Cost.of(task, speeds, line.trials - line.cached) for task, line in owed]
-    return lines if _is_long(left) else []
+    left = [(task, line.trials - line.cached) for task, line in zip(tasks, lines, strict=True)]
+    return lines if _is_long(left, speeds) else []
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """seconds: of computing, where the speed is known; passes: where it is not."""
-
-    seconds: float = 0.0
-    passes: float = 0.0
-
-    @classmethod
-    def of(cls, task: Task, speeds: Mapping[str, float], owed: int) -> "_Cost":
-        passes = task.suite.passes * owed
-        if task.card.source == "ideal":
-            return cls(IDEAL_SECONDS if owed else 0.0)
-        speed = speeds.get(task.card.name)
-        return cls(passes=passes) if speed is None else cls(speed * passes)
-
-
-def _is_long(costs: Sequence[_Cost]) -> bool:
-    known, unknown = sum(cost.seconds for cost in costs), sum(cost.passes for cost in costs)
+def _is_long(owed: Sequence[tuple[Task, int]], speeds: Mapping[str, float]) -> bool:
+    """owed: trials of each task."""
+    known = unknown = 0.0
+    for task, trials in owed:
+        seconds = _seconds(task, speeds, trials)
+        known += seconds or 0.0
+        unknown += task.suite.passes * trials if seconds is None else 0.0
     return known > LONG or unknown > MANY_PASSES
+
+
+def _seconds(task: Task, speeds: Mapping[str, float], owed: int) -> float | None:
+    """What so many trials take; None where the speed is not known."""
+    if task.card.source == "ideal":
+        return IDEAL_SECONDS if owed else 0.0
+    speed = speeds.get(task.card.name)
+    return None if speed is None else speed * task.suite.passes * owed
 
 
 def passes_of(task: Task) -> float:
@@ -130,16 +129,10 @@ def _measure(
         )  # by its like, just now
         if not measured and availability(card, settings.place).on_disk:
             begins(name)
-            _tune(card, settings, device)
-
-
-def _tune(card: ModelCard, settings: Settings, device: str) -> None:
-    try:
-        model = load_observer(card, settings.place, device=device)
-        if isinstance(model, LoadedModel):
-            devices.tune(model, device, settings.tuning)
-    except FAILURES:  # the run will say why
-        return
+            with suppress(*FAILURES):  # the run will say why
+                model = load_observer(card, settings.place, device=device)
+                if isinstance(model, LoadedModel):
+                    devices.tune(model, device, settings.tuning)
 
 
 def total(lines: Sequence[Estimate]) -> str:
@@ -158,34 +151,15 @@ def total(lines: Sequence[Estimate]) -> str:
     return f"about {duration(sum(timed))} of computing{rows}"
 
 
-def _store(settings: Settings, until: ExitStack) -> Store | None:
-    if "://" not in settings.db and not Path(settings.db).exists():
-        return None
-    return until.enter_context(open_store(settings.db, write=False))
-
-
 def _identities(tasks: Sequence[Task], settings: Settings, store: Store) -> Mapping[str, str]:
     """Name -> identity now, of the models that the leaderboard knows by name and that load without a download."""
     seen = {row.name for row in store.observers(latest=False)}
-    cards = {task.card.name: task.card for task in tasks if task.card.name in seen}
-    identities = {name: _identity(card, settings) for name, card in cards.items()}
-    return {name: identity for name, identity in identities.items() if identity}
-
-
-def _identity(card: ModelCard, settings: Settings) -> str:
-    if not availability(card, settings.place).on_disk:
-        return ""
-    try:
-        return load_observer(card, settings.place).identity
-    except FAILURES:  # the run will say why it does not load
-        return ""
-
-
-def _keys(task: Task, identity: str, policy: Policy, codes: Codes) -> dict[int, str]:
-    return {
-        place: observation_key(identity, block, task.suite, policy, codes)
-        for place, block in task.shown.items()
-    }
+    identities = {}
+    for name, card in {task.card.name: task.card for task in tasks}.items():
+        if name in seen and availability(card, settings.place).on_disk:
+            with suppress(*FAILURES):  # the run will say why it does not load
+                identities[name] = load_observer(card, settings.place).identity
+    return identities
 
 
 def _stored(store: Store, task: Task, place: int, key: str) -> int:
@@ -206,8 +180,7 @@ def _cost(
         return there.note, None
     if task.card.source == "ideal":
         return "< 1 s", IDEAL_SECONDS
-    per_image = speeds.get(task.card.name)
-    if per_image is None:
+    seconds = _seconds(task, speeds, owed)
+    if seconds is None:
         return "not timed yet: its first run tunes it", None
-    seconds = per_image * task.suite.passes * owed
     return f"{seconds:.1f} s" if seconds < 10 else duration(seconds), seconds

@@ -56,12 +56,15 @@ def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) 
     Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None.
     """
     folder = cache / _place(stimuli) if cache else None
-    _mark_used(folder)
+    with suppress(OSError):
+        if folder is not None and folder.is_dir():
+            os.utime(folder)  # used now: the set that was used longest ago makes room
     with ThreadPoolExecutor(DECODERS) as pool:
         waiting: deque[tuple[int, Images | list[Future[Image]]]] = deque()
         for chunk in chunks:
-            kept = _kept(folder, chunk, len(chunk_index(stimuli, chunk)))
-            waiting.append((chunk, kept or _submitted(pool, stimuli, chunk)))
+            index = chunk_index(stimuli, chunk)
+            work: Images | list[Future[Image]] | None = _kept(folder, chunk, len(index))
+            waiting.append((chunk, work or [pool.submit(stimuli.decode, int(i)) for i in index]))
             if len(waiting) > 1:
                 yield _taken(*waiting.popleft(), stimuli, folder)
         while waiting:
@@ -75,16 +78,10 @@ def _place(stimuli: Stimuli) -> str:
     return f"{stimuli.digest[:32]}-{FORMAT}-{pillow}"
 
 
-def _submitted(pool: ThreadPoolExecutor, stimuli: Stimuli, chunk: int) -> list[Future[Image]]:
-    return [pool.submit(stimuli.decode, int(i)) for i in chunk_index(stimuli, chunk)]
-
-
 def _taken(
     chunk: int, work: Images | list[Future[Image]], stimuli: Stimuli, folder: Path | None
 ) -> Images:
-    images: Images = []
-    for image in work:
-        images.append(image.result() if isinstance(image, Future) else image)
+    images = [image.result() if isinstance(image, Future) else image for image in work]
     if folder is not None and any(isinstance(image, Future) for image in work):
         _keep(folder, chunk, images, len(stimuli))
     return images
@@ -117,12 +114,6 @@ def _keep(folder: Path, chunk: int, images: Images, whole: int) -> None:
             np.save(file, stack, allow_pickle=False)
     except OSError:
         return
-
-
-def _mark_used(folder: Path | None) -> None:
-    with suppress(OSError):
-        if folder is not None and folder.is_dir():
-            os.utime(folder)
 
 
 def _make_room(folder: Path, wanted: int) -> bool:

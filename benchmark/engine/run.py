@@ -11,7 +11,7 @@ import torch
 from benchmark.contracts import Observer, ObserverKind, Policy
 from benchmark.engine import devices
 from benchmark.engine.canary import COUNT, Canary
-from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_sound, resting_heap
+from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_sound
 from benchmark.engine.environment import environment
 from benchmark.engine.inference import ChunkResult, InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.plan import Task, chunk_index, suites_of
@@ -209,7 +209,6 @@ class RunReporter(Reporter, Protocol):
         """`observer` owes nothing more: all is stored, was enough, or has failed."""
 
 
-@resting_heap()
 def execute(
     tasks: Sequence[Task],
     store: Store,

@@ -21,7 +21,7 @@ from registry.cards import write_card
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray")
 MIXED = {"models": "world-standard-0,ideal-shape,world-reader-0", "limit": 6, "batch": 6}
-SUITES = "cue-conflict,human-comparison"
+SUITES = "cue-conflict,human-comparison,adversarial"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def content(db):
     with open_store(str(db), write=False) as store:
         assert list(store.problems()) == []
         trials = {
-            (row.observer_name, row.key, name): values.tolist()
+            (row.observer_name, row.key, name): repr(values.tolist())  # NaN is NaN
             for row in store.observations()
             for name, values in store.trials((row.key,)).columns.items()
         }
