@@ -18,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
@@ -26,7 +27,7 @@ from pydantic import (
 )
 
 from registry.errors import CardError, unknown_name
-from registry.files import require_options, require_weights, write_whole
+from registry.files import public, require_options, require_weights, write_whole
 from registry.foreign import parse_document, problems, read_document, shown, texts_in, unprintable
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
@@ -157,6 +158,20 @@ class ModelCard(BaseModel):
     formerly: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     checkpoint: Checkpoint | None = None
+    #: `weights` with the login and query of its URL, for downloading alone: `weights` itself is stored and shown.
+    _address: str | None = PrivateAttr(default=None)
+
+    def model_post_init(self, _context: Any) -> None:
+        """Keep what is secret in an address apart."""
+        self._address = self.weights
+        if self.weights is not None:
+            self.__dict__["weights"] = public(self.weights)
+
+    @property
+    def address(self) -> str | None:
+        """Where its weights come from, logins included: not to be stored or shown."""
+        kept = self._address
+        return kept if kept is not None and public(kept) == self.weights else self.weights
 
     @model_serializer(mode="wrap")
     def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -445,6 +460,8 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
     if path.exists() and not replace:
         raise CardError(f"{path} is already there. Choose another name or remove that card first.")
     data = card.model_dump(mode="json", exclude_defaults=True)
+    if card.address is not None:
+        data["weights"] = card.address  # the card file is the one place of a login
     write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
     return path
 
@@ -533,4 +550,4 @@ def retire_card(name: str, folder: Path, *, retired: bool = True) -> ModelCard:
 
 def _changed(card: ModelCard, **fields: object) -> ModelCard:
     with fitting():
-        return ModelCard.model_validate({**card.model_dump(), **fields})
+        return ModelCard.model_validate({**card.model_dump(), "weights": card.address, **fields})

@@ -1,29 +1,40 @@
-"""One file over HTTP: bounded in time and size, and whole or not at all."""
+"""Files from a mirror, or else from their own address: bounded in time and size, checked, put in place whole.
+
+pooch does the transfer, with requests (proxies, redirects, logins). Logins and queries of addresses are used for that
+alone: nothing that is stored or shown has them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import json
+import logging
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO
 
 from registry.errors import WeightsError
-from registry.files import digest_file, file_name, is_url, part_of, write_whole
-
-if TYPE_CHECKING:
-    from requests import Response
-
+from registry.files import (
+    digest_file,
+    expanded,
+    file_name,
+    folder_in,
+    is_file,
+    is_url,
+    public,
+    write_whole,
+)
 
 Clock = Callable[[], float]
-_STEP = 1 << 20
+_MARK = re.compile(r"-([0-9a-f]{8,64})\.")
+_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
 
 @dataclass(frozen=True)
@@ -46,67 +57,160 @@ class TooMuch(OSError):
     """A download that went beyond its bounds."""
 
 
+class NotFetched(OSError):
+    """A file that no place has whole. The message names each place with its reason."""
+
+
+@dataclass
+class _Bounded:
+    """A file that is written to within bounds."""
+
+    file: BinaryIO
+    bounds: Bounds
+    clock: Clock
+    start: float = field(init=False)
+    written: int = 0
+
+    def __post_init__(self) -> None:
+        self.start = self.clock()
+
+    def write(self, block: bytes) -> None:
+        """Write, or raise TooMuch."""
+        self.written += len(block)
+        seconds, bounds = self.clock() - self.start, self.bounds
+        if self.written > bounds.bytes:
+            raise TooMuch(f"more than {bounds.bytes} bytes: given up")
+        if seconds > bounds.seconds:
+            raise TooMuch(f"not done after {bounds.seconds:.0f} s: given up")
+        if seconds > bounds.patience and self.written < bounds.rate * seconds:
+            pace = f"{self.written} bytes in {seconds:.0f} s"
+            raise TooMuch(f"{pace}, less than {bounds.rate:.0f} a second: given up")
+        self.file.write(block)
+
+    def flush(self) -> None:
+        """Nothing: the file is closed soon."""
+
+
 def download(
-    url: str, target: Path, bounds: Bounds = BOUNDS, clock: Clock = time.monotonic
+    place: str, target: Path | str, bounds: Bounds = BOUNDS, clock: Clock = time.monotonic
 ) -> None:
-    """Write the content of `url` to `target`. Raises OSError (requests' exceptions are among them);
-    what was written by then is the caller's to remove.
+    """Write the content of a URL, or of a file on this machine, to `target`. Raises OSError (requests' exceptions are
+    among them); what was written by then is the caller's to remove.
     """
+    if not is_url(place):
+        shutil.copyfile(expanded(place.removeprefix("file://")), target)
+        return
+    from pooch import HTTPDownloader
+
+    headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
+    transfer = HTTPDownloader(timeout=bounds.silence, headers=headers, chunk_size=1 << 14)
+    with Path(target).open("wb") as file:
+        transfer(place, _Bounded(file, bounds, clock), None)
+
+
+def fetch_whole(
+    places: Iterator[str],
+    target: Path,
+    sha256: str = "",
+    report: Callable[[str], None] = lambda _line: None,
+) -> None:
+    """Put a file at `target` from the first place that has it whole. sha256: its digest or the beginning of it, where
+    it is known; report: told each place and what was wrong there. Raises NotFetched.
+    """
+    import pooch
+
+    logging.getLogger(pooch.get_logger().name).setLevel(logging.ERROR)  # it would show addresses
+    failures = []
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for place in places:
+        report(f"getting {public(place)}")
+        try:
+            with folder_in(target.parent, f".{target.name}.") as room:
+                transfer = partial(_checked, sha256)
+                pooch.retrieve(place, None, fname=target.name, path=room, downloader=transfer)
+                (room / target.name).replace(target)
+                return
+        except (OSError, ValueError) as error:
+            report(reason := _reason(error))
+            failures.append(f"{public(place)}: {reason}")
+    raise NotFetched("; ".join(failures) or "no source is known")
+
+
+def _checked(sha256: str, place: str, target: str, _pooch: Any) -> None:
+    """Download, and raise ValueError where what came is something else."""
+    download(place, target)
+    with Path(target).open("rb") as file:
+        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(_PAGES):
+        raise ValueError(
+            "a web page instead of the file: does it ask for a login, or for terms to be accepted?"
+        )
+    if problem := mismatch(Path(target), sha256):
+        raise ValueError(f"wrong content: {problem}")
+
+
+def mismatch(path: Path, sha256: str) -> str:
+    """What is wrong with a file whose digest does not begin with `sha256`; "" where it does."""
+    got = digest_file(path) if sha256 else ""
+    if got.startswith(sha256):
+        return ""
+    return f"expected SHA-256 {sha256}, got {got}, so it was not used; it was changed there or damaged on the way"
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong on the way, in a few words without an address."""
     import requests
 
-    start, written = clock(), 0
-    headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
-    silence = (bounds.silence, bounds.silence)
-    with (
-        requests.get(url, stream=True, timeout=silence, headers=headers) as answer,
-        target.open("wb") as file,
-    ):
-        answer.raise_for_status()
-        for block in _blocks(answer):
-            written += len(block)
-            _require_within(bounds, written, clock() - start)
-            file.write(block)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code} ({error.response.reason})"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError) or "Incomplete" in str(error):
+        return "cut short on the way"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to that host"
+    if isinstance(error, requests.RequestException):
+        return type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _blocks(answer: Response) -> Iterator[bytes]:
-    """Bytes as they come: a server that drips would hold back a block of fixed size for hours."""
-    from urllib3.exceptions import HTTPError
+def places_of(name: str, url: str | None, mirror: str | None) -> Iterator[str]:
+    """Where to look for a file, in order: MIRROR/NAME, then its own address."""
+    if mirror and (is_url(mirror) or is_file(expanded(mirror.removeprefix("file://")) / name)):
+        yield f"{mirror.rstrip('/')}/{name}"
+    if url:
+        yield url
 
-    read = getattr(answer.raw, "read1", answer.raw.read)
+
+# A digest that nobody has published is recorded at first use: later downloads must be the same.
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def recorded(path: Path) -> str:
+    """The digest that was recorded for a file; "" where none was."""
     try:
-        while block := read(_STEP):
-            yield block
-    except HTTPError as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
+        return str(json.loads(_note(path).read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
-def _require_within(bounds: Bounds, written: int, seconds: float) -> None:
-    if written > bounds.bytes:
-        raise TooMuch(f"more than {bounds.bytes} bytes: given up")
-    if seconds > bounds.seconds:
-        raise TooMuch(f"not done after {bounds.seconds:.0f} s: given up")
-    if seconds > bounds.patience and written < bounds.rate * seconds:
-        raise TooMuch(
-            f"{written} bytes in {seconds:.0f} s, less than {bounds.rate:.0f} a second: given up"
-        )
+def record(path: Path, url: str | None) -> str:
+    """Note the digest of a file beside it, and return it."""
+    digest = digest_file(path)
+    write_whole(_note(path), json.dumps({"url": public(url or ""), "sha256": digest}, indent=1))
+    return digest
 
 
-# Weights from a URL: a mirror first, checked before they are put in place, never half a file.
+def forget(path: Path) -> None:
+    """Delete a file that turned out to be useless, with its note."""
+    path.unlink(missing_ok=True)
+    _note(path).unlink(missing_ok=True)
 
 
-__all__ = ["fetch", "file_name", "first_use", "is_url", "local_path"]
-
-_MARK = re.compile(r"-([0-9a-f]{8,64})\.")
-#: How a file of weights begins: a zip archive (torch, .pt2), a pickle, HDF5. Safetensors begin with the
-#: length of their header, which is JSON.
-_BEGINNINGS = (
-    b"PK\x03\x04",
-    b"\x80\x02",
-    b"\x80\x03",
-    b"\x80\x04",
-    b"\x80\x05",
-    b"\x89HDF\r\n\x1a\n",
-)
+# Weights from a URL.
 
 
 def local_path(url: str, folder: Path) -> Path:
@@ -116,83 +220,8 @@ def local_path(url: str, folder: Path) -> Path:
     name = Path(file_name(url))
     if _MARK.search(name.name):
         return folder / name
-    address = urlsplit(url)._replace(query="", fragment="").geturl()
-    return folder / f"{name.stem}.{hashlib.sha256(address.encode()).hexdigest()[:8]}{name.suffix}"
-
-
-def _expected(url: str, path: Path, sha256: str | None) -> str:
-    """The digest, or its beginning, that the file must have: the card's, its name's, or the one that was
-    recorded at first use; "" where none is known.
-    """
-    mark = _MARK.search(file_name(url))
-    return sha256 or (mark.group(1) if mark else "") or _recorded(path)
-
-
-def _note(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
-
-
-def _recorded(path: Path) -> str:
-    try:
-        note = json.loads(_note(path).read_text(encoding="utf-8"))
-        return str(note["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _mismatch(path: Path, expected: str, source: str) -> WeightsError | None:
-    """An error where the file's digest does not begin with `expected` (empty: any will do)."""
-    got = digest_file(path) if expected else ""
-    if got.startswith(expected):
-        return None
-    return WeightsError(
-        f"SHA-256 of {Path(source).name} from {source}: expected {expected}, got {got}. The file "
-        "was not used. The download may be damaged or replaced: try again, another mirror, or check "
-        "the card's file_sha256."
-    )
-
-
-def _no_weights(path: Path, source: str) -> WeightsError | None:
-    """An error where what came is no file of weights at all: an HTML page, most often."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    if start.startswith(_BEGINNINGS) or start[8:9] == b"{":
-        return None
-    kind = "an HTML page" if start.lstrip()[:1] == b"<" else "something else"
-    return WeightsError(
-        f"{source} answered with {kind}, not with a file of weights: it was not kept. Open the "
-        "address in a browser: does it ask for a login or for terms to be accepted?"
-    )
-
-
-def _places(url: str, mirror: str | None) -> Iterator[str]:
-    """Where to look, in order: MIRROR/NAME, then the URL itself."""
-    if mirror:
-        yield f"{mirror.rstrip('/')}/{file_name(url)}"
-    yield url
-
-
-def _retrieve(place: str, target: Path) -> None:
-    """Bring one file to `target`. Raises OSError."""
-    if is_url(place):
-        download(place, target)
-    else:
-        shutil.copyfile(place.removeprefix("file://"), target)
-
-
-def _attempt(place: str, target: Path, expected: str) -> str:
-    """Try one place; the file is put at `target` whole and checked, or not at all. Returns what
-    failed.
-    """
-    with part_of(target) as part:
-        try:
-            _retrieve(place, part)
-            problem = _mismatch(part, expected, place) if expected else _no_weights(part, place)
-            if problem is None:
-                part.replace(target)
-            return str(problem or "")
-        except (OSError, ValueError) as error:
-            return f"{place}: {type(error).__name__}: {error}"
+    address = hashlib.sha256(public(url).encode()).hexdigest()
+    return folder / f"{name.stem}.{address[:8]}{name.suffix}"
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
@@ -200,26 +229,25 @@ def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None 
 
     sha256: the expected digest; without it, the one that the file's name carries
     (NAME-0676ba61.pth), else the one that was recorded at first use (`first_use`), if any. Raises
-    WeightsError: nothing reachable (each place with its reason), no file of weights, or another digest.
+    WeightsError: nothing reachable (each place with its reason), a page instead of the file, or another digest.
     """
-    target = local_path(url, folder)
-    expected = _expected(url, target, sha256)
+    target, name = local_path(url, folder), file_name(url)
+    mark = _MARK.search(name)
+    digest = sha256 or (mark.group(1) if mark else "") or recorded(target)
     if target.is_file():
-        problem = _mismatch(target, expected, str(target))
-        if problem is None:
-            return target
-        raise problem
-    folder.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for place in _places(url, mirror):
-        failure = _attempt(place, target, expected)
-        if not failure:
-            return target
-        failures.append(failure)
-    raise WeightsError(
-        f"weights {file_name(url)} could not be fetched. {' | '.join(failures)} "
-        f"Put the file at {target} yourself, or name a mirror (BENCH_MIRROR: a folder or URL)."
-    )
+        if problem := mismatch(target, digest):
+            raise WeightsError(
+                f"weights {target}: {problem}. Delete it to get it again, or check the card's file_sha256."
+            )
+        return target
+    try:
+        fetch_whole(places_of(name, url, mirror), target, digest)
+    except OSError as error:
+        raise WeightsError(
+            f"weights {name} could not be fetched. {error}. "
+            f"Put the file at {target} yourself, or name a mirror (BENCH_MIRROR: a folder or URL)."
+        ) from error
+    return target
 
 
 @contextmanager
@@ -236,12 +264,8 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
         if not there and sha256 is None:
             path.unlink(missing_ok=True)
         raise
-    if sha256 is None and path.is_file() and not _recorded(path):
-        _record(path, url)
-
-
-def _record(path: Path, url: str) -> None:
-    write_whole(_note(path), json.dumps({"url": url, "sha256": digest_file(path)}, indent=1))
+    if sha256 is None and path.is_file() and not recorded(path):
+        record(path, url)
 
 
 # Weights files inside installed packages, found without importing those packages (or torch).
@@ -263,17 +287,10 @@ def package_file(reference: str, install: str) -> Path:
             f"weights of package '{package}' are not installed. Get them: {install}."
         )
     for location in spec.submodule_search_locations:
-        found = _matching(Path(location), inside)
-        if found:
-            return found[0]
+        # None for a pattern that is none, or that leads out of the package.
+        with suppress(ValueError, NotImplementedError, OSError, RuntimeError):
+            root = Path(location).resolve()
+            for path in sorted(Path(location).glob(inside)):
+                if path.resolve().is_relative_to(root):
+                    return path
     raise WeightsError(f"package '{package}' holds no {inside}. Reinstall it: {install}.")
-
-
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    """Files of the folder that fit a pattern, sorted; none for a pattern that is none, or that leads out of it."""
-    try:
-        found = sorted(folder.glob(pattern))
-        root = folder.resolve()
-        return [path for path in found if path.resolve().is_relative_to(root)]
-    except (ValueError, NotImplementedError, OSError, RuntimeError):
-        return []

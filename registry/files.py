@@ -193,6 +193,15 @@ def file_name(url: str) -> str:
     return name
 
 
+def public(url: str) -> str:
+    """An address without what only its owner may know: user, password, query. Other text stays as it is."""
+    if not is_url(url):
+        return url
+    scheme, _, rest = url.partition("://")
+    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 def require_weights(weights: str | None) -> None:
     """Check the form of a card's `weights`."""
     if is_url(weights):
@@ -268,40 +277,9 @@ def write_whole(target: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-@contextmanager
-def part_of(target: Path) -> Iterator[Path]:
-    """A file beside `target` to write to, gone afterwards; so are those that dead processes left of this target."""
-    for part in target.parent.glob(f".{_literal(target.name)}.*.part"):
-        _remove_dead(part)
-    with _part(target) as part:
-        yield part
-
-
 def _beside(target: Path) -> Path:
     """A new name for what is written for `target`."""
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
-
-
-@contextmanager
-def _part(target: Path) -> Iterator[Path]:
-    """It is locked while it is in use: a part without a lock is a dead process's."""
-    new = _beside(target)
-    part = new.with_suffix(".part")
-    number = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    try:
-        lock(number)
-        new.replace(part)  # nobody takes it for dead before it is locked
-        yield part
-    finally:
-        os.close(number)
-        for path in (new, part):
-            path.unlink(missing_ok=True)
-
-
-def _remove_dead(part: Path) -> None:
-    with suppress(OSError), part.open("rb+") as handle:
-        if lock(handle.fileno()):
-            part.unlink(missing_ok=True)
 
 
 def _literal(name: str) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import yaml
 
 from registry.errors import BenchError
-from registry.files import absence, is_file
+from registry.files import absence, is_file, public
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -259,4 +259,4 @@ def _clause(problem: Mapping[str, Any], known: Iterable[str], whole: str) -> str
         return f"field '{field}' is missing"
     if not field:
         return str(message)
-    return f"field '{field}': expected: {message}, found {str(problem['input'])[:60]!r}"
+    return f"field '{field}': expected: {message}, found {public(str(problem['input']))[:60]!r}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.cards import ModelCard
-from registry.download import fetch, file_name, first_use, is_url, local_path, package_file
+from registry.download import fetch, first_use, local_path, package_file
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.files import (
     Caches,
@@ -18,8 +18,10 @@ from registry.files import (
     digest_file,
     digest_state,
     expanded,
+    file_name,
     is_file,
     is_folder,
+    is_url,
 )
 from registry.labels import LabelSpace, label_space, with_nothing
 from registry.simulated import IdealObserver
@@ -65,8 +67,7 @@ def is_file_reference(weights: str) -> bool:
 def weights_path(card: ModelCard, place: Place) -> Path:
     """The card's weights file, downloaded where it is not there. Raises WeightsError for another file."""
     if is_url(card.weights):
-        assert card.weights is not None
-        return fetch(card.weights, place.weights_folder, card.file_sha256, place.mirror)
+        return fetch(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
     path = local_file(card, place.weights_folder)
     if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
         raise WeightsError(

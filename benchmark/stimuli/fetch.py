@@ -29,13 +29,14 @@ from benchmark.stimuli.catalogue import (
     save_entry,
 )
 from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
-from benchmark.stimuli.downloads import Bounds, archive_of, files_of, forget, remember, unpack
+from benchmark.stimuli.downloads import Bounds, archive_of, files_of, remember, unpack
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.items import check_spelling, images_below, list_classes, list_folder
 from benchmark.stimuli.masked.telling import role_of, tell
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import trial_paths
+from registry.download import forget
 from registry.files import expanded, folder_in
 
 # What a folder of the user's looks like: the entry that describes it.
@@ -179,9 +180,9 @@ def _fetch(entry: Entry, settings: Settings, place: Path, report: ProgressReport
         cells = find_cells(entry, place)
     except StimuliError:
         shutil.rmtree(place, ignore_errors=True)
-        forget(archive, settings)
+        forget(archive)
         raise
-    remember(entry, archive, settings, report)
+    remember(entry, archive, report)
     report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
     archive.unlink()
 
@@ -289,9 +290,9 @@ def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> 
         report(f"{entry.name}: unpacked {files} files")
         _check_fetched(entry, place, settings, report)
     except StimuliError:
-        forget(archive, settings)
+        forget(archive)
         raise
-    remember(entry, archive, settings, report)
+    remember(entry, archive, report)
 
 
 def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report) -> None:

@@ -13,10 +13,10 @@ from typing import Any, Protocol, cast
 from torch import nn
 
 from registry.cards import ModelCard, Source
-from registry.download import download, is_url
+from registry.download import fetch_whole
 from registry.errors import CardError, LabelError, WeightsError, some_of
 from registry.families.detectors import is_detector
-from registry.files import Place, expanded, is_file, is_folder, part_of
+from registry.files import Place, expanded, is_file, is_folder, is_url
 from registry.foreign import shown
 from registry.labels import (
     ClassList,
@@ -210,12 +210,10 @@ def _from_url(
         if (folder / file).is_file():
             continue
         try:
-            with part_of(folder / file) as part:
-                download(f"{address}/{file}", part)
-                part.replace(folder / file)
-        except (OSError, ValueError) as error:
+            fetch_whole(iter([f"{address}/{file}"]), folder / file)
+        except OSError as error:
             if file in files:
-                return f"{address}/{file}: {type(error).__name__}: {error}"
+                return str(error)
     return folder
 
 

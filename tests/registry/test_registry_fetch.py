@@ -8,10 +8,13 @@ from typing import ClassVar
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from registry.cards import read_cards, rename_card, write_card
 from registry.download import fetch, local_path
 from registry.errors import WeightsError
 from registry.files import Place, digest_state
+from registry.foreign import problems
 from registry.loading import availability, load_model
 
 CONTENT = b"weights" * 1000
@@ -20,12 +23,14 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 class Quiet(SimpleHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
+    logins: ClassVar[list[str | None]] = []
 
     def log_message(self, *args):
         pass
 
     def do_GET(self):
         self.asked.append(self.path)
+        self.logins += [text for text in [self.headers.get("Authorization")] if text]
         if self.path.endswith("short.pt"):
             self.send_response(200)
             self.send_header("Content-Length", "5000")
@@ -61,7 +66,7 @@ def test_another_digest_leaves_nothing_behind(served, tmp_path):
     _, url = served
     with pytest.raises(WeightsError) as caught:
         fetch(f"{url}/net.pt", tmp_path / "w", "0" * 64)
-    for part in (f"expected {'0' * 64}", f"got {DIGEST}", f"{url}/net.pt", "was not used"):
+    for part in (f"expected SHA-256 {'0' * 64}", f"got {DIGEST}", f"{url}/net.pt", "was not used"):
         assert part in str(caught.value)
     assert list((tmp_path / "w").iterdir()) == []
 
@@ -71,7 +76,7 @@ def test_the_digest_in_a_name_counts(served, tmp_path):
     (folder / f"net-{DIGEST[:8]}.pth").write_bytes(CONTENT)
     (folder / "net-00000000.pth").write_bytes(CONTENT)
     assert fetch(f"{url}/net-{DIGEST[:8]}.pth", tmp_path).is_file()
-    with pytest.raises(WeightsError, match="expected 00000000"):
+    with pytest.raises(WeightsError, match="expected SHA-256 00000000"):
         fetch(f"{url}/net-00000000.pth", tmp_path)
 
 
@@ -112,3 +117,32 @@ def test_a_card_downloads_on_use(served, tiny, card, tmp_path):
     assert availability(mine, weights).note == "downloads on use"
     assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
     assert availability(mine, weights).on_disk
+
+
+def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_path):
+    folder, url = served
+    torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")
+    Quiet.logins.clear()
+    secret = url.replace("://", "://me:hunter2@") + "/tiny.pt?token=s3cret"
+    mine, weights = card(secret), Place(tmp_path / "weights")
+    assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
+    assert Quiet.logins == ["Basic bWU6aHVudGVyMg=="] and Quiet.asked[-1].endswith("token=s3cret")
+    (folder / "tiny.pt").unlink()
+    shown = [repr(mine), str(mine.model_dump()), mine.model_dump_json()]
+    shown += [path.read_text() for path in (tmp_path / "weights").glob("*.json")]
+    for mirror in (None, url.replace("://", "://me:hunter2@") + "/m?token=s3cret"):
+        with pytest.raises(WeightsError, match=f"{url}/tiny.pt: HTTP status 404") as raised:
+            load_model(mine, Place(tmp_path / "other", mirror))
+        shown.append(str(raised.value))
+    with pytest.raises(ValidationError) as refused:
+        card("http://me:hunter2@h/.pt?k=s3cret")
+    shown.append(problems(refused.value, [])[0])
+    assert not [text for text in shown if "hunter2" in text or "s3cret" in text]
+
+
+def test_a_card_keeps_its_login_in_its_own_file(card, tmp_path):
+    secret = "https://me:hunter2@host/net.pt?token=s3cret"
+    write_card(card(secret), tmp_path)
+    renamed = rename_card("mine", "yours", tmp_path)
+    assert read_cards(tmp_path)["yours"].address == renamed.address == secret
+    assert renamed.weights == "https://host/net.pt"

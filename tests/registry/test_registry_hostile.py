@@ -1,7 +1,6 @@
 """Cards, addresses and factories that mean harm, or are broken in a way that used to stop everything."""
 
 import os
-import subprocess
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +13,7 @@ import torch
 from registry.cards import ModelCard, read_cards
 from registry.download import Bounds, TooMuch, download, fetch, local_path
 from registry.errors import CardError, LabelError, WeightsError
-from registry.files import Place, absence, expanded
+from registry.files import Place, absence, expanded, folder_in
 from registry.foreign import MOST_BYTES, shown
 from registry.labels import read_mapping
 from registry.loading import availability, load_model
@@ -138,7 +137,7 @@ def test_networks_of_one_file_name_do_not_meet(tmp_path):
 def test_a_page_instead_of_weights_is_not_kept(served, tmp_path):
     folder, url = served
     (folder / "net.pt").write_text("\n<!DOCTYPE html><title>Log in</title>")
-    with pytest.raises(WeightsError, match="an HTML page"):
+    with pytest.raises(WeightsError, match="a web page"):
         fetch(f"{url}/net.pt", tmp_path / "w")
     assert list((tmp_path / "w").iterdir()) == []
 
@@ -164,26 +163,16 @@ def test_another_network_is_not_kept_and_the_right_one_is_recorded(served, tiny,
     assert path.is_file()
 
 
-def test_parts_of_a_killed_download_are_swept_and_a_running_ones_are_not(served, tmp_path):
+def test_what_a_killed_download_left_is_swept_and_a_running_one_is_not(served, tmp_path):
     folder, url = served
     torch.save({}, folder / "net.pt")
     target = local_path(f"{url}/net.pt", tmp_path / "w")
-    target.parent.mkdir()
-    dead, running = (target.with_name(f".{target.name}.{who}.part") for who in ("dead", "alive"))
-    dead.write_bytes(b"half")
-    running.write_bytes(b"half")
-    holder = subprocess.Popen(
-        ["python", "-c", "import fcntl, sys\nf = open(sys.argv[1], 'rb+')\n"
-         "fcntl.flock(f, fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()", str(running)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert holder.stdout.readline() == b"held\n"
-    try:
+    dead = target.with_name(f".{target.name}.dead")
+    dead.mkdir(parents=True)
+    with folder_in(target.parent, f".{target.name}.") as running:
         assert fetch(f"{url}/net.pt", tmp_path / "w") == target
-        assert running.is_file()
-        assert not dead.exists()
-    finally:
-        holder.communicate(b"")
+        assert running.is_dir()
+    assert not dead.exists()
 
 
 def test_a_download_is_bounded_in_size_and_time(served, tmp_path):

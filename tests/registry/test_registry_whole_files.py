@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.files import folder_in, locked, part_of, replacing, write_whole
+from registry.files import folder_in, locked, replacing, write_whole
 
 
 def names(folder):
@@ -31,18 +31,6 @@ def test_others_may_read_what_is_written(tmp_path):
     plain.write_text("x")
     write_whole(ours, "x")
     assert ours.stat().st_mode == plain.stat().st_mode
-
-
-def test_parts_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
-    target = tmp_path / "[a]*.bin"
-    dead, other = tmp_path / ".[a]*.bin.7.part", tmp_path / ".aa.bin.7.part"
-    for path in (dead, other):
-        path.write_text("half")
-    with part_of(target) as mine:
-        assert not dead.exists() and other.exists()
-        with part_of(target):
-            assert mine.exists()
-    assert names(tmp_path) == [".aa.bin.7.part"]
 
 
 def test_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
