@@ -7,6 +7,7 @@ BenchError
 |-- ScoresError             a table of published scores that is malformed, or names what it must not
 |-- StoreError              a database that cannot be read or written, or is newer than this program
 |-- ModelFailure            a model that cannot give a valid answer (NaN logits, out of memory at batch 1)
+|-- UsageError              options that contradict one another
 `-- PluginError             a suite of a third party that does not load or does not keep its contract
 """
 
@@ -24,7 +25,8 @@ from registry.errors import (
 
 __all__ = [
     "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError", "ScoresError",
-    "StimuliError", "StoreError", "TrialsError", "UnknownName", "WeightsError", "foreign_code", "unknown_name",
+    "StimuliError", "StoreError", "TrialsError", "UnknownName", "UsageError", "WeightsError", "foreign_code",
+    "unknown_name",
 ]  # fmt: skip
 
 
@@ -62,6 +64,12 @@ class StoreError(BenchError):
 
 class ModelFailure(BenchError):
     """A model that cannot give a valid answer. Stored as a failure of that model; other work goes on."""
+
+
+class UsageError(BenchError):
+    """Options that contradict one another."""
+
+    exit_code = 2
 
 
 class PluginError(BenchError):

@@ -1,6 +1,6 @@
 """Writes docs/reference.md and the README's table of real observers from published trials.
 
-    bench board reference --db reference.db
+    bench db reference --db reference.db
     python -m benchmarks.reference --db reference.db [--ladder sb_scores.json]
 
 --ladder: the published shape fractions of critical-band-masking (`data/network_data/sb_scores.json`), for the one
@@ -179,7 +179,7 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
         "# Reference leaderboard", "",
         f"{len(cue.rows)} published networks and {sum(r.kind == 'human' for r in cue.references)} people on the 1,280 "
         "cue-conflict images; networks and people in all 17 experiments of model-vs-human. Scored from the raw trials "
-        "of their publishers by `bench board reference`; written by `python -m benchmarks.reference`. Brackets: 95 % "
+        "of their publishers by `bench db reference`; written by `python -m benchmarks.reference`. Brackets: 95 % "
         "intervals over other shapes and textures ([what that means](statistics.md)); for people, over other people. "
         "The same network from two laboratories is two observers. `bench data list` has licences and citations.",
         "", "## What it shows", "",
@@ -211,7 +211,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.db is None:
         needs(
-            "a leaderboard of published trials: --db FILE, made by `bench board reference --db FILE`"
+            "a leaderboard of published trials: --db FILE, made by `bench db reference --db FILE`"
         )
     text, chosen = page(options.db, options.ladder)
     (ROOT / "docs" / "reference.md").write_text(text, encoding="utf-8")

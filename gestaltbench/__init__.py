@@ -16,55 +16,49 @@ from gestaltbench.own_rooms import claim
 
 claim()
 
-from typing import TYPE_CHECKING, Any  # noqa: E402  # the rooms are claimed before they are used
-
-from benchmark.version import __version__  # noqa: E402
-
-if TYPE_CHECKING:
-    from gestaltbench.reading import *
-    from gestaltbench.verbs import *
+from benchmark.version import __version__  # noqa: E402  # the rooms are claimed before they are used
+from gestaltbench.verbs import (  # noqa: E402
+    compare,
+    consistency,
+    correlate,
+    data,
+    diff,
+    export,
+    gallery,
+    import_leaderboard,
+    import_scores,
+    import_trials,
+    models,
+    provenance,
+    rank,
+    reference,
+    register,
+    reported,
+    reproduce,
+    rescore,
+    run,
+    show,
+    suites,
+    summary,
+    sweep,
+    training_curves,
+    transfer,
+    trials,
+)
 
 __all__ = [
-    "__version__",
-    "compare",
-    "consistency",
-    "correlate",
-    "data",
-    "diff",
-    "export",
-    "gallery",
-    "import_leaderboard",
-    "import_scores",
-    "import_trials",
-    "models",
-    "probe",
-    "provenance",
-    "rank",
-    "reference",
-    "register",
-    "reported",
-    "reproduce",
-    "rescore",
-    "run",
-    "show",
-    "suites",
-    "summary",
-    "sweep",
-    "training_curves",
-    "transfer",
-    "trials",
-    "watch",
-]
+    "__version__", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
+    "import_scores", "import_trials", "models", "provenance", "rank", "reference", "register", "reported", "reproduce",
+    "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials",
+]  # fmt: skip
+#: A verb of older versions -> what took its place.
+_RENAMED = {
+    "probe": "register(NAME, BACKBONE, probe=FOLDER)",
+    "watch": "sweep(FOLDER, follow=True)",
+}
 
 
-def __getattr__(name: str) -> Any:
-    """A verb, loaded on first use: the command `bench` comes through here, too, and starts at once."""
-    if name not in __all__:
-        raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'")
-    from gestaltbench import reading, verbs
-
-    return getattr(reading if hasattr(reading, name) else verbs, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+def __getattr__(name: str) -> object:
+    """Older verbs are answered with the new ones."""
+    new = f": it is gestaltbench.{_RENAMED[name]} now" if name in _RENAMED else ""
+    raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'{new}")

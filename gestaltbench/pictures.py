@@ -5,31 +5,44 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from benchmark import api
+from benchmark.api.options import Names, Option
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
-from suites.saliency.pictures import Gallery
-from suites.saliency.pictures import draw as render
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from registry.cards import ModelCard
+    from suites.saliency.pictures import Gallery
 
+GRADIENT = "gradient"
 #: Decision space -> the set that is shown unless another is named.
 SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 
 
 @dataclass(frozen=True, repr=False)
-class Picture(Gallery):
-    """A figure (`image`, PIL) and what it shows. stimuli: name of the set; identities: model name -> identity."""
+class Picture:
+    """A figure and what it shows. drawn: with its parts; stimuli: name of the set; identities: model name ->
+    identity."""
 
-    stimuli: str = ""
-    identities: Mapping[str, str] = field(default_factory=dict)
+    drawn: Gallery
+    stimuli: str
+    identities: Mapping[str, str]
+
+    @property
+    def image(self) -> Image:
+        """The figure."""
+        return self.drawn.image
+
+    @property
+    def warning(self) -> str:
+        """Why it is no score ("" where it is one)."""
+        return self.drawn.warning
 
     def save(self, path: str | Path) -> None:
         """Write the figure as a PNG."""
@@ -45,33 +58,54 @@ class Picture(Gallery):
         return out.getvalue()
 
 
-def draw(pattern: str, name: str | None, count: int, kind: str, *, random: bool) -> Picture:
-    """The gallery of the models of a pattern on the first of evenly spaced categories of a set (None: by their
-    labels). Raises BenchError where a model is no network, or no set suits them all."""
+def gallery(
+    models: Annotated[Names, Option("One row each.", "--models", "-m", metavar="A,B,C")],
+    *,
+    stimuli: Annotated[
+        str | None,
+        Option("Stimulus set (default: by the models' labels).", "--set", metavar="NAME"),
+    ] = None,
+    count: Annotated[int, Option("Images.", least=1)] = 8,
+    map: Annotated[
+        str,
+        Option(
+            "gradient, smoothgrad; integrated-gradients, gradient-x-input, grad-cam: pictures, never scores.",
+            metavar="MAP",
+        ),
+    ] = GRADIENT,
+    random: Annotated[bool, Option("One more row: the first architecture, untrained.")] = False,
+) -> Picture:
+    """Signed input gradients as colour, as in Tsipras et al. (2019): clipped at mean +- 3 sigma, nothing smoothed.
+
+    One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks.
+    A small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports.
+    """
     from benchmark.stimuli.datasets import open_set
     from registry.model import LoadedModel
+    from suites.saliency.pictures import draw
 
-    cards = api.models(pattern)
+    cards = api.models(models)
     _check(cards)
-    stimuli = open_set(name or _default_set(cards), read_settings())
+    shown = open_set(stimuli or _default_set(cards), read_settings())
     loaded = [api.load_model(card.name) for card in cards]
     networks = [model for model in loaded if isinstance(model, LoadedModel)]
-    made = render(networks, stimuli, count, random=random, kind=kind)
+    drawn = draw(networks, shown, count, random=random, kind=map)
     identities = {model.card.name: model.identity for model in networks}
-    return Picture(**vars(made), stimuli=stimuli.name, identities=identities)
+    return Picture(drawn, shown.name, identities)
 
 
 def keep(picture: Picture, folder: Path) -> None:
     """NAME.png for each model, with the identity of the model that it shows as text "identity" and what stands under
     its tiles as "captions" (a list, JSON); _stimuli.png with the right answers; _masks.png where there are masks."""
+    drawn = picture.drawn
     folder.mkdir(parents=True, exist_ok=True)
-    _save(picture.shown, folder / "_stimuli.png", captions=picture.categories)
-    if picture.masks is None:
+    _save(drawn.shown, folder / "_stimuli.png", captions=drawn.categories)
+    if drawn.masks is None:
         (folder / "_masks.png").unlink(missing_ok=True)
     else:
-        _save(picture.masks, folder / "_masks.png")
-    for name, strip in picture.strips.items():
-        captions = picture.captions.get(name, ())
+        _save(drawn.masks, folder / "_masks.png")
+    for name, strip in drawn.strips.items():
+        captions = drawn.captions.get(name, ())
         _save(strip, folder / f"{name}.png", captions=captions, identity=picture.identities[name])
 
 

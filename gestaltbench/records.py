@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.transfer import Claim, Matrix
     from benchmark.stats.comparisons import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
-    from benchmark.store import ScoreRow, StimuliNote
     from registry.cards import ModelCard
 
 
@@ -39,14 +38,6 @@ def comparison_record(
     numbers = asdict(replace(row.comparison, test=None))
     shown = {name: value for name, value in numbers.items() if name not in ("test", "data")}
     yield {"suite": row.suite, "headline": any(row is one for one in headlines), **shown}
-
-
-def score_record(sets: Mapping[str, StimuliNote], row: ScoreRow) -> Iterator[Record]:
-    """One score, with the name of its stimulus set."""
-    from benchmark.leaderboard import export
-    from benchmark.leaderboard.model import describe
-
-    yield export.score_record(row, describe(row.stimuli, sets))
 
 
 def provenance_records(found: Provenance) -> Iterator[Record]:

@@ -653,8 +653,8 @@ def _head_hint(module: nn.Module, have: State, want: Mapping[str, Tensor]) -> st
     heads = {f"{name}.{field}" for name in last for field in ("weight", "bias")}
     if missing and missing <= heads and not differing:
         return (
-            "Only the head is missing: this is a backbone without a classifier. `bench probe` fits one on its "
-            "features. "
+            "Only the head is missing: this is a backbone without a classifier. `bench register NAME --probe FOLDER` "
+            "fits one on its features. "
         )
     if missing or not 0 < len(differing) <= 2 or any(n not in want for n in have):
         return ""

@@ -248,7 +248,7 @@ def misfit(output: Any, shape: tuple[int, int], labels: LabelSpace) -> str:
         return text + f"{first.shape[1]} outputs are those of --labels {' or '.join(spaces)}."
     return text + (
         "Register it with the label space or mapping file of its own classes (--labels); if these are features, it is "
-        "a backbone without a classifier: `bench probe` fits one."
+        "a backbone without a classifier: `bench register --probe` fits one."
     )
 
 

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from hypothesis import settings
 
-from benchmark.cli import main
+from gestaltbench.command import main
 
 # The same examples on every machine, whatever its speed. `pytest --hypothesis-profile=search -m hypothesis` looks
 # for new counterexamples; each that it finds is kept as an @example of its test.

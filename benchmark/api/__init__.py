@@ -1,67 +1,54 @@
-"""The verbs behind the command line and the public face (`gestaltbench`). Each is loaded on first use: a ranked table
-needs neither plans nor workers."""
+"""The verbs behind the command line and the public face (`gestaltbench`)."""
 
-from typing import TYPE_CHECKING, Any
-
-from benchmark.first_use import load
-
-if TYPE_CHECKING:
-    from benchmark.api.cards import (
-        entrances,
-        load_model,
-        models,
-        named_or_registered,
-        one_card,
-        register,
-        register_each_template,
-        remove_model,
-        rename_model,
-        retire_model,
-    )
-    from benchmark.api.comparing import (
-        asked_margin,
-        compare,
-        compare_each,
-        decide,
-        diff,
-        discordant,
-    )
-    from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
-    from benchmark.api.exchange import document, scores, tidy
-    from benchmark.api.importing import import_trials, rescore
-    from benchmark.api.leaderboard_import import import_leaderboard
-    from benchmark.api.opening import known_suites, reading, stimuli_notes, suites_not_installed
-    from benchmark.api.origins import provenance
-    from benchmark.api.parallel import array_script, execute, run
-    from benchmark.api.probing import Probe, probe
-    from benchmark.api.published_scores import import_scores, reported
-    from benchmark.api.ranking import rank, transfer
-    from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
-    from benchmark.api.reproducing import NumberAgain, Reproduction, reproduce
-    from benchmark.api.requested_names import DEFAULT_MODELS
-    from benchmark.api.running import (
-        Prepared,
-        RunRequest,
-        Silent,
-        estimates,
-        long_plan,
-        planned_passes,
-        prepare,
-    )
-    from benchmark.api.showing import provenance_lines, show, who
-    from benchmark.api.summaries import (
-        against,
-        correlate,
-        is_run,
-        summary,
-        summary_with_sizes,
-        training_curves,
-    )
-    from benchmark.api.sweeping import sweep
-    from benchmark.api.training_run import Sweep, Swept
-    from benchmark.api.trial_tables import answered, observer_trials, trials
-    from benchmark.api.watching import sleeping, watch
-
-
-def __getattr__(name: str) -> Any:
-    return load(__name__, name)
+from benchmark.api.cards import (
+    entrances,
+    load_model,
+    models,
+    named_or_registered,
+    one_card,
+    register,
+    register_each_template,
+    remove_model,
+    rename_model,
+    retire_model,
+)
+from benchmark.api.comparing import (
+    asked_margin,
+    compare,
+    compare_each,
+    decide,
+    diff,
+    discordant,
+)
+from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
+from benchmark.api.exchange import document, export, scores, tidy
+from benchmark.api.importing import import_trials, rescore
+from benchmark.api.leaderboard_import import import_leaderboard
+from benchmark.api.opening import known_suites, reading, stimuli_notes, suites_not_installed
+from benchmark.api.origins import provenance
+from benchmark.api.parallel import array_script, execute, run
+from benchmark.api.published_scores import import_scores, reported
+from benchmark.api.ranking import rank, tables, transfer
+from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
+from benchmark.api.reproducing import NumberAgain, Reproduction, reproduce
+from benchmark.api.requested_names import DEFAULT_MODELS
+from benchmark.api.running import (
+    Prepared,
+    RunRequest,
+    Silent,
+    estimates,
+    long_plan,
+    planned_passes,
+    prepare,
+)
+from benchmark.api.showing import provenance_lines, show, who
+from benchmark.api.summaries import (
+    against,
+    correlate,
+    is_run,
+    summary,
+    summary_with_sizes,
+    training_curves,
+)
+from benchmark.api.training import Swept, sweep
+from benchmark.api.trial_tables import consistency, observer_trials, trials

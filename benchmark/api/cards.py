@@ -4,29 +4,55 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from benchmark.api.opening import suites_with_scores
-from benchmark.errors import CardError, unknown_name
+from benchmark.api.options import (
+    Arch,
+    Channels,
+    Interpolation,
+    Key,
+    Labels,
+    Mean,
+    Names,
+    Option,
+    Resize,
+    ResizeMode,
+    Scale,
+    Size,
+    Std,
+    Training,
+    joined,
+    stated,
+)
+from benchmark.errors import CardError, StimuliError, unknown_name
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.files import expanded
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchmark.contracts import Stimuli
+    from registry.admission import Shelf
     from registry.cards import ModelCard
     from registry.checks import Check
+    from registry.families.probe import Fitted, Head, Kind
     from registry.model import LoadedModel
     from registry.simulated import IdealObserver
 
 
-def models(pattern: str | None = None) -> list[ModelCard]:
-    """Cards, built-in and registered, by name, glob or comma list."""
+def models(
+    pattern: Annotated[Names | None, Option("Names or globs; without any, all.")] = None,
+) -> list[ModelCard]:
+    """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
     from registry.cards import read_cards, select_cards
 
     cards = read_cards(read_settings().cards)
-    return select_cards(pattern, cards) if pattern else list(cards.values())
+    return select_cards(joined(pattern), cards) if pattern else list(cards.values())
 
 
 def one_card(name: str, settings: Settings) -> ModelCard:
@@ -50,34 +76,117 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
 
 
 def register(
+    name: Annotated[str, Option("Of the new model.")],
+    arch: Arch = "",
+    weights: Annotated[
+        str | Path | None,
+        Option(
+            ".safetensors, .pt, .pth, an exported .pt2 program, a folder of timm, a tag of open_clip, or random:0 "
+            "(untrained, seed 0).",
+            "--weights",
+            metavar="FILE|FOLDER",
+        ),
+    ] = None,
+    *,
+    labels: Labels = None,
+    key: Key = None,
+    training: Training = (),
+    mean: Mean = None,
+    std: Std = None,
+    size: Size = None,
+    resize: Resize = None,
+    interpolation: Interpolation = None,
+    resize_mode: ResizeMode = None,
+    channels: Channels = None,
+    scale: Scale = None,
+    threshold: Annotated[
+        float | None,
+        Option("Of detectors: the score from which a box is an answer (0.05).", least=0, most=1),
+    ] = None,
+    templates: Annotated[
+        str | Path | None,
+        Option(
+            "Of open_clip models: the texts in which the names of the label space stand (80); 'a sketch of a {}.' is "
+            "one.",
+            metavar="single|7|80|FILE|TEXT",
+        ),
+    ] = None,
+    probe: Annotated[
+        str | Path | None,
+        Option(
+            "Fit a classifier to the features of --arch (or of a registered model of that name), on images in one "
+            "folder per class; 'world': 1,600 images of the built-in world are drawn.",
+            metavar="FOLDER|world",
+        ),
+    ] = None,
+    head: Annotated[
+        Literal["linear", "nearest-class"],
+        Option("Of --probe: logistic regression, or the class with the closest mean."),
+    ] = "linear",
+    limit: Annotated[
+        int | None, Option("Of --probe: training images, all classes in proportion.", least=1)
+    ] = None,
+    device: Annotated[str, Option("Of --probe.")] = "auto",
+    replace: Annotated[
+        bool, Option("Take the place of the registered model of that name.")
+    ] = False,
+) -> tuple[ModelCard, list[Check]]:
+    """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
+
+    bench register my-net --arch timm:resnet50 --weights checkpoint.pt
+    bench register my-probe --arch timm:vit_small_patch14_dinov2 --weights dinov2.pth --probe imagenet/train
+    """
+    fed = stated(
+        mean=mean, std=std, size=size, resize=resize, interpolation=interpolation, resize_mode=resize_mode,
+        channels=channels, scale=scale,
+    )  # fmt: skip
+    path = None if weights is None else str(weights)
+    own = stated(templates=None if templates is None else str(templates), threshold=threshold)
+    if probe is None:
+        if (head, limit, device) != ("linear", None, "auto"):
+            raise CardError("--head, --limit and --device are for --probe.")
+        more = stated(labels=labels, key=key, training=tuple(training))
+        return register_card(name, arch, path, replaces=replace, options=own, **more, **fed)
+    if training or own:
+        raise CardError("--probe takes no --training, --templates and --threshold.")
+    space = None if labels is None else str(labels)
+    asked = Probe(arch, str(probe), head, name, path, key, space, limit, device, replace, fed)
+    return fit_probe(asked)
+
+
+def register_card(
     name: str, arch: str, weights: str | None = None, **options: Any
 ) -> tuple[ModelCard, list[Check]]:
-    """Load a checkpoint once, check it, and freeze its digest and preprocessing into a card."""
-    from registry.registration import register as register_card
+    """The card of a checkpoint and what was checked; options: as in `registry.registration.register`."""
+    from registry.registration import register as admit_card
 
     settings = read_settings()
     path = Path(weights) if weights else None
-    return register_card(
+    return admit_card(
         name, arch, path, cards_folder=settings.cards, place=settings.place, **options
     )
 
 
 def register_each_template(
-    name: str, arch: str, weights: str | None = None, *, options: Mapping[str, Any], **others: Any
+    name: str,
+    arch: str,
+    *,
+    templates: str | Path | None = None,
+    replace: bool = False,
+    **asked: Any,
 ) -> Iterator[tuple[ModelCard, list[Check]]]:
-    """`register` a zero-shot model for each template of `options["templates"]` by itself, called after its words."""
+    """`register` a zero-shot model for each of the templates by itself, called after its words."""
     from registry.admission import Shelf, require_free
     from registry.families.open_clip import for_each_template
 
     if not arch.startswith("open_clip:"):
         raise CardError("--each-template is for models with templates: --arch open_clip:...")
     settings = read_settings()
-    shelf = Shelf(settings.cards, settings.place, replaces=bool(others.get("replaces")))
-    chosen = for_each_template(name, str(options.get("templates") or "80"))
-    for one in chosen:
-        require_free(one, shelf)
-    for one, template in chosen.items():
-        yield register(one, arch, weights, options={"templates": template}, **others)
+    chosen = for_each_template(name, str(templates or "80"))
+    for member in chosen:
+        require_free(member, Shelf(settings.cards, settings.place, replaces=replace))
+    for member, template in chosen.items():
+        yield register(member, arch, templates=template, replace=replace, **asked)
 
 
 def remove_model(name: str) -> tuple[Path, ...]:
@@ -174,5 +283,217 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     )
     if path.suffix == ".pt2" and not arch:
         arch = "export"
-    card, checks = register(name or "model", arch, str(path), labels=labels)
+    card, checks = register_card(name or "model", arch, str(path), labels=labels)
     return card.name, checks
+
+
+# Heads on frozen backbones: features of a training set, a classifier fitted to them, a card for both.
+
+
+#: `--probe` that draws images of the built-in world, and how many it draws.
+WORLD, WORLD_COUNT = "world", 1600
+_BATCH = (
+    64  # fixed: the features of an image do not depend on what the user's machine takes at once
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A head to be fitted.
+
+    backbone: a model's name, or an architecture as `register` takes it, with its weights and key; train: a folder of
+    class folders, or "world"; kind: of the head; name: of the new model; labels: the label space where the names of
+    the classes do not tell it; limit: images of the training set, in proportion; replaces: take the place of the
+    registered model of that name; overrides: fields of `Preprocess`.
+    """
+
+    backbone: str
+    train: str
+    kind: Kind
+    name: str
+    weights: str | None = None
+    key: str | None = None
+    labels: str | None = None
+    limit: int | None = None
+    device: str = "auto"
+    replaces: bool = False
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fit_probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
+    """Fit a head on a backbone's features of a training set and register the whole.
+
+    Gives the card and what is known of it: what the backbone is fed, the training set, the accuracy on images that
+    were held out, and the checks of every registered model. Nothing is written unless all hold.
+    """
+    from registry.admission import Shelf, admit, require_free
+    from registry.cards import remove_unnamed
+    from registry.families.family import require_classes
+
+    settings = read_settings()
+    shelf = Shelf(settings.cards, settings.place, asked.replaces)
+    name = asked.name
+    require_free(name, shelf)
+    card, rows = _backbone(asked, name, shelf, settings)
+    stimuli = _training_set(asked, settings)
+    if asked.labels:
+        require_classes(set(stimuli.labels["category"].tolist()), asked.labels)
+    model = _loaded(card, asked.device, settings)
+    features = _features(model, stimuli, settings)
+    head, fitted = _head(asked.kind, model, stimuli, features)
+    draft, file = _frozen(asked, card.model_copy(update={"name": name}), head, stimuli, settings)
+    try:
+        found = [*rows, *_findings(stimuli, head, fitted)]
+        stated = name != card.name or draft.preprocess is None or draft.preprocess.fixed_size
+        return admit(draft, found, shelf, size_is_stated=stated)
+    except BaseException:
+        remove_unnamed([file], settings.cards)
+        raise
+
+
+def _backbone(
+    asked: Probe, name: str, shelf: Shelf, settings: Settings
+) -> tuple[ModelCard, list[Check]]:
+    """The backbone's card, and what it is fed where that is said here for the first time."""
+    from registry.registration import backbone_card
+
+    if ":" in asked.backbone or asked.weights is not None:
+        path = None if asked.weights is None else Path(asked.weights)
+        arch = asked.backbone if ":" in asked.backbone else ""
+        return backbone_card(name, arch, path, shelf=shelf, key=asked.key, **asked.overrides)
+    if asked.overrides or asked.key:
+        raise CardError(
+            f"'{asked.backbone}' is registered with its own input and weights: the options for these are for "
+            "architectures (timm:NAME and the like)."
+        )
+    return one_card(asked.backbone, settings), []
+
+
+def _training_set(asked: Probe, settings: Settings) -> Stimuli:
+    from benchmark.stimuli.catalogue import Entry
+    from benchmark.stimuli.datasets import open_folder
+    from benchmark.stimuli.generated import training_stimuli
+
+    if asked.train == WORLD:
+        return training_stimuli(asked.limit or WORLD_COUNT)
+    folder = expanded(asked.train)
+    if not folder.is_dir():
+        raise StimuliError(
+            f"--probe {asked.train}: no such folder. Expected one with a folder per class, with images in each; or "
+            f"'{WORLD}': drawn here."
+        )
+    entry = Entry(folder.resolve().name, "training", "probe", "class-folder")
+    return open_folder(entry, folder.resolve(), settings, asked.limit)
+
+
+def _loaded(card: ModelCard, device: str, settings: Settings) -> LoadedModel:
+    from benchmark.engine.devices import choose_device
+    from registry.loading import load_model
+
+    return load_model(card, settings.place, device=choose_device(device), bare=True)
+
+
+def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tensor:
+    """[n, d] float32 on the CPU, from the cache where they are there."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save
+
+    from registry.files import digest_data, write_whole
+
+    device = next((str(one.device.type) for one in model.module.parameters()), "cpu")
+    key = digest_data([model.identity, stimuli.digest, device])
+    path = settings.features / f"{key}.safetensors"
+    if path.is_file():
+        try:
+            return load_file(path)["features"]
+        except (OSError, SafetensorError, KeyError):
+            path.unlink(missing_ok=True)
+    features = _computed(model, stimuli, device)
+    write_whole(path, save({"features": features}))
+    return features
+
+
+def _computed(model: LoadedModel, stimuli: Stimuli, device: str) -> Tensor:
+    import torch
+
+    from benchmark.engine.devices import full_precision
+    from registry.families.probe import pooled
+
+    parts = []
+    with torch.inference_mode(), full_precision(device):
+        for start in range(0, len(stimuli), _BATCH):
+            images = [stimuli.decode(i) for i in range(start, min(start + _BATCH, len(stimuli)))]
+            x = model.fit(model.prepare(images, "card").to(device))
+            parts.append(pooled(model.module(model.normalise(x))).float().cpu())
+    return torch.cat(parts)
+
+
+def _head(
+    kind: Kind, model: LoadedModel, stimuli: Stimuli, features: Tensor
+) -> tuple[Head, Fitted]:
+    import torch
+
+    from registry.families.probe import Head, fit
+
+    names = stimuli.labels["category"].tolist()
+    classes = tuple(sorted(set(names)))
+    targets = torch.tensor([classes.index(name) for name in names])
+    fitted = fit(kind, features, targets, len(classes))
+    head = Head(
+        fitted.weight, fitted.bias, kind, classes, stimuli.digest, model.digest, len(stimuli)
+    )
+    return head, fitted
+
+
+def _frozen(
+    asked: Probe, backbone: ModelCard, head: Head, stimuli: Stimuli, settings: Settings
+) -> tuple[ModelCard, Path]:
+    """The new model's card, and the file of its head. Classes that are no known label space get a mapping file, which
+    belongs to the list, not to the model.
+    """
+    from registry.admission import UNTRAINED
+    from registry.cards import head_file
+    from registry.families.family import labels_of_folders
+    from registry.families.probe import write_head
+
+    space = asked.labels or _drawn_space(stimuli)
+    place = expanded(asked.train)
+    labels, order, _ = labels_of_folders(head.classes, space, place, settings.cards)
+    head = head.ordered(order)
+    path = head_file(backbone.name, head.digest, settings.cards)
+    write_head(head, path)
+    tags = ["random-features" if tag == UNTRAINED else tag for tag in backbone.training]
+    changes = {
+        "labels": labels,
+        "sha256": None,
+        "training": tuple(dict.fromkeys([*tags, f"probe({asked.kind})"])),
+        "reported": (),
+        "description": f"{asked.kind} head on the features of {asked.backbone}, fitted to {head.images} images of "
+        f"{stimuli.name}",
+        "options": {**backbone.options, "head": str(path), "trained_on": head.trained_on},
+    }
+    return backbone.model_copy(update=changes), path
+
+
+def _drawn_space(stimuli: Stimuli) -> str | None:
+    from benchmark.stimuli.generated import SPACE
+
+    return SPACE if stimuli.space == SPACE else None
+
+
+def _findings(stimuli: Stimuli, head: Head, fitted: Fitted) -> list[Check]:
+    from benchmark.stats import wilson
+    from registry.checks import Check
+
+    count, classes = len(stimuli), len(head.classes)
+    rows = [
+        Check("training set", True, f"{count} images of {classes} classes, {stimuli.digest[:12]}"),
+        Check("features", True, f"{head.weight.shape[1]} numbers per image"),
+    ]
+    if not fitted.held:
+        return [*rows, Check("held out", True, "nothing: fewer than five images in every class")]
+    low, high = wilson(fitted.right, fitted.held)
+    text = f"{fitted.right / fitted.held:.3f} [{low:.3f}, {high:.3f}] of {fitted.held} images named rightly"
+    if fitted.penalty:
+        text += f", penalty {fitted.penalty:g} chosen on them"
+    return [*rows, Check("held out", True, text)]

@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from benchmark import plugins
 from benchmark.api.chosen_observers import fits
 from benchmark.api.opening import chosen_suites, reading, suites_with_scores
+from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.published_scores import check_trials
+from benchmark.api.running import RunRequest, Silent
 from benchmark.api.standing import standing
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.display import masked
@@ -53,7 +55,7 @@ from benchmark.store import Store
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.api.running import Prepared, RunRequest
+    from benchmark.api.running import Prepared
     from benchmark.engine.plan import Task
     from benchmark.engine.run import RunReporter
 
@@ -70,11 +72,17 @@ _NOTHING = {
 }
 
 
-def compare(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> Compared:
-    """Paired tests of two observers on the stimuli that both answered: headlines are one family, the rest another.
+def compare(
+    a: Annotated[str, Option("An observer.")],
+    b: Annotated[str, Option("Another one; people: all people as a group.")],
+    *,
+    suite: SuiteName = None,
+    db: Db = None,
+) -> Compared:
+    """Paired tests of A against B on the stimuli that both answered; "people": all people as a group.
 
-    "people" as one of them: all people whose trials are there, as a group, against the other one. Raises BenchError
-    where there are no such stimuli.
+    First the suites' headlines, then all other metrics: two families of tests, each Holm-adjusted. Where B is a pattern
+    ('net-*', or names with commas), A against each of them by the headlines alone: one family.
     """
     settings = read_settings(db)
     found = in_common(a, b, suite, settings)
@@ -175,24 +183,71 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
 
 
 def diff(
-    base: str,
-    new: str,
+    base: Annotated[str, Option('A model, or "people": all people as a group.')],
+    new: Annotated[str, Option("The model that may have changed.")],
     *,
-    noninferior: float | None = None,
-    equivalent: float | None = None,
-    suite: str | None = None,
-    db: str | None = None,
-) -> Diff:
-    """Whether a new model is worse than its base, by the suites' headlines on the stimuli that both answered.
+    noninferior: Annotated[
+        float | None,
+        Option(
+            "Show that NEW is at most X worse, in units of each metric (0.01: a percentage point).",
+            metavar="X",
+            least=0,
+            above=True,
+        ),
+    ] = None,
+    equivalent: Annotated[
+        float | None,
+        Option(
+            "Show that NEW is within X of BASE either way, in units of each metric.",
+            metavar="X",
+            least=0,
+            above=True,
+        ),
+    ] = None,
+    precision_target: Annotated[
+        float | None,
+        Option(
+            "Run both on images in random order until the answer is clear, or the difference is known to +-X.",
+            metavar="X",
+            least=0,
+            most=0.5,
+            above=True,
+        ),
+    ] = None,
+    suite: SuiteName = None,
+    limit: Annotated[
+        int | None, Option("With --precision-target: images at most.", least=1)
+    ] = None,
+    device: Annotated[str, Option("With --precision-target.")] = "auto",
+    db: Db = None,
+    reporter: RunReporter | None = None,
+    agreed: Callable[[Prepared], bool] = lambda _prepared: True,
+    command: str = "gestaltbench.diff",
+) -> Diff | None:
+    """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped.
 
-    base: a model, or "people" as a group. noninferior: how much worse the new one may be, in units of the metric;
-    equivalent: how far it may lie from the base either way. A suite of the base's that the new one lacks is
-    inconclusive, and so is all where they have no stimuli in common.
+    From stored trials; with a precision target both are run, and only as far as the answer needs. A suite of the base's
+    that the new one lacks is inconclusive. The verdict's exit code: 0 no change for the worse (with a margin: shown to
+    be so), 1 worse or not equivalent, 3 inconclusive; an error is 2. None if `agreed` refuses the run.
     """
-    if new == PEOPLE:
-        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench diff {PEOPLE} NAME`.")
     margin = asked_margin(noninferior, equivalent)
     settings = read_settings(db)
+    if precision_target is not None:
+        return decide(
+            base,
+            new,
+            precision_target,
+            settings,
+            reporter or Silent(),
+            margin=margin,
+            request=RunRequest(suites=suite or "all", limit=limit, device=device),
+            agreed=agreed,
+            command=command,
+        )
+    if limit is not None or device != "auto":
+        raise BenchError("--limit and --device need --precision-target, which runs both.")
+    if new == PEOPLE:
+        raise BenchError(f"'{PEOPLE}' is no model that changes: `bench diff {PEOPLE} NAME`.")
     found = in_common(new, base, suite, settings)
     untested = _untested(found, base, new, suite, settings)
     found = replace(found, headlines=(*found.headlines, *untested))
@@ -243,7 +298,7 @@ def decide(
     can be asked, are inconclusive. PluginError where none has one; UnknownName where a model is none.
     """
     from benchmark.api.cards import one_card
-    from benchmark.api.running import RunRequest, prepare, run_here
+    from benchmark.api.running import prepare, run_here
     from benchmark.engine.plan import plan_tasks
 
     if not 0 < target < 0.5:
@@ -256,7 +311,8 @@ def decide(
     request = replace(request or RunRequest(), models=f"{base},{new}")
     if request.device.endswith(":all") or "," in request.device:
         raise BenchError("a verdict that stops early is run on one device: --device cuda:0.")
-    asked = plugins.select_suites(request.suites, plugins.find_suites(request.suites))
+    asked_for = joined(request.suites)
+    asked = plugins.select_suites(asked_for, plugins.find_suites(asked_for))
     able = _able(asked)
     prepared = prepare(replace(request, suites=",".join(able)), settings)
     planned = plan_tasks(cards, list(able.values()), settings, request.limit)
@@ -273,7 +329,7 @@ def decide(
     counted = {
         one.name: nothing_known(one, f"not asked: {reasons[one.name]}")
         for one in asked
-        if one.name in reasons and (request.suites != "all" or _is_shown(one, base, planned))
+        if one.name in reasons and (asked_for != "all" or _is_shown(one, base, planned))
     }
     remarks = [
         f"{name}: not asked: {reason}" for name, reason in reasons.items() if name not in counted

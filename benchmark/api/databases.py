@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from benchmark.api.importing import command_line, recorded
 from benchmark.api.importing import score_again as again
 from benchmark.api.opening import suites_with_scores
+from benchmark.api.options import Db, Option
 from benchmark.errors import FAILURES, StoreError
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.variables import read_settings
@@ -41,7 +42,20 @@ class MergeReport:
         return 3 if self.conflicts or self.waiting or self.lacking else 0
 
 
-def merge(sources: Sequence[str], into: str | None = None) -> MergeReport:
+def merge(
+    sources: Annotated[
+        Sequence[str], Option("Leaderboards.", metavar="[FILE|URL]...", kind="place")
+    ] = (),
+    into: Annotated[
+        str | None,
+        Option(
+            "Where they come together, made if missing (default: BENCH_DB, else results.db here).",
+            "--into",
+            metavar="FILE|URL",
+            kind="place",
+        ),
+    ] = None,
+) -> MergeReport:
     """Bring leaderboards (files or URLs) into one, and score what is whole now. The sources are only read.
 
     into: the leaderboard, made where it is missing; without sources, parts of plans that write to it are scored.
@@ -104,14 +118,14 @@ def _cut_short(store: Store, sources: Sequence[_Source]) -> dict[str, str]:
     return {place: why.format(number) for place, number in numbers.items() if number}
 
 
-def db_status(db: str | None = None) -> Status:
+def db_status(db: Db = None) -> Status:
     """What a leaderboard is, also one of an older program. Raises StoreError."""
     from benchmark.store import status
 
     return status(read_settings(db).db)
 
 
-def upgrade(db: str | None = None) -> tuple[str, str]:
+def upgrade(db: Db = None) -> tuple[str, str]:
     """Bring a leaderboard's schema up to date; its version before and after. Raises StoreError."""
     from benchmark.store import open_store
 
@@ -120,9 +134,15 @@ def upgrade(db: str | None = None) -> tuple[str, str]:
         return before, db_status(db).revision
 
 
-def check_db(db: str | None = None, *, rescore: bool = False) -> list[str]:
-    """What is wrong with a leaderboard, a line each; all of it is read. rescore: scores are computed again from the
-    stored trials, too, and those that differ are named. Raises StoreError if it cannot be opened."""
+def check_db(
+    db: Db = None,
+    *,
+    rescore: Annotated[bool, Option("Compute scores again from the stored trials, too.")] = False,
+) -> list[str]:
+    """Read all of it and say what is wrong: pages, keys, references, checksums. Exit code 1 if anything is.
+
+    With --rescore, scores that today's code made are computed again from the trials, and those that differ are named.
+    """
     from benchmark.engine.scoring import ScoreChecker
     from benchmark.identity import Codes
     from benchmark.store import open_store
@@ -140,7 +160,7 @@ def check_db(db: str | None = None, *, rescore: bool = False) -> list[str]:
     return lines
 
 
-def vacuum(db: str | None = None) -> tuple[int, int]:
+def vacuum(db: Db = None) -> tuple[int, int]:
     """Give unused room of a leaderboard back to the disk; its bytes before and after. Raises StoreError."""
     from benchmark.store import open_store
 

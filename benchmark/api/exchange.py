@@ -2,22 +2,142 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from benchmark.api.opening import notes_of, reading, suites_with_scores
+from benchmark.api.options import By, Db, Option, SuiteName, Unseen
+from benchmark.api.published_scores import reported
+from benchmark.api.ranking import rank
 from benchmark.api.standing import standing
+from benchmark.api.trial_tables import trials
+from benchmark.errors import BenchError, UsageError
+from benchmark.leaderboard.export import board_records, export_boards, export_records
 from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings
 from benchmark.version import __version__
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.leaderboard import Board
     from benchmark.leaderboard.exchange import Document
     from benchmark.store import ScoreRow, Store
 
 
-def scores(suite: str | None = None, *, db: str | None = None) -> list[ScoreRow]:
+ENDINGS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".tex": "latex",
+    ".parquet": "parquet",
+}
+
+
+def export(
+    suite: SuiteName = None,
+    *,
+    by: By = None,
+    unseen_only: Unseen = False,
+    format: Annotated[
+        Literal["csv", "json", "markdown", "latex", "parquet"] | None,
+        Option("Default: by the ending of --output (.csv .json .md .tex .parquet), else csv."),
+    ] = None,
+    every_score: Annotated[
+        bool,
+        Option(
+            "Not the ranked tables but every score with its conditions: tidy csv or parquet; json: one document with "
+            "all provenance (docs/export.md).",
+            "--scores",
+        ),
+    ] = False,
+    trials_of: Annotated[
+        str | None,
+        Option(
+            "Every stored trial of this observer under one suite (cue-conflict): csv or parquet.",
+            "--trials",
+            metavar="OBSERVER",
+        ),
+    ] = None,
+    output: Annotated[
+        str | Path | None,
+        Option("File to write (default: standard output).", "--output", "-o", kind="new file"),
+    ] = None,
+    db: Db = None,
+) -> str:
+    """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every
+    score, or every trial of an observer. Gives the text, "" of Parquet, and writes it to the output if there is one.
+    """
+    form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
+    if (every_score or trials_of) and (by or unseen_only):
+        raise UsageError("--scores and --trials have every condition: no --by, no --unseen-only.")
+    if trials_of and (every_score or form not in ("csv", "parquet")):
+        raise UsageError("--trials OBSERVER gives csv or parquet, and no scores.")
+    if form == "parquet":
+        return _write_parquet(_frame(suite, by, unseen_only, every_score, trials_of, db), output)
+    if trials_of:
+        text = _csv(trials(trials_of, "cue-conflict" if suite is None else suite, db=db))
+    elif every_score and form == "json":
+        plain = document(suite, db=db).model_dump(mode="json")
+        text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    elif every_score:
+        text = export_records(tidy(scores(suite, db=db), db=db), form)
+    else:
+        text = export_boards(_boards(suite, by, unseen_only, db), form)
+    if output is not None:
+        Path(output).write_text(text, encoding="utf-8", newline="" if trials_of else None)
+    return text
+
+
+def _boards(suite: str | None, by: str | None, unseen_only: bool, db: str | None) -> list[Board]:
+    """The ranked boards, and published scores unless something is asked that these cannot say."""
+    boards = rank(suite, by=by, unseen_only=unseen_only, db=db)
+    return boards if by or unseen_only else [*boards, *reported(suite, db=db)]
+
+
+def _frame(
+    suite: str | None,
+    by: str | None,
+    unseen_only: bool,
+    every_score: bool,
+    trials_of: str | None,
+    db: str | None,
+) -> pd.DataFrame:
+    import pandas as pd
+
+    if trials_of:
+        return trials(trials_of, "cue-conflict" if suite is None else suite, db=db)
+    if every_score:
+        return pd.DataFrame(tidy(scores(suite, db=db), db=db))
+    boards = _boards(suite, by, unseen_only, db)
+    return pd.DataFrame([record for board in boards for record in board_records(board)])
+
+
+def _write_parquet(frame: pd.DataFrame, output: str | Path | None) -> str:
+    if output is None:
+        raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
+    try:
+        frame.to_parquet(output, index=False)
+    except ImportError as error:
+        raise BenchError(
+            "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."
+        ) from error
+    return ""
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    """Trials as CSV, one line per trial."""
+    text: str = frame.to_csv(index=False)
+    # A carriage return inside a name is quoted only where all texts are.
+    return text if "\r" not in text else frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+
+
+def scores(suite: SuiteName = None, *, db: Db = None) -> list[ScoreRow]:
     """Every current score of one suite or of all, single conditions included; those of older weights are flagged."""
     settings = read_settings(db)
     with reading(settings) as store:

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.opening import chosen_suites
+from benchmark.api.options import Db, Option, SuiteName
 from benchmark.errors import BenchError, PluginError
 from benchmark.plugins import scored_suites
 from benchmark.variables import read_settings
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     from benchmark.store import Store
 
 
-def rescore(suite: str | None = None, *, db: str | None = None) -> int:
-    """Score stored trials again with today's metrics, no model in sight. Returns the number of new score sets."""
+def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
+    """Score stored trials again with today's metrics, without any network. Gives the number of new score sets."""
     from benchmark.store import open_store
 
     settings = read_settings(db)
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
-    with open_store(settings.db, create=False) as store, recorded(store, "bench rescore") as number:
+    with (
+        open_store(settings.db, create=False) as store,
+        recorded(store, "bench db rescore") as number,
+    ):
         return score_again(store, number, suite).made
 
 
@@ -92,18 +96,50 @@ def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
 
 
 def import_trials(
-    path: Path,
+    path: Annotated[str | Path, Option("A table, or a folder of them.", kind="path")],
     *,
-    training: Sequence[str] = (),
-    source: str | None = None,
-    experiment: str | None = None,
-    observer: str | None = None,
-    columns: str = "",
-    db: str | None = None,
+    training: Annotated[
+        Sequence[str],
+        Option(
+            "What a published network was trained on (repeatable): 'my-net=noise(uniform)'.",
+            metavar="OBSERVER=RECIPE",
+        ),
+    ] = (),
+    source: Annotated[
+        str | None,
+        Option(
+            "Where the tables come from (default: told by their folder's name).", metavar="NAME"
+        ),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        Option("Whose images they show, where file and folder do not tell.", metavar="NAME"),
+    ] = None,
+    observer: Annotated[
+        str | None, Option("Who answered, where the table does not tell.", metavar="NAME")
+    ] = None,
+    columns: Annotated[
+        str,
+        Option(
+            "What the tables' columns mean: 'file=imagename,answer=object_response'.",
+            metavar="THEIRS=OURS,...",
+        ),
+    ] = "",
+    db: Db = None,
 ) -> ImportReport:
-    """Bring in trials of people or of published networks, and score them. training: "OBSERVER=RECIPE"; source,
-    experiment, observer: what the tables and their names do not say; columns: "THEIRS=OURS, ...".
+    """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape, and score them.
+
+    Columns: subj, session, trial, rt, object_response, category, condition, imagename, decision_margin; or image,
+    response, pred_label, whose files are called by their observers. A malformed file is named with its row and
+    nothing of it is imported; the others of its folder are (exit code 3).
+
+    Recipes of published networks also come from a file training.yaml in the folder (OBSERVER: [RECIPE, ...]) and from
+    the names of Geirhos et al. 2018; a second import may add them.
+
+    An observer is a name of a source, "resnet50 (texture-vs-shape)": networks of one name from two sources are two.
+    Several tables of one observer are joined; where answers differ, a later import takes the earlier one's place.
     """
+    path = Path(path)
     from benchmark.engine.importing import import_trials as read_in
     from benchmark.engine.scoring import Scorer
     from benchmark.stimuli.catalogue import check_source

@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.importing import command_line, recorded
+from benchmark.api.options import Db, Option
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.leaderboard.lineage import NETWORKS
@@ -53,19 +54,25 @@ class LeaderboardReport:
 
 
 def import_leaderboard(
-    path: Path, *, source: str | None = None, db: str | None = None
+    path: Annotated[str | Path, Option("The JSON document.", kind="file")],
+    *,
+    source: Annotated[
+        str | None, Option("Whose it is (default: the file is called like it).", metavar="NAME")
+    ] = None,
+    db: Db = None,
 ) -> LeaderboardReport:
-    """Bring in what `bench export --scores -o FILE.json` wrote elsewhere.
+    """Import another laboratory's leaderboard: what `bench export --scores -o FILE.json` wrote there.
 
-    source: whose it is (None: the file is called like it). Networks stand on the boards under "name (source)", with
-    a remark at each number, and in no paired test. What is here already is known; where two numbers of one thing
-    differ, nothing is taken and the report says which. Raises ScoresError, TrialsError (a source that is none).
+    Its networks stand on the boards as "NAME (SOURCE)", every number with a remark, and in no paired test: there are
+    no trials of them here. What is here already is not stored twice. Where two numbers of the same thing differ,
+    nothing is imported and the conflicts are shown (exit code 3).
     """
     from benchmark.leaderboard.exchange import read_document
     from benchmark.stimuli.catalogue import check_source
     from benchmark.store import open_store
     from benchmark.store.rows import fault
 
+    path = Path(path)
     known_as = check_source(path.stem if source is None else source)
     document, suites = read_document(path), plugins.find_suites().suites
     for score in document.scores:

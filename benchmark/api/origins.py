@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
 from benchmark.api.opening import notes_of, reading, require_observer
+from benchmark.api.options import Db, Option
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.plugins import scored_suites
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
 
 
 def provenance(
-    observer: str,
-    suite: str | None = None,
-    metric: str | None = None,
-    condition: str | None = None,
+    observer: Annotated[str, Option("An observer.")],
+    suite: Annotated[str | None, Option("Without it: the headline of each suite.")] = None,
+    metric: Annotated[str | None, Option("Default: the headline.")] = None,
+    condition: Annotated[
+        str | None,
+        Option("As `bench show` prints it (default: the number over all conditions)."),
+    ] = None,
     *,
-    db: str | None = None,
+    db: Db = None,
 ) -> list[Provenance]:
-    """What is behind an observer's headlines, those of one suite, or one number; one entry per stimulus set.
-
-    condition None: the number over all conditions. Raises UnknownName with close matches.
+    """Everything behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval,
+    and the command that makes it again; one entry per stimulus set.
     """
     from benchmark.leaderboard.provenance import provenance_of
     from registry.cards import builtin_cards

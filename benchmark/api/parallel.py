@@ -18,12 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from threading import Lock, Thread
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ParamSpec
 
 import benchmark
 from benchmark.api.importing import command_line
+from benchmark.api.options import joined
 from benchmark.api.running import (
     Prepared,
     RunRequest,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
     from benchmark.engine.score_shards import RunReport, Status
 
+P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
 #: The folder that this very program is imported from.
@@ -69,10 +72,20 @@ def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run
     return _run_processes(prepared, devices, reporter, command)
 
 
-def run(*, db: str | None = None, reporter: RunReporter | None = None, **request: Any) -> RunReport:
-    """Run suites on models; keywords are the fields of `RunRequest`. Returns what was done, failed and skipped."""
-    prepared = prepare(RunRequest(**request), read_settings(db))
-    return execute(prepared, reporter or Silent(), "benchmark.run")
+def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
+    """The verb `run`, which takes what a request takes."""
+
+    @wraps(make)
+    def run(*args: P.args, **stated: P.kwargs) -> RunReport:
+        request = make(*args, **stated)
+        reporter = request.reporter or Silent()
+        prepared = prepare(replace(request, reporter=None), read_settings(request.db))
+        return execute(prepared, reporter, "gestaltbench.run")
+
+    return run
+
+
+run = _runs(RunRequest)
 
 
 @dataclass(frozen=True)
@@ -347,10 +360,10 @@ def array_script(request: RunRequest, db: str, tasks: int) -> str:
         )
     device = "cpu" if request.device == "cpu" else "cuda"  # never the processor by accident
     options = {
-        "--model": request.models,
-        "--suite": request.suites,
+        "--model": joined(request.models),
+        "--suite": joined(request.suites),
         "--limit": str(request.limit or ""),
-        "--stimuli": request.stimuli,
+        "--stimuli": joined(request.stimuli),
         "--device": device,
         "--precision": request.precision,
         "--batch-size": str(request.batch or ""),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
 from benchmark.api.chosen_observers import Chosen, Wanted
 from benchmark.api.importing import command_line, recorded
 from benchmark.api.opening import reading
+from benchmark.api.options import Db, Option
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError
 from benchmark.leaderboard.model import REPORTED
@@ -22,16 +23,38 @@ if TYPE_CHECKING:
 
 
 def import_scores(
-    path: Path, *, source: str | None = None, same: Sequence[str] = (), db: str | None = None
+    path: Annotated[
+        str | Path,
+        Option("A CSV or JSON table, or the folder of critical-band-masking.", kind="path"),
+    ],
+    *,
+    source: Annotated[
+        str | None,
+        Option("Who published them (default: the file is called like it).", metavar="NAME"),
+    ] = None,
+    same: Annotated[
+        Sequence[str],
+        Option(
+            "This is the same quantity as our metric of that name (repeatable).", metavar="METRIC"
+        ),
+    ] = (),
+    db: Db = None,
 ) -> ScoresReport:
-    """Bring in a table of published scores, or a folder of a known layout. source: who published them; same: metrics
-    that are the same quantity as ours of that name. Raises ScoresError.
+    """Import published scores of which there are no trials: a CSV or JSON file, or the folder of
+    critical-band-masking.
+
+    Columns: observer, metric, value; where known low, high, level, n, condition, source, suite, note. JSON: a list of
+    such records, or {observer: {metric: value}}.
+
+    They stand in tables of their own below a suite's (`bench rank`): ordered, not ranked, and in no paired test.
+    Importing again adds nothing; another value takes the earlier one's place.
     """
     from benchmark.engine.importing import put_scores
     from benchmark.stimuli.catalogue import check_source
     from benchmark.stimuli.score_tables import check_names, read_scores
     from benchmark.store import open_store
 
+    path = Path(path)
     stated = None if source is None else check_source(source)
     suites = plugins.find_suites().suites
     metrics = {metric.name: metric for suite in suites.values() for metric in suite.metrics}
@@ -49,13 +72,13 @@ def import_scores(
 
 
 def reported(
-    suite: str | None = None,
+    suite: Annotated[str | None, Option("Of its subject; without one, all.")] = None,
     *,
     wanted: Wanted | None = None,
     hide: str | None = None,
-    db: str | None = None,
+    db: Db = None,
 ) -> list[Board]:
-    """Tables of published scores: of one suite's subject, or all. They are never part of `rank`."""
+    """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
     settings = read_settings(db)
     with reading(settings) as store:
         chosen = Chosen(wanted or Wanted(), hide)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.chosen_observers import Chosen, Wanted, families
+from benchmark.api.chosen_observers import KINDS, Chosen, Wanted, families
 from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.api.options import By, Db, FlaggedLast, Names, Observers, Option, Unseen, joined
 from benchmark.api.published_scores import published_boards
 from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
@@ -24,26 +25,47 @@ if TYPE_CHECKING:
 
 
 def rank(
-    suite: str | None = None,
+    suite: Annotated[str | None, Option("Its boards; without one, those of all suites.")] = None,
     *,
-    by: str | None = None,
-    db: str | None = None,
-    models: str | None = None,
-    wanted: Wanted | None = None,
-    hide: str | None = None,
-    unseen_only: bool = False,
-    flagged_last: bool = False,
+    by: By = None,
+    models: Observers = None,
+    hide: Annotated[
+        Names | None, Option("Without these observers.", "--hide", metavar="PATTERN")
+    ] = None,
+    kind: Annotated[
+        Names,
+        Option(f"Only these: {', '.join(KINDS)}.", "--kind", metavar="PATTERN"),
+    ] = "",
+    source: Annotated[
+        Names,
+        Option("Only observers of this published collection.", "--source", metavar="PATTERN"),
+    ] = "",
+    recipe: Annotated[
+        Names,
+        Option(
+            "Only observers with this recipe tag: 'stylised', 'adversarial*'.",
+            "--recipe",
+            metavar="PATTERN",
+        ),
+    ] = "",
+    family: Annotated[
+        Names,
+        Option("Only this family of networks: resnet, vit, clip.", "--family", metavar="PATTERN"),
+    ] = "",
+    unseen_only: Unseen = False,
+    flagged_last: FlaggedLast = False,
+    db: Db = None,
 ) -> list[Board]:
-    """Ranked boards of one suite or of all: one per decision space and stimulus set, never mixed.
+    """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
 
-    by: a metric, or a suite (its headline); models, wanted: only these observers (retired models when they are named);
-    hide: none of those (names, globs, comma lists); unseen_only: without the conditions that any of a board's observers
-    was trained on, for suites that know them; flagged_last: scores with a flag of distrust rank below all others.
+    One table per decision space and stimulus set: rows of different stimuli are never ranked together.
     """
-    chosen = Chosen(wanted or Wanted(models or ""), hide)
+    how, chosen = _question(
+        suite, by=by, models=models, hide=hide, kind=kind, source=source, recipe=recipe, family=family,
+        unseen_only=unseen_only, flagged_last=flagged_last,
+    )  # fmt: skip
     settings = read_settings(db)
     with reading(settings) as store:
-        how = Ranked(suite, by, unseen_only, flagged_last)
         return ranked_boards(store, how, chosen, standing(store, settings))
 
 
@@ -58,16 +80,32 @@ class Ranked:
 
 
 def tables(
-    how: Ranked, chosen: Chosen, *, published: bool = False, db: str | None = None
+    suite: str | None = None, *, published: bool = False, db: str | None = None, **asked: Any
 ) -> tuple[list[Board], list[Board], dict[str, str]]:
     """The boards of `rank`, with `published` those of `reported`, and the family of every observer that may
-    be folded away; read in one go."""
+    be folded away; read in one go. asked: as `rank` takes it."""
+    how, chosen = _question(suite, **asked)
     settings = read_settings(db)
     with reading(settings) as store:
         now = standing(store, settings)
-        found = ranked_boards(store, how, chosen, now)
+        ranked = ranked_boards(store, how, chosen, now)
         apart = published_boards(store, how.suite, chosen, now) if published else []
-        return found, apart, families(store, PUBLISHED)
+        return ranked, apart, families(store, PUBLISHED)
+
+
+def _question(
+    suite: str | None,
+    *,
+    by: str | None = None,
+    models: Names | None = None,
+    hide: Names | None = None,
+    unseen_only: bool = False,
+    flagged_last: bool = False,
+    **filters: Names | None,
+) -> tuple[Ranked, Chosen]:
+    kinds = {name: joined(names or "") for name, names in filters.items()}
+    chosen = Chosen(Wanted(joined(models or ""), **kinds), joined(hide or ""))
+    return Ranked(suite, by, unseen_only, flagged_last), chosen
 
 
 def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
@@ -107,23 +145,39 @@ def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> l
 
 
 def transfer(
-    suite: str | None = None,
+    suite: Annotated[str | None, Option("One suite.", "--suite", "-s", metavar="NAME")] = None,
     *,
-    conditions: str = "default",
-    by_model: bool = False,
-    models: str | None = None,
-    claims: Sequence[tuple[str, str]] = (),
-    db: str | None = None,
+    conditions: Annotated[
+        Names,
+        Option(
+            "Columns: the published test levels (default), levels (each), mean (over levels), half (where people are "
+            "nearest to half right), or patterns such as 'uniform-noise/*'.",
+            "--conditions",
+            "-c",
+            metavar="WAY|PATTERN,...",
+        ),
+    ] = "default",
+    by_model: Annotated[bool, Option("One row per observer, not per recipe.")] = False,
+    models: Observers = None,
+    claims: Annotated[
+        Sequence[tuple[str, str]],
+        Option(
+            "Does training on TRAIN help on TEST? (Default: every noise against every other.)",
+            "--claim",
+            metavar="TRAIN TEST",
+        ),
+    ] = (),
+    db: Db = None,
 ) -> list[tuple[Matrix, list[Claim]]]:
-    """Transfer matrices, trained on the row and tested on the column: the published experiments, then every suite.
+    """The transfer matrix of Geirhos et al. 2018: accuracy of each training recipe under each degradation.
 
-    conditions: "default", "levels", "mean", "half" or patterns, separated by commas; by_model: a row per observer;
-    claims: (recipe, condition) pairs to be judged (none: every noise against every other).
+    Rows are the recipes that cards state (`bench import trials --training` for published networks); cells that a
+    recipe trains on are marked. Below: how much of what training against one noise gains carries over to another.
     """
     from benchmark.leaderboard.transfer import judged, matrix
     from benchmark.leaderboard.trial_pools import degrades, pools
 
-    ways = [part.strip() for part in conditions.split(",") if part.strip()]
+    ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
     with reading(read_settings(db)) as store:
         chosen = [one for one in chosen_suites(store, suite, shelf) if degrades(one)]
@@ -133,7 +187,7 @@ def transfer(
             )
         judge = next((one for one in shelf.suites.values() if one.seen is not None), None)
         found = pools(store, chosen, judge)
-    kept = [pool.only(models.split(",")) if models else pool for pool in found]
+    kept = [pool.only(joined(models).split(",")) if models else pool for pool in found]
     made = [one for pool in kept if (one := matrix(pool, ways, by_model=by_model)).columns]
     return judged(made, claims)
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from benchmark import plugins
 from benchmark.api.importing import recorded
+from benchmark.api.options import Option
 from benchmark.display import masked
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
@@ -53,16 +54,31 @@ def reference_db(settings: Settings) -> str:
 
 
 def reference(
-    sources: Sequence[str] = (),
+    sources: Annotated[
+        Sequence[str],
+        Option(
+            "Only this collection (repeatable): human-trials, error-consistency, ... (default: all).",
+            "--source",
+            metavar="NAME",
+        ),
+    ] = (),
     *,
-    db: str | None = None,
+    db: Annotated[
+        str | None,
+        Option(
+            "Where (default: reference.db in BENCH_HOME).",
+            "--db",
+            metavar="FILE|URL",
+            kind="place",
+        ),
+    ] = None,
     report: Callable[[str], None] = lambda _line: None,
     progress: Progress | None = None,
 ) -> ReferenceReport:
-    """Get the published trials and scores that are not on this disk, bring all in. Doing it twice adds nothing.
+    """Published networks and people in one leaderboard, so that your network stands among them.
 
-    sources: names of the catalogue (none: all of them); report: told each step. Raises BenchError where nothing could
-    be brought in, UnknownName.
+    Gets what is not on this disk (from BENCH_MIRROR first, where it is set) and brings it in. A second time adds
+    nothing. Exit code 3 where a part could not be got or read.
     """
     from benchmark.stimuli.catalogue import find_entry, members
     from benchmark.store import open_store
@@ -74,7 +90,7 @@ def reference(
     if not folders:
         raise BenchError("nothing published came in: " + "; ".join(made.failed))
     Path(settings.home).mkdir(parents=True, exist_ok=True)
-    with open_store(made.db) as store, recorded(store, "bench board reference") as run:
+    with open_store(made.db) as store, recorded(store, "bench db reference") as run:
         _bring_in(store, run, folders, made, progress)
         kinds = Counter(note.kind for note in store.observer_notes())
         made.people, made.observers = kinds["human"], kinds["published"]
@@ -102,7 +118,7 @@ def offer_reference(prepared: Prepared) -> str:
             return ""
     return (
         "some 60 published networks and 10 people answered these images: "
-        f"`bench board reference --db {masked(prepared.settings.db)}` puts them beside yours"
+        f"`bench db reference --db {masked(prepared.settings.db)}` puts them beside yours"
     )
 
 

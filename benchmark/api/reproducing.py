@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from benchmark.api.opening import reading
+from benchmark.api.options import Db, Option
 from benchmark.api.origins import provenance
 from benchmark.api.parallel import execute
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare
@@ -64,32 +65,38 @@ class Reproduction:
 
 
 def reproduce(
-    observer: str,
-    suite: str,
-    metric: str | None = None,
-    condition: str | None = None,
+    observer: Annotated[str, Option("An observer.")],
+    suite: Annotated[str, Option("Whose numbers.")],
+    metric: Annotated[str | None, Option("Without it: every number of the suite.")] = None,
+    condition: Annotated[
+        str | None,
+        Option("As `bench show` prints it (default: the number over all conditions)."),
+    ] = None,
     *,
-    into: str | None = None,
-    db: str | None = None,
+    into: Annotated[
+        str | None,
+        Option("Keep the fresh leaderboard there (a new file).", metavar="FILE", kind="place"),
+    ] = None,
+    db: Db = None,
     reporter: RunReporter | None = None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,
 ) -> Reproduction | None:
-    """Run what made a number in a fresh leaderboard and hold the new number against the stored one.
+    """Run what made a number in a fresh leaderboard, and say whether the number came out.
 
-    metric None: every number of the suite. into: the file of the fresh leaderboard, which must not exist (None: it is
-    deleted afterwards); agreed: asked before it runs; where it says no, None is given back.
+    Exit codes: 0 equal bit for bit, 1 a number differs, 3 none differs but not all could be made. None if `agreed`
+    refuses the run.
     """
     settings = read_settings(db)
     origin = _one_origin(provenance(observer, suite, metric, condition, db=db), observer, suite)
     if not origin.again.arguments and suite.endswith(PAIRED):
         raise BenchError(
             f"'{suite}' stopped where a verdict was clear: `bench diff ... --precision-target` makes its trials, no "
-            f"`bench run` does. `bench provenance {shlex.quote(observer)} {suite}` says by which command."
+            f"`bench run` does. `bench show --provenance {shlex.quote(observer)} {suite}` says by which command."
         )
     if not origin.again.arguments:
         raise BenchError(
             f"what '{observer}' has under '{suite}' was imported: no run makes it. "
-            f"`bench provenance {shlex.quote(observer)} {suite}` says where it came from."
+            f"`bench show --provenance {shlex.quote(observer)} {suite}` says where it came from."
         )
     with reading(settings) as store:
         every = store.latest_scores(suite=suite, observers=[observer])

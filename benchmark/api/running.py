@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
+from benchmark.api.options import (
+    Db,
+    Limit,
+    Names,
+    Option,
+    Precision,
+    Seed,
+    SuiteNames,
+    Target,
+    joined,
+)
 from benchmark.api.requested_names import DEFAULT_MODELS, choose_cards, wanted_sets
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
@@ -24,27 +35,69 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run. models, suites: names, globs, comma lists; limit: stimuli per set; batch: None tunes it;
-    precision_target: sample each condition only until its interval is at most +-so wide, where a suite can;
-    stimuli: names of stimulus sets that play their roles before all others; shard: "2/3" runs the second of three
-    parts of the plan, and scores nothing; executor: "local", or "ray", a cluster at `address` (None: of this machine)
-    whose tasks have so many gpus_per_task.
+    """Run what is missing of suites on models, store every trial and score it; resume what was interrupted.
+
+    Without a model: all that needs no download (the built-in world's networks and observers, weights of installed
+    packages). A limit changes what is scored; a shard is scored by the merge.
     """
 
-    models: str = DEFAULT_MODELS
-    suites: str = "all"
-    limit: int | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    batch: int | None = None
-    compile: bool = False
-    seed: int = 0
-    precision_target: float | None = None
-    stimuli: str = ""
-    shard: str = ""
-    executor: str = "local"
-    address: str | None = None
-    gpus_per_task: float = 1.0
+    models: Annotated[
+        Names,
+        Option("Model names, globs or comma lists.", "--model", "-m", metavar="PATTERN"),
+    ] = DEFAULT_MODELS
+    suites: SuiteNames = "all"
+    limit: Limit = None
+    device: Annotated[
+        str,
+        Option(
+            "auto, cpu, cuda, cuda:1, mps; several, a process each: cuda:all, or cuda:0,cuda:2, or cpu,cpu.",
+            "--device",
+        ),
+    ] = "auto"
+    precision: Precision = "fp32"
+    batch: Annotated[
+        int | None,
+        Option("Images at once (default: tuned).", "--batch-size", least=1, most=9_999_999),
+    ] = None
+    compile: Annotated[bool, Option("torch.compile the networks.", "--compile")] = False
+    seed: Seed = 0
+    precision_target: Target = None
+    stimuli: Annotated[
+        Names,
+        Option("Sets that play their role before all others.", "--stimuli", metavar="SET"),
+    ] = ""
+    shard: Annotated[
+        str | None,
+        Option(
+            "Part I of N of the plan, with a leaderboard of its own (--db); `bench db merge` joins and scores them.",
+            "--shard",
+            metavar="I/N",
+        ),
+    ] = None
+    executor: Annotated[
+        str,
+        Option(
+            "local: the devices of this machine; ray: those of a Ray cluster.",
+            "--executor",
+            metavar="local|ray",
+        ),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        Option("Of the Ray cluster; without it, this machine.", "--address", metavar="ADDRESS"),
+    ] = None
+    gpus_per_task: Annotated[
+        float,
+        Option(
+            "GPUs that each Ray task asks for; 0.5: two of them on one.",
+            "--gpus-per-task",
+            least=0,
+            most=65,
+            above=True,
+        ),
+    ] = 1.0
+    db: Db = None
+    reporter: RunReporter | None = None
 
 
 @dataclass(frozen=True)
@@ -91,15 +144,16 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
     from benchmark.engine.plan import parse_shard
 
-    shard = parse_shard(request.shard) if request.shard else None
+    shard = parse_shard(request.shard) if request.shard is not None else None
     _require_heard(request)
-    shelf = plugins.find_suites(request.suites)
+    shelf = plugins.find_suites(joined(request.suites))
     if request.limit is not None and request.limit < 1:
         raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
-    cards = tuple(choose_cards(request.models, settings))
-    wanted = wanted_sets(request.stimuli, settings)
+    cards = tuple(choose_cards(joined(request.models), settings))
+    wanted = wanted_sets(joined(request.stimuli), settings)
     named = tuple(entry.name for entry in wanted)
-    spec = PlanSpec(cards, request.suites, request.precision_target, request.limit, named, settings)
+    suites, target = joined(request.suites), request.precision_target
+    spec = PlanSpec(cards, suites, target, request.limit, named, settings)
     tasks = spec()
     shown = {block.stimuli.name for task in tasks for block in task.plan.blocks}
     for entry in wanted:
@@ -149,9 +203,9 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
     registered for it, or waited for."""
     from benchmark.store import require_usable
 
-    shelf = plugins.find_suites(request.suites)
-    plugins.requested_suites(request.suites, request.precision_target, shelf)
-    wanted_sets(request.stimuli, settings)
+    shelf = plugins.find_suites(joined(request.suites))
+    plugins.requested_suites(joined(request.suites), request.precision_target, shelf)
+    wanted_sets(joined(request.stimuli), settings)
     devices_and_policy(request)
     require_usable(settings.db)
 
@@ -216,7 +270,7 @@ def run_here(
 
 def _asked(request: RunRequest) -> dict[str, Any]:
     """What a command needs beside models, suites and policy to show the same again."""
-    asked = {"limit": request.limit, "stimuli": request.stimuli, "batch": request.batch}
+    asked = {"limit": request.limit, "stimuli": joined(request.stimuli), "batch": request.batch}
     return {name: value for name, value in asked.items() if value}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark.api.opening import reading, require_observer
+from benchmark.api.options import Db, Option
 from benchmark.api.standing import standing
 from benchmark.variables import read_settings
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from benchmark.store import ObserverRow, ScoreRow
 
 
-def show(observer: str, *, db: str | None = None) -> list[ScoreRow]:
-    """Every current score of one observer, per-condition scores included."""
+def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> list[ScoreRow]:
+    """Every current score of one observer, with intervals, reasons and where the numbers come from."""
     settings = read_settings(db)
     with reading(settings) as store:
         require_observer(store, observer)

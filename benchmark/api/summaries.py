@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from benchmark.api.chosen_observers import Chosen, Wanted
 from benchmark.api.opening import reading, suites_with_scores
+from benchmark.api.options import Db, FlaggedLast, Names, Observers, Option, joined
 from benchmark.api.ranking import Ranked, ranked_boards
 from benchmark.api.standing import standing
 from benchmark.errors import unknown_name
@@ -16,19 +17,18 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.links import Contrasts, Link
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.training_curves import Curve
-    from benchmark.stats.correlations import Method
 
 
 def summary(
-    *, models: str | None = None, flagged_last: bool = False, db: str | None = None
+    models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None
 ) -> list[Summary]:
-    """Models by suites: one per decision space, the one with most observers first."""
+    """Models by suites: every headline side by side, one table per decision space."""
     return summary_with_sizes(models=models, flagged_last=flagged_last, db=db)[0]
 
 
 def summary_with_sizes(
     *,
-    models: str | None = None,
+    models: Names | None = None,
     flagged_last: bool = False,
     limit: int | None = None,
     db: str | None = None,
@@ -39,7 +39,7 @@ def summary_with_sizes(
 
     settings = read_settings(db)
     with reading(settings) as store:
-        how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(models or ""))
+        how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(joined(models or "")))
         found = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
         shown = {
             line.observer for one in found for line in (*one.lines[:limit], *one.references[:limit])
@@ -49,15 +49,22 @@ def summary_with_sizes(
 
 
 def correlate(
+    models: Observers = None,
     *,
-    models: str | None = None,
-    method: Method = "spearman",
-    reported: bool = False,
-    db: str | None = None,
+    method: Annotated[
+        Literal["spearman", "pearson"],
+        Option("Of the partial correlation, and where a family is left out."),
+    ] = "spearman",
+    reported: Annotated[
+        bool, Option("Published scores instead, each source by itself.", "--reported")
+    ] = False,
+    db: Db = None,
 ) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
-    """Each decision space with every pair of headlines over its networks, and the contrasts of recipes.
+    """Every suite's headline against every other, over all networks: rank and linear correlation, and the rank
+    correlation that is left given clean accuracy, each with an interval over families of networks. Two headlines that
+    are made of the same answers are never correlated: one of them is taken without the experiment that they share.
 
-    reported: published scores instead, each source by itself: never mixed with what was measured.
+    Below: recipes (stylised, adversarial, noise, ...) minus the standard one, paired by source, architecture and seed.
     """
     from benchmark.leaderboard.links import contrasts, links, parts_of
 
@@ -71,14 +78,16 @@ def correlate(
     ]
 
 
-def _reported(models: str | None, db: str | None) -> list[Summary]:
+def _reported(models: Names | None, db: str | None) -> list[Summary]:
     from benchmark.api.published_scores import reported as reported_tables
     from benchmark.leaderboard.reported import reported_summaries
 
-    return reported_summaries(reported_tables(wanted=Wanted(models or ""), db=db))
+    return reported_summaries(reported_tables(wanted=Wanted(joined(models or "")), db=db))
 
 
-def training_curves(run: str | None = None, *, db: str | None = None) -> list[Curve]:
+def training_curves(
+    run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None
+) -> list[Curve]:
     """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
     from benchmark.leaderboard.training_curves import runs_of
     from benchmark.leaderboard.training_curves import training_curves as curves_of

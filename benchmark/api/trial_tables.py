@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.opening import reading, require_observer
+from benchmark.api.options import Db, Option
 from benchmark.api.published_scores import check_trials
 from benchmark.errors import BenchError
 from benchmark.plugins import named_suite
@@ -33,15 +34,29 @@ def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
     return suite_trials(store, suite, observer)
 
 
-def answered(
-    observers: Sequence[str] = (), *, experiment: str | None = None, db: str | None = None
+def consistency(
+    observers: Annotated[Sequence[str], Option("Two or more; with none, everybody.")] = (),
+    *,
+    experiment: Annotated[
+        str | None,
+        Option(
+            "Only this experiment (cue-conflict, edges, contrast, ...).",
+            "--experiment",
+            "-e",
+            metavar="NAME",
+        ),
+    ] = None,
+    db: Db = None,
 ) -> Answered:
-    """Trials by experiment and observer (none named: of everybody), of suites whose stimuli people answered too.
+    """Error consistency (kappa) of observers on the images that both of a pair answered, with interval and counts.
 
-    Only experiments that two or more of them answered; experiment: only this one. Raises UnknownName, BenchError.
+    Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their
+    accuracies alone would have it, negative where less (Geirhos, Meding & Wichmann 2020).
     """
     from benchmark.leaderboard.consistency import shared
 
+    if isinstance(observers, str):
+        observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
     found: dict[str, dict[str, Trials]] = {}
     with reading(read_settings(db)) as store:
@@ -58,7 +73,12 @@ def _with_trials(store: Store) -> Sequence[str]:
     return [note.name for note in store.observer_notes() if note.kind != "reported"]
 
 
-def trials(observer: str, suite: str, *, db: str | None = None) -> pd.DataFrame:
+def trials(
+    observer: Annotated[str, Option("An observer.")],
+    suite: Annotated[str, Option("One suite.")],
+    *,
+    db: Db = None,
+) -> pd.DataFrame:
     """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
     import pandas as pd
 

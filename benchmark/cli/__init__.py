@@ -1,8 +1,7 @@
-"""The command `bench`. Commands are imported when they are used, so that `bench --help` is instant."""
+"""The command `bench`. A command is imported when it is used: its help line is all that `bench --help` shows."""
 
 from __future__ import annotations
 
-import gc
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -10,79 +9,39 @@ from typing import Any, NoReturn
 
 import click
 
-#: name -> (module:attribute, help line shown without importing it). The gallery draws with a suite's own pictures, so
-#: it stands above the suites.
+#: Command -> (module, help line).
 COMMANDS = {
-    "run": ("benchmark.cli.run:run", "Run suites on models, store every trial, print the ranking."),
-    "rank": ("benchmark.cli.board:rank", "Ranked tables with intervals."),
-    "show": ("benchmark.cli.observers:show", "Everything known of one observer."),
-    "compare": ("benchmark.cli.observers:compare", "Paired tests between two observers."),
-    "sweep": (
-        "benchmark.cli.sweep:sweep",
-        "Run every checkpoint of a training run, and draw its curves.",
-    ),
-    "watch": ("benchmark.cli.sweep:watch", "Run checkpoints as they appear in a folder."),
-    "diff": (
-        "benchmark.cli.diff:diff",
-        "Is a new model worse than its base? Markdown for a pull request, exit code for CI.",
-    ),
-    "provenance": (
-        "benchmark.cli.provenance:provenance",
-        "Everything behind a number, and the command that makes it again.",
-    ),
-    "reproduce": (
-        "benchmark.cli.provenance:reproduce",
-        "Make a number again in a fresh leaderboard: does it come out?",
-    ),
-    "correlate": (
-        "benchmark.cli.correlate:correlate",
-        "How the suites hang together over all observers.",
-    ),
-    "consistency": (
-        "benchmark.cli.consistency:consistency",
-        "Error consistency (kappa) of two observers, or of all.",
-    ),
-    "transfer": (
-        "benchmark.cli.transfer:transfer",
-        "Trained on the row, tested on the column: does robustness carry over?",
-    ),
-    "gallery": (
-        "gestaltbench.gallery_command:gallery",
-        "Input gradients of several models side by side, as a PNG.",
-    ),
-    "export": (
-        "benchmark.cli.exporting:export",
-        "The ranked tables as csv, json, markdown or latex.",
-    ),
-    "report": ("benchmark.cli.report:report", "The leaderboard as pages that open from disk."),
-    "plot": ("benchmark.cli.report:plot", "One figure, paper-ready, as SVG, PDF or PNG."),
-    "serve": ("benchmark.cli.report:serve", "The report of a live leaderboard, in a browser."),
-    "trials": ("benchmark.cli.trials:trials", "Stored trials as CSV or Parquet."),
-    "import": (
-        "benchmark.cli.trials:import_group",
-        "Bring in trials of people and networks, or published scores.",
-    ),
-    "board": (
-        "benchmark.cli.reference:board",
-        "A leaderboard of published observers, for your network to stand in.",
-    ),
-    "rescore": ("benchmark.cli.trials:rescore", "Score stored trials again, without any model."),
-    "db": (
-        "benchmark.cli.db:db",
-        "Leaderboards as data bases: merge, status, upgrade, check, vacuum.",
-    ),
-    "models": ("benchmark.cli.models:models", "List, show and check models."),
-    "register": ("benchmark.cli.models:register", "Register a checkpoint as a model."),
-    "probe": (
-        "benchmark.cli.probe:probe",
-        "Fit a classifier on a backbone's features and register it.",
-    ),
-    "data": ("benchmark.cli.data:data", "List, fetch, add, make and verify stimulus sets."),
-    "suites": ("benchmark.cli.suites:suites", "List, show and check test suites."),
-    "doctor": (
-        "benchmark.cli.doctor:doctor",
-        "What this installation can do, and what is missing.",
-    ),
+    "run": ("running", "Run suites on models, store every trial, print the ranking."),
+    "register": ("models", "Register a checkpoint, or a classifier on a backbone's features."),
+    "models": ("models", "List, show, check, rename, retire and remove models."),
+    "rank": ("tables", "Ranked tables with intervals."),
+    "compare": ("tables", "Paired tests; error consistency, transfer, how suites correlate."),
+    "show": ("tables", "Everything known of one observer, and what is behind a number."),
+    "report": ("figures", "The leaderboard as pages, on disk or live."),
+    "plot": ("figures", "One figure, paper-ready; gradients of several models."),
+    "import": ("exchange", "Bring in trials of people and networks, or published scores."),
+    "export": ("exchange", "Tables, scores and trials for papers and scripts."),
+    "data": ("data", "List, fetch, add, make and verify stimulus sets."),
+    "suites": ("suites", "List, show and check test suites."),
+    "db": ("exchange", "Leaderboards as data bases: merge, check, rescore, and the reference."),
+    "sweep": ("running", "Run every checkpoint of a training run, and draw its curves."),
+    "diff": ("running", "Is a new model worse than its base? Markdown, and an exit code for CI."),
+    "reproduce": ("running", "Make a number again in a fresh leaderboard: does it come out?"),
+    "doctor": ("data", "What this installation can do, and what is missing."),
+}
+#: A command of older versions -> the one that took its place.
+RENAMED = {
+    "board": "db reference",
+    "consistency": "compare consistency A B",
+    "correlate": "compare correlate",
+    "gallery": "plot gallery",
+    "probe": "register NAME --probe FOLDER --arch BACKBONE",
+    "provenance": "show --provenance",
+    "rescore": "db rescore",
+    "serve": "report --live",
+    "transfer": "compare transfer",
+    "trials": "export --trials OBSERVER",
+    "watch": "sweep --follow",
 }
 
 
@@ -100,17 +59,15 @@ class LazyGroup(click.Group):
         except BrokenPipeError as error:
             raise ClosedPipe from error
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order of the table, then whatever was attached."""
-        return [*COMMANDS, *super().list_commands(ctx)]
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The commands in the order of the table."""
+        return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command on demand."""
-        if cmd_name not in COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        found: click.Command = getattr(import_module(module), attribute)
-        return found
+        module = import_module(f"benchmark.cli.{COMMANDS[cmd_name][0]}")
+        found = (value for value in vars(module).values() if isinstance(value, click.Command))
+        return next(command for command in found if command.name == cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The command table, from the one-line helps."""
@@ -120,10 +77,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Unknown commands are answered with close matches."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from benchmark.errors import unknown_name
+        """Older commands are answered with the new ones, unknown ones with close matches."""
+        from benchmark.errors import UnknownName, unknown_name
 
+        if args[0] in RENAMED:
+            raise UnknownName(f"`bench {args[0]}` is `bench {RENAMED[args[0]]}` now.")
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise unknown_name("command", args[0], COMMANDS, "`bench --help` explains them.")
         return super().resolve_command(ctx, args)
 
@@ -136,14 +95,15 @@ def cli() -> None:
     Observers answer trials; trials are stored in results.db; scores are computed from stored trials; the
     leaderboard ranks scores. Exit codes: 0 done, 1 failed, 2 usage, 3 partly failed.
     """
-    gc.enable()  # the command is loaded; `gestaltbench.command` does without it until here
 
 
 def main() -> None:
     """Entry point of `bench`: a user's mistake is one line on stderr, never a traceback."""
     from benchmark.errors import BenchError
 
-    _take_every_character()
+    # What the terminal's encoding lacks (a curve in ASCII) is written as \u2583, as Python does on stderr.
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
     except BenchError as error:
@@ -152,34 +112,20 @@ def main() -> None:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             error.show()  # the whole help is the answer
             sys.exit(2)
-        _fail(_usage(error), 2)
+        text = " ".join(error.format_message().split()).rstrip(".")
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "bench"
+        _fail(f"{text}. `{where} --help` explains the options.", 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; what is stored stays, the same command goes on from there.", 130)
     except ClosedPipe:
         sys.stderr.close()
         sys.exit(0)
-    except (
-        SystemExit
-    ) as error:  # of a model or a plug-in: the command line itself never gets here by one
+    except SystemExit as error:  # the command line itself never gets here by one
         _fail(f"somebody's code called sys.exit({error.code!r}): a model's or a plug-in's.", 1)
     except OSError as error:  # a file that cannot be written, a disk that is full
         _fail(str(error), 1)
-    gc.freeze()  # the end looks for no cycles in 100,000 rows: their memory goes with the process
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _take_every_character() -> None:
-    """What the terminal's encoding lacks (a curve in ASCII) is written as \\u2583, as Python does on stderr."""
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _usage(error: click.ClickException) -> str:
-    """A mistake on the command line in one line, with where it is explained."""
-    text = " ".join(error.format_message().split()).rstrip(".")
-    context = getattr(error, "ctx", None)
-    where = context.command_path if context else "bench"
-    return f"{text}. `{where} --help` explains the options."
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""`bench data`."""
+"""`bench data` and `bench doctor`."""
 
 from __future__ import annotations
 
@@ -6,33 +6,37 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
+from rich.table import Table
 
+from benchmark.api.options import Db, Option
+from benchmark.cli.derive import command
 from benchmark.cli.printing import safe_console, say, table_console
-from benchmark.cli.stylize import stylize
+from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.stimuli.catalogue import Entry
     from benchmark.stimuli.verify import Row
 
+Name = Annotated[str, Option("Of a set.")]
+Folder = Annotated[
+    Path | None,
+    Option(
+        "Make the set's folder in this one (default: beside the fetched sets).",
+        "--output",
+        "-o",
+        kind="new folder",
+    ),
+]
 
-@click.group()
-def data() -> None:
-    """List, fetch, add, make and verify stimulus sets."""
 
-
-data.add_command(stylize)
-
-
-@data.command("list")
+@command(name="list")
 def list_sets() -> int:
     """The catalogue: what there is, what is on this disk, and under which licence."""
-    from rich.table import Table
-
     from benchmark.stimuli.catalogue import locate, read_catalogue
-    from benchmark.variables import read_settings
 
     settings = read_settings()
     table = Table(box=None, pad_edge=False)
@@ -72,23 +76,22 @@ def _count(entry: Entry) -> str:
     return f"{cells} x {entry.count}" if cells else str(entry.count or "")
 
 
-@data.command()
-@click.argument("names", nargs=-1, required=True)
-@click.option(
-    "--only",
-    multiple=True,
-    help="Of a set in several archives, the one to get: noise, blur, ... (can be repeated).",
-)
-def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
+@command()
+def fetch(
+    names: Annotated[Sequence[str], Option("Of sets.")],
+    *,
+    only: Annotated[
+        Sequence[str],
+        Option("Of a set in several archives, the one to get: noise, blur, ... (can be repeated)."),
+    ] = (),
+) -> int:
     """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them.
 
     "published-trials" stands for every table of published answers; of such a group, what cannot be got is said and the
     rest is got (exit code 3).
     """
-    from benchmark.errors import BenchError
     from benchmark.stimuli.catalogue import members
     from benchmark.stimuli.fetch import fetch as get
-    from benchmark.variables import read_settings
 
     failed = 0
     for name in names:
@@ -104,20 +107,27 @@ def fetch(names: tuple[str, ...], only: tuple[str, ...]) -> int:
     return 3 if failed else 0
 
 
-@data.command()
-@click.argument("name")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--role",
-    help="What suites know it as (a catalogue name brings its own): natural, cue-conflict, edges, ...; `bench suites "
-    "show NAME` names a suite's.",
-)
-@click.option("--space", help="Label space of its categories: geirhos16, imagenet1k, ...")
-@click.option("--layout", help="How the folder is laid out: class-folder, masks, coco, ...")
-def add(name: str, folder: Path, role: str | None, space: str | None, layout: str | None) -> int:
+@command()
+def add(
+    name: Name,
+    folder: Annotated[Path, Option("Of images.", kind="folder")],
+    *,
+    role: Annotated[
+        str | None,
+        Option(
+            "What suites know it as (a catalogue name brings its own): natural, cue-conflict, edges, ...; `bench "
+            "suites show NAME` names a suite's."
+        ),
+    ] = None,
+    space: Annotated[
+        str | None, Option("Label space of its categories: geirhos16, imagenet1k, ...")
+    ] = None,
+    layout: Annotated[
+        str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")
+    ] = None,
+) -> int:
     """Use a folder that is already on this disk."""
     from benchmark.stimuli.fetch import add as note
-    from benchmark.variables import read_settings
 
     settings = read_settings()
     entry = note(name, folder, settings, role=role, space=space, layout=layout, report=say)
@@ -125,31 +135,22 @@ def add(name: str, folder: Path, role: str | None, space: str | None, layout: st
     return 0
 
 
-@data.command()
-@click.argument("experiment")
-@click.option(
-    "--source", default="imagenet-train", show_default=True, help="The set with the photographs."
-)
-@click.option(
-    "--trials",
-    default="human-trials",
-    show_default=True,
-    help="The tables that name each trial's photograph.",
-)
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Make the set's folder in this one (default: beside the fetched sets).",
-)
-def regenerate(experiment: str, source: str, trials: str, output: Path | None) -> int:
+@command()
+def regenerate(
+    experiment: Annotated[str, Option("One of twelve, or all.")],
+    *,
+    source: Annotated[str, Option("The set with the photographs.")] = "imagenet-train",
+    trials: Annotated[
+        str, Option("The tables that name each trial's photograph.")
+    ] = "human-trials",
+    output: Folder = None,
+) -> int:
     """Make the stimuli of EXPERIMENT (or of all twelve: "all") again from ImageNet photographs.
 
     For who has ImageNet but not the published files: the set plays the experiment's role where those are absent, and
     every score on it is flagged. An interrupted run goes on where it stopped.
     """
     from benchmark.stimuli.regenerate import make_set, parametric
-    from benchmark.variables import read_settings
 
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
@@ -157,15 +158,19 @@ def regenerate(experiment: str, source: str, trials: str, output: Path | None) -
     return 0
 
 
-@data.command()
-@click.argument("name")
-@click.option(
-    "--sample",
-    type=click.IntRange(min=1),
-    help="Images to read of each folder (default: all of a small set, some 1,000 to 2,000 of a large one).",
-)
-@click.option("--full", is_flag=True, help="Read every image, however many.")
-def verify(name: str, sample: int | None, full: bool) -> int:
+@command()
+def verify(
+    name: Name,
+    *,
+    sample: Annotated[
+        int | None,
+        Option(
+            "Images to read of each folder (default: all of a small set, some 1,000 to 2,000 of a large one).",
+            least=1,
+        ),
+    ] = None,
+    full: Annotated[bool, Option("Read every image, however many.")] = False,
+) -> int:
     """Count and read a set's files, and compare them with the catalogue.
 
     Names, classes and empty files are checked of all images; a sample of a large set is read. Exit code 1 where
@@ -173,7 +178,6 @@ def verify(name: str, sample: int | None, full: bool) -> int:
     """
     from benchmark.stimuli.verify import Depth
     from benchmark.stimuli.verify import verify as check
-    from benchmark.variables import read_settings
 
     with _counted(name) as expect:
         found = check(name, read_settings(), Depth(sample, full, expect))
@@ -200,8 +204,6 @@ def _counted(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
 
 
 def _print_cells(rows: Sequence[Row]) -> None:
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False)
     for column in ("corruption", "severities", "classes", "images each", "px", "state"):
         table.add_column(column, overflow="fold")
@@ -210,13 +212,10 @@ def _print_cells(rows: Sequence[Row]) -> None:
     table_console().print(table)
 
 
-@data.command()
-@click.argument("name")
-def path(name: str) -> int:
+@command()
+def path(name: Name) -> int:
     """Where a set lies on this disk."""
-    from benchmark.errors import MissingStimuli, unknown_name
     from benchmark.stimuli.catalogue import locate, read_catalogue
-    from benchmark.variables import read_settings
 
     settings = read_settings()
     known = read_catalogue(settings)
@@ -229,3 +228,174 @@ def path(name: str) -> int:
         )
     say(found)
     return 0
+
+
+@command()
+def stylize(
+    *,
+    content: Annotated[
+        Path, Option("Pictures in class folders: CATEGORY/image.", kind="new folder")
+    ],
+    style: Annotated[
+        Path, Option("Paintings or textures; for cue conflict by class.", kind="new folder")
+    ],
+    name: Annotated[
+        str | None, Option("What to call the set (default: the kind and the content's folder).")
+    ] = None,
+    cue_conflict: Annotated[
+        bool, Option("Shape of one class, texture of another (16 categories).")
+    ] = False,
+    per_pair: Annotated[
+        int | None, Option("Cue conflict: images per pair of categories.", least=1)
+    ] = None,
+    count: Annotated[
+        int | None, Option("Cue conflict: images in all, evenly over pairs.", least=1)
+    ] = None,
+    same_category: Annotated[bool, Option("Cue conflict: pairs of equal categories too.")] = False,
+    strength: Annotated[
+        float,
+        Option(
+            "From the picture's own style (0) to the other's (1).",
+            "--strength",
+            "--alpha",
+            least=0,
+            most=1,
+        ),
+    ] = 1.0,
+    size: Annotated[int, Option("Pixels a side.", least=8, most=384)] = 224,
+    crop: Annotated[
+        float,
+        Option(
+            "Share of the shorter side that is shown; 1 for pictures that are square already.",
+            least=0.01,
+            most=1,
+        ),
+    ] = 0.875,
+    seed: Annotated[int, Option("Which style, which sample of pairs.")] = 0,
+    limit: Annotated[int | None, Option("Make only this many of the images.", least=1)] = None,
+    role: Annotated[str | None, Option("What suites know it as.")] = None,
+    space: Annotated[
+        str | None, Option("Decision space of the labels, where the class folders do not tell.")
+    ] = None,
+    output: Folder = None,
+    workers: Annotated[
+        int | None, Option("Images at a time (default: one a processor).", least=1)
+    ] = None,
+) -> int:
+    """Paint pictures in the manner of others: a stimulus set of your own.
+
+    Without --cue-conflict every picture keeps its label and takes the texture of one style, as in Stylized-ImageNet.
+    The network is another one than for the published sets: boards name it and never mix the sets. An interrupted
+    run goes on where it stopped.
+    """
+    from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
+
+    if per_pair is not None and count is not None:
+        raise UsageError("--per-pair and --count say the same thing twice: give one.")
+    if not cue_conflict and (per_pair is not None or count is not None or same_category):
+        raise UsageError("--per-pair, --count and --same-category need --cue-conflict.")
+    if cue_conflict and space is not None:
+        raise UsageError("cue-conflict images have the 16 categories: no --space.")
+    kind = "cue-conflict" if cue_conflict else "stylised"
+    order = Order(
+        content=content,
+        style=style,
+        name=name or f"{kind}-{content.resolve().name}",
+        sample=Sample(per_pair, count, same_category) if cue_conflict else None,
+        strength=strength,
+        size=size,
+        crop=crop,
+        seed=seed,
+        limit=limit,
+        role=role,
+        space=space,
+        output=output,
+        workers=workers or os.cpu_count() or 1,
+    )
+    make_stylised(order, read_settings(), load_network(), say)
+    return 0
+
+
+@click.group(commands=[list_sets, fetch, add, stylize, regenerate, verify, path])
+def data() -> None:
+    """List, fetch, add, make and verify stimulus sets."""
+
+
+@command()
+def doctor(*, db: Db = None) -> int:
+    """What this installation can do, where it keeps things, and what is missing."""
+    lines = list(_lines(db))
+    for mark, text in lines:
+        say(f"{mark:<5} {text}")
+    return 1 if any(mark == "FAIL" for mark, _ in lines) else 0
+
+
+def _lines(db: str | None) -> Iterator[tuple[str, str]]:
+    settings = read_settings(db)
+    yield "ok", f"home      {settings.home}"
+    yield "ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}"
+    yield from _versions()
+    yield _database(settings.db)
+    yield from _suites()
+    yield from _data()
+    yield from _models()
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    import torch
+
+    from benchmark.engine.environment import environment
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    facts = environment(device, torch.get_num_threads())
+    yield "ok", f"python    {facts['python']} on {facts['platform']}"
+    packages = ", ".join(
+        f"{name} {version}" for name, version in facts["packages"].items() if version
+    )
+    yield "ok", f"packages  {packages}"
+    yield "ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads"
+
+
+def _database(db: str) -> tuple[str, str]:
+    from benchmark.store import open_store
+
+    if "://" not in db and not Path(db).exists():
+        return "ok", f"database  {db} (not there yet: the first run makes it)"
+    try:
+        with open_store(db, write=False) as store:
+            return "ok", f"database  {db}, {len(store.observer_notes())} observers"
+    except StoreError as error:
+        return "FAIL", f"database  {error}"
+
+
+def _suites() -> Iterator[tuple[str, str]]:
+    from benchmark.plugins import find_suites
+
+    shelf = find_suites()
+    yield "ok", f"suites    {', '.join(shelf.suites)}"
+    for name, reason in shelf.broken.items():
+        yield "FAIL", f"suite     '{name}': {reason}"
+
+
+def _data() -> Iterator[tuple[str, str]]:
+    from benchmark.stimuli.catalogue import locate, read_catalogue, remedy
+
+    settings = read_settings()
+    for name, entry in read_catalogue(settings).items():
+        found = locate(name, settings)
+        if found:
+            yield "ok", f"data      {name}: {found}"
+        else:
+            yield "-", f"data      {name}: {remedy(entry)}"
+
+
+def _models() -> Iterator[tuple[str, str]]:
+    from registry.cards import read_cards
+    from registry.loading import availability
+
+    settings = read_settings()
+    shelf = read_cards(settings.cards)
+    here = [name for name, card in shelf.items() if availability(card, settings.place).on_disk]
+    yield "ok", f"models    {len(here)} of {len(shelf)} have their weights on this disk"
+    for path, reason in shelf.broken.items():
+        yield "FAIL", f"card      {path}: {reason}"

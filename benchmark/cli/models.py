@@ -2,45 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
+from rich.table import Table
 
-from benchmark.cli.model_input import (
-    given_options,
-    input_options,
-    print_checks,
-    print_registered,
-)
-from benchmark.cli.options import db_option
+from benchmark import api
+from benchmark.api.options import Db, Option
+from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, say, table_console
+from benchmark.variables import read_settings
 
-SUBCOMMANDS = ("list", "show", "check", "remove", "rename", "retire")
+if TYPE_CHECKING:
+    from registry.checks import Check
 
-
-class PatternGroup(click.Group):
-    """`bench models PATTERN` means `bench models list PATTERN`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert `list` where the first word is not a subcommand."""
-        if not args or (args[0] not in SUBCOMMANDS and args[0] not in ("-h", "--help")):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+Name = Annotated[str, Option("Of a model.")]
 
 
-@click.group(cls=PatternGroup)
-def models() -> None:
-    """List, show, check, rename, retire and remove models: `bench models [PATTERN]`, `bench models show NAME`."""
+@command(name="show")
+def show_model(name: Name) -> int:
+    """One card in full, as YAML."""
+    import yaml
+
+    plain = api.one_card(name, read_settings()).model_dump(mode="json", exclude_none=True)
+    put_out(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    return 0
 
 
-@models.command("list")
-@click.argument("pattern", required=False)
+@command(name="check")
+def check_model(name: Name, *, device: Annotated[str, Option("Of the test.")] = "cpu") -> int:
+    """Load a model and test it: finite logits, not probabilities, same answer twice, gradients, class count."""
+    from registry.checks import check
+    from registry.simulated import IdealObserver
+
+    model = api.load_model(name, device=device)
+    if isinstance(model, IdealObserver):
+        say("ok    an ideal observer: it answers from labels, there is nothing to load")
+        return 0
+    return _print_checks(check(model))
+
+
+@command(name="remove")
+def remove_model(name: Name) -> int:
+    """Delete a registered card and the head that was made for it. Weights, stored answers and scores stay."""
+    heads = "".join(f" and its head {file.name}" for file in api.remove_model(name))
+    say(
+        f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out."
+    )
+    return 0
+
+
+@command(name="rename")
+def rename_model(
+    name: Name, new: Annotated[str, Option("Its name then.")], *, db: Db = None
+) -> int:
+    """Give a registered model another name; stored trials are scored again under it."""
+    api.rename_model(name, new, db=db)
+    say(f"'{name}' is '{new}' now, with all its stored trials.")
+    return 0
+
+
+@command(name="retire")
+def retire_model(name: Name, *, undo: Annotated[bool, Option("Bring it back.")] = False) -> int:
+    """Take a registered model from boards and patterns; by its full name it still runs and shows."""
+    api.retire_model(name, retired=not undo)
+    back = f"`bench rank -m {name}` shows it, `bench models retire {name} --undo` brings it back"
+    say(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))
+    return 0
+
+
+@command(api.models, name="list")
 def list_models(pattern: str | None) -> int:
-    """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
-    from rich.table import Table
-
-    from benchmark import api
-    from benchmark.variables import read_settings
+    from registry.cards import read_cards
     from registry.loading import availability
 
     settings = read_settings()
@@ -57,158 +90,56 @@ def list_models(pattern: str | None) -> int:
             card.source,
         )
     table_console().print(table)
-    _warn_broken()
-    return 0
-
-
-def _warn_broken() -> None:
-    from benchmark.variables import read_settings
-    from registry.cards import read_cards
-
-    for path, reason in read_cards(read_settings().cards).broken.items():
+    for path, reason in read_cards(settings.cards).broken.items():
         say(f"warning: card {path} is left out: {reason}", err=True)
-
-
-@models.command("show")
-@click.argument("name")
-def show_model(name: str) -> int:
-    """One card in full, as YAML."""
-    import yaml
-
-    from benchmark import api
-    from benchmark.variables import read_settings
-
-    card = api.one_card(name, read_settings())
-    plain = card.model_dump(mode="json", exclude_none=True)
-    put_out(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
     return 0
 
 
-@models.command("check")
-@click.argument("name")
-@click.option("--device", default="cpu", show_default=True)
-def check_model(name: str, device: str) -> int:
-    """Load a model and test it: finite logits, not probabilities, same answer twice, gradients, class count."""
-    from benchmark import api
-    from registry.checks import check
-    from registry.simulated import IdealObserver
-
-    model = api.load_model(name, device=device)
-    if isinstance(model, IdealObserver):
-        say("ok    an ideal observer: it answers from labels, there is nothing to load")
-        return 0
-    return print_checks(check(model))
-
-
-@models.command("remove")
-@click.argument("name")
-def remove_model(name: str) -> int:
-    """Delete a registered card and the head that was made for it. Weights, stored answers and scores stay."""
-    from benchmark import api
-
-    heads = "".join(f" and its head {file.name}" for file in api.remove_model(name))
-    say(
-        f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out."
-    )
-    return 0
-
-
-@models.command("rename")
-@click.argument("name")
-@click.argument("new")
-@db_option
-def rename_model(name: str, new: str, db: str | None) -> int:
-    """Give a registered model another name; stored trials are scored again under it."""
-    from benchmark import api
-
-    api.rename_model(name, new, db=db)
-    say(f"'{name}' is '{new}' now, with all its stored trials.")
-    return 0
-
-
-@models.command("retire")
-@click.argument("name")
-@click.option("--undo", is_flag=True, help="Bring it back.")
-def retire_model(name: str, undo: bool) -> int:
-    """Take a registered model from boards and patterns; by its full name it still runs and shows."""
-    from benchmark import api
-
-    api.retire_model(name, retired=not undo)
-    back = (
-        f"`bench rank --only {name}` shows it, `bench models retire {name} --undo` brings it back"
-    )
-    say(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))
-    return 0
-
-
-@click.command()
-@click.argument("name")
-@click.option(
-    "--arch",
-    default="",
-    metavar="SOURCE:NAME",
-    help="timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
-    "python:module:function, python:./file.py:function, detector:python:..., export; a folder of timm says it itself.",
+@command(
+    api.models,
+    parts=(list_models, show_model, check_model, rename_model, retire_model, remove_model),
 )
-@click.option(
-    "--weights",
-    metavar="FILE|FOLDER",
-    help=".safetensors, .pt, .pth, an exported .pt2 program, a tag of open_clip, or random:0 (untrained, seed 0).",
-)
-@click.option(
-    "--labels",
-    metavar="SPACE|FILE|FOLDER",
-    help="imagenet1k (default), geirhos16, world16, a YAML mapping file, a list of class names (.txt, .json), or the "
-    "folder of the classes.",
-)
-@click.option(
-    "--key",
-    metavar="NAME",
-    help="Which weights of a file that holds several: state_dict, ema, teacher, ...",
-)
-@click.option(
-    "--replace", is_flag=True, help="Take the place of the registered model of that name."
-)
-@click.option(
-    "--training",
-    multiple=True,
-    metavar="TAG",
-    help="Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.",
-)
-@click.option(
-    "--threshold",
-    type=float,
-    help="Of detectors: the score from which a box is an answer (0.05).",
-)
-@click.option(
-    "--templates",
-    metavar="single|7|80|FILE|TEXT",
-    help="Of open_clip models: the texts in which the names of the label space stand (80); 'a sketch of a {}.' is one.",
-)
-@click.option(
-    "--each-template",
-    is_flag=True,
-    help="A model for each of the templates by itself, NAME.a-photo-of-a and so on.",
-)
-@input_options
-def register(name: str, arch: str, weights: str | None, **options: Any) -> int:
-    """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
+def models(pattern: str | None) -> int:
+    listed: int = list_models.callback(pattern)  # type: ignore[misc]
+    return listed
 
-    bench register my-net --arch timm:resnet50 --weights checkpoint.pt
-    """
-    from benchmark import api
 
-    replaces = bool(options.pop("replace"))
-    own = {name: options.pop(name) for name in ("templates", "threshold")}
-    family = {name: value for name, value in own.items() if value is not None}
-    each = bool(options.pop("each_template"))
-    given = {**given_options(options), "replaces": replaces, "options": family}
-    if each:
+@command(api.register)
+def register(
+    *,
+    each_template: Annotated[
+        bool,
+        Option(
+            "A model for each of the templates by itself, NAME.a-photo-of-a and so on.",
+            "--each-template",
+        ),
+    ] = False,
+    **asked: Any,
+) -> int:
+    name = asked["name"]
+    if each_template:
         names = []
-        for card, _ in api.register_each_template(name, arch, weights, **given):
+        for card, _ in api.register_each_template(**asked):
             names.append(card.name)
             say(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
         say(f"next: bench run --model '{name}.*', then bench compare {names[0]} '{name}.*'")
         return 0
-    card, checks = api.register(name, arch, weights, **given)
-    return print_registered(card, checks, replaced=replaces)
+    card, checks = api.register(**asked)
+    code = _print_checks(checks)
+    say(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
+    entrances = api.entrances(card)
+    if able := [suite for suite, reason in entrances if not reason]:
+        say(f"it can enter: {', '.join(able)}. Next: bench run --model {card.name}")
+    for suite, reason in entrances:
+        if reason:
+            say(f"not yet: {suite}: {reason}")
+    if asked["replace"]:
+        say("Scores of older weights stay, and boards mark them until the model is run again.")
+    return code
+
+
+def _print_checks(checks: Sequence[Check]) -> int:
+    """A line for each check; 1 where one failed."""
+    for check in checks:
+        say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+    return 0 if all(check.ok for check in checks) else 1

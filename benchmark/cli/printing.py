@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from benchmark.display import UNBOUNDED, masked, printable_lines
 from benchmark.variables import terminal_stated
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from benchmark.leaderboard.grid import Detail
 
 
@@ -76,6 +76,20 @@ def _to_terminal() -> bool:
 
 def safe_console(**options: Any) -> Console:
     """rich's console, for which text is never markup, and whose text carries no control characters."""
-    from benchmark.cli.console import SafeConsole
-
     return SafeConsole(markup=False, emoji=False, highlight=False, **options)
+
+
+class SafeConsole(Console):
+    """A console with a gate: every piece of text of every renderable passes it, and carries no control characters; its
+    own colours and cursor movements stay."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments of a renderable, made printable."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable_lines(text), style, control)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """`bench ... | head`: the reader has enough. rich would call sys.exit, as if something had gone wrong."""
+        raise BrokenPipeError

@@ -1,13 +1,18 @@
-"""How far a run is: bars in a terminal, a line a minute in a log or a pipe.
+"""How far a run is, and before it starts what it costs: bars in a terminal, a line a minute in a log or a pipe.
 
 Work is counted in forward passes, for a trial of one suite may cost a hundred times what one of another does.
 """
 
+from __future__ import annotations
+
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,17 +23,68 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
-from benchmark.api.running import Silent
+from benchmark import api
+from benchmark.api import Prepared, Silent
 from benchmark.cli.printing import safe_console, say
-from benchmark.display import duration
+from benchmark.display import UNBOUNDED, duration, masked
+
+if TYPE_CHECKING:
+    from benchmark.engine.estimating import Estimate
+
+
+#: Rows of the estimate that are shown before a run: the costliest.
+SHOWN = 20
+
+
+def agreed(prepared: Prepared, *, yes: bool) -> bool:
+    """Whether to start. A plan of some minutes starts; a longer one is shown first, and asked about in a terminal."""
+    from benchmark.engine.estimating import total
+
+    def tuning(model: str) -> None:
+        say(f"tuning {model}: measuring its speed, to say what this run costs", err=True)
+
+    lines = api.long_plan(prepared, tuning)
+    if not lines:
+        return True
+    # unknown costs come first, then the greatest
+    costs = {
+        id(line): (-(float("inf") if line.seconds is None else line.seconds), -line.trials)
+        for line in lines
+    }
+    owed = sorted(
+        (line for line in lines if line.cached < line.trials), key=lambda line: costs[id(line)]
+    )
+    console = safe_console(stderr=True)
+    if not console.is_terminal:
+        console = safe_console(stderr=True, width=UNBOUNDED)
+    console.print(estimate_table(owed[:SHOWN], "this run takes long"))
+    if len(owed) > SHOWN:
+        say(f"and {len(owed) - SHOWN} more rows: `bench run --dry-run` lists them all", err=True)
+    say(total(lines), err=True)
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return click.confirm("Start?", default=False, err=True)
+
+
+def estimate_table(lines: Sequence[Estimate], title: str) -> Table:
+    """A row per model, suite and space: trials, how many are stored, what the others cost."""
+    table = Table(title=masked(title), title_justify="left")
+    for column in ("model", "suite", "space", "trials", "cached", "about"):
+        numbers = column in ("trials", "cached", "about")
+        table.add_column(column, justify="right" if numbers else "left")
+    for row in lines:
+        names = row.model, row.suite, row.space
+        table.add_row(*names, str(row.trials), str(row.cached), row.note)
+    return table
 
 
 @contextmanager
 def reporting(
     *, quiet: bool, planned: Mapping[str, float] | None = None
-) -> "Iterator[Bars | Heartbeat | Silent]":
+) -> Iterator[Bars | Heartbeat | Silent]:
     """The reporter of a run: bars in a terminal, a line a minute elsewhere, nothing where it shall be quiet.
 
     planned: observer -> forward passes, where they are known beforehand.
@@ -80,7 +136,7 @@ class Bars:
         self._work: dict[str, float] = {}
         self._tuned: TaskID | None = None
 
-    def __enter__(self) -> "Bars":
+    def __enter__(self) -> Bars:
         return self
 
     def __exit__(

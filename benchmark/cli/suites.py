@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-import click
-
+from benchmark.api.options import Option
+from benchmark.cli.derive import command
 from benchmark.cli.printing import say
-from benchmark.templates import KINDS
+from benchmark.plugins import find_suites, select_suites
+from benchmark.templates import Kind
+
+Name = Annotated[str, Option("Of a suite; of several, separated by commas; all.")]
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def suites(ctx: click.Context) -> int:
-    """List, show and check test suites."""
-    if ctx.invoked_subcommand is not None:
-        return 0
-    code: int = ctx.invoke(list_suites)
-    return code
-
-
-@suites.command("list")
+@command(name="list")
 def list_suites() -> int:
     """Every suite that is installed; a broken one is named with its error."""
-    from benchmark.plugins import find_suites
-
     shelf = find_suites()
     for suite in shelf.suites.values():
         say(f"{suite.name:<20} v{suite.version}  {suite.summary}")
@@ -33,12 +25,9 @@ def list_suites() -> int:
     return 1 if shelf.broken else 0
 
 
-@suites.command("show")
-@click.argument("name")
-def show_suite(name: str) -> int:
+@command(name="show")
+def show_suite(name: Name) -> int:
     """A suite's metrics with their definitions, directions and chance levels."""
-    from benchmark.plugins import find_suites, select_suites
-
     for suite in select_suites(name, find_suites(name)):
         say(f"{suite.name} v{suite.version}: {suite.summary}")
         say(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
@@ -56,11 +45,9 @@ def show_suite(name: str) -> int:
     return 0
 
 
-@suites.command("check")
-@click.argument("name")
-def check_suite(name: str) -> int:
+@command(name="check")
+def check_suite(name: Name) -> int:
     """Run the conformance kit (benchmark.testing) on a suite."""
-    from benchmark.plugins import find_suites, select_suites
     from benchmark.testing import check_suite as conformance
 
     failed = False
@@ -71,16 +58,15 @@ def check_suite(name: str) -> int:
     return 1 if failed else 0
 
 
-@suites.command("new")
-@click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), default="suite", show_default=True)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    help="Folder to write NAME/ into (default: here).",
-)
-def new_package(name: str, kind: str, out: Path) -> int:
+@command(name="new")
+def new_package(
+    name: Annotated[str, Option("Of the package.")],
+    *,
+    kind: Annotated[Kind, Option("What it begins.")] = "suite",
+    out: Annotated[
+        Path, Option("Folder to write NAME/ into (default: here).", kind="new folder")
+    ] = Path(),
+) -> int:
     """Write a package to begin with (a suite, a corruption, a map, an attack of your own) that passes its own tests."""
     from benchmark.templates import write_package
 
@@ -88,3 +74,10 @@ def new_package(name: str, kind: str, out: Path) -> int:
         say(str(out / name / path))
     say(f"Next: pip install -e '{out / name}[test]' && pytest {out / name}")
     return 0
+
+
+@command(parts=(list_suites, show_suite, check_suite, new_package))
+def suites() -> int:
+    """List, show and check test suites."""
+    listed: int = list_suites.callback()  # type: ignore[misc]
+    return listed

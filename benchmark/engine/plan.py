@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Block, Plan, Policy, Shelf, Stimuli, Suite
-from benchmark.errors import BenchError, MissingStimuli
+from benchmark.errors import MissingStimuli, UsageError
 from benchmark.settings import Settings
 from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard
@@ -184,13 +184,13 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """ "2/3" -> the second of three. Raises BenchError on anything else."""
+    """ "2/3" -> the second of three. Raises UsageError on anything else."""
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if match:
         shard = Shard(int(match[1]), int(match[2]))
         if 1 <= shard.index <= shard.of:
             return shard
-    raise BenchError(
+    raise UsageError(
         f"shard '{text}': expected I/N, part I of N with I from 1 to N, such as 1/3, 2/3 and 3/3."
     )
 

@@ -165,9 +165,9 @@ def _registration(observer: ObserverRow) -> str:
     card = observer.card
     own = card.get("options") or {}
     if own.get("head"):
-        words = ["bench", "probe", str(card.get("arch")), "--as", observer.name]
+        words = ["bench", "register", observer.name, "--arch", str(card.get("arch"))]
         fitted = (
-            f"{shlex.join(words)} --train FOLDER, with the training set {own.get('trained_on')}"
+            f"{shlex.join(words)} --probe FOLDER, with the training set {own.get('trained_on')}"
         )
         return f"the model, where it is not registered, is a head on a backbone: {fitted}"
     words = [str(word) for pair in _registered(card, own) for word in pair]

@@ -101,7 +101,7 @@ def find_column(columns: Sequence[Condition], name: str) -> Condition:
         if name in (column.title, column.degradation) or (spelled(name),) == column.conditions:
             return column
     titles = [column.title for column in columns]
-    raise unknown_name("test condition", name, titles, "Columns of `bench transfer`.")
+    raise unknown_name("test condition", name, titles, "Columns of `bench compare transfer`.")
 
 
 def _present(pool: Pool) -> dict[str, list[str]]:
@@ -270,7 +270,7 @@ def find_row(rows: Sequence[Trained], name: str) -> Trained:
             if test(row):
                 return row
     titles = [row.title for row in rows]
-    raise unknown_name("recipe", name, titles, "Rows of `bench transfer`.")
+    raise unknown_name("recipe", name, titles, "Rows of `bench compare transfer`.")
 
 
 def _group(one: Answered, by_model: bool) -> tuple[str, tuple[str, ...]]:

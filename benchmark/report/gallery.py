@@ -1,4 +1,4 @@
-"""The gallery that `bench gallery` keeps: images, their objects, and what each model's gradient falls on."""
+"""The gallery that `bench plot gallery` keeps: images, their objects, and what each model's gradient falls on."""
 
 from __future__ import annotations
 

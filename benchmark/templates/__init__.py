@@ -11,10 +11,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
+from typing import Literal, get_args
 
 from benchmark.errors import BenchError
 
-KINDS = ("suite", "corruption", "map", "attack")
+Kind = Literal["suite", "corruption", "map", "attack"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 

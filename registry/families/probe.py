@@ -193,11 +193,13 @@ def read_head(path: Path, outputs: int) -> Head:
     """The head of a file. Raises WeightsError: no such file, no head, or another number of classes than `outputs`."""
     if not is_file(path):
         raise WeightsError(
-            f"head {shown(path)} {absence(path)}. Restore it, or fit it again: `bench probe`."
+            f"head {shown(path)} {absence(path)}. Restore it, or fit it again: `bench register --probe`."
         )
     from safetensors import safe_open
 
-    with foreign("head", path, WeightsError, "It is no head of `bench probe`: fit it again."):
+    with foreign(
+        "head", path, WeightsError, "It is no head of `bench register --probe`: fit it again."
+    ):
         with safe_open(path, "pt") as file:
             notes = json.loads((file.metadata() or {})["head"])
             weight, bias = (file.get_tensor(name).float() for name in ("weight", "bias"))

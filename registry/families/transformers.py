@@ -266,7 +266,7 @@ def _classifier(folder: Path) -> nn.Module:
     if lacking:
         raise WeightsError(
             f"{shown(folder)} lacks {len(lacking)} weights of its classifier: {', '.join(sorted(lacking)[:5])}. If it "
-            "is a backbone, `bench probe hf:...` fits a classifier on its features."
+            "is a backbone, `bench register NAME --probe FOLDER` fits a classifier on its features."
         )
     return Answers(module)
 

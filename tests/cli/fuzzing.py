@@ -217,11 +217,13 @@ def recoded(path, random):
 READERS = [
     ("rank",), ("rank", "--all"), ("rank", "--by", "accuracy"), ("rank", "--unseen-only", "-s", "cue-conflict"),
     ("rank", "--flagged-last"), ("show", "ideal-shape"), ("show", "world-standard-0"),
-    ("compare", "ideal-shape", "world-standard-0"), ("consistency", "--matrix"), ("consistency", "--ranks"),
-    ("consistency", "ideal-shape", "ideal-texture"), ("transfer",), ("export",), ("export", "--format", "json"),
-    ("export", "--format", "markdown"), ("export", "--format", "latex"), ("trials", "ideal-shape"),
-    ("trials", "world-standard-0"), ("rescore",), ("doctor",), ("db", "status"), ("db", "check"), ("db", "vacuum"),
-    ("db", "upgrade"),
+    ("compare", "ideal-shape", "world-standard-0"), ("compare", "consistency", "--matrix"),
+    ("compare", "consistency", "--ranks"),
+    ("compare", "consistency", "ideal-shape", "ideal-texture"), ("compare", "transfer"), ("export",),
+    ("export", "--format", "json"),
+    ("export", "--format", "markdown"), ("export", "--format", "latex"), ("export", "--trials", "ideal-shape"),
+    ("export", "--trials", "world-standard-0"), ("db", "rescore"), ("doctor",), ("db", "status"), ("db", "check"),
+    ("db", "vacuum"), ("db", "upgrade"),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run"),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12"),
 ]  # fmt: skip

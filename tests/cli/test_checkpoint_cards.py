@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from benchmark import api
-from benchmark.api.checkpoint_cards import registered, require_own_run
-from benchmark.api.training_run import Sweep, Swept
+from benchmark.api.cards import register_card
+from benchmark.api.training import Sweep, Swept, follow_sweep, registered, require_own_run
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.cards import read_cards
@@ -95,7 +95,7 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     with pytest.raises(BenchError, match=r"'run' is another training run .*step_1\.pt.*--name"):
         swept(tmp_path / "other" / "run")
     with pytest.raises(BenchError, match="--name"):
-        api.watch(
+        follow_sweep(
             Sweep(tmp_path / "other" / "run", "timm:resnet18"),
             read_settings(),
             api.Silent(),
@@ -115,10 +115,10 @@ def test_another_watcher_may_be_faster(folder, monkeypatch, moment):
 
     def register(*words, **given):
         reads.append(words[0])
-        made = api.register(*words, **given)
-        return api.register(*words, **given) if moment == "after" else made
+        made = register_card(*words, **given)
+        return register_card(*words, **given) if moment == "after" else made
 
-    monkeypatch.setattr("benchmark.api.checkpoint_cards.register", register)
+    monkeypatch.setattr("benchmark.api.training.register_card", register)
     if moment == "before":
         api.register(
             "run-step_1",
@@ -170,7 +170,7 @@ def test_a_list_of_classes_is_one_label_space_of_the_run(folder, tmp_path, monke
     cards, _ = swept(folder, labels="classes.txt")
     assert len({card.labels for card in cards.values()}) == 1
     assert "/labels/run-" in cards["run-step_1"].labels
-    monkeypatch.setattr("benchmark.api.checkpoint_cards.register", None)
+    monkeypatch.setattr("benchmark.api.training.register_card", None)
     assert swept(folder, labels="classes.txt") == (cards, [])
 
 

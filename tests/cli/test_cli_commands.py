@@ -1,7 +1,6 @@
 """What each command does where nothing is wrong, and that Python and the command line agree."""
 
 import csv
-import gc
 import io
 import json
 import os
@@ -9,9 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from types import SimpleNamespace
 
-import click
 import pytest
 import timm
 import torch
@@ -41,18 +38,18 @@ def test_rescore_brings_an_older_leaderboard_up_to_date(bench, older):
     assert (
         before.code == 1 and f"`bench db upgrade --db {older}` brings it up to date" in before.err
     )
-    ended = bench("rescore", "--db", older)
+    ended = bench("db", "rescore", "--db", older)
     assert (ended.code, ended.out, ended.err) == (0, "0 score sets written\n", "")
     assert "no scores yet" in bench("rank", "--db", older).err
 
 
 def test_rescore_makes_no_leaderboard(bench, tmp_path):
-    assert "no leaderboard" in bench("rescore", "--db", tmp_path / "none.db").err
+    assert "no leaderboard" in bench("db", "rescore", "--db", tmp_path / "none.db").err
     assert not (tmp_path / "none.db").exists()
 
 
 def test_sys_exit_of_somebodys_code_is_said(bench, monkeypatch):
-    monkeypatch.setattr("benchmark.api.models", lambda *_: sys.exit(0))
+    monkeypatch.setattr("benchmark.cli.models.api.models", lambda *_: sys.exit(0))
     ended = bench("models")
     assert ended.code == 1
     assert ended.errors == ["bench: somebody's code called sys.exit(0): a model's or a plug-in's."]
@@ -255,7 +252,7 @@ def test_export_in_four_formats(bench, board, tmp_path):
 
 def test_trials_as_csv(bench, board):
     table = list(
-        csv.DictReader(io.StringIO(bench("trials", "ideal-shape", "-s", "cue-conflict", "--db", board).out))
+        csv.DictReader(io.StringIO(bench("export", "--trials", "ideal-shape", "-s", "cue-conflict", "--db", board).out))
     )  # fmt: skip
     conflict = [row for row in table if row["role"] == "cue-conflict"]
     assert len(conflict) == 12
@@ -267,7 +264,7 @@ def test_trials_as_csv(bench, board):
 @pytest.mark.slow
 def test_rescore_needs_no_model(bench, board):
     before = bench("rank", "-s", "cue-conflict", "--db", board).out
-    ended = bench("rescore", "-s", "cue-conflict", "--db", board)
+    ended = bench("db", "rescore", "-s", "cue-conflict", "--db", board)
     assert (ended.code, ended.out.strip()) == (0, "0 score sets written")
     assert bench("rank", "-s", "cue-conflict", "--db", board).out == before
 
@@ -404,7 +401,7 @@ def test_models_by_suites(board, bench):
 
 
 def test_correlate_says_what_it_needs(board, bench):
-    shown = bench("correlate", "--db", board)
+    shown = bench("compare", "correlate", "--db", board)
     assert shown.code == 0
     assert "clean accuracy" in shown.out or "two suites" in shown.err
 
@@ -454,30 +451,3 @@ def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):
         main()
     assert end.value.code == 0
     assert capsys.readouterr().err == ""
-
-
-def test_garbage_is_looked_for_again_when_a_command_begins(monkeypatch):
-    """Until then nothing is: start-up makes a hundred thousand objects, and none of them is garbage."""
-    from gestaltbench.command import main
-
-    states = {}
-
-    @click.command()
-    def looking():
-        states["command"] = gc.isenabled()
-
-    def loading(name):
-        states["import"] = gc.isenabled()
-        return SimpleNamespace(suites=looking)
-
-    monkeypatch.setattr("benchmark.cli.import_module", loading)
-    monkeypatch.setattr("sys.argv", ["bench", "suites"])
-    rested = gc.get_freeze_count()
-    try:
-        with pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        if not rested:
-            gc.unfreeze()
-    assert ended.value.code == 0
-    assert states == {"import": False, "command": True}

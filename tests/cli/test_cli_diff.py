@@ -60,7 +60,7 @@ def test_a_verdict_that_cannot_be_written_is_an_error(bench, board, monkeypatch)
     def full(_text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("benchmark.cli.diff.put_out", full)
+    monkeypatch.setattr("benchmark.cli.running.put_out", full)
     ended = bench("diff", *NETS, "--db", board)
     assert ended.code == 2 and "No space left" in ended.err
 

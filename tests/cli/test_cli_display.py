@@ -9,8 +9,7 @@ import sqlite3
 import pytest
 
 from benchmark import cli
-from benchmark.cli.console import SafeConsole
-from benchmark.cli.printing import table_console
+from benchmark.cli.printing import SafeConsole, table_console
 from benchmark.display import masked, printable, printable_lines
 
 #: Clears the screen, sets the title, turns the reading direction, colours by C1, opens and closes rich's markup.
@@ -68,23 +67,23 @@ COMMANDS = [
     ("show", HOSTILE),
     ("compare", NAME, f"ideal-texture{STORED}"),
     ("compare", NAME, HOSTILE),
-    ("consistency", "--matrix"),
-    ("consistency", NAME, f"ideal-texture{STORED}"),
-    ("consistency", NAME, f"ideal-texture{STORED}", "-e", HOSTILE),
-    ("transfer",),
-    ("transfer", "--claim", HOSTILE, HOSTILE),
+    ("compare", "consistency", "--matrix"),
+    ("compare", "consistency", NAME, f"ideal-texture{STORED}"),
+    ("compare", "consistency", NAME, f"ideal-texture{STORED}", "-e", HOSTILE),
+    ("compare", "transfer"),
+    ("compare", "transfer", "--claim", HOSTILE, HOSTILE),
     ("export",),
     ("export", "--format", "json"),
     ("export", "--format", "markdown"),
     ("export", "--format", "latex"),
     ("export", "--by", HOSTILE),
-    ("trials", NAME),
-    ("trials", NAME, "-s", HOSTILE),
+    ("export", "--trials", NAME),
+    ("export", "--trials", NAME, "-s", HOSTILE),
     ("doctor",),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2", "--dry-run"),
     ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2"),
-    ("rescore",),
-    ("rescore", "-s", HOSTILE),
+    ("db", "rescore"),
+    ("db", "rescore", "-s", HOSTILE),
     ("db", "status"),
     ("db", "check"),
     ("import", "trials", HOSTILE),
@@ -137,7 +136,7 @@ training: [%s]
         ("run", "-s", HOSTILE),
         ("run", "--stimuli", HOSTILE),
         ("run", "--device", HOSTILE),
-        ("gallery", "-m", HOSTILE, "-o", "x.png"),
+        ("plot", "gallery", "-m", HOSTILE, "-o", "x.png"),
         ("register", HOSTILE, "--arch", HOSTILE),
         (HOSTILE,),
         ("rank", "--db", f"postgresql://{HOSTILE}"),
@@ -181,7 +180,7 @@ def test_a_reader_that_has_enough_is_no_fault():
 @pytest.mark.slow
 def test_trials_in_files_are_exact(bench, hostile, tmp_path):
     path = tmp_path / "trials.csv"
-    assert bench("trials", NAME, "--db", hostile, "-o", path).code == 0
+    assert bench("export", "--trials", NAME, "--db", hostile, "-o", path).code == 0
     with path.open(newline="", encoding="utf-8") as file:
         conditions = {row["condition"] for row in csv.DictReader(file)}
     assert conditions == {STORED}  # carriage return and all
@@ -241,7 +240,7 @@ def test_passwords_are_masked(text, seen):
         "run -m ideal-shape --limit 2 -s cue-conflict",
         "rank",
         "doctor",
-        "rescore",
+        "db rescore",
         "run --dry-run -m ideal-shape",
     ],
 )

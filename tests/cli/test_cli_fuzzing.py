@@ -124,9 +124,9 @@ def test_what_is_no_file_is_one_line(workplace, words):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("trials", "ideal-shape", "--suite", ""), "no suite is called ''"),
+        (("export", "--trials", "ideal-shape", "--suite", ""), "no suite is called ''"),
         (("rank", "--db", "~ideal-*"), "no leaderboard at ~ideal-*"),
-        (("run", "--batch-size", "1" * 5000), "expected 'auto' or a number"),
+        (("run", "--batch-size", "1" * 5000), "not a valid integer range"),
         (("models", "check", "world-standard-0", "--device", "-1"), "device '-1' is not available"),
         (("models", "check", "world-standard-0", "--device", "cpu:-1"), "device 'cpu:-1'"),
     ],

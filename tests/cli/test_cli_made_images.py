@@ -1,9 +1,9 @@
-"""`bench consistency` says where observers saw images that were made here."""
+"""`bench compare consistency` says where observers saw images that were made here."""
 
 import numpy as np
 import pytest
 
-from benchmark.cli.consistency import _made_again
+from benchmark.cli.tables import made_again
 from benchmark.contracts import Trials
 
 
@@ -23,4 +23,4 @@ def test_made_images_are_named(made, said):
     columns = {"stimulus": np.array(["a", "b"])} | (
         {} if made is None else {"made": np.array(made)}
     )
-    assert _made_again([{"cue-conflict": Trials(columns)}]) == said
+    assert made_again([{"cue-conflict": Trials(columns)}]) == said

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from benchmark.cli import COMMANDS, RENAMED
 from registry.world_networks import tiny_resnet
 
 TINY = "python:registry.world_networks:tiny_resnet"
@@ -50,7 +51,7 @@ def mistake(ended, code, *words):
         ("register x --arch timm:resnet50 --templates 7", ("--templates", "open_clip:")),
         ("register x --arch open_clip:ViT-B-32 --threshold 0.5", ("--threshold", "detectors")),
         ("register x --arch hf:org/name --key ema", ("--key", "taken whole")),
-        ("probe open_clip:ViT-B-32 --train world --key ema", ("--key", "taken whole")),
+        ("register p --arch open_clip:ViT-B-32 --probe world --key ema", ("--key", "taken whole")),
     ],
 )
 def test_unknown_names_get_close_matches(bench, words, found):
@@ -101,7 +102,7 @@ def test_unknown_names_on_a_leaderboard(bench, board, words, found):
         ("rank", 1, "bench run"),
         ("show x", 1, "bench run"),
         ("export", 1, "bench run"),
-        ("rescore", 1, "bench run"),
+        ("db rescore", 1, "bench run"),
         ("run -m ideal-shape --limit 2 --precision tf32 --device cpu", 1, "tf32"),
         ("run -m ideal-shape --limit 2 --device nonsense", 1, "nonsense"),
         ("run -m ideal-shape --limit 2 --db nothere/results.db", 1, "nothere"),
@@ -115,7 +116,7 @@ PIPED = (
     "import trials pipe",
     "import scores pipe",
     "register x --arch timm:resnet18 --weights pipe",
-    *(f"{words} --db pipe" for words in ("rank", "import trials table", "export", "rescore")),
+    *(f"{words} --db pipe" for words in ("rank", "import trials table", "export", "db rescore")),
     "run -m ideal-shape --limit 2 --db pipe",
     "rank --db sqlite:///pipe",
 )
@@ -148,7 +149,7 @@ def test_output_that_cannot_be_written(bench, board, words):
 
 def test_parquet_without_pyarrow(bench, board, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    ended = bench("trials", "ideal-shape", "--db", board, "-o", "x.parquet")
+    ended = bench("export", "--trials", "ideal-shape", "--db", board, "-o", "x.parquet")
     mistake(ended, 1, "pyarrow", ".csv")
 
 
@@ -327,7 +328,7 @@ def test_a_newer_leaderboard_is_refused(bench, board, tmp_path):
     assert bench("doctor", "--db", copy).code == 1
 
 
-@pytest.mark.parametrize("words", ["rank", "run -m ideal-shape --limit 2", "rescore"])
+@pytest.mark.parametrize("words", ["rank", "run -m ideal-shape --limit 2", "db rescore"])
 def test_a_leaderboard_that_is_none(bench, tmp_path, words):
     (tmp_path / "results.db").write_bytes(b"this is not a database" * 400)
     mistake(bench(*words.split()), 1, "results.db")
@@ -405,3 +406,12 @@ def test_a_place_that_is_empty_stands_for_no_default(bench, words):
     """`--db "$RESULTS"` where nobody has set RESULTS: the run went into another leaderboard."""
     ended = bench(*words)
     assert ended.code == 2 and "expected a place, got ''" in ended.err
+
+
+@pytest.mark.parametrize("old", sorted(RENAMED))
+def test_an_old_command_is_answered_with_the_new_one(bench, old):
+    mistake(bench(old, "--db", "x"), 2, f"`bench {old}` is `bench {RENAMED[old]}` now")
+    command = RENAMED[old].split()[0]
+    words = [word for word in RENAMED[old].split()[1:] if word.islower()]
+    shown = bench(command, "--help").out
+    assert command in COMMANDS and all(word in shown for word in words)

@@ -1,4 +1,4 @@
-"""`bench probe` from a backbone to a row on a board; docs/models.md has a row for each case."""
+"""`bench register --probe` from a backbone to a row on a board; docs/models.md has a row for each case."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmark import api
-from benchmark.api import probing
+from benchmark.api import cards
 from benchmark.stimuli.generated import generated_set, training_stimuli
 from registry.cards import read_cards
+
+
+def probe(name, backbone, training, *words):
+    """A command line."""
+    return ("register", name, "--arch", backbone, "--probe", training, *words)
+
 
 IN = ("--size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 FACTORIES = """
@@ -53,7 +59,7 @@ def factories(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_world_trains_a_probe_that_reads_the_world(bench, home):
-    done = bench("probe", "world-standard-0", "--train", "world", "--limit", "320", "--as", "mine")
+    done = bench(*probe("mine", "world-standard-0", "world", "--limit", "320"))
     assert done.code == 0, done.err
     assert "training set: 320 images of 16 classes" in done.out
     card = read_cards(home / "cards")["mine"]
@@ -85,10 +91,8 @@ def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
         "test_resnet", num_classes=21 if kept == "a classifier" else 0
     ).state_dict()
     save_file(state, tmp_path / "net.safetensors")
-    done = bench(
-        "probe", "timm:test_resnet", "--weights", tmp_path / "net.safetensors", "--train", pictures,
-        "--head", "nearest-class", "--as", "two", "--size", "32",
-    )  # fmt: skip
+    given = ("--weights", tmp_path / "net.safetensors", "--head", "nearest-class", "--size", "32")
+    done = bench(*probe("two", "timm:test_resnet", pictures, *given))
     assert done.code == 0, done.err
     assert "held out: 1.000" in done.out
     model = api.load_model("two")
@@ -101,25 +105,25 @@ def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
 
 @pytest.mark.slow
 def test_a_backbone_of_python(bench, pictures, factories):
-    done = bench("probe", f"python:{factories}:Backbone", *IN, "--train", pictures, "--as", "p")
+    done = bench(*probe("p", f"python:{factories}:Backbone", pictures, *IN))
     assert done.code == 0, done.err
     assert "features: 8 numbers" in done.out
-    done = bench("probe", f"python:{factories}:Tokens", *IN, "--train", pictures, "--as", "t")
+    done = bench(*probe("t", f"python:{factories}:Tokens", pictures, *IN))
     assert done.code == 1
     assert "expected features [images, numbers] or a feature map" in done.err
 
 
 @pytest.mark.slow
 def test_features_are_computed_once(bench, home, pictures, monkeypatch):
-    words = ("probe", "world-standard-0", "--train", pictures)
-    assert bench(*words, "--as", "first").code == 0
-    computed = probing._computed
-    monkeypatch.setattr(probing, "_computed", None)
-    assert bench(*words, "--as", "second", "--head", "nearest-class").code == 0
-    monkeypatch.setattr(probing, "_computed", computed)
+    words = ("world-standard-0", pictures)
+    assert bench(*probe("first", *words)).code == 0
+    computed = cards._computed
+    monkeypatch.setattr(cards, "_computed", None)
+    assert bench(*probe("second", *words, "--head", "nearest-class")).code == 0
+    monkeypatch.setattr(cards, "_computed", computed)
     (cached,) = (home / "features").iterdir()
     cached.write_bytes(b"torn")
-    assert bench(*words, "--as", "third").code == 0
+    assert bench(*probe("third", *words)).code == 0
     heads = home / "cards" / "heads"
     first, third = (next(heads.glob(f"{name}-*")).read_bytes() for name in ("first", "third"))
     assert first == third
@@ -127,7 +131,7 @@ def test_features_are_computed_once(bench, home, pictures, monkeypatch):
 
 @pytest.mark.slow
 def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
-    words = ("probe", "world-standard-0", "--train", pictures, "--as", "mine")
+    words = probe("mine", "world-standard-0", pictures)
     heads = home / "cards" / "heads"
     assert bench(*words).code == 0
     (linear,) = heads.iterdir()
@@ -166,22 +170,23 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("world-standard-0", "--train", "nowhere"), "no such folder"),
-        (("world-standard-0", "--train", "{}/elm"), "one folder per class"),
-        (("no-such-net", "--train", "{}"), "no model is called 'no-such-net'"),
-        (("ideal-shape", "--train", "{}"), "it has no features"),
+        (("world-standard-0", "nowhere"), "no such folder"),
+        (("world-standard-0", "{}/elm"), "one folder per class"),
+        (("no-such-net", "{}"), "no model is called 'no-such-net'"),
+        (("ideal-shape", "{}"), "it has no features"),
         (
-            ("world-standard-0", "--train", "{}", "--labels", "geirhos16"),
+            ("world-standard-0", "{}", "--labels", "geirhos16"),
             "are not those of label space",
         ),
-        (("world-standard-0", "--train", "{}", "--as", "resnet50"), "there already"),
-        (("world-standard-0", "--train", "{}", "--size", "32"), "registered with its own input"),
-        (("python:os:getcwd", "--train", "{}"), "--size, --mean, --std"),
+        (("world-standard-0", "{}"), "there already"),
+        (("world-standard-0", "{}", "--size", "32"), "registered with its own input"),
+        (("python:os:getcwd", "{}"), "--size, --mean, --std"),
     ],
 )
 def test_what_no_head_is_fitted_to(words, told, bench, home, pictures, monkeypatch):
-    monkeypatch.setattr(probing, "_features", None)  # all of it is said before
-    done = bench("probe", *(word.format(pictures) for word in words))
+    monkeypatch.setattr(cards, "_features", None)  # all of it is said before
+    name = "resnet50" if told == "there already" else "mine"
+    done = bench(*probe(name, *(word.format(pictures) for word in words)))
     assert done.code in (1, 2)
     assert told in done.err
     assert len(done.errors) == 1

@@ -1,4 +1,4 @@
-"""`bench provenance` and `bench reproduce`."""
+"""`bench show --provenance` and `bench reproduce`."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ NAMES = ("world-standard-0", "cue-conflict")
 
 
 def test_everything_behind_a_headline_is_said(bench, board):
-    ended = bench("provenance", *NAMES, "--db", board)
+    ended = bench("show", "--provenance", *NAMES, "--db", board)
     assert ended.code == 0, ended.err
     (found,) = api.provenance(*NAMES, db=board)
     assert ended.out.startswith("world-standard-0 cue-conflict shape_bias\n")
@@ -40,7 +40,7 @@ def test_everything_behind_a_headline_is_said(bench, board):
         "components",
         "answers 1",
         found.score.method,
-        "benchmark.run",
+        "gestaltbench.run",
         "bench run -m world-standard-0 -s cue-conflict --limit 12 --device cpu --precision fp32 "
         "--seed 0 --batch-size 12",
     ):
@@ -50,7 +50,7 @@ def test_everything_behind_a_headline_is_said(bench, board):
 def test_one_number_is_named_by_metric_and_condition(bench, board):
     rows = [row for row in api.show(NAMES[0], db=board) if row.condition]
     words = (*NAMES, rows[0].metric, rows[0].condition)
-    (found,) = json.loads(bench("provenance", *words, "--json", "--db", board).out)
+    (found,) = json.loads(bench("show", "--provenance", *words, "--json", "--db", board).out)
     assert (found["metric"], found["condition"]) == (rows[0].metric, rows[0].condition)
     assert (found["value"], found["n"]) == (rows[0].value, rows[0].n)
     assert found["policy"] == {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
@@ -58,11 +58,11 @@ def test_one_number_is_named_by_metric_and_condition(bench, board):
 
 def test_a_metric_is_known_by_the_title_that_tables_show(bench, board):
     by_title, by_name = (
-        json.loads(bench("provenance", *NAMES, metric, "--json", "--db", board).out)
+        json.loads(bench("show", "--provenance", *NAMES, metric, "--json", "--db", board).out)
         for metric in ("shape bias", "shape_bias")
     )
     assert by_title == by_name and by_title[0]["metric"] == "shape_bias"
-    wrong = bench("provenance", *NAMES, "shape bias", "nothing", "--db", board)
+    wrong = bench("show", "--provenance", *NAMES, "shape bias", "nothing", "--db", board)
     assert wrong.code == 2 and "Known: ," not in wrong.err
 
 
@@ -76,7 +76,7 @@ def test_a_metric_is_known_by_the_title_that_tables_show(bench, board):
     ],
 )
 def test_names_that_nothing_has_are_answered_with_close_ones(bench, board, words, said):
-    ended = bench("provenance", *words, "--db", board)
+    ended = bench("show", "--provenance", *words, "--db", board)
     assert ended.code == 2 and len(ended.errors) == 1
     assert said in ended.err and "`bench " in ended.err
 
@@ -152,7 +152,7 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
         ),
         (
             {"arch": "timm:resnet18", "options": {"head": "/h", "trained_on": "abc"}},
-            "bench probe timm:resnet18 --as m --train FOLDER, with the training set abc",
+            "bench register m --arch timm:resnet18 --probe FOLDER, with the training set abc",
         ),
         (
             {"arch": "detector:python:a:b", "options": {"boxes": {"threshold": 0.3}}, "labels": "world16"},
@@ -296,11 +296,12 @@ def test_what_was_imported_says_how_it_came(bench, beside_people, tmp_path):
         ),
         ((net, "reported", "recall"), f"bring the score in, as it was done: {scores}"),
     ):
-        ended = bench("provenance", *words, "--db", beside_people)
+        ended = bench("show", "--provenance", *words, "--db", beside_people)
         assert ended.code == 0 and f"{said}\n" in ended.out, ended
     refused = bench("reproduce", net, "reported", "recall", "--db", beside_people)
     assert (
-        refused.code == 1 and "`bench provenance 'net (a paper, reported)' reported`" in refused.err
+        refused.code == 1
+        and "`bench show --provenance 'net (a paper, reported)' reported`" in refused.err
     )
 
 
@@ -346,8 +347,8 @@ POLICY = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
 )
 def test_a_leaderboard_does_not_say_where_or_what_else_is_run(bench, board, tmp_path, details):
     path = forged(board, tmp_path, "UPDATE observations SET details = ?", json.dumps(details))
-    for command in ("provenance", "reproduce"):
-        ended = bench(command, *NAMES, "--db", path)
+    for command in (("show", "--provenance"), ("reproduce",)):
+        ended = bench(*command, *NAMES, "--db", path)
         assert ended.code == 1 and len(ended.errors) == 1, ended.err
         assert "the leaderboard asks for" in ended.err and "No command is made of it" in ended.err
 

@@ -165,13 +165,13 @@ def test_a_run_on_published_stimuli_offers_it_in_one_line(home: Path) -> None:
     db = str(home / "r.db")
     run = ["run", "-m", "tiny", "--suite", "cue-conflict", "--db", db, "--device", "cpu"]
     said = api_run(cli, run).output
-    lines = [line for line in said.splitlines() if "bench board reference" in line]
+    lines = [line for line in said.splitlines() if "bench db reference" in line]
     assert len(lines) == 1 and f"--db {db}" in lines[0]
     api.reference(("error-consistency",), db=db)
-    assert "bench board reference" not in api_run(cli, run).output  # they are there
+    assert "bench db reference" not in api_run(cli, run).output  # they are there
 
 
 def test_a_run_on_the_built_in_world_offers_nothing(home: Path) -> None:
     run = ["run", "-m", "world-standard-0", "--suite", "cue-conflict", "--limit", "16"]
     said = CliRunner().invoke(cli, [*run, "--db", str(home / "w.db")])
-    assert said.exit_code == 0 and "bench board reference" not in said.output
+    assert said.exit_code == 0 and "bench db reference" not in said.output

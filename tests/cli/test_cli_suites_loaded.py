@@ -19,7 +19,7 @@ def loaded(monkeypatch):
     "words",
     [
         ("show", "world-standard-0"),
-        ("provenance", "world-standard-0"),
+        ("show", "--provenance", "world-standard-0"),
         ("compare", "world-standard-0", "world-stylised-0"),
         ("compare", "world-standard-0", "world-*", "--suite", "all"),
         ("rank", "--summary", "--baseline", "world-stylised-0"),

@@ -1,4 +1,4 @@
-"""`bench sweep` and `bench watch` on tiny checkpoints made here, and their curves."""
+"""`bench sweep` and `bench sweep --follow` on tiny checkpoints made here, and their curves."""
 
 import shutil
 from types import SimpleNamespace
@@ -8,7 +8,8 @@ import torch
 
 import gestaltbench as gb
 from benchmark import api
-from benchmark.api.watching import Appearing
+from benchmark.api import training as training_runs
+from benchmark.api.training import Appearing
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.cards import read_cards
@@ -142,8 +143,8 @@ def test_mistakes_are_one_line(bench, tmp_path):
         ),
         (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
     ):
-        for command in ("sweep", "watch") if folder.name in ("none", "named") else ("sweep",):
-            ended = bench(command, folder, "--arch", "timm:resnet18", *words)
+        for more in ((), ("--follow",)) if folder.name in ("none", "named") else ((),):
+            ended = bench("sweep", folder, "--arch", "timm:resnet18", *words, *more)
             assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
             assert said in ended.err
 
@@ -161,8 +162,8 @@ def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, h
         (("--db", tmp_path / "text.db"), "is not a leaderboard"),
         (("--db", tmp_path / "none" / "r.db"), "none does not exist"),
     ):
-        for command in ("sweep", "watch"):
-            ended = bench(command, tmp_path / "run", "--arch", "timm:resnet18", *words)
+        for more in ((), ("--follow",)):
+            ended = bench("sweep", tmp_path / "run", "--arch", "timm:resnet18", *words, *more)
             assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err
     assert not (home / "cards").exists()
 
@@ -177,14 +178,13 @@ def test_a_place_that_holds_no_cards_is_said_once(bench, home, tmp_path):
 
 
 def test_an_empty_name_is_not_this_folder(bench):
-    for command in ("sweep", "watch"):
-        ended = bench(command, "", "--arch", "timm:resnet18")
-        assert ended.code == 2 and len(ended.errors) == 1 and "got ''" in ended.err
+    ended = bench("sweep", "", "--arch", "timm:resnet18")
+    assert ended.code == 2 and len(ended.errors) == 1 and "got ''" in ended.err
 
 
 def test_a_time_that_is_none_is_refused_before_anything_is_waited_for(bench, tmp_path):
     for poll, said in (("nan", "not a finite number"), ("inf", "86400"), ("1e300", "86400")):
-        ended = bench("watch", tmp_path, "--arch", "timm:resnet18", "--poll", poll)
+        ended = bench("sweep", "--follow", tmp_path, "--arch", "timm:resnet18", "--poll", poll)
         assert ended.code == 2 and len(ended.errors) == 1 and said in ended.err
 
 
@@ -200,7 +200,7 @@ def test_a_folder_that_goes_away_ends_the_watch(tmp_path):
     for pattern in ("", "*.pt"):
         folder.mkdir(exist_ok=True)
         with pytest.raises(BenchError, match="is no folder"):
-            api.watch(
+            training_runs.follow_sweep(
                 wanted(folder, "timm:resnet18", pattern=pattern), settings, api.Silent(), pause
             )
 
@@ -221,7 +221,7 @@ def test_a_file_is_whole_once_it_was_the_same_at_two_looks():
 def wanted(folder, arch, **more):
     given = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
     request = api.RunRequest(suites="cue-conflict", limit=4, batch=4)
-    return api.Sweep(folder, arch, given=given, request=request, **more)
+    return training_runs.Sweep(folder, arch, given=given, request=request, **more)
 
 
 @pytest.mark.slow
@@ -262,7 +262,9 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
         return next(steps, "over") != "over"
 
     settings = read_settings(str(tmp_path / "r.db"))
-    done = api.watch(wanted(training, arch), settings, api.Silent(), pause, say=lines.append)
+    done = training_runs.follow_sweep(
+        wanted(training, arch), settings, api.Silent(), pause, say=lines.append
+    )
     assert done.models == {
         "my-run-step_3": 3,
         "my-run-step_4": 4,
@@ -279,9 +281,9 @@ def interrupt(*_):
 
 
 def test_a_pause_that_is_interrupted_ends_the_watch(monkeypatch):
-    pause = api.sleeping(0.001)
+    pause = training_runs.sleeping(0.001)
     assert pause()
-    monkeypatch.setattr("benchmark.api.watching.time", SimpleNamespace(sleep=interrupt))
+    monkeypatch.setattr("benchmark.api.training.time", SimpleNamespace(sleep=interrupt))
     assert not pause()
 
 
@@ -295,26 +297,26 @@ def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
         if len(looks) > 1:  # the second look has run what was there at the first
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.api.watching.time", SimpleNamespace(sleep=sleep))
-    ended = bench("watch", training, *arch, *INPUT, *RUN)
+    monkeypatch.setattr("benchmark.api.training.time", SimpleNamespace(sleep=sleep))
+    ended = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)
     assert "training run my-run" in ended.out and "3 checkpoints" in ended.out
-    monkeypatch.setattr("benchmark.api.watching.run_cheapest_first", interrupt)
+    monkeypatch.setattr("benchmark.api.training.run_cheapest_first", interrupt)
     looks.clear()
-    during = bench("watch", training, *arch, *INPUT, *RUN)  # in the middle of a run
+    during = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)  # in the middle of a run
     assert during.code == 130 and during.out == ended.out
 
 
 @pytest.mark.slow
 def test_python_watches_as_the_command_line_does(training, tmp_path):
     given = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
-    done = gb.watch(
-        training, f"python:{net(tmp_path)}:build", poll=0.1, until=100, suites="cue-conflict",
+    done = gb.sweep(
+        training, f"python:{net(tmp_path)}:build", follow=True, poll=0.1, until=100, suites="cue-conflict",
         limit=4, pattern="step_*.pt", db=str(tmp_path / "w.db"), **given,
     )  # fmt: skip
     assert sorted(done.models.values()) == [3, 20, 100] and done.exit_code == 0
     for poll in (0, -1, float("nan"), 1e9):
         with pytest.raises(BenchError, match="poll is"):
-            gb.watch(training, "timm:resnet18", poll=poll)
+            gb.sweep(training, "timm:resnet18", follow=True, poll=poll)
 
 
 @pytest.mark.slow
@@ -328,7 +330,7 @@ def test_watching_ends_at_the_step_that_was_asked_for(training, tmp_path):
 
     settings = read_settings(str(tmp_path / "r.db"))
     one = wanted(training, arch, pattern="step_*.pt")
-    done = api.watch(one, settings, api.Silent(), pause, until=100)
+    done = training_runs.follow_sweep(one, settings, api.Silent(), pause, until=100)
     assert len(pauses) == 1 and len(done.models) == 3
 
 
@@ -346,7 +348,7 @@ def broken_last(folder, writes=()):
 
     settings = read_settings(str(folder.parent / "r.db"))
     one = wanted(folder, "python:registry.world_networks:tiny_resnet")
-    done = api.watch(one, settings, api.Silent(), pause, until=9, say=lines.append)
+    done = training_runs.follow_sweep(one, settings, api.Silent(), pause, until=9, say=lines.append)
     return done, len(pauses), lines
 
 
@@ -376,5 +378,5 @@ def test_the_step_that_was_asked_for_is_run_whatever_every_says(training, tmp_pa
     one = wanted(
         training, "python:registry.world_networks:tiny_resnet", pattern="step_[23]*.pt", every=2
     )
-    done = api.watch(one, settings, api.Silent(), pause, until=20)
+    done = training_runs.follow_sweep(one, settings, api.Silent(), pause, until=20)
     assert len(looks) == 1 and sorted(done.models.values()) == [3, 20]

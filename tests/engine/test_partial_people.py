@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
-from benchmark.cli.board import print_boards
+from benchmark.cli.tables import print_boards
 from benchmark.engine.reference_trials import partial_line
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")

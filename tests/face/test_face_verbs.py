@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import gestaltbench as gb
+from benchmark.api.options import fields
 from gestaltbench.results import Results
 
 VERBS = (
     "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard", "import_scores",
-    "import_trials", "models", "probe", "provenance", "rank", "reference", "register", "reported", "reproduce",
-    "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials", "watch",
+    "import_trials", "models", "provenance", "rank", "reference", "register", "reported", "reproduce",
+    "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 
@@ -32,10 +33,18 @@ def test_every_verb_is_there_and_says_what_it_takes():
     assert set(VERBS) <= set(dir(gb)) and set(VERBS) <= set(gb.__all__)
     for name in VERBS:
         verb = getattr(gb, name)
+        said = {field.name: field.option.help for field in fields(verb)}
         assert inspect.getdoc(verb)
         for parameter in inspect.signature(verb).parameters.values():
             assert parameter.annotation is not inspect.Parameter.empty
             assert parameter.kind is not inspect.Parameter.VAR_KEYWORD
+            if parameter.name in said:
+                assert f"{parameter.name}: {said[parameter.name]}" in inspect.getdoc(verb)
+
+
+def test_an_old_verb_is_answered_with_the_new_one():
+    with pytest.raises(AttributeError, match=r"it is gestaltbench\.sweep"):
+        _ = gb.watch
 
 
 @pytest.mark.slow
@@ -50,7 +59,7 @@ def test_boards_as_a_tidy_table(db):
     assert repr(boards) == "<1 ranked board; .frame() for the table>"
     shown = boards._repr_html_()
     assert "<td>world-stylised-0</td>" in shown
-    assert shown.startswith("<p>cue-conflict (version 2), world16: world-cue-conflict 32 of 960")
+    assert shown.startswith("<p>cue-conflict (version 3), world16: world-cue-conflict 32 of 960")
 
 
 @pytest.mark.slow

@@ -94,12 +94,12 @@ def test_a_paired_test_is_one_clear_error(table: Path) -> None:
         lambda: api.compare("vit (lab, reported)", "resnet50 (lab, reported)", db="a.db"),
         lambda: api.compare("vit (lab, reported)", "people", db="a.db"),
         lambda: api.trials("vit (lab, reported)", "cue-conflict", db="a.db"),
-        lambda: api.answered(["vit (lab, reported)"], db="a.db"),
+        lambda: api.consistency(["vit (lab, reported)"], db="a.db"),
     ):
         with pytest.raises(BenchError, match="only scores are published, no trials"):
             ask()
     with pytest.raises(BenchError, match="no common experiment"):
-        api.answered(db="a.db")
+        api.consistency(db="a.db")
 
 
 @pytest.mark.slow

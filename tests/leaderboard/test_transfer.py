@@ -149,30 +149,34 @@ def test_cells_of_the_training_are_marked(told):
 
 @pytest.mark.slow
 def test_the_command(published, bench):
-    ended = bench("transfer", "--db", published)
+    ended = bench("compare", "transfer", "--db", published)
     assert ended.code == 0, ended.err
     for text in ("0.794", "0.102", "0.062", "0.803", "chance 0.0625", "does not transfer"):
         assert text in ended.out
     table = list(
-        csv.DictReader(io.StringIO(bench("transfer", "--db", published, "--format", "csv").out))
+        csv.DictReader(
+            io.StringIO(bench("compare", "transfer", "--db", published, "--format", "csv").out)
+        )
     )
     found = {(r["trained_on"], r["conditions"]): r["value"] for r in table}
     assert float(found[SANDP, "salt-and-pepper/0.2"]) == pytest.approx(0.794)
     assert found["people (mean of 2)", "salt-and-pepper/0.2"] == ""
-    (told,) = json.loads(bench("transfer", "--db", published, "--format", "json").out)
+    (told,) = json.loads(bench("compare", "transfer", "--db", published, "--format", "json").out)
     assert told["chance"] == 1 / 16
     assert len(told["rows"]) == len(ROWS) + 1
     assert told["claims"][0]["verdict"] == "does not transfer"
-    text = bench("transfer", "--db", published, "--format", "markdown").out
+    text = bench("compare", "transfer", "--db", published, "--format", "markdown").out
     assert "| noise(salt-and-pepper) |" in text
     assert "0.794\\*" in text
-    one = bench("transfer", "--db", published, "--claim", SANDP, "uniform-noise")
+    one = bench("compare", "transfer", "--db", published, "--claim", SANDP, "uniform-noise")
     assert one.out.count("does not transfer") == 1
 
 
 @pytest.mark.slow
 def test_rows_by_observer(published, bench):
-    out = bench("transfer", "--by-model", "--db", published, "--model", "*salt*,*uniform*").out
+    out = bench(
+        "compare", "transfer", "--by-model", "--db", published, "--model", "*salt*,*uniform*"
+    ).out
     assert "sixteen21--salt" in out
     assert "sixteen07" not in out
     assert "people" in out
@@ -188,7 +192,7 @@ def test_mistakes_on_the_command_line(published, bench):
         ("--conditions", "fog/*"),
         ("--suite", "saliency"),
     ):
-        ended = bench("transfer", "--db", published, *words)
+        ended = bench("compare", "transfer", "--db", published, *words)
         assert ended.code in (1, 2)
         assert len(ended.errors) == 1, ended.err
 
@@ -197,7 +201,7 @@ def test_nothing_yet(tmp_path, bench):
     write_trials(tmp_path / "cue" / "edge_mine_session-1.csv", "mine", {"0": 0.5})
     db = tmp_path / "results.db"
     api.import_trials(tmp_path / "cue", db=str(db))  # edges: no degradation
-    ended = bench("transfer", "--db", db)
+    ended = bench("compare", "transfer", "--db", db)
     assert ended.code == 0
     assert "bench run --suite corruption" in ended.err
 

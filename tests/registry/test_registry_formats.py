@@ -129,7 +129,7 @@ HELD = {
     },
     "A life after registration": {
         "`bench run PATH [--arch ARCH] [--labels SPACE]`": "test_a_path_registers_and_runs_in_one_go",
-        "`bench register NAME ... --replace`, `bench probe ... --replace`": LIFE,
+        "`bench register NAME ... --replace`": LIFE,
         "`bench models rename NAME NEW`": LIFE,
         "`bench models retire NAME [--undo]`": LIFE,
         "`bench models remove NAME`": LIFE,
@@ -244,7 +244,7 @@ REFUSED = {
     "TorchScript": ("net.pt", scripted, r"TorchScript program.*torch\.jit\.load.*--arch export"),
     "ONNX": ("net.onnx", lambda state, path: path.write_bytes(b"\x08\x07"), r"ONNX program.*torch\.export\.save"),
     "an exported program as weights": ("net.pt2", program, "exported program.*--arch export"),
-    "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench probe"),
+    "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench register NAME --probe"),
     "21,843 outputs": ("net.pt", large_head, "it has 21843 outputs: --labels imagenet21k"),
 }  # fmt: skip
 

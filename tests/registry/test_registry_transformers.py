@@ -210,7 +210,9 @@ def test_files_that_are_refused(vit, folders, tmp_path):
 
 def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     folder = vit(kind="ViTModel")
-    with pytest.raises(WeightsError, match=r"weights of its classifier.*bench probe"):
+    with pytest.raises(
+        WeightsError, match=r"weights of its classifier.*bench register NAME --probe"
+    ):
         register("mine", f"hf:{folder}", **folders)
     shelf = Shelf(folders["cards_folder"], folders["place"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)

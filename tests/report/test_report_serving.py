@@ -1,4 +1,4 @@
-"""`bench serve`: the newest report over HTTP, to this machine alone."""
+"""`bench report --live`: the newest report over HTTP, to this machine alone."""
 
 import http.client
 import threading

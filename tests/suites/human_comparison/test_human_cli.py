@@ -1,4 +1,4 @@
-"""`bench consistency` on a small leaderboard of imported trials."""
+"""`bench compare consistency` on a small leaderboard of imported trials."""
 
 import csv
 
@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark import api
-from benchmark.cli.consistency import consistency
+from benchmark.cli.tables import consistency
 from benchmark.errors import BenchError, UnknownName
 from benchmark.leaderboard.consistency import by_condition
 from benchmark.plugins import SuiteShelf
@@ -116,18 +116,16 @@ def test_nothing_in_common(board, tmp_path):
 
 
 def test_regenerated_images_are_named(make):
-    from benchmark.cli.consistency import _made_again
+    from benchmark.cli.tables import made_again
 
     trials = make([1, 0])
     trials.columns["made"] = np.array(["regenerated", "regenerated"])
-    assert (
-        "regenerated" in _made_again([{"net": trials}]) and _made_again([{"net": make([1])}]) == ""
-    )
+    assert "regenerated" in made_again([{"net": trials}]) and made_again([{"net": make([1])}]) == ""
 
 
 @pytest.mark.slow
 def test_one_observer_against_people_as_a_group(board):
-    from benchmark.cli.observers import compare
+    from benchmark.cli.tables import compare
 
     words = ["people", "subject-03 (contrast)", "--db", board]
     done = CliRunner().invoke(compare, words, catch_exceptions=False, standalone_mode=False)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmark.testing import toy_stimuli
-from gestaltbench.gallery_command import gallery
+from gestaltbench.command import gallery
 from suites.saliency.pictures import (
     LINE,
     MARGIN,

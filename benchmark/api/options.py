@@ -1,0 +1,216 @@
+"""What is said of a verb's parameters once, in its signature: their help, and how they are called on a command line.
+
+The command line derives its options from the signature (`benchmark.cli.derive`), the Python face its documentation.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from pathlib import Path
+from types import SimpleNamespace, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True, init=False)
+class Option:
+    """A parameter of a verb. flags: of the command line (default: an argument if the parameter can be given by
+    position, else --its-name); least, most: bounds; above: the bound below is excluded; kind: "place" is a file, folder
+    or URL that is no empty text, "file" and "folder" are paths ("new ..." need not exist)."""
+
+    help: str
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    least: float | None = None
+    most: float | None = None
+    above: bool = False
+    kind: Literal["", "place", "path", "file", "folder", "new file", "new folder"] = ""
+
+    def __init__(self, help: str, *flags: str, **more: Any) -> None:
+        for name, value in {"help": help, "flags": flags, **more}.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"Option({self.help!r})"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A parameter as its verb's signature has it. type: without `Annotated` and `None`."""
+
+    name: str
+    type: Any
+    default: Any
+    option: Option
+    positional: bool
+
+
+def fields(verb: Callable[..., Any]) -> list[Field]:
+    """The parameters of a verb that have an `Option`, in their order."""
+    known = _Names({**vars(builtins), **vars(sys.modules[verb.__module__])})
+    said = {name: hint for name, hint in verb.__annotations__.items() if name != "return"}
+    hints = get_type_hints(SimpleNamespace(__annotations__=said), None, known, include_extras=True)
+    return [
+        Field(name, _plain(hints[name]), parameter.default, option, positional)
+        for name, parameter in signature(verb).parameters.items()
+        for option in getattr(hints.get(name), "__metadata__", ())
+        if isinstance(option, Option)
+        for positional in [parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    ]
+
+
+class _Names(dict[str, Any]):
+    """The names of annotations; those that only type checkers import are anything."""
+
+    def __missing__(self, name: str) -> Any:
+        return Any
+
+
+def _plain(hint: Any) -> Any:
+    """The type that a text of the command line becomes: without `None`, `Path` of `str | Path`."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    return Names if Sequence[str] in kinds else kinds[-1]
+
+
+def explained(verb: Callable[..., Any]) -> str:
+    """The docstring of a verb with a line for each parameter."""
+    lines = [f"    {field.name}: {field.option.help}" for field in fields(verb)]
+    return "\n".join([(verb.__doc__ or "").rstrip(), "", *lines, ""])
+
+
+def joined(names: Names) -> str:
+    """Names as one comma list."""
+    return names if isinstance(names, str) else ",".join(names)
+
+
+def stated(**values: object) -> Mapping[str, Any]:
+    """What was said, without what was not."""
+    return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+#: One name, a pattern ("world-*"), a comma list, or a list of any of these.
+Names = str | Sequence[str]
+Triple = tuple[float, float, float]
+
+Db = Annotated[
+    str | None,
+    Option(
+        "Leaderboard: an SQLite file or a database URL (default: BENCH_DB, else results.db here).",
+        "--db",
+        metavar="FILE|URL",
+        kind="place",
+    ),
+]
+SuiteName = Annotated[
+    str | None,
+    Option("One suite, or several separated by commas.", "--suite", "-s", metavar="NAME"),
+]
+SuiteNames = Annotated[
+    Names,
+    Option("Suites, variants as NAME:VARIANT.", "--suite", "-s", metavar="NAME[:VARIANT]|all"),
+]
+Observers = Annotated[
+    Names | None, Option("Only these observers.", "--model", "-m", "--only", metavar="PATTERN")
+]
+By = Annotated[
+    str | None,
+    Option("Rank by this metric, or by a suite's headline.", "--by", metavar="METRIC|SUITE"),
+]
+Unseen = Annotated[
+    bool,
+    Option("Without the conditions that any of the observers was trained on.", "--unseen-only"),
+]
+FlaggedLast = Annotated[
+    bool,
+    Option(
+        "Scores with a flag of distrust ('trust: ...') rank below all others.", "--flagged-last"
+    ),
+]
+Limit = Annotated[
+    int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)
+]
+Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps.", "--device")]
+Precision = Annotated[
+    Literal["fp32", "tf32", "bf16"], Option("Of the networks' arithmetic.", "--precision")
+]
+Seed = Annotated[int, Option("Seed of everything random; one stream per stimulus.", "--seed")]
+Target = Annotated[
+    float | None,
+    Option(
+        "Stop sampling a condition when its interval is at most +-X wide (suites that can).",
+        "--precision-target",
+        metavar="X",
+        least=0,
+        most=0.5,
+        above=True,
+    ),
+]
+Arch = Annotated[
+    str,
+    Option(
+        "timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
+        "python:module:function, python:./file.py:function, detector:python:..., export; a folder of timm says it "
+        "itself.",
+        "--arch",
+        metavar="SOURCE:NAME",
+    ),
+]
+Labels = Annotated[
+    str | Path | None,
+    Option(
+        "imagenet1k (default), geirhos16, world16, a YAML mapping file, a list of class names (.txt, .json), or the "
+        "folder of the classes.",
+        "--labels",
+        metavar="SPACE|FILE|FOLDER",
+        kind="place",
+    ),
+]
+Key = Annotated[
+    str | None,
+    Option(
+        "Which weights of a file that holds several: state_dict, ema, teacher, ...",
+        "--key",
+        metavar="NAME",
+    ),
+]
+Training = Annotated[
+    Sequence[str],
+    Option("Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.", "--training", metavar="TAG"),
+]
+Mean = Annotated[
+    Triple | None, Option("Subtracted from pixels: three numbers, comma separated.", "--mean")
+]
+Std = Annotated[
+    Triple | None, Option("Pixels are divided by it: three numbers, comma separated.", "--std")
+]
+Size = Annotated[int | None, Option("Input side in pixels.", "--size")]
+Resize = Annotated[
+    int | None, Option("Shorter side before the centre crop of natural images.", "--resize")
+]
+Interpolation = Annotated[
+    Literal["nearest", "bilinear", "bicubic"] | None, Option("Of the resizing.", "--interpolation")
+]
+ResizeMode = Annotated[
+    Literal["shortest", "longest", "squash"] | None,
+    Option(
+        "Which side --resize is: the shorter (default), the longer (the rest is filled), or both.",
+        "--resize-mode",
+    ),
+]
+Channels = Annotated[Literal["rgb", "bgr"] | None, Option("Order of the channels.", "--channels")]
+Scale = Annotated[
+    float | None,
+    Option(
+        "Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).",
+        "--scale",
+        least=0,
+        above=True,
+    ),
+]

@@ -1,0 +1,168 @@
+"""Click commands from the signatures of typed verbs: names, types, defaults and help are said there, once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from inspect import Parameter
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+
+from benchmark.api.options import Field, Names, Triple, fields
+
+#: Paths of a command line by `Option.kind`.
+PATHS = {
+    "path": click.Path(exists=True, path_type=Path),
+    "file": click.Path(exists=True, dir_okay=False, path_type=Path),
+    "folder": click.Path(exists=True, file_okay=False, path_type=Path),
+    "new file": click.Path(dir_okay=False, path_type=Path),
+    "new folder": click.Path(file_okay=False, path_type=Path),
+}
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds. NaN, which no bound stops, and infinity are refused."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Refuses what is not finite."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class StatedPlace(click.types.StringParamType):
+    """A file, folder or URL. An empty text is a variable of the shell that is not set, and stands for no default."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuses an empty text."""
+        if not str(value).strip():
+            self.fail("expected a place, got '' (a variable that is not set?).", param, ctx)
+        return str(value)
+
+
+class ThreeNumbers(click.types.StringParamType):
+    """ "0.485,0.456,0.406"."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Three numbers of a text."""
+        try:
+            first, second, third = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"expected three numbers like 0.485,0.456,0.406, got '{value}'", param, ctx)
+        return first, second, third
+
+
+class Command(click.Command):
+    """A command some of whose names, as its first word, are commands of their own: `bench models [PATTERN]`,
+    `bench models show NAME`."""
+
+    def __init__(self, *args: Any, parts: Sequence[click.Command] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.parts = {part.name or "": part for part in parts}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **e: Any
+    ) -> click.Context:
+        """That of the part which the first word names, else its own."""
+        part = self.parts.get(args[0]) if args else None
+        if part is not None:
+            return part.make_context(f"{info_name} {args[0]}", args[1:], parent, **e)
+        return super().make_context(info_name, args, parent, **e)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The commands of their own."""
+        if self.parts:
+            with formatter.section("Commands"):
+                formatter.write_dl(
+                    [(name, part.get_short_help_str(90)) for name, part in self.parts.items()]
+                )
+
+
+def command(
+    *verbs: Callable[..., Any],
+    name: str = "",
+    parts: Sequence[click.Command] = (),
+) -> Callable[[Callable[..., int]], Command]:
+    """A command out of what shows a verb's result: it takes the parameters of the verbs, and those of its own
+    signature that have an `Option`. Its help is its own docstring, else that of the first verb."""
+
+    def derived(show: Callable[..., int]) -> Command:
+        known = {field.name: field for verb in verbs for field in fields(verb)}
+        known |= {field.name: field for field in fields(show)}
+        parameters = sorted(map(parameter, known.values()), key=_place)
+        text = show.__doc__ or next(verb.__doc__ for verb in verbs)
+        title = name or show.__name__.replace("_", "-")
+        return Command(title, callback=show, params=parameters, help=text, parts=parts)
+
+    return derived
+
+
+def parameter(field: Field) -> click.Parameter:
+    """The option or argument of a verb's parameter."""
+    said, kind, default = field.option, field.type, field.default
+    is_argument = field.positional and not said.flags
+    more: dict[str, Any] = {"metavar": said.metavar, "required": default is Parameter.empty}
+    if kind == Names and not is_argument:
+        kind, more["multiple"], more["callback"] = str, True, _comma_list(default)
+        default = (default,) if default else ()
+    elif get_origin(kind) is Sequence:
+        (kind,) = get_args(kind)
+        more.update({"nargs": -1} if is_argument else {"multiple": True})
+        if get_origin(kind) is tuple:
+            more["nargs"], kind = len(get_args(kind)), str
+    if not more["required"]:
+        more["default"] = default
+    more["type"] = _click_type(field, kind)
+    if is_argument:
+        return click.Argument([field.name], **more)
+    flags = said.flags or (f"--{field.name.replace('_', '-')}",)
+    if kind is bool:
+        return click.Option([field.name, *flags], is_flag=True, help=said.help, default=False)
+    shown = not more["required"] and default not in (None, "", ())
+    return click.Option([field.name, *flags], help=said.help, show_default=shown, **more)
+
+
+def _comma_list(default: Any) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """What makes one comma list of the names that are given."""
+
+    def joined(context: click.Context, option: click.Parameter, names: Sequence[str]) -> Any:
+        if any(not name.strip(" ,") for name in names if name != default):
+            raise click.BadParameter("expected a name or a pattern, got ''", context, option)
+        return ",".join(names) or default
+
+    return joined
+
+
+def _click_type(field: Field, kind: Any) -> Any:
+    said = field.option
+    if get_origin(kind) is Literal:
+        return click.Choice([str(one) for one in get_args(kind)])
+    if kind == Triple:
+        return ThreeNumbers()
+    if said.kind in PATHS:
+        return PATHS[said.kind]
+    if said.kind == "place":
+        return StatedPlace()
+    if kind is int and said.least is not None:
+        return click.IntRange(int(said.least), None if said.most is None else int(said.most))
+    if kind is int:
+        return click.INT
+    if kind is float:
+        return FiniteRange(said.least, said.most, min_open=said.above, max_open=said.above)
+    return click.STRING
+
+
+def _place(parameter: click.Parameter) -> int:
+    """Arguments come first, the leaderboard last."""
+    if isinstance(parameter, click.Argument):
+        return 0
+    return 2 if parameter.name == "db" else 1

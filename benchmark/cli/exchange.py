@@ -1,0 +1,205 @@
+"""What comes into a leaderboard and out of it: `bench import`, `export` and `db`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import click
+
+from benchmark import api
+from benchmark.cli.derive import command
+from benchmark.cli.printing import put_out, safe_console, say
+
+_COUNTED = (
+    "runs",
+    "observers",
+    "stimuli",
+    "observations",
+    "chunks",
+    "trials",
+    "score_sets",
+    "scores",
+    "outcomes",
+)
+
+
+@command(api.export)
+def export(**asked: Any) -> int:
+    text = api.export(**asked)
+    if asked["output"] is None:
+        put_out(text)
+    return 0
+
+
+@command(api.import_trials, name="trials")
+def import_trials(**asked: Any) -> int:
+    report = api.import_trials(**asked)
+    say(f"from {', '.join(report.sources)} (another name: --source NAME)")
+    for experiment, observers in report.observers.items():
+        say(f"{experiment}: {len(observers)} observers")
+    for line in report.notes:
+        say(line)
+    say(f"{report.trials} trials imported, {report.known} observations were already there")
+    for line in report.unfit:
+        say(f"left out: {line}", err=True)
+    return 3 if report.unfit else 0
+
+
+@command(api.import_scores, name="scores")
+def import_scores(**asked: Any) -> int:
+    report = api.import_scores(**asked)
+    for line in report.notes:
+        say(line)
+    changed = f", {report.changed} have another value now" if report.changed else ""
+    say(
+        f"{report.scores} scores of {len(report.observers)} observers imported from {', '.join(report.sources)}, "
+        f"{report.known} were already there{changed}"
+    )
+    return 0
+
+
+@command(api.import_leaderboard, name="leaderboard")
+def import_leaderboard(**asked: Any) -> int:
+    report = api.import_leaderboard(**asked)
+    for line in report.notes:
+        say(line)
+    for line in report.left_out:
+        say(f"left out: {line}", err=True)
+    for line in report.conflicts:
+        say(f"conflict: {line}", err=True)
+    if report.conflicts:
+        say(
+            "nothing was imported: ask which number is right, or keep both with another --source NAME",
+            err=True,
+        )
+        return 3
+    say(
+        f"{report.scores} scores of {len(report.observers)} networks imported from {report.source} (another name: "
+        f"--source NAME), {report.known} were already here"
+    )
+    return 3 if report.left_out else 0
+
+
+@click.group("import", commands=[import_trials, import_scores, import_leaderboard])
+def import_group() -> None:
+    """Bring in trials of people and of published networks, and published scores."""
+
+
+@command(api.merge)
+def merge(**asked: Any) -> int:
+    """Join leaderboards, and score what is whole now.
+
+    \b
+    bench run --shard 1/2 --db part-1.db     # on one machine
+    bench run --shard 2/2 --db part-2.db     # on another
+    bench db merge part-1.db part-2.db --into results.db
+
+    Those that are merged are only read. What two of them have is stored once; every run comes with its command, host
+    and versions. Answers or weights that differ under one name are named and left out. Without leaderboards, parts
+    that wrote into one data base are scored. Merging again changes nothing.
+
+    Exit codes: 0 all is in and scored, 3 something was left out or is not there yet, 1 nothing was done.
+    """
+    report = api.merge(**asked)
+    for merged in report.merged:
+        say(
+            f"{merged.place}: {merged.observations} new observations with {merged.trials} new trials, "
+            f"{merged.known} trials were here"
+        )
+    for line in report.conflicts:
+        say(f"conflict: {line}", err=True)
+    for name, why in report.waiting.items():
+        say(f"not scored: {name}: {why}", err=True)
+    for part in report.lacking:
+        say(f"{part} has not come to its end here: run it, and merge again", err=True)
+    say(f"{report.scored} score sets written to {report.into}")
+    return report.exit_code
+
+
+@command(api.db_status)
+def status(**asked: Any) -> int:
+    """Schema version, size on disk, and what is in it. Nothing is changed."""
+    state = api.db_status(**asked)
+    say(f"{state.place}: {state.server}, {_bytes(state.size)}")
+    older = state.revision < state.newest
+    what = "bench db upgrade" if older else "pip install --upgrade gestaltbench"
+    other = f", this program's is {state.newest}: `{what}`"
+    say(f"schema {state.revision}{'' if state.revision == state.newest else other}")
+    for name in _COUNTED:
+        if name in state.counts:
+            say(f"{state.counts[name]:>12} {name.replace('_', ' ')}")
+    if state.open_runs:
+        say(f"runs without an end, which go on or were killed: {state.open_runs}")
+    if state.incomplete:
+        say(f"{state.incomplete} observations lack trials: the run's own command goes on with them")
+    return 0
+
+
+@command(api.upgrade)
+def upgrade(**asked: Any) -> int:
+    """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
+    before, after = api.upgrade(**asked)
+    say(f"schema {after}: nothing to do" if before == after else f"schema {before} -> {after}")
+    return 0
+
+
+@command(api.check_db)
+def check(**asked: Any) -> int:
+    problems = api.check_db(**asked)
+    for line in problems:
+        say(line, err=True)
+    say(f"{len(problems)} problems" if problems else "sound: every row was read")
+    return 1 if problems else 0
+
+
+@command(api.vacuum)
+def vacuum(**asked: Any) -> int:
+    """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
+    before, after = api.vacuum(**asked)
+    say(f"{_bytes(before)} -> {_bytes(after)}")
+    return 0
+
+
+@command(api.rescore)
+def rescore(**asked: Any) -> int:
+    """Score stored trials again with today's metrics. No model is loaded."""
+    say(f"{api.rescore(**asked)} score sets written")
+    return 0
+
+
+@command(api.reference)
+def reference(**asked: Any) -> int:
+    from benchmark.cli.progress import Bars
+
+    console = safe_console(stderr=True)
+    with Bars(console) as bars:
+        shown = bars if console.is_terminal else None
+        made = api.reference(**asked, report=lambda line: say(line, err=True), progress=shown)
+    for line in (*made.notes, *made.failed):
+        say(line, err=True)
+    alone = f", scores alone of {made.reported} more" if made.reported else ""
+    say(
+        f"{made.observers} networks and {made.people} people in {made.db}{alone}: {made.trials} new trials"
+    )
+    place = shlex.quote(made.db)
+    say(f"your network among them: bench run -m MODEL --suite cue-conflict --db {place}")
+    say(f"the table: bench rank cue-conflict --db {place}")
+    return 3 if made.failed else 0
+
+
+def _bytes(number: int) -> str:
+    """1234567 -> "1.2 MB"."""
+    size, units = float(number), iter(("bytes", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while size >= 1000 and unit != "TB":
+        size, unit = size / 1000, next(units)
+    return f"{number} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+@click.group(commands=[merge, status, check, rescore, reference, upgrade, vacuum])
+def db() -> None:
+    """Leaderboards as data bases: SQLite files, or PostgreSQL for a team.
+
+    A leaderboard is a file path or a URL (postgresql://USER@HOST/NAME).
+    """

@@ -1,0 +1,282 @@
+"""The commands that run networks: `bench run`, `sweep`, `diff` and `reproduce`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import click
+
+from benchmark import api
+from benchmark.api.options import Option
+from benchmark.api.training import Sweep
+from benchmark.cli.derive import command
+from benchmark.cli.printing import as_typed, put_out, say, table_console
+from benchmark.cli.progress import agreed, estimate_table, reporting
+from benchmark.cli.tables import print_boards, print_curves, print_summary
+from benchmark.display import printable
+from benchmark.errors import BenchError
+from benchmark.variables import read_settings
+from registry.errors import some_of
+from registry.files import expanded
+
+if TYPE_CHECKING:
+    from benchmark.engine.score_shards import RunReport
+
+MANY = 20  # numbers that differ, listed one by one
+Yes = Annotated[
+    bool, Option("Start at once, whatever it costs; else a terminal is asked.", "--yes", "-y")
+]
+Quiet = Annotated[bool, Option("No progress.", "--quiet", "-q")]
+
+
+@command(api.run)
+def run(
+    what: Annotated[
+        Sequence[str],
+        Option("Names, checkpoints or folders of timm.", metavar="[PATH_OR_NAME]..."),
+    ] = (),
+    *,
+    models: str,
+    arch: Annotated[
+        str, Option("Of checkpoints given by path.", "--arch", metavar="SOURCE:NAME")
+    ] = "",
+    labels: Annotated[
+        str | None, Option("Of checkpoints given by path.", "--labels", metavar="SPACE|FILE")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        Option("Show the plan, what is cached and what it would cost; run nothing.", "--dry-run"),
+    ] = False,
+    print_array: Annotated[
+        Literal["slurm"] | None,
+        Option("Run nothing; print a script that submits the plan as a job array, and its merge."),
+    ] = None,
+    tasks: Annotated[int, Option("Of --print-array.", least=1, most=10_000)] = 8,
+    strict: Annotated[bool, Option("Exit 3 where a suite does not apply to a model.")] = False,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    db: str | None = None,
+    **asked: Any,
+) -> int:
+    """Run suites on models, store every trial, and print the ranking.
+
+    A path of a checkpoint (with --arch) or of a folder of timm registers it on the way. Without a model: all that needs
+    no download (the built-in world's networks and observers, weights of installed packages). An interrupted run resumes
+    by the same command.
+    """
+    named = [_named(word, arch, labels) for word in what]
+    if not (named and models == api.DEFAULT_MODELS):
+        named.append(models)
+    request = api.RunRequest(models=named, **asked)
+    settings = read_settings(db)
+    prepared = api.prepare(request, settings)
+    if print_array:
+        click.echo(api.array_script(request, settings.db, tasks), nl=False)
+        return 0
+    for name, reason in prepared.suites.broken.items():
+        say(f"warning: suite '{name}' is left out: {reason}", err=True)
+    if dry_run:
+        _print_plan(prepared)
+        return 0
+    if not agreed(prepared, yes=yes):
+        say("not started; with --limit N it is a smaller run.", err=True)
+        return 1
+    report = _carry_out(prepared, quiet)
+    if prepared.part and not prepared.tasks:
+        say(f"nothing of the plan is left for {prepared.part}: it has fewer blocks", err=True)
+        return 0
+    if report.exit_code == 1 and not report.failed:
+        say("nothing ran: none of these suites applies to these models.", err=True)
+    lacking = strict and report.skipped and not report.failed
+    return 3 if lacking else report.exit_code
+
+
+def _named(word: str, arch: str, labels: str | None) -> str:
+    """A model's name or pattern; a checkpoint or folder given by its path is registered first, under its own name."""
+    if not word.strip(" ,"):
+        raise click.BadParameter("expected a name or a pattern, got ''")
+    name, checks = api.named_or_registered(word, arch, labels)
+    for check in checks:
+        say(f"ok    {check.name}: {check.detail}", err=True)
+    return name
+
+
+def _carry_out(prepared: api.Prepared, quiet: bool) -> RunReport:
+    part = f"{prepared.part}: " if prepared.part else ""
+    say(f"{part}writing to {prepared.settings.db}", err=True)
+    typed, started = as_typed(), time.monotonic()
+    with reporting(quiet=quiet, planned=api.planned_passes(prepared)) as reporter:
+        report = api.execute(prepared, reporter, typed)
+    say(f"{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
+    for line in (*_failures(report.failed), *_not_applicable(report.skipped)):
+        say(line, err=True)
+    if prepared.part:
+        say(
+            "nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them",
+            err=True,
+        )
+        return report
+    suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
+    if len(suites) == 1:
+        print_boards(suites[0], db=prepared.settings.db)
+    elif print_summary(db=prepared.settings.db):
+        say("every column of a suite: bench rank SUITE; two models: bench compare A B")
+    if offer := api.offer_reference(prepared):
+        say(offer, err=True)
+    return report
+
+
+def _counts(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{n} {status}" for status, n in sorted(counts.items())) or "nothing to do"
+
+
+def _failures(failed: Mapping[str, str]) -> list[str]:
+    return [f"failed: {name}: {reason}" for name, reason in failed.items()]
+
+
+def _not_applicable(skipped: Mapping[str, str]) -> Iterator[str]:
+    """A line per reason, with the first of those that it keeps out. skipped: "MODEL under SUITE" -> reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        yield f"not applicable: {some_of(names, 3)}: {reason}"
+
+
+def _print_plan(prepared: api.Prepared) -> None:
+    from benchmark.engine.estimating import total
+
+    lines = api.estimates(prepared)
+    table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
+    say(total(lines))
+    rest = [task for task in prepared.tasks if not task.plan.blocks]
+    for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):
+        say(line)
+
+
+@command(api.sweep)
+def sweep(
+    *,
+    follow: bool,
+    poll: float,
+    db: str | None,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    **asked: Any,
+) -> int:
+    every = f"; looking every {poll:g} s, Ctrl-C ends it" if follow else ""
+    say(f"writing to {read_settings(db).db}{every}", err=True)
+    try:
+        with reporting(quiet=quiet) as reporter:
+            done = api.sweep(
+                **asked,
+                follow=follow,
+                poll=poll,
+                db=db,
+                reporter=reporter,
+                say=(lambda line: say(line, err=True)) if quiet else reporter.note,
+                agreed=lambda prepared: agreed(prepared, yes=yes),
+                command=as_typed(),
+            )
+    except KeyboardInterrupt:  # in the middle of a run: what is known by then, and the usual end
+        with suppress(BenchError):
+            folder = expanded(asked["folder"])
+            print_curves(Sweep(folder, "", name=asked["name"]).run, db)
+        raise
+    if done is None:
+        say("not started.", err=True)
+        return 1
+    say(f"{len(done.models)} checkpoints of '{done.run}': {_counts(done.counts)}", err=True)
+    for line in _failures(done.failed):
+        say(line, err=True)
+    if done.counts["done"] + done.counts["cached"]:
+        print_curves(done.run, db)
+    return done.exit_code
+
+
+@command(api.diff)
+def diff(
+    *,
+    images: Annotated[int, Option("Flipped images listed per suite.", "--images", least=0)] = 20,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    **asked: Any,
+) -> int:
+    """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped, as Markdown.
+
+    From stored trials; with --precision-target both are run, and only as far as the answer needs. BASE may be "people":
+    all people as a group. Exit codes: 0 no change for the worse (with --noninferior or --equivalent: shown to be so),
+    1 worse or not equivalent, 2 an error, 3 inconclusive.
+    """
+    from benchmark.leaderboard.comparison import diff_markdown
+
+    try:
+        with reporting(quiet=quiet) as reporter:
+            verdict = api.diff(
+                **asked,
+                reporter=reporter,
+                agreed=lambda prepared: agreed(prepared, yes=yes),
+                command=as_typed(),
+            )
+        if verdict is None:
+            say("not started.", err=True)
+            return 3
+        put_out(diff_markdown(verdict, images))
+    except BrokenPipeError:  # the reader has enough
+        raise
+    except (BenchError, OSError) as error:  # ends with 2: 1 says that the new one is worse
+        refused = BenchError(str(error))
+        refused.exit_code = 2
+        raise refused from error
+    return verdict.exit_code
+
+
+@command(api.reproduce)
+def reproduce(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
+    with reporting(quiet=quiet) as reporter:
+        again = api.reproduce(
+            **asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes)
+        )
+    if again is None:
+        say("not started.", err=True)
+        return 1
+    equal = [number for number in again.numbers if number.equal]
+    differ = [number for number in again.numbers if number.again is not None and not number.equal]
+    say(f"ran: {again.command}")
+    if len(again.numbers) == 1 and equal:
+        say(f"{_name(equal[0])}: {equal[0].stored.value!r}, equal bit for bit")
+    elif equal:
+        say(f"{len(equal)} of {len(again.numbers)} numbers are equal bit for bit")
+    for number in differ[:MANY]:
+        say(f"{_name(number)}: {_difference(number)}")
+    if len(differ) > MANY:
+        say(f"and {len(differ) - MANY} more differ")
+    reasons: dict[str, list[str]] = {}
+    for number in again.numbers:
+        if number.again is None:
+            reasons.setdefault(number.reason, []).append(_name(number))
+    for reason, names in reasons.items():
+        say(f"not made again: {some_of(names, 3)}: {printable(reason)}")
+    if again.db:
+        say(f"the fresh leaderboard: {again.db}")
+    return again.exit_code
+
+
+def _name(number: api.NumberAgain) -> str:
+    return printable(f"{number.stored.metric} {number.stored.condition}".strip())
+
+
+def _difference(number: api.NumberAgain) -> str:
+    stored, again = number.stored, number.again
+    assert again is not None
+    if number.difference is None:
+        return f"{stored.value!r} ({stored.reason}) is {again.value!r} ({again.reason}) now"
+    if number.difference == 0:
+        return f"{stored.value!r} is the same, but its interval, n or method is not"
+    width = ""
+    if stored.low is not None and stored.high is not None:
+        width = f"; its interval is +- {(stored.high - stored.low) / 2:.2g}"
+    return f"{stored.value!r} is {again.value!r} now, {number.difference:+.3g}{width}"
