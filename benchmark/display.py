@@ -1,6 +1,10 @@
 """What may be shown to a person: text that moves no cursor and tells no password."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from registry.files import public
 
 #: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.
 UNBOUNDED = 10_000
@@ -37,6 +41,32 @@ def _seen(character: str) -> str:
 def masked(text: str) -> str:
     """Text with the passwords of all URLs in it replaced by asterisks."""
     return _OPTION.sub(r"\1***", _LOGIN.sub(r"\1:***@", text)) if "://" in text else text
+
+
+_FILE_URL = re.compile(r"\b(sqlite|file):/{2,}(?:[^\s/'\"]+/)*")
+_SERVER = re.compile(r"\b(postgresql|mysql|mariadb)(\+\w+)?://[^\s/'\"]*(/\w*)?(\?[^\s'\"]*)?")
+#: A path from the root, from a home or from a drive, in which something stands before the last name.
+_NAME = r"[^\s/\\'\"<>]+"
+_PATH = re.compile(
+    rf"(?<![\w/.~-])(?:~\w*/(?:{_NAME}/)*|(?:/(?!/)|[A-Za-z]:\\)(?:{_NAME}[/\\])+)(?={_NAME})"
+)
+_WEB_LOGIN = re.compile(r"\b(https?://)[^\s/'\"]*@")
+
+
+def published(value: Any) -> Any:
+    """Text and plain data as others may have them: paths without the folders of this machine, data bases without their
+    hosts, addresses of the web without logins."""
+    if isinstance(value, str):
+        text = _SERVER.sub(r"\1://...\3", _FILE_URL.sub(r"\1:///", value))
+        return _PATH.sub("", _WEB_LOGIN.sub(r"\1", text)) if "/" in text or "\\" in text else text
+    if isinstance(value, Mapping):
+        plain = {name: published(held) for name, held in value.items()}
+        if isinstance(plain.get("weights"), str):
+            plain["weights"] = public(plain["weights"])
+        return plain
+    if isinstance(value, list | tuple):
+        return type(value)(published(held) for held in value)
+    return value
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ from benchmark.api.published_scores import reported
 from benchmark.api.ranking import rank
 from benchmark.api.standing import standing
 from benchmark.api.trial_tables import trials
+from benchmark.display import published
 from benchmark.errors import BenchError, UsageError
 from benchmark.leaderboard.export import board_records, export_boards, export_records
 from benchmark.leaderboard.model import REPORTED
@@ -162,7 +163,9 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
         return exchange.Document(
             program=__version__,
             observers=tuple(
-                exchange.ExportedObserver.model_validate(row, from_attributes=True)
+                exchange.ExportedObserver(
+                    name=row.name, kind=row.kind, identity=row.identity, card=published(row.card)
+                )
                 for row in store.observers()
                 if row.name in names
             ),
@@ -192,7 +195,7 @@ def _run(number: int, facts: Mapping[str, Any]) -> Any:
 
     names = ("command", "started", "ended", "status", "environment")
     stated = {name: facts[name] for name in names if facts.get(name) is not None}
-    return ExportedRun.model_validate({"run": number, **stated})
+    return ExportedRun.model_validate({"run": number, **published(stated)})
 
 
 def _score_set(number: int, facts: Mapping[str, Any], runs: Sequence[int]) -> Any:
@@ -208,7 +211,7 @@ def _score(row: ScoreRow, score_set: int) -> Any:
     from benchmark.leaderboard.exchange import ExportedScore
 
     plain: dict[str, Any] = {
-        name: getattr(row, name)
+        name: published(getattr(row, name))
         for name in ExportedScore.model_fields
         if name not in ("value", "low", "high", "score_set")
     }
@@ -227,4 +230,4 @@ def tidy(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[dict[str, A
     from benchmark.leaderboard.model import describe
 
     sets = stimuli_notes(db=db)
-    return [score_record(row, describe(row.stimuli, sets)) for row in rows]
+    return [published(score_record(row, describe(row.stimuli, sets))) for row in rows]

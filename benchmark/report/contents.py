@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from benchmark.display import masked
+from benchmark.display import masked, published
 from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line
@@ -111,11 +111,14 @@ def read_contents(settings: Settings) -> Contents:
     with reading(settings) as store:
         suites = suites_with_scores(store)
         sets, now = notes_of(store), standing(store, settings)
-        rows = [now.marked(row) for row in store.latest_scores()]
-        observers = {row.name: row for row in store.observers()}
-        outcomes = store.outcomes()
+        rows = [
+            row._replace(reason=published(row.reason), flags=published(row.flags))
+            for row in map(now.marked, store.latest_scores())
+        ]
+        observers = {row.name: row._replace(card=published(row.card)) for row in store.observers()}
+        outcomes = [replace(one, reason=published(one.reason)) for one in store.outcomes()]
         answers = read_answers(store, suites)
-        runs, origins = store.runs(), store.runs_of_sets()
+        runs, origins = published(store.runs()), store.runs_of_sets()
     if not rows:
         raise BenchError(
             f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
@@ -133,7 +136,7 @@ def read_contents(settings: Settings) -> Contents:
         {name: str(row.card.get("source", "")) for name, row in observers.items()},
     )
     return Contents(
-        place=masked(settings.db),
+        place=published(settings.db),
         suites=shown,
         boards=tuple(made),
         observers=observers,

@@ -2,17 +2,22 @@
 
 import csv
 import io
+import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from benchmark import api
+from benchmark.contracts import Observer
 from benchmark.errors import BenchError
 from benchmark.report import drawing
 from benchmark.report.building import build
 from benchmark.report.writing import MARK, slug
-from tests.report.conftest import HOSTILE
+from benchmark.store import open_store
+from tests.report.conftest import HOSTILE, score_set, scores_of, stimuli_of
 
 pytest.importorskip("vl_convert")
 DRAWN = {
@@ -149,3 +154,38 @@ def test_slugs_are_plain(name):
 def test_slugs_differ_where_names_do():
     names = ["resnet50", "ResNet50", "resnet50 ", "resnet-50", "a/b", "a-b", "a b", "", "x"]
     assert len({slug(name).lower() for name in names}) == len(names)
+
+
+def test_a_published_report_and_export_say_nothing_of_this_machine(settings, tmp_path, undrawn):
+    words = "bench run --model net --db sqlite:////home/lovelace/lab.db --labels /home/lovelace/birds.yaml"
+    card = {
+        "arch": "python:/home/lovelace/code/net.py:build",
+        "labels": "~lovelace/birds.yaml",
+        "weights": "https://lovelace:hunter2@host/net.pt?token=s3cret",
+        "options": {"head": "/home/lovelace/heads/net.safetensors"},
+    }
+    with open_store(settings.db) as store:
+        run = store.begin_run(f"{words} --into postgresql://lovelace:hunter2@db.lab:5432/all", {})
+        store.put_stimuli(stimuli_of("cue-conflict"))
+        observer = store.put_observer(Observer("net", "network", "0" * 64, card))
+        rows = [
+            replace(
+                row,
+                flags=("see /home/lovelace/notes.txt",),
+                reason=(row.value is None and "/home/lovelace/x") or "",
+            )
+            for row in scores_of("cue-conflict", 0)
+        ]
+        store.put_scores(run, score_set(observer, "cue-conflict"), rows)
+        store.end_run(run, "done")
+    build(settings, tmp_path / "out")
+    texts = [
+        p.read_text()
+        for p in (tmp_path / "out").rglob("*")
+        if p.suffix in (".html", ".csv", ".json", ".js")
+    ]
+    texts.append(api.document(db=settings.db).model_dump_json())
+    texts.append(json.dumps(api.tidy(api.scores(db=settings.db), db=settings.db)))
+    for text in texts:
+        assert not re.search(r"/home/|lovelace|hunter2|s3cret|db\.lab", text), text[:300]
+    assert "net.py:build" in "".join(texts) and "--labels birds.yaml" in "".join(texts)
