@@ -51,7 +51,7 @@ def report(
 
     Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run.
     """
-    from benchmark.report.building import build
+    from benchmark.report.site import build
 
     settings = read_settings(db)
     if live:
@@ -70,14 +70,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _serve(settings: Settings, host: str, port: int, every: float) -> int:
-    from benchmark.report.building import add_pair, build
-    from benchmark.report.serving import LOOPBACK, Live, open_server, watch
+    from benchmark.report.site import LOOPBACK, Live, open_server, watch
 
-    live = Live(
-        settings,
-        lambda folder: build(settings, folder, live=True),
-        lambda folder, a, b: add_pair(settings, folder, a, b),
-    )
+    live = Live(settings)
     stop = threading.Event()
     try:
         live.refresh()
@@ -110,7 +105,7 @@ def plot(
     """
     from benchmark.report.contents import read_contents
     from benchmark.report.drawing import draw
-    from benchmark.report.figures.every import every_figure, find_figure
+    from benchmark.report.figures import every_figure, find_figure
     from registry.files import write_whole
 
     contents = read_contents(read_settings(db))

@@ -27,6 +27,7 @@ from benchmark.contracts.suite import (
     Ratio,
     Score,
     Suite,
+    SuiteFigure,
     View,
 )
 from benchmark.contracts.trials import Coded, Observer, ObserverKind, Policy, Trials
@@ -34,5 +35,5 @@ from benchmark.contracts.trials import Coded, Observer, ObserverKind, Policy, Tr
 __all__ = [
     "CHUNK", "DISTRUST", "Against", "Array", "Block", "ClustersOf", "Coded", "Direction", "EarlyStop",
     "Metric", "Needs", "Network", "Observer", "ObserverKind", "Plan", "Policy", "Presentation",
-    "Ratio", "Score", "Shelf", "Stimuli", "Suite", "Transform", "Trials", "View",
+    "Ratio", "Score", "Shelf", "Stimuli", "Suite", "SuiteFigure", "Transform", "Trials", "View",
 ]  # fmt: skip

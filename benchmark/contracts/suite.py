@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,6 +173,46 @@ class View(Protocol):
 
 
 Needs = Literal["decisions", "logits", "gradients"]
+FigureKind = Literal["dots", "curve", "strip", "matrix", "agreement", "gallery"]
+
+
+@dataclass(frozen=True)
+class SuiteFigure:
+    """A figure of a suite as plain data: the report draws it for every board that has its scores.
+
+    kind: "dots": `metrics` over all conditions, a panel for each, a row for each observer; "curve": the first metric
+    against levels, a line for each network and a band for people; "strip": a row for each condition, in it a mark for
+    each network and one for people; "matrix": a cell for each condition, coloured by the first metric; "agreement":
+    error consistency of all pairs of observers, from their trials; "gallery": pictures kept by `bench plot gallery`.
+    name: what its files are called; caption: what the numbers are (n, intervals, stimuli and people are added);
+    source: the paper that it is after.
+    conditions: a regular expression for the whole name of a condition, with named groups. along: the group along the
+    axis (levels of a curve, rows of a strip or matrix); across: the group of a matrix's columns, a panel for each
+    network ("": networks are the columns). Other groups have a figure for each of their values ("1": without a part).
+    order: of the values along the axis, others follow (numbers need none).
+    axes: titles of the axis of conditions and of that of values; they and `title` may name groups in braces.
+    line: a value that is dashed, and what it is.
+    """
+
+    kind: FigureKind
+    name: str
+    title: str
+    caption: str = ""
+    metrics: tuple[str, ...] = ()
+    conditions: str = "(?P<condition>.+)"
+    along: str = "condition"
+    across: str = ""
+    order: tuple[str, ...] = ()
+    axes: tuple[str, str] = ("", "")
+    line: tuple[float, str] | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        groups = re.compile(self.conditions).groupindex
+        unknown = {self.along, self.across} - {"", *groups}
+        if unknown or self.kind not in get_args(FigureKind):
+            wrong = f"kind '{self.kind}'" if not unknown else f"no group {sorted(unknown)}"
+            raise ValueError(f"figure '{self.name}': {wrong} (kinds: {get_args(FigureKind)})")
 
 
 @dataclass(frozen=True)
@@ -240,6 +281,11 @@ class Suite:
     trial_version: int = 1
     seen: Callable[[Sequence[str], Trials], Array] | None = None
     """[n] bool: trials under a condition that a recipe with these tags trains on: (tags, trials)."""
+
+    figures: tuple[SuiteFigure, ...] = ()
+    """What the report draws of it; its headline where this is empty."""
+    questions: Mapping[str, str] = field(default_factory=dict)
+    """Another suite -> what is asked of the two headlines over networks: "does shape bias buy robustness?"."""
 
     @property
     def headline(self) -> Metric:

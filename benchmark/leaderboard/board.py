@@ -434,6 +434,7 @@ class _Maker:
             metric.parts,
             own,
             average,
+            self.suite.questions if metric.headline else {},
         )
 
     def _rows(self, digests: Mapping[str, str]) -> list[Row]:

@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 
 #: The name of the variable that is held constant.
 CLEAN = "clean"
-#: The field's own questions: what is asked, and of which two suites.
-QUESTIONS = (
-    ("does shape bias buy corruption robustness?", "cue-conflict", "corruption"),
-    ("does shape bias buy adversarial robustness?", "cue-conflict", "adversarial"),
-    ("do gradients on the object go with shape bias?", "cue-conflict", "saliency"),
-    ("do gradients on the object go with adversarial robustness?", "adversarial", "saliency"),
-)
 CAUTION = (
     "Observers are no random sample: a correlation over them says how these hang together, not what makes what. "
     "Intervals leave out families (architecture line and recipe) as wholes, each row by itself."
@@ -98,9 +91,9 @@ class Link:
 
     @property
     def question(self) -> str:
-        """The field's question that these two answer; "" where there is none."""
-        pair = {self.x.name, self.y.name}
-        return next((text for text, x, y in QUESTIONS if {x, y} == pair), "")
+        """What one of the two suites asks of the other; "" where neither does."""
+        ask = self.x.column.questions.get(self.y.name, "")
+        return ask or self.y.column.questions.get(self.x.name, "")
 
     @property
     def range_without(self) -> tuple[float, float] | None:
@@ -368,13 +361,21 @@ def link_details(found: Sequence[Link], compared: Contrasts, space: str) -> list
 
 def answers(found: Sequence[Link]) -> Iterator[str]:
     """A sentence for each question whose two suites were measured."""
-    asked = {link.question: link for link in found}
-    for question, _, _ in QUESTIONS:
-        if question in asked:
-            link = asked[question]
+    for link in by_question(found):
+        if link.question:
             partial = f"; given clean accuracy {_told(link.partial)}" if link.partial else ""
-            yield f"{question} {verdict(link)}: Spearman {_told(link.spearman)}{partial}"
+            yield f"{link.question} {verdict(link)}: Spearman {_told(link.spearman)}{partial}"
     yield CAUTION
+
+
+def by_question(found: Sequence[Link]) -> list[Link]:
+    """The links that answer a suite's question, in the order of suites and of their questions, then the others."""
+    columns = {side.name: side.column for link in found for side in (link.x, link.y)}
+    questions = [text for column in columns.values() for text in column.questions.values()]
+    return sorted(
+        found,
+        key=lambda link: (not link.question, link.question and questions.index(link.question)),
+    )
 
 
 def verdict(link: Link) -> str:

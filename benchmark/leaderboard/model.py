@@ -57,7 +57,8 @@ class Row(NamedTuple):
 class Column:
     """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean, definition
     and parts: the metric's; experiments: published experiments whose answers it may be made of; average: over how many
-    of them every row is ("1 of 17 experiments"; the title says it), "" where it is no average."""
+    of them every row is ("1 of 17 experiments"; the title says it), "" where it is no average;
+    questions: of a headline what its suite asks of others."""
 
     metric: str
     title: str
@@ -70,6 +71,7 @@ class Column:
     parts: str = ""
     experiments: frozenset[str] = frozenset()
     average: str = ""
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

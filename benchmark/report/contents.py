@@ -1,30 +1,279 @@
-"""What a report is made from: a leaderboard, read once."""
+"""What a report is made from: a leaderboard, read once, and everybody's answers to single images.
+
+Answers are the stored trials of sets that are shown as they are, not degraded.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.display import masked, published
 from benchmark.errors import BenchError
 from benchmark.leaderboard import boards as ranked_boards
-from benchmark.leaderboard.lineage import NETWORKS, architecture_line
+from benchmark.leaderboard.lineage import NETWORKS as KINDS
+from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links, parts_of
+from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.training_curves import Curve, training_curves
-from benchmark.report.answers import Answers, read_answers
+from benchmark.stimuli.catalogue import NO_ANSWER, PUBLISHED_SPACE, SINGLE_CONDITION
+from benchmark.store import IMPORTED
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Suite
+    from benchmark.contracts import Array, Suite, Trials
     from benchmark.leaderboard import Board
     from benchmark.settings import Settings
-    from benchmark.store import ObserverRow, Outcome, ScoreRow, StimuliNote
+    from benchmark.store import (
+        ObserverRow,
+        Outcome,
+        ScoreRow,
+        StimuliNote,
+        Store,
+        StoredObservation,
+    )
 
-PEOPLE = ("human", "group")
+ABSENT = -1
+NATURAL = "natural"
+#: Images of a role on its page: those on which the groups differ most.
+MOST = 120
+ONE_PERSON, SIMULATED, NETWORKS = ("human",), ("simulated",), ("network", "published")
+#: The column of trials that has the probability of every category, in the order of their names.
+PROBABILITY = "probability"
+
+
+#: What a method says of its own data: "wilson, clustered (160 shapes x 48 textures)".
+PARENTHESIS = re.compile(r" \(.*\)")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to the images of one role in one space.
+
+    images: names [n], sorted; category, shape, texture: labels [n] ("" where the set has none); words: answers by
+    code; code: [observers, n], `ABSENT` where an image was not shown; sets: digest -> name; certainty: [observers, n],
+    the probability that an observer itself gives the right category, NaN where its trials do not say.
+    """
+
+    space: str
+    role: str
+    observers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    images: NDArray[np.str_]
+    labels: Mapping[str, NDArray[np.str_]]
+    words: tuple[str, ...]
+    code: NDArray[np.int16]
+    sets: Mapping[str, str]
+    certainty: NDArray[np.float32] | None = None
+
+    @property
+    def key(self) -> str:
+        """Role and space, for addresses."""
+        return f"{self.role}-{self.space}"
+
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """[observers, n]: whether the image was shown."""
+        shown: NDArray[np.bool_] = self.code != ABSENT
+        return shown
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """[observers, n]: whether the answer is the image's category."""
+        place = {word: at for at, word in enumerate(self.words)}
+        truth = np.array([place.get(name, ABSENT - 1) for name in self.labels["category"].tolist()])
+        right: NDArray[np.bool_] = self.code == truth[None, :]
+        return right
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Observer -> its place in the tables."""
+        return {name: at for at, name in enumerate(self.observers)}
+
+    @cached_property
+    def tally(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(how many are right [n], how many were shown the image [n]), of everybody."""
+        return self.right.sum(axis=0), self.shown.sum(axis=0)
+
+    @property
+    def crowd(self) -> tuple[NDArray[np.bool_], str]:
+        """([observers]: whom networks are held against, what they are called): people, or simulated ones where there
+        are no others."""
+        people = self.group(ONE_PERSON)
+        if people.any():
+            return people, "people"
+        return self.group(SIMULATED), "simulated people"
+
+    def group(self, kinds: Sequence[str]) -> NDArray[np.bool_]:
+        """[observers]: who is of these kinds."""
+        return np.array([kind in kinds for kind in self.kinds], dtype=bool)
+
+    def share(self, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(share right [n], NaN where none of them was shown the image; how many were [n]); members: [observers]."""
+        n = self.shown[members].sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.right[members].sum(axis=0) / n, n
+
+    def answer(self, observer: int, image: int) -> str:
+        """What an observer answered; "" where the image was not shown."""
+        code = int(self.code[observer, image])
+        return "" if code == ABSENT else self.words[code]
+
+
+def read_answers(store: Store, suites: Sequence[Suite]) -> list[Answers]:
+    """By role and space, the one with most observers first. What was answered several times counts by its newest."""
+    known = {row.name: row for row in store.observers() if row.kind != "group"}
+    names = {note.digest: note.name for note in store.stimuli_names()}
+    asked = [suite for suite in suites if suite.experiments]
+    found: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)
+    for one in store.observations():
+        place = _place(one, asked, names)
+        if place is not None and one.observer_name in known:
+            found[place][one.observer_name] = one
+    made = [_gathered(store, place, mine, known, names) for place, mine in found.items()]
+    return sorted(
+        (one for one in made if len(one.images)), key=lambda one: (-len(one.observers), one.key)
+    )
+
+
+def _place(
+    one: StoredObservation, suites: Sequence[Suite], names: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """(space, role) of an observation that belongs here."""
+    if one.suite == IMPORTED:
+        name = names[one.stimuli]
+        roles = (suite.experiments[name] for suite in suites if name in suite.experiments)
+        return next(((PUBLISHED_SPACE, role) for role in roles if name in SINGLE_CONDITION), None)
+    mine = next((suite for suite in suites if suite.name == one.suite), None)
+    if one.condition or mine is None or one.role not in {*mine.experiments.values(), NATURAL}:
+        return None
+    return one.space, one.role
+
+
+def _gathered(
+    store: Store,
+    place: tuple[str, str],
+    mine: Mapping[str, StoredObservation],
+    known: Mapping[str, ObserverRow],
+    names: Mapping[str, str],
+) -> Answers:
+    members = sorted(mine)
+    shown = zip(members, store.trials_of_each([mine[name].key for name in members]), strict=True)
+    tables = {name: table for name, table in shown if len(table) and "response" in table.columns}
+    labels = _labels(tables.values())
+    images = np.array(sorted(labels["category"]), dtype=str)
+    words = sorted({word for table in tables.values() for word in table.coded("response").used})
+    code = np.full((len(tables), len(images)), ABSENT, dtype=np.int16)
+    certainty = np.full(code.shape, np.nan, dtype=np.float32)
+    for at, table in enumerate(tables.values()):
+        where = np.searchsorted(images, table["stimulus"].astype(str))
+        code[at, where] = np.searchsorted(words, table["response"].astype(str))
+        certainty[at, where] = of_truth(table)
+    return Answers(
+        space=place[0],
+        role=place[1],
+        observers=tuple(tables),
+        kinds=tuple(known[name].kind for name in tables),
+        images=images,
+        labels={
+            n: np.array([held.get(image, "") for image in images.tolist()], dtype=str)
+            for n, held in labels.items()
+        },
+        words=tuple(words),
+        code=code,
+        sets={mine[name].stimuli: names[mine[name].stimuli] for name in tables},
+        certainty=certainty,
+    )
+
+
+def of_truth(table: Trials) -> NDArray[np.float32]:
+    """[n] the probability of the right category; NaN where the trials have none, or none that fit the answers."""
+    n = len(table)
+    unknown = np.full(n, np.nan, dtype=np.float32)
+    held = table.columns.get(PROBABILITY)
+    categories, truth = np.unique(table["category"].astype(str), return_inverse=True)
+    if held is None or held.shape != (n, len(categories)):
+        return unknown
+    response, chosen = table["response"].astype(str), categories[np.argmax(held, axis=1)]
+    differ = (chosen != response)[np.isin(response, categories)].mean()
+    if differ > 0.01:  # another order of categories
+        return unknown
+    return np.asarray(held[np.arange(n), truth], dtype=np.float32)
+
+
+def _labels(tables: Iterable[Trials]) -> dict[str, dict[str, str]]:
+    """Label -> image -> its value, as the tables say."""
+    found: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
+    for table in tables:
+        for name, held in found.items():
+            if name in table.columns:
+                held.update(zip(table["stimulus"].tolist(), table[name].tolist(), strict=True))
+    return found
+
+
+def confusion(answers: Answers, observer: int) -> tuple[list[str], list[str], Array]:
+    """(categories, answers, counts [categories, answers]) of one observer; "na" comes last."""
+    rows = sorted(set(answers.labels["category"].tolist()))
+    columns = [*rows, *(word for word in answers.words if word not in rows and word != NO_ANSWER)]
+    columns += [NO_ANSWER] if NO_ANSWER in answers.words else []
+    counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
+    place = {word: at for at, word in enumerate(columns)}
+    column = np.array([place[word] for word in answers.words], dtype=np.int64)
+    row = np.searchsorted(rows, answers.labels["category"])
+    seen = answers.shown[observer]
+    np.add.at(counts, (row[seen], column[answers.code[observer, seen]]), 1)
+    kept = counts.sum(axis=0) > 0
+    kept[: len(rows)] = True
+    return rows, [word for word, keep in zip(columns, kept, strict=True) if keep], counts[:, kept]
+
+
+def common_answers(
+    answers: Answers, image: int, members: NDArray[np.bool_]
+) -> list[tuple[str, int]]:
+    """The three most frequent answers of a group to an image, with how many gave them."""
+    codes = answers.code[members, image]
+    words, counts = np.unique(codes[codes != ABSENT], return_counts=True)
+    order = sorted(zip((-counts).tolist(), words.tolist(), strict=True))
+    return [(answers.words[word], -count) for count, word in order[:3]]
+
+
+def most_apart(answers: Answers, most: int = MOST) -> list[int]:
+    """Images by how far people (`Answers.crowd`) are ahead of networks, both ends of the order; without people the
+    hardest ones."""
+    human, _ = answers.share(answers.crowd[0])
+    machine, _ = answers.share(answers.group(NETWORKS))
+    gap = human - machine
+    if np.isnan(gap).all():
+        gap = -np.nan_to_num(machine, nan=1.0)
+    order = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable")
+    if len(order) > most:
+        first = most * 2 // 3
+        order = np.concatenate([order[:first], order[first - most :]])
+    return [int(i) for i in order]
+
+
+def against_others(
+    answers: Answers, observer: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(share right of all others [n], how many they are [n]): how hard an image is, without the observer itself."""
+    n = answers.tally[1] - answers.shown[observer]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (answers.tally[0] - answers.right[observer]) / n, n
+
+
+def each(answers: Sequence[Answers], name: str) -> Iterator[tuple[Answers, int]]:
+    """The answers that somebody took part in, with the place there."""
+    for one in answers:
+        if name in one.places:
+            yield one, one.places[name]
 
 
 @dataclass(frozen=True)
@@ -154,8 +403,8 @@ def family(observer: ObserverRow | None) -> str:
     """The line of a network's architecture ("resnet"); its kind for whoever is no network."""
     if observer is None:
         return ""
-    if observer.kind not in NETWORKS:
-        return "people" if observer.kind in PEOPLE else observer.kind
+    if observer.kind not in KINDS:
+        return "people" if observer.kind in ("human", "group") else observer.kind
     return architecture_line(observer.name, observer.card)
 
 
@@ -172,3 +421,28 @@ def source(observer: ObserverRow | None) -> str:
     if observer.kind in ("network", "simulated"):
         return "run here"
     return "ideal" if observer.kind == "ideal" else str(observer.card.get("source", ""))
+
+
+def about(cells: Iterable[Cell]) -> str:
+    """ "n 1200 (12 to 1200); 95 % interval: wilson": the usual n, their range, levels and methods of intervals."""
+    valued = [cell for cell in cells if cell.value is not None]
+    sizes = Counter(cell.n for cell in valued if cell.n)
+    parts = [_sizes(sizes)] if sizes else []
+    ways = Counter(
+        (cell.source.level, cell.source.method)
+        for cell in valued
+        if cell.source is not None and cell.low is not None
+    )
+    levels = sorted({level for level, _ in ways})
+    methods = dict.fromkeys(
+        PARENTHESIS.sub("", method) for (_, method), _ in ways.most_common() if method
+    )
+    if levels:
+        at = " or ".join(f"{100 * level:g} %" for level in levels)
+        parts.append(f"{at} interval{': ' if methods else ''}{', '.join(methods)}")
+    return "; ".join(parts)
+
+
+def _sizes(sizes: Counter[int]) -> str:
+    usual, low, high = sizes.most_common(1)[0][0], min(sizes), max(sizes)
+    return f"n {usual}" if low == high else f"n {usual} ({low} to {high})"

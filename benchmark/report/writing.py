@@ -21,6 +21,8 @@ from registry.files import write_whole
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from benchmark.settings import Settings
+
 #: Written into every report: a folder without it is somebody else's and is not written over.
 MARK = "report.txt"
 NEEDS = "the report needs the extra 'report': pip install 'gestaltbench[report]'"
@@ -29,9 +31,10 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 @dataclass
 class Site:
-    """A report being written: files under `folder`. written, pictured: bytes of files and of thumbnails; pages: how
-    many there are."""
+    """A report being written: files under `folder`. settings: where the leaderboard, its stimuli and its gallery are;
+    written, pictured: bytes of files and of thumbnails; pages: how many there are."""
 
+    settings: Settings
     folder: Path
     shared: Mapping[str, Any] = field(default_factory=dict)
     written: int = 0
@@ -47,7 +50,13 @@ class Site:
 
     def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
         """Records as CSV, without formulas; numbers to six significant digits."""
-        shorter = ({name: _rounded(value) for name, value in one.items()} for one in records)
+        shorter = (
+            {
+                name: float(f"{value:.6g}") if isinstance(value, float) else value
+                for name, value in record.items()
+            }
+            for record in records
+        )
         self.file(path, csv_text(shorter, names))
 
     def picture(self, path: str, content: bytes) -> None:
@@ -58,12 +67,12 @@ class Site:
 
     def file(self, path: str, content: str | bytes) -> None:
         """A file, whole or not at all."""
-        held = content.encode() if isinstance(content, str) else content
-        write_whole(self.folder / path, held)
-        self.written += len(held)
+        data = content.encode() if isinstance(content, str) else content
+        write_whole(self.folder / path, data)
+        self.written += len(data)
 
 
-def open_site(folder: Path, shared: Mapping[str, Any]) -> Site:
+def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Site:
     """A new report, or an old one to be written over. BenchError where the folder holds something else."""
     if folder.exists() and not folder.is_dir():
         raise BenchError(f"{folder} is a file: name a folder for the report with --out.")
@@ -72,7 +81,7 @@ def open_site(folder: Path, shared: Mapping[str, Any]) -> Site:
             f"{folder} has files that are not of a report, and nothing was written: name a new or an empty folder "
             "with --out."
         )
-    site = Site(folder, shared)
+    site = Site(settings, folder, shared)
     site.file(MARK, "made by bench report; written over by the next one\n")
     for name in ("site.css", "site.js"):
         site.file(name, (files("benchmark.report") / "static" / name).read_text(encoding="utf-8"))
@@ -95,7 +104,7 @@ def environment() -> Environment:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise BenchError(NEEDS) from error
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("benchmark.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -104,14 +113,14 @@ def environment() -> Environment:
         finalize=_shown,
         auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
-    made.filters |= {
+    templates.filters |= {
         "slug": slug,
         "number": short,
         "count": millions,
         "broken": broken,
         "percent": lambda level: f"{100 * level:g}",
     }
-    return made
+    return templates
 
 
 def short(value: float | None) -> str:
@@ -125,10 +134,6 @@ def broken(name: str) -> Any:
     from markupsafe import Markup, escape
 
     return Markup(str(escape(printable_lines(name))).replace("_", "_<wbr>"))  # noqa: S704 - escaped before
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _shown(value: Any) -> Any:

@@ -5,7 +5,7 @@ Definitions, attacks, trust report and deviations: docs/suites/adversarial.md.
 
 from dataclasses import replace
 
-from benchmark.contracts import EarlyStop, Suite
+from benchmark.contracts import EarlyStop, Suite, SuiteFigure
 from suites.adversarial.config import QUICK
 from suites.adversarial.metrics import metrics_of
 from suites.adversarial.observe import observe
@@ -28,6 +28,18 @@ PLAIN = Suite(
     own_space=True,
     passes=90.0,
     stopping=EarlyStop(shuffle=True),
+    figures=(
+        SuiteFigure(
+            "curve",
+            "robust-accuracy",
+            "Robust accuracy against {norm} perturbations",
+            "Images that no attack of that size or less breaks, of all images.",
+            metrics=("robust_accuracy",),
+            conditions=r"(?P<norm>\S+) (?P<epsilon>[\d.e-]+)(?:/(?P<white>\d+))?",
+            along="epsilon",
+            axes=("epsilon, {norm} norm (grey range 0 to {white})", "robust accuracy (share)"),
+        ),
+    ),
 )
 
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))

@@ -13,7 +13,7 @@ from benchmark.transforms.listing import plugin_names
 from suites.corruption.cells import seen
 from suites.corruption.compare import compare
 from suites.corruption.config import Config, Folders
-from suites.corruption.metrics import metrics
+from suites.corruption.metrics import FIGURES, metrics
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
 from suites.corruption.score import score, settled
@@ -41,6 +41,7 @@ _PLAIN = Suite(
     own_space=True,
     against=Against(compare),
     seen=seen,
+    figures=FIGURES,
 )
 
 

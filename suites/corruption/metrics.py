@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
-from benchmark.contracts import Metric
+from benchmark.contracts import Metric, SuiteFigure
 from benchmark.stimuli.roles import ROLE
+from benchmark.transforms.listing import own_list
 from suites.corruption.cells import FAMILIES
 from suites.corruption.definitions import (
     CLEAN,
@@ -158,3 +159,44 @@ SPANS = {
 def metrics(role: str = ROLE) -> tuple[Metric, ...]:
     """The metrics on a role ("": on the collection of all parts of a folder set)."""
     return tuple(replace(one, role=role, span=SPANS.get(one.name, (0.0, 1.0))) for one in ALL)
+
+
+_ORDER = tuple(own_list("imagenet-c"))
+#: A severity of a corruption: no level, in its own unit, of an experiment with people.
+_SEVERITY = f"(?!(?:{'|'.join(name for name in own_list('human') if name not in _ORDER)})/).+/[1-5]"
+FIGURES = (
+    SuiteFigure(
+        "matrix",
+        "corruption-by-severity",
+        "Accuracy by corruption and severity",
+        "Top-1 accuracy in each cell; empty: not shown to the network.",
+        metrics=("corruption_accuracy",),
+        conditions=f"(?={_SEVERITY}$)(?P<corruption>.+)/(?P<severity>.)",
+        along="corruption",
+        across="severity",
+        order=_ORDER,
+        axes=("severity", "accuracy"),
+    ),
+    SuiteFigure(
+        "matrix",
+        "corruption-other-levels",
+        "Accuracy under other degradations",
+        "Top-1 accuracy under degradations of the experiments with people, at levels in their own units.",
+        metrics=("corruption_accuracy",),
+        conditions=f"(?!{_SEVERITY}$)(?P<condition>.+/.+)",
+        axes=("", "accuracy"),
+    ),
+    SuiteFigure(
+        "dots",
+        "corruption-families",
+        "Accuracy by family of corruptions",
+        metrics=tuple(f"{family}_accuracy" for family in (*FAMILIES, "extra")),
+    ),
+    SuiteFigure(
+        "dots",
+        "corruption-errors",
+        "Mean corruption error",
+        "mCE: errors in percent of AlexNet's, mean over corruptions; lower is better.",
+        metrics=("mce", "mce_partial", "mce_measured", "relative_mce", "mean_error"),
+    ),
+)

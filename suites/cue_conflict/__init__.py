@@ -4,7 +4,7 @@ Definition, numbers and deviations: docs/suites/cue-conflict.md.
 """
 
 from benchmark.contracts import Suite
-from suites.cue_conflict.metrics import METRICS
+from suites.cue_conflict.metrics import FIGURES, METRICS
 from suites.cue_conflict.observe import observe
 from suites.cue_conflict.plan import plan
 from suites.cue_conflict.score import score
@@ -19,4 +19,9 @@ SUITE = Suite(
     observe=observe,
     score=score,
     experiments={"cue-conflict": "cue-conflict", "edges": "edges", "silhouettes": "silhouettes"},
+    figures=FIGURES,
+    questions={
+        "corruption": "does shape bias buy corruption robustness?",
+        "adversarial": "does shape bias buy adversarial robustness?",
+    },
 )

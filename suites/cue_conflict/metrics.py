@@ -7,7 +7,7 @@ answer that follows neither cue; it counts in every denominator but that of the 
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Ratio, Trials
+from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stimuli.generated import exemplars
 
 UNIT = (0.0, 1.0)
@@ -133,5 +133,24 @@ METRICS = (
         "cue-conflict-alpha1",
         "figures on a fully textured ground",
         shown=False,
+    ),
+)
+
+FIGURES = (
+    SuiteFigure(
+        "strip",
+        "shape-bias-by-category",
+        "Shape bias by category",
+        "Share of shape among the answers that follow one of two conflicting cues, by the shape's category; tall "
+        "lines: over all categories.",
+        metrics=("shape_bias",),
+        conditions="(?P<category>.+)",
+        along="category",
+        axes=(
+            "category of the shape",
+            "shape bias: share of shape among shape and texture answers",
+        ),
+        line=(0.5, ".5, shape as often as texture"),
+        source="After Geirhos et al. (2019), figure 4.",
     ),
 )

@@ -6,7 +6,7 @@ Definitions, numbers and deviations: docs/suites/human-comparison.md.
 from benchmark.contracts import Against, Suite
 from suites.human_comparison.comparing import compare
 from suites.human_comparison.experiments import SET_ROLES
-from suites.human_comparison.metrics import METRICS
+from suites.human_comparison.metrics import FIGURES, METRICS
 from suites.human_comparison.observe import observe
 from suites.human_comparison.pairing import compare_pair
 from suites.human_comparison.people import people
@@ -24,4 +24,5 @@ SUITE = Suite(
     score=score,
     against=Against(compare, people, compare_pair),
     experiments=SET_ROLES,
+    figures=FIGURES,
 )

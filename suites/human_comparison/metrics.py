@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Trials
+from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import Draws, draw_image_weights
@@ -22,6 +22,7 @@ from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
 KEPT = "kept"
 CHANCE = 1 / 16
 UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
+GEIRHOS = "Geirhos et al. (2018). Generalisation in humans and deep neural networks. NeurIPS. arXiv:1808.08750"
 AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
 
 
@@ -210,3 +211,33 @@ def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
     found: Floats = np.full(len(both), np.nan)
     np.divide(both, np.sqrt(xx * yy), out=found, where=(xx > 0) & (yy > 0))
     return found
+
+
+FIGURES = (
+    SuiteFigure(
+        "dots",
+        "error-consistency",
+        "Error consistency with people",
+        "Agreement with people beyond what the two accuracies alone would give (kappa). People among themselves are "
+        "the ceiling.",
+        metrics=("error_consistency", "ceiling_fraction"),
+    ),
+    *(
+        SuiteFigure(
+            "curve",
+            f"accuracy-{experiment.role.lower()}",
+            f"Accuracy by level: {experiment.role}",
+            "Share of right answers among 16 categories.",
+            metrics=(accuracy_name(experiment.role),),
+            conditions="(?P<level>.+)",
+            along="level",
+            order=tuple(condition.name for condition in experiment.conditions),
+            axes=(experiment.unit or experiment.title, "accuracy (share right)"),
+            line=(CHANCE, "chance (1/16)"),
+            source=GEIRHOS,
+        )
+        for experiment in EXPERIMENTS
+        if not experiment.single
+    ),
+    SuiteFigure("agreement", "consistency-matrix", "Error consistency on {role}, {space}"),
+)

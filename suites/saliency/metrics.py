@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from benchmark.contracts import Array, Direction, Metric, Ratio, Trials
+from benchmark.contracts import Array, Direction, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.catalogue import read_pair
 from suites.saliency.config import (
@@ -352,4 +352,23 @@ METRICS = tuple(
         span=SPANS.get(metric.name, metric.bounds),
     )
     for metric in _METRICS
+)
+
+FIGURES = (
+    SuiteFigure(
+        "dots",
+        "object-reliance",
+        "The object against the ground",
+        "Reference rows (edges, darkness, the centre, noise) are maps that know no network: gradients that do no "
+        "better say nothing about the network.",
+        metrics=(HEADLINE, "object_auc_excess", "object_auc", "target_contrast"),
+    ),
+    SuiteFigure(
+        "gallery",
+        "gallery",
+        "Gallery",
+        "Under the images: the right answer. Under each model's input gradients (after Tsipras et al., 2019; clipped "
+        "at mean ± 3 standard deviations, nothing smoothed): its answer where it is another one, and the probability "
+        "of the right one. Object: white. The images are the first of evenly spaced categories.",
+    ),
 )

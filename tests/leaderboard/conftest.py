@@ -25,6 +25,7 @@ def suite():
         ),
         references={"reference: middle": "the middle"},
         experiments={},
+        questions={},
         against=None,
     )
 

@@ -313,6 +313,7 @@ def test_a_suite_without_a_headline_is_a_mistake(suite, sets):
         references={},
         against=None,
         experiments={},
+        questions={},
     )
     with pytest.raises(ValueError, match="'bare' has no headline"):
         boards([], bare, sets)

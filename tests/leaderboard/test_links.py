@@ -30,10 +30,12 @@ RECIPES = {
 
 
 class Plain:
-    version, references, against, experiments = 2, {}, None, {}
+    version, references, against, experiments, questions = 2, {}, None, {}, {}
 
     def __init__(self, name, clean=False):
         self.name = name
+        if name == "cue-conflict":
+            self.questions = {"corruption": "does shape bias buy corruption robustness?"}
         self.metrics = (
             Metric("head", "head", "", "higher", headline=True),
             *([Metric("plain", "clean", "", clean=True)] if clean else []),

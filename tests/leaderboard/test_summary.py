@@ -16,7 +16,7 @@ from benchmark.leaderboard.summary_text import explain_lines, summary_detail
 class Plain:
     """A suite with a headline and a clean accuracy."""
 
-    version, references, against, experiments = 2, {}, None, {}
+    version, references, against, experiments, questions = 2, {}, None, {}, {}
 
     def __init__(self, name, title, direction="higher", clean=False):
         self.name = name

@@ -11,7 +11,7 @@ from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.render import render_details
 from benchmark.leaderboard.training_curves import curve_records, shared_steps, training_curves
 from benchmark.leaderboard.training_text import sparkline, training_details
-from benchmark.report.figures.training import over_training
+from benchmark.report.figures import over_training
 
 
 def card(run, step, unit="epoch"):

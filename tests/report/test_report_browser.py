@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from benchmark import api
-from benchmark.report.building import build
+from benchmark.report.site import build
 from benchmark.variables import read_settings
 from gestaltbench.pictures import draw, keep
 

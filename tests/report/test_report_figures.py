@@ -7,26 +7,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmark.contracts import Observer, Trials
+from benchmark.contracts import Observer, SuiteFigure, Trials
 from benchmark.errors import UnknownName
-from benchmark.report.answers import (
+from benchmark.report import board_pages
+from benchmark.report.board_pages import drawn_by_suite
+from benchmark.report.contents import (
     ABSENT,
     Answers,
     against_others,
     common_answers,
     confusion,
+    family,
+    most_apart,
     of_truth,
-    telling,
+    read_contents,
 )
-from benchmark.report.building import together
-from benchmark.report.comparisons import usual
-from benchmark.report.contents import family, read_contents
 from benchmark.report.drawing import draw
-from benchmark.report.figures import consistency
-from benchmark.report.figures.every import every_figure, find_figure
-from benchmark.report.pages.answered import answered
-from benchmark.report.pages.explorer import records
-from benchmark.report.pages.observers import runs_behind
+from benchmark.report.figures import every_figure, find_figure
+from benchmark.report.image_pages import image_records
+from benchmark.report.observer_pages import answered, runs_behind
+from benchmark.report.site import usual
+from benchmark.report.suite_figures import agreement, ceiling
 from benchmark.store import open_store
 from benchmark.store.rows import ObserverRow
 from tests.report.conftest import score_set, scores_of
@@ -106,7 +107,7 @@ def test_levels_and_budgets_are_in_order(contents):
     assert contrast.spec["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
     robust = figure(contents, "robust-accuracy-linf")
     assert {one["epsilon"] for one in robust.records} == {0.5, 2.0, 8.0}
-    assert "1/255" in robust.spec["layer"][1]["encoding"]["x"]["axis"]["title"]
+    assert "(grey range 0 to 255)" in robust.spec["layer"][1]["encoding"]["x"]["axis"]["title"]
 
 
 @pytest.mark.slow
@@ -117,7 +118,7 @@ def test_the_heat_map_holds_severities_alone(contents):
         ("fog", 5),
     }
     others = figure(contents, "corruption-other-levels")
-    assert {one["condition"] for one in others.records} == {"low-pass 10"}
+    assert {one["condition"] for one in others.records} == {"low-pass/10"}
 
 
 @pytest.mark.slow
@@ -148,7 +149,9 @@ def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
 def test_kappa_is_that_of_another_library(answers):
     from sklearn.metrics import cohen_kappa_score
 
-    (made,) = consistency.figures([answers])
+    declared = SuiteFigure("agreement", "consistency-matrix", "Consistency on {role}, {space}")
+    (made,) = agreement(declared, [answers])
+    assert made.title == "Consistency on edges, geirhos16"
     everybody = answers.shown.all(axis=0)
     assert {one["n"] for one in made.records} == {int(everybody.sum())}
     for one in made.records:
@@ -159,7 +162,7 @@ def test_kappa_is_that_of_another_library(answers):
 
 def test_people_who_never_err_have_a_ceiling_with_an_interval():
     """[1.000, 1.000] from 160 images on which nobody errs would be certainty out of no information."""
-    text = consistency._ceiling(np.ones((160, 4), dtype=bool))
+    text = ceiling(np.ones((160, 4), dtype=bool))
     value, low, high = (float(number) for number in re.findall(r"-?\d\.\d{3}", text))
     assert value == high == 1.0 and low < 0.5
 
@@ -182,10 +185,12 @@ def test_difficulty_leaves_the_observer_out(answers):
 def test_people_right_and_networks_wrong_comes_first(answers):
     human, _ = answers.share(answers.group(("human",)))
     machine, _ = answers.share(answers.group(("network", "published")))
-    gap = (human - machine)[telling(answers)]
+    gap = (human - machine)[most_apart(answers)]
     assert (np.diff(gap) <= 1e-12).all()
-    assert len(telling(answers, 10)) == 10 and telling(answers, 10)[0] == telling(answers)[0]
-    assert telling(answers, 10)[-1] == telling(answers)[-1]
+    assert (
+        len(most_apart(answers, 10)) == 10 and most_apart(answers, 10)[0] == most_apart(answers)[0]
+    )
+    assert most_apart(answers, 10)[-1] == most_apart(answers)[-1]
 
 
 def test_common_answers_are_counted(answers):
@@ -218,7 +223,7 @@ def test_simulated_people_are_no_people_and_stand_in_where_there_are_none(answer
     alone = replace(answers, kinds=kinds)
     crowd, called = alone.crowd
     assert called == "simulated people" and crowd.tolist() == [True] * 3 + [False] * 3
-    (first, *_) = records(replace(answers, kinds=("human", "human", *kinds[2:])))
+    (first, *_) = image_records(replace(answers, kinds=("human", "human", *kinds[2:])))
     assert (first["people"], first["simulated"]) == (2, 1)
 
 
@@ -259,8 +264,11 @@ def test_a_page_says_what_ran_with_what(fill):
     assert how[10:] == ", gestaltbench 0.9, torch 2.9, cuda H100"
 
 
-def test_figures_of_suites_keep_their_order():
+def test_figures_of_suites_keep_their_order(monkeypatch):
     """A page of several suites is the same whenever it is made."""
     names = [f"suite-{at}" for at in (3, 1, 4, 5, 9, 2, 6)]
-    found = together([(name, f"{name} a") for name in names] + [(names[2], "b")])
-    assert list(found) == names and found["suite-4"] == ["suite-4 a", "b"]
+    figures = [*((name, f"{name} a") for name in names), (names[2], "b"), ("links", "c")]
+    monkeypatch.setattr(board_pages, "every_figure", lambda contents: figures)
+    monkeypatch.setattr(board_pages, "put", lambda site, figure: figure)
+    drawn = drawn_by_suite(None, None)
+    assert list(drawn) == names and drawn["suite-4"] == ["suite-4 a", "b"]

@@ -4,11 +4,10 @@ import pytest
 
 from benchmark.leaderboard.formatting import Footnotes
 from benchmark.leaderboard.model import Cell
-from benchmark.report.captions import about
-from benchmark.report.figures.chosen import featured
-from benchmark.report.figures.figure import palette
-from benchmark.report.marks import EDGE, WIDTH, axis_of, mark, marks
-from benchmark.report.pages.leaderboard import Row, Table, without_common
+from benchmark.report.board_pages import EDGE, WIDTH, Row, Table, axis_of, mark, without_common
+from benchmark.report.contents import about
+from benchmark.report.drawing import palette
+from benchmark.report.suite_figures import featured
 from benchmark.report.writing import short
 
 
@@ -30,9 +29,9 @@ def test_axes_have_round_ends(values, bounds, expected):
 
 
 def test_a_mark_lies_where_its_number_is():
-    axis, drawn = marks(
-        [Cell(0.5, 0.25, 1.0, 10), Cell(None, reason="no masks")], Footnotes(), (0.0, 1.0), 0.5
-    )
+    cells, notes = [Cell(0.5, 0.25, 1.0, 10), Cell(None, reason="no masks")], Footnotes()
+    axis = axis_of(cells, (0.0, 1.0), 0.5)
+    drawn = [mark(cell, axis, notes) for cell in cells]
     assert float(drawn[0].dot) == EDGE + WIDTH / 2 and float(axis.chance_at) == float(drawn[0].dot)
     assert float(drawn[0].start) == EDGE + WIDTH / 4 and float(drawn[0].end) == EDGE + WIDTH
     assert drawn[0].interval == "[.250, 1.000]"
@@ -94,5 +93,5 @@ def test_a_table_asks_its_rows_once_whether_sizes_are_known():
             return super().__iter__()
 
     unsized = Row("net", "", "network", "network", "", None, "", "", "", [])
-    table = Table("geirhos16", [], Rows([unsized] * 3), [], "", "")
+    table = Table("geirhos16", "geirhos16", [], Rows([unsized] * 3), [], "")
     assert [table.sized for _ in table.rows] == [False] * 3 and Rows.passes == 2

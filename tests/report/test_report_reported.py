@@ -4,10 +4,9 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import BenchError
+from benchmark.report.board_pages import reported_page
 from benchmark.report.contents import read_contents
-from benchmark.report.figures import reported
-from benchmark.report.figures.every import every_figure
-from benchmark.report.pages.suites import reported_page
+from benchmark.report.figures import every_figure, reported
 from benchmark.report.writing import open_site
 
 OWN = "observer,metric,value,low,high,n,suite,note\nvit,own bias,0.9,0.8,0.95,100,cue-conflict,of own images\n"
@@ -28,8 +27,10 @@ def contents(fill, tmp_path):
 
 
 def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents):
-    ((suite, made),) = reported.figures(contents(OWN))
-    assert suite == "cue-conflict" and made.title == "Cue-conflict, reported by lab"
+    held = contents(OWN)
+    (board,) = held.reported
+    made = reported(board, held.boards)
+    assert board.suite == "cue-conflict" and made.title == "Cue-conflict, reported by lab"
     (record,) = made.records
     assert record == {
         "observer": "vit",
@@ -47,7 +48,8 @@ def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents
 
 
 def test_the_same_quantity_stands_beside_what_was_measured(contents):
-    ((_, made),) = reported.figures(contents(SAME, "shape_bias"))
+    held = contents(SAME, "shape_bias")
+    made = reported(held.reported[0], held.boards)
     groups = {(one["observer"], one["group"]): one["value"] for one in made.records}
     assert groups["net-0 (lab, reported)", "reported score"] == 0.25
     assert groups["net-0", "network"] == pytest.approx(0.1)
@@ -55,13 +57,13 @@ def test_the_same_quantity_stands_beside_what_was_measured(contents):
 
 
 @pytest.mark.slow
-def test_they_have_a_page_and_no_rank(contents, tmp_path):
+def test_they_have_a_page_and_no_rank(contents, settings, tmp_path):
     held = contents(SAME, "shape_bias")
     ranked = {line.observer for summary in held.summaries for line in summary.lines}
     assert ranked == {"net-0", "net-1"}
     assert "reported-cue-conflict" in " ".join(one.name for _, one in every_figure(held))
     shared = {"menu": [], "place": "", "moment": "", "version": "", "spaces": {}, "live": False}
-    site = open_site(tmp_path / "out", shared)
+    site = open_site(settings, tmp_path / "out", shared)
     reported_page(site, held, {})
     page = (tmp_path / "out" / "reported.html").read_text()
     assert "&lt;b&gt; (lab, reported)" in page and "<b> (lab" not in page

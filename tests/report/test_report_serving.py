@@ -6,29 +6,33 @@ import threading
 import pytest
 
 from benchmark.errors import BenchError
-from benchmark.report.serving import Live, open_server
+from benchmark.report import site
+from benchmark.report.site import Live, open_server
 
 
 @pytest.fixture
-def live(settings, tmp_path):
+def live(settings, tmp_path, monkeypatch):
     """A live report that says how often it was made; the leaderboard is a file that the test writes."""
     made = []
 
-    def build(folder):
+    def build(settings, folder, live):
+        assert live
         made.append(folder)
         (folder / "compare").mkdir(parents=True)
         (folder / "index.html").write_text(f"report {len(made)}")
 
-    def pair(folder, a, b):
+    def pair(settings, folder, a, b):
         if "nobody" in (a, b):
             raise BenchError("no observer is called 'nobody'")
         (folder / "compare" / "pair.html").write_text(f"{a} {b}")
         return "compare/pair.html"
 
     (tmp_path / "results.db").write_text("1")
-    one = Live(settings, build, pair)
-    yield one
-    one.close()
+    monkeypatch.setattr(site, "build", build)
+    monkeypatch.setattr(site, "add_pair", pair)
+    live = Live(settings)
+    yield live
+    live.close()
 
 
 @pytest.fixture
@@ -62,10 +66,10 @@ def test_a_changed_leaderboard_is_shown(live, ask, tmp_path):
 
 
 def test_a_leaderboard_that_cannot_be_read_now_leaves_the_report(live, ask, tmp_path, monkeypatch):
-    def fail(folder):
+    def fail(settings, folder, live):
         raise BenchError("locked")
 
-    monkeypatch.setattr(live, "_build", fail)
+    monkeypatch.setattr(site, "build", fail)
     (tmp_path / "results.db").write_text("22")
     assert not live.refresh()
     assert ask("/")[2] == "report 1"

@@ -14,7 +14,7 @@ from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.errors import BenchError
 from benchmark.report import drawing
-from benchmark.report.building import build
+from benchmark.report.site import build
 from benchmark.report.writing import MARK, slug
 from benchmark.store import open_store
 from tests.report.conftest import HOSTILE, score_set, scores_of, stimuli_of
@@ -55,9 +55,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are not drawn: the converter takes seconds to start."""
-    monkeypatch.setattr(
-        drawing, "svg", lambda one, themed=False: '<svg width="1" height="1"></svg>'
-    )
+    monkeypatch.setattr(drawing, "svg", lambda figure: ("<svg/>", "<svg/>", 1, 1))
 
 
 @pytest.fixture

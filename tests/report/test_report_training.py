@@ -5,10 +5,10 @@ import csv
 import pytest
 
 from benchmark.contracts import Observer
-from benchmark.report.building import build
 from benchmark.report.contents import read_contents
-from benchmark.report.drawing import svg
-from benchmark.report.figures.every import find_figure
+from benchmark.report.drawing import draw
+from benchmark.report.figures import find_figure
+from benchmark.report.site import build
 from benchmark.store import open_store
 from tests.report.conftest import HOSTILE
 
@@ -61,7 +61,7 @@ def test_without_a_training_run_there_is_no_page(fill, tmp_path):
 
 def test_names_of_runs_are_text(fill, tmp_path):
     settings = as_runs(fill(("a", "b")), {"a": (HOSTILE[0], 1), "b": (HOSTILE[1], 2)})
-    drawn = svg(find_figure(read_contents(settings), "training"))
+    drawn = draw(find_figure(read_contents(settings), "training"), "svg").decode()
     build(settings, tmp_path / "report")
     page = (tmp_path / "report" / "training.html").read_text()
     for text in (drawn, page):

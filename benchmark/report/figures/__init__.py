@@ -1,1 +1,0 @@
-"""Figures as Vega-Lite specifications: plain data, one module for each kind of figure."""

@@ -1,1 +1,0 @@
-"""The pages of a report: what each shows, as plain values for its template."""

@@ -1,0 +1,346 @@
+"""A report from beginning to end, its pages of pairs, and the live report over HTTP."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from benchmark import api
+from benchmark.errors import BenchError
+from benchmark.leaderboard.comparison import better, comparison_details
+from benchmark.leaderboard.formatting import p_value
+from benchmark.report.board_pages import (
+    has_links,
+    leaderboard_page,
+    links_page,
+    suite_pages,
+    training_page,
+)
+from benchmark.report.contents import Contents, read_contents
+from benchmark.report.figures import forest, put
+from benchmark.report.image_pages import stimulus_pages, thumbnails
+from benchmark.report.observer_pages import observer_pages
+from benchmark.report.writing import Site, open_site, short, slug
+from benchmark.version import __version__
+from registry.foreign import foreign
+
+if TYPE_CHECKING:
+    from benchmark.settings import Settings
+    from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison
+
+SPACES = {
+    "geirhos16": "Photographs, 16 categories",
+    "world16": "The built-in world, 16 categories",
+    "imagenet1k": "ImageNet, 1,000 classes",
+}
+STANDARD = "standard"
+#: Images of a metric that a pair's page lists; the CSV has all.
+MOST = 24
+NAMES = ("suite", "metric", "condition", "stimulus", "category", "winner", "answer_a", "answer_b")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def build(
+    settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = (), *, live: bool = False
+) -> Site:
+    """Write the report of a leaderboard into a folder.
+
+    wanted: pairs to compare (none: one for each space); live: for a server, which makes other pairs. Raises BenchError
+    where the leaderboard is empty, the folder holds something else, or the extra is missing.
+    """
+    contents = read_contents(settings)
+    compared = pairs(contents, wanted, settings.db)
+    site = open_site(settings, folder, {**_shared(contents), "live": live})
+    leaderboard_page(site, contents)
+    suite_pages(site, contents)
+    places, credits = thumbnails(site, contents.answers)
+    observer_pages(site, contents, places)
+    pictures = {image: path for (_, image), path in places.items()}
+    links = [
+        (f"{p.compared.a} against {p.compared.b}", pair_page(site, p, pictures)) for p in compared
+    ]
+    names = sorted(contents.scores)
+    site.page("compare.html", "compare_index.html", title="Compare", links=links, names=names)
+    links_page(site, contents)
+    training_page(site, contents)
+    stimulus_pages(site, contents, places, credits)
+    return site
+
+
+def _shared(contents: Contents) -> dict[str, Any]:
+    """What every page shows: the menu, and where the numbers come from."""
+    pages = {"index.html": "Leaderboard"}
+    pages |= {f"suites/{slug(suite.name)}.html": suite.name for suite in contents.suites}
+    if has_links(contents):
+        pages["links.html"] = "Links"
+    if contents.curves:
+        pages["training.html"] = "Training"
+    if contents.reported:
+        pages["reported.html"] = "Reported"
+    pages["compare.html"] = "Compare"
+    if contents.answers:
+        pages["stimuli.html"] = "Stimuli"
+    return {
+        "menu": [{"path": path, "title": title} for path, title in pages.items()],
+        "place": Path(contents.place).name if "://" not in contents.place else contents.place,
+        "moment": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": __version__,
+        "spaces": SPACES,
+    }
+
+
+# --- pairs of observers that are compared
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two observers, tested against each other; discordant: the images that only one of them gets right."""
+
+    compared: Compared
+    discordant: Sequence[DiscordantTrial]
+
+
+def pairs(contents: Contents, wanted: Sequence[tuple[str, str]], db: str) -> list[Pair]:
+    """The wanted pairs (UnknownName where one is not known), or without any the usual ones that can be compared."""
+    if wanted:
+        return [compare(a, b, db) for a, b in wanted]
+    found = []
+    for a, b in usual(contents):
+        try:
+            found.append(compare(a, b, db))
+        except BenchError:
+            continue  # nothing in common: nobody asked for this pair
+    return found
+
+
+def compare(a: str, b: str, db: str) -> Pair:
+    """Paired tests and discordant images of two observers."""
+    found = api.compare(a, b, db=db)
+    differing = [] if "people" in (a, b) else api.discordant(found.a, found.b, db=db)
+    return Pair(found, differing)
+
+
+def usual(contents: Contents) -> Iterator[tuple[str, str]]:
+    """In each space the network that comes first against the best of the standard recipe, else against the last."""
+    for summary in contents.summaries:
+        ranked = [
+            line
+            for line in summary.lines
+            if line.mean_rank is not None and line.kind != "reported"  # of whom there are no trials
+        ]
+        plain = [line for line in ranked[1:] if line.training == (STANDARD,)]
+        if len(ranked) > 1:
+            yield ranked[0].observer, (plain or ranked[-1:])[0].observer
+
+
+def page_of(pair: Pair) -> str:
+    """Where the page of a pair is."""
+    return "compare/" + slug(f"{pair.compared.a} {pair.compared.b}") + ".html"
+
+
+def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
+    """One more comparison in a report that is there; its page. Raises BenchError where the two cannot be compared."""
+    pair = compare(a, b, settings.db)
+    if not (folder / page_of(pair)).is_file():
+        shared = {**_shared(read_contents(settings)), "live": True}
+        pair_page(Site(settings, folder, shared), pair, {})
+    return page_of(pair)
+
+
+def pair_page(site: Site, pair: Pair, thumbnails: Mapping[str, str]) -> str:
+    """compare/A-B.html: a forest plot, the tests, the images on which the two differ. thumbnails: by image."""
+    tests, page = pair.compared, page_of(pair)
+    a, b = tests.a, tests.b
+    drawn = forest(tests)
+    data = "data/discordant-" + slug(f"{a} {b}") + ".csv"
+    records = [{name: getattr(one, name) for name in NAMES} for one in pair.discordant]
+    site.table(data, records, NAMES)
+    groups = []
+    for (suite, metric), rows in groupby(pair.discordant, key=lambda one: (one.suite, one.metric)):
+        trials = list(rows)
+        halves = [[one for one in trials if one.winner == side] for side in ("a", "b")]
+        groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves]))
+    site.page(
+        page,
+        "compare.html",
+        title=f"{a} against {b}",
+        a=a,
+        b=b,
+        pages={name: f"observers/{slug(name)}.html" for name in (a, b) if name != "people"},
+        figure=put(site, drawn) if drawn else None,
+        headlines=_tests(tests.headlines),
+        secondary=_tests(tests.secondary),
+        notes=comparison_details(tests)[-1].lines,
+        groups=groups,
+        thumbnails=thumbnails,
+        data=data,
+    )
+    return page
+
+
+def _tests(rows: Sequence[SuiteComparison]) -> list[dict[str, Any]]:
+    """Rows of the tables."""
+    tests = []
+    for row in rows:
+        test = row.comparison
+        if test.difference is not None:
+            ends = (short(end) for end in (test.low, test.high) if end is not None)
+            interval = ", ".join(ends)
+            tests.append(
+                {
+                    "suite": row.suite,
+                    "title": row.title,
+                    "a": short(test.a),
+                    "b": short(test.b),
+                    "difference": f"{short(test.difference)}{f' [{interval}]' if interval else ''}",
+                    "p": p_value(test.p_holm),
+                    "better": better(row),
+                    "n": test.n,
+                }
+            )
+    return tests
+
+
+# --- the report of a live leaderboard, on loopback unless told otherwise
+
+
+class Live:
+    """The newest report. `refresh` makes another one where the leaderboard has changed, and drops the one before the
+    last: a page that is being read keeps its files."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._home = Path(tempfile.mkdtemp(prefix="bench-serve-"))
+        self._seen: Mapping[str, float] | None = None
+        self._folders: list[Path] = []
+        self._lock = threading.Lock()
+
+    @property
+    def folder(self) -> Path:
+        """Where the newest report is."""
+        return self._folders[-1]
+
+    def refresh(self) -> bool:
+        """Whether there was something new. Raises BenchError where the first report cannot be made."""
+        stamp = _stamp(self._settings.db)
+        if self._folders and stamp == self._seen and stamp:
+            return False
+        made = Path(tempfile.mkdtemp(dir=self._home)) / "report"
+        try:
+            build(self._settings, made, live=True)
+        except BenchError:
+            if not self._folders:
+                raise
+            return False  # locked, or being written: the report that is there stays
+        self._seen = stamp
+        self._folders.append(made)
+        while len(self._folders) > 2:
+            shutil.rmtree(self._folders.pop(0).parent, ignore_errors=True)
+        return True
+
+    def compare(self, a: str, b: str) -> str:
+        """The page of a pair, made where it is not there. Raises BenchError where the two cannot be compared."""
+        with self._lock:
+            return add_pair(self._settings, self.folder, a, b)
+
+    def close(self) -> None:
+        """Removes everything."""
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Files of the newest report, and pairs to compare. Answers no other host's name: a page elsewhere cannot read it
+    through a name that leads here."""
+
+    def __init__(self, *args: Any, live: Live, hosts: tuple[str, ...], **more: Any) -> None:
+        self._live, self._hosts = live, hosts
+        super().__init__(*args, directory=str(live.folder), **more)
+
+    def do_GET(self) -> None:
+        """A file, or a comparison."""
+        try:
+            with foreign("request", "", BenchError):
+                name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+                parts = urlsplit(self.path)
+                asked = parse_qs(parts.query)
+        except BenchError as error:
+            self.send_error(HTTPStatus.BAD_REQUEST, "no request", str(error))
+            return
+        if self._hosts and name not in self._hosts:
+            self.send_error(HTTPStatus.FORBIDDEN, "unknown host name")
+        elif self.command == "HEAD":
+            super().do_HEAD()
+        elif parts.path == "/compare":
+            self._compare(asked)
+        else:
+            super().do_GET()
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server asks for
+
+    def list_directory(self, path: Any) -> None:  # noqa: ARG002
+        """No listings."""
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+    def end_headers(self) -> None:
+        """The policy goes with every answer, and nothing is kept: the report changes."""
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+    def _compare(self, asked: dict[str, list[str]]) -> None:
+        a, b = (asked.get(name, [""])[0] for name in ("a", "b"))
+        try:
+            page = self._live.compare(a, b)
+        except BenchError as error:
+            self.send_error(HTTPStatus.BAD_REQUEST, "cannot compare", str(error))
+            return
+        self.send_response(HTTPStatus.SEE_OTHER)
+        self.send_header("Location", f"/{quote(page)}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def open_server(live: Live, host: str, port: int) -> ThreadingHTTPServer:
+    """A server that is bound and not yet running. BenchError where the address cannot be had."""
+    hosts = LOOPBACK if host in LOOPBACK else ()
+    try:
+        server = ThreadingHTTPServer((host, port), partial(Handler, live=live, hosts=hosts))
+    except OSError as error:
+        raise BenchError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port."
+        ) from error
+    server.daemon_threads = True
+    return server
+
+
+def watch(live: Live, stop: threading.Event, every: float) -> None:
+    """Refresh until told to stop."""
+    while not stop.wait(every):
+        live.refresh()
+
+
+def _stamp(db: str) -> dict[str, float]:
+    """Times and sizes of a leaderboard's files; nothing for a data base elsewhere, which is then read each time."""
+    path = Path(db.removeprefix("sqlite:///"))
+    files = [path, path.with_name(path.name + "-wal")]
+    return {str(one): one.stat().st_mtime + one.stat().st_size for one in files if one.is_file()}

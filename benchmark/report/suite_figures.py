@@ -1,0 +1,448 @@
+"""The figures that a suite declares (`SuiteFigure`), drawn for its boards. Nothing here knows a suite by its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import DISTRUST
+from benchmark.leaderboard.model import REPORTED, Board, Column, Row
+from benchmark.report import drawing
+from benchmark.report.contents import (
+    NATURAL,
+    NETWORKS,
+    ONE_PERSON,
+    PARENTHESIS,
+    Answers,
+    Contents,
+    about,
+)
+from benchmark.report.drawing import GROUPS, PEOPLE, Figure, Records, Spec, axis
+from benchmark.report.writing import slug
+from benchmark.stats import mean_interval
+from benchmark.stats.agreement import pairwise
+from benchmark.stats.intervals import percentiles
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Suite, SuiteFigure
+    from benchmark.store import ScoreRow
+
+#: Observers that one figure shows, lines and panels that can be told apart; captions say where there are more.
+MOST, FEW, PANELS = 40, 7, 6
+IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no paired test."
+VALUES = ("value", "low", "high", "n")
+#: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered), resamples.
+MOST_NETWORKS, MOST_PEOPLE, ROLES, DRAWS = 14, 10, 4, 200
+_GROUP = {
+    "network": 0,
+    "published": 1,
+    "human": 2,
+    "group": 2,
+    "simulated": 3,
+    "ideal": 4,
+    "reported": 5,
+}
+
+
+def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
+    """The figures that a suite declares, as far as the board has scores for them; without any its headline."""
+    scene, drawn = Scene.of(contents, board), False
+    for declared in suite.figures:
+        if draw := DRAWERS.get(declared.kind):
+            for figure in draw(scene, declared):
+                drawn = True
+                yield figure
+    if not drawn:
+        title = next(column.title for column in board.columns if column.metric == board.by)
+        yield from _dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A board as figures see it. networks: its ranked ones that have trials here, in order; people: single ones."""
+
+    contents: Contents
+    board: Board
+    networks: tuple[str, ...]
+    people: tuple[str, ...]
+
+    @classmethod
+    def of(cls, contents: Contents, board: Board) -> Scene:
+        """The networks and people of a board."""
+        networks = tuple(
+            row.observer
+            for row in board.rows
+            if row.cells[board.by].value is not None and row.kind != REPORTED
+        )
+        people = tuple(row.observer for row in board.references if row.kind == "human")
+        return cls(contents, board, networks, people)
+
+    def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[ScoreRow]:
+        """The observer's scores of a metric under conditions of that pattern, with a value, on this board's stimuli
+        where it has several."""
+        board, shown = self.board, set(self.board.digests.values())
+        held = [
+            row
+            for row in self.contents.scores.get(observer, ())
+            if (row.suite, row.space, row.metric) == (board.suite, board.space, metric)
+            and row.value is not None
+            and row.condition
+            and pattern.fullmatch(row.condition)
+        ]
+        return [row for row in held if row.stimuli in shown] or held
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The scores of a declared figure as data.
+
+    networks: those that have any; shown: those that are drawn; rows: their scores; records: a record for each, and the
+    means of people; folk: over how many; order: values along the axis; words: of the groups that part figures.
+    """
+
+    declared: SuiteFigure
+    scene: Scene
+    networks: Sequence[str]
+    shown: Sequence[str]
+    rows: Sequence[ScoreRow]
+    records: list[dict[str, Any]]
+    folk: int
+    order: Sequence[Any]
+    words: Mapping[str, str]
+
+    def figure(self, spec: Spec, unit: str, drawn: str = "") -> Figure:
+        """unit: "mark" or "cell"; drawn: where the intervals are, if not in the figure."""
+        declared, board = self.declared, self.scene.board
+        role = next((c.role for c in board.columns if c.metric == declared.metrics[0]), "")
+        where = board.sets.get(role, "")
+        networks = [one for one in self.records if one["observer"] != PEOPLE] or self.records
+        flags = {flag for row in self.rows for flag in row.flags if flag.startswith(DISTRUST)}
+        parts = (
+            declared.caption,
+            some_of(
+                len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks"
+            ).strip(),
+            f"{where}{'; ' if where else ''}{sizes(networks)} a {unit}; {methods(self.rows)}{drawn}.",
+            f"People: mean of {self.folk} with a 95 % t interval over persons."
+            if self.folk
+            else "",
+            f"Dashed: {declared.line[1]}." if declared.line else "",
+            f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)."
+            if flags
+            else "",
+            declared.source,
+        )
+        names = (declared.name, *list(self.words.values())[:1], board.space)
+        axes = [group for group in (declared.along, declared.across) if group]
+        return Figure(
+            "-".join(map(slug, names)),
+            declared.title.format(**self.words),
+            " ".join(part for part in parts if part),
+            spec,
+            self.records,
+            ("observer", *axes, *VALUES),
+        )
+
+    def titles(self) -> list[str]:
+        """Of the two axes."""
+        return [title.format(**self.words) for title in self.declared.axes]
+
+
+def marks_of(
+    scene: Scene, declared: SuiteFigure, most: int = FEW, *, least: int = 1, people: bool = True
+) -> Iterator[Marks]:
+    """For each figure its marks, of at most so many networks and of people (the mean). least: how many conditions
+    somebody must have scores of to be among them."""
+    pattern, metric = re.compile(declared.conditions), declared.metrics[0]
+    axes = {declared.along, declared.across}
+    parts: dict[tuple[str, ...], dict[str, list[ScoreRow]]] = {}
+    for name in (*scene.networks, *(scene.people if people else ())):
+        for row in scene.rows(name, metric, pattern):
+            words = _words(pattern, row.condition)
+            part = tuple(value for group, value in words.items() if group not in axes)
+            parts.setdefault(part, {}).setdefault(name, []).append(row)
+    for held in parts.values():
+        held = {name: rows for name, rows in held.items() if len(rows) >= least}
+        networks = [name for name in scene.networks if name in held]
+        shown = featured(networks, most)
+        rows = [row for name in shown for row in held[name]]
+        folk = [held[name] for name in scene.people if name in held]
+        numbers = [(r.observer, r.condition, r.value, r.low, r.high, r.n) for r in rows]
+        numbers += [(PEOPLE, *line) for line in by_condition(folk)]
+        records = [
+            {"observer": name}
+            | {group: value for group, value in _words(pattern, condition).items() if group in axes}
+            | dict(zip(VALUES, values, strict=True))
+            for name, condition, *values in numbers
+        ]
+        if records:
+            words = _words(pattern, numbers[0][1])
+            order = _order(records, declared)
+            yield Marks(
+                declared, scene, networks, shown, rows, records, len(folk), order,
+                {group: value for group, value in words.items() if group not in axes},
+            )  # fmt: skip
+
+
+def _words(pattern: re.Pattern[str], condition: str) -> dict[str, str]:
+    """The groups of a condition."""
+    match = pattern.fullmatch(condition)
+    return match.groupdict("1") if match else {}
+
+
+def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
+    """The values along the axis in order. Numbers become such in the records."""
+    for group in {declared.along, declared.across} - {""}:
+        try:
+            values = [float(one[group]) for one in records]
+        except ValueError:
+            continue
+        if group != declared.along or not declared.order:
+            for one, value in zip(records, values, strict=True):
+                one[group] = int(value) if value.is_integer() else value
+    present = dict.fromkeys(one[declared.along] for one in records)
+    if not any(isinstance(value, str) for value in present):
+        return sorted(present)
+    listed = [name for name in declared.order if name in present]
+    return [*listed, *(name for name in present if name not in listed)]
+
+
+def _curve(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
+    for marks in marks_of(scene, declared, least=2):
+        x_title, y_title = marks.titles()
+        look = axis(x_title, labelAngle=0)
+        x = {"field": declared.along, "type": "ordinal", "sort": marks.order, "axis": look}
+        line = declared.line[0] if declared.line else None
+        names = [*marks.shown, PEOPLE]
+        yield marks.figure(drawing.curves(marks.records, names, x, y_title, line), "mark")
+
+
+def _strip(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
+    cells = {
+        row.observer: row.cells.get(declared.metrics[0])
+        for row in (*scene.board.rows, *scene.board.references)
+    }
+    for marks in marks_of(scene, declared):
+        y_title, x_title = marks.titles()
+        rows = {
+            "field": declared.along,
+            "type": "nominal",
+            "sort": marks.order if declared.order else "ascending",
+            "axis": axis(y_title, grid=True),
+        }
+        names = [*marks.shown, PEOPLE]
+        whole = [
+            {"observer": name, "value": cell.value}
+            for name in names
+            if (cell := cells.get(name)) and cell.value is not None
+        ]
+        line = declared.line[0] if declared.line else None
+        spec = drawing.strip(marks.records, names, rows, x_title, whole, line)
+        yield marks.figure(spec, "mark", " (in the CSV)")
+
+
+def _matrix(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
+    across = declared.across
+    for marks in marks_of(scene, declared, PANELS if across else FEW + 1, people=False):
+        x_title, legend = marks.titles()
+        columns = sorted({one[across] for one in marks.records}) if across else list(marks.shown)
+        x = {
+            "field": across or "observer",
+            "type": "ordinal" if across else "nominal",
+            "scale": {"domain": columns},
+            "axis": axis(x_title, labelAngle=0 if across else -40),
+        }
+        y = {
+            "field": declared.along,
+            "type": "nominal",
+            "scale": {"domain": marks.order},
+            "axis": axis(""),
+        }
+        step = (30, 15) if across else (44, 17)
+        spec = drawing.matrix(marks.records, x, y, "value", legend, (0, 1), step)
+        spec = drawing.panels(spec, "observer", marks.shown) if across else spec
+        yield marks.figure(spec, "cell", " (in the CSV)")
+
+
+def _dots(
+    scene: Scene, name: str, title: str, metrics: Sequence[str], caption: str = ""
+) -> Iterator[Figure]:
+    """Some metrics of a board side by side, its networks and reference rows; nothing where it has none of them."""
+    board = scene.board
+    columns = [column for column in board.columns if column.metric in metrics]
+    aside = [row for row in board.references if row.kind not in ("human", "chance")]
+    rows = [*board.rows[:MOST], *aside]
+    records = [record for row in rows for record in row_records(row, columns)]
+    if not records:
+        return
+    spread = "; ".join(
+        f"{column.title}: {about(row.cells[column.metric] for row in rows)}" for column in columns
+    )
+    where = "; ".join(dict.fromkeys(board.sets.get(column.role, "") for column in columns))
+    more = some_of(len(board.rows), min(MOST, len(board.rows)), "networks")
+    imported = IMPORTED if any(row.kind == REPORTED for row in rows) else ""
+    parts = [caption, legend(columns), f"{where}. {spread}.{more}{imported}"]
+    panels = [(column.title, column.chance) for column in columns]
+    yield Figure(
+        f"{name}-{slug(board.space)}",
+        title,
+        " ".join(part for part in parts if part),
+        drawing.dots(records, [row.observer for row in rows], panels),
+        records,
+        ("observer", "group", "metric", *VALUES),
+    )
+
+
+#: How each kind of declared figure is drawn. Agreement is about answers, a gallery about files: neither is of a board.
+DRAWERS: Mapping[str, Callable[[Scene, SuiteFigure], Iterator[Figure]]] = {
+    "dots": lambda scene, one: _dots(scene, one.name, one.title, one.metrics, one.caption),
+    "curve": _curve,
+    "strip": _strip,
+    "matrix": _matrix,
+}
+
+
+def agreement(declared: SuiteFigure, answers: Sequence[Answers]) -> Iterator[Figure]:
+    """One figure for each role that three or more observers answered; people's agreement is the ceiling."""
+    for role in [one for one in answers if one.role != NATURAL][:ROLES]:
+        networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
+        people = everybody[:MOST_PEOPLE]
+        shown = [*featured(networks, MOST_NETWORKS), *people]
+        members = [role.places[name] for name in shown]
+        inside = role.shown[members].all(axis=0)
+        n = int(inside.sum())
+        if len(shown) < 3 or n < 2:
+            continue
+        right = role.right[members][:, inside].T
+        tables = pairwise(right)
+        records: list[dict[str, Any]] = [
+            {"a": a, "b": b, "kappa": float(tables.kappa[i, j]), "observed": float(tables.observed[i, j]),
+             "expected": float(tables.expected[i, j]), "n": n}
+            for i, a in enumerate(shown)
+            for j, b in enumerate(shown)
+            if i != j and np.isfinite(tables.kappa[i, j])
+        ]  # fmt: skip
+        if not records:
+            continue
+        kappas = [record["kappa"] for record in records]
+        names: Spec = {"type": "nominal", "scale": {"domain": shown}}
+        x = {"field": "b", **names, "axis": axis("", labelAngle=-90, labelLimit=220)}
+        y = {"field": "a", **names, "axis": axis("", labelLimit=240)}
+        domain = (min(0.0, *kappas), max(0.6, *map(abs, kappas)))
+        few = some_of(len(networks), len(shown) - len(people), "networks", "evenly spaced by name")
+        yield Figure(
+            f"{declared.name}-{slug(role.key)}",
+            declared.title.format(role=role.role, space=role.space),
+            f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, "
+            f"then people.{ceiling(right[:, len(shown) - len(people) :])}{few}"
+            f"{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently.",
+            drawing.matrix(records, x, y, "kappa", "kappa", domain, (17, 17)),
+            [one for one in records if shown.index(one["a"]) < shown.index(one["b"])],
+            ("a", "b", "kappa", "observed", "expected", "n"),
+        )
+
+
+def _whole(answers: Answers, kinds: Sequence[str]) -> list[str]:
+    """Who of these kinds answered nearly all images, by name."""
+    seen = answers.shown.mean(axis=1)
+    return [
+        name
+        for name, kind, share in zip(answers.observers, answers.kinds, seen.tolist(), strict=True)
+        if kind in kinds and share > 0.95 * float(seen.max())
+    ]
+
+
+def ceiling(people: NDArray[np.bool_], seed: int = 0) -> str:
+    """The mean kappa over pairs of people, with an interval over images (bootstrap). people: right, [images, people].
+
+    Every resample holds half an image more, itself random, that all answer, that none does, and that sets people
+    apart (Jeffreys): where nobody errs, images drawn anew would leave no doubt at all.
+    """
+    n, k = people.shape
+    if k < 2:
+        return ""
+    pairs = np.triu_indices(k, 1)
+    rng, means = np.random.default_rng(seed), []
+    for _ in range(DRAWS):
+        drawn = people[rng.integers(0, n, n)]
+        right = np.vstack([drawn, np.ones(k), np.zeros(k), rng.permutation(k) < k // 2])
+        counts = np.append(np.ones(n), rng.standard_gamma(0.5, 3))[:, None] * np.ones(k)
+        means.append(float(np.nanmean(pairwise(right, np.sqrt(counts)).kappa[pairs])))
+    value = float(np.nanmean(pairwise(people).kappa[pairs]))
+    low, high = percentiles(np.array(means), 0.95)
+    low, high = min(low, value), max(high, value)
+    return f" Ceiling, people with one another: {value:.3f} [{low:.3f}, {high:.3f}] (95 %, bootstrap over images)."
+
+
+def group_of(kind: str) -> str:
+    """What an observer's mark says that it is."""
+    return GROUPS[_GROUP.get(kind, 6)]
+
+
+def row_records(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """A row's numbers as marks, one for each of these columns in which it has a value."""
+    return [
+        {"observer": row.observer, "group": group_of(row.kind), "metric": column.title, "value": cell.value,
+         "low": cell.low, "high": cell.high, "n": cell.n}
+        for column in columns
+        if (cell := row.cells[column.metric]).value is not None
+    ]  # fmt: skip
+
+
+def legend(columns: Iterable[Column]) -> str:
+    """What the marks are."""
+    dashed = "; dashed: chance" if any(column.chance is not None for column in columns) else ""
+    return f"Dot: value; bar: interval{dashed}."
+
+
+def featured(names: Sequence[str], most: int = FEW) -> tuple[str, ...]:
+    """At most so many, evenly spaced over the ranks, the first and the last among them."""
+    if len(names) <= most:
+        return tuple(names)
+    return tuple(names[round(i * (len(names) - 1) / (most - 1))] for i in range(most))
+
+
+def some_of(total: int, shown: int, what: str, how: str = "") -> str:
+    """ " The first 60 of 200 networks." where not all are shown; " 60 of 200 networks, `how`." """
+    if shown >= total:
+        return ""
+    return (
+        f" {shown} of {total} {what}, {how}." if how else f" The first {shown} of {total} {what}."
+    )
+
+
+def by_condition(
+    rows: Sequence[Sequence[ScoreRow]],
+) -> Iterator[tuple[str, float, float | None, float | None, int]]:
+    """(condition, mean, low, high, people) over people, whose rows these are: t intervals over persons."""
+    values: dict[str, list[float]] = {}
+    for person in rows:
+        for row in person:
+            if row.value is not None:
+                values.setdefault(row.condition, []).append(row.value)
+    for condition, held in values.items():
+        low, high = mean_interval(held, bounds=(0.0, 1.0)) if len(held) > 1 else (None, None)
+        yield condition, sum(held) / len(held), low, high, len(held)
+
+
+def sizes(records: Records) -> str:
+    """ "n 80" or "n 40 to 160" of the records' marks."""
+    counts = sorted({n for one in records if isinstance(n := one.get("n"), int) and n})
+    if not counts:
+        return "n not stated"
+    return f"n {counts[0]}" if len(counts) == 1 else f"n {counts[0]} to {counts[-1]}"
+
+
+def methods(rows: Sequence[ScoreRow]) -> str:
+    """ "95 % interval: wilson, clustered"."""
+    inside = [row for row in rows if row.low is not None]
+    names = dict.fromkeys(PARENTHESIS.sub("", row.method) for row in inside if row.method)
+    levels = " or ".join(f"{100 * level:g} %" for level in sorted({row.level for row in inside}))
+    return (
+        f"{levels} interval{': ' if names else ''}{', '.join(names)}" if levels else "no interval"
+    )
