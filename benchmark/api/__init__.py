@@ -24,14 +24,22 @@ from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
 from benchmark.api.exchange import document, export, scores, tidy
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
-from benchmark.api.opening import known_suites, reading, stimuli_notes, suites_not_installed
+from benchmark.api.leaderboards import (
+    DEFAULT_MODELS,
+    known_suites,
+    provenance_lines,
+    reading,
+    show,
+    stimuli_notes,
+    suites_not_installed,
+    who,
+)
 from benchmark.api.origins import provenance
 from benchmark.api.parallel import array_script, execute, run
 from benchmark.api.published_scores import import_scores, reported
 from benchmark.api.ranking import rank, tables, transfer
 from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
 from benchmark.api.reproducing import NumberAgain, Reproduction, reproduce
-from benchmark.api.requested_names import DEFAULT_MODELS
 from benchmark.api.running import (
     Prepared,
     RunRequest,
@@ -41,7 +49,6 @@ from benchmark.api.running import (
     planned_passes,
     prepare,
 )
-from benchmark.api.showing import provenance_lines, show, who
 from benchmark.api.summaries import (
     against,
     correlate,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from benchmark.api.opening import suites_with_scores
+from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import (
     Arch,
     Channels,

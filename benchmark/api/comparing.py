@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.chosen_observers import fits
-from benchmark.api.opening import chosen_suites, reading, suites_with_scores
+from benchmark.api.leaderboards import chosen_suites, fits, reading, standing, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.published_scores import check_trials
 from benchmark.api.running import RunRequest, Silent
-from benchmark.api.standing import standing
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.display import masked
 from benchmark.engine.scoring import (

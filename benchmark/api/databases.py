@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from benchmark.api.importing import command_line, recorded
 from benchmark.api.importing import score_again as again
-from benchmark.api.opening import suites_with_scores
+from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Db, Option
 from benchmark.errors import FAILURES, StoreError
 from benchmark.leaderboard.provenance import PAIRED

@@ -9,11 +9,10 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from benchmark.api.opening import notes_of, reading, suites_with_scores
+from benchmark.api.leaderboards import notes_of, reading, standing, suites_with_scores
 from benchmark.api.options import By, Db, Option, SuiteName, Unseen
 from benchmark.api.published_scores import reported
 from benchmark.api.ranking import rank
-from benchmark.api.standing import standing
 from benchmark.api.trial_tables import trials
 from benchmark.display import published
 from benchmark.errors import BenchError, UsageError
@@ -225,7 +224,7 @@ def _finite(value: float | None) -> float | None:
 
 def tidy(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[dict[str, Any]]:
     """One record per score, for tables."""
-    from benchmark.api.opening import stimuli_notes
+    from benchmark.api.leaderboards import stimuli_notes
     from benchmark.leaderboard.export import score_record
     from benchmark.leaderboard.model import describe
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.opening import chosen_suites
+from benchmark.api.leaderboards import chosen_suites
 from benchmark.api.options import Db, Option, SuiteName
 from benchmark.errors import BenchError, PluginError
 from benchmark.plugins import scored_suites

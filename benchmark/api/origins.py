@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
-from benchmark.api.opening import notes_of, reading, require_observer
+from benchmark.api.leaderboards import notes_of, reading, require_observer
 from benchmark.api.options import Db, Option
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.provenance import PAIRED

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
-from benchmark.api.chosen_observers import Chosen, Wanted
 from benchmark.api.importing import command_line, recorded
-from benchmark.api.opening import reading
+from benchmark.api.leaderboards import Chosen, Standing, Wanted, reading, standing
 from benchmark.api.options import Db, Option
-from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError
 from benchmark.leaderboard.model import REPORTED
 from benchmark.variables import read_settings

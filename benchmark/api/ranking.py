@@ -7,11 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.chosen_observers import KINDS, Chosen, Wanted, families
-from benchmark.api.opening import chosen_suites, notes_of, reading
+from benchmark.api.leaderboards import (
+    KINDS,
+    Chosen,
+    Standing,
+    Wanted,
+    chosen_suites,
+    families,
+    notes_of,
+    reading,
+    standing,
+)
 from benchmark.api.options import By, Db, FlaggedLast, Names, Observers, Option, Unseen, joined
 from benchmark.api.published_scores import published_boards
-from benchmark.api.standing import Standing, standing
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.folding import PUBLISHED
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE

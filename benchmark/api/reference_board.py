@@ -102,7 +102,7 @@ def offer_reference(prepared: Prepared) -> str:
     """One line for who ran networks on published cue-conflict images where no published observer stands beside them;
     "" for everybody else.
     """
-    from benchmark.api.opening import reading
+    from benchmark.api.leaderboards import reading
 
     shown = {
         block.stimuli.name

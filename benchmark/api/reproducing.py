@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from benchmark.api.opening import reading
+from benchmark.api.leaderboards import reading
 from benchmark.api.options import Db, Option
 from benchmark.api.origins import provenance
 from benchmark.api.parallel import execute

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
+from benchmark.api.leaderboards import DEFAULT_MODELS, choose_cards, wanted_sets
 from benchmark.api.options import (
     Db,
     Limit,
@@ -18,7 +19,6 @@ from benchmark.api.options import (
     Target,
     joined,
 )
-from benchmark.api.requested_names import DEFAULT_MODELS, choose_cards, wanted_sets
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from benchmark.api.chosen_observers import Chosen, Wanted
-from benchmark.api.opening import reading, suites_with_scores
+from benchmark.api.leaderboards import Chosen, Wanted, reading, standing, suites_with_scores
 from benchmark.api.options import Db, FlaggedLast, Names, Observers, Option, joined
 from benchmark.api.ranking import Ranked, ranked_boards
-from benchmark.api.standing import standing
 from benchmark.errors import unknown_name
 from benchmark.variables import read_settings
 

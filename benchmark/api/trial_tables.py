@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.opening import reading, require_observer
+from benchmark.api.leaderboards import reading, require_observer
 from benchmark.api.options import Db, Option
 from benchmark.api.published_scores import check_trials
 from benchmark.errors import BenchError

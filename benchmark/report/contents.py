@@ -354,8 +354,7 @@ class Contents:
 
 def read_contents(settings: Settings) -> Contents:
     """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
-    from benchmark.api.opening import notes_of, reading, suites_with_scores
-    from benchmark.api.standing import standing
+    from benchmark.api.leaderboards import notes_of, reading, standing, suites_with_scores
 
     with reading(settings) as store:
         suites = suites_with_scores(store)

@@ -55,7 +55,7 @@ def test_people_fold_into_their_group_and_their_spread_is_said():
 
 
 def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
-    from benchmark.api.chosen_observers import Wanted
+    from benchmark.api.leaderboards import Wanted
     from benchmark.contracts import Observer
     from benchmark.store import ObserverRow, open_store
 

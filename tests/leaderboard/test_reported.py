@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark import api
-from benchmark.api.chosen_observers import Wanted
 from benchmark.api.exchange import scores
+from benchmark.api.leaderboards import Wanted
 from benchmark.cli import cli
 from benchmark.errors import BenchError
 from benchmark.leaderboard.detail import reported_lines
