@@ -36,8 +36,19 @@ from benchmark.api.leaderboards import (
 )
 from benchmark.api.origins import provenance
 from benchmark.api.parallel import array_script, execute, run
-from benchmark.api.published_scores import import_scores, reported
-from benchmark.api.ranking import rank, tables, transfer
+from benchmark.api.ranking import (
+    against,
+    correlate,
+    import_scores,
+    is_run,
+    rank,
+    reported,
+    summary,
+    summary_with_sizes,
+    tables,
+    training_curves,
+    transfer,
+)
 from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
 from benchmark.api.reproducing import NumberAgain, Reproduction, reproduce
 from benchmark.api.running import (
@@ -48,14 +59,6 @@ from benchmark.api.running import (
     long_plan,
     planned_passes,
     prepare,
-)
-from benchmark.api.summaries import (
-    against,
-    correlate,
-    is_run,
-    summary,
-    summary_with_sizes,
-    training_curves,
 )
 from benchmark.api.training import Swept, sweep
 from benchmark.api.trial_tables import consistency, observer_trials, trials

@@ -13,7 +13,7 @@ import numpy as np
 from benchmark import plugins
 from benchmark.api.leaderboards import chosen_suites, fits, reading, standing, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, joined
-from benchmark.api.published_scores import check_trials
+from benchmark.api.ranking import check_trials
 from benchmark.api.running import RunRequest, Silent
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.display import masked

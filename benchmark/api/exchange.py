@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from benchmark.api.leaderboards import notes_of, reading, standing, suites_with_scores
 from benchmark.api.options import By, Db, Option, SuiteName, Unseen
-from benchmark.api.published_scores import reported
-from benchmark.api.ranking import rank
+from benchmark.api.ranking import rank, reported
 from benchmark.api.trial_tables import trials
 from benchmark.display import published
 from benchmark.errors import BenchError, UsageError

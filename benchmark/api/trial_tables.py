@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from benchmark import plugins
 from benchmark.api.leaderboards import reading, require_observer
 from benchmark.api.options import Db, Option
-from benchmark.api.published_scores import check_trials
+from benchmark.api.ranking import check_trials
 from benchmark.errors import BenchError
 from benchmark.plugins import named_suite
 from benchmark.variables import read_settings
