@@ -21,7 +21,15 @@ from benchmark.api.comparing import (
     discordant,
 )
 from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
-from benchmark.api.exchange import document, export, scores, tidy
+from benchmark.api.exchange import (
+    consistency,
+    document,
+    export,
+    observer_trials,
+    scores,
+    tidy,
+    trials,
+)
 from benchmark.api.importing import import_trials, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import (
@@ -61,4 +69,3 @@ from benchmark.api.running import (
     prepare,
 )
 from benchmark.api.training import Swept, sweep
-from benchmark.api.trial_tables import consistency, observer_trials, trials
