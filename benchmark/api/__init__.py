@@ -42,7 +42,6 @@ from benchmark.api.leaderboards import (
     suites_not_installed,
     who,
 )
-from benchmark.api.origins import provenance
 from benchmark.api.parallel import array_script, execute, run
 from benchmark.api.ranking import (
     against,
@@ -58,7 +57,7 @@ from benchmark.api.ranking import (
     transfer,
 )
 from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
-from benchmark.api.reproducing import NumberAgain, Reproduction, reproduce
+from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
 from benchmark.api.running import (
     Prepared,
     RunRequest,
