@@ -30,7 +30,13 @@ from benchmark.api.exchange import (
     tidy,
     trials,
 )
-from benchmark.api.importing import import_trials, rescore
+from benchmark.api.importing import (
+    ReferenceReport,
+    import_trials,
+    offer_reference,
+    reference,
+    rescore,
+)
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import (
     DEFAULT_MODELS,
@@ -56,7 +62,6 @@ from benchmark.api.ranking import (
     training_curves,
     transfer,
 )
-from benchmark.api.reference_board import ReferenceReport, offer_reference, reference
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
 from benchmark.api.running import (
     Prepared,
