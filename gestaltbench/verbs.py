@@ -17,7 +17,7 @@ from benchmark.api.options import explained
 from benchmark.leaderboard.export import board_records, score_record
 from benchmark.leaderboard.model import describe
 from benchmark.variables import read_settings
-from gestaltbench import records
+from gestaltbench import results
 from gestaltbench.pictures import gallery as draw
 from gestaltbench.results import Record, Results, counted
 
@@ -67,21 +67,21 @@ def _certain(result: R | None, _given: Given) -> R:
 def _run(report: RunReport, _given: Given) -> Results[Record]:
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
     title = f"run: {counts or 'nothing to do'}"
-    return Results(title, tuple(records.run_records(report)), records.itself)
+    return Results(title, tuple(results.run_records(report)), results.itself)
 
 
 def _boards(noun: str, boards: Sequence[Board], _given: Given) -> Results[Board]:
     title = counted(len(boards), noun)
     values = tuple(boards)
-    return Results(title, values, board_records, records.board_lines, records.board_heading)
+    return Results(title, values, board_records, results.board_lines, results.board_heading)
 
 
 def _summary(summaries: Sequence[Summary], _given: Given) -> Results[Summary]:
     return Results(
         f"{counted(len(summaries), 'summary', 'summaries')} of models by suites",
         tuple(summaries),
-        records.summary_records,
-        records.summary_lines,
+        results.summary_records,
+        results.summary_lines,
         lambda summary: f"models by suites, {summary.space}",
     )
 
@@ -105,7 +105,7 @@ def _training_curves(curves: Sequence[Curve], _given: Given) -> Results[Curve]:
 
 def _compare(tests: Compared, _given: Given) -> Results[SuiteComparison]:
     title = f"{counted(len(tests), 'paired comparison')} of a = {tests.a} and b = {tests.b}"
-    return Results(title, tuple(tests), partial(records.comparison_record, tests.headlines))
+    return Results(title, tuple(tests), partial(results.comparison_record, tests.headlines))
 
 
 def _show(rows: Sequence[ScoreRow], given: Given) -> Results[ScoreRow]:
@@ -116,7 +116,7 @@ def _show(rows: Sequence[ScoreRow], given: Given) -> Results[ScoreRow]:
 
 def _provenance(behind: Sequence[Provenance], _given: Given) -> Results[Provenance]:
     title = f"what is behind {counted(len(behind), 'number')}"
-    return Results(title, tuple(behind), records.provenance_records)
+    return Results(title, tuple(behind), results.provenance_records)
 
 
 def _consistency(answered: Answered, _given: Given) -> Results[Pair]:
@@ -131,7 +131,7 @@ def _transfer(
     matrices: Sequence[tuple[Matrix, list[Claim]]], _given: Given
 ) -> Results[tuple[Matrix, list[Claim]]]:
     title = counted(len(matrices), "transfer matrix", "transfer matrices")
-    return Results(title, tuple(matrices), records.matrix_records)
+    return Results(title, tuple(matrices), results.matrix_records)
 
 
 def _card(registered: tuple[ModelCard, list[Check]], _given: Given) -> ModelCard:
@@ -139,7 +139,7 @@ def _card(registered: tuple[ModelCard, list[Check]], _given: Given) -> ModelCard
 
 
 def _models(cards: Sequence[ModelCard], _given: Given) -> Results[ModelCard]:
-    return Results(counted(len(cards), "model card"), tuple(cards), records.card_record)
+    return Results(counted(len(cards), "model card"), tuple(cards), results.card_record)
 
 
 run = _face(api.run, _run)
@@ -173,7 +173,7 @@ def suites() -> Results[Suite]:
     from benchmark.plugins import find_suites
 
     known = tuple(find_suites().suites.values())
-    return Results(counted(len(known), "suite"), known, records.suite_record)
+    return Results(counted(len(known), "suite"), known, results.suite_record)
 
 
 def data() -> Results[Entry]:
@@ -183,5 +183,5 @@ def data() -> Results[Entry]:
     settings = read_settings()
     known = tuple(read_catalogue(settings).values())
     return Results(
-        counted(len(known), "stimulus set"), known, partial(records.set_record, settings)
+        counted(len(known), "stimulus set"), known, partial(results.set_record, settings)
     )

@@ -8,7 +8,7 @@ from benchmark.leaderboard.board import boards, flagged_last
 from benchmark.leaderboard.render import board_detail, render_details
 from benchmark.leaderboard.summary import summaries
 from benchmark.leaderboard.summary_text import summary_detail
-from gestaltbench.records import board_lines, summary_lines
+from gestaltbench.results import board_lines, summary_lines
 
 
 @pytest.fixture
