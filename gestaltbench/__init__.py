@@ -16,35 +16,12 @@ from gestaltbench.own_rooms import claim
 
 claim()
 
-from benchmark.version import __version__  # noqa: E402  # the rooms are claimed before they are used
-from gestaltbench.verbs import (  # noqa: E402
-    compare,
-    consistency,
-    correlate,
-    data,
-    diff,
-    export,
-    gallery,
-    import_leaderboard,
-    import_scores,
-    import_trials,
-    models,
-    provenance,
-    rank,
-    reference,
-    register,
-    reported,
-    reproduce,
-    rescore,
-    run,
-    show,
-    suites,
-    summary,
-    sweep,
-    training_curves,
-    transfer,
-    trials,
-)
+from typing import TYPE_CHECKING, Any  # noqa: E402  # the rooms are claimed before they are used
+
+from benchmark.version import __version__  # noqa: E402
+
+if TYPE_CHECKING:
+    from gestaltbench.verbs import *
 
 __all__ = [
     "__version__", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
@@ -58,7 +35,15 @@ _RENAMED = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Older verbs are answered with the new ones."""
-    new = f": it is gestaltbench.{_RENAMED[name]} now" if name in _RENAMED else ""
-    raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'{new}")
+def __getattr__(name: str) -> Any:
+    """A verb, loaded on first use: the command `bench` comes through here, too, and starts at once."""
+    if name not in __all__:
+        new = f": it is gestaltbench.{_RENAMED[name]} now" if name in _RENAMED else ""
+        raise AttributeError(f"module 'gestaltbench' has no attribute '{name}'{new}")
+    from gestaltbench import verbs
+
+    return getattr(verbs, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,10 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import api
 from benchmark.api.options import Names, Option
+from benchmark.cli.derive import command
+from benchmark.cli.printing import say
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 
@@ -92,6 +94,23 @@ def gallery(
     drawn = draw(networks, shown, count, random=random, kind=map)
     identities = {model.card.name: model.identity for model in networks}
     return Picture(drawn, shown.name, identities)
+
+
+@command(gallery, name="gallery")
+def gallery_command(
+    *,
+    out: Annotated[Path, Option("PNG to write.", "--out", "-o", kind="new file")],
+    **asked: Any,
+) -> int:
+    picture = gallery(**asked)
+    picture.save(out)
+    size = f"{picture.image.width} x {picture.image.height}"
+    say(f"{out}: {len(picture.identities)} models on {picture.stimuli}, {size}")
+    if asked["map"] == GRADIENT:
+        keep(picture, read_settings().thumbnails / picture.stimuli)
+    if picture.warning:
+        say(f"A picture, not a score: {picture.warning}.")
+    return 0
 
 
 def keep(picture: Picture, folder: Path) -> None:

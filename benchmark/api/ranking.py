@@ -391,7 +391,7 @@ def correlate(
 def _reported(models: Names | None, db: str | None) -> list[Summary]:
     from benchmark.leaderboard.reported import reported_summaries
 
-    return reported_summaries(reported_tables(wanted=Wanted(joined(models or "")), db=db))
+    return reported_summaries(reported(wanted=Wanted(joined(models or "")), db=db))
 
 
 def training_curves(

@@ -40,7 +40,6 @@ from benchmark.display import printable
 from benchmark.errors import FAILURES, BenchError
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
-from registry.architectures import whole_arch
 from registry.cards import Checkpoint, ModelCard, read_card_files, read_cards, write_card
 from registry.files import expanded, is_file
 
@@ -166,7 +165,7 @@ def registered(
 def require_arch(arch: str, *, all_known: bool = False) -> None:
     """One error instead of one for each checkpoint. Raises UnknownName with close matches, and CardError for a function
     that is not there."""
-    from registry.architectures import factory, require_known
+    from registry.architectures import factory, require_known, whole_arch
 
     if not arch and not all_known:
         raise BenchError(
@@ -222,6 +221,8 @@ def _card(
     settings: Settings,
 ) -> ModelCard:
     """The card of a checkpoint: the one that it has, unless the file was written since or another network is meant."""
+    from registry.architectures import whole_arch
+
     file = str(path.resolve())
     if known is None:
         name, known = _name(wanted, path, names, cards, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NoReturn
@@ -43,6 +44,8 @@ RENAMED = {
     "trials": "export --trials OBSERVER",
     "watch": "sweep --follow",
 }
+#: Command -> what loads one that belongs below it and that a room above this one brings.
+ADDED: dict[str, Callable[[], click.Command]] = {}
 
 
 class ClosedPipe(Exception):
@@ -65,9 +68,15 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command on demand."""
+        from benchmark.cli.derive import Command
+
         module = import_module(f"benchmark.cli.{COMMANDS[cmd_name][0]}")
         found = (value for value in vars(module).values() if isinstance(value, click.Command))
-        return next(command for command in found if command.name == cmd_name)
+        command = next(command for command in found if command.name == cmd_name)
+        if cmd_name in ADDED and isinstance(command, Command):
+            part = ADDED[cmd_name]()
+            command.parts[part.name or ""] = part
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The command table, from the one-line helps."""

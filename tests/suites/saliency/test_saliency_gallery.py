@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmark.testing import toy_stimuli
-from gestaltbench.command import gallery
+from gestaltbench.pictures import gallery_command
 from suites.saliency.pictures import (
     LINE,
     MARGIN,
@@ -64,7 +64,7 @@ def test_a_sheet_has_every_tile_enlarged_by_a_whole_number():
 
 
 def run(*words):
-    return gallery.main(list(words), standalone_mode=False)
+    return gallery_command.main(list(words), standalone_mode=False)
 
 
 @pytest.mark.slow
