@@ -205,7 +205,9 @@ def _score_shards(tasks: Sequence[Task], shards: Sequence[RunReport], outcomes: 
         elif work in done.scored:
             status, reason = ("done" if work in done.fresh | answered else "cached"), ""
         elif status != "not applicable":
-            status, reason = "failed", done.waiting.get(f"{work[0]} under {work[1]}", reason)
+            status = "failed"
+            if work in stated:
+                reason = done.waiting.get(f"{work[0]} under {work[1]}", reason)
         outcomes.report.add(work, status, reason)
     for suite in suites:
         outcomes.score_imported(Scorer(store, outcomes.run, suite, codes))
