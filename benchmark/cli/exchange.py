@@ -183,8 +183,9 @@ def reference(**asked: Any) -> int:
         f"{made.observers} networks and {made.people} people in {made.db}{alone}: {made.trials} new trials"
     )
     place = shlex.quote(made.db)
-    say(f"your network among them: bench run -m MODEL --suite cue-conflict --db {place}")
-    say(f"the table: bench rank cue-conflict --db {place}")
+    suites = ",".join(suite.name for suite in api.known_suites(db=made.db))
+    say(f"your network among them: bench run -m MODEL --suite {suites} --db {place}")
+    say(f"the tables: bench rank --db {place}")
     return 3 if made.failed else 0
 
 

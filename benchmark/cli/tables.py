@@ -262,9 +262,13 @@ def _table(title: str, caption: str, texts: Sequence[str], numbers: Sequence[str
 def _rank_tables(db: str | None) -> Iterable[Table]:
     from benchmark.stats.ranks import HUMAN_METRICS, human_likeness
 
-    boards = [board for board in api.rank("human-comparison", db=db) if board.rows]
+    boards = [
+        board
+        for board in api.rank(None, db=db)
+        if board.rows and HUMAN_METRICS.keys() <= {column.metric for column in board.columns}
+    ]
     if not boards:
-        raise BenchError("no network has scores of human-comparison: `bench run` makes them.")
+        raise BenchError("no network is compared with people here: `bench run` does it.")
     metrics = (*HUMAN_METRICS, "ood_accuracy")
     for board in boards:
         title = f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}"

@@ -62,6 +62,9 @@ def _metrics(suite: Suite) -> str:
         assert metric.direction in ("higher", "lower", "none"), (
             f"'{metric.name}': direction '{metric.direction}'"
         )
+    for figure in suite.figures:
+        unknown = set(figure.metrics) - set(names)
+        assert not unknown, f"figure '{figure.name}' shows {sorted(unknown)}, which are no metrics"
     return f"{len(names)} metrics, headline '{headlines[0]}'"
 
 

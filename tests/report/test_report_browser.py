@@ -7,7 +7,7 @@ import pytest
 from benchmark import api
 from benchmark.report.site import build
 from benchmark.variables import read_settings
-from gestaltbench.pictures import draw, keep
+from gestaltbench.pictures import gallery, keep
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -37,7 +37,7 @@ def site(tmp_path_factory):
             batch=12,
         )
         assert done.exit_code == 0
-        drawn = draw(f"{A},{B}", None, 4, "gradient", random=False)
+        drawn = gallery(f"{A},{B}", count=4)
         keep(drawn, read_settings(db).thumbnails / drawn.stimuli)
         build(read_settings(db), folder / "report", [(A, B)])
     return folder / "report"

@@ -1,5 +1,6 @@
 """What figures show: the stored numbers, in the right order, of the observers that they say."""
 
+import importlib
 import re
 from collections import Counter
 from dataclasses import replace
@@ -7,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
 from benchmark.errors import UnknownName
+from benchmark.plugins import SuiteShelf
 from benchmark.report import board_pages
 from benchmark.report.board_pages import drawn_by_suite
 from benchmark.report.contents import (
@@ -26,10 +29,11 @@ from benchmark.report.drawing import draw
 from benchmark.report.figures import every_figure, find_figure
 from benchmark.report.image_pages import image_records
 from benchmark.report.observer_pages import answered, runs_behind
-from benchmark.report.site import usual
+from benchmark.report.site import build, usual
 from benchmark.report.suite_figures import agreement, ceiling
 from benchmark.store import open_store
 from benchmark.store.rows import ObserverRow
+from benchmark.templates import write_package
 from tests.report.conftest import score_set, scores_of
 
 WORDS = ("bird", "cat", "dog", "na")
@@ -272,3 +276,31 @@ def test_figures_of_suites_keep_their_order(monkeypatch):
     monkeypatch.setattr(board_pages, "put", lambda site, figure: figure)
     drawn = drawn_by_suite(None, None)
     assert list(drawn) == names and drawn["suite-4"] == ["suite-4 a", "b"]
+
+
+@pytest.mark.slow
+def test_a_third_party_has_figures_a_column_and_links(fill, tmp_path, monkeypatch):
+    """The suite of the template, as it is written: nothing in the report knows a suite by its name."""
+    pytest.importorskip("vl_convert")
+    write_package("seen-mirrored", "suite", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "seen-mirrored")
+    suite = importlib.import_module("seen_mirrored").SUITE
+    shelf = SuiteShelf({**plugins.find_suites().suites, suite.name: suite}, {})
+    monkeypatch.setattr(plugins, "find_suites", lambda *names, **options: shelf)
+    settings = fill([f"net-{i}" for i in range(3)], suites=("cue-conflict", suite.name))
+    build(settings, tmp_path / "out")
+    pages = {
+        name: (tmp_path / "out" / f"{name}.html").read_text()
+        for name in ("index", "links", "suites/seen-mirrored")
+    }
+    assert "mirrored-images-geirhos16.svg" in pages["suites/seen-mirrored"]
+    assert 'data-key="seen-mirrored"' in pages["index"]
+    assert "Do networks that see mirrored objects go by shape?" in pages["links"]
+    assert (tmp_path / "out" / "data" / "mirrored-images-geirhos16.csv").is_file()
+
+
+def test_a_figure_that_cannot_be_drawn_is_refused_where_it_is_declared():
+    with pytest.raises(ValueError, match="no group"):
+        SuiteFigure("curve", "x", "X", metrics=("m",), along="level")
+    with pytest.raises(ValueError, match="kind 'pie'"):
+        SuiteFigure("pie", "x", "X")
