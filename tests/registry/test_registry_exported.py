@@ -74,16 +74,15 @@ def test_a_pickled_weight_is_refused(program, tmp_path):
 
 
 @pytest.mark.slow
-def test_hostile_sample_inputs_are_refused(program, tmp_path, card):
+def test_sample_inputs_are_not_read(program, tmp_path, card):
     target, inner = tmp_path / "executed", tmp_path / "inputs.pt"
     torch.save(((Hostile(target),), {}), inner)
 
     def change(name, content):
         return inner.read_bytes() if "sample_inputs" in name else content
 
-    path = rewrite(program, tmp_path / "bad.pt2", change)
-    with pytest.raises(WeightsError, match="sample inputs are a pickle"):
-        load_model(card(path, source="export", arch="export"), Place(tmp_path))
+    path = rewrite(program, tmp_path / "odd.pt2", change)
+    load_model(card(path, source="export", arch="export"), Place(tmp_path))
     assert not target.exists()
 
 
@@ -240,7 +239,7 @@ def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(
     assert path.stat().st_size < 100_000
     mine = card(path, source="export", arch="export")
     with pytest.raises(
-        WeightsError, match=r"refused before it was run: its tensor .* numbers; at most"
+        WeightsError, match=r"its tensor .* numbers; at most .*refused before it was run"
     ):
         load_model(mine, Place(tmp_path))
     monkeypatch.setattr("registry.exported.MOST_NUMBERS", 2**60)  # had it lied about its sizes
@@ -276,10 +275,10 @@ def tampered(program, tmp_path, old, new):
         ("aten.relu_.default", "aten.nonzero.default", "not in the list"),
         ("aten.relu_.default", "aten.relu.out", "not in the list"),
         ('{"as_none": true}', '{"as_string": "/etc/passwd"}', "hands the text '/etc/passwd'"),
-        ('{"as_none": true}', '{"as_custom_obj": {}}', "of kind 'as_custom_obj'"),
-        ('{"as_none": true}', '{"as_graph": {"name": "x", "graph": {}}}', "hands a graph"),
+        ('{"as_none": true}', '{"as_custom_obj": {}}', "hands as_custom_obj"),
+        ('{"as_none": true}', '{"as_graph": {"name": "x", "graph": {}}}', "hands the graph"),
         ('"as_int": 32', '"as_int": 3200000000', "numbers; at most"),
-        ('"nodes": [', '"nodes": [3, ', "malformed"),
+        ('"nodes": [', '"nodes": [3, ', "TypeError"),
     ],
 )
 def test_operators_arguments_and_sizes_are_looked_at(program, tmp_path, old, new, message):
@@ -320,7 +319,16 @@ def test_two_members_of_one_name(program, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["9**9**9", "2**s0", "Pow(9, 99)", "factorial(99)", "1<<99", "9" * 30, "s0+" * 1000 + "1"],
+    [
+        "9**9**9",
+        "((((9**4)**4)**4)**4)**4",
+        "2**s0",
+        "Pow(9, 99)",
+        "factorial(99)",
+        "1<<99",
+        "9" * 30,
+        "s0+" * 1000 + "1",
+    ],
 )
 def test_no_expression_makes_a_large_number(text):
     assert not is_plain(text)
