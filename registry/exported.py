@@ -36,33 +36,35 @@ from registry.foreign import foreign, shown
 #: tensors and sizes. None takes a path, reads or writes a file, draws random numbers, returns uninitialised memory, or
 #: calls anything by name.
 _OPERATORS = """
-    abs acos acosh add addbmm addcdiv addcmul addmm addmv alias all alpha_dropout amax amin any arange argmax argmin
-    argsort as_strided asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
+        abs acos acosh add addbmm addcdiv addcmul addmm addmv alias all alpha_dropout amax amin any arange argmax
+    argmin     argsort as_strided asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
     adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d baddbmm batch_norm bilinear bitwise_and bitwise_not
     bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to bucketize cat ceil celu channel_shuffle chunk clamp
     clamp_max clamp_min clip clone col2im complex concat constant_pad_nd contiguous conv1d conv2d conv3d
     conv_transpose1d conv_transpose2d convolution copy cos cosh cosine_similarity cummax cummin cumprod cumsum
-    cumulative_trapezoid deg2rad detach diag diag_embed diagonal dim div divide dot dropout dstack einsum elu embedding
-    eq erf erfc exp exp2 expand expand_as expm1 eye feature_dropout fft_fft2 fft_ifft2 fft_irfft2 fft_rfft2 fill flatten
-    flip floor floor_divide fmod frac frobenius_norm full full_like gather ge gelu glu greater greater_equal
-    grid_sampler grid_sampler_2d group_norm gt hardshrink hardsigmoid hardswish hardtanh hstack hypot im2col imag index index_add
-    index_copy index_fill index_put index_select inner instance_norm interpolate isfinite isin isinf isnan layer_norm le
-    leaky_relu lerp less less_equal lift_fresh lift_fresh_copy linalg_norm linalg_vector_norm linear linspace log log10
-    log1p log2 log_sigmoid log_softmax logaddexp logical_and logical_not logical_or logical_xor logit logsumexp lstm lt
-    masked_fill masked_scatter matmul max max_pool1d max_pool2d max_pool2d_with_indices max_pool3d maximum mean median
-    meshgrid min minimum mish mm moveaxis movedim mul multiply mv nan_to_num narrow native_batch_norm native_dropout
-    native_group_norm native_layer_norm ne neg negative new_full new_ones new_zeros norm normalize not_equal numel
-    numpy_T ones ones_like outer pad permute pixel_shuffle pixel_unshuffle pow prelu prod ravel real reciprocal
-    reflection_pad1d reflection_pad2d relu relu6 remainder repeat replication_pad1d replication_pad2d reshape reshape_as
-    resolve_conj resolve_neg rms_norm roll rot90 round rsqrt rsub scalar_tensor scaled_dot_product_attention scatter
-    scatter_add scatter_reduce select select_scatter selu sgn sigmoid sign silu sin sinc sinh size slice slice_scatter
-    softmax softplus softshrink softsign sort split split_with_sizes sqrt square squeeze stack std std_mean sub subtract
-    sum swapaxes sym_is_contiguous sym_numel sym_size sym_storage_offset sym_stride t take take_along_dim tan tanh
-    tanhshrink tensor_split tensordot threshold tile to topk transpose tril triu true_divide trunc type_as unbind
-    unflatten unfold unsafe_chunk unsafe_split unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d
-    upsample_nearest1d upsample_nearest2d var var_mean view view_as view_as_complex view_as_real vstack where xlogy zero
-    zeros zeros_like _adaptive_avg_pool2d _adaptive_avg_pool3d _assert_scalar _assert_tensor_metadata _fft_c2c _fft_c2r
-    _fft_r2c _log_softmax _native_batch_norm_legit_no_training _reshape_alias _safe_softmax
+    cumulative_trapezoid deg2rad detach diag diag_embed diagonal dim div divide dot dropout dstack einsum elu
+    embedding     eq erf erfc exp exp2 expand expand_as expm1 eye feature_dropout fft_fft2 fft_ifft2 fft_irfft2
+    fft_rfft2 fill flatten     flip floor floor_divide fmod frac frobenius_norm full full_like gather ge gelu glu
+    greater greater_equal     grid_sampler grid_sampler_2d group_norm gt hardshrink hardsigmoid hardswish hardtanh
+    hstack hypot im2col imag index index_add     index_copy index_fill index_put index_select inner instance_norm
+    interpolate isfinite isin isinf isnan layer_norm le     leaky_relu lerp less less_equal lift_fresh lift_fresh_copy
+    linalg_norm linalg_vector_norm linear linspace log log10     log1p log2 log_sigmoid log_softmax logaddexp
+    logical_and logical_not logical_or logical_xor logit logsumexp lstm lt     masked_fill masked_scatter matmul max
+    max_pool1d max_pool2d max_pool2d_with_indices max_pool3d maximum mean median     meshgrid min minimum mish mm
+    moveaxis movedim mul multiply mv nan_to_num narrow native_batch_norm native_dropout     native_group_norm
+    native_layer_norm ne neg negative new_full new_ones new_zeros norm normalize not_equal numel     numpy_T ones
+    ones_like outer pad permute pixel_shuffle pixel_unshuffle pow prelu prod ravel real reciprocal
+    reflection_pad1d reflection_pad2d relu relu6 remainder repeat replication_pad1d replication_pad2d reshape
+    reshape_as     resolve_conj resolve_neg rms_norm roll rot90 round rsqrt rsub scalar_tensor
+    scaled_dot_product_attention scatter     scatter_add scatter_reduce select select_scatter selu sgn sigmoid sign
+    silu sin sinc sinh size slice slice_scatter     softmax softplus softshrink softsign sort split split_with_sizes
+    sqrt square squeeze stack std std_mean sub subtract     sum swapaxes sym_is_contiguous sym_numel sym_size
+    sym_storage_offset sym_stride t take take_along_dim tan tanh     tanhshrink tensor_split tensordot threshold tile
+    to topk transpose tril triu true_divide trunc type_as unbind     unflatten unfold unsafe_chunk unsafe_split
+    unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d     upsample_nearest1d upsample_nearest2d var
+    var_mean view view_as view_as_complex view_as_real vstack where xlogy zero     zeros zeros_like
+    _adaptive_avg_pool2d _adaptive_avg_pool3d _assert_scalar _assert_tensor_metadata _fft_c2c _fft_c2r     _fft_r2c
+    _log_softmax _native_batch_norm_legit_no_training _reshape_alias _safe_softmax
     _scaled_dot_product_attention_math _scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention
     _scaled_dot_product_flash_attention_for_cpu _softmax _thnn_fused_gru_cell _to_copy _trilinear _unsafe_view
     _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact2d _weight_norm _weight_norm_interface
