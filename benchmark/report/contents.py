@@ -55,7 +55,7 @@ PARENTHESIS = re.compile(r" \(.*\)")
 
 
 @dataclass(frozen=True)
-class Answers:
+class ImageAnswers:
     """Answers to the images of one role in one space.
 
     images: names [n], sorted; category, shape, texture: labels [n] ("" where the set has none); words: answers by
@@ -128,47 +128,53 @@ class Answers:
         return "" if code == ABSENT else self.words[code]
 
 
-def read_answers(store: Store, suites: Sequence[Suite]) -> list[Answers]:
+def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
     """By role and space, the one with most observers first. What was answered several times counts by its newest."""
-    known = {row.name: row for row in store.observers() if row.kind != "group"}
+    known = {row.name: row.kind for row in store.observers() if row.kind != "group"}
     names = {note.digest: note.name for note in store.stimuli_names()}
     asked = [suite for suite in suites if suite.experiments]
-    found: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)
-    for one in store.observations():
-        place = _place(one, asked, names)
-        if place is not None and one.observer_name in known:
-            found[place][one.observer_name] = one
-    made = [_gathered(store, place, mine, known, names) for place, mine in found.items()]
-    return sorted(
-        (one for one in made if len(one.images)), key=lambda one: (-len(one.observers), one.key)
-    )
+    places: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)
+    for observation in store.observations():
+        place = _place(observation, asked, names)
+        if place is not None and observation.observer_name in known:
+            places[place][observation.observer_name] = observation
+    gathered = [_gathered(store, place, held, known, names) for place, held in places.items()]
+    gathered = [answers for answers in gathered if len(answers.images)]
+    return sorted(gathered, key=lambda answers: (-len(answers.observers), answers.key))
 
 
 def _place(
-    one: StoredObservation, suites: Sequence[Suite], names: Mapping[str, str]
+    observation: StoredObservation, suites: Sequence[Suite], names: Mapping[str, str]
 ) -> tuple[str, str] | None:
     """(space, role) of an observation that belongs here."""
-    if one.suite == IMPORTED:
-        name = names[one.stimuli]
+    if observation.suite == IMPORTED:
+        name = names[observation.stimuli]
         roles = (suite.experiments[name] for suite in suites if name in suite.experiments)
         return next(((PUBLISHED_SPACE, role) for role in roles if name in SINGLE_CONDITION), None)
-    mine = next((suite for suite in suites if suite.name == one.suite), None)
-    if one.condition or mine is None or one.role not in {*mine.experiments.values(), NATURAL}:
-        return None
-    return one.space, one.role
+    own = next((suite for suite in suites if suite.name == observation.suite), None)
+    shown = own is not None and observation.role in {*own.experiments.values(), NATURAL}
+    return (observation.space, observation.role) if shown and not observation.condition else None
 
 
 def _gathered(
     store: Store,
     place: tuple[str, str],
-    mine: Mapping[str, StoredObservation],
-    known: Mapping[str, ObserverRow],
+    observations: Mapping[str, StoredObservation],
+    kinds: Mapping[str, str],
     names: Mapping[str, str],
-) -> Answers:
-    members = sorted(mine)
-    shown = zip(members, store.trials_of_each([mine[name].key for name in members]), strict=True)
-    tables = {name: table for name, table in shown if len(table) and "response" in table.columns}
-    labels = _labels(tables.values())
+) -> ImageAnswers:
+    members = sorted(observations)
+    trials = store.trials_of_each([observations[name].key for name in members])
+    tables = {
+        name: table
+        for name, table in zip(members, trials, strict=True)
+        if len(table) and "response" in table.columns
+    }
+    labels: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
+    for table in tables.values():
+        for name in labels.keys() & table.columns.keys():
+            images_of = zip(table["stimulus"].tolist(), table[name].tolist(), strict=True)
+            labels[name].update(images_of)
     images = np.array(sorted(labels["category"]), dtype=str)
     words = sorted({word for table in tables.values() for word in table.coded("response").used})
     code = np.full((len(tables), len(images)), ABSENT, dtype=np.int16)
@@ -177,19 +183,19 @@ def _gathered(
         where = np.searchsorted(images, table["stimulus"].astype(str))
         code[at, where] = np.searchsorted(words, table["response"].astype(str))
         certainty[at, where] = of_truth(table)
-    return Answers(
+    return ImageAnswers(
         space=place[0],
         role=place[1],
         observers=tuple(tables),
-        kinds=tuple(known[name].kind for name in tables),
+        kinds=tuple(kinds[name] for name in tables),
         images=images,
         labels={
-            n: np.array([held.get(image, "") for image in images.tolist()], dtype=str)
-            for n, held in labels.items()
+            name: np.array([held.get(image, "") for image in images.tolist()], dtype=str)
+            for name, held in labels.items()
         },
         words=tuple(words),
         code=code,
-        sets={mine[name].stimuli: names[mine[name].stimuli] for name in tables},
+        sets={observations[name].stimuli: names[observations[name].stimuli] for name in tables},
         certainty=certainty,
     )
 
@@ -209,17 +215,7 @@ def of_truth(table: Trials) -> NDArray[np.float32]:
     return np.asarray(held[np.arange(n), truth], dtype=np.float32)
 
 
-def _labels(tables: Iterable[Trials]) -> dict[str, dict[str, str]]:
-    """Label -> image -> its value, as the tables say."""
-    found: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
-    for table in tables:
-        for name, held in found.items():
-            if name in table.columns:
-                held.update(zip(table["stimulus"].tolist(), table[name].tolist(), strict=True))
-    return found
-
-
-def confusion(answers: Answers, observer: int) -> tuple[list[str], list[str], Array]:
+def confusion(answers: ImageAnswers, observer: int) -> tuple[list[str], list[str], Array]:
     """(categories, answers, counts [categories, answers]) of one observer; "na" comes last."""
     rows = sorted(set(answers.labels["category"].tolist()))
     columns = [*rows, *(word for word in answers.words if word not in rows and word != NO_ANSWER)]
@@ -236,7 +232,7 @@ def confusion(answers: Answers, observer: int) -> tuple[list[str], list[str], Ar
 
 
 def common_answers(
-    answers: Answers, image: int, members: NDArray[np.bool_]
+    answers: ImageAnswers, image: int, members: NDArray[np.bool_]
 ) -> list[tuple[str, int]]:
     """The three most frequent answers of a group to an image, with how many gave them."""
     codes = answers.code[members, image]
@@ -245,8 +241,8 @@ def common_answers(
     return [(answers.words[word], -count) for count, word in order[:3]]
 
 
-def most_apart(answers: Answers, most: int = MOST) -> list[int]:
-    """Images by how far people (`Answers.crowd`) are ahead of networks, both ends of the order; without people the
+def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
+    """Images by how far people (`ImageAnswers.crowd`) are ahead of networks, both ends of the order; without people the
     hardest ones."""
     human, _ = answers.share(answers.crowd[0])
     machine, _ = answers.share(answers.group(NETWORKS))
@@ -261,7 +257,7 @@ def most_apart(answers: Answers, most: int = MOST) -> list[int]:
 
 
 def against_others(
-    answers: Answers, observer: int
+    answers: ImageAnswers, observer: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(share right of all others [n], how many they are [n]): how hard an image is, without the observer itself."""
     n = answers.tally[1] - answers.shown[observer]
@@ -269,7 +265,7 @@ def against_others(
         return (answers.tally[0] - answers.right[observer]) / n, n
 
 
-def each(answers: Sequence[Answers], name: str) -> Iterator[tuple[Answers, int]]:
+def each(answers: Sequence[ImageAnswers], name: str) -> Iterator[tuple[ImageAnswers, int]]:
     """The answers that somebody took part in, with the place there."""
     for one in answers:
         if name in one.places:
@@ -293,7 +289,7 @@ class Contents:
     scores: Mapping[str, Sequence[ScoreRow]]
     sets: Mapping[str, StimuliNote]
     outcomes: Sequence[Outcome]
-    answers: Sequence[Answers] = ()
+    answers: Sequence[ImageAnswers] = ()
     reported: Sequence[Board] = ()
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -377,22 +373,19 @@ def read_contents(settings: Settings) -> Contents:
         by_suite[row.suite].append(row)
     for row in rows:
         scores[row.observer].append(row)
-    made = [board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)]
-    shown = tuple(suite for suite in suites if by_suite[suite.name])
-    apart = reported_boards(
-        visible,
-        {name: str(row.card.get("source", "")) for name, row in observers.items()},
-    )
+    sources = {name: str(row.card.get("source", "")) for name, row in observers.items()}
     return Contents(
         place=published(settings.db),
-        suites=shown,
-        boards=tuple(made),
+        suites=tuple(suite for suite in suites if by_suite[suite.name]),
+        boards=tuple(
+            board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)
+        ),
         observers=observers,
         scores=scores,
         sets=sets,
         outcomes=outcomes,
         answers=answers,
-        reported=apart,
+        reported=reported_boards(visible, sources),
         runs=runs,
         origins=origins,
     )
@@ -426,7 +419,10 @@ def about(cells: Iterable[Cell]) -> str:
     """ "n 1200 (12 to 1200); 95 % interval: wilson": the usual n, their range, levels and methods of intervals."""
     valued = [cell for cell in cells if cell.value is not None]
     sizes = Counter(cell.n for cell in valued if cell.n)
-    parts = [_sizes(sizes)] if sizes else []
+    parts = []
+    if sizes:
+        usual, low, high = sizes.most_common(1)[0][0], min(sizes), max(sizes)
+        parts.append(f"n {usual}" if low == high else f"n {usual} ({low} to {high})")
     ways = Counter(
         (cell.source.level, cell.source.method)
         for cell in valued
@@ -440,8 +436,3 @@ def about(cells: Iterable[Cell]) -> str:
         at = " or ".join(f"{100 * level:g} %" for level in levels)
         parts.append(f"{at} interval{': ' if methods else ''}{', '.join(methods)}")
     return "; ".join(parts)
-
-
-def _sizes(sizes: Counter[int]) -> str:
-    usual, low, high = sizes.most_common(1)[0][0], min(sizes), max(sizes)
-    return f"n {usual}" if low == high else f"n {usual} ({low} to {high})"

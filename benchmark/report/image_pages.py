@@ -18,8 +18,8 @@ from benchmark.report.contents import (
     NETWORKS,
     ONE_PERSON,
     SIMULATED,
-    Answers,
     Contents,
+    ImageAnswers,
     common_answers,
     most_apart,
 )
@@ -47,7 +47,7 @@ Places = dict[tuple[str, str], str]
 # --- thumbnails of stimuli, where their licence lets others show them and their files are on this disk
 
 
-def thumbnails(site: Site, answers: Sequence[Answers]) -> tuple[Places, dict[str, str]]:
+def thumbnails(site: Site, answers: Sequence[ImageAnswers]) -> tuple[Places, dict[str, str]]:
     """(where thumbnails are, key of a role -> whose pictures they are and under which licence)."""
     places: Places = {}
     credits: dict[str, str] = {}
@@ -64,7 +64,7 @@ def thumbnails(site: Site, answers: Sequence[Answers]) -> tuple[Places, dict[str
     return places, credits
 
 
-def _allowed(answers: Answers, settings: Settings) -> Iterator[tuple[Stimuli, str]]:
+def _allowed(answers: ImageAnswers, settings: Settings) -> Iterator[tuple[Stimuli, str]]:
     """The sets of a role that may be shown, as far as they are here."""
     from benchmark.stimuli.catalogue import find_entry
     from benchmark.stimuli.datasets import open_set
@@ -122,14 +122,14 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class KeptGallery:
     """A stimulus set's rows: images, objects, then models by name."""
 
     title: str
     strips: Sequence[Strip]
 
 
-def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[Gallery]:
+def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[KeptGallery]:
     """What is kept under the home folder, of models as they are now: a strip of other weights is left out."""
     folder = site.settings.thumbnails
     kept = []
@@ -149,7 +149,7 @@ def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[Gallery]
             if (strip := _strip(site, place, name, known.identity))
         ]
         if strips:
-            kept.append(Gallery(place.name, [*beside, *strips]))
+            kept.append(KeptGallery(place.name, [*beside, *strips]))
     return kept
 
 
@@ -182,7 +182,7 @@ def _strip(site: Site, place: Path, name: str, identity: str | None) -> Strip | 
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageRow:
     """An image: shares of right answers as texts, "" where nobody of the group saw it; people: simulated ones where the
     sheet has no others. index: in the page's data."""
 
@@ -209,7 +209,7 @@ class Sheet:
     simulated: int
     networks: int
     crowd: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[ImageRow]
     answers: str
     data: str
     credit: str
@@ -241,7 +241,7 @@ def stimulus_pages(
         site.page("stimuli.html", "stimuli_index.html", title="Stimuli", links=links)
 
 
-def image_records(answers: Answers) -> Iterator[dict[str, Any]]:
+def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
     """One record per image."""
     people, networks = answers.group(ONE_PERSON), answers.group(NETWORKS)
     human, k = answers.share(people)
@@ -265,7 +265,7 @@ def image_records(answers: Answers) -> Iterator[dict[str, Any]]:
         }
 
 
-def _sheet(answers: Answers, data: str, places: Places, credit: str) -> Sheet:
+def _sheet(answers: ImageAnswers, data: str, places: Places, credit: str) -> Sheet:
     (people, called), networks = answers.crowd, answers.group(NETWORKS)
     human, _ = answers.share(people)
     machine, _ = answers.share(networks)
@@ -274,7 +274,7 @@ def _sheet(answers: Answers, data: str, places: Places, credit: str) -> Sheet:
     for index, at in enumerate(chosen):
         image = str(answers.images[at])
         pictures.append(
-            Picture(
+            ImageRow(
                 index=index,
                 name=image,
                 truth=_truth(answers, at),
@@ -301,7 +301,7 @@ def _sheet(answers: Answers, data: str, places: Places, credit: str) -> Sheet:
     )
 
 
-def _data(answers: Answers, chosen: Sequence[int]) -> str:
+def _data(answers: ImageAnswers, chosen: Sequence[int]) -> str:
     """JSON that cannot leave its element: "<" is written as an escape. Answers are one character each, from `FIRST`:
     not shown, then the words in order."""
     codes = [
@@ -324,7 +324,7 @@ def _letter(kind: str) -> str:
     return next((letter for letter, kinds in groups.items() if kind in kinds), "i")
 
 
-def _truth(answers: Answers, at: int) -> str:
+def _truth(answers: ImageAnswers, at: int) -> str:
     shape, texture = (str(answers.labels[name][at]) for name in ("shape", "texture"))
     category = str(answers.labels["category"][at])
     return (
@@ -334,7 +334,7 @@ def _truth(answers: Answers, at: int) -> str:
     )
 
 
-def _said(answers: Answers, at: int, members: NDArray[np.bool_]) -> str:
+def _said(answers: ImageAnswers, at: int, members: NDArray[np.bool_]) -> str:
     return ", ".join(f"{word} {count}" for word, count in common_answers(answers, at, members))
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from benchmark.leaderboard.model import describe
 from benchmark.report.contents import (
     PARENTHESIS,
-    Answers,
     Contents,
+    ImageAnswers,
     against_others,
     confusion,
     each,
@@ -25,7 +25,7 @@ from benchmark.report.image_pages import Places
 from benchmark.report.writing import Site, short, slug
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Array, Metric, Suite
+    from benchmark.contracts import Array, Suite
     from benchmark.store import ObserverRow, Outcome, ScoreRow
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.
@@ -53,11 +53,10 @@ MOST, ROLES, LARGEST, SHADES = 3, 3, 24, 5
 def observer_pages(site: Site, contents: Contents, places: Places) -> None:
     """observers/NAME.html for everybody with a name in the leaderboard."""
     failed: dict[str, list[Outcome]] = defaultdict(list)
-    for one in contents.outcomes:
-        if one.status != "done":
-            failed[one.observer_name].append(one)
+    for outcome in contents.outcomes:
+        if outcome.status != "done":
+            failed[outcome.observer_name].append(outcome)
     for name, known in contents.observers.items():
-        parts = list(parts_of(contents, contents.scores.get(name, ())))
         runs = list(runs_behind(contents, name))
         site.page(
             f"observers/{slug(name)}.html",
@@ -67,9 +66,9 @@ def observer_pages(site: Site, contents: Contents, places: Places) -> None:
             facts=list(_facts(known)),
             runs=runs[:MOST_RUNS],
             more_runs=max(0, len(runs) - MOST_RUNS),
-            parts_=parts,
+            parts_=list(parts_of(contents, contents.scores.get(name, ()))),
             answered=list(answered(contents.answers, name, places)),
-            confusions=confusions(contents.answers, name),
+            confusions=list(confusions(contents.answers, name)),
             outcomes=failed[name],
         )
 
@@ -78,31 +77,29 @@ def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
     """(command, when and with what it ran) of the runs behind an observer's scores, the newest first; of imported
     scores those of the leaderboard that they come from."""
     sets = dict.fromkeys(row.set_id for row in contents.scores.get(name, ()))
-    behind = {run for one in sets for run in contents.origins.get(one, ())}
+    behind = {run for key in sets for run in contents.origins.get(key, ())}
     for run in sorted(behind, key=lambda run: contents.runs[run]["started"], reverse=True):
         facts = contents.runs[run]
         yield _ran(facts)
         theirs = facts["environment"].get("imported")
-        for one in theirs["runs"] if theirs else ():
-            command, how = _ran(one)
+        for run_there in theirs["runs"] if theirs else ():
+            command, how = _ran(run_there)
             yield command, f"{how}, told by {theirs['source']}"
 
 
 def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
-    made_with = facts["environment"]
-    packages = made_with.get("packages") or {}
+    environment = facts["environment"]
+    packages = environment.get("packages") or {}
     versions = [f"{name} {packages[name]}" for name in PROGRAMS if packages.get(name)]
-    device = " ".join(str(made_with[one]) for one in ("device", "gpu") if made_with.get(one))
-    told = [
+    device = " ".join(str(environment[key]) for key in ("device", "gpu") if environment.get(key))
+    parts = [
         str(facts["started"])[:10],
         *versions,
         *([device] if device not in ("", "none") else []),
     ]
     command = str(facts["command"])
-    short_command = (
-        command if len(command) <= LONGEST_COMMAND else f"{command[:LONGEST_COMMAND]}..."
-    )
-    return short_command, ", ".join(told)
+    cut = "..." if len(command) > LONGEST_COMMAND else ""
+    return command[:LONGEST_COMMAND] + cut, ", ".join(parts)
 
 
 def _facts(known: ObserverRow) -> Iterator[tuple[str, str]]:
@@ -113,16 +110,12 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str]]:
     for name, title in FIELDS.items():
         value = known.card.get(name)
         if value and not (name == "source" and known.kind != "network"):
-            yield (
-                title,
-                ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value),
-            )
-    for one in known.card.get("reported") or ():
-        if isinstance(one, dict):
-            yield (
-                f"reported {one.get('metric', '')}",
-                f"{one.get('value', '')} ({one.get('where', '')})",
-            )
+            several = isinstance(value, (list, tuple))
+            yield title, ", ".join(map(str, value)) if several else str(value)
+    for score in known.card.get("reported") or ():
+        if isinstance(score, dict):
+            value, where = score.get("value", ""), score.get("where", "")
+            yield f"reported {score.get('metric', '')}", f"{value} ({where})"
     yield "identity", known.identity[:16]
     yield "in this leaderboard since", known.created[:16].replace("T", " ")
 
@@ -147,7 +140,6 @@ class Part:
     """The scores of one suite in one space: lines over all conditions, then by metric those of single
     conditions in one text. varies: which of n, stimuli and method are not the same in every line."""
 
-    suite: str
     page: str
     title: str
     how: str
@@ -173,51 +165,53 @@ class Legend:
 def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[Part]:
     """The scores of an observer, suite by suite in the order of the report."""
     suites = {suite.name: suite for suite in contents.suites}
-    found: dict[tuple[str, int, str], list[ScoreRow]] = defaultdict(list)
-    for row in rows:
-        found[row.suite, -row.version, row.space].append(row)
     order = {name: at for at, name in enumerate(suites)}
-    for (name, _, _), part in sorted(
-        found.items(), key=lambda item: (order.get(item[0][0], 99), item[0])
-    ):
+    parts: dict[tuple[int, str, int, str], list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        parts[order.get(row.suite, 99), row.suite, -row.version, row.space].append(row)
+    for (_, name, _, _), part in sorted(parts.items(), key=lambda item: item[0]):
         yield _part(contents, suites.get(name), part)
 
 
 def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> Part:
-    metrics = (
-        {metric.name: (at, metric) for at, metric in enumerate(suite.metrics)} if suite else {}
-    )
+    metrics = {metric.name: metric for metric in suite.metrics} if suite else {}
     beside = suite.references if suite else {}
     once = {
         (r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r
         for r in rows
         if r.condition not in beside
     }
-    ordered = sorted(
-        once.values(),
-        key=lambda r: (metrics[r.metric][0] if r.metric in metrics else 999, r.metric),
-    )
+    place = {name: at for at, name in enumerate(metrics)}
+    ordered = sorted(once.values(), key=lambda r: (place.get(r.metric, 999), r.metric))
     first = ordered[0] if ordered else rows[0]
     legend = Legend(usual=frozenset(contents.usual.get((first.suite, first.space), {}).values()))
-    titles = {name: metric.title for name, (_, metric) in metrics.items()}
-    plain = [
-        _line(titles.get(row.metric, row.metric) + _where(row, metrics), row, legend)
-        for row in ordered
-        if not row.condition
-    ]
+
+    def title(row: ScoreRow) -> str:
+        """With the stimuli, where the metric is measured on several."""
+        metric = metrics.get(row.metric)
+        if metric is None:
+            return row.metric
+        return metric.title if row.role == metric.role else f"{metric.title} ({row.role})"
+
+    plain = [_line(title(row), row, legend) for row in ordered if not row.condition]
+    # of each condition the score on the largest stimuli: collections share most of their sets
+    largest: dict[tuple[str, str, str], ScoreRow] = {}
+    for row in ordered:
+        if row.condition and not (row.metric in metrics and not metrics[row.metric].shown):
+            key = (row.metric, row.role, row.condition)
+            held = largest.setdefault(key, row)
+            if (row.value is not None, row.n) > (held.value is not None, held.n):
+                largest[key] = row
     single: dict[str, list[ScoreRow]] = defaultdict(list)
-    silent = {name for name, (_, metric) in metrics.items() if not metric.shown}
-    for row in _of_largest([row for row in ordered if row.condition and row.metric not in silent]):
-        single[titles.get(row.metric, row.metric) + _where(row, metrics)].append(row)
-    made = {row.created[:10] for row in rows}
-    how = "; ".join([first.policy or "imported answers", f"scored {min(made)}"])
+    for row in largest.values():
+        single[title(row)].append(row)
+    scored = min(row.created[:10] for row in rows)
     return Part(
-        suite=first.suite,
         page=f"suites/{slug(first.suite)}.html",
         title=f"{first.suite} (version {first.version}), {first.space}",
-        how=how,
+        how=f"{first.policy or 'imported answers'}; scored {scored}",
         lines=plain,
-        conditions=[(name, _conditions(mine)) for name, mine in single.items()],
+        conditions=[(name, _conditions(part)) for name, part in single.items()],
         remarks=list(legend.remarks),
         methods=list(legend.methods),
         stimuli=[describe(digest, contents.sets) for digest in legend.stimuli],
@@ -228,57 +222,35 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
     )
 
 
-def _where(row: ScoreRow, metrics: Mapping[str, tuple[int, Metric]]) -> str:
-    """Which stimuli a score is of, where its metric is measured on several."""
-    own = metrics[row.metric][1].role if row.metric in metrics else row.role
-    return "" if row.role == own else f" ({row.role})"
-
-
-def _of_largest(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
-    """Of each metric, role and condition the score on the largest stimuli: collections share most of their sets."""
-    found: dict[tuple[str, str, str], ScoreRow] = {}
-    for row in rows:
-        held = found.setdefault((row.metric, row.role, row.condition), row)
-        if (row.value is not None, row.n) > (held.value is not None, held.n):
-            found[row.metric, row.role, row.condition] = row
-    return list(found.values())
-
-
 def _conditions(rows: Sequence[ScoreRow]) -> str:
     """ "c05 .533, c10 .694 (n 160; intervals reach at most .06 from the value)"; "fog 1 to 3: .9, .8, .7"."""
+    levels: dict[str, list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        name, _, level = row.condition.rpartition("/")
+        levels[name if level.isascii() and level.isdigit() and name else row.condition].append(row)
+    texts = []
+    for name, held in levels.items():
+        values = [short(row.value) if row.value is not None else row.reason for row in held]
+        numbers = [row.condition.rpartition("/")[2] for row in held]
+        if len(held) > 1 and numbers == [str(at) for at in range(1, len(held) + 1)]:
+            texts.append(f"{name} 1 to {len(held)}: {', '.join(values)}")
+            continue
+        for row, value in zip(held, values, strict=True):
+            texts.append(f"{row.condition}{' ' if row.value is not None else ': '}{value}")
     sizes = sorted({row.n for row in rows if row.value is not None})
-    texts = list(_values(rows))
     reach = [
         max(row.high - row.value, row.value - row.low)
         for row in rows
         if row.value is not None and row.low is not None and row.high is not None
     ]
-    said = [f"n {sizes[0]}{f' to {sizes[-1]}' if len(sizes) > 1 else ''}"] if sizes else []
-    said += [f"intervals reach at most {short(max(reach))} from the value"] if reach else []
+    notes = [f"n {sizes[0]}{f' to {sizes[-1]}' if len(sizes) > 1 else ''}"] if sizes else []
+    notes += [f"intervals reach at most {short(max(reach))} from the value"] if reach else []
     joint = "; " if any(": " in text for text in texts) else ", "
-    return f"{joint.join(texts)} ({'; '.join(said)})" if said else joint.join(texts)
-
-
-def _values(rows: Sequence[ScoreRow]) -> Iterator[str]:
-    """Each condition with its value; levels 1, 2, 3 ... of one thing together."""
-    levels: dict[str, list[ScoreRow]] = defaultdict(list)
-    for row in rows:
-        name, _, level = row.condition.rpartition("/")
-        known = levels[name if level.isascii() and level.isdigit() and name else row.condition]
-        known.append(row)
-    for name, mine in levels.items():
-        numbers = [row.condition.rpartition("/")[2] for row in mine]
-        if len(mine) > 1 and numbers == [str(at) for at in range(1, len(mine) + 1)]:
-            texts = (short(row.value) if row.value is not None else row.reason for row in mine)
-            yield f"{name} 1 to {len(mine)}: {', '.join(texts)}"
-        else:
-            for row in mine:
-                told = f" {short(row.value)}" if row.value is not None else f": {row.reason}"
-                yield row.condition + told
+    return joint.join(texts) + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _line(title: str, row: ScoreRow, legend: Legend) -> ScoreLine:
-    said = [*row.flags, *([row.reason] if row.value is None and row.reason else [])]
+    remarks = [*row.flags, *([row.reason] if row.value is None and row.reason else [])]
     interval = "" if row.low is None or row.high is None else f"{short(row.low)}, {short(row.high)}"
     return ScoreLine(
         title=title,
@@ -288,7 +260,7 @@ def _line(title: str, row: ScoreRow, legend: Legend) -> ScoreLine:
         stimuli="" if row.stimuli in legend.usual else _letter(legend.stimuli, row.stimuli),
         method=_letter(legend.methods, PARENTHESIS.sub("", row.method)),
         remarks=" ".join(
-            str(legend.remarks.setdefault(text, len(legend.remarks) + 1)) for text in said
+            str(legend.remarks.setdefault(text, len(legend.remarks) + 1)) for text in remarks
         ),
     )
 
@@ -325,7 +297,7 @@ class Surprise:
 
 
 @dataclass(frozen=True)
-class Answered:
+class RoleAnswers:
     """One role. alone_right: right where most others are wrong; alone_wrong: the reverse; surest, least_sure (of the
     first role alone): by the probability that the observer itself gives the right answer."""
 
@@ -338,89 +310,74 @@ class Answered:
     least_sure: Sequence[Surprise] = ()
 
 
-def answered(answers: Sequence[Answers], name: str, places: Places) -> Iterator[Answered]:
+def answered(answers: Sequence[ImageAnswers], name: str, places: Places) -> Iterator[RoleAnswers]:
     """By role, those with others to compare with."""
-    for place, (one, at) in enumerate(list(each(answers, name))[:ROLES]):
-        seen = one.shown[at]
+    for place, (role, at) in enumerate(list(each(answers, name))[:ROLES]):
+        seen = role.shown[at]
         if not seen.any():
             continue
-        others, n = against_others(one, at)
-        known = seen & (n > 0)
-        right = one.right[at]
-        yield Answered(
-            title=f"{one.role}, {one.space}",
-            page=f"stimuli/{slug(one.key)}.html",
+        others, n = against_others(role, at)
+        known, right = seen & (n > 0), role.right[at]
+        sure = role.certainty[at] if role.certainty is not None and not place else None
+
+        def images(
+            members: NDArray[np.bool_],
+            order: NDArray[np.floating[Any]],
+            share: NDArray[np.floating[Any]],
+            *,
+            below: float = np.inf,
+            role: ImageAnswers = role,
+            at: int = at,
+        ) -> list[Surprise]:
+            """The members that come first in the order, as far as it is below a limit."""
+            chosen = np.flatnonzero(members)
+            chosen = chosen[np.argsort(order[chosen], kind="stable")][:MOST]
+            return [
+                Surprise(
+                    name=(image := str(role.images[i])),
+                    answer=role.answer(at, int(i)),
+                    truth=str(role.labels["category"][i]),
+                    share=short(float(share[i])),
+                    thumbnail=places.get((role.key, image), ""),
+                )
+                for i in chosen
+                if order[i] < below
+            ]
+
+        stated = ~np.isnan(sure) if sure is not None else None
+        yield RoleAnswers(
+            title=f"{role.role}, {role.space}",
+            page=f"stimuli/{slug(role.key)}.html",
             right=f"{short(float(right[seen].mean()))} right of {int(seen.sum())} images",
-            alone_right=[
-                _surprise(one, at, i, others, places) for i in _first(right & known, others)
-            ],
-            alone_wrong=[
-                _surprise(one, at, i, others, places) for i in _first(~right & known, 1 - others)
-            ],
-            surest=() if place else _by_certainty(one, at, places, -1),
-            least_sure=() if place else _by_certainty(one, at, places, 1),
+            alone_right=images(right & known, others, others, below=0.5),
+            alone_wrong=images(~right & known, 1 - others, others, below=0.5),
+            surest=images(stated, -sure, sure) if sure is not None and stated is not None else (),
+            least_sure=images(stated, sure, sure)
+            if sure is not None and stated is not None
+            else (),
         )
 
 
-def _by_certainty(one: Answers, at: int, places: Places, sign: int) -> list[Surprise]:
-    """The images whose right answer the observer gives the most (-1) or the least (1) probability."""
-    if one.certainty is None:
-        return []
-    held = one.certainty[at]
-    known = np.flatnonzero(~np.isnan(held))
-    order = known[np.argsort(sign * held[known], kind="stable")][:MOST]
-    return [_surprise(one, at, int(i), held, places) for i in order]
-
-
-def _first(members: NDArray[np.bool_], share: NDArray[np.float64]) -> list[int]:
-    """The images of `members` at which `share` is least, as far as it is below one half."""
-    at = np.flatnonzero(members)
-    order = at[np.argsort(share[at], kind="stable")][:MOST]
-    return [int(i) for i in order if share[i] < 0.5]
-
-
-def _surprise(
-    one: Answers,
-    at: int,
-    image: int,
-    share: NDArray[np.floating[Any]],
-    places: Places,
-) -> Surprise:
-    name = str(one.images[image])
-    return Surprise(
-        name=name,
-        answer=one.answer(at, image),
-        truth=str(one.labels["category"][image]),
-        share=short(float(share[image])),
-        thumbnail=places.get((one.key, name), ""),
-    )
-
-
-def confusions(answers: Sequence[Answers], name: str) -> list[Confusion]:
-    """One matrix for each space, of all sets whose images have one category and no conflicting cue."""
-    found: dict[str, list[tuple[list[str], list[str], Array]]] = {}
-    for one, at in each(answers, name):
-        texture, category = one.labels["texture"], one.labels["category"]
-        if one.shown[at].any() and not ((texture != "") & (texture != category)).any():
-            found.setdefault(one.space, []).append(confusion(one, at))
-    return [made for space, parts in found.items() if (made := _together(space, parts)) is not None]
-
-
-def _together(space: str, parts: Sequence[tuple[list[str], list[str], Array]]) -> Confusion | None:
-    rows = sorted({name for names, _, _ in parts for name in names})
-    columns = [
-        *rows,
-        *dict.fromkeys(word for _, words, _ in parts for word in words if word not in rows),
-    ]
-    if not 2 <= len(rows) <= LARGEST or len(columns) > LARGEST:
-        return None
-    counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    for names, words, part in parts:
-        counts[np.ix_([rows.index(n) for n in names], [columns.index(w) for w in words])] += part
-    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shades = np.ceil(SHADES * counts / totals).astype(int)
-    cells = [
-        list(zip(c, s, strict=True)) for c, s in zip(counts.tolist(), shades.tolist(), strict=True)
-    ]
-    title = f"Confusions, {space}, images without conflicting cues"
-    return Confusion(title, columns, list(zip(rows, cells, strict=True)), int(counts.sum()))
+def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[Confusion]:
+    """One matrix for each space, of all sets whose images have one category and no conflicting cue; none where there
+    are more categories than a page has room for."""
+    spaces: dict[str, list[tuple[list[str], list[str], Array]]] = {}
+    for role, at in each(answers, name):
+        texture, category = role.labels["texture"], role.labels["category"]
+        if role.shown[at].any() and not ((texture != "") & (texture != category)).any():
+            spaces.setdefault(role.space, []).append(confusion(role, at))
+    for space, parts in spaces.items():
+        rows = sorted({name for names, _, _ in parts for name in names})
+        columns = list(dict.fromkeys([*rows, *(word for _, words, _ in parts for word in words)]))
+        if not 2 <= len(rows) <= LARGEST or len(columns) > LARGEST:
+            continue
+        counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
+        for names, words, part in parts:
+            counts[np.ix_(list(map(rows.index, names)), list(map(columns.index, words)))] += part
+        shades = np.ceil(SHADES * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+        cells = [
+            list(zip(count, shade, strict=True))
+            for count, shade in zip(counts.tolist(), shades.astype(int).tolist(), strict=True)
+        ]
+        title = f"Confusions, {space}, images without conflicting cues"
+        yield Confusion(title, columns, list(zip(rows, cells, strict=True)), int(counts.sum()))

@@ -18,8 +18,8 @@ from benchmark.report.contents import (
     NETWORKS,
     ONE_PERSON,
     PARENTHESIS,
-    Answers,
     Contents,
+    ImageAnswers,
     about,
 )
 from benchmark.report.drawing import GROUPS, PEOPLE, Figure, Records, Spec, axis
@@ -51,7 +51,7 @@ _GROUP = {
 
 def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
     """The figures that a suite declares, as far as the board has scores for them; without any its headline."""
-    scene, drawn = Scene.of(contents, board), False
+    scene, drawn = FigureBoard.of(contents, board), False
     for declared in suite.figures:
         if draw := DRAWERS.get(declared.kind):
             for figure in draw(scene, declared):
@@ -63,7 +63,7 @@ def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]
 
 
 @dataclass(frozen=True)
-class Scene:
+class FigureBoard:
     """A board as figures see it. networks: its ranked ones that have trials here, in order; people: single ones."""
 
     contents: Contents
@@ -72,7 +72,7 @@ class Scene:
     people: tuple[str, ...]
 
     @classmethod
-    def of(cls, contents: Contents, board: Board) -> Scene:
+    def of(cls, contents: Contents, board: Board) -> FigureBoard:
         """The networks and people of a board."""
         networks = tuple(
             row.observer
@@ -106,7 +106,7 @@ class Marks:
     """
 
     declared: SuiteFigure
-    scene: Scene
+    scene: FigureBoard
     networks: Sequence[str]
     shown: Sequence[str]
     rows: Sequence[ScoreRow]
@@ -154,7 +154,12 @@ class Marks:
 
 
 def marks_of(
-    scene: Scene, declared: SuiteFigure, most: int = FEW, *, least: int = 1, people: bool = True
+    scene: FigureBoard,
+    declared: SuiteFigure,
+    most: int = FEW,
+    *,
+    least: int = 1,
+    people: bool = True,
 ) -> Iterator[Marks]:
     """For each figure its marks, of at most so many networks and of people (the mean). least: how many conditions
     somebody must have scores of to be among them."""
@@ -212,7 +217,7 @@ def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
     return [*listed, *(name for name in present if name not in listed)]
 
 
-def _curve(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
+def _curve(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     for marks in marks_of(scene, declared, least=2):
         x_title, y_title = marks.titles()
         look = axis(x_title, labelAngle=0)
@@ -222,7 +227,7 @@ def _curve(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
         yield marks.figure(drawing.curves(marks.records, names, x, y_title, line), "mark")
 
 
-def _strip(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
+def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     cells = {
         row.observer: row.cells.get(declared.metrics[0])
         for row in (*scene.board.rows, *scene.board.references)
@@ -246,7 +251,7 @@ def _strip(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
         yield marks.figure(spec, "mark", " (in the CSV)")
 
 
-def _matrix(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
+def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     across = declared.across
     for marks in marks_of(scene, declared, PANELS if across else FEW + 1, people=False):
         x_title, legend = marks.titles()
@@ -270,7 +275,7 @@ def _matrix(scene: Scene, declared: SuiteFigure) -> Iterator[Figure]:
 
 
 def _dots(
-    scene: Scene, name: str, title: str, metrics: Sequence[str], caption: str = ""
+    scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = ""
 ) -> Iterator[Figure]:
     """Some metrics of a board side by side, its networks and reference rows; nothing where it has none of them."""
     board = scene.board
@@ -299,7 +304,7 @@ def _dots(
 
 
 #: How each kind of declared figure is drawn. Agreement is about answers, a gallery about files: neither is of a board.
-DRAWERS: Mapping[str, Callable[[Scene, SuiteFigure], Iterator[Figure]]] = {
+DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = {
     "dots": lambda scene, one: _dots(scene, one.name, one.title, one.metrics, one.caption),
     "curve": _curve,
     "strip": _strip,
@@ -307,7 +312,7 @@ DRAWERS: Mapping[str, Callable[[Scene, SuiteFigure], Iterator[Figure]]] = {
 }
 
 
-def agreement(declared: SuiteFigure, answers: Sequence[Answers]) -> Iterator[Figure]:
+def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers]) -> Iterator[Figure]:
     """One figure for each role that three or more observers answered; people's agreement is the ceiling."""
     for role in [one for one in answers if one.role != NATURAL][:ROLES]:
         networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
@@ -347,7 +352,7 @@ def agreement(declared: SuiteFigure, answers: Sequence[Answers]) -> Iterator[Fig
         )
 
 
-def _whole(answers: Answers, kinds: Sequence[str]) -> list[str]:
+def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
     """Who of these kinds answered nearly all images, by name."""
     seen = answers.shown.mean(axis=1)
     return [

@@ -16,7 +16,7 @@ from benchmark.report import board_pages
 from benchmark.report.board_pages import drawn_by_suite
 from benchmark.report.contents import (
     ABSENT,
-    Answers,
+    ImageAnswers,
     against_others,
     common_answers,
     confusion,
@@ -67,7 +67,7 @@ def answers():
     images = np.array([f"image-{i:02}" for i in range(40)])
     names = ("p0", "p1", "p2", "n0", "n1", "n2")
     kinds = ("human",) * 3 + ("network",) * 2 + ("published",)
-    return Answers("geirhos16", "edges", names, kinds, images, labels, WORDS, code, {})
+    return ImageAnswers("geirhos16", "edges", names, kinds, images, labels, WORDS, code, {})
 
 
 def figure(contents, start):
