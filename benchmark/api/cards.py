@@ -6,24 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import (
     Arch,
-    Channels,
-    Interpolation,
-    Key,
-    Labels,
-    Mean,
+    CheckpointOptions,
     Names,
     Option,
-    Resize,
-    ResizeMode,
-    Scale,
-    Size,
-    Std,
-    Training,
     joined,
     stated,
 )
@@ -88,17 +78,6 @@ def register(
         ),
     ] = None,
     *,
-    labels: Labels = None,
-    key: Key = None,
-    training: Training = (),
-    mean: Mean = None,
-    std: Std = None,
-    size: Size = None,
-    resize: Resize = None,
-    interpolation: Interpolation = None,
-    resize_mode: ResizeMode = None,
-    channels: Channels = None,
-    scale: Scale = None,
     threshold: Annotated[
         float | None,
         Option("Of detectors: the score from which a box is an answer (0.05).", least=0, most=1),
@@ -130,27 +109,26 @@ def register(
     replace: Annotated[
         bool, Option("Take the place of the registered model of that name.")
     ] = False,
+    **said: Unpack[CheckpointOptions],
 ) -> tuple[ModelCard, list[Check]]:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
 
     bench register my-net --arch timm:resnet50 --weights checkpoint.pt
     bench register my-probe --arch timm:vit_small_patch14_dinov2 --weights dinov2.pth --probe imagenet/train
     """
-    fed = stated(
-        mean=mean, std=std, size=size, resize=resize, interpolation=interpolation, resize_mode=resize_mode,
-        channels=channels, scale=scale,
-    )  # fmt: skip
     path = None if weights is None else str(weights)
     own = stated(templates=None if templates is None else str(templates), threshold=threshold)
+    known = stated(**said)
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
             raise CardError("--head, --limit and --device are for --probe.")
-        more = stated(labels=labels, key=key, training=tuple(training))
-        return register_card(name, arch, path, replaces=replace, options=own, **more, **fed)
-    if training or own:
+        known["training"] = tuple(known.get("training", ()))
+        return register_card(name, arch, path, replaces=replace, options=own, **known)
+    if own or known.pop("training", ()):
         raise CardError("--probe takes no --training, --templates and --threshold.")
+    key, labels = known.pop("key", None), known.pop("labels", None)
     space = None if labels is None else str(labels)
-    asked = Probe(arch, str(probe), head, name, path, key, space, limit, device, replace, fed)
+    asked = Probe(arch, str(probe), head, name, path, key, space, limit, device, replace, known)
     return fit_probe(asked)
 
 

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from pathlib import Path
 from types import SimpleNamespace, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypedDict,
+    Union,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 
 @dataclass(frozen=True, init=False)
@@ -53,9 +63,16 @@ def fields(verb: Callable[..., Any]) -> list[Field]:
     known = _Names({**vars(builtins), **vars(sys.modules[verb.__module__])})
     said = {name: hint for name, hint in verb.__annotations__.items() if name != "return"}
     hints = get_type_hints(SimpleNamespace(__annotations__=said), None, known, include_extras=True)
+    parameters = dict(signature(verb).parameters)
+    for name, hint in list(hints.items()):
+        if get_origin(hint) is Unpack:
+            more = get_type_hints(get_args(hint)[0], include_extras=True)
+            hints |= more
+            kind = Parameter.KEYWORD_ONLY
+            parameters |= {name: Parameter(name, kind, default=None) for name in more}
     return [
         Field(name, _plain(hints[name]), parameter.default, option, positional)
-        for name, parameter in signature(verb).parameters.items()
+        for name, parameter in parameters.items()
         for option in getattr(hints.get(name), "__metadata__", ())
         if isinstance(option, Option)
         for positional in [parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
@@ -90,7 +107,7 @@ def joined(names: Names) -> str:
     return names if isinstance(names, str) else ",".join(names)
 
 
-def stated(**values: object) -> Mapping[str, Any]:
+def stated(**values: object) -> dict[str, Any]:
     """What was said, without what was not."""
     return {name: value for name, value in values.items() if value not in (None, ())}
 
@@ -162,55 +179,55 @@ Arch = Annotated[
         metavar="SOURCE:NAME",
     ),
 ]
-Labels = Annotated[
-    str | Path | None,
-    Option(
-        "imagenet1k (default), geirhos16, world16, a YAML mapping file, a list of class names (.txt, .json), or the "
-        "folder of the classes.",
-        "--labels",
-        metavar="SPACE|FILE|FOLDER",
-        kind="place",
-    ),
-]
-Key = Annotated[
-    str | None,
-    Option(
-        "Which weights of a file that holds several: state_dict, ema, teacher, ...",
-        "--key",
-        metavar="NAME",
-    ),
-]
-Training = Annotated[
-    Sequence[str],
-    Option("Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.", "--training", metavar="TAG"),
-]
-Mean = Annotated[
-    Triple | None, Option("Subtracted from pixels: three numbers, comma separated.", "--mean")
-]
-Std = Annotated[
-    Triple | None, Option("Pixels are divided by it: three numbers, comma separated.", "--std")
-]
-Size = Annotated[int | None, Option("Input side in pixels.", "--size")]
-Resize = Annotated[
-    int | None, Option("Shorter side before the centre crop of natural images.", "--resize")
-]
-Interpolation = Annotated[
-    Literal["nearest", "bilinear", "bicubic"] | None, Option("Of the resizing.", "--interpolation")
-]
-ResizeMode = Annotated[
-    Literal["shortest", "longest", "squash"] | None,
-    Option(
-        "Which side --resize is: the shorter (default), the longer (the rest is filled), or both.",
-        "--resize-mode",
-    ),
-]
-Channels = Annotated[Literal["rgb", "bgr"] | None, Option("Order of the channels.", "--channels")]
-Scale = Annotated[
-    float | None,
-    Option(
-        "Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).",
-        "--scale",
-        least=0,
-        above=True,
-    ),
-]
+
+
+class CheckpointOptions(TypedDict, total=False):
+    """What may be said of a checkpoint when it is registered: what it answers, and what it is fed where the
+    architecture's own is not right."""
+
+    labels: Annotated[
+        str | Path | None,
+        Option(
+            "imagenet1k (default), geirhos16, world16, a YAML mapping file, a list of class names (.txt, .json), or "
+            "the folder of the classes.",
+            metavar="SPACE|FILE|FOLDER",
+            kind="place",
+        ),
+    ]
+    key: Annotated[
+        str | None,
+        Option(
+            "Which weights of a file that holds several: state_dict, ema, teacher, ...",
+            metavar="NAME",
+        ),
+    ]
+    training: Annotated[
+        Sequence[str],
+        Option("Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.", metavar="TAG"),
+    ]
+    mean: Annotated[
+        Triple | None, Option("Subtracted from pixels: three numbers, comma separated.")
+    ]
+    std: Annotated[
+        Triple | None, Option("Pixels are divided by it: three numbers, comma separated.")
+    ]
+    size: Annotated[int | None, Option("Input side in pixels.")]
+    resize: Annotated[int | None, Option("Shorter side before the centre crop of natural images.")]
+    interpolation: Annotated[
+        Literal["nearest", "bilinear", "bicubic"] | None, Option("Of the resizing.")
+    ]
+    resize_mode: Annotated[
+        Literal["shortest", "longest", "squash"] | None,
+        Option(
+            "Which side --resize is: the shorter (default), the longer (the rest is filled), or both.",
+        ),
+    ]
+    channels: Annotated[Literal["rgb", "bgr"] | None, Option("Order of the channels.")]
+    scale: Annotated[
+        float | None,
+        Option(
+            "Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).",
+            least=0,
+            above=True,
+        ),
+    ]

@@ -9,29 +9,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from benchmark.api.cards import register_card
 from benchmark.api.options import (
     Arch,
-    Channels,
+    CheckpointOptions,
     Db,
     Device,
-    Interpolation,
-    Key,
-    Labels,
     Limit,
-    Mean,
     Option,
     Precision,
-    Resize,
-    ResizeMode,
-    Scale,
     Seed,
-    Size,
-    Std,
     SuiteNames,
-    Training,
     stated,
 )
 from benchmark.api.parallel import execute
@@ -328,17 +318,6 @@ def sweep(
     device: Device = "auto",
     precision: Precision = "fp32",
     seed: Seed = 0,
-    labels: Labels = None,
-    key: Key = None,
-    training: Training = (),
-    mean: Mean = None,
-    std: Std = None,
-    size: Size = None,
-    resize: Resize = None,
-    interpolation: Interpolation = None,
-    resize_mode: ResizeMode = None,
-    channels: Channels = None,
-    scale: Scale = None,
     follow: Annotated[
         bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")
     ] = False,
@@ -364,6 +343,7 @@ def sweep(
     say: Say = lambda _line: None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,
     command: str = "gestaltbench.sweep",
+    **said: Unpack[CheckpointOptions],
 ) -> Swept | None:
     """Register and run every checkpoint of a folder as one training run, under the cheapest suite first, and draw every
     headline over training.
@@ -372,10 +352,7 @@ def sweep(
     is missing. Exit code 3 where a file could not be used. While a folder is followed, a file that is still being
     written is waited for: write checkpoints under another name and rename them where you can.
     """
-    given = stated(
-        labels=labels, key=key, training=tuple(training), mean=mean, std=std, size=size, resize=resize,
-        interpolation=interpolation, resize_mode=resize_mode, channels=channels, scale=scale,
-    )  # fmt: skip
+    given = stated(**{**said, "training": tuple(said.get("training") or ())})
     request = RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed)
     wanted = Sweep(expanded(str(folder)), arch, pattern, every, name, given, request)
     settings, silent = read_settings(db), reporter or Silent()

@@ -13,10 +13,7 @@ pytestmark = pytest.mark.slow
 
 #: What costs more than a table, or leads to what does.
 HEAVY = ("torch", "timm", "pandas", "scipy", "alembic", "rich")
-OURS = (
-    *("benchmark.engine", "benchmark.api.running"),
-    *("suites.saliency", "suites.adversarial"),
-)
+OURS = ("suites.saliency", "suites.adversarial")
 ASK = """
 import sys
 from benchmark.cli import cli
