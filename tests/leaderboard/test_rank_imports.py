@@ -12,7 +12,7 @@ from benchmark.store import IMPORTED, Observation, ScoreSet, open_store
 pytestmark = pytest.mark.slow
 
 #: What costs more than a table, or leads to what does.
-HEAVY = ("torch", "timm", "pandas", "scipy", "alembic", "rich")
+HEAVY = ("torch", "timm", "pandas", "scipy", "alembic")
 OURS = ("suites.saliency", "suites.adversarial")
 ASK = """
 import sys
