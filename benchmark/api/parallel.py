@@ -224,27 +224,32 @@ def _report(rows: Sequence[tuple[Sequence[str], Status, str]], decoded: int) -> 
 
 def carry_out_shard() -> None:
     """The process of a shard: a line for each word of progress, then its report. It ends when its parent does."""
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    voice = _Voice(_own_output())
-    assignment: _Assignment = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the run that started us
-    Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(assignment.threads)
-    if (device := assignment.prepared.request.device).startswith("cuda"):
-        torch.cuda.set_device(device)
-    try:
-        report = _carry_out(assignment, voice)
-        rows = [(work, status, reason) for work, (status, reason) in report.tasks.items()]
-        voice.say("report", rows, report.decoded)
-    except BenchError as error:
-        voice.say("error", str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    code = 130
+    with suppress(KeyboardInterrupt, EOFError):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        voice = _Voice(_own_output())
+        assignment: _Assignment = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the run that started us
+        Thread(target=_end_with_parent, daemon=True).start()
+        try:
+            report = _carry_out(assignment, voice)
+            rows = [(work, status, reason) for work, (status, reason) in report.tasks.items()]
+            voice.say("report", rows, report.decoded)
+        except BenchError as error:
+            voice.say("error", str(error))
+        code = 0
+    sys.stderr.flush()
+    os._exit(
+        code
+    )  # whatever a library would still do at the end may be interrupted, and says so at length
 
 
 def _carry_out(assignment: _Assignment, voice: _Voice) -> RunReport:
+    import torch
+
+    torch.set_num_threads(assignment.threads)
+    if (device := assignment.prepared.request.device).startswith("cuda"):
+        torch.cuda.set_device(device)
     prepared = replace(assignment.prepared, tasks=assignment.prepared.spec())
     policy, index, n = devices_and_policy(prepared.request)[1], assignment.index, assignment.of
     prepared = parts_of(prepared, policy, n)[index - 1]
