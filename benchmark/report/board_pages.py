@@ -22,15 +22,13 @@ from benchmark.leaderboard.links import (
     observed,
     verdict,
 )
-from benchmark.leaderboard.model import Board, Cell, describe
-from benchmark.leaderboard.model import Column as Metric
-from benchmark.leaderboard.model import Row as BoardLine
+from benchmark.leaderboard.model import Board, Cell, Column, Row, describe
 from benchmark.leaderboard.summary import Headline, Line, Summary
 from benchmark.report.contents import Contents, about, family, parameters, source
 from benchmark.report.figures import (
     LINKS,
     TRAINING,
-    Shown,
+    PlacedFigure,
     correlation_text,
     every_figure,
     link_scatter,
@@ -123,7 +121,7 @@ def mark(cell: Cell, axis: Axis | None, notes: Footnotes) -> Mark:
 
 
 @dataclass(frozen=True)
-class Column:
+class PageColumn:
     """A metric as a page shows it: key in addresses, axis of its marks (None: numbers alone), what stands under the
     table. suite, page, stimuli: of a headline in the leaderboard."""
 
@@ -142,7 +140,7 @@ class Column:
         return BETTER[self.direction]
 
 
-class Row(NamedTuple):
+class PageRow(NamedTuple):
     """An observer in a table. page: its own, "" where it is none; group: "network", "network reported", "person" or
     "reference"; parameters: their number, None where it is not known; rank: on a board."""
 
@@ -160,13 +158,13 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A decision space of the leaderboard, or a board. lines: what stands under it; figure: the same as a figure."""
 
     key: str
     title: str
-    columns: Sequence[Column]
-    rows: Sequence[Row]
+    columns: Sequence[PageColumn]
+    rows: Sequence[PageRow]
     notes: Sequence[str]
     data: str
     figure: str = ""
@@ -179,14 +177,14 @@ class Table:
 
 
 def row_of(
-    line: Line | BoardLine, contents: Contents, place: str, drawn: Sequence[Mark], rank: str = ""
-) -> Row:
+    line: Line | Row, contents: Contents, place: str, drawn: Sequence[Mark], rank: str = ""
+) -> PageRow:
     """An observer's row, of a summary or of a board. What others report has hollow dots."""
     known = contents.observers.get(line.observer)
     group = (
         "network" if line.kind in NETWORKS else "person" if line.kind == "human" else "reference"
     )
-    return Row(
+    return PageRow(
         name=line.observer,
         page=f"observers/{slug(line.observer)}.html" if known else "",
         group="network reported" if line.kind == "reported" else group,
@@ -251,7 +249,7 @@ def _cells(summary: Summary, line: Line) -> list[tuple[Headline, Cell]]:
     return [*cells, (summary.clean, line.clean)] if summary.clean else cells
 
 
-def _summary_table(summary: Summary, contents: Contents, data: str) -> Table:
+def _summary_table(summary: Summary, contents: Contents, data: str) -> PageTable:
     lines, notes = [*summary.lines, *summary.references], Footnotes()
     columns, drawn = [], []
     for at, headline in enumerate(
@@ -263,7 +261,7 @@ def _summary_table(summary: Summary, contents: Contents, data: str) -> Table:
         drawn.append([mark(cell, axis, notes) for cell in cells])
         spread = about(cells)
         columns.append(
-            Column(
+            PageColumn(
                 key="clean" if clean else slug(headline.suite),
                 title=f"{column.title}, {headline.suite}" if clean else column.title,
                 direction=column.direction,
@@ -281,7 +279,9 @@ def _summary_table(summary: Summary, contents: Contents, data: str) -> Table:
         for at, line in enumerate(lines)
     ]
     space = summary.space
-    return Table(slug(space), space, columns, rows, notes.lines(), data, f"overview-{slug(space)}")
+    return PageTable(
+        slug(space), space, columns, rows, notes.lines(), data, f"overview-{slug(space)}"
+    )
 
 
 def without_common(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[Cell]]:
@@ -306,7 +306,7 @@ def suite_pages(site: Site, contents: Contents) -> None:
     kept = None
     for suite in contents.suites:
         boards = [board for board in contents.boards if board.suite == suite.name and board.rows]
-        gallery = next((one for one in suite.figures if one.kind == "gallery"), None)
+        gallery = next((figure for figure in suite.figures if figure.kind == "gallery"), None)
         if gallery and kept is None:
             kept = galleries(site, contents.observers)
         site.page(
@@ -324,21 +324,28 @@ def suite_pages(site: Site, contents: Contents) -> None:
     reported_page(site, contents, figures)
 
 
-def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[Shown]]:
+def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
     """Every figure but links and training runs, put into the report, by suite, in the order in which they come."""
-    by_suite: dict[str, list[Shown]] = {}
+    by_suite: dict[str, list[PlacedFigure]] = {}
     for suite, figure in every_figure(contents):
         if suite not in (LINKS, TRAINING):
             by_suite.setdefault(suite, []).append(put(site, figure))
     return by_suite
 
 
-def reported_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[Shown]]) -> None:
+def reported_page(
+    site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]
+) -> None:
     """reported.html. figures: by suite."""
     if not contents.reported:
         return
     tables = [_table(site, contents, board, at) for at, board in enumerate(contents.reported, 1)]
-    drawn = [one for part in figures.values() for one in part if one.name.startswith("reported-")]
+    drawn = [
+        figure
+        for part in figures.values()
+        for figure in part
+        if figure.name.startswith("reported-")
+    ]
     columns = [column for board in contents.reported for column in board.columns]
     site.page(
         "reported.html",
@@ -350,20 +357,26 @@ def reported_page(site: Site, contents: Contents, figures: Mapping[str, Sequence
         galleries=(),
         gallery=None,
         usual=[],
-        terms=list(dict.fromkeys((one.title, one.definition) for one in columns)),
+        terms=list(dict.fromkeys((column.title, column.definition) for column in columns)),
     )
 
 
 def _usual(contents: Contents, suite: Suite) -> list[tuple[str, list[tuple[str, str]]]]:
     """By decision space: the role of each usual set, and the set in words."""
     return [
-        (space, [(role or "together", describe(one, contents.sets)) for role, one in roles.items()])
+        (
+            space,
+            [
+                (role or "together", describe(digest, contents.sets))
+                for role, digest in roles.items()
+            ],
+        )
         for (name, space), roles in contents.usual.items()
         if name == suite.name
     ]
 
 
-def _table(site: Site, contents: Contents, board: Board, at: int) -> Table:
+def _table(site: Site, contents: Contents, board: Board, at: int) -> PageTable:
     key = f"{slug(board.suite)}-{slug(board.space)}-{at}"
     data = f"data/board-{key}.csv"
     records = list(board_records(board))
@@ -376,13 +389,13 @@ def _table(site: Site, contents: Contents, board: Board, at: int) -> Table:
         marks = [mark(row.cells[metric.metric], column.axis, notes) for metric, column in cells]
         drawn.append(row_of(row, contents, str(place), marks, rank_text(row)))
     lines = [*dict.fromkeys(board.sets.values()), *explanation(board)]
-    return Table(key, board.title, columns, drawn, notes.lines(), data, lines=lines)
+    return PageTable(key, board.title, columns, drawn, notes.lines(), data, lines=lines)
 
 
-def _column(board: Board, column: Metric, rows: Sequence[BoardLine]) -> Column:
+def _column(board: Board, column: Column, rows: Sequence[Row]) -> PageColumn:
     cells = [row.cells[column.metric] for row in rows]
     axis = axis_of(cells, column.bounds, column.chance) if column.metric == board.by else None
-    return Column(slug(column.metric), column.title, column.direction, axis, about(cells))
+    return PageColumn(slug(column.metric), column.title, column.direction, axis, about(cells))
 
 
 def board_records(board: Board) -> Iterator[dict[str, Any]]:
@@ -406,12 +419,18 @@ def board_records(board: Board) -> Iterator[dict[str, Any]]:
 
 def has_links(contents: Contents) -> bool:
     """Whether any two variables share an observer."""
-    return any(len(one.values) > 1 for summary in contents.linked for one in observed(summary))
+    return any(
+        len(observer.values) > 1 for summary in contents.linked for observer in observed(summary)
+    )
 
 
 def links_page(site: Site, contents: Contents) -> None:
     """links.html, where any two headlines share an observer: what suites ask of one another first."""
-    spaces = [_space(site, contents, one) for one in contents.linked if contents.links[one.space]]
+    spaces = [
+        _space(site, contents, summary)
+        for summary in contents.linked
+        if contents.links[summary.space]
+    ]
     if spaces:
         words = {"caution": CAUTION, "verdict": verdict, "told": correlation_text, "short": short}
         site.page("links.html", "links.html", title="Links", spaces_=spaces, **words)
@@ -425,9 +444,9 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
     values: dict[str, dict[str, float]] = {}
     for link in pairs:
         for variable, numbers in ((link.x, link.xs), (link.y, link.ys)):
-            names = (one.name for one in link.observers)
+            names = (observer.name for observer in link.observers)
             values.setdefault(variable.name, {}).update(zip(names, numbers, strict=True))
-    everybody = {one.name: one.lineage for link in pairs for one in link.observers}
+    everybody = {observer.name: observer.lineage for link in pairs for observer in link.observers}
     points = [
         {"observer": observer, "family": kin.family, "recipe": kin.recipe}
         | {variable: held.get(observer) for variable, held in values.items()}
@@ -471,7 +490,9 @@ def training_page(site: Site, contents: Contents) -> None:
         rows = []
         for step, observer in sorted({(step, observer) for step, observer, _ in cells}):
             points = (cells.get((step, observer, title)) for title in titles)
-            texts = [short_estimate(one.value, one.low, one.high) if one else "" for one in points]
+            texts = [
+                short_estimate(cell.value, cell.low, cell.high) if cell else "" for cell in points
+            ]
             rows.append((step, observer, f"observers/{slug(observer)}.html", texts))
         runs.append(
             {"name": run, "space": space, "unit": curves[0].unit, "headlines": titles, "rows": rows}

@@ -164,7 +164,7 @@ def _point(size: int, opacity: float = 1, **more: Any) -> Spec:
 
 
 def _present(order: Sequence[str], records: Records, field: str) -> list[str]:
-    inside = {one[field] for one in records}
+    inside = {record[field] for record in records}
     return [name for name in order if name in inside]
 
 
@@ -186,7 +186,7 @@ def dots(
         ends = {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": hue}
         drawn.append(
             {
-                "data": {"values": [one for one in records if one["metric"] == title]},
+                "data": {"values": [record for record in records if record["metric"] == title]},
                 "width": 140,
                 "height": {"step": 15},
                 "layer": [
@@ -296,7 +296,7 @@ def panels(spec: Spec, field: str, order: Sequence[str]) -> Spec:
 
 def forest(records: Records, label: str, value: str, title: str) -> Spec:
     """Differences with their intervals, a row for each `label`, against none."""
-    order = [one[label] for one in records]
+    order = [record[label] for record in records]
     y = {
         "field": label,
         "type": "nominal",
@@ -322,7 +322,7 @@ def forest(records: Records, label: str, value: str, title: str) -> Spec:
 
 def scatter(records: Records, titles: Sequence[str], *, filled: bool = True) -> Spec:
     """A point for each observer at (x, y), coloured by family; its name is in the mark's label."""
-    families = list(dict.fromkeys(str(one["family"]) for one in records))
+    families = list(dict.fromkeys(str(record["family"]) for record in records))
     legend = {"orient": "right", "labelLimit": 160} if len(families) <= NAMED else {}
     hue, form = _look("family", families, **legend)
     x, y = (

@@ -43,7 +43,7 @@ _SOURCE = re.compile(r" \([^()]*, reported\)$")
 
 
 @dataclass(frozen=True)
-class Shown:
+class PlacedFigure:
     """A figure as a page shows it; width, height: pixels; data: its numbers as CSV; inline: the drawing itself."""
 
     name: str
@@ -55,7 +55,7 @@ class Shown:
     inline: str = ""
 
 
-def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> Shown:
+def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> PlacedFigure:
     """figures/NAME.svg and data/NAME.csv. inline: in the page, too, where the names of marks show under the pointer;
     data: a table that is there already and has the figure's numbers."""
     file, element, width, height = drawing.svg(figure)
@@ -64,7 +64,7 @@ def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> 
         data = f"data/{figure.name}.csv"
         site.table(data, figure.records, figure.names)
     within = element if inline else ""
-    return Shown(figure.name, figure.title, figure.caption, width, height, data, within)
+    return PlacedFigure(figure.name, figure.title, figure.caption, width, height, data, within)
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
@@ -81,8 +81,8 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
             yield name, replace(figure, name=f"{figure.name}-{slug(name)}") if variant else figure
     for board in contents.reported:
         yield board.suite, reported(board, contents.boards)
-    for space, found in contents.links.items():
-        for link in found:
+    for space, links in contents.links.items():
+        for link in links:
             if link.observers:
                 yield LINKS, link_scatter(link, space)
     for figure in training(contents.curves):
@@ -183,12 +183,12 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
 def link_scatter(link: Link, space: str) -> Figure:
     """Two headlines against each other. The observers' names are in the marks' labels."""
     records: list[dict[str, Any]] = [
-        {"observer": one.name, "family": one.lineage.family, "recipe": one.lineage.recipe, "x": x, "y": y}
-        for one, x, y in zip(link.observers, link.xs, link.ys, strict=True)
+        {"observer": network.name, "family": network.lineage.family, "recipe": network.lineage.recipe, "x": x, "y": y}
+        for network, x, y in zip(link.observers, link.xs, link.ys, strict=True)
     ]  # fmt: skip
-    records.sort(key=lambda one: (one["family"], one["observer"]))
-    apart = bool(link.observers) and all(one.kind == REPORTED for one in link.observers)
-    many = len({one["family"] for one in records}) > NAMED
+    records.sort(key=lambda record: (record["family"], record["observer"]))
+    apart = bool(link.observers) and all(observer.kind == REPORTED for observer in link.observers)
+    many = len({record["family"] for record in records}) > NAMED
     partial = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
     return Figure(
         f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(space)}",
@@ -246,7 +246,9 @@ def over_training(curves: Sequence[Curve], space: str, name: str = TRAINING) -> 
         )
         for at, curve in enumerate(shared.values())
     ]
-    stimuli = "; ".join(dict.fromkeys(f"{one.title}: {one.stimuli}" for one in shared.values()))
+    stimuli = "; ".join(
+        dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values())
+    )
     notes = "".join(f" {line}." for line in shared_steps(curves))
     return Figure(
         name,
@@ -270,8 +272,8 @@ def forest(compared: Compared) -> Figure | None:
     ]  # fmt: skip
     if not records:
         return None
-    counts = ", ".join(f"{one['n']} ({one['suite']})" for one in records)
-    levels = sorted({100 * float(str(one["level"])) for one in records})
+    counts = ", ".join(f"{record['n']} ({record['suite']})" for record in records)
+    levels = sorted({100 * float(str(record["level"])) for record in records})
     at = " to ".join(dict.fromkeys(f"{level:.4g}" for level in (levels[0], levels[-1])))
     return Figure(
         "forest-" + slug(f"{compared.a} {compared.b}"),

@@ -108,31 +108,31 @@ def _shared(contents: Contents) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparedPair:
     """Two observers, tested against each other; discordant: the images that only one of them gets right."""
 
     compared: Compared
     discordant: Sequence[DiscordantTrial]
 
 
-def pairs(contents: Contents, wanted: Sequence[tuple[str, str]], db: str) -> list[Pair]:
+def pairs(contents: Contents, wanted: Sequence[tuple[str, str]], db: str) -> list[ComparedPair]:
     """The wanted pairs (UnknownName where one is not known), or without any the usual ones that can be compared."""
     if wanted:
         return [compare(a, b, db) for a, b in wanted]
-    found = []
+    compared = []
     for a, b in usual(contents):
         try:
-            found.append(compare(a, b, db))
+            compared.append(compare(a, b, db))
         except BenchError:
             continue  # nothing in common: nobody asked for this pair
-    return found
+    return compared
 
 
-def compare(a: str, b: str, db: str) -> Pair:
+def compare(a: str, b: str, db: str) -> ComparedPair:
     """Paired tests and discordant images of two observers."""
-    found = api.compare(a, b, db=db)
-    differing = [] if "people" in (a, b) else api.discordant(found.a, found.b, db=db)
-    return Pair(found, differing)
+    tests = api.compare(a, b, db=db)
+    differing = [] if "people" in (a, b) else api.discordant(tests.a, tests.b, db=db)
+    return ComparedPair(tests, differing)
 
 
 def usual(contents: Contents) -> Iterator[tuple[str, str]]:
@@ -148,7 +148,7 @@ def usual(contents: Contents) -> Iterator[tuple[str, str]]:
             yield ranked[0].observer, (plain or ranked[-1:])[0].observer
 
 
-def page_of(pair: Pair) -> str:
+def page_of(pair: ComparedPair) -> str:
     """Where the page of a pair is."""
     return "compare/" + slug(f"{pair.compared.a} {pair.compared.b}") + ".html"
 
@@ -162,18 +162,20 @@ def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
     return page_of(pair)
 
 
-def pair_page(site: Site, pair: Pair, thumbnails: Mapping[str, str]) -> str:
+def pair_page(site: Site, pair: ComparedPair, thumbnails: Mapping[str, str]) -> str:
     """compare/A-B.html: a forest plot, the tests, the images on which the two differ. thumbnails: by image."""
     tests, page = pair.compared, page_of(pair)
     a, b = tests.a, tests.b
     drawn = forest(tests)
     data = "data/discordant-" + slug(f"{a} {b}") + ".csv"
-    records = [{name: getattr(one, name) for name in NAMES} for one in pair.discordant]
+    records = [{name: getattr(trial, name) for name in NAMES} for trial in pair.discordant]
     site.table(data, records, NAMES)
     groups = []
-    for (suite, metric), rows in groupby(pair.discordant, key=lambda one: (one.suite, one.metric)):
+    for (suite, metric), rows in groupby(
+        pair.discordant, key=lambda trial: (trial.suite, trial.metric)
+    ):
         trials = list(rows)
-        halves = [[one for one in trials if one.winner == side] for side in ("a", "b")]
+        halves = [[trial for trial in trials if trial.winner == side] for side in ("a", "b")]
         groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves]))
     site.page(
         page,
@@ -240,15 +242,15 @@ class Live:
         stamp = _stamp(self._settings.db)
         if self._folders and stamp == self._seen and stamp:
             return False
-        made = Path(tempfile.mkdtemp(dir=self._home)) / "report"
+        folder = Path(tempfile.mkdtemp(dir=self._home)) / "report"
         try:
-            build(self._settings, made, live=True)
+            build(self._settings, folder, live=True)
         except BenchError:
             if not self._folders:
                 raise
             return False  # locked, or being written: the report that is there stays
         self._seen = stamp
-        self._folders.append(made)
+        self._folders.append(folder)
         while len(self._folders) > 2:
             shutil.rmtree(self._folders.pop(0).parent, ignore_errors=True)
         return True
@@ -343,4 +345,6 @@ def _stamp(db: str) -> dict[str, float]:
     """Times and sizes of a leaderboard's files; nothing for a data base elsewhere, which is then read each time."""
     path = Path(db.removeprefix("sqlite:///"))
     files = [path, path.with_name(path.name + "-wal")]
-    return {str(one): one.stat().st_mtime + one.stat().st_size for one in files if one.is_file()}
+    return {
+        str(file): file.stat().st_mtime + file.stat().st_size for file in files if file.is_file()
+    }

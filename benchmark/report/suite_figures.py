@@ -120,7 +120,9 @@ class Marks:
         declared, board = self.declared, self.scene.board
         role = next((c.role for c in board.columns if c.metric == declared.metrics[0]), "")
         where = board.sets.get(role, "")
-        networks = [one for one in self.records if one["observer"] != PEOPLE] or self.records
+        networks = [
+            record for record in self.records if record["observer"] != PEOPLE
+        ] or self.records
         flags = {flag for row in self.rows for flag in row.flags if flag.startswith(DISTRUST)}
         parts = (
             declared.caption,
@@ -204,13 +206,13 @@ def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
     """The values along the axis in order. Numbers become such in the records."""
     for group in {declared.along, declared.across} - {""}:
         try:
-            values = [float(one[group]) for one in records]
+            values = [float(record[group]) for record in records]
         except ValueError:
             continue
         if group != declared.along or not declared.order:
-            for one, value in zip(records, values, strict=True):
-                one[group] = int(value) if value.is_integer() else value
-    present = dict.fromkeys(one[declared.along] for one in records)
+            for record, value in zip(records, values, strict=True):
+                record[group] = int(value) if value.is_integer() else value
+    present = dict.fromkeys(record[declared.along] for record in records)
     if not any(isinstance(value, str) for value in present):
         return sorted(present)
     listed = [name for name in declared.order if name in present]
@@ -255,7 +257,9 @@ def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     across = declared.across
     for marks in marks_of(scene, declared, PANELS if across else FEW + 1, people=False):
         x_title, legend = marks.titles()
-        columns = sorted({one[across] for one in marks.records}) if across else list(marks.shown)
+        columns = (
+            sorted({record[across] for record in marks.records}) if across else list(marks.shown)
+        )
         x = {
             "field": across or "observer",
             "type": "ordinal" if across else "nominal",
@@ -305,7 +309,9 @@ def _dots(
 
 #: How each kind of declared figure is drawn. Agreement is about answers, a gallery about files: neither is of a board.
 DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = {
-    "dots": lambda scene, one: _dots(scene, one.name, one.title, one.metrics, one.caption),
+    "dots": lambda scene, figure: _dots(
+        scene, figure.name, figure.title, figure.metrics, figure.caption
+    ),
     "curve": _curve,
     "strip": _strip,
     "matrix": _matrix,
@@ -314,7 +320,7 @@ DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = 
 
 def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers]) -> Iterator[Figure]:
     """One figure for each role that three or more observers answered; people's agreement is the ceiling."""
-    for role in [one for one in answers if one.role != NATURAL][:ROLES]:
+    for role in [part for part in answers if part.role != NATURAL][:ROLES]:
         networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
         people = everybody[:MOST_PEOPLE]
         shown = [*featured(networks, MOST_NETWORKS), *people]
@@ -347,7 +353,7 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers]) -> Iterato
             f"then people.{ceiling(right[:, len(shown) - len(people) :])}{few}"
             f"{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently.",
             drawing.matrix(records, x, y, "kappa", "kappa", domain, (17, 17)),
-            [one for one in records if shown.index(one["a"]) < shown.index(one["b"])],
+            [record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
             ("a", "b", "kappa", "observed", "expected", "n"),
         )
 
@@ -381,7 +387,7 @@ def ceiling(people: NDArray[np.bool_], seed: int = 0) -> str:
     value = float(np.nanmean(pairwise(people).kappa[pairs]))
     low, high = percentiles(np.array(means), 0.95)
     low, high = min(low, value), max(high, value)
-    return f" Ceiling, people with one another: {value:.3f} [{low:.3f}, {high:.3f}] (95 %, bootstrap over images)."
+    return f" Ceiling, people with record another: {value:.3f} [{low:.3f}, {high:.3f}] (95 %, bootstrap over images)."
 
 
 def group_of(kind: str) -> str:
@@ -437,7 +443,7 @@ def by_condition(
 
 def sizes(records: Records) -> str:
     """ "n 80" or "n 40 to 160" of the records' marks."""
-    counts = sorted({n for one in records if isinstance(n := one.get("n"), int) and n})
+    counts = sorted({n for record in records if isinstance(n := record.get("n"), int) and n})
     if not counts:
         return "n not stated"
     return f"n {counts[0]}" if len(counts) == 1 else f"n {counts[0]} to {counts[-1]}"

@@ -4,7 +4,15 @@ import pytest
 
 from benchmark.leaderboard.formatting import Footnotes
 from benchmark.leaderboard.model import Cell
-from benchmark.report.board_pages import EDGE, WIDTH, Row, Table, axis_of, mark, without_common
+from benchmark.report.board_pages import (
+    EDGE,
+    WIDTH,
+    PageRow,
+    PageTable,
+    axis_of,
+    mark,
+    without_common,
+)
 from benchmark.report.contents import about
 from benchmark.report.drawing import palette
 from benchmark.report.suite_figures import featured
@@ -92,6 +100,6 @@ def test_a_table_asks_its_rows_once_whether_sizes_are_known():
             Rows.passes += 1
             return super().__iter__()
 
-    unsized = Row("net", "", "network", "network", "", None, "", "", "", [])
-    table = Table("geirhos16", "geirhos16", [], Rows([unsized] * 3), [], "")
+    unsized = PageRow("net", "", "network", "network", "", None, "", "", "", [])
+    table = PageTable("geirhos16", "geirhos16", [], Rows([unsized] * 3), [], "")
     assert [table.sized for _ in table.rows] == [False] * 3 and Rows.passes == 2
