@@ -30,8 +30,9 @@ def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
         # Opened for writing, a file of another program would be given a write-ahead log.
         looked_at = connect(place, write=False, create=create)
         try:
-            if looked_at.read(revision, place) is None and not create:
-                raise no_leaderboard(place.shown)
+            with looked_at.reading() as connection:
+                if revision(connection, place) is None and not create:
+                    raise no_leaderboard(place.shown)
         finally:
             looked_at.close()
     database = connect(place, write=write, create=create)
@@ -55,7 +56,8 @@ def require_usable(url_or_path: str) -> None:
 def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool = True) -> None:
     """Makes sure that the data base has this program's tables. Raises StoreError if it cannot have them."""
     shown = database.place.shown
-    there = database.read(revision, database.place)
+    with database.reading() as connection:  # at the start nothing is waited for
+        there = revision(connection, database.place)
     if there == schema.HEAD:
         return
     if there is None and not (database.write and create):
