@@ -33,11 +33,6 @@ def read_settings(db: str | None = None) -> Settings:
     )
 
 
-def terminal_stated() -> bool:
-    """Whether the environment says of any output that it is a terminal, or none."""
-    return not os.environ.keys().isdisjoint(("FORCE_COLOR", "TTY_COMPATIBLE"))
-
-
 def keep_ray_silent() -> None:
     """Nothing leaves a laboratory unasked: before Ray is started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from benchmark.leaderboard.forms import html
+from benchmark.leaderboard.table import Table, records, table_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.contracts import Suite
     from benchmark.engine.score_shards import RunReport
-    from benchmark.leaderboard import Board
-    from benchmark.leaderboard.model import Cell
     from benchmark.leaderboard.provenance import Provenance
-    from benchmark.leaderboard.summary import Summary
-    from benchmark.leaderboard.transfer import Claim, Matrix
     from benchmark.stats.comparisons import SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from registry.cards import ModelCard
@@ -32,14 +31,11 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, repr=False)
 class Results(Sequence[T], Generic[T]):
-    """Values of one verb. title: what they are, for a console; records: value -> rows of the tidy table;
-    printed: the rows that a notebook shows, where they are not the tidy ones; heading: what stands over them."""
+    """Values of one verb. title: what they are, for a console; tables: the values as tables."""
 
     title: str
     values: tuple[T, ...]
-    records: Callable[[T], Iterable[Record]]
-    printed: Callable[[T], Iterable[Record]] | None = None
-    heading: Callable[[T], str] = lambda _value: ""
+    tables: Callable[[Sequence[T]], Iterable[Table]]
 
     def frame(self) -> pd.DataFrame:
         """One row per number (per trial, per model), with its interval, n, method and provenance where it has them.
@@ -48,7 +44,9 @@ class Results(Sequence[T], Generic[T]):
         """
         import pandas as pd
 
-        return pd.DataFrame([_flat(record) for one in self.values for record in self.records(one)])
+        return pd.DataFrame(
+            [_flat(one) for table in self.tables(self.values) for one in records(table)]
+        )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -67,20 +65,15 @@ class Results(Sequence[T], Generic[T]):
         return f"<{self.title}; .frame() for the table>"
 
     def _repr_html_(self) -> str:
-        """The table of a notebook: every name as text, never as markup."""
-        import pandas as pd
-
+        """The tables of a notebook: every name as text, never as markup."""
         if not self.values:
             return f"<p>{escape(self.title)}</p>"
-        if self.printed is None:
-            return self.frame().to_html(escape=True, index=False, na_rep="")
-        parts = []
-        for one in self.values:
-            heading = self.heading(one)
-            parts += [f"<p>{escape(heading)}</p>"] if heading else []
-            table = pd.DataFrame([_flat(record) for record in self.printed(one)])
-            parts.append(table.to_html(escape=True, index=False, na_rep=""))
-        return "".join(parts)
+        return "".join(map(html, self.tables(self.values)))
+
+
+def in_rows(record: Callable[[T], Iterable[Record]]) -> Callable[[Sequence[T]], list[Table]]:
+    """A table of the rows that each value is in plain numbers and words."""
+    return lambda values: [table_of([row for one in values for row in record(one)])]
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
@@ -89,11 +82,10 @@ def counted(n: int, noun: str, plural: str = "") -> str:
 
 
 def _flat(record: Record) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in record.items()}
-
-
-def _plain(value: Any) -> Any:
-    return "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    return {
+        name: "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        for name, value in record.items()
+    }
 
 
 # The rows of tidy tables: what each value of a verb is in plain numbers and words.
@@ -130,71 +122,9 @@ def provenance_records(found: Provenance) -> Iterator[Record]:
     yield {name: json.dumps(one) if name in nested else one for name, one in plain.items()}
 
 
-def matrix_records(found: tuple[Matrix, list[Claim]]) -> Iterator[Record]:
-    """One row per cell of a transfer matrix."""
-    from benchmark.leaderboard.transfer_text import transfer_records
-
-    yield from transfer_records(found[0])
-
-
 def itself(record: Record) -> Iterator[Record]:
     """A record is its own row."""
     yield record
-
-
-def board_heading(board: Board) -> str:
-    """What stands over a board: its suite, stimuli and order."""
-    from benchmark.leaderboard.formatting import caption
-
-    return f"{board.title}: {caption(board)}"
-
-
-def board_lines(board: Board) -> Iterator[Record]:
-    """The rows of a board as people read them; flags of distrust stand beside the number that ranks."""
-    from benchmark.leaderboard.formatting import estimate, rank_text
-
-    for row in (*board.rows, *board.references):
-        texts = {}
-        for column in board.columns:
-            cell = row.cells[column.metric]
-            doubt = _doubt(cell) if column.metric == board.by else ""
-            texts[column.title] = estimate(cell.value, cell.low, cell.high) + doubt
-        yield {"rank": rank_text(row), "observer": row.observer, **texts}
-
-
-def _doubt(cell: Cell) -> str:
-    """ " (trust: ...)": the flags of distrust; "" where there are none."""
-    from benchmark.contracts import DISTRUST
-
-    told = [flag for flag in cell.flags if flag.startswith(DISTRUST)]
-    return f" ({'; '.join(told)})" if told else ""
-
-
-def summary_records(one: Summary) -> Iterator[Record]:
-    """One row per observer and headline."""
-    for section, lines in (("ranked", one.lines), ("reference", one.references)):
-        for line in lines:
-            head = {"space": one.space, "section": section, "observer": line.observer}
-            head |= {"kind": line.kind, "training": "; ".join(line.training)}
-            for headline, cell, rank in zip(one.headlines, line.cells, line.ranks, strict=True):
-                values = {"value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
-                named = {"suite": headline.suite, "metric": headline.column.metric, "rank": rank}
-                flags = {"flags": "; ".join(cell.flags), "reason": cell.reason}
-                yield {**head, **named, **values, **flags, "set": headline.stimuli}
-
-
-def summary_lines(one: Summary) -> Iterator[Record]:
-    """The rows of a summary as people read them."""
-    from benchmark.leaderboard.formatting import estimate
-
-    for line in (*one.lines, *one.references):
-        texts = {
-            f"{headline.suite}: {headline.column.title}": (
-                estimate(cell.value, cell.low, cell.high) + _doubt(cell)
-            )
-            for headline, cell in zip(one.headlines, line.cells, strict=True)
-        }
-        yield {"observer": line.observer, "training": ", ".join(line.training), **texts}
 
 
 def card_record(card: ModelCard) -> Iterator[Record]:

@@ -8,18 +8,20 @@ line has them from, too; here results become tables that show themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
+from itertools import groupby, starmap
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from benchmark import api
 from benchmark.api.options import explained
-from benchmark.leaderboard.export import board_records, score_record
-from benchmark.leaderboard.model import describe
+from benchmark.leaderboard.board_tables import board_table, score_table
+from benchmark.leaderboard.summary import summary_table
+from benchmark.leaderboard.table import Table
 from benchmark.variables import read_settings
 from gestaltbench import results
 from gestaltbench.pictures import gallery as draw
-from gestaltbench.results import Record, Results, counted
+from gestaltbench.results import Record, Results, counted, in_rows
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
@@ -67,71 +69,76 @@ def _certain(result: R | None, _given: Given) -> R:
 def _run(report: RunReport, _given: Given) -> Results[Record]:
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
     title = f"run: {counts or 'nothing to do'}"
-    return Results(title, tuple(results.run_records(report)), results.itself)
+    return Results(title, tuple(results.run_records(report)), in_rows(results.itself))
 
 
 def _boards(noun: str, boards: Sequence[Board], _given: Given) -> Results[Board]:
-    title = counted(len(boards), noun)
-    values = tuple(boards)
-    return Results(title, values, board_records, results.board_lines, results.board_heading)
+    return Results(counted(len(boards), noun), tuple(boards), partial(map, board_table))
 
 
 def _summary(summaries: Sequence[Summary], _given: Given) -> Results[Summary]:
-    return Results(
-        f"{counted(len(summaries), 'summary', 'summaries')} of models by suites",
-        tuple(summaries),
-        results.summary_records,
-        results.summary_lines,
-        lambda summary: f"models by suites, {summary.space}",
-    )
+    title = f"{counted(len(summaries), 'summary', 'summaries')} of models by suites"
+    return Results(title, tuple(summaries), partial(map, summary_table))
 
 
 def _correlate(
     spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]], _given: Given
 ) -> Results[Link]:
-    from benchmark.leaderboard.links import link_records
+    from benchmark.leaderboard.links import pair_table
 
     names = {id(link): summary.space for summary, links, _ in spaces for link in links}
+
+    def tables(links: Sequence[Link]) -> Iterator[Table]:
+        for space, part in groupby(links, key=lambda link: names[id(link)]):
+            yield pair_table(list(part), space)
+
     links = tuple(link for _, part, _ in spaces for link in part)
-    title = f"{counted(len(links), 'link')} between suites"
-    return Results(title, links, lambda link: link_records([link], names[id(link)]))
+    return Results(f"{counted(len(links), 'link')} between suites", links, tables)
 
 
 def _training_curves(curves: Sequence[Curve], _given: Given) -> Results[Curve]:
-    from benchmark.leaderboard.training_curves import curve_records
+    from benchmark.leaderboard.training_curves import checkpoint_table
 
-    return Results(f"{counted(len(curves), 'curve')} over training", tuple(curves), curve_records)
+    def tables(curves: Sequence[Curve]) -> Iterator[Table]:
+        for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
+            yield checkpoint_table(list(part))
+
+    return Results(f"{counted(len(curves), 'curve')} over training", tuple(curves), tables)
 
 
 def _compare(tests: Compared, _given: Given) -> Results[SuiteComparison]:
     title = f"{counted(len(tests), 'paired comparison')} of a = {tests.a} and b = {tests.b}"
-    return Results(title, tuple(tests), partial(results.comparison_record, tests.headlines))
+    return Results(
+        title, tuple(tests), in_rows(partial(results.comparison_record, tests.headlines))
+    )
 
 
 def _show(rows: Sequence[ScoreRow], given: Given) -> Results[ScoreRow]:
     sets = api.stimuli_notes(db=given.get("db"))
     title = f"{counted(len(rows), 'score')} of {rows[0].observer if rows else 'nobody'}"
-    return Results(title, tuple(rows), lambda row: [score_record(row, describe(row.stimuli, sets))])
+    return Results(title, tuple(rows), lambda rows: [score_table(rows, sets)])
 
 
 def _provenance(behind: Sequence[Provenance], _given: Given) -> Results[Provenance]:
     title = f"what is behind {counted(len(behind), 'number')}"
-    return Results(title, tuple(behind), results.provenance_records)
+    return Results(title, tuple(behind), in_rows(results.provenance_records))
 
 
 def _consistency(answered: Answered, _given: Given) -> Results[Pair]:
-    from benchmark.leaderboard.consistency import pair_record, pairs
+    from benchmark.leaderboard.consistency import pair_table, pairs
 
     compared = tuple(pairs(answered))
     title = f"error consistency of {counted(len(compared), 'pair')}"
-    return Results(title, compared, pair_record)
+    return Results(title, compared, lambda pairs: [pair_table(pairs)])
 
 
 def _transfer(
     matrices: Sequence[tuple[Matrix, list[Claim]]], _given: Given
 ) -> Results[tuple[Matrix, list[Claim]]]:
+    from benchmark.leaderboard.transfer import matrix_table
+
     title = counted(len(matrices), "transfer matrix", "transfer matrices")
-    return Results(title, tuple(matrices), results.matrix_records)
+    return Results(title, tuple(matrices), partial(starmap, matrix_table))
 
 
 def _card(registered: tuple[ModelCard, list[Check]], _given: Given) -> ModelCard:
@@ -139,7 +146,7 @@ def _card(registered: tuple[ModelCard, list[Check]], _given: Given) -> ModelCard
 
 
 def _models(cards: Sequence[ModelCard], _given: Given) -> Results[ModelCard]:
-    return Results(counted(len(cards), "model card"), tuple(cards), results.card_record)
+    return Results(counted(len(cards), "model card"), tuple(cards), in_rows(results.card_record))
 
 
 run = _face(api.run, _run)
@@ -173,7 +180,7 @@ def suites() -> Results[Suite]:
     from benchmark.plugins import find_suites
 
     known = tuple(find_suites().suites.values())
-    return Results(counted(len(known), "suite"), known, results.suite_record)
+    return Results(counted(len(known), "suite"), known, in_rows(results.suite_record))
 
 
 def data() -> Results[Entry]:
@@ -182,6 +189,5 @@ def data() -> Results[Entry]:
 
     settings = read_settings()
     known = tuple(read_catalogue(settings).values())
-    return Results(
-        counted(len(known), "stimulus set"), known, partial(results.set_record, settings)
-    )
+    row = in_rows(partial(results.set_record, settings))
+    return Results(counted(len(known), "stimulus set"), known, row)

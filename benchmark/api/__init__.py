@@ -25,9 +25,9 @@ from benchmark.api.exchange import (
     consistency,
     document,
     export,
+    exported,
     observer_trials,
     scores,
-    tidy,
     trials,
 )
 from benchmark.api.importing import (

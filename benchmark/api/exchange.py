@@ -21,8 +21,10 @@ from benchmark.api.options import By, Db, Option, SuiteName, Unseen
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.display import published
 from benchmark.errors import BenchError, UsageError
-from benchmark.leaderboard.export import board_records, export_boards, export_records
+from benchmark.leaderboard.board_tables import board_table, score_table
+from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.model import REPORTED
+from benchmark.leaderboard.table import Table, records
 from benchmark.plugins import named_suite
 from benchmark.variables import read_settings
 from benchmark.version import __version__
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.contracts import Array, Suite, Trials
-    from benchmark.leaderboard import Board
     from benchmark.leaderboard.consistency import Answered
     from benchmark.leaderboard.exchange import Document
     from benchmark.store import ScoreRow, Store
@@ -131,6 +132,7 @@ def _parts(name: str, count: int, categories: Array) -> Sequence[object]:
     return range(count)
 
 
+TOGETHER = 50  # observers whose scores are in memory at a time
 ENDINGS = {
     ".csv": "csv",
     ".json": "json",
@@ -173,54 +175,59 @@ def export(
     db: Db = None,
 ) -> str:
     """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every
-    score, or every trial of an observer. Gives the text, "" of Parquet, and writes it to the output if there is one.
+    score, or every trial of an observer. Gives the text, or "" if an output is named, which has it then.
     """
+    asked = (suite, by, unseen_only, format, every_score, trials_of, output, db)
+    return "".join(exported(*asked))
+
+
+def exported(
+    suite: str | None,
+    by: str | None,
+    unseen_only: bool,
+    format: str | None,
+    every_score: bool,
+    trials_of: str | None,
+    output: str | Path | None,
+    db: str | None,
+) -> Iterator[str]:
+    """The text of `export` piece by piece: a big leaderboard is never in memory as a whole."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
     if (every_score or trials_of) and (by or unseen_only):
         raise UsageError("--scores and --trials have every condition: no --by, no --unseen-only.")
     if trials_of and (every_score or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER gives csv or parquet, and no scores.")
-    if form == "parquet":
-        return _write_parquet(_frame(suite, by, unseen_only, every_score, trials_of, db), output)
     if trials_of:
-        text = _csv(trials(trials_of, "cue-conflict" if suite is None else suite, db=db))
+        frame = trials(trials_of, "cue-conflict" if suite is None else suite, db=db)
+        pieces = iter([_csv(frame)]) if form == "csv" else iter(())
     elif every_score and form == "json":
         plain = document(suite, db=db).model_dump(mode="json")
-        text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    elif every_score:
-        text = export_records(tidy(scores(suite, db=db), db=db), form)
+        pieces = iter([json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
     else:
-        text = export_boards(_boards(suite, by, unseen_only, db), form)
-    if output is not None:
-        Path(output).write_text(text, encoding="utf-8", newline="" if trials_of else None)
-    return text
+        tables = score_tables(suite, db) if every_score else _boards(suite, by, unseen_only, db)
+        if form != "parquet":
+            pieces = written(tables, form)
+        else:
+            import pandas as pd
+
+            frame = pd.DataFrame([one for table in tables for one in records(table)])
+    if form == "parquet":
+        _write_parquet(frame, output)
+    elif output is None:
+        yield from pieces
+    else:
+        with Path(output).open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
 
 
-def _boards(suite: str | None, by: str | None, unseen_only: bool, db: str | None) -> list[Board]:
+def _boards(suite: str | None, by: str | None, unseen_only: bool, db: str | None) -> list[Table]:
     """The ranked boards, and published scores unless something is asked that these cannot say."""
     boards = rank(suite, by=by, unseen_only=unseen_only, db=db)
-    return boards if by or unseen_only else [*boards, *reported(suite, db=db)]
+    more = [] if by or unseen_only else reported(suite, db=db)
+    return list(map(board_table, (*boards, *more)))
 
 
-def _frame(
-    suite: str | None,
-    by: str | None,
-    unseen_only: bool,
-    every_score: bool,
-    trials_of: str | None,
-    db: str | None,
-) -> pd.DataFrame:
-    import pandas as pd
-
-    if trials_of:
-        return trials(trials_of, "cue-conflict" if suite is None else suite, db=db)
-    if every_score:
-        return pd.DataFrame(tidy(scores(suite, db=db), db=db))
-    boards = _boards(suite, by, unseen_only, db)
-    return pd.DataFrame([record for board in boards for record in board_records(board)])
-
-
-def _write_parquet(frame: pd.DataFrame, output: str | Path | None) -> str:
+def _write_parquet(frame: pd.DataFrame, output: str | Path | None) -> None:
     if output is None:
         raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
     try:
@@ -229,7 +236,6 @@ def _write_parquet(frame: pd.DataFrame, output: str | Path | None) -> str:
         raise BenchError(
             "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."
         ) from error
-    return ""
 
 
 def _csv(frame: pd.DataFrame) -> str:
@@ -285,10 +291,13 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
 
 
 def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
-    names = [one.name for one in suites_with_scores(store, suite)] + (
-        [REPORTED] if suite in (None, "all") else []
-    )
-    return [row for name in names for row in store.latest_scores(suite=name)]
+    return [row for name in _scored(store, suite) for row in store.latest_scores(suite=name)]
+
+
+def _scored(store: Store, suite: str | None) -> list[str]:
+    """The suites with scores, or the one that is asked for; published scores are with all."""
+    names = [one.name for one in suites_with_scores(store, suite)]
+    return [*names, REPORTED] if suite in (None, "all") else names
 
 
 def _run(number: int, facts: Mapping[str, Any]) -> Any:
@@ -324,11 +333,20 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and isfinite(value) else None
 
 
-def tidy(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[dict[str, Any]]:
-    """One record per score, for tables."""
-    from benchmark.api.leaderboards import stimuli_notes
-    from benchmark.leaderboard.export import score_record
-    from benchmark.leaderboard.model import describe
+def score_tables(suite: str | None = None, db: str | None = None) -> Iterator[Table]:
+    """What `scores` gives as tables, some observers at a time."""
+    settings = read_settings(db)
+    with reading(settings) as store:
+        now, sets = standing(store, settings), notes_of(store)
+        observers = sorted(row.name for row in store.observers())
+        for name in _scored(store, suite):
+            for at in range(0, len(observers), TOGETHER):
+                some = observers[at : at + TOGETHER]
+                rows = store.latest_scores(suite=name, observers=some)
+                if rows:
+                    yield score_table([_published(now.marked(row)) for row in rows], sets)
 
-    sets = stimuli_notes(db=db)
-    return [published(score_record(row, describe(row.stimuli, sets))) for row in rows]
+
+def _published(row: ScoreRow) -> ScoreRow:
+    texts = ("observer", "condition", "reason", "flags", "method")
+    return row._replace(**{name: published(getattr(row, name)) for name in texts})

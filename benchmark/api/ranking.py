@@ -23,7 +23,7 @@ from benchmark.api.leaderboards import (
 )
 from benchmark.api.options import By, Db, FlaggedLast, Names, Observers, Option, Unseen, joined
 from benchmark.errors import BenchError, unknown_name
-from benchmark.leaderboard.folding import PUBLISHED
+from benchmark.leaderboard.board_tables import OTHERS
 from benchmark.leaderboard.model import REPORTED
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.variables import read_settings
@@ -194,7 +194,7 @@ def tables(
         now = standing(store, settings)
         ranked = ranked_boards(store, how, chosen, now)
         apart = published_boards(store, how.suite, chosen, now) if published else []
-        return ranked, apart, families(store, PUBLISHED)
+        return ranked, apart, families(store, OTHERS)
 
 
 def _question(
@@ -431,7 +431,7 @@ def against(
     """
     from benchmark.engine.scoring import compare_observers
     from benchmark.leaderboard.comparison import better
-    from benchmark.leaderboard.summary_text import BETTER, INCONCLUSIVE, WORSE
+    from benchmark.leaderboard.summary import BETTER, INCONCLUSIVE, WORSE
 
     names = {line.observer for one in found for line in one.lines}
     if baseline not in names:

@@ -26,8 +26,7 @@ _COUNTED = (
 
 @command(api.export)
 def export(**asked: Any) -> int:
-    text = api.export(**asked)
-    if asked["output"] is None:
+    for text in api.exported(**asked):
         put_out(text)
     return 0
 

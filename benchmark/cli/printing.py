@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,10 +15,10 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from benchmark.display import UNBOUNDED, masked, printable_lines
-from benchmark.variables import terminal_stated
+from benchmark.leaderboard.forms import terminal
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard.grid import Detail
+    from benchmark.leaderboard.table import Table
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -31,12 +31,14 @@ def put_out(text: str) -> None:
     click.echo(printable_lines(text), nl=not text.endswith("\n"))
 
 
-def put_in(text: str, output: Path | None) -> None:
-    """A command's data into a file, or on standard output."""
+def put_in(pieces: Iterable[str], output: Path | None) -> None:
+    """A command's data into a file, or on standard output, piece by piece."""
     if output is None:
-        put_out(text)
+        for text in pieces:
+            put_out(text)
     else:
-        output.write_text(text, encoding="utf-8")
+        with output.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
 
 
 def as_typed() -> str:
@@ -50,28 +52,12 @@ def table_console() -> Console:
     return console if console.is_terminal else safe_console(width=UNBOUNDED)
 
 
-def table_width() -> int:
-    """Characters of a line of a table."""
-    return table_console().width if _to_terminal() else UNBOUNDED
-
-
-def print_details(details: Sequence[Detail], *, apart: bool = False) -> None:
-    """Tables on standard output. apart: an empty line before them."""
-    from benchmark.leaderboard.plain_text import plain_text
-
-    text = None if _to_terminal() else plain_text(details, UNBOUNDED)
-    if text is not None:
-        put_out("\n" * apart + text)
-        return
-    from benchmark.leaderboard.render import render_details
-
-    table_console().print(*([""] if apart else []), render_details(details), sep="\n")
-
-
-def _to_terminal() -> bool:
-    """Whether rich has to look at the output: at a terminal, or where it is told to take it for one."""
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return not plain or sys.stdout.isatty() or terminal_stated()
+def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bool = False) -> None:
+    """Tables on standard output, `limit` rows between two dividers. apart: an empty line before them."""
+    console = table_console()
+    if apart:
+        console.print()
+    console.print(terminal(tables, console.width, limit))
 
 
 def safe_console(**options: Any) -> Console:

@@ -1,4 +1,4 @@
-"""Ranked tables from stored scores: built (`boards`), drawn (`render`) and written (`export`)."""
+"""Ranked tables from stored scores: boards, one table model, and every form that a table can have (`forms`)."""
 
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.model import Board, Cell, Column, Row

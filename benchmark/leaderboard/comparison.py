@@ -15,11 +15,11 @@ from itertools import groupby
 from typing import Literal
 
 from benchmark.contracts import Direction, Suite
-from benchmark.display import UNBOUNDED, printable
+from benchmark.display import printable
 from benchmark.errors import BenchError
-from benchmark.leaderboard.formatting import estimate, number, p_value
-from benchmark.leaderboard.grid import GAP, Detail, Field, Grid, at_width, fitted, least_width
-from benchmark.leaderboard.markup import markdown_code, markdown_text
+from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
+from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.table import Field, Table, Value, number, p_value
 from benchmark.stats.comparisons import (
     Compared,
     ComparedToEach,
@@ -30,40 +30,33 @@ from benchmark.stats.comparisons import (
 )
 
 MANY = 200  # images that are listed of one metric
-HALF_WIDTH = "half-width"
-GIVING_WAY = ("A / B alone", HALF_WIDTH, "p (Holm)", "n", "B", "A")
 
 
-def comparison_details(found: Compared, width: int = UNBOUNDED) -> list[Detail]:
-    """The family of headlines, then the rest under each suite's name, then what holds for all of them; tables of so
-    many characters."""
-    who = f"A: {printable(found.a)}    B: {printable(found.b)}"
-    caption = "the stimuli that both answered, paired"
-    first = _table(who, caption, found.headlines, ("suite", "metric"), width)
-    details = [first if first.grid.fields[0].texts else Detail(who, caption, Grid(()))]
+def comparison_tables(found: Compared) -> list[Table]:
+    """The family of headlines, then the rest under each suite's name, then what holds for all of them."""
+    who, caption = f"A: {found.a}    B: {found.b}", "the stimuli that both answered, paired"
+    tables = [test_table(who, caption, [("", row) for row in found.headlines])]
     for suite, rows in groupby(found.secondary, key=lambda row: row.suite):
-        table = _table(f"{suite}, other metrics", "", list(rows), ("metric",), width)
-        details += [table] if table.grid.fields[0].texts else []
-    lines = tuple(_notes(found))
-    return [*details, Detail("How to read it", "", Grid(()), lines)]
+        tables.append(test_table(f"{suite}, other metrics", "", [("", row) for row in rows], suite))
+    return [*tables[:1], *(one for one in tables[1:] if one.rows), _how_to_read(_notes(found))]
 
 
-def each_details(found: ComparedToEach, width: int = UNBOUNDED) -> list[Detail]:
+def each_tables(found: ComparedToEach) -> list[Table]:
     """A table for each suite's headline: a row for each of the others, highest first."""
     by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = {}
     for name, row in found.rows:
         if row.comparison.difference is not None:
             by_metric.setdefault((row.suite, row.title), []).append((name, row))
-    who = f"A: {printable(found.a)}"
-    details = []
+    tables = []
     for (suite, title), rows in by_metric.items():
         ordered = sorted(rows, key=lambda pair: (-(pair[1].comparison.b or 0), pair[0]))
-        others = at_width(Field("B", tuple(printable(name) for name, _ in ordered)))
-        title = f"{suite}: {printable(title)}"
-        table = _table(title, who, [row for _, row in ordered], (), width - others.width - GAP)
-        grid = Grid((others, *table.grid.fields))
-        details.append(replace(table, grid=grid, lines=(_spread(ordered), *table.lines)))
-    return [*details, Detail("How to read it", "", Grid(()), tuple(_notes_on_each(found)))]
+        table = test_table(f"{suite}: {title}", f"A: {found.a}", ordered, suite, title)
+        tables.append(replace(table, notes=(_spread(ordered),)))
+    return [*tables, _how_to_read(_notes_on_each(found))]
+
+
+def _how_to_read(notes: Iterable[str]) -> Table:
+    return Table("How to read it", notes=tuple(notes))
 
 
 def _spread(rows: Sequence[tuple[str, SuiteComparison]]) -> str:
@@ -93,12 +86,30 @@ def _notes_on_each(found: ComparedToEach) -> Iterator[str]:
     yield from (f"Not run alike: {remark}" for remark in found.remarks)
 
 
-def discordant_details(found: Sequence[DiscordantTrial], a: str, b: str) -> list[Detail]:
+def discordant_tables(found: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
     """The images that only one of the two gets right, by suite and metric."""
-    return [
-        _images(suite, metric, list(rows), a, b)
-        for (suite, metric), rows in groupby(found, key=lambda row: (row.suite, row.metric))
-    ]
+    tables = []
+    for (suite, metric), group in groupby(found, key=lambda row: (row.suite, row.metric)):
+        rows = list(group)
+        first = sum(row.winner == "a" for row in rows)
+        title = f"{suite}, {metric}: {first} images that A alone gets right, {len(rows) - first} that B alone does"
+        values = tuple(
+            (row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY]
+        )
+        fields = (Field("winner", "alone"), *(Field(*pair) for pair in DIFFERING.items()))
+        more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
+        facts = {"suite": suite, "metric": metric}
+        tables.append(Table(title, f"A: {a}    B: {b}", fields, values, notes=more, facts=facts))
+    return tables
+
+
+DIFFERING = {
+    "condition": "condition",
+    "stimulus": "image",
+    "category": "category",
+    "answer_a": "A says",
+    "answer_b": "B says",
+}
 
 
 def better(row: SuiteComparison) -> str:
@@ -119,56 +130,47 @@ def better(row: SuiteComparison) -> str:
     return "A" if first == (row.metric.direction == "higher") else "B"
 
 
-def _table(
-    title: str, caption: str, rows: Sequence[SuiteComparison], names: Sequence[str], width: int
-) -> Detail:
-    """Where the width does not do, columns go that others imply: the interval says what p and the half-width do."""
-    shown = [row for row in rows if row.comparison.difference is not None]
-    fields = [one for at, one in enumerate(_fields(shown, names)) if any(one.texts) or not at]
-    dropped = []
-    for gone in GIVING_WAY:
-        if least_width(fields, _least) <= width:
-            break
-        if gone == HALF_WIDTH:
-            fields = [_without_half_width(one) if one.title == "better" else one for one in fields]
-        elif any(one.title == gone for one in fields):
-            fields = [one for one in fields if one.title != gone]
-            dropped.append(gone)
-    lines = (f"no room for: {', '.join(dropped)} (a wider terminal, or a pipe)",) if dropped else ()
-    return Detail(title, caption, Grid(fitted(fields, width, _least)), lines)
+def test_table(
+    title: str,
+    caption: str,
+    rows: Sequence[tuple[str, SuiteComparison]],
+    suite: str = "",
+    metric: str = "",
+) -> Table:
+    """Paired tests. rows: (whom B is, where that differs, the test); suite, metric: said by the title already. Where
+    there is little room columns go that others imply: the interval says what p and the half-width do."""
+    fields = (
+        Field("other", "B"),
+        Field("suite", "" if suite else "suite"),
+        Field("metric"),
+        Field("title", "" if metric else "metric", breaks=10),
+        Field("a", "A", goes=5),
+        Field("b", "" if metric else "B", goes=4),
+        Field("difference", "A - B"),
+        Field("p_holm"),
+        Field("", "p (Holm)", goes=2),
+        Field("better", "better", tail=True),
+        Field("", "n", right=True, goes=3),
+        Field("", "A / B alone", right=True, goes=1),
+    )
 
+    def values(other: str, row: SuiteComparison) -> tuple[Value, ...]:
+        one = row.comparison
+        cell = Cell(one.difference, one.low, one.high, one.n, (), one.reason, one)
+        names = (other, row.suite, row.metric.name, row.title, one.a, one.b)
+        alone = f"{one.discordant[0]} / {one.discordant[1]}" if one.discordant else ""
+        return (*names, cell, one.p_holm, p_value(one.p_holm), better(row), one.n, alone)
 
-def _fields(shown: Sequence[SuiteComparison], names: Sequence[str]) -> list[Field]:
-    items = [row.comparison for row in shown]
-    texts = {
-        "suite": tuple(row.suite for row in shown),
-        "metric": tuple(printable(row.title) for row in shown),
-    }
-    return [
-        *(Field(name, texts[name]) for name in names),
-        Field("A", tuple(number(item.a) for item in items)),
-        Field("B", tuple(number(item.b) for item in items)),
-        Field("A - B", tuple(estimate(c.difference, c.low, c.high) for c in items)),
-        Field("p (Holm)", tuple(p_value(item.p_holm) for item in items)),
-        Field("better", tuple(better(row) for row in shown)),
-        Field("n", tuple(str(item.n) for item in items), right=True),
-        Field("A / B alone", tuple(_alone(item.discordant) for item in items), right=True),
-    ]
-
-
-def _least(field: Field) -> int:
-    """The least width of a column: a metric's name may break between its words, numbers may not."""
-    if field.title != "metric":
-        return field.natural
-    return max(len(word) for text in (field.title, *field.texts) for word in text.split())
-
-
-def _without_half_width(field: Field) -> Field:
-    return replace(field, texts=tuple(text.partition(" (")[0] for text in field.texts))
-
-
-def _alone(discordant: tuple[int, int] | None) -> str:
-    return f"{discordant[0]} / {discordant[1]}" if discordant else ""
+    shown = [pair for pair in rows if pair[1].comparison.difference is not None]
+    return Table(
+        title,
+        caption,
+        fields if shown else (),
+        tuple(values(*pair) for pair in shown),
+        forms=("full", "full, without tails"),
+        measure="number",
+        origin=("level", "method", "p", "discordant"),
+    )
 
 
 def _notes(found: Compared) -> Iterator[str]:
@@ -209,23 +211,6 @@ def _remarked(rows: Iterable[SuiteComparison]) -> Iterator[str]:
 def _percent(levels: Sequence[float]) -> str:
     ends = [f"{100 * level:.4g}" for level in (levels[0], levels[-1])]
     return f"{' to '.join(dict.fromkeys(ends))} %"
-
-
-def _images(suite: str, metric: str, rows: Sequence[DiscordantTrial], a: str, b: str) -> Detail:
-    shown = rows[:MANY]
-    fields = [
-        Field("alone", tuple(row.winner.upper() for row in shown)),
-        Field("condition", tuple(printable(row.condition) for row in shown)),
-        Field("image", tuple(printable(row.stimulus) for row in shown)),
-        Field("category", tuple(printable(row.category) for row in shown)),
-        Field("A says", tuple(printable(row.answer_a) for row in shown)),
-        Field("B says", tuple(printable(row.answer_b) for row in shown)),
-    ]
-    first = sum(row.winner == "a" for row in rows)
-    title = f"{suite}, {metric}: {first} images that A alone gets right, {len(rows) - first} that B alone does"
-    grid = Grid(tuple(at_width(field) for field in fields if any(field.texts)))
-    more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
-    return Detail(title, f"A: {printable(a)}    B: {printable(b)}", grid, more)
 
 
 Verdict = Literal[
@@ -391,48 +376,44 @@ def _by_interval(direction: Direction, low: float, high: float, margin: Margin |
 def diff_markdown(found: Diff, images: int = 20) -> str:
     """The verdict, a table of suites, and up to so many images that flipped per suite. Names are code: they mention
     nobody, link nowhere and mark nothing up."""
-    return "\n".join(
-        [
-            *_head(found),
-            "",
-            *_verdict_table(found),
-            "",
-            *_verdict_notes(found),
-            *_flipped(found, images),
-        ]
+    head = f"### {markdown_code(found.new)} against {markdown_code(found.base)}: {found.verdict}"
+    table = markdown(verdict_table(found)).rstrip("\n")
+    return "\n".join([head, "", table, "", *_verdict_notes(found), *_flipped(found, images)])
+
+
+def verdict_table(found: Diff) -> Table:
+    """A row for each suite's headline, and for its guard."""
+    fields = (
+        Field("suite", "suite", code=True),
+        Field("headline", "headline"),
+        Field("base", "base", right=True),
+        Field("new", "new", right=True),
+        Field("difference", "new - base", right=True),
+        Field("verdict", "verdict"),
+        Field("", "n", right=True),
+        Field("lost", "lost", right=True),
+        Field("gained", "gained", right=True),
     )
 
-
-def _head(found: Diff) -> Iterator[str]:
-    yield f"### {markdown_code(found.new)} against {markdown_code(found.base)}: {found.verdict}"
-
-
-def _verdict_table(found: Diff) -> Iterator[str]:
-    yield "| suite | headline | base | new | new - base | verdict | n | lost | gained |"
-    yield "|---|---|---:|---:|---:|---|---:|---:|---:|"
-    for change in found.changes:
+    def values(change: Change) -> tuple[Value, ...]:
         row, one = change.row, change.row.comparison
-        lost, gained = _counts(row)
-        cells = [
-            markdown_code(row.suite),
-            markdown_text(row.title),
+        cell = Cell(one.difference, change.low, change.high, one.n, (), "", one)
+        verdict = change.verdict + (f": {change.reason}" if change.reason else "")
+        # Of `discordant` the first are right for the new one alone; None where there is no right and wrong.
+        gained, lost = one.discordant or (None, None)
+        return (
+            row.suite,
+            row.title,
             number(one.b),
             number(one.a),
-            estimate(one.difference, change.low, change.high),
-            change.verdict + (f": {markdown_text(change.reason)}" if change.reason else ""),
-            str(one.n),
+            cell,
+            verdict,
+            one.n,
             lost,
             gained,
-        ]
-        yield f"| {' | '.join(cells)} |"
+        )
 
-
-def _counts(row: SuiteComparison) -> tuple[str, str]:
-    """Trials that only the base, and only the new one, gets right; nothing where there is no right and wrong."""
-    if row.comparison.discordant is None:
-        return "", ""
-    gained, lost = row.comparison.discordant
-    return str(lost), str(gained)
+    return Table(fields=fields, rows=tuple(map(values, found.changes)), measure="number")
 
 
 def _verdict_notes(found: Diff) -> Iterator[str]:
@@ -461,24 +442,19 @@ def _flipped(found: Diff, images: int) -> Iterator[str]:
     for (suite, metric), group in groupby(found.flipped, key=lambda one: (one.suite, one.metric)):
         rows = sorted(group, key=lambda one: one.winner != "b")
         lost = sum(one.winner == "b" for one in rows)
-        yield ""
-        yield (
-            f"<details><summary>{escape(printable(suite))}, {escape(printable(metric))}: {lost} lost, "
-            f"{len(rows) - lost} gained</summary>"
-        )
-        yield ""
-        yield "| | condition | image | category | base says | new says |"
-        yield "|---|---|---|---|---|---|"
-        for one in rows[:images]:
-            # Where both say the same, something beside the answer decides: an attack, say.
-            told = one.answer_b != one.answer_a
-            answers = (one.answer_b, one.answer_a) if told else ("", "")
-            texts = one.condition, one.stimulus, one.category, *answers
-            cells = [markdown_code(text) if text else "" for text in texts]
-            yield f"| {'lost' if one.winner == 'b' else 'gained'} | {' | '.join(cells)} |"
+        about = f"{escape(printable(suite))}, {escape(printable(metric))}"
+        yield f"\n<details><summary>{about}: {lost} lost, {len(rows) - lost} gained</summary>\n"
+        names = ("condition", "image", "category", "base says", "new says")
+        fields = (Field("", "way"), *(Field(name, name, code=True) for name in names))
+        yield markdown(Table(fields=fields, rows=tuple(map(_flipped_row, rows[:images]))))
         if len(rows) > images:
-            yield ""
             words = ("bench", "compare", found.new, found.base, "--images")
-            yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}"
-        yield ""
+            yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}\n"
         yield "</details>"
+
+
+def _flipped_row(one: DiscordantTrial) -> tuple[Value, ...]:
+    # Where both say the same, something beside the answer decides: an attack, say.
+    answers = (one.answer_b, one.answer_a) if one.answer_b != one.answer_a else ("", "")
+    way = "lost" if one.winner == "b" else "gained"
+    return way, one.condition, one.stimulus, one.category, *answers

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.display import printable
 from benchmark.leaderboard.board import UNTRAINED
-from benchmark.leaderboard.formatting import NOTHING, estimate, number
-from benchmark.leaderboard.grid import Detail, Field, Grid, at_width
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
-from benchmark.leaderboard.model import Column
+from benchmark.leaderboard.model import Cell, Column
 from benchmark.leaderboard.summary import Summary
+from benchmark.leaderboard.table import NOTHING, Field, Table, Value, estimate, number
 from benchmark.stats import mean_interval
 from benchmark.stats.correlations import FEW, Correlation, Method, correlation
 
@@ -118,6 +117,11 @@ class Contrast:
     high: float | None
     pairs: tuple[tuple[str, str], ...]
     families: int
+
+    @property
+    def named_pairs(self) -> list[str]:
+        """ "A - B" for each pair."""
+        return [f"{a} - {b}" for a, b in self.pairs]
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -350,13 +354,15 @@ def _contrast(
     return Contrast(name, variable, fsum(means) / len(means), low, high, pairs_, len(means))
 
 
-def link_details(found: Sequence[Link], compared: Contrasts, space: str) -> list[Detail]:
+def link_tables(found: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
     """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
-    details = [Detail(f"links between suites, {space}", "", Grid(()), tuple(answers(found)))]
-    details.append(_pairs(found))
-    if compared.rows or compared.left_out:
-        details.append(_contrasts(compared))
-    return details
+    asked = Table(f"links between suites, {space}", notes=tuple(answers(found)))
+    contrasted = compared.rows or compared.left_out
+    return [
+        asked,
+        pair_table(found, space),
+        *([contrast_table(compared, space)] * bool(contrasted)),
+    ]
 
 
 def answers(found: Sequence[Link]) -> Iterator[str]:
@@ -392,54 +398,99 @@ def verdict(link: Link) -> str:
     return "they go together" if same > 0 else "they go against each other"
 
 
-def link_records(found: Sequence[Link], space: str) -> Iterator[dict[str, Any]]:
-    """One record per pair and coefficient."""
-    for link in found:
-        coefficients = {
-            "spearman": link.spearman,
-            "pearson": link.pearson,
-            "partial given clean": link.partial,
-        }
-        for name, one in coefficients.items():
-            if one is not None:
-                yield {
-                    "space": space,
-                    "x": link.x.name,
-                    "y": link.y.name,
-                    "x_title": link.x.title,
-                    "y_title": link.y.title,
-                    "x_metric": link.x.column.metric,
-                    "y_metric": link.y.column.metric,
-                    "coefficient": name,
-                    "value": one.value,
-                    "low": one.low,
-                    "high": one.high,
-                    "n": one.n,
-                    "families": one.families,
-                    "reason": one.reason,
-                }
+def _told(one: Correlation) -> str:
+    if one.value is None:
+        return f"{NOTHING} ({one.reason})"
+    of = f"n = {one.n} in {one.families} families{', ' if one.reason else ''}{one.reason}"
+    return f"{estimate(one.value, one.low, one.high)} ({of})"
 
 
-def contrast_records(found: Contrasts, space: str) -> Iterator[dict[str, Any]]:
-    """One record per recipe and variable, then one per observer that is left out."""
-    for one in found.rows:
-        yield {
-            "space": space,
-            "recipe": one.recipe,
-            "against": list(one.baselines),
-            "variable": one.variable.name,
-            "metric": one.variable.column.metric,
-            "value": one.difference,
-            "low": one.low,
-            "high": one.high,
-            "n": len(one.pairs),
-            "families": one.families,
-            "pairs": [f"{a} - {b}" for a, b in one.pairs],
-            "reason": "" if one.low is not None else "one family, or no spread: no interval",
-        }
-    blank = dict.fromkeys(("recipe", "against", "variable", "metric", "value", "low", "high"))
-    for name, reason in found.left_out.items():
-        yield {"space": space, **blank, "n": 0, "families": 0, "pairs": [name], "reason": reason}
+def pair_table(found: Sequence[Link], space: str) -> Table:
+    """Every headline against every other: three coefficients, and how far one family moves the first."""
+    fields = (
+        Field("x"),
+        Field("y"),
+        Field("x_metric"),
+        Field("y_metric"),
+        Field("x_title", "x"),
+        Field("y_title", "y"),
+        Field("spearman", "Spearman"),
+        Field("partial given clean", "given clean"),
+        Field("pearson", "Pearson"),
+        Field("", "one family left out"),
+        Field("", "n", right=True),
+        Field("", "families", right=True),
+    )
+
+    def values(link: Link) -> tuple[Value, ...]:
+        x, y, span = link.x, link.y, link.range_without
+        names = (x.name, y.name, x.column.metric, y.column.metric, x.title, y.title)
+        cells = map(_cell, (link.spearman, link.partial, link.pearson))
+        without = f"{number(span[0], 2)} to {number(span[1], 2)}" if span else ""
+        return (*names, *cells, without, link.spearman.n, link.spearman.families)
+
+    return Table(
+        "every headline against every other",
+        "95 % intervals",
+        fields,
+        tuple(map(values, found)),
+        facts={"space": space},
+        measure="coefficient",
+        origin=("families", "method"),
+    )
+
+
+def _cell(one: Correlation | None) -> Value:
+    """A coefficient as a cell; what limits it stands as a remark."""
+    if one is None:
+        return None
+    flags = (one.reason,) if one.reason and one.value is not None else ()
+    return Cell(one.value, one.low, one.high, one.n, flags, one.reason, one)
+
+
+def contrast_table(found: Contrasts, space: str) -> Table:
+    """A row for each recipe, a column for each variable, and who stands in no pair."""
+    variables = {row.variable.name: row.variable for row in found.rows}
+    cells: dict[str, dict[str, Contrast]] = defaultdict(dict)
+    for row in found.rows:
+        cells[row.recipe][row.variable.name] = row
+
+    def values(recipe: str, part: Mapping[str, Contrast]) -> tuple[Value, ...]:
+        most = max(part.values(), key=lambda row: len(row.pairs))
+        more = f" and {len(most.baselines) - 2} more" if len(most.baselines) > 2 else ""
+        named = ", ".join(most.baselines[:2]) + more
+        held = (_difference(part.get(name)) for name in variables)
+        return (recipe, most.baselines, named, *held, len(most.pairs), most.families)
+
+    fields = (
+        Field("recipe", "recipe"),
+        Field("against"),
+        Field("", "minus"),
+        *(
+            Field(one.name, one.title, one.column.definition, facts={"metric": one.column.metric})
+            for one in variables.values()
+        ),
+        Field("", "pairs", right=True),
+        Field("", "families", right=True),
+    )
+    return Table(
+        "contrasts of recipes",
+        "mean difference of pairs alike in source, architecture and seed, each family (architecture line) counting "
+        "once; t interval over families",
+        fields if found.rows else (),
+        tuple(values(*item) for item in cells.items()),
+        notes=tuple(left_out_lines(found)),
+        facts={"space": space},
+        measure="variable",
+        origin=("families", "named_pairs"),
+    )
+
+
+def _difference(one: Contrast | None) -> Cell:
+    if one is None:
+        return Cell()
+    flags = ("one family, or no spread: no interval",) if one.low is None else ()
+    return Cell(one.difference, one.low, one.high, len(one.pairs), flags, "", one)
 
 
 def left_out_lines(found: Contrasts) -> Iterator[str]:
@@ -449,67 +500,3 @@ def left_out_lines(found: Contrasts) -> Iterator[str]:
         reasons[reason].append(printable(name))
     for reason, names in reasons.items():
         yield f"left out, {reason}: {', '.join(names)}"
-
-
-def _told(one: Correlation) -> str:
-    if one.value is None:
-        return f"{NOTHING} ({one.reason})"
-    of = f"n = {one.n} in {one.families} families{', ' if one.reason else ''}{one.reason}"
-    return f"{estimate(one.value, one.low, one.high)} ({of})"
-
-
-def _pairs(found: Sequence[Link]) -> Detail:
-    spans = (link.range_without for link in found)
-    fields = [
-        Field("x", tuple(printable(link.x.title) for link in found)),
-        Field("y", tuple(printable(link.y.title) for link in found)),
-        Field("Spearman", tuple(_of(link.spearman) for link in found)),
-        Field("given clean", tuple(_of(link.partial) for link in found)),
-        Field("Pearson", tuple(_of(link.pearson) for link in found)),
-        Field(
-            "one family left out",
-            tuple(f"{number(s[0], 2)} to {number(s[1], 2)}" if s else "" for s in spans),
-        ),
-        Field("n", tuple(str(link.spearman.n) for link in found), right=True),
-        Field("families", tuple(str(link.spearman.families) for link in found), right=True),
-    ]
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for link in found:
-        if link.spearman.reason:
-            reasons[link.spearman.reason].append(f"{link.x.name} - {link.y.name}")
-    lines = (f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
-    title = "every headline against every other"
-    return Detail(title, "95 % intervals", Grid(tuple(map(at_width, fields))), tuple(lines))
-
-
-def _of(one: Correlation | None) -> str:
-    return "" if one is None else estimate(one.value, one.low, one.high)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return ", ".join(names[:2]) + more
-
-
-def _contrasts(found: Contrasts) -> Detail:
-    titles = dict.fromkeys(row.variable.title for row in found.rows)
-    cells: dict[str, dict[str, Contrast]] = defaultdict(dict)
-    for row in found.rows:
-        cells[row.recipe][row.variable.title] = row
-    most = [max(part.values(), key=lambda row: len(row.pairs)) for part in cells.values()]
-    fields = [
-        Field("recipe", tuple(map(printable, cells))),
-        Field("minus", tuple(printable(_named(row.baselines)) for row in most)),
-    ]
-    for title in titles:
-        held = (part.get(title) for part in cells.values())
-        texts = (estimate(c.difference, c.low, c.high) if c else NOTHING for c in held)
-        fields.append(Field(printable(title), tuple(texts)))
-    fields.append(Field("pairs", tuple(str(len(row.pairs)) for row in most), right=True))
-    fields.append(Field("families", tuple(str(row.families) for row in most), right=True))
-    caption = (
-        "mean difference of pairs alike in source, architecture and seed, each family (architecture line) counting "
-        "once; t interval over families"
-    )
-    grid = Grid(tuple(map(at_width, fields)) if found.rows else ())
-    return Detail("contrasts of recipes", caption, grid, tuple(left_out_lines(found)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from benchmark.contracts import Direction
 
@@ -20,7 +20,8 @@ REPORTED: Final = "reported"
 
 
 class Cell(NamedTuple):
-    """One number of a table. value None: `reason` says why. source: the stored score behind it.
+    """One number of a table. value None: `reason` says why. source: what it was made from, a stored score say; rank:
+    (rank, lowest, highest) among others; sign: how it stands to a baseline.
 
     A named tuple, as a row is: boards of 10,000 models have tens of thousands of them, and it is three times faster to
     make.
@@ -32,7 +33,9 @@ class Cell(NamedTuple):
     n: int = 0
     flags: tuple[str, ...] = ()
     reason: str = ""
-    source: ScoreRow | None = None
+    source: Any = None
+    rank: tuple[int | None, int | None, int | None] | None = None
+    sign: str = ""
 
 
 class Row(NamedTuple):
@@ -106,7 +109,9 @@ def cell_of(score: ScoreRow) -> Cell:
         reason = score.reason or ("no value" if value is None else "not a finite number")
         return Cell(None, None, None, score.n, score.flags, reason, score)
     # Cell(...) with its fields by position, at half the cost
-    return tuple.__new__(Cell, (value, score.low, score.high, score.n, score.flags, "", score))
+    return tuple.__new__(
+        Cell, (value, score.low, score.high, score.n, score.flags, "", score, None, "")
+    )
 
 
 def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:

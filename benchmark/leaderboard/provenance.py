@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.display import masked, printable
 from benchmark.errors import StoreError
-from benchmark.leaderboard.formatting import estimate
+from benchmark.leaderboard.table import estimate
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote

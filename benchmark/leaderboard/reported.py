@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.leaderboard.board import distrusted
-from benchmark.leaderboard.formatting import UNREMARKABLE, in_common
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow
 
 NOTE = "reported by others, not measured here: not ranked, and in no paired test"
-_MISSING = Cell(reason=UNREMARKABLE)
 
 
 def reported_boards(
@@ -70,7 +68,6 @@ def _summary(source: str, boards: Sequence[Board]) -> Summary:
             row.kind,
             row.training,
             tuple(cells[c.metric].get(name, NOWHERE) for c in heads),
-            (None,) * len(heads),
             cells[clean.metric].get(name, NOWHERE) if clean else NOWHERE,
         )
         for name, row in rows.items()
@@ -88,19 +85,22 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
             scores[f"{row.metric} {row.condition}".strip()][row.observer] = row
     names = sorted(scores, key=lambda name: (-len(scores[name]), name))
     columns = [_column(name, next(iter(scores[name].values())), source) for name in names]
-    kinds = {row.observer: row for row in rows}
-    cells = {
-        observer: {name: _cell(scores[name].get(observer)) for name in names} for observer in kinds
-    }
-    said = {name: in_common([cell_of(row) for row in scores[name].values()]) for name in names}
+    first = {row.observer: row for row in rows}
     table = [
-        Row(None, None, None, observer, row.kind, row.training, _without(cells[observer], said))
-        for observer, row in kinds.items()
+        Row(
+            None,
+            None,
+            None,
+            observer,
+            row.kind,
+            row.training,
+            {
+                name: cell_of(held[observer]) if observer in held else NOWHERE
+                for name, held in ((name, scores[name]) for name in names)
+            },
+        )
+        for observer, row in first.items()
     ]
-    caveats: dict[str, None] = {}
-    for name in names:
-        title = next(c.title for c in columns if c.metric == name).partition(" (")[0]
-        caveats |= {f"{title}: {text}": None for text in sorted(said[name])}
     return Board(
         suite=role if role != "-" else REPORTED,
         version=1,
@@ -109,7 +109,7 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
         sets={role: "aggregates without trials"},
         columns=tuple(columns),
         rows=tuple(sorted(table, key=lambda row: _order(row, names[0]))),
-        notes=(NOTE, *caveats),
+        notes=(NOTE,),
         by=names[0],
     )
 
@@ -121,18 +121,6 @@ def _column(name: str, row: ScoreRow, source: str) -> Column:
     told = known.definition if known else f"as {source} reports it"
     clean = known is not None and known.clean
     return Column(name, title, "none", role=row.role, clean=clean, definition=told)
-
-
-def _cell(row: ScoreRow | None) -> Cell:
-    return _MISSING if row is None else cell_of(row)
-
-
-def _without(cells: Mapping[str, Cell], said: Mapping[str, set[str]]) -> dict[str, Cell]:
-    """Cells without the remarks that their column has as a whole."""
-    return {
-        name: cell._replace(flags=tuple(flag for flag in cell.flags if flag not in said[name]))
-        for name, cell in cells.items()
-    }
 
 
 def _order(row: Row, metric: str) -> tuple[bool, float, str]:

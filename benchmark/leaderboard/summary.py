@@ -10,12 +10,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.display import printable
-from benchmark.leaderboard.formatting import UNREMARKABLE
+from benchmark.leaderboard.board_tables import NAME_MIN, ORIGIN, TAGS_MAX, WAYS, shown_name
+from benchmark.leaderboard.lineage import recipe
 from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row
+from benchmark.leaderboard.table import (
+    ELSEWHERE,
+    LAST,
+    NOT_MEASURED,
+    NOTHING,
+    PUBLISHED,
+    Field,
+    Table,
+    Value,
+)
 
-ELSEWHERE = "not on this board"
+#: How a model stands to the baseline in a suite: see `Signs`.
+BETTER, WORSE, INCONCLUSIVE = (
+    "\N{BLACK UP-POINTING TRIANGLE}",
+    "\N{BLACK DOWN-POINTING TRIANGLE}",
+    "~",
+)
+#: (observer, suite) -> one of the three above.
+Signs = Mapping[tuple[str, str], str]
 NAMED = 5  # observers that a note names
-NOWHERE = Cell(reason=UNREMARKABLE)
+NOWHERE = Cell(reason=NOT_MEASURED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +47,19 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One observer: a cell per headline, in their order, and its ranks there (None: not ranked); clean: its accuracy
-    on images as they are."""
+    """One observer: a cell per headline, in their order, with its rank there; clean: its accuracy on images as they
+    are."""
 
     observer: str
     kind: str
     training: tuple[str, ...]
     cells: tuple[Cell, ...]
-    ranks: tuple[int | None, ...]
     clean: Cell = NOWHERE
+
+    @property
+    def ranks(self) -> tuple[int | None, ...]:
+        """Its ranks by the headlines (None: not ranked)."""
+        return tuple(cell.rank[0] if cell.rank else None for cell in self.cells)
 
     @property
     def mean_rank(self) -> float | None:
@@ -140,15 +162,120 @@ def _lines(
         held = [table.get(name) for table in rows]
         first = next(row for row in held if row is not None)
         cells = tuple(
-            row.cells[board.by] if row else Cell(reason=ELSEWHERE)
+            row.cells[board.by]._replace(rank=(row.rank, row.rank_low, row.rank_high))
+            if row
+            else Cell(reason=ELSEWHERE)
             for board, row in zip(boards, held, strict=True)
         )
-        ranks = tuple(row.rank if row else None for row in held)
         asked = held[suites.index(clean.suite)] if clean else None
         plain = asked.cells[clean.column.metric] if asked and clean else NOWHERE
-        yield Line(name, first.kind, first.training, cells, ranks, plain)
+        yield Line(name, first.kind, first.training, cells, plain)
 
 
 def _order(line: Line) -> tuple[bool, float, str]:
     mean = line.mean_rank
     return mean is None, mean or 0.0, line.observer
+
+
+def summary_table(
+    summary: Summary,
+    *,
+    baseline: str = "",
+    signs: Signs | None = None,
+    parameters: Mapping[str, int] | None = None,
+) -> Table:
+    """The summary as a table. signs: how each stands to `baseline`; parameters: of the networks that were run here."""
+    sizes, signs = parameters or {}, signs or {}
+    signed = {suite for _, suite in signs}
+    sections = (("ranked", summary.lines), ("reference", summary.references))
+
+    def values(section: str, line: Line) -> tuple[Value, ...]:
+        tags = recipe(line.training) if line.training else ""
+        mean = line.mean_rank
+        who = (section, mean, f"{mean:.1f}" if mean else "", line.observer)
+        about = (shown_name(line.observer, line.kind), line.kind, line.training, tags)
+        cells = (
+            cell._replace(sign=signs.get((line.observer, head.suite), " "))
+            if head.suite in signed
+            else cell
+            for head, cell in zip(summary.headlines, line.cells, strict=True)
+        )
+        plain = (line.clean,) if summary.clean else ()
+        return (*who, *about, millions(sizes.get(line.observer)), *plain, *cells)
+
+    clean = (_field(summary.clean, clean=True),) if summary.clean else ()
+    fields = (
+        Field("section"),
+        Field("mean_rank"),
+        Field(
+            "",
+            "mean rank",
+            "mean of the ranks in the suites; it orders the rows and is no score",
+            right=True,
+            goes=LAST,
+        ),
+        Field("observer"),
+        Field("", "observer", breaks=NAME_MIN),
+        Field("kind"),
+        Field("training"),
+        Field("", "recipe", breaks=TAGS_MAX, goes=2),
+        Field("", "params", right=True, goes=1),
+        *clean,
+        *(_field(head) for head in summary.headlines),
+    )
+    return Table(
+        f"models by suites, {summary.space}",
+        f"{len(summary.headlines)} headlines; ordered by mean rank over the suites, which is no score",
+        fields,
+        tuple(values(name, line) for name, lines in sections for line in lines),
+        (len(summary.lines),) if summary.lines and summary.references else (),
+        tuple(_reading(summary, baseline)),
+        "[low, high]: 95 % interval of the number by itself, over exemplars (categories are fixed).",
+        ("full", "short", "three", "two"),
+        facts={"space": summary.space},
+        measure="column",
+        origin=("rank", *ORIGIN, *(["sign"] if signs else [])),
+    )
+
+
+def _field(head: Headline, *, clean: bool = False) -> Field:
+    column = head.column
+    way = WAYS.get(column.direction, "neither way is better")
+    return Field(
+        f"{head.suite}.{column.metric}",
+        "clean" if clean else f"{head.suite} {column.title}",
+        f"{column.definition}; {way}; {head.stimuli or 'no stimuli'}",
+        short="" if clean else column.title,
+        bare=clean,
+        said=column.average,
+        facts={
+            "suite": head.suite,
+            "metric": column.metric,
+            "direction": column.direction,
+            "set": head.stimuli,
+        },
+    )
+
+
+def millions(count: int | None) -> str:
+    """ "25.6M", "174k", "" for none."""
+    if not count:
+        return ""
+    return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k"
+
+
+def _reading(summary: Summary, baseline: str) -> Iterator[str]:
+    heads = summary.headlines
+    less = [f"{h.suite} {h.column.title}" for h in heads if h.column.direction == "lower"]
+    if less:
+        yield f"Lower is better: {', '.join(less)}."
+    if baseline:
+        yield (
+            f"Against {printable(baseline)}, paired: {BETTER} better, {WORSE} worse, {INCONCLUSIVE} inconclusive "
+            "(each model's headlines are one family of tests, Holm; bench compare has the numbers)."
+        )
+    if any(line.kind == "published" for line in summary.lines):
+        yield f"{PUBLISHED} published decisions, not run here"
+    yield from (f"Note: {note}" for note in summary.notes)
+    if any(cell.value is None for line in summary.lines for cell in line.cells):
+        yield f"{NOTHING} no number; bench show says why"

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchmark.leaderboard.board_tables import NAME_MIN
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.summary import Headline, Summary, summaries
+from benchmark.leaderboard.table import Field, Table, Value, number
 from registry.errors import some_of
 
 if TYPE_CHECKING:
     from benchmark.store.rows import ObserverRow
 
+T = TypeVar("T")
+BARS = "▁▂▃▄▅▆▇█"
+MANY = 24  # checkpoints of a printed table, and characters of a line
 Cards = Mapping[str, Mapping[str, Any]]
 Observers = Mapping[str, "ObserverRow"]
 Network = tuple[int, str]  # step, identity
@@ -141,21 +147,98 @@ def shared_steps(curves: Iterable[Curve]) -> Iterator[str]:
             )
 
 
-def curve_records(curve: Curve) -> Iterator[dict[str, Any]]:
-    """One row per checkpoint."""
-    for one in curve.points:
-        yield {
-            "run": curve.run,
-            "space": curve.space,
-            "suite": curve.suite,
-            "metric": curve.column.metric,
-            "title": curve.title,
-            "unit": curve.unit,
-            "step": one.step,
-            "observer": one.observer,
-            "value": one.cell.value,
-            "low": one.cell.low,
-            "high": one.cell.high,
-            "n": one.cell.n,
-            "set": curve.stimuli,
-        }
+def training_tables(curves: Sequence[Curve]) -> list[Table]:
+    """For each run and decision space its curves in a line each, and then a table of its checkpoints."""
+    tables = []
+    for (run, space), group in groupby(curves, key=lambda one: (one.run, one.space)):
+        held = list(group)
+        places = sorted({(point.step, point.observer) for one in held for point in one.points})
+        unit = held[0].unit
+        caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {len(places)} checkpoints"
+        tables.append(Table(f"training run {run}", caption, LINES, tuple(map(_line, held))))
+        shown = some_evenly(places, MANY)
+        few = replace(checkpoint_table(held, shown), title="", caption="")
+        cut = (f"{len(shown)} of {len(places)} checkpoints, evenly spaced.",)
+        tables.append(replace(few, notes=(*few.notes, *cut[: len(shown) < len(places)])))
+    return tables
+
+
+#: The columns of the curves in a line each.
+LINES = (
+    Field("", "headline"),
+    Field("", "training"),
+    Field("", "first", right=True, goes=1),
+    Field("", "last", right=True, goes=2),
+    Field("", "best"),
+)
+
+
+def _line(curve: Curve) -> tuple[Value, ...]:
+    values = [point.cell.value or 0.0 for point in curve.points]
+    best = curve.best
+    at = "" if best is None else f"{number(best.cell.value, 3)} at {curve.unit} {best.step}"
+    return curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at
+
+
+def checkpoint_table(
+    curves: Sequence[Curve], places: Sequence[tuple[int, str]] | None = None
+) -> Table:
+    """Curves of one run in one space: a row for each checkpoint, a column for each headline. places: (step, observer)
+    of the checkpoints that are shown (None: all)."""
+    if places is None:
+        places = sorted({(point.step, point.observer) for one in curves for point in one.points})
+    cells = {
+        (point.step, point.observer, at): point.cell
+        for at, one in enumerate(curves)
+        for point in one.points
+    }
+    first = curves[0]
+    fields = (
+        Field("step", first.unit, right=True),
+        Field("observer", "model", breaks=NAME_MIN, goes=len(curves) + 1),
+        *(
+            Field(
+                f"{one.suite}.{one.column.metric}",
+                one.title,
+                one.column.definition,
+                goes=len(curves) - at if at else 0,
+                facts={
+                    "suite": one.suite,
+                    "metric": one.column.metric,
+                    "title": one.title,
+                    "set": one.stimuli,
+                },
+            )
+            for at, one in enumerate(curves)
+        ),
+    )
+    return Table(
+        f"training run {first.run}",
+        first.space,
+        fields,
+        tuple(
+            (step, name, *(cells.get((step, name, at)) for at in range(len(curves))))
+            for step, name in places
+        ),
+        notes=tuple(shared_steps(curves)),
+        intervals="[low, high]: 95 % interval of each checkpoint by itself; two of them: bench compare A B",
+        forms=("short",),
+        measure="column",
+        facts={"run": first.run, "space": first.space, "unit": first.unit},
+    )
+
+
+def sparkline(values: Sequence[float], width: int = MANY) -> str:
+    """Values as bars of eight heights between their lowest and their highest; as many as fit, the last among them."""
+    shown = some_evenly(values, width)
+    low, high = min(shown), max(shown)
+    span = high - low
+    steps = (round((value - low) / span * (len(BARS) - 1)) if span else 0 for value in shown)
+    return "".join(BARS[step] for step in steps)
+
+
+def some_evenly(values: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, evenly spaced, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

@@ -10,13 +10,15 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import hypot
 
 import numpy as np
 
 from benchmark.contracts import Metric, Trials
 from benchmark.errors import BenchError, UnknownName, unknown_name
+from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.table import Field, Table, Value, number
 from benchmark.leaderboard.trial_pools import Answered, Pool, spelled
 from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
 from benchmark.stats.intervals import Floats
@@ -50,6 +52,8 @@ ACCURACY = Metric(
     ratio=lambda trials: (trials["right"], np.ones(len(trials), dtype=bool)),
 )
 NOISE = "noise"
+SEEN = "trained on this condition"
+NAME_WIDTH = 28
 MOST = 0.5  # the share of the gain above which training on one distortion is said to transfer to another
 
 
@@ -536,3 +540,90 @@ def _verdict(share: Interval | None) -> str:
     if share is None or share.low <= MOST <= share.high:
         return "inconclusive"
     return "transfers" if share.low > MOST else "does not transfer"
+
+
+def matrix_table(made: Matrix, claims: Sequence[Claim] = ()) -> Table:
+    """The matrix as a table, and what it says below."""
+    fields = (
+        Field("trained_on", "trained on", breaks=NAME_WIDTH),
+        Field("kind"),
+        Field("training"),
+        Field("observers"),
+        *(
+            Field(
+                one.title,
+                f"{one.title.replace('_', ' ')} {_sizes(made, at)}".strip(),
+                facts={"conditions": "; ".join(one.conditions)},
+                right=True,
+            )
+            for at, one in enumerate(made.columns)
+        ),
+    )
+    rows: tuple[tuple[Value, ...], ...] = tuple(
+        (row.title, row.kind, row.training, row.observers, *map(_shown, row.cells))
+        for row in made.rows
+    )
+    facts = {"matrix": made.title, "space": made.space, "chance": made.chance}
+    return Table(
+        f"Trained on (row), tested on (column): {made.title}",
+        "",
+        fields,
+        rows,
+        notes=tuple(_notes(made, claims)),
+        intervals="Under or behind a number: its 95 % interval.",
+        forms=("above",),
+        splits=True,
+        facts={**facts, "claims": [asdict(claim) for claim in claims]},
+        measure="tested_on",
+        origin=("method", "seen"),
+    )
+
+
+def _shown(cell: TransferCell) -> Cell:
+    flags = (SEEN,) if cell.seen else ()
+    return Cell(cell.value, cell.low, cell.high, cell.n, flags, cell.reason, cell)
+
+
+def _sizes(made: Matrix, at: int) -> str:
+    """Trials per cell of a column, people aside: "(n 1120)", or "(n 160-1120)" where rows differ."""
+    sizes = sorted({row.cells[at].n for row in made.rows if row.kind != "people"} - {0})
+    if not sizes:
+        return ""
+    return f"(n {sizes[0]})" if len(sizes) == 1 else f"(n {sizes[0]}-{sizes[-1]})"
+
+
+def _notes(made: Matrix, claims: Sequence[Claim]) -> list[str]:
+    """How to read the matrix, then one line per claim."""
+    several = [row for row in made.rows if row.kind == "recipe" and len(row.members) > 1]
+    lines = [
+        f"Accuracy; chance {number(made.chance)}.",
+        *(f"{row.title}: mean over {', '.join(row.observers)}" for row in several),
+    ]
+    if any(row.kind == "observer" and not row.training for row in made.rows):
+        lines.append("Rows below the recipes: observers whose cards state none, by name.")
+    if claims:
+        lines.append(
+            "Share: gain over the row without distortions, of what training on the tested condition itself gains "
+            f"(without such a row: of the gain on its own); above {MOST:g} it transfers."
+        )
+    return [*lines, *map(claim_text, claims)]
+
+
+def claim_text(claim: Claim) -> str:
+    """A claim in one line."""
+    own = f"{_spoken(claim.own)} on {_trained_on(claim)}"
+    how = "same images" if claim.paired else "other images"
+    gain = f"{claim.against} {_spoken(claim.base)}, difference {_spoken(claim.gain)}"
+    gain += f", {how}" if claim.against != "chance" else ""
+    share = f"share {_spoken(claim.share, 2)}" if claim.share else claim.reason
+    other = f"{_spoken(claim.other)} on {claim.test} ({gain})"
+    return f"{claim.trained}: {own}; {other}; {share}: {claim.verdict}"
+
+
+def _trained_on(claim: Claim) -> str:
+    titles = claim.own_titles
+    return " and ".join(titles) if len(titles) < 3 else f"{titles[0]} and {len(titles) - 1} more"
+
+
+def _spoken(one: Interval, digits: int = 3) -> str:
+    return f"{one.value:.{digits}f} [{one.low:.{digits}f}, {one.high:.{digits}f}]"

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.contracts import Direction
-from benchmark.leaderboard.export import sectioned
-from benchmark.leaderboard.formatting import Footnotes, explanation, rank_text, short_estimate
+from benchmark.leaderboard.board_tables import board_table
+from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.links import (
     CAUTION,
     by_question,
-    contrast_records,
+    contrast_table,
     contrasts,
-    left_out_lines,
-    link_records,
     observed,
+    pair_table,
     verdict,
 )
 from benchmark.leaderboard.model import Board, Cell, Column, Row, describe
-from benchmark.leaderboard.summary import Headline, Line, Summary
+from benchmark.leaderboard.summary import Headline, Line, Summary, summary_table
+from benchmark.leaderboard.table import Footnotes, rank_text, wide_records
+from benchmark.leaderboard.table import records as table_records
+from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, about, family, parameters, source
 from benchmark.report.figures import (
     LINKS,
@@ -199,13 +202,6 @@ def row_of(
     )
 
 
-def _wide(name: str, cell: Cell, **more: object) -> dict[str, Any]:
-    """A cell in a record of a CSV file: value, interval, n and remarks, each called after the metric."""
-    remarks = [*cell.flags, *([cell.reason] if cell.reason else [])]
-    values = {"_low": cell.low, "_high": cell.high, "_n": cell.n, **more, "_remarks": remarks}
-    return {name: cell.value} | {name + part: value for part, value in values.items()}
-
-
 # --- the leaderboard: models by suites, one table per decision space
 
 
@@ -214,8 +210,7 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
     tables = []
     for summary in contents.summaries:
         data = f"data/leaderboard-{slug(summary.space)}.csv"
-        records = list(summary_records(summary, contents))
-        site.table(data, records, list(records[0]) if records else [])
+        site.table(data, summary_records(summary, contents))
         tables.append(_summary_table(summary, contents, data))
     rows = [row for table in tables for row in table.rows]
     choices = {
@@ -227,20 +222,13 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
 def summary_records(summary: Summary, contents: Contents) -> Iterator[dict[str, Any]]:
     """One record per observer, in the table's order: value, interval, n, rank and remarks of each headline, and of
     the clean accuracy."""
-    for line in (*summary.lines, *summary.references):
-        known = contents.observers.get(line.observer)
-        record: dict[str, Any] = {
-            "observer": line.observer,
-            "kind": line.kind,
-            "recipe": ", ".join(line.training),
+    for record in wide_records(summary_table(summary)):
+        known = contents.observers.get(record["observer"])
+        yield record | {
             "parameters": parameters(known),
             "family": family(known),
             "source": source(known),
         }
-        ranks = [*line.ranks, *[None] * len(summary.headlines)]
-        for (head, cell), rank in zip(_cells(summary, line), ranks, strict=False):
-            record |= _wide(f"{head.suite}.{head.column.metric}", cell, _rank=rank)
-        yield record
 
 
 def _cells(summary: Summary, line: Line) -> list[tuple[Headline, Cell]]:
@@ -379,16 +367,16 @@ def _usual(contents: Contents, suite: Suite) -> list[tuple[str, list[tuple[str, 
 def _table(site: Site, contents: Contents, board: Board, at: int) -> PageTable:
     key = f"{slug(board.suite)}-{slug(board.space)}-{at}"
     data = f"data/board-{key}.csv"
-    records = list(board_records(board))
-    site.table(data, records, list(records[0]) if records else [])
+    table = board_table(board)
+    site.table(data, wide_records(table))
     rows, notes = [*board.rows, *board.references], Footnotes()
     columns = [_column(board, column, rows) for column in board.columns]
     drawn = []
     for place, row in enumerate(rows, 1):
         cells = zip(board.columns, columns, strict=True)
         marks = [mark(row.cells[metric.metric], column.axis, notes) for metric, column in cells]
-        drawn.append(row_of(row, contents, str(place), marks, rank_text(row)))
-    lines = [*dict.fromkeys(board.sets.values()), *explanation(board)]
+        drawn.append(row_of(row, contents, str(place), marks, rank_text(*row[:3])))
+    lines = [*dict.fromkeys(board.sets.values()), table.intervals, *table.notes]
     return PageTable(key, board.title, columns, drawn, notes.lines(), data, lines=lines)
 
 
@@ -396,22 +384,6 @@ def _column(board: Board, column: Column, rows: Sequence[Row]) -> PageColumn:
     cells = [row.cells[column.metric] for row in rows]
     axis = axis_of(cells, column.bounds, column.chance) if column.metric == board.by else None
     return PageColumn(slug(column.metric), column.title, column.direction, axis, about(cells))
-
-
-def board_records(board: Board) -> Iterator[dict[str, Any]]:
-    """A record for each row, and in it value, interval, n and remarks of every metric. The whole provenance of each
-    number is in `bench export`."""
-    for section, row in sectioned(board):
-        record: dict[str, Any] = {
-            "section": section,
-            "rank": row.rank,
-            "observer": row.observer,
-            "kind": row.kind,
-            "recipe": ", ".join(row.training),
-        }
-        for column in board.columns:
-            record |= _wide(column.metric, row.cells[column.metric])
-        yield record
 
 
 # --- links between the suites
@@ -452,9 +424,10 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
         | {variable: held.get(observer) for variable, held in values.items()}
         for observer, kin in sorted(everybody.items())
     ]
-    parts = (list(link_records(pairs, name)), list(contrast_records(compared, name)), points)
+    recipes = contrast_table(compared, name)
+    parts = (table_records(pair_table(pairs, name)), table_records(recipes), points)
     for place, records in zip(tables, parts, strict=True):
-        site.table(place, records, list(records[0]) if records else [])
+        site.table(place, records)
     drawn = []
     for link in by_question(pairs):
         scatter = link_scatter(link, name) if link.observers else None
@@ -465,7 +438,7 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
         "name": name,
         "pairs": drawn,
         "contrasts": compared,
-        "left_out": list(left_out_lines(compared)),
+        "recipes": html(recipes),
         "tables": tables,
     }
 
@@ -476,26 +449,12 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
 def training_page(site: Site, contents: Contents) -> None:
     """training.html, where there is a training run: every headline over its checkpoints."""
     drawn = [put(site, figure, inline=True) for figure in training(contents.curves)]
-    groups: dict[tuple[str, str], list[Any]] = {}
-    for curve in contents.curves:
-        groups.setdefault((curve.run, curve.space), []).append(curve)
     runs = []
-    for (run, space), curves in groups.items():
-        cells = {
-            (point.step, point.observer, curve.title): point.cell
-            for curve in curves
-            for point in curve.points
-        }
-        titles = [curve.title for curve in curves]
-        rows = []
-        for step, observer in sorted({(step, observer) for step, observer, _ in cells}):
-            points = (cells.get((step, observer, title)) for title in titles)
-            texts = [
-                short_estimate(cell.value, cell.low, cell.high) if cell else "" for cell in points
-            ]
-            rows.append((step, observer, f"observers/{slug(observer)}.html", texts))
-        runs.append(
-            {"name": run, "space": space, "unit": curves[0].unit, "headlines": titles, "rows": rows}
-        )
+    for (run, space), part in groupby(contents.curves, key=lambda curve: (curve.run, curve.space)):
+        curves = list(part)
+        names = {point.observer for curve in curves for point in curve.points}
+        pages = {name: f"observers/{slug(name)}.html" for name in names}
+        table = replace(checkpoint_table(curves), title="", caption="")
+        runs.append((f"{run}, {space}", html(table, pages)))
     if drawn:
         site.page("training.html", "training.html", title="Training", figures=drawn, runs=runs)

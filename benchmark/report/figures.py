@@ -13,7 +13,8 @@ from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, verdict
 from benchmark.leaderboard.model import REPORTED, Board
 from benchmark.leaderboard.summary import Summary
-from benchmark.leaderboard.training_curves import Curve, curve_records, shared_steps
+from benchmark.leaderboard.table import records as table_records
+from benchmark.leaderboard.training_curves import Curve, checkpoint_table, shared_steps
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, about
 from benchmark.report.drawing import NAMED, Figure
@@ -224,7 +225,7 @@ def training(curves: Sequence[Curve]) -> Iterator[Figure]:
 def over_training(curves: Sequence[Curve], space: str, name: str = TRAINING) -> Figure:
     """The runs of one decision space: a panel for each headline, a line for each run. Runs share a panel where they
     share the stimuli and count alike (steps or epochs)."""
-    records = [record for curve in curves for record in curve_records(curve)]
+    records = [record for curve in curves for record in table_records(checkpoint_table([curve]))]
     runs = list(dict.fromkeys(curve.run for curve in curves))
     shared = {(curve.title, curve.stimuli, curve.unit): curve for curve in curves}
     titles = Counter(curve.title for curve in shared.values())

@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from benchmark import api
 from benchmark.errors import BenchError
-from benchmark.leaderboard.comparison import better, comparison_details
-from benchmark.leaderboard.formatting import p_value
+from benchmark.leaderboard.comparison import comparison_tables, test_table
+from benchmark.leaderboard.forms import html
 from benchmark.report.board_pages import (
     has_links,
     leaderboard_page,
@@ -31,7 +31,7 @@ from benchmark.report.contents import Contents, read_contents
 from benchmark.report.figures import forest, put
 from benchmark.report.image_pages import stimulus_pages, thumbnails
 from benchmark.report.observer_pages import observer_pages
-from benchmark.report.writing import Site, open_site, short, slug
+from benchmark.report.writing import Site, open_site, slug
 from benchmark.version import __version__
 from registry.foreign import foreign
 
@@ -187,7 +187,8 @@ def pair_page(site: Site, pair: ComparedPair, thumbnails: Mapping[str, str]) -> 
         figure=put(site, drawn) if drawn else None,
         headlines=_tests(tests.headlines),
         secondary=_tests(tests.secondary),
-        notes=comparison_details(tests)[-1].lines,
+        notes=comparison_tables(tests)[-1].notes,
+        others=len(tests.secondary),
         groups=groups,
         thumbnails=thumbnails,
         data=data,
@@ -195,27 +196,8 @@ def pair_page(site: Site, pair: ComparedPair, thumbnails: Mapping[str, str]) -> 
     return page
 
 
-def _tests(rows: Sequence[SuiteComparison]) -> list[dict[str, Any]]:
-    """Rows of the tables."""
-    tests = []
-    for row in rows:
-        test = row.comparison
-        if test.difference is not None:
-            ends = (short(end) for end in (test.low, test.high) if end is not None)
-            interval = ", ".join(ends)
-            tests.append(
-                {
-                    "suite": row.suite,
-                    "title": row.title,
-                    "a": short(test.a),
-                    "b": short(test.b),
-                    "difference": f"{short(test.difference)}{f' [{interval}]' if interval else ''}",
-                    "p": p_value(test.p_holm),
-                    "better": better(row),
-                    "n": test.n,
-                }
-            )
-    return tests
+def _tests(rows: Sequence[SuiteComparison]) -> str:
+    return html(test_table("", "", [("", row) for row in rows]))
 
 
 # --- the report of a live leaderboard, on loopback unless told otherwise

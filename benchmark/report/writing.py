@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.display import printable_lines
 from benchmark.errors import BenchError
-from benchmark.leaderboard.export import csv_text
-from benchmark.leaderboard.formatting import number
-from benchmark.leaderboard.summary_text import millions
+from benchmark.leaderboard.forms import csv_lines
+from benchmark.leaderboard.summary import millions
+from benchmark.leaderboard.table import number
 from registry.files import write_whole
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Site:
         context = {**self.shared, **context, "root": "../" * depth, "path": path}
         self.file(path, environment().get_template(template).render(context))
 
-    def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
+    def table(
+        self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()
+    ) -> None:
         """Records as CSV, without formulas; numbers to six significant digits."""
         shorter = (
             {
@@ -57,7 +59,7 @@ class Site:
             }
             for record in records
         )
-        self.file(path, csv_text(shorter, names))
+        self.file(path, "".join(csv_lines(shorter, names)))
 
     def picture(self, path: str, content: bytes) -> None:
         """A thumbnail: counted apart."""

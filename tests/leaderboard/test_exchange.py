@@ -65,7 +65,7 @@ def test_the_ending_chooses_the_form(db, bench, tmp_path):
     for name, begins in (
         ("a.csv", "observer,kind,"),
         ("a.json", '{\n "form": "gestaltbench-leaderboard"'),
-        ("a.tex", "\\begin{tabular}"),
+        ("a.tex", "\\begin{table}"),
         ("a.md", "| observer |"),
     ):
         path = tmp_path / name

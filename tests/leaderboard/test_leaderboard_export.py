@@ -10,9 +10,8 @@ import pytest
 
 from benchmark.errors import UnknownName
 from benchmark.leaderboard import boards
-from benchmark.leaderboard.export import FORMATS, export_boards, export_records, score_record
-from benchmark.leaderboard.markup import latex_text, markdown_text
-from benchmark.leaderboard.model import describe
+from benchmark.leaderboard.board_tables import board_table, score_table
+from benchmark.leaderboard.forms import FORMATS, latex_text, markdown_text, written
 
 THIRD = 1 / 3
 EDGES = {"metric": "edges", "role": "edges"}
@@ -35,9 +34,13 @@ def board(rows, suite, sets):
     return boards(rows, suite, sets)
 
 
+def export_boards(found, form):
+    return "".join(written(map(board_table, found), form))
+
+
 def export_scores(rows, form, sets):
     """Stored scores, as `bench export --scores` writes them."""
-    return export_records([score_record(row, describe(row.stimuli, sets)) for row in rows], form)
+    return "".join(written([score_table(rows, sets)] if rows else [], form))
 
 
 def test_csv_has_one_line_per_number_in_full_precision(board, rows):
@@ -98,18 +101,16 @@ def test_json_is_strict_and_complete(board, rows):
 
 
 def test_json_has_no_nan(score, sets):
-    text = export_scores([score("x", value=float("nan"), high=float("inf"))], "json", sets)
-    (record,) = json.loads(text)
-    assert (record["value"], record["high"]) == (None, None)
+    row = score("x", 1, 2, high=float("inf"))
+    (table,) = json.loads(export_scores([row], "json", sets))
+    assert table["rows"][0]["scores"][""]["high"] is None
 
 
 def test_scores_keep_conditions_and_provenance(rows, sets):
-    records = json.loads(export_scores(rows, "json", sets))
-    assert [record["condition"] for record in records] == ["", "", "", "", "", "cat"]
-    assert records[4]["set"] == "edges 160 images (e3e3e3e3)"
     table = pd.read_csv(io.StringIO(export_scores(rows, "csv", sets)))
     assert len(table) == len(rows)
-    assert list(table.condition.fillna(""))[-1] == "cat"
+    assert list(table.condition.fillna("")) == ["", "", "", "", "", "cat"]
+    assert table["set"][4] == "edges 160 images (e3e3e3e3)"
 
 
 def cells(line):
@@ -120,26 +121,36 @@ def cells(line):
 def test_markdown_tables_keep_their_shape(board, rows, sets):
     text = export_boards(board, "markdown")
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(cells(line)) for line in table} == {5}
-    assert cells(table[0]) == ["rank", "observer", "shape bias", "n", "edges"]
-    assert cells(table[3])[:3] == ["2", r"net\_a\|b", r"0.3333 \[0.269, 0.405\] \*1 \*2"]
+    assert {len(cells(line)) for line in table} == {6}
+    assert cells(table[0]) == ["rank", "observer", "training", "shape bias", "n", "edges"]
+    assert cells(table[3])[:4] == [
+        "2",
+        r"net\_a\|b",
+        "std, adv",
+        r"0.3333 \[0.269, 0.405\] \*1 \*2",
+    ]
     assert "- \\*2 50 % &amp; more" in text
     listed = export_scores(rows, "markdown", sets)
-    assert {len(cells(line)) for line in listed.splitlines()} == {22}
+    assert {len(cells(line)) for line in listed.splitlines() if line.startswith("|")} == {11}
     assert "no trial counts" in listed
 
 
 def test_latex_tables_keep_their_shape(board, rows, sets):
     text = export_boards(board, "latex")
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert body.count(r"\addlinespace") == 2
+    body = [line for line in body if line != r"\addlinespace"]
     assert len(body) == 5
     for line in body:
         assert line.endswith(r" \\")
-        assert len(re.findall(r"(?<!\\)&", line)) == 4
-    assert body[1].startswith(r"2 & net\_a\textbar{}b & 0.3333 [0.269, 0.405] *1 *2 & 180 &")
+        assert len(re.findall(r"(?<!\\)&", line)) == 5
+    assert body[1].startswith(
+        r"2 & net\_a\textbar{}b & std, adv & 0.3333 [0.269, 0.405] *1 *2 & 180 &"
+    )
     assert r"50 \% \& more" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
-    assert len(export_scores(rows, "latex", sets).split(r"\midrule")[1].splitlines()) == 9
+    listed = export_scores(rows, "latex", sets).split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert len(listed.strip().splitlines()) == len(rows)
 
 
 def test_every_special_character_is_escaped():
@@ -164,5 +175,5 @@ def test_an_unknown_format_is_named(board, rows, sets):
 
 def test_nothing_exports_to_an_empty_table(sets):
     assert json.loads(export_boards([], "json")) == []
-    assert export_boards([], "csv").count("\n") == 1
+    assert export_boards([], "csv") == "\n"
     assert export_scores([], "csv", sets) == "\n"

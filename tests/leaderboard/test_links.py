@@ -10,17 +10,17 @@ from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import architecture_line, lineage
 from benchmark.leaderboard.links import (
     answers,
-    contrast_records,
+    contrast_table,
     contrasts,
-    link_details,
-    link_records,
+    link_tables,
     links,
     observed,
+    pair_table,
     parts_of,
     variables,
 )
-from benchmark.leaderboard.render import render_details
 from benchmark.leaderboard.summary import summaries
+from benchmark.leaderboard.table import records
 
 RECIPES = {
     "standard": ("standard",),
@@ -212,7 +212,7 @@ def test_a_ladder_is_held_against_its_own_foot_and_nobody_vanishes(score):
     alone = gain["squeezenet1_0_trained_on_SIN (a)"]
     assert one.difference == pytest.approx((copies + alone) / 2)
     assert (len(one.pairs), one.families) == (3, 2)
-    shown = text(render_details(link_details([], contrasts(summary), "s")), 250)
+    shown = text(link_tables([], contrasts(summary), "s"), 250)
     assert "left out, its recipe is not stated: resnet50_swsl (a)" in shown
     assert "resnet50_l2_eps0 (a)" in shown
 
@@ -231,15 +231,17 @@ def test_too_few_observers_are_said_to_be_too_few(summary):
 
 def test_records_and_tables_hold_every_pair(summary):
     found, pairs = links(summary), contrasts(summary)
-    records = list(link_records(found, summary.space))
-    assert len(records) == 3 * 2 + 1
-    assert {record["n"] for record in records} == {24}
-    assert len(list(contrast_records(pairs, summary.space))) == 6
-    assert {tuple(record) for record in contrast_records(pairs, summary.space)} == {
+    rows = list(records(pair_table(found, summary.space)))
+    assert len(rows) == 3 * 2 + 1
+    assert {row["n"] for row in rows} == {24}
+    assert {row["coefficient"] for row in rows} == {"spearman", "pearson", "partial given clean"}
+    rows = list(records(contrast_table(pairs, summary.space)))
+    assert len(rows) == 6
+    assert {tuple(row) for row in rows} == {
         ("space", "recipe", "against", "variable", "metric", "value", "low", "high", "n",
-         "families", "pairs", "reason")
+         "flags", "reason", "families", "named_pairs")
     }  # fmt: skip
-    shown = text(render_details(link_details(found, pairs, summary.space)), 250)
+    shown = text(link_tables(found, pairs, summary.space), 250)
     assert "contrasts of recipes" in shown
     assert "adversarial(l2,3)" in shown
 

@@ -12,9 +12,8 @@ from benchmark.api.exchange import scores
 from benchmark.api.leaderboards import Wanted
 from benchmark.cli import cli
 from benchmark.errors import BenchError
-from benchmark.leaderboard.detail import reported_lines
-from benchmark.leaderboard.export import export_boards
-from benchmark.leaderboard.formatting import explanation
+from benchmark.leaderboard.board_tables import board_table, reported_lines
+from benchmark.leaderboard.forms import written
 from benchmark.store import ObserverRow, open_store
 
 TABLE = """observer,metric,value,low,high,n,suite,note
@@ -51,8 +50,10 @@ def test_they_stand_in_tables_of_their_own_unranked(table: Path) -> None:
     ]
     cell = board.rows[1].cells["own accuracy"]
     assert (cell.value, cell.low, cell.high, cell.n) == (0.8, 0.7, 0.9, 100)
-    assert "own accuracy: of own images" in board.notes
-    assert not any("Rank" in line for line in explanation(board))
+    table = board_table(board)
+    at = [field.key for field in table.fields].index("own accuracy")
+    assert "of own images" in table.shared(at)
+    assert not any("Rank" in line for line in (table.intervals, *table.notes))
     assert loose.title == "other scores, reported by lab"
     assert [b.title for b in api.reported("cue-conflict", db="a.db")] == [board.title]
     assert not api.reported("corruption", db="a.db")
@@ -132,7 +133,11 @@ def test_filters_exports_and_the_command(table: Path) -> None:
     boards = api.reported(wanted=wanted, db="a.db")
     assert {row.observer for board in boards for row in board.rows} == {"vit (lab, reported)"}
     assert not api.reported(wanted=Wanted(kind="published"), db="a.db")
-    records = list(csv.DictReader(io.StringIO(export_boards(api.reported(db="a.db"), "csv"))))
+    records = list(
+        csv.DictReader(
+            io.StringIO("".join(written(map(board_table, api.reported(db="a.db")), "csv")))
+        )
+    )
     assert {record["section"] for record in records} == {"reported"}
     shown = run(cli, ["rank", "cue-conflict", "--db", "a.db"]).output
     assert "cue-conflict, reported by lab" in shown and "not ranked" in shown

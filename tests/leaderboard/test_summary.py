@@ -7,10 +7,8 @@ from as_text import text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.formatting import number, short_estimate
-from benchmark.leaderboard.render import render_details
-from benchmark.leaderboard.summary import summaries
-from benchmark.leaderboard.summary_text import explain_lines, summary_detail
+from benchmark.leaderboard.summary import summaries, summary_table
+from benchmark.leaderboard.table import number, short_estimate
 
 
 class Plain:
@@ -61,8 +59,8 @@ def score(score):
     return make
 
 
-def drawn(summary, width, **options):
-    return text(render_details([summary_detail(summary, width, **options)]), width)
+def drawn(summary, width, limit=None, **options):
+    return text([summary_table(summary, **options)], width, limit)
 
 
 def test_one_row_per_model_and_one_column_per_suite(summary):
@@ -79,7 +77,7 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
 def test_what_holds_for_every_row_is_said_once(summary):
     shown = drawn(summary, 200)
     assert shown.count("few shapes") == 1
-    assert "bias, every row: few shapes" in shown
+    assert "bias shape bias, every row: few shapes" in shown
     assert "*1 trust: masked" in shown
     assert "0.5000 [0.404, 0.596] *1" in shown
     assert "Lower is better: noise error." in shown
@@ -96,7 +94,7 @@ def test_what_holds_for_every_row_is_said_once(summary):
     ],
 )
 def test_what_gives_way(summary, width, shown, gone):
-    table = drawn(summary, width, parameters={"good": 1_200_000}).split("Interval")[0]
+    table = drawn(summary, width, parameters={"good": 1_200_000}).split("no room")[0]
     body = table.split("[low")[0].split("\n", 3)[3] if width > 60 else table.split("\n", 4)[4]
     assert max(map(len, table.splitlines())) <= width
     for word in shown:
@@ -116,7 +114,7 @@ def test_names_are_text_and_carry_no_control_characters(score):
 
 def test_marks_against_a_baseline(summary):
     marks = {("good", "bias"): "\N{BLACK UP-POINTING TRIANGLE}"}
-    shown = drawn(summary, 200, baseline="poor", marks=marks)
+    shown = drawn(summary, 200, baseline="poor", signs=marks)
     assert "\N{BLACK UP-POINTING TRIANGLE} 0.9000" in shown
     assert "Against poor, paired" in shown
 
@@ -126,8 +124,9 @@ def test_limit_says_what_is_left_out(summary):
 
 
 def test_terms_are_explained(summary):
-    lines = list(explain_lines(summary))
-    assert lines[0].startswith("noise clean: right answers; higher is better")
+    _, *lines = summary_table(summary).explained()
+    lines = [lines[0], *lines[1:]]
+    assert lines[0].startswith("clean: right answers; higher is better")
     assert lines[1].startswith("bias shape bias: what shape bias is; higher is better")
     assert lines[2].startswith("noise error: what error is; lower is better")
 

@@ -1,16 +1,20 @@
 """Curves over a training run: what is a point of which, and how they are drawn as text."""
 
-import io
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
+from as_text import text as text_of
 
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.model import Board, Cell, Column, Row
-from benchmark.leaderboard.render import render_details
-from benchmark.leaderboard.training_curves import curve_records, shared_steps, training_curves
-from benchmark.leaderboard.training_text import sparkline, training_details
+from benchmark.leaderboard.table import records
+from benchmark.leaderboard.training_curves import (
+    checkpoint_table,
+    shared_steps,
+    sparkline,
+    training_curves,
+    training_tables,
+)
 from benchmark.report.figures import over_training
 
 
@@ -52,7 +56,7 @@ def test_a_curve_holds_its_runs_checkpoints_by_step():
     assert [(p.step, p.cell.value) for p in rises.points] == [(1, 0.1), (9, 0.2), (10, 0.3)]
     assert [(p.step, p.cell.value) for p in falls.points] == [(9, 0.1), (10, 0.2)]
     assert (rises.best.step, falls.best.step) == (10, 9)
-    (row, *_) = curve_records(falls)
+    (row, *_) = records(checkpoint_table([falls]))
     assert (row["unit"], row["step"], row["observer"], row["low"], row["n"]) == (
         "epoch", 9, "a-9", 0.0, 9,
     )  # fmt: skip
@@ -88,9 +92,7 @@ def test_checkpoints_of_a_run_are_one_family():
 
 
 def printed(curves, width):
-    out = Console(file=io.StringIO(), width=width)
-    out.print(render_details(training_details(curves, width)))
-    return out.file.getvalue()
+    return text_of(training_tables(curves), width)
 
 
 def test_eighty_columns_hold_what_fits_and_say_what_does_not():

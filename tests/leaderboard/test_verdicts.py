@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged, seen_so_far
-from benchmark.leaderboard.markup import markdown_code
+from benchmark.leaderboard.forms import markdown_code
 from benchmark.stats.comparisons import (
     Comparison,
     DiscordantTrial,
@@ -230,8 +230,8 @@ def test_answers_that_do_not_tell_why_a_trial_was_lost_are_left_out():
         DiscordantTrial("s", "m", "", "2.png", "boat", "b", "cat", "boat"),
     ]
     text = diff_markdown(judged(compared("new", "base", [row(3, 3)]), flipped, None))
-    assert "| lost |  | `1.png` | `boat` |  |  |" in text
-    assert "| lost |  | `2.png` | `boat` | `boat` | `cat` |" in text
+    assert "| lost | `1.png` | `boat` |  |  |" in text
+    assert "| lost | `2.png` | `boat` | `boat` | `cat` |" in text
 
 
 def test_a_console_and_a_notebook_show_the_verdict_and_not_its_parts():

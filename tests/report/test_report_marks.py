@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmark.leaderboard.formatting import Footnotes
 from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.table import Footnotes
 from benchmark.report.board_pages import (
     EDGE,
     WIDTH,

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.errors import UnknownName
-from benchmark.leaderboard.folding import FEW_PEOPLE, FEW_PUBLISHED, fold
+from benchmark.leaderboard.board_tables import FEW_PEOPLE, FEW_PUBLISHED, collapse_rows
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 
 
@@ -26,7 +26,7 @@ def test_published_networks_fold_to_the_best_of_each_recipe_and_family():
     mine = row("mine", "model", 0.905, 11)
     rows = [*PUBLISHED[:10], mine, *PUBLISHED[10:]]
     families = {one.observer: "a" if at < 10 else "b" for at, one in enumerate(PUBLISHED)}
-    found = fold(board(rows), families)
+    found = collapse_rows(board(rows), families)
     assert [one.observer for one in found.rows] == [
         "net00", "net01", "mine", "net10", "net11", "net19",
     ]  # fmt: skip
@@ -38,20 +38,20 @@ def test_what_is_few_stays():
     people = [row(f"subject-{i}", "human", 0.9) for i in range(FEW_PEOPLE)]
     mean = row("people (mean of 4)", "group", 0.9)
     plain = board(PUBLISHED[:FEW_PUBLISHED], [mean, *people])
-    assert fold(plain, {}) == plain
+    assert collapse_rows(plain, {}) == plain
 
 
 def test_people_fold_into_their_group_and_their_spread_is_said():
     people = [row(f"subject-{i}", "human", 0.9 + i / 100) for i in range(6)]
     blank = row("subject-9", "human", None)
     mean, chance = row("people (mean of 7)", "group", 0.92), row("chance", "chance", 0.5)
-    found = fold(board([], [mean, *people, blank, chance]), {})
+    found = collapse_rows(board([], [mean, *people, blank, chance]), {})
     assert [one.observer for one in found.references] == ["people (mean of 7)", "chance"]
     assert found.notes == (
         "7 people are folded into one row (--all): from 0.9000 (subject-0) to 0.9500 (subject-5)",
     )
     alone = board([], people)  # no row stands for them: they stay
-    assert fold(alone, {}) == alone
+    assert collapse_rows(alone, {}) == alone
 
 
 def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):

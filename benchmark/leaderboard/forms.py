@@ -1,0 +1,351 @@
+"""Every form of a table, each written once: for a terminal, as HTML, Markdown, LaTeX, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from itertools import chain
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from benchmark.display import printable
+from benchmark.errors import unknown_name
+from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.table import (
+    LAST,
+    WITHOUT,
+    Footnotes,
+    Table,
+    cell_record,
+    finite,
+    notes_below,
+    records,
+    row_facts,
+    texts,
+    visible,
+)
+from registry.errors import some_of
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table as RichTable
+
+FORMATS = ("csv", "json", "markdown", "latex")
+FOOTNOTES = 12  # of a table that is cut
+GAP, NAME_LEAST = 2, 8
+FORMULA = ("=", "+", "-", "@")
+NO_PAGES: Mapping[str, str] = MappingProxyType({})
+NO_BRACKETS = "Intervals: in a wider terminal, in a pipe, or bench export."
+
+
+def written(tables: Iterable[Table], form: str) -> Iterator[str]:
+    """Tables as "csv", "json", "markdown" or "latex", piece by piece (another `form`: UnknownName)."""
+    if form not in FORMATS:
+        raise unknown_name("export format", form, FORMATS)
+    if form == "csv":
+        return csv_lines(record for table in tables for record in records(table))
+    if form == "json":
+        return iter([json_text([document(table) for table in tables])])
+    draw = markdown if form == "markdown" else latex
+    return (("\n" if at else "") + draw(table) for at, table in enumerate(tables))
+
+
+def csv_lines(found: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
+    """Records as lines of CSV below a header (names: of its columns, by default those of the first record); text that
+    no spreadsheet runs as a formula."""
+    rest = iter(found)
+    first = next(rest, None)
+    head = list(names or first or ())
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    cells = (
+        [_csv_value(record[name]) for name in head] for record in chain([first], rest) if record
+    )
+    for row in chain([head], cells):
+        writer.writerow(row)
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+
+
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        value = "; ".join(map(str, value))
+    if isinstance(value, float):
+        return repr(float(value))
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(FORMULA) else text
+
+
+def document(table: Table) -> dict[str, Any]:
+    """A table as nested plain data: what holds of it, its columns of numbers, its rows with their scores."""
+    measured = [
+        (at, one)
+        for at, one in enumerate(table.fields)
+        if any(isinstance(row[at], Cell) for row in table.rows)
+    ]
+    columns = [
+        {table.measure: one.key, "title": one.title, "help": one.help, **one.facts}
+        for _, one in measured
+    ]
+    rows = []
+    for row in table.rows:
+        cells = {one.key: row[at] for at, one in measured}
+        scores = {
+            key: cell_record(cell, table.origin)
+            for key, cell in cells.items()
+            if isinstance(cell, Cell)
+        }
+        rows.append({**row_facts(table, row), **({"scores": scores} if measured else {})})
+    head = {"title": table.title, "caption": table.caption, **table.facts}
+    notes = [*([table.intervals] if table.intervals else []), *table.notes]
+    parts = {"columns": columns, "rows": rows, "dividers": list(table.dividers), "notes": notes}
+    return {**head, **parts}
+
+
+def json_text(data: Any) -> str:
+    """JSON that every parser takes: no NaN, no infinity."""
+    return json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def whole(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
+    """(titles, rows, notes) of all that people are shown, where there is room enough."""
+    shown, footnotes = visible(table), Footnotes()
+    columns = texts(table, "full", shown, footnotes)
+    rows = list(zip(*columns, strict=True))
+    intervals = [table.intervals] if table.intervals else []
+    titles = [printable(table.fields[at].title) for at in shown]
+    return titles, rows, [*intervals, *notes_below(table, shown, footnotes)]
+
+
+def markdown(table: Table) -> str:
+    """A heading, the caption, the table and its notes; a divider is an empty row."""
+    head, rows, notes = whole(table)
+    codes = [table.fields[at].code for at in visible(table)]
+    lines = [f"### {markdown_text(table.title)}", ""] if table.title else []
+    lines += [markdown_text(table.caption), ""] if table.caption else []
+    if head:
+        lines += [_row(map(markdown_text, head)), "|" + " --- |" * len(head)]
+    for at, row in enumerate(rows):
+        lines += [_row([""] * len(head))] if at in table.dividers else []
+        pairs = zip(codes, row, strict=True)
+        lines.append(
+            _row(markdown_code(t) if code and t else markdown_text(t) for code, t in pairs)
+        )
+    # A note that begins with a plus would start another list.
+    items = [re.sub(r"^([+-])", r"\\\1", markdown_text(note)) for note in notes]
+    lines += ["", *(f"- {item}" for item in items)] if items else []
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def markdown_text(text: str) -> str:
+    """Text for one cell of a Markdown table: no markup, no HTML, no column break."""
+    escaped = re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", printable(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown_code(text: str) -> str:
+    """Text as code in one cell of a Markdown table: it marks nothing up, links nowhere and mentions nobody."""
+    plain = printable(text).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
+    space = " " if plain[:1] in ("`", " ", "") or plain[-1:] in ("`", " ") else ""
+    return f"{fence}{space}{plain}{space}{fence}"
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    **{character: "\\" + character for character in "&%$#_"},
+}
+
+
+def latex_text(text: str) -> str:
+    """Text for LaTeX. Brackets are braced where they could be read as an argument of a row end."""
+    escaped = "".join(LATEX.get(character, character) for character in printable(text))
+    return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
+
+
+def latex(table: Table) -> str:
+    """A table environment for the booktabs package, a rule at each divider."""
+    head, rows, notes = whole(table)
+    heading = f"{table.title}: {table.caption}" if table.caption else table.title
+    lines = [r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{latex_text(heading)}}}"] if heading else []
+    lines += [rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\toprule", _line(head), r"\midrule"]
+    for at, row in enumerate(rows):
+        lines += [r"\addlinespace"] if at in table.dividers else []
+        lines.append(_line(row))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {latex_text(note)}" for note in notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(map(latex_text, cells)) + r" \\"
+
+
+def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
+    """For a notebook or a page: every name as text, never as markup; a group of rows between dividers. pages: name ->
+    address; such names are links."""
+
+    def cell(text: str) -> str:
+        shown = escape(text).replace("\n", "<br>")
+        return (
+            f'<td><a href="{escape(pages[text])}">{shown}</a>' if text in pages else f"<td>{shown}"
+        )
+
+    head, rows, notes = whole(table)
+    heading = f"{table.title}: {table.caption}" if table.caption else table.title
+    parts = [f"<p>{escape(printable(heading))}</p>"] if heading else []
+    parts.append("<table><thead><tr>")
+    for at in visible(table):
+        one = table.fields[at]
+        about = f' title="{escape(printable(one.help))}"' if one.help else ""
+        parts.append(f'<th scope="col"{about}>{escape(printable(one.title))}')
+    parts.append("</thead><tbody>")
+    for at, row in enumerate(rows):
+        parts += ["</tbody><tbody>"] if at in table.dividers else []
+        parts.append("<tr>" + "".join(map(cell, row)))
+    parts.append("</tbody></table>" if head else "")
+    items = "".join(f"<li>{escape(printable(note))}</li>" for note in notes)
+    return "".join([*parts, f"<ul>{items}</ul>" if items else ""])
+
+
+def terminal(tables: Iterable[Table], width: int, limit: int | None = None) -> Group:
+    """Tables with their headings under one another, in `width` characters; `limit` rows between two dividers."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for table in tables:
+        cut, left_out = table.cut(limit)
+        drawn, lines = _drawn(cut, width, FOOTNOTES if limit else None)
+        more = [f"... {left_out} more, --all"] if left_out else []
+        parts += [""] if parts else []
+        parts += [Text(printable(table.title), style="bold")] if table.title else []
+        parts += [Text(printable(table.caption), style="dim")] if table.caption else []
+        parts += drawn
+        parts += [Text(printable(line), style="dim") for line in (*more, *lines)]
+    return Group(*parts)
+
+
+def _drawn(table: Table, width: int, limit: int | None) -> tuple[list[RichTable], list[str]]:
+    """The table for rich, in several parts where it may split, and the lines below."""
+    shown, form, footnotes = _choice(table, width)
+    columns = texts(table, form, shown, footnotes)
+    least = form == table.forms[-1] and len(table.forms) > 1
+    titles = [(least and table.fields[at].short) or table.fields[at].title for at in shown]
+    layout = [
+        _Column(printable(title), column, table.fields[at].right, table.fields[at].breaks)
+        for at, title, column in zip(shown, titles, columns, strict=True)
+    ]
+    parts = _split(layout, width) if table.splits else [layout] if layout else []
+    gone = [table.fields[at].title for at in visible(table) if at not in shown]
+    lines = []
+    if gone:
+        lines.append(f"no room for: {some_of(gone, 5)} (a wider terminal, a pipe, or bench export)")
+    bracketed = form not in WITHOUT or any(table.fields[at].keeps for at in shown)
+    if table.intervals:
+        lines.append(table.intervals if bracketed else NO_BRACKETS)
+    below = notes_below(table, shown, footnotes, limit)
+    return [_rich(part, table.dividers, width) for part in parts], [*lines, *below]
+
+
+def _choice(table: Table, width: int) -> tuple[list[int], str, Footnotes]:
+    """(fields shown, form of the numbers, the remarks on them): as much as has room, in the order of `Table.forms`;
+    columns go once the widest form has been given up."""
+    everything = visible(table)
+    going = sorted(
+        (at for at in everything if table.fields[at].goes), key=lambda at: table.fields[at].goes
+    )
+    soon = [at for at in going if table.fields[at].goes < LAST]
+    for form in table.forms:
+        last = form == table.forms[-1]
+        steps = going if last else [] if form == table.forms[0] else soon
+        for count in range(len(steps) + 1):
+            shown = [at for at in everything if at not in steps[:count]]
+            footnotes = Footnotes()
+            columns = texts(table, form, shown, footnotes)
+            if table.splits or _least_width(table, form, shown, columns) <= width:
+                return shown, form, Footnotes()
+    return shown, form, Footnotes()
+
+
+def _least_width(
+    table: Table, form: str, shown: Sequence[int], columns: Sequence[tuple[str, ...]]
+) -> int:
+    least = form == table.forms[-1] and len(table.forms) > 1
+    sizes = []
+    for at, column in zip(shown, columns, strict=True):
+        one = table.fields[at]
+        sizes.append(
+            _Column((least and one.short) or one.title, column, one.right, one.breaks).least
+        )
+    return sum(sizes) + GAP * (len(sizes) - 1)
+
+
+class _Column:
+    """A column of texts on its way to rich: `natural` characters break nothing, `least` are the fewest it may have."""
+
+    def __init__(self, title: str, column: Sequence[str], right: bool, breaks: int) -> None:
+        self.title, self.texts, self.right = title, column, right
+        lines = [line for text in column for line in text.split("\n")]
+        self.natural = max(map(len, (*title.split(), *lines)), default=0)
+        self.least = min(self.natural, breaks or self.natural)
+        self.breaks = breaks > 0
+
+
+def _split(layout: Sequence[_Column], width: int) -> list[list[_Column]]:
+    """The columns in as many tables as they need, the first column in each."""
+    first, *rest = layout
+    parts: list[list[_Column]] = []
+    room = 0
+    for one in rest:
+        if not parts or room < one.least + GAP:
+            parts.append([first])
+            room = width - first.least
+        parts[-1].append(one)
+        room -= one.least + GAP
+    return parts or [[first]]
+
+
+def _rich(layout: Sequence[_Column], dividers: Sequence[int], width: int) -> RichTable:
+    """What is left of the width goes to columns that may break, from the left; what lacks is taken from them."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    spare = width - sum(one.least for one in layout) - GAP * (len(layout) - 1)
+    drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for one in layout:
+        size = one.least
+        if spare > 0:
+            size += min(spare, one.natural - one.least)
+        elif spare < 0 and one.breaks:
+            size = max(NAME_LEAST, size + spare)
+        spare -= size - one.least
+        justify: Any = "right" if one.right else "left"
+        drawn.add_column(
+            Text(one.title, overflow="fold"), justify=justify, width=size, overflow="fold"
+        )
+    for at, row in enumerate(zip(*(one.texts for one in layout), strict=True)):
+        cells = (Text(text, overflow="fold") for text in row)
+        drawn.add_row(*cells, end_section=at + 1 in dividers)
+    return drawn

@@ -1,0 +1,345 @@
+"""One table: what every printed, exported or drawn table is before it has a form.
+
+A board, a summary, a comparison, a matrix is made a `Table` once; `benchmark.leaderboard.forms` gives any table any
+form. Intervals, n, flags, rank ranges, dividers and notes are part of the table, so no form can forget them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any, NamedTuple
+
+from benchmark.display import printable
+from benchmark.leaderboard.model import Cell
+
+NOTHING = "-"
+NOT_MEASURED, ELSEWHERE = "not measured", "not on this board"
+PUBLISHED = "+"
+#: `Field.goes` of what a narrow terminal gives up last of all.
+LAST = 99
+
+
+class Rank(NamedTuple):
+    """A rank, and the ranks that the data do not rule out. None: not ranked."""
+
+    rank: int | None = None
+    low: int | None = None
+    high: int | None = None
+
+
+#: A place in a table: a number with its interval, a rank, or something plain.
+Value = Cell | Rank | str | int | float | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column.
+
+    key: its name in data ("": data do not have it, or have it elsewhere); title: what people read ("": they don't);
+    help: what it is. In a terminal: right: aligned so; breaks: characters beyond which a text may break (0: never);
+    goes: order in which columns are left out where there is little room (0: never); short: title where there is least
+    room; keeps: its intervals stay; bare: numbers without intervals; tail: a parenthesis at the end may go.
+    code: its texts are names, which Markdown shows as code; said: a remark that the title says already; facts: what
+    holds of all its numbers, for data.
+    """
+
+    key: str
+    title: str = ""
+    help: str = ""
+    right: bool = False
+    breaks: int = 0
+    goes: int = 0
+    short: str = ""
+    keeps: bool = False
+    bare: bool = False
+    tail: bool = False
+    code: bool = False
+    said: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of as many values as there are fields.
+
+    dividers: numbers of rows before which a line is drawn; notes: lines below; intervals: what the brackets are;
+    forms: those of `NUMBERS` that numbers may take, the widest first; splits: too many columns go on in a second table.
+    For data: facts: what holds of the whole table; measure: what the field of a number is called ("metric"); origin:
+    what else is told of a number, from the cell or from its source.
+    """
+
+    title: str = ""
+    caption: str = ""
+    fields: tuple[Field, ...] = ()
+    rows: tuple[tuple[Value, ...], ...] = ()
+    dividers: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    intervals: str = ""
+    forms: tuple[str, ...] = ("full",)
+    splits: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    measure: str = "metric"
+    origin: tuple[str, ...] = ()
+
+    def cut(self, limit: int | None) -> tuple[Table, int]:
+        """The table with so many rows between two dividers (None: all), and how many rows are left out."""
+        if limit is None:
+            return self, 0
+        rows: list[tuple[Value, ...]] = []
+        dividers = []
+        for start, end in zip((0, *self.dividers), (*self.dividers, len(self.rows)), strict=True):
+            dividers.append(len(rows))
+            rows += self.rows[start : min(end, start + limit)]
+        left_out = len(self.rows) - len(rows)
+        return replace(self, rows=tuple(rows), dividers=tuple(dividers[1:])), left_out
+
+    def shared(self, at: int) -> list[str]:
+        """Remarks that every measured number of a column has: they are said once, below."""
+        cells = [row[at] for row in self.rows]
+        remarked = [
+            set(remarks(cell))
+            for cell in cells
+            if isinstance(cell, Cell) and cell.value is not None and cell.source is not None
+        ]
+        common = set.intersection(*remarked) if len(remarked) > 1 else set()
+        return sorted(common - {self.fields[at].said})
+
+    def explained(self) -> Iterator[str]:
+        """What each column is, a line each."""
+        suite = self.facts.get("suite", "")
+        for one in self.fields:
+            if one.help:
+                yield f"{suite} {one.title}: {one.help}".strip()
+
+
+def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
+    """Plain records of the same names as a table."""
+    names = tuple(records[0]) if records else ()
+    rows = tuple(
+        tuple(tuple(map(str, v)) if isinstance(v, list) else v for v in record.values())
+        for record in records
+    )
+    return Table(title, fields=tuple(Field(name, name) for name in names), rows=rows)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A value for people: `digits` decimals, fewer above 10; "-" where there is none."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    decimals = digits if size < 10 else max(0, digits - 2) if size < 1000 else 0
+    text = f"{value:.{decimals}f}"
+    return text[1:] if text[0] == "-" and float(text) == 0 else text
+
+
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """ "value [low, high]", the bounds with one decimal less than the value."""
+    if value is None or low is None or high is None:
+        return number(value)
+    return f"{number(value)} [{number(low, 3)}, {number(high, 3)}]"
+
+
+def short_estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """ "0.24 [.17, .31]": two decimals, for tables with many columns."""
+    if value is None or low is None or high is None:
+        return number(value, 2)
+    return f"{number(value, 2)} [{_bare(low)}, {_bare(high)}]"
+
+
+def _bare(value: float, digits: int = 2) -> str:
+    """Without the zero before the point."""
+    text = number(value, digits)
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def _above(value: float | None, low: float | None, high: float | None) -> str:
+    """The value over its interval, in two lines."""
+    if value is None or low is None or high is None:
+        return number(value, 3)
+    return f"{number(value, 3)}\n{_bare(low, 3)}-{_bare(high, 3)}"
+
+
+#: How numbers with intervals are written, by name; those that have no brackets are in `WITHOUT`.
+NUMBERS: Mapping[str, Callable[[float | None, float | None, float | None], str]] = {
+    "full": estimate,
+    "short": short_estimate,
+    "above": _above,
+    "full, without tails": estimate,
+    "four": lambda value, _low, _high: number(value),
+    "three": lambda value, _low, _high: number(value, 3),
+    "two": lambda value, _low, _high: number(value, 2),
+}
+WITHOUT = ("four", "three", "two")
+
+
+def p_value(p: float | None) -> str:
+    """A p value: four decimals, "<0.0001" below."""
+    if p is None:
+        return NOTHING
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def rank_text(rank: int | None, low: int | None, high: int | None) -> str:
+    """ "3 (2-5)", "1" where the interval is one rank, "" where there is no rank."""
+    if rank is None:
+        return ""
+    return f"{rank}" if low == high else f"{rank} ({low}-{high})"
+
+
+def remarks(cell: Cell) -> list[str]:
+    """What is to be said of a number: its flags, or why it is missing."""
+    missing = cell.value is None and cell.reason not in ("", NOT_MEASURED, ELSEWHERE)
+    return [*cell.flags, *([cell.reason] if missing else [])]
+
+
+@dataclass
+class Footnotes:
+    """Numbers remarks as they come up; the same remark keeps its number."""
+
+    texts: dict[str, int] = field(default_factory=dict)
+
+    def mark(self, cell: Cell, unsaid: Iterable[str] = ()) -> str:
+        """ " *1*2" for the remarks on a cell, but those in `unsaid`; "" where there are none."""
+        said = [text for text in remarks(cell) if text not in unsaid]
+        return "".join(f" *{self.texts.setdefault(text, len(self.texts) + 1)}" for text in said)
+
+    def lines(self, limit: int | None = None) -> list[str]:
+        """ "*1 text", in order; past `limit` only their count."""
+        lines = [f"*{at} {printable(text)}" for text, at in self.texts.items()]
+        if limit is None or len(lines) <= limit:
+            return lines
+        return [*lines[:limit], f"... {len(lines) - limit} more remarks: bench show, bench export"]
+
+
+def text_of(value: Value, one: Field, form: str, notes: Footnotes, unsaid: Iterable[str]) -> str:
+    """A value as people read it; remarks go to `notes`."""
+    if isinstance(value, Cell):
+        way = "full" if one.keeps else form
+        way = "three" if one.bare and way != "two" else way
+        sign = f"{value.sign} " if value.sign else ""
+        first, *below = NUMBERS[way](value.value, value.low, value.high).split("\n")
+        return "\n".join([sign + first + notes.mark(value, unsaid), *below])
+    if isinstance(value, Rank):
+        return rank_text(*value)
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return number(value)
+    plain: Any = value  # narrowed to no named tuple by now
+    text = printable(", ".join(plain) if isinstance(plain, tuple) else str(plain))
+    return text.partition(" (")[0] if one.tail and form != "full" else text
+
+
+def texts(table: Table, form: str, shown: Sequence[int], notes: Footnotes) -> list[tuple[str, ...]]:
+    """The columns of these fields as people read them."""
+    columns = []
+    for at in shown:
+        one = table.fields[at]
+        unsaid = {one.said, *table.shared(at)}
+        columns.append(tuple(text_of(row[at], one, form, notes, unsaid) for row in table.rows))
+    return columns
+
+
+def visible(table: Table) -> list[int]:
+    """Places of the fields that people are shown: those with a title and anything in them."""
+    empty: tuple[Value, ...] = (None, "", (), Rank())
+    return [
+        at
+        for at, one in enumerate(table.fields)
+        if one.title and (any(row[at] not in empty for row in table.rows) or not table.rows)
+    ]
+
+
+def notes_below(
+    table: Table, shown: Sequence[int], footnotes: Footnotes, limit: int | None = None
+) -> list[str]:
+    """What stands under a table: its notes, what all rows of a shown column have in common, footnotes."""
+    common = [
+        f"{table.fields[at].title}, every row: {text}" for at in shown for text in table.shared(at)
+    ]
+    return [*table.notes, *common, *footnotes.lines(limit)]
+
+
+def records(table: Table) -> Iterator[dict[str, Any]]:
+    """A table as data: a record for each number, with its interval and where it comes from; for each row where there
+    are no numbers with intervals."""
+    facts = {name: value for name, value in table.facts.items() if not _nested(value)}
+    blank = dict.fromkeys(name for one in table.fields for name in one.facts)
+    for row in table.rows:
+        plain = {**facts, **row_facts(table, row)}
+        measured = [pair for pair in zip(table.fields, row, strict=True) if _is_cell(pair[1])]
+        if not measured:
+            yield plain
+        for one, cell in measured:
+            assert isinstance(cell, Cell)
+            named = {table.measure: one.key} if one.key else {}
+            yield {**plain, **named, **blank, **one.facts, **cell_record(cell, table.origin)}
+
+
+def wide_records(table: Table) -> Iterator[dict[str, Any]]:
+    """A table as data with a record for each row: value, interval, n, rank and remarks of each number in a column of
+    their own."""
+    columns = [
+        (at, one)
+        for at, one in enumerate(table.fields)
+        if any(isinstance(row[at], Cell) for row in table.rows)
+    ]
+    for row in table.rows:
+        plain = row_facts(table, row)
+        for at, one in columns:
+            value = row[at]
+            cell = value if isinstance(value, Cell) else Cell()
+            said = [*cell.flags, *([cell.reason] if cell.reason else [])]
+            ranked = {"_rank": cell.rank and cell.rank[0]} if "rank" in table.origin else {}
+            parts = {"": cell.value, "_low": cell.low, "_high": cell.high, "_n": cell.n, **ranked}
+            plain |= {one.key + part: number for part, number in parts.items()}
+            plain[f"{one.key}_remarks"] = said
+        yield {name: value for name, value in plain.items() if name}
+
+
+def row_facts(table: Table, row: Sequence[Value]) -> dict[str, Any]:
+    """A row's plain values by key; a rank with its range."""
+    plain: dict[str, Any] = {}
+    for one, value in zip(table.fields, row, strict=True):
+        if isinstance(value, Rank):
+            plain |= {
+                one.key: value.rank,
+                f"{one.key}_low": value.low,
+                f"{one.key}_high": value.high,
+            }
+        elif one.key and not isinstance(value, Cell):
+            plain[one.key] = list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def cell_record(cell: Cell, origin: Sequence[str]) -> dict[str, Any]:
+    """The numbers of a cell and, from its source, how and when they were made."""
+    plain: dict[str, Any] = {name: getattr(cell, name) for name in ("value", "low", "high", "n")}
+    plain |= {"flags": list(cell.flags), "reason": cell.reason}
+    for name in origin:
+        if name == "rank":
+            plain |= dict(zip(("rank", "rank_low", "rank_high"), cell.rank or Rank(), strict=True))
+        elif name == "sign":
+            plain["sign"] = cell.sign.strip()
+        else:
+            plain[name] = getattr(cell.source, name, None)
+    return plain
+
+
+def finite(data: Any) -> Any:
+    """The same data with numbers that are not finite replaced by None."""
+    if isinstance(data, float):
+        return data if isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {key: finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, (Mapping, list))
+
+
+def _is_cell(value: Value) -> bool:
+    return isinstance(value, Cell)

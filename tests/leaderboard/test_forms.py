@@ -1,0 +1,199 @@
+"""One table with everything that a table can have, in every form."""
+
+import json
+from types import SimpleNamespace
+
+from as_text import text
+
+from benchmark.leaderboard.forms import FORMATS, html, written
+from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.table import Field, Rank, Table, wide_records
+
+SOURCE = SimpleNamespace(level=0.95, method="wilson")
+
+
+def cell(value, low, high, n, *flags, sign=""):
+    return Cell(value, low, high, n, flags, source=SOURCE, rank=(3, 2, 4), sign=sign)
+
+
+TABLE = Table(
+    "a suite <1>",
+    "its images",
+    (
+        Field("section"),
+        Field("rank", "rank"),
+        Field("observer", "observer", breaks=8),
+        Field("training", "training", goes=1),
+        Field("bias", "shape bias", "choices by shape", keeps=True, facts={"set": "320 images"}),
+        Field("", "n", right=True),
+        Field("error", "error", goes=2, said="1 of 3"),
+    ),
+    (
+        (
+            "ranked",
+            Rank(1, 1, 2),
+            "net_a|b",
+            ("std", "adv"),
+            cell(0.5, 0.25, 0.75, 20, "few", sign="~"),
+            20,
+            cell(0.125, 0.0, 0.25, 16, "own_50 %", "1 of 3"),
+        ),
+        (
+            "ranked",
+            Rank(2, 2, 2),
+            "=cmd()",
+            (),
+            cell(1 / 3, 0.3, 0.4, 30, "few"),
+            30,
+            Cell(reason="not measured"),
+        ),
+        ("reference", Rank(), "person", (), Cell(reason="no trials"), None, Cell(0.5)),
+    ),
+    (2,),
+    ("Note: <one>",),
+    "[low, high]: 95 % interval.",
+    ("full", "four"),
+    facts={"suite": "cue", "sets": {"cue": "its images"}},
+    origin=("level", "method"),
+)
+
+WIDE = """\
+a suite <1>
+its images
+rank     observer  training  shape bias                n  error
+──────────────────────────────────────────────────────────────────────────────────
+1 (1-2)  net_a|b   std, adv  ~ 0.5000 [0.250, 0.750]  20  0.1250 [0.000, 0.250] *2
+2        =cmd()              0.3333 [0.300, 0.400]    30  -
+
+         person              - *1                         0.5000
+[low, high]: 95 % interval.
+Note: <one>
+shape bias, every row: few
+*1 no trials
+*2 own_50 %
+"""
+NARROW = """\
+a suite <1>
+its images
+rank     observer  shape bias                n  error
+─────────────────────────────────────────────────────────
+1 (1-2)  net_a|b   ~ 0.5000 [0.250, 0.750]  20  0.1250 *2
+2        =cmd()    0.3333 [0.300, 0.400]    30  -
+
+         person    - *1                         0.5000
+no room for: training (a wider terminal, a pipe, or bench
+"""
+MARKDOWN = r"""### a suite &lt;1&gt;
+
+its images
+
+| rank | observer | training | shape bias | n | error |
+| --- | --- | --- | --- | --- | --- |
+| 1 (1-2) | net\_a\|b | std, adv | \~ 0.5000 \[0.250, 0.750\] | 20 | 0.1250 \[0.000, 0.250\] \*2 |
+| 2 | =cmd() |  | 0.3333 \[0.300, 0.400\] | 30 | - |
+|  |  |  |  |  |  |
+|  | person |  | - \*1 |  | 0.5000 |
+
+- \[low, high\]: 95 % interval.
+- Note: &lt;one&gt;
+- shape bias, every row: few
+- \*1 no trials
+- \*2 own\_50 %
+"""
+LATEX = r"""\begin{table}
+\centering
+\caption{a suite \textless{}1\textgreater{}: its images}
+\begin{tabular}{llllll}
+\toprule
+rank & observer & training & shape bias & n & error \\
+\midrule
+1 (1-2) & net\_a\textbar{}b & std, adv & \textasciitilde{} 0.5000 [0.250, 0.750] & 20 & 0.1250 [0.000, 0.250] *2 \\
+2 & =cmd() &  & 0.3333 [0.300, 0.400] & 30 & - \\
+\addlinespace
+ & person &  & - *1 &  & 0.5000 \\
+\bottomrule
+\end{tabular}
+\par\footnotesize {[low, high]: 95 \% interval.}
+\par\footnotesize Note: \textless{}one\textgreater{}
+\par\footnotesize shape bias, every row: few
+\par\footnotesize {*1 no trials}
+\par\footnotesize {*2 own\_50 \%}
+\end{table}
+"""
+CSV = """\
+suite,section,rank,rank_low,rank_high,observer,training,metric,set,value,low,high,n,flags,reason,level,method
+cue,ranked,1,1,2,net_a|b,std; adv,bias,320 images,0.5,0.25,0.75,20,few,,0.95,wilson
+cue,ranked,1,1,2,net_a|b,std; adv,error,,0.125,0.0,0.25,16,own_50 %; 1 of 3,,0.95,wilson
+cue,ranked,2,2,2,'=cmd(),,bias,320 images,0.3333333333333333,0.3,0.4,30,few,,0.95,wilson
+cue,ranked,2,2,2,'=cmd(),,error,,,,,0,,not measured,,
+cue,reference,,,,person,,bias,320 images,,,,0,,no trials,,
+cue,reference,,,,person,,error,,0.5,,,0,,,,
+"""
+HTML = (
+    "<p>a suite &lt;1&gt;: its images</p><table><thead><tr>"
+    '<th scope="col">rank<th scope="col">observer<th scope="col">training'
+    '<th scope="col" title="choices by shape">shape bias<th scope="col">n<th scope="col">error</thead><tbody>'
+    '<tr><td>1 (1-2)<td><a href="a.html">net_a|b</a><td>std, adv<td>~ 0.5000 [0.250, 0.750]<td>20'
+    "<td>0.1250 [0.000, 0.250] *2"
+    "<tr><td>2<td>=cmd()<td><td>0.3333 [0.300, 0.400]<td>30<td>-</tbody><tbody>"
+    "<tr><td><td>person<td><td>- *1<td><td>0.5000</tbody></table>"
+    "<ul><li>[low, high]: 95 % interval.</li><li>Note: &lt;one&gt;</li><li>shape bias, every row: few</li>"
+    "<li>*1 no trials</li><li>*2 own_50 %</li></ul>"
+)
+
+
+def in_form(form):
+    return "".join(written([TABLE], form))
+
+
+def test_for_a_terminal_and_a_pipe():
+    assert text([TABLE], 200) == WIDE
+    assert text([TABLE], 57).startswith(NARROW)
+    cut = text([TABLE, TABLE], 200, 1)
+    assert cut.count("... 1 more, --all\n") == 2 and "=cmd()" not in cut and "person" in cut
+    assert cut.count("\n\na suite <1>\n") == 1
+
+
+def test_as_text():
+    assert in_form("markdown") == MARKDOWN
+    assert in_form("latex") == LATEX
+    assert in_form("csv") == CSV
+    assert html(TABLE, {"net_a|b": "a.html"}) == HTML
+    assert FORMATS == ("csv", "json", "markdown", "latex")
+
+
+def test_as_json():
+    (found,) = json.loads(in_form("json"))
+    assert (found["title"], found["suite"], found["sets"]) == (
+        "a suite <1>", "cue", {"cue": "its images"},
+    )  # fmt: skip
+    assert found["dividers"] == [2]
+    assert found["notes"] == ["[low, high]: 95 % interval.", "Note: <one>"]
+    assert found["columns"][0] == {
+        "metric": "bias", "title": "shape bias", "help": "choices by shape", "set": "320 images",
+    }  # fmt: skip
+    first = found["rows"][0]
+    assert (first["rank"], first["rank_low"], first["rank_high"]) == (1, 1, 2)
+    assert first["scores"]["error"] == {
+        "value": 0.125, "low": 0.0, "high": 0.25, "n": 16, "flags": ["own_50 %", "1 of 3"],
+        "reason": "", "level": 0.95, "method": "wilson",
+    }  # fmt: skip
+    assert found["rows"][2]["scores"]["bias"]["reason"] == "no trials"
+
+
+def test_a_row_for_each_observer():
+    (first, *_) = wide_records(TABLE)
+    assert (first["observer"], first["bias"], first["bias_low"], first["error_remarks"]) == (
+        "net_a|b", 0.5, 0.25, ["own_50 %", "1 of 3"],
+    )  # fmt: skip
+
+
+def test_a_column_more_is_in_every_form():
+    """What a table gains needs no edit of any form."""
+    from dataclasses import replace
+
+    rows = tuple((*row, Cell(0.75, 0.7, 0.8, 9, ("new flag",))) for row in TABLE.rows)
+    more = replace(TABLE, fields=(*TABLE.fields, Field("extra", "extra")), rows=rows)
+    forms = ["".join(written([more], form)) for form in FORMATS] + [html(more), text([more])]
+    for form in forms:
+        assert "extra" in form and "new flag" in form.replace("\\_", "_") and "0.7" in form
