@@ -24,7 +24,6 @@ Scores = list[tuple[object, ...]]
 
 
 def timed(**how: Any) -> tuple[float, Scores]:
-    """Seconds of a run, and its scores."""
     asked = {"models": ARGS.model, "suites": ARGS.suite, "limit": ARGS.limit, "batch": BATCH}
     with tempfile.TemporaryDirectory() as folder:
         db = str(Path(folder) / "results.db")
@@ -43,12 +42,8 @@ def by_ray(processors: int) -> tuple[float, Scores]:
     """A run by a cluster of this machine, after a small one."""
     import ray
 
-    ray.init(
-        num_cpus=processors,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-    )
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+    ray.init(num_cpus=processors, **quiet)
     try:
         timed(executor="ray", limit=16)
         return timed(executor="ray")
@@ -57,14 +52,13 @@ def by_ray(processors: int) -> tuple[float, Scores]:
 
 
 def main() -> None:
-    """Both kinds, one and two in turns."""
     need_packages("ray")
     torch.set_num_threads(1)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     seconds, expected = timed(device="cpu")
     print(f"{ARGS.model}, {ARGS.suite}: {len(expected)} scores; single run {seconds:.1f} s")
     ways = {
-        "ray_tasks": lambda count: by_ray(count),
+        "ray_tasks": by_ray,
         "processes": lambda count: timed(device=",".join(["cpu"] * count)),
     }
     for name, way in ways.items():

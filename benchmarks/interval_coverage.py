@@ -1,140 +1,152 @@
-"""Coverage of the intervals: how often an interval at 95 % holds the true value, in simulated studies of each kind.
+"""Coverage of the intervals and size of the paired tests, in simulated studies of each kind of number.
 
     python benchmarks/interval_coverage.py [--studies 100] [--seed 0] [--only WORD]
 
-The true value is that of what the interval is about: other shapes and textures, other people, other images. An honest
-interval holds it in 95 % of studies; with 2,000 studies a share is good to +-1 %. Beside it stands what a simpler
-interval does on the same studies.
+Coverage: how often an interval at 95 % holds the true value of what it is about (other shapes and textures, other
+people, other images); beside it what a simpler interval does on the same studies. Size: how often a true null
+hypothesis is rejected at 5 %. With 2,000 studies a share is good to +-1 % (coverage) and +-.5 % (size).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
 from ratios import ratio, slug
-from size import METRIC, answers, crowd, trials
 
-from benchmark.contracts import Trials
+from benchmark.contracts import Metric, Trials
 from benchmark.engine.scoring import pooled_score
-from benchmark.stats import mean_interval, rank_intervals, wilson
+from benchmark.leaderboard.comparison import Margin
+from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
 from benchmark.stats.correlations import correlation
+from benchmark.stats.crossed import compare_people
 from benchmark.stats.intervals import bootstrap_ratio, percentiles
 from benchmark.stats.ratios import ratio_score
 from suites.human_comparison.comparing import compare
+from suites.human_comparison.pairing import compare_pair
 
 Rng = np.random.Generator
-Study = Callable[[Rng], Mapping[str, bool]]  # interval -> whether it held the true value
-NOMINAL = 0.95
-POOLED = replace(METRIC, role="x")  # people are pooled role by role
+Study = Callable[
+    [Rng], Mapping[str, bool | None]
+]  # word -> whether the interval held, the test rejected; None: no test
+Kind = tuple[str, str, Study]
+METRIC = Metric("simulated", "", "", ratio=lambda t: (t["num"], t["den"]))
 LARGE = 2_000_000  # draws behind a true value that has no formula
+AGREEMENT = ("error_consistency", "observed_consistency")
 #: Large families by size, small ones, observers in the largest of these, correlation, share of the families' variance.
 FAMILIES = (
-    ((), 5, 3, 0.5, 0.8),
-    ((), 8, 2, 0.0, 0.5),
-    ((), 8, 2, 0.5, 0.8),
-    ((), 25, 4, 0.5, 0.5),
-    ((), 60, 3, 0.85, 0.5),
-    ((20, 8, 8), 15, 2, 0.0, 0.5),
-    ((20, 8, 8), 15, 2, 0.0, 0.9),
-    ((20, 8, 8), 15, 2, 0.6, 0.9),
-    ((30,), 10, 1, 0.6, 0.5),
-    ((10, 10, 10), 10, 1, 0.6, 0.8),
-)
-ACCURACIES = (0.80, 0.79, 0.79, 0.70, 0.55, 0.53, 0.30)  # networks with close neighbours
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What is simulated, in words; slow: a study takes long, so a fifth of the number is made."""
-
-    name: str
-    setting: str
-    study: Study
-    slow: bool = False
+    ((), 5, 3, 0.5, 0.8), ((), 8, 2, 0.0, 0.5), ((), 8, 2, 0.5, 0.8), ((), 25, 4, 0.5, 0.5),
+    ((), 60, 3, 0.85, 0.5), ((20, 8, 8), 15, 2, 0.0, 0.5), ((20, 8, 8), 15, 2, 0.0, 0.9),
+    ((20, 8, 8), 15, 2, 0.6, 0.9), ((30,), 10, 1, 0.6, 0.5), ((10, 10, 10), 10, 1, 0.6, 0.8),
+)  # fmt: skip
 
 
 def holds(low: float | None, high: float | None, truth: float) -> bool:
-    """Whether an interval holds the true value; none holds nothing."""
     return low is not None and high is not None and low <= truth <= high
 
 
+def rejected(found: Comparison) -> dict[str, bool | None]:
+    return {"size": None if found.p is None else found.p < 0.05}
+
+
 def logistic(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x))."""
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
-@cache
-def true_share(middle: float, spread: float) -> float:
-    """Share of shape answers over all shapes and textures: the logistic mean of a normal, by Gauss and Hermite."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    return float((logistic(middle + np.sqrt(2) * spread * nodes) * weights).sum() / weights.sum())
+def trials(num: np.ndarray, den: np.ndarray, **labels: np.ndarray) -> Trials:
+    """Trials of one observer by numerator and denominator [n], or [stimuli, conditions]."""
+    stimulus, condition = np.indices((len(num), num.size // len(num))).reshape(2, -1)
+    columns = {
+        "role": np.full(num.size, "x"),
+        "condition": np.char.add("c", condition.astype(str)),
+        "stimulus": np.char.add("i", stimulus.astype(str)),
+    }
+    return Trials({**columns, "num": num.ravel() * 1.0, "den": den.ravel() * 1.0, **labels})
 
 
-def conflict_images(rng: Rng, shapes: int, textures: int, each: int) -> tuple[np.ndarray, ...]:
-    """Shape and texture of every image [shapes * each]: each shape with `each` different textures."""
-    chosen = [rng.choice(textures, each, replace=False) for _ in range(shapes)]
-    return np.repeat(np.arange(shapes), each), np.concatenate(chosen)
+def related(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two uniform draws that are the same number in 60 % of the places."""
+    one = rng.random(n)
+    return one, np.where(rng.random(n) < 0.6, one, rng.random(n))
+
+
+def tastes(
+    rng: Rng, size: tuple[int, int, int], spread: tuple[float, float], observers: int
+) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """Each observer's taste for the images (`size`: shapes, textures, textures of each shape), and their labels."""
+    shapes, textures, each = size
+    shape = np.repeat(np.arange(shapes), each)
+    texture = np.concatenate([rng.choice(textures, each, replace=False) for _ in range(shapes)])
+    drawn = [
+        rng.normal(0, spread[0], shapes)[shape] + rng.normal(0, spread[1], textures)[texture]
+        for _ in range(observers)
+    ]
+    return drawn, {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
+
+
+def followed(rng: Rng, taste: np.ndarray, counted: float, labels: dict[str, np.ndarray]) -> Trials:
+    """Shape answers by taste, in the share of the trials that count."""
+    den = rng.random(len(taste)) < counted
+    return trials(den & (rng.random(len(taste)) < logistic(taste)), den, **labels)
+
+
+# Intervals
 
 
 def shape_bias(
     rng: Rng, middle: float, spread: float, size: tuple[int, int, int]
 ) -> dict[str, bool]:
-    """S / (S + T) of a network that has a taste for each shape and each texture; 60 % of trials count."""
-    shape, texture = conflict_images(rng, *size)
-    taste = rng.normal(0, spread, size[0])[shape] + rng.normal(0, spread, size[1])[texture]
-    den = rng.random(len(shape)) < 0.6
-    num = den & (rng.random(len(shape)) < logistic(middle + taste))
-    labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
-    score = ratio_score(METRIC, trials(num * 1.0, den * 1.0, **labels))
-    truth = true_share(middle, spread)
-    plain = wilson(int(num.sum()), int(den.sum()))
+    """S / (S + T) of a network that has a taste for each shape and each texture."""
+    (taste,), labels = tastes(rng, size, (spread, spread), 1)
+    found = followed(rng, middle + taste, 0.6, labels)
+    score = ratio_score(METRIC, found)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)  # the logistic mean of a normal
+    truth = (logistic(middle + np.sqrt(2) * spread * nodes) * weights).sum() / weights.sum()
+    plain = wilson(int(found["num"].sum()), int(found["den"].sum()))
     return {"clustered": holds(score.low, score.high, truth), "Wilson": holds(*plain, truth)}
 
 
-def pooled(rng: Rng, people: int, mean: float, sd: float) -> dict[str, bool]:
-    """Trials of people whose shape biases are drawn from a beta distribution; about 960 of 1,280 count."""
+def share(rng: Rng, n: int, p: float) -> dict[str, bool]:
+    score = ratio_score(METRIC, trials(rng.random(n) < p, np.ones(n)))
+    return {"Wilson": holds(score.low, score.high, p)}
+
+
+def biases(rng: Rng, people: int, mean: float, sd: float) -> np.ndarray:
     total = mean * (1 - mean) / sd**2 - 1
-    biases = rng.beta(mean * total, (1 - mean) * total, people)
-    parts = [answered(rng, float(p), float(rng.uniform(0.6, 0.9))) for p in biases]
-    score = pooled_score(POOLED, parts)
+    return rng.beta(mean * total, (1 - mean) * total, people)
+
+
+def pooled(rng: Rng, people: int, mean: float, sd: float) -> dict[str, bool]:
+    parts = []
+    for p in biases(rng, people, mean, sd):
+        den = rng.random(1280) < rng.uniform(0.6, 0.9)
+        parts.append(trials(den & (rng.random(1280) < p), den))
+    score = pooled_score(replace(METRIC, role="x"), parts)
     assert score is not None
-    sums = np.array([[one["num"].sum(), one["den"].sum()] for one in parts])
-    names = np.arange(people)
-    plain = bootstrap_ratio(sums[:, 0], sums[:, 1], names, resamples=1000)
-    return {
-        "t over people": holds(score.low, score.high, mean),
-        "bootstrap": holds(*plain, mean),
-    }
+    sums = np.array([[part["num"].sum(), part["den"].sum()] for part in parts])
+    plain = bootstrap_ratio(sums[:, 0], sums[:, 1], np.arange(people), resamples=1000)
+    return {"t over people": holds(score.low, score.high, mean), "bootstrap": holds(*plain, mean)}
 
 
-def answered(rng: Rng, p: float, counted: float, n: int = 1280) -> Trials:
-    """One person's trials."""
-    den = rng.random(n) < counted
-    return trials((den & (rng.random(n) < p)) * 1.0, den * 1.0)
+def mean_over_people(rng: Rng, people: int, mean: float, sd: float) -> dict[str, bool]:
+    x = biases(rng, people, mean, sd)
+    bounded = mean_interval(x, bounds=(0.0, 1.0))
+    return {"within bounds": holds(*bounded, mean), "t": holds(*mean_interval(x), mean)}
 
 
-def pair_cells(p_a: float, p_b: float, kappa: float) -> np.ndarray:
-    """Probabilities of both right, only a, only b, neither, with these accuracies and this kappa."""
-    chance = p_a * p_b + (1 - p_a) * (1 - p_b)
-    seen = chance + kappa * (1 - chance)
-    both = (p_a + p_b - 1 + seen) / 2
-    return np.array([both, p_a - both, p_b - both, 1 - p_a - p_b + both])
-
-
-def kappa_pair(rng: Rng, n: int, cells: np.ndarray, kappa: float) -> dict[str, bool]:
-    """Kappa of two observers on n images that share nothing."""
-    drawn = rng.choice(4, size=n, p=cells)
-    a, b = drawn < 2, drawn % 2 == 0
-    found = agreement(a, b)
-    table = contingency(a, b)
-    counts = np.array([table.both, table.only_a, table.only_b, table.neither]) / n
-    plain = percentiles(kappas(rng.multinomial(n, counts, size=1000) / n), NOMINAL)
-    return {"Jeffreys": holds(found.low, found.high, kappa), "bootstrap": holds(*plain, kappa)}
+def mean_over_images(rng: Rng, n: int, kind: str) -> dict[str, bool]:
+    """A mean of numbers over images, one trial each."""
+    draw, truth, bounds = {
+        "normal": (partial(rng.normal, 1, 1), 1.0, None),
+        "skewed": (rng.exponential, 1.0, None),
+        "within 0 and 1": (partial(rng.beta, 0.5, 4), 1 / 9, (0.0, 1.0)),
+    }[kind]
+    score = ratio_score(replace(METRIC, bounds=bounds), trials(draw(size=n), np.ones(n)))
+    return {score.method: holds(score.low, score.high, truth)}
 
 
 def kappas(shares: np.ndarray) -> np.ndarray:
@@ -146,88 +158,86 @@ def kappas(shares: np.ndarray) -> np.ndarray:
     return np.where(seen >= 1, 1.0, (seen - chance) / room)
 
 
-def tasted(rng: Rng, tastes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Right answers of two observers to images of these tastes, which both share in part."""
-    return tuple(rng.random(len(tastes)) < logistic(0.5 + tastes) for _ in range(2))  # type: ignore[return-value]
+def kappa_of(a: np.ndarray, b: np.ndarray) -> float:
+    cells = [(a & b).mean(), (a & ~b).mean(), (~a & b).mean(), (~a & ~b).mean()]
+    return float(kappas(np.array([cells]))[0])
+
+
+def kappa_pair(rng: Rng, n: int, p_a: float, p_b: float, kappa: float) -> dict[str, bool]:
+    """Kappa of two observers of these accuracies on n images that share nothing."""
+    chance = p_a * p_b + (1 - p_a) * (1 - p_b)
+    both = (p_a + p_b - 1 + chance + kappa * (1 - chance)) / 2
+    drawn = rng.choice(4, size=n, p=[both, p_a - both, p_b - both, 1 - p_a - p_b + both])
+    a, b = drawn < 2, drawn % 2 == 0
+    found, table = agreement(a, b), contingency(a, b)
+    counts = np.array([table.both, table.only_a, table.only_b, table.neither]) / n
+    plain = percentiles(kappas(rng.multinomial(n, counts, size=1000) / n), 0.95)
+    return {"Jeffreys": holds(found.low, found.high, kappa), "bootstrap": holds(*plain, kappa)}
 
 
 @cache
-def true_kappa_of_tastes(spread: float) -> float:
-    """Kappa of `tasted` over all shapes and textures."""
+def true_kappa_of_tastes() -> float:
+    """Kappa of two observers who share a taste of spread 1 for shapes and textures, over all of them."""
     rng = np.random.default_rng(1)
-    a, b = tasted(rng, rng.normal(0, np.sqrt(2) * spread, LARGE))
-    p, q, seen = a.mean(), b.mean(), (a == b).mean()
-    chance = p * q + (1 - p) * (1 - q)
-    return float((seen - chance) / (1 - chance))
+    p = logistic(0.5 + rng.normal(0, np.sqrt(2), LARGE))
+    return kappa_of(rng.random(LARGE) < p, rng.random(LARGE) < p)
 
 
-def kappa_shared(rng: Rng, spread: float, size: tuple[int, int, int]) -> dict[str, bool]:
+def kappa_shared(rng: Rng, size: tuple[int, int, int]) -> dict[str, bool]:
     """Kappa on images that share shapes and textures, which are hard for both observers."""
-    shape, texture = conflict_images(rng, *size)
-    taste = rng.normal(0, spread, size[0])[shape] + rng.normal(0, spread, size[1])[texture]
-    a, b = tasted(rng, taste)
-    truth = true_kappa_of_tastes(spread)
-    found, plain = agreement(a, b, [shape, texture]), agreement(a, b)
+    (taste,), labels = tastes(rng, size, (1.0, 1.0), 1)
+    a, b = (rng.random(len(taste)) < logistic(0.5 + taste) for _ in range(2))
+    found, plain = agreement(a, b, list(labels.values())), agreement(a, b)
+    truth = true_kappa_of_tastes()
     return {
         "Jeffreys, clustered": holds(found.low, found.high, truth),
         "Jeffreys": holds(plain.low, plain.high, truth),
     }
 
 
+def answers(rng: Rng, share: float, hard: np.ndarray, p: float) -> Trials:
+    """Right where the image is easy, in `share` of the images; else by lot."""
+    n = len(hard)
+    right = np.where(rng.random(n) < share, hard < p, rng.random(n) < p)
+    labels = {"category": np.full(n, "cat"), "response": np.where(right, "cat", "dog")}
+    found = trials(right, np.ones(n), **labels).columns
+    return Trials({**found, "role": np.full(n, "edges"), "condition": np.full(n, "")})
+
+
+def crowd(
+    rng: Rng, n: int, k: int, skill: float, habit: float
+) -> tuple[np.ndarray, dict[str, Trials]]:
+    """Difficulties [n], and k people who differ in accuracy by `skill` and in how far they follow them by `habit`."""
+    hard = rng.random(n)
+    people = zip(rng.normal(0.7, habit, k), rng.normal(0.6, skill, k), strict=True)
+    found = [answers(rng, float(follows), hard, float(p)) for follows, p in people]
+    return hard, {f"subject-{i}": person for i, person in enumerate(found)}
+
+
 @cache
 def true_kappa_of_people() -> float:
-    """Kappa of a network with people in `size.crowd`, over all images and people."""
+    """Kappa of a network with people of `crowd`, over all images and people."""
     rng = np.random.default_rng(2)
     found = []
-    for share, p in zip(rng.normal(0.7, 0.12, 400), rng.normal(0.6, 0.08, 400), strict=True):
+    for follows, p in zip(rng.normal(0.7, 0.12, 400), rng.normal(0.6, 0.08, 400), strict=True):
         hard = rng.random(20_000)
-        a, b = (answers(rng, len(hard), s, hard, q)["num"] for s, q in ((0.5, 0.6), (share, p)))
-        cells = np.array([[(a * b).mean(), (a * (1 - b)).mean(), ((1 - a) * b).mean(), 0.0]])
-        cells[0, 3] = 1 - cells.sum()
-        found.append(kappas(cells)[0])
+        pair = (answers(rng, s, hard, q)["num"] > 0 for s, q in ((0.5, 0.6), (follows, p)))
+        found.append(kappa_of(*pair))
     return float(np.mean(found))
 
 
 def with_people(rng: Rng, n: int, people: int, metric: str) -> dict[str, bool]:
     """Agreement of a network with people, images and people drawn; people's accuracies differ by .08."""
     hard, others = crowd(rng, n, people, 0.08, 0.12)
-    mine = answers(rng, n, 0.5, hard, 0.6)
-    scores = compare(None, mine, {f"subject-{i}": one for i, one in enumerate(others)})
+    scores = compare(None, answers(rng, 0.5, hard, 0.6), others)
     score = next(s for s in scores if s.metric == metric and not s.condition)
     truth = 0.08**2 if metric == "accuracy_difference" else true_kappa_of_people()
     return {"images weighted, people drawn": holds(score.low, score.high, truth)}
 
 
-def mean(rng: Rng, n: int, kind: str) -> dict[str, bool]:
-    """A mean of numbers over images, one trial each."""
-    draw, truth, bounds = {
-        "normal": (partial(rng.normal, 1, 1), 1.0, None),
-        "skewed": (rng.exponential, 1.0, None),
-        "within 0 and 1": (partial(rng.beta, 0.5, 4), 1 / 9, (0.0, 1.0)),
-    }[kind]
-    score = ratio_score(replace(METRIC, bounds=bounds), trials(draw(size=n), np.ones(n)))
-    return {score.method: holds(score.low, score.high, truth)}
-
-
-def share(rng: Rng, n: int, p: float) -> dict[str, bool]:
-    """Right or wrong, each image once."""
-    score = ratio_score(METRIC, trials((rng.random(n) < p) * 1.0, np.ones(n)))
-    return {"Wilson": holds(score.low, score.high, p)}
-
-
-def mean_over_people(rng: Rng, people: int, middle: float, sd: float) -> dict[str, bool]:
-    """Mean over people of shares, from a beta distribution."""
-    total = middle * (1 - middle) / sd**2 - 1
-    x = rng.beta(middle * total, (1 - middle) * total, people)
-    found = mean_interval(x, bounds=(0.0, 1.0))
-    return {"within bounds": holds(*found, middle), "t": holds(*mean_interval(x), middle)}
-
-
 def ranks(rng: Rng) -> dict[str, bool]:
-    """Ranks of seven networks on common images: of one network given beforehand, and of all at once."""
-    truth, n = np.array(ACCURACIES), 1000
-    hard = rng.random(n)
-    seen = np.where(rng.random((7, n)) < 0.5, hard, rng.random((7, n))) < truth[:, None]
+    truth, n = np.array((0.80, 0.79, 0.79, 0.70, 0.55, 0.53, 0.30)), 1000
+    seen = np.where(rng.random((7, n)) < 0.5, rng.random(n), rng.random((7, n))) < truth[:, None]
     values = seen.mean(axis=1)
     _, low, high = rank_intervals(values, np.sqrt(values * (1 - values) / n))
     best = 1 + (truth[None, :] > truth[:, None]).sum(axis=1)
@@ -256,112 +266,186 @@ def correlations(
     own = rng.multivariate_normal([0, 0], cov, len(member))
     x, y = (np.sqrt(share) * shared + np.sqrt(1 - share) * own).T
     truth = 6 / np.pi * np.arcsin(rho / 2)
-    clustered = correlation(x, y, [str(one) for one in member])
-    alone = correlation(x, y, [str(one) for one in range(len(member))])
+    clustered, alone = (
+        correlation(x, y, by) for by in (list(map(str, member)), [*map(str, range(len(x)))])
+    )
     return {
         "families as wholes": holds(clustered.low, clustered.high, truth),
         "observers alone": holds(alone.low, alone.high, truth),
-    }
+    }  # fmt: skip
+
+
+# Tests
+
+
+def test_bias(
+    rng: Rng, n: int, bias: float, counted: tuple[float, float]
+) -> dict[str, bool | None]:
+    """S / (S + T) of observers who follow a cue in different shares of the trials; accuracy where all count."""
+    draws = zip(related(rng, n), counted, strict=True)
+    return rejected(compare_ratio(METRIC, *(trials(u < bias * s, u < s) for u, s in draws)))  # fmt: skip
+
+
+def test_clustered(
+    rng: Rng, size: tuple[int, int, int], spread: tuple[float, float], counted: tuple[float, float]
+) -> dict[str, bool | None]:
+    """S / (S + T) on shapes x textures; tastes for both differ by observer."""
+    drawn, labels = tastes(rng, size, spread, 2)
+    pair = (followed(rng, t, s, labels) for t, s in zip(drawn, counted, strict=True))
+    return rejected(compare_ratio(METRIC, *pair))
+
+
+def test_equivalence(rng: Rng, n: int, margin: float) -> dict[str, bool | None]:
+    """Two accuracies that differ by just the margin, called equivalent."""
+    a, b = related(rng, n)
+    pair = (trials(u < p, np.ones(n)) for u, p in ((a, 0.6 + margin), (b, 0.6)))
+    found = compare_ratio(METRIC, *pair)
+    assert found.test is not None
+    low, high = found.test.interval(Margin(margin, both=True).level(1))
+    return {"size": low is not None and high is not None and -margin < low and high < margin}
+
+
+def test_mean(rng: Rng, n: int, skewed: bool) -> dict[str, bool | None]:
+    draw = (lambda: rng.exponential(size=n) ** 2) if skewed else (lambda: rng.normal(size=n))
+    common = draw()
+    return rejected(compare_ratio(METRIC, *(trials(common + draw(), np.ones(n)) for _ in range(2))))
+
+
+def test_of_clean(rng: Rng, n: int, clean: tuple[float, float]) -> dict[str, bool | None]:
+    """Accuracy left under five corruptions, over clean accuracy: numerator and denominator on other trials."""
+
+    def observer(p: float) -> Trials:
+        draws = np.where(rng.random((n, 6)) < 0.6, rng.random((n, 1)), rng.random((n, 6)))
+        num, den = (draws < 0.6 * p) / 5.0, np.zeros((n, 6))
+        num[:, 0], den[:, 0] = 0, draws[:, 0] < p
+        return trials(num, den)
+
+    return rejected(compare_ratio(METRIC, *map(observer, clean)))
+
+
+def test_people(
+    rng: Rng, metric: str, n: int, k: int, spread: tuple[float, float], group: bool, level: float
+) -> dict[str, bool | None]:
+    """Two networks against the same people, or a network like them against the group, who differ by `spread`."""
+    hard, people = crowd(rng, n, k, *spread)
+    a, b = (answers(rng, 0.7 if group else 0.5, hard, level) for _ in range(2))
+    if not metric:
+        return rejected(compare_people(METRIC, a, list(people.values())))
+    found = compare_pair(a, None if group else b, people)
+    return rejected(next(c for c in found if c.metric == metric and not c.condition))
 
 
 def kinds() -> Iterator[Kind]:
-    """Every kind of interval, on the sizes that occur."""
-    for middle, spread, size in (
-        (-1.5, 1.0, (160, 48, 8)),
-        (-1.5, 1.3, (160, 48, 8)),
-        (0.0, 1.0, (160, 48, 8)),
-        (-1.5, 0.0, (160, 48, 8)),
-        (-1.5, 1.0, (40, 16, 8)),
-    ):
-        made = f"{size[0]} shapes x {size[1]} textures, {size[0] * size[2]} images"
-        words = f"{made}, bias {true_share(middle, spread):.2f}, effects {spread:g}"
-        yield Kind(
-            "shape bias", words, partial(shape_bias, middle=middle, spread=spread, size=size)
-        )
+    """Every kind of interval and test, on the sizes that occur."""
+    whole = (160, 48, 8)
+    for middle, spread, size in ((-1.5, 1.0, whole), (-1.5, 1.3, whole), (0.0, 1.0, whole),
+                                 (-1.5, 0.0, whole), (-1.5, 1.0, (40, 16, 8))):  # fmt: skip
+        words = f"{size[0]} shapes x {size[1]} textures, middle {middle:g}, effects {spread:g}"
+        yield "shape bias", words, partial(shape_bias, middle=middle, spread=spread, size=size)
     for n, p in ((160, 0.5), (160, 0.95)):
-        yield Kind("accuracy", f"{n} images, p = {p}", partial(share, n=n, p=p))
-    for people in (4, 5, 7, 10):
-        for middle, sd in ((0.7, 0.1), (0.96, 0.018)):
-            yield Kind(
-                "pooled people",
-                f"{people} people, {middle:g}, sd {sd:g}",
-                partial(pooled, people=people, mean=middle, sd=sd),
-            )
-    for people in (4, 10):
-        yield Kind(
-            "mean of people",
-            f"{people} people, 0.96, sd 0.018",
-            partial(mean_over_people, people=people, middle=0.96, sd=0.018),
-        )
+        yield "accuracy", f"{n} images, p = {p}", partial(share, n=n, p=p)
+    for k in (4, 5, 7, 10):
+        for mean, sd in ((0.7, 0.1), (0.96, 0.018)):
+            words = f"{k} people, {mean:g}, sd {sd:g}"
+            yield "pooled people", words, partial(pooled, people=k, mean=mean, sd=sd)
+            yield "mean of people", words, partial(mean_over_people, people=k, mean=mean, sd=sd)
     for n in (40, 160):
         for kind in ("normal", "skewed", "within 0 and 1"):
-            yield Kind("mean", f"{n} images, {kind}", partial(mean, n=n, kind=kind))
-    yield from kappa_kinds()
-    yield Kind("rank", "7 networks, 1000 images in common", ranks)
-    for networks in (3, 12):
-        yield Kind("rank", f"{networks} equal networks", partial(equal_ranks, networks=networks))
-    for large, small, size, rho, own in FAMILIES:
-        most = "".join(f"one of {n}, " for n in large)
-        words = f"{most}{small} families of 1 to {size}, correlation {rho:g}, share {own:g}"
-        study = partial(correlations, large=large, small=small, size=size, rho=rho, share=own)
-        yield Kind("rank correlation", words, study)
-
-
-def kappa_kinds() -> Iterator[Kind]:
-    """Agreement of two observers, and with people."""
-    for n, p_a, p_b, kappa in (
-        (160, 0.6, 0.6, 0.4),
-        (1280, 0.6, 0.6, 0.4),
-        (160, 0.95, 0.95, 0.4),
-        (160, 0.99, 0.99, 0.4),
-        (160, 0.99, 0.95, 0.2),
-        (160, 0.995, 0.995, 0.9),
-    ):
-        cells = pair_cells(p_a, p_b, kappa)
+            yield "mean", f"{n} images, {kind}", partial(mean_over_images, n=n, kind=kind)
+    for n, p_a, p_b, kappa in ((160, 0.6, 0.6, 0.4), (1280, 0.6, 0.6, 0.4), (160, 0.95, 0.95, 0.4),
+                               (160, 0.99, 0.99, 0.4), (160, 0.99, 0.95, 0.2), (160, 0.995, 0.995, 0.9)):  # fmt: skip
         words = f"{n} images, accuracies {p_a:g} and {p_b:g}, kappa {kappa:g}"
-        yield Kind("kappa", words, partial(kappa_pair, n=n, cells=cells, kappa=kappa))
-    words = "160 shapes x 48 textures, effects 1"
-    yield Kind("kappa", words, partial(kappa_shared, spread=1.0, size=(160, 48, 8)))
-    for n, people in ((160, 10), (640, 4)):
-        words = f"{n} images, {people} people"
-        for name, metric in (
-            ("kappa with people", "error_consistency"),
-            ("squared difference from people", "accuracy_difference"),
-        ):
-            study = partial(with_people, n=n, people=people, metric=metric)
-            yield Kind(name, words, study, True)
+        yield "kappa", words, partial(kappa_pair, n=n, p_a=p_a, p_b=p_b, kappa=kappa)
+    yield "kappa", "160 shapes x 48 textures, effects 1", partial(kappa_shared, size=whole)
+    for n, k in ((160, 10), (640, 4)):
+        for metric in ("error_consistency", "accuracy_difference"):
+            study = partial(with_people, n=n, people=k, metric=metric)
+            yield f"{metric} with people", f"{n} images, {k} people", study
+    yield "rank", "7 networks, 1000 images in common", ranks
+    for networks in (3, 12):
+        yield "rank", f"{networks} equal networks", partial(equal_ranks, networks=networks)
+    for large, small, most, rho, own in FAMILIES:
+        words = (
+            f"families of {large} and {small} of 1 to {most}, correlation {rho:g}, share {own:g}"
+        )
+        study = partial(correlations, large=large, small=small, size=most, rho=rho, share=own)
+        yield "rank correlation", words, study
+    yield from tests()
 
 
-def measured(kind: Kind, studies: int, seed: int) -> tuple[dict[str, float], int]:
-    """The share of studies whose interval holds the truth, by interval; and how many studies there were."""
-    rng = np.random.default_rng(seed)
-    n = max(20, studies // 5) if kind.slow else studies
-    found = [kind.study(rng) for _ in range(n)]
-    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}, n
+def tests() -> Iterator[Kind]:
+    for n, bias, both in ((100, 0.5, (1, 1)), (160, 0.9, (1, 1)), (1000, 0.1, (1, 1)), (100, 0.3, (0.8, 0.8)),
+                          (160, 0.3, (0.8, 0.26)), (160, 0.3, (0.9, 0.1)), (1200, 0.3, (0.8, 0.3))):  # fmt: skip
+        name = "test of accuracy" if both == (1, 1) else "test of shape bias"
+        yield (
+            name,
+            f"n={n}, {bias:g}, counted {both}",
+            partial(test_bias, n=n, bias=bias, counted=both),
+        )
+    few = [((n, m, min(n, m)), spread, (0.6, 0.6)) for n, m in ((40, 3), (8, 4), (20, 5), (16, 16), (20, 20))
+           for spread in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))]  # fmt: skip
+    large = (160, 48, 8)
+    for size, spread, counted in ((large, (1.0, 1.0), (0.6, 0.6)), (large, (1.0, 1.0), (0.6, 0.2)),
+                                  (large, (0.0, 0.0), (0.6, 0.6)), *few):  # fmt: skip
+        words = f"{size[0]} x {size[1]} exemplars of spread {spread}, counted {counted}"
+        study = partial(test_clustered, size=size, spread=spread, counted=counted)
+        yield "test of shape bias, clustered", words, study
+    for n, margin in ((200, 0.15), (1000, 0.05)):
+        yield (
+            "equivalence",
+            f"n={n}, margin {margin:g}",
+            partial(test_equivalence, n=n, margin=margin),
+        )
+    for n, skewed in ((40, False), (192, True)):
+        yield "test of mean", f"n={n}, skewed {skewed}", partial(test_mean, n=n, skewed=skewed)
+    for clean in ((0.9, 0.9), (0.9, 0.6)):
+        yield (
+            "test of clean",
+            f"n=160 x 5, clean {clean}",
+            partial(test_of_clean, n=160, clean=clean),
+        )
+    for n, k in ((160, 10), (640, 4)):
+        rows = [(metric, (0.08, 0.12), False, 0.6) for metric in AGREEMENT]
+        rows += [(metric, (0.0, 0.12), True, 0.6) for metric in AGREEMENT]
+        rows += [("accuracy_difference", (0.08, 0.12), False, 0.4), ("", (0.08, 0.0), True, 0.6)]
+        for metric, spread, group, level in rows:
+            words = f"n={n}, {k} people, {'one network and the group' if group else 'two networks'}"
+            study = partial(
+                test_people, metric=metric, n=n, k=k, spread=spread, group=group, level=level
+            )
+            yield f"test of {metric or 'pooled accuracy'}", words, study
 
 
-def main(given: Sequence[str] | None = None) -> None:
-    """Print the table, then a line for each of its rows: coverage over the nominal .95, 1 where it is kept."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--studies", type=int, default=100, help="simulated studies of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="kinds whose name has this word")
-    args = parser.parse_args(given)
-    print("| what | setting | interval | coverage | a simpler one | studies |")
-    print("|---|---|---|---|---|---|")
+    args = parser.parse_args()
+    print("| what | setting | interval or size | share | a simpler one |\n|---|---|---|---|---|")
     rows = []
-    for kind in kinds():
-        if args.only not in kind.name:
+    for name, setting, study in kinds():
+        if args.only not in name:
             continue
-        found, n = measured(kind, args.studies, args.seed)
-        (name, value), *rest = found.items()
+        rng = np.random.default_rng(args.seed)
+        found = [study(rng) for _ in range(args.studies)]
+        shares = {
+            word: float(np.mean([one[word] for one in found if one[word] is not None])) for word in found[0]
+        }  # fmt: skip
+        (word, value), *rest = shares.items()
         other = "; ".join(f"{plain}: {kept:.3f}" for plain, kept in rest)
-        print(
-            f"| {kind.name} | {kind.setting} | {name} | {value:.3f} | {other} | {n} |", flush=True
+        print(f"| {name} | {setting} | {word} | {value:.3f} | {other} |", flush=True)
+        size = word == "size"
+        nominal = 0.05 if size else 0.95
+        rows.append(
+            (
+                slug("size" if size else "coverage", name, setting),
+                value / nominal,
+                f"nominal {nominal}",
+            )
         )
-        rows.append((slug("coverage", kind.name, kind.setting), value / NOMINAL))
-    for label, value in rows:
-        ratio(label, value, "nominal coverage .95")
+    for row in rows:
+        ratio(*row)
 
 
 if __name__ == "__main__":

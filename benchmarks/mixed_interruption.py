@@ -29,10 +29,7 @@ from ratios import ratio
 
 from benchmark import api
 from benchmark.engine import plan, run, score_shards  # noqa: F401 - before the forks
-from benchmark.engine.devices import make_policy
-from benchmark.identity import Codes, observation_key, score_code
 from benchmark.store import open_store
-from benchmark.variables import read_settings
 
 MODELS = "world-standard-0,world-reader-0,world-reader-1,ideal-shape,ideal-noisy"
 BATCH = 8
@@ -57,26 +54,13 @@ def carry_out(db: str, limit: int) -> None:
     os._exit(report.exit_code)
 
 
-def read_ahead(limit: int) -> None:
-    """Read the code that answers depend on once, here, and not in each fork; nothing is run."""
-    request = api.RunRequest(models=MODELS, limit=limit, device="cpu")
-    prepared = api.prepare(request, read_settings(None))
-    policy, codes = make_policy("cpu", "fp32", compile_model=False, seed=0), Codes()
-    for task in prepared.tasks:
-        score_code(task.suite, codes)
-        for block in task.plan.blocks:
-            observation_key("", block, task.suite, policy, codes)
-
-
 def start(db: Path, limit: int) -> multiprocessing.Process:
-    """A fork that carries out the run."""
     process = FORK.Process(target=carry_out, args=(str(db), limit))
     process.start()
     return process
 
 
 def chunks(db: Path) -> set[tuple[str, int]]:
-    """(observation, place) of all stored chunks."""
     if not db.exists() or not db.stat().st_size:
         return set()
     with open_store(str(db)) as store:
@@ -84,7 +68,6 @@ def chunks(db: Path) -> set[tuple[str, int]]:
 
 
 def counted(db: Path) -> int:
-    """How many chunks are stored, as another process sees it now."""
     try:
         with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
             return int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
@@ -128,7 +111,6 @@ def kill_later(process: multiprocessing.Process, db: Path, random_: random.Rando
 
 
 def children(number: int) -> list[int]:
-    """Processes that a process has started."""
     threads = Path(f"/proc/{number}/task").glob("*/children")
     return [int(child) for thread in threads for child in thread.read_text().split()]
 
@@ -136,7 +118,6 @@ def children(number: int) -> list[int]:
 def interrupt(folder: Path, kills: int, limit: int, seed: int) -> Tally:
     """So many kills, and the last run to its end."""
     torch.set_num_threads(1)
-    read_ahead(limit)
     whole, random_, tally = folder / "whole.db", random.Random(seed), Tally()
     start(whole, limit).join()
     wanted, size = content(whole), len(chunks(whole))
@@ -184,7 +165,6 @@ def _one_leaderboard(
 
 
 def main() -> int:
-    """Read the arguments, work in a folder of its own, exit 1 where anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--limit", type=int, default=8, help="stimuli per set")

@@ -37,7 +37,6 @@ class Server:
         return f"postgresql://{ROLE}@/{database}?host={self.folder}"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
         how = f"-k {self.folder} -c listen_addresses=''"
         self._run("pg_ctl", "-o", how, "-l", str(self.folder / "log"), "-w", "start")
 
@@ -119,7 +118,6 @@ def _user() -> str | None:
 
 
 def main(command: list[str]) -> int:
-    """Run a command beside a server of its own; without one where none can be started. Its exit status."""
     reason = why_none()
     if reason:
         print(f"no PostgreSQL server: {reason}", file=sys.stderr)

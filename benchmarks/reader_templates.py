@@ -33,7 +33,6 @@ def templates(seed: int = SEED) -> Tensor:
 
 
 def main() -> None:
-    """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     save_file({"templates": templates()}, parser.parse_args().out)

@@ -36,12 +36,10 @@ def training(row: Row) -> tuple[str, ...]:
 
 
 def number(value: float | None) -> str:
-    """Three decimals without the zero before the point."""
     return "-" if value is None else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def estimate(cell: Cell | None) -> str:
-    """Value and interval."""
     if cell is None or cell.value is None:
         return "-"
     if cell.low is None:
@@ -60,7 +58,6 @@ def table(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> Iterator[s
 
 
 def span(rows: Sequence[Row], metric: str) -> str:
-    """The lowest and the highest value of some observers, and how many they are."""
     values = sorted(row.cells[metric].value or 0.0 for row in rows)
     return f"{number(values[0])} to {number(values[-1])} ({len(values)} networks)"
 
@@ -204,7 +201,6 @@ def _whole(board: Board) -> bool:
 
 
 def main() -> None:
-    """Write the page and the README's table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db")
     parser.add_argument("--ladder", type=Path)

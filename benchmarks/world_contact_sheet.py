@@ -15,15 +15,8 @@ from PIL import Image
 from benchmark.stimuli.world.sets import WORLD_SETS, render
 from benchmark.stimuli.world.shapes import SIZE
 
-ROWS = {
-    "world-natural": 2,
-    "world-stylised": 1,
-    "world-cue-conflict-alpha0": 1,
-    "world-cue-conflict-alpha1": 1,
-    "world-silhouettes": 1,
-    "world-edges": 1,
-    "world-textures": 1,
-}
+ONCE = ("stylised", "cue-conflict-alpha0", "cue-conflict-alpha1", "silhouettes", "edges", "textures")  # fmt: skip
+ROWS = {"world-natural": 2, **{f"world-{name}": 1 for name in ONCE}}
 COLUMNS = 16
 GUTTER = 2
 
@@ -42,12 +35,10 @@ def row(name: str, number: int) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    """Write the sheet to the path given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path, nargs="?", default=Path("world.png"))
-    parser.add_argument("--rows", type=int, default=1, help="multiply the rows of each condition")
     options = parser.parse_args()
-    strips = [row(name, i) for name, count in ROWS.items() for i in range(count * options.rows)]
+    strips = [row(name, i) for name, count in ROWS.items() for i in range(count)]
     options.path.parent.mkdir(parents=True, exist_ok=True)
     sheet = Image.fromarray(np.concatenate(strips))
     sheet.quantize(256, dither=Image.Dither.NONE).save(options.path, optimize=True)

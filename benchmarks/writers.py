@@ -113,7 +113,6 @@ def measure(name: str, url: str, writers: int, chunks: int) -> bool:
 
 
 def everywhere(folder: Path, writers: int, chunks: int) -> bool:
-    """Both kinds of data bases."""
     held = measure("sqlite", str(folder / "written.db"), writers, chunks)
     if why_none():
         print(f"PostgreSQL is left out: {why_none()}")
@@ -123,7 +122,6 @@ def everywhere(folder: Path, writers: int, chunks: int) -> bool:
 
 
 def main() -> int:
-    """Read the arguments, work in a folder of its own, exit 1 where anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--chunks", type=int, default=10_000, help="of each writer")

@@ -1,9 +1,7 @@
 """Signals at random moments: what is stored stays, and the same run again ends as an undisturbed one."""
 
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +12,6 @@ from benchmark.engine.devices import working_threads
 
 pytestmark = pytest.mark.slow
 
-LIMIT = 12
 MOMENTS = random.Random(7)
 
 
@@ -24,31 +21,25 @@ def whole():
     return {}
 
 
-def undisturbed(script, folder, whole):
+def undisturbed(runs, folder, whole):
     if not whole:
         db = folder / "whole.db"
-        process = script.start(db, LIMIT)
+        process = runs.start(db)
         _, errors = process.communicate()
         assert process.returncode == 0, errors
-        whole["content"], whole["chunks"] = held(script, db), script.chunks_on_disk(db)
+        whole["content"], whole["chunks"] = runs.content(db), runs.chunks_on_disk(db)
     return whole["content"], whole["chunks"]
 
 
-def held(script, db):
-    """Every trial and every score."""
-    found = script.content(db)
-    return found.trials, found.scores
-
-
-def finished(script, db):
+def finished(runs, db):
     """The same run to its end: how many trials it answered."""
     with working_threads(1):
-        return sum(script.finish(db, LIMIT).made.values())
+        return runs.finish(db)
 
 
-def reached(script, process, db, chunks):
+def reached(runs, process, db, chunks):
     """A run that has stored at least so many chunks, and is at work on the next one."""
-    script.wait(process, db, chunks, MOMENTS.uniform(0, 0.05))
+    runs.wait(process, db, chunks, MOMENTS.uniform(0, 0.05))
     assert process.poll() is None, "the run was over before the signal"
 
 
@@ -57,44 +48,43 @@ def reached(script, process, db, chunks):
     [
         (signal.SIGINT, 130, b"interrupted; what is stored stays, the same command goes on"),
         (signal.SIGTERM, -signal.SIGTERM, b""),
+        (signal.SIGKILL, -signal.SIGKILL, b""),
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else None,
 )
-def test_a_run_that_is_ended_goes_on_where_it_was(
-    interruption, tmp_path, whole, number, code, said
-):
-    content, chunks = undisturbed(interruption, tmp_path, whole)
+def test_a_run_that_is_ended_goes_on_where_it_was(runs, tmp_path, whole, number, code, said):
+    content, chunks = undisturbed(runs, tmp_path, whole)
     for attempt in range(5):  # on a busy machine a run may be over before we look
         db = tmp_path / f"ended-{attempt}.db"
-        process = interruption.start(db, LIMIT)
+        process = runs.start(db)
         early = MOMENTS.randrange(1, chunks // 2)
-        interruption.wait(process, db, early, MOMENTS.uniform(0, 0.05))
+        runs.wait(process, db, early, MOMENTS.uniform(0, 0.05))
         if process.poll() is None:
             break
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == code
     assert said in errors and b"Traceback" not in errors
-    there = sum(interruption.stored_trials(db).values())
-    assert finished(interruption, db) == len(content[0]) - there
-    assert held(interruption, db) == content
+    there = runs.stored_trials(db)
+    assert finished(runs, db) == len(content[0]) - there
+    assert runs.content(db) == content
 
 
-def test_a_run_that_is_halted_goes_on_as_if_nothing_had_been(interruption, tmp_path, whole):
+def test_a_run_that_is_halted_goes_on_as_if_nothing_had_been(runs, tmp_path, whole):
     """SIGSTOP, as when a laptop sleeps or a job is suspended; another run meanwhile, on the same leaderboard."""
-    content, chunks = undisturbed(interruption, tmp_path, whole)
+    content, chunks = undisturbed(runs, tmp_path, whole)
     db = tmp_path / "halted.db"
-    process = interruption.start(db, LIMIT)
-    reached(interruption, process, db, chunks // 3)
+    process = runs.start(db)
+    reached(runs, process, db, chunks // 3)
     process.send_signal(signal.SIGSTOP)
     try:
-        halted = interruption.chunks_on_disk(db)
-        assert interruption.chunks_on_disk(db) == halted < chunks
+        halted = runs.chunks_on_disk(db)
+        assert runs.chunks_on_disk(db) == halted < chunks
     finally:
         process.send_signal(signal.SIGCONT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert held(interruption, db) == content
+    assert runs.content(db) == content
 
 
 def workers_of(run):
@@ -113,28 +103,12 @@ def alive(number):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_with_their_run(interruption, tmp_path, whole, number):
+def test_workers_end_with_their_run(runs, tmp_path, whole, number):
     """Nobody is left behind on the devices; what the run had stored counts."""
-    content, _ = undisturbed(interruption, tmp_path, whole)
+    content, _ = undisturbed(runs, tmp_path, whole)
     db = tmp_path / "many.db"
-    words = [
-        "run",
-        "--model",
-        interruption.MODELS,
-        "--suite",
-        interruption.SUITE,
-        "--limit",
-        str(LIMIT),
-    ]
-    words += ["--device", "cpu,cpu", "--batch-size", str(interruption.BATCH), "--db", str(db)]
-    code = "from benchmark.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    reached(interruption, process, db, 1)
+    process = runs.start(db, "cpu,cpu")
+    reached(runs, process, db, 1)
     workers = workers_of(process.pid)
     assert len(workers) == 2
     process.send_signal(number)
@@ -144,5 +118,5 @@ def test_workers_end_with_their_run(interruption, tmp_path, whole, number):
             break
         time.sleep(0.1)
     assert not any(map(alive, workers))
-    finished(interruption, db)
-    assert held(interruption, db) == content
+    finished(runs, db)
+    assert runs.content(db) == content

@@ -1,11 +1,9 @@
 """Masked and odd networks, whose wrong numbers sink and whose right ones are confirmed; and honest ones, none of which
 sinks."""
 
-import importlib.util
-import sys
 from functools import cache
-from pathlib import Path
 
+import masked_networks as masks
 import pytest
 
 from benchmark.contracts import DISTRUST
@@ -14,16 +12,6 @@ from suites.adversarial.metrics import robust_at
 from suites.adversarial.trust.report import CONFIRMED, flags
 
 pytestmark = pytest.mark.slow
-
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "masked_networks.py"
-SPEC = importlib.util.spec_from_file_location("masked_networks", SCRIPT)
-masks = importlib.util.module_from_spec(SPEC)
-sys.path.append(str(SCRIPT.parent))  # last: a script there is called coverage
-sys.modules[SPEC.name] = masks
-SPEC.loader.exec_module(masks)
-sys.path.remove(
-    str(SCRIPT.parent)
-)  # code that looks for modules by name must not find those scripts
 
 COUNT = 24
 NETWORK = "world-standard-0"

@@ -1,13 +1,5 @@
-"""Networks whose gradients are masked on purpose, and honest ones: which of them does the trust report flag?
+"""Networks whose gradients are masked on purpose, and honest ones, for the trust report to judge."""
 
-The networks are those of the built-in world behind a mask: the forward pass answers as before (or nearly so), attacks
-that follow the gradient are led astray, and robust accuracy is too high. Prints a table in Markdown.
-
-    python benchmarks/masked_networks.py
-    python benchmarks/masked_networks.py --images 128 --model world-standard-1
-"""
-
-import argparse
 import copy
 import io
 from collections.abc import Callable, Iterator
@@ -17,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from ratios import ratio
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, pad
 
-from benchmark.contracts import DISTRUST, Block, Trials
+from benchmark.contracts import Block, Trials
 from benchmark.engine.devices import TunedModel, Tuning, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.datasets import subset
@@ -31,19 +22,10 @@ from registry.files import Place
 from registry.loading import load_model
 from registry.model import LoadedModel
 from suites.adversarial import SUITE
-from suites.adversarial.metrics import robust_at
-from suites.adversarial.trust.report import flags
 
 Run = Callable[[Tensor], Tensor]
 Way = Callable[[Tensor, Tensor], Tensor]  # (gradient, input) -> gradient passed on
-HONEST = (
-    "world-standard-1",
-    "world-stylised-0",
-    "world-adversarial-0",
-    "world-uniform-noise-0",
-    "world-salt-and-pepper-0",
-    "world-detector-0",
-)
+HONEST = ("world-standard-1", "world-uniform-noise-0", "world-detector-0")
 
 
 class _Instead(torch.autograd.Function):
@@ -66,11 +48,6 @@ def instead(run: Run, backward: Way, forward: Run = torch.clone) -> Run:
     return lambda x: run(_Instead.apply(x, forward, backward))  # type: ignore[no-untyped-call]
 
 
-def blocks(gradient: Tensor, _: Tensor) -> Tensor:
-    """Averaged over blocks of 8 x 8."""
-    return interpolate(avg_pool2d(gradient, 8), scale_factor=8)
-
-
 def noisy(gradient: Tensor, x: Tensor) -> Tensor:
     """Beside three times as much noise, drawn anew for every input, the same for the same input."""
     seeds = (x.double().abs().sum(dim=(1, 2, 3)) * 1e6).long().tolist()
@@ -78,32 +55,6 @@ def noisy(gradient: Tensor, x: Tensor) -> Tensor:
         torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds
     ]
     return gradient + 3 * gradient.std() * torch.stack(drawn)
-
-
-def columns(gradient: Tensor, _: Tensor) -> Tensor:
-    """A quarter of the columns."""
-    kept = torch.zeros_like(gradient)
-    kept[..., ::4] = gradient[..., ::4]
-    return kept
-
-
-def flipped(gradient: Tensor, _: Tensor) -> Tensor:
-    """Three signs of ten turned, always the same ones."""
-    drawn = torch.rand(gradient.shape[1:], generator=torch.Generator().manual_seed(0))
-    return torch.where(drawn < 0.3, -gradient, gradient)
-
-
-def one_channel(gradient: Tensor, _: Tensor) -> Tensor:
-    """Red alone."""
-    kept = torch.zeros_like(gradient)
-    kept[:, 0] = gradient[:, 0]
-    return kept
-
-
-def at_rest_only(gradient: Tensor, x: Tensor) -> Tensor:
-    """Nothing but where every pixel is a whole grey level, as in the images themselves."""
-    whole = ((x * 255 - (x * 255).round()).abs() < 1e-3).flatten(1).all(dim=1)
-    return gradient * whole[:, None, None, None]
 
 
 def jpeg(x: Tensor) -> Tensor:
@@ -171,55 +122,24 @@ def dropped(gradient: Tensor, _: Tensor) -> Tensor:
     return gradient * (drawn < 0.2)
 
 
-def near_images(images: Tensor) -> Way:
-    """Nothing further than 1.5/255 from every image."""
-
-    def way(gradient: Tensor, x: Tensor) -> Tensor:
-        away = (x[:, None] - images[None]).abs().flatten(2).amax(dim=2).amin(dim=1)
-        return gradient * (away < 1.5 / 255)[:, None, None, None]
-
-    return way
-
-
 def straight(forward: Run) -> Run:
     """A change of values that passes the gradient on as it is."""
     return lambda x: x + (forward(x) - x).detach()
 
 
-def own_logit_only(run: Run) -> Run:
-    """The gradient of the largest logit alone."""
-
-    def answer(x: Tensor) -> Tensor:
-        z = run(x)
-        top = torch.zeros_like(z).scatter(1, z.argmax(dim=1, keepdim=True), 1.0)
-        return z * top + (z * (1 - top)).detach()
-
-    return answer
-
-
-def masked(model: LoadedModel, run: Run, other: Run, images: Tensor) -> dict[str, Run]:
-    """Masks by what they do. other: another network; images: those that are shown."""
+def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
+    """Masks by what they do. other: another network."""
     same: Way = lambda gradient, _: gradient  # noqa: E731 - beside the others
     blur, noise = instead(run, blurred), random_inputs(run)
     return {
-        "gradient averaged over 8 x 8 blocks": instead(run, blocks),
         "gradient blurred, 5 x 5": blur,
         "gradient beside noise drawn by input": instead(run, noisy),
-        "a quarter of the gradient's columns": instead(run, columns),
-        "30 % of the gradient's signs flipped": instead(run, flipped),
-        "gradient of one channel": instead(run, one_channel),
-        "gradient at the images alone": instead(run, at_rest_only),
-        "gradient reversed": instead(run, lambda g, _: -g),
         "no gradient": lambda x: run(x.detach()),
         "JPEG, straight-through gradient": instead(run, same, jpeg),
         "8 levels, straight-through gradient": instead(run, same, levels),
-        "16 levels": lambda x: run(levels(x, 16)),
         "ripples on the pixels": lambda x: run(ripples(x)),
         "batch statistics": batch_statistics(model),
-        "random inputs": noise,
         "probabilities": lambda x: run(x).softmax(dim=1),
-        "logits times 100": lambda x: 100 * run(x),
-        # those that were new to the report when it was last changed
         "blurred in batches of two and more": instead(run, in_company(1)),
         "blurred in batches of nine and more": instead(run, in_company(8)),
         "blurred for all but the first": instead(run, all_but_first),
@@ -227,7 +147,6 @@ def masked(model: LoadedModel, run: Run, other: Run, images: Tensor) -> dict[str
         "random inputs, 1e6 on all logits": lambda x: noise(x) + 1e6,
         "blurred, probabilities": lambda x: blur(x).softmax(dim=1),
         "sigmoid of twice the logits": lambda x: (2 * run(x)).sigmoid(),
-        "sigmoid of four times the logits": lambda x: (4 * run(x)).sigmoid(),
         "logits cut to [0, 1]": lambda x: (run(x) / 8 + 0.5).clamp(0, 1),
         "logits in whole numbers": lambda x: straight(torch.round)(run(x)),
         "gradient of another network": lambda x: run(x).detach() + other(x) - other(x).detach(),
@@ -236,8 +155,6 @@ def masked(model: LoadedModel, run: Run, other: Run, images: Tensor) -> dict[str
         "gradient with its channels exchanged": instead(run, lambda g, _: g.roll(1, dims=1)),
         "gradient shifted by three pixels": instead(run, lambda g, _: g.roll(3, dims=-1)),
         "a fifth of the gradient's pixels": instead(run, dropped),
-        "gradient within 1.5/255 alone": instead(run, near_images(images)),
-        "gradient of the largest logit alone": own_logit_only(run),
         "4 levels, straight-through gradient": instead(run, same, lambda x: levels(x, 4)),
         "median of 3 x 3, gradient blurred": lambda x: instead(run, blurred)(median(x)),
     }
@@ -306,12 +223,7 @@ def honest(
     """Changes that mask nothing."""
     return {
         "as it is": run,
-        "logits times 1.5": lambda x: 1.5 * run(x),
-        "logits times 3": lambda x: 3 * run(x),
-        "logits over 10": lambda x: run(x) / 10,
         "log probabilities": lambda x: run(x).log_softmax(dim=1),
-        "input blurred, 3 x 3": lambda x: run(avg_pool2d(x, 3, 1, 1)),
-        # those that were new to the report when it was last changed
         "8-bit layers, straight-through": eight_bit_layers(model),
         "8-bit inputs, straight-through": lambda x: run(straight(lambda p: levels(p, 256))(x)),
         "half-precision weights": in_dtype(model, torch.float16, True),
@@ -357,7 +269,7 @@ def cases(name: str, count: int) -> Iterator[Case]:
     world."""
     tuned, other = network(name), network(HONEST[0]).run
     images, labels = shown(tuned, count)
-    for mask, run in masked(tuned.model, tuned.run, other, images).items():
+    for mask, run in masked(tuned.model, tuned.run, other).items():
         yield Case(mask, True, tuned, run)
     for change, run in honest(tuned.model, tuned.run, other, images, labels).items():
         yield Case(f"{name}, {change}", False, tuned, run)
@@ -386,43 +298,3 @@ def attacked(tuned: TunedModel, run: Run, count: int) -> Trials:
     view = NetworkView(form, block, index, torch.from_numpy(pixels), grouping, 0, batch=32)
     found = SUITE.observe(SUITE.config, view)
     return Trials({**found, "role": np.full(count, "natural"), "condition": np.full(count, "")})
-
-
-def sinks(trials: Trials) -> bool:
-    """Whether the number is said to be wrong or unconfirmed, so that `--flagged-last` ranks it last."""
-    return any(flag.startswith(DISTRUST) for flag in flags(SUITE.config, trials))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="world-standard-0", help="the network that is masked")
-    parser.add_argument("--images", type=int, default=64)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    flagged, sunk, total = ({True: 0, False: 0} for _ in range(3))
-    print(
-        "| network | robust at linf 1/255 | 4/255 | gradient error | flags |\n|---|---|---|---|---|"
-    )
-    for case in cases(args.model, args.images):
-        trials = attacked(case.tuned, case.run, args.images)
-        said = flags(SUITE.config, trials)
-        low, high = (
-            np.divide(*(part.sum() for part in robust_at("linf", e / 255)(trials))) for e in (1, 4)
-        )
-        error = trials["gradient_error"]
-        typical = f"{np.nanmedian(error):.2f}" if np.isfinite(error).any() else ""
-        print(
-            f"| {case.name} | {low:.2f} | {high:.2f} | {typical} | {'; '.join(said) or 'none'} |",
-            flush=True,
-        )
-        total[case.masked] += 1
-        flagged[case.masked] += bool(said)
-        sunk[case.masked] += sinks(trials)
-    print()
-    ratio("masked_networks_caught", flagged[True] / total[True], f"{total[True]} masked networks")
-    ratio("masked_networks_sunk", sunk[True] / total[True], f"{total[True]} masked networks")
-    ratio("false_alarms", sunk[False] / total[False], f"{total[False]} honest networks")
-
-
-if __name__ == "__main__":
-    main()
