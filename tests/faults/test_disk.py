@@ -1,12 +1,13 @@
 """The disk of the leaderboard: full, taken away, given back."""
 
-import pytest
-import worker_plans as plans
-from engine_toys import Bench, Silent
-from sqlalchemy import event
+from pathlib import Path
 
-from benchmark.contracts import Policy
-from benchmark.engine import run
+import pytest
+import torch
+from engine_toys import Bench, Silent, ideal, make_stimuli, network, toy_suite
+from sqlalchemy import Engine, event
+
+from benchmark.contracts import CHUNK, Block, Transform
 from benchmark.errors import StoreError
 from benchmark.store import open_store
 
@@ -25,31 +26,67 @@ class At(Silent):
             self.deed()
 
 
+def darker(images, seeds):
+    return images * (0.5 + (torch.from_numpy(seeds.astype("int64")) % 7).view(-1, 1, 1, 1) / 14)
+
+
+def mixed(bench, reporter=None):
+    """Two networks and an ideal observer under two suites, with a transform that draws from the seeds."""
+    stimuli = make_stimuli(3 * CHUNK - 40, side=16)
+    blocks = (
+        Block(stimuli, "plain", role="toys"),
+        Block(stimuli, "dark", Transform("dark", {}, darker), role="toys"),
+        Block(make_stimuli(30, "few", side=16), "few", role="toys"),
+    )
+    cards = [network("one", "Normed", seed=1), network("two", "Readout", seed=2), ideal()]
+    suites = [toy_suite(blocks), toy_suite(blocks[:1], "second")]
+    return bench.run(cards, suites, reporter=reporter)
+
+
+def content(bench):
+    """Every trial's columns as bytes, and every score."""
+    with open_store(bench.settings.db, write=False) as store:
+        trials = {
+            (row.observer_name, row.suite, row.key, name): values.tobytes()
+            for row in store.observations()
+            for name, values in store.trials((row.key,)).columns.items()
+            if values.dtype.kind != "O"
+        }
+        scores = {
+            (row.observer, row.suite, row.metric, row.role, row.condition): (row.value, row.n)
+            for row in store.latest_scores()
+        }
+    return trials, scores
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     bench = Bench(tmp_path_factory.mktemp("whole"))
-    plans.run(bench, plans.mixed)
-    return plans.content(bench.settings.db)
+    mixed(bench)
+    return content(bench)
 
 
 def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
     bench = Bench(tmp_path)
-    with open_store(bench.settings.db) as store:
-        pages = store._database.engine.raw_connection().execute("PRAGMA page_count").fetchone()[0]
+    with open_store(bench.settings.db):
+        pages = Path(bench.settings.db).stat().st_size // 4096
 
-        @event.listens_for(store._database.engine, "begin")
-        def smaller(connection):
-            connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 40}")
+    def smaller(connection):
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 60}")
 
-        options = run.RunOptions("cpu", Policy("cpu"), 8)
+    event.listen(Engine, "begin", smaller)
+    try:
         with pytest.raises(
             StoreError, match=r"the disk of the leaderboard .* is full: make room and run again"
         ):
-            run.execute(plans.mixed(), store, bench.settings, options, Silent())
+            mixed(bench)
+    finally:
+        event.remove(Engine, "begin", smaller)
+    with open_store(bench.settings.db, write=False) as store:
         stored = sum(len(store.chunks(row.key)) for row in store.observations())
     assert stored
-    assert plans.run(bench, plans.mixed).counts == {"done": 6}
-    assert plans.content(bench.settings.db) == whole
+    assert mixed(bench).counts == {"done": 6}
+    assert content(bench) == whole
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
@@ -68,10 +105,10 @@ def test_a_leaderboard_that_vanishes_ends_the_run(tmp_path, whole, how):
                 file.unlink()
 
     with pytest.raises(StoreError, match="was deleted, moved or replaced while it was in use"):
-        plans.run(bench, plans.mixed, reporter=At(3, away))
+        mixed(bench, reporter=At(3, away))
     for file in files():
         file.unlink()
     for file in tmp_path.glob("moved-*"):
         file.rename(file.with_name(file.name.removeprefix("moved-")))
-    assert plans.run(bench, plans.mixed).counts == {"done": 6}
-    assert plans.content(bench.settings.db) == whole
+    assert mixed(bench).counts == {"done": 6}
+    assert content(bench) == whole
