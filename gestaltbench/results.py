@@ -95,8 +95,8 @@ def run_records(report: RunReport) -> Iterator[Record]:
     """The counts of a run, then one row per model and suite that failed or does not apply."""
     for status, n in sorted(report.counts.items()):
         yield {"what": status, "count": n, "reason": ""}
-    for status, found in (("failed", report.failed), ("not applicable", report.skipped)):
-        for name, reason in found.items():
+    for status, names in (("failed", report.failed), ("not applicable", report.skipped)):
+        for name, reason in names.items():
             yield {"what": f"{status}: {name}", "count": 1, "reason": reason}
 
 
@@ -108,18 +108,18 @@ def comparison_record(
 
     numbers = asdict(replace(row.comparison, test=None))
     shown = {name: value for name, value in numbers.items() if name not in ("test", "data")}
-    yield {"suite": row.suite, "headline": any(row is one for one in headlines), **shown}
+    yield {"suite": row.suite, "headline": any(row is head for head in headlines), **shown}
 
 
-def provenance_records(found: Provenance) -> Iterator[Record]:
+def provenance_records(behind: Provenance) -> Iterator[Record]:
     """What is behind a number in one row, nested facts as JSON text."""
     import json
 
     from benchmark.leaderboard.provenance import provenance_record
 
-    plain = provenance_record(found)
-    nested = {name for name, one in plain.items() if isinstance(one, (dict, list))}
-    yield {name: json.dumps(one) if name in nested else one for name, one in plain.items()}
+    plain = provenance_record(behind)
+    nested = {name for name, value in plain.items() if isinstance(value, (dict, list))}
+    yield {name: json.dumps(value) if name in nested else value for name, value in plain.items()}
 
 
 def itself(record: Record) -> Iterator[Record]:

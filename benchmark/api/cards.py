@@ -209,9 +209,9 @@ def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
         plain = card.model_dump(mode="json")
         row = store.put_observer(Observer(card.name, "network", known.identity, plain))
         for suite in suites_with_scores(store):
-            mine = {o.key: o for o in store.observations(observer=former, suite=suite.name)}
+            answers = {o.key: o for o in store.observations(observer=former, suite=suite.name)}
             for shown in store.score_sets(suite.name):
-                owned = [mine[key] for key in shown.keys if key in mine]
+                owned = [answers[key] for key in shown.keys if key in answers]
                 if (
                     shown.observer == known.id
                     and owned
@@ -227,11 +227,11 @@ def entrances(card: ModelCard) -> list[tuple[str, str]]:
     from benchmark.engine.plan import plan_tasks
 
     suites = list(find_suites().suites.values())
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for task in plan_tasks([card], suites, read_settings(), 64):
         reason = "" if task.plan.blocks else task.reason
-        found[task.suite.name] = reason and found.get(task.suite.name, reason)
-    return list(found.items())
+        reasons[task.suite.name] = reason and reasons.get(task.suite.name, reason)
+    return list(reasons.items())
 
 
 def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, Sequence[Check]]:
@@ -250,7 +250,7 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
 
     wanted, kind = whole_arch(arch.removeprefix(PREFIX)), arch.partition(":")[0]
     whole = path.resolve()
-    inside = {str(whole), *(str(one) for one in whole.glob("*") if whole.is_dir())}
+    inside = {str(whole), *(str(file) for file in whole.glob("*") if whole.is_dir())}
     for card in cards.values():
         alike = kind in FAMILIES and card.arch.startswith(f"{kind}:")
         fits = alike or wanted in ("", card.arch)
@@ -321,9 +321,9 @@ def fit_probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     head, fitted = _head(asked.kind, model, stimuli, features)
     draft, file = _frozen(asked, card.model_copy(update={"name": name}), head, stimuli, settings)
     try:
-        found = [*rows, *_findings(stimuli, head, fitted)]
+        checks = [*rows, *_findings(stimuli, head, fitted)]
         stated = name != card.name or draft.preprocess is None or draft.preprocess.fixed_size
-        return admit(draft, found, shelf, size_is_stated=stated)
+        return admit(draft, checks, shelf, size_is_stated=stated)
     except BaseException:
         remove_unnamed([file], settings.cards)
         raise
@@ -378,7 +378,7 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
 
     from registry.files import digest_data, write_whole
 
-    device = next((str(one.device.type) for one in model.module.parameters()), "cpu")
+    device = next((str(weights.device.type) for weights in model.module.parameters()), "cpu")
     key = digest_data([model.identity, stimuli.digest, device])
     path = settings.features / f"{key}.safetensors"
     if path.is_file():

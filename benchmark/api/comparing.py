@@ -83,13 +83,13 @@ def compare(
     ('net-*', or names with commas), A against each of them by the headlines alone: one family.
     """
     settings = read_settings(db)
-    found = in_common(a, b, suite, settings)
-    if not len(found):
+    tests = in_common(a, b, suite, settings)
+    if not len(tests):
         raise BenchError(
-            f"'{found.a}' and '{found.b}' have no stimuli in common in {masked(settings.db)}. "
+            f"'{tests.a}' and '{tests.b}' have no stimuli in common in {masked(settings.db)}. "
             "`bench show NAME` lists what each has."
         )
-    return found
+    return tests
 
 
 def in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compared:
@@ -98,10 +98,10 @@ def in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compared
     with reading(settings) as store:
         suites = _compared_suites(store, suite, a, b)
         with _as_suites_write(f"'{a}' or '{b}'"):
-            found = compare_observers(store, suites, a, b)
+            tests = compare_observers(store, suites, a, b)
         now = standing(store, settings).outdated
     outdated = tuple(f"{name} is {now[name]}" for name in (a, b) if name in now)
-    return replace(found, outdated=outdated)
+    return replace(tests, outdated=outdated)
 
 
 def compare_each(
@@ -122,8 +122,8 @@ def compare_each(
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
         suites = _compared_suites(store, suite, a, *chosen)
         with _as_suites_write(f"'{a}' or one of '{others}'"):
-            found = [compare_observers(store, suites, a, b) for b in chosen]
-    rows = compared_to_each(a, found)
+            tests = [compare_observers(store, suites, a, b) for b in chosen]
+    rows = compared_to_each(a, tests)
     if not rows.rows:
         raise BenchError(
             f"'{a}' has no stimuli in common with any of '{others}' in {masked(settings.db)}. "
@@ -175,7 +175,7 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
         if name not in known:
             raise unknown_name("observer", name, known, hint)
     check_trials(store, *names)
-    answered = {one.suite for one in store.observations(observer=names[0])}
+    answered = {answer.suite for answer in store.observations(observer=names[0])}
     scored = None if IMPORTED in answered else answered
     return chosen_suites(store, suite, plugins.find_suites(suite, scored=scored))
 
@@ -246,10 +246,10 @@ def diff(
         raise BenchError("--limit and --device need --precision-target, which runs both.")
     if new == PEOPLE:
         raise BenchError(f"'{PEOPLE}' is no model that changes: `bench diff {PEOPLE} NAME`.")
-    found = in_common(new, base, suite, settings)
-    untested = _untested(found, base, new, suite, settings)
-    found = replace(found, headlines=(*found.headlines, *untested))
-    return judged(found, discordant(new, base, suite=suite, db=db), margin)
+    tests = in_common(new, base, suite, settings)
+    untested = _untested(tests, base, new, suite, settings)
+    tests = replace(tests, headlines=(*tests.headlines, *untested))
+    return judged(tests, discordant(new, base, suite=suite, db=db), margin)
 
 
 def asked_margin(noninferior: float | None, equivalent: float | None) -> Margin | None:
@@ -261,18 +261,18 @@ def asked_margin(noninferior: float | None, equivalent: float | None) -> Margin 
 
 
 def _untested(
-    found: Compared, base: str, new: str, pattern: str | None, settings: Settings
+    tests: Compared, base: str, new: str, pattern: str | None, settings: Settings
 ) -> Iterator[SuiteComparison]:
     """The suites that were asked for, or that the base has a headline of, and for which there is nothing to compare: a
     run that failed is no proof that nothing became worse."""
-    tested = {row.suite for row in found.headlines}
+    tested = {row.suite for row in tests.headlines}
     with reading(settings) as store:
         suites = suites_with_scores(store, pattern)
         rows = store.latest_scores(observers=[base, new], conditions=("",))
     values = {(row.observer, row.suite, row.metric) for row in rows if row.value is not None}
     named = pattern not in (None, "all")
     for suite in suites:
-        have = {one for one in (base, new) if (one, suite.name, suite.headline.name) in values}
+        have = {name for name in (base, new) if (name, suite.name, suite.headline.name) in values}
         if suite.name not in tested and (named or base in have):
             yield nothing_known(suite, _NOTHING[base in have, new in have]).row
 
@@ -325,16 +325,16 @@ def decide(
         raise BenchError(f"no verdict: {name} failed: {reason}")
     reasons = _unasked(asked, able, planned, shared)
     counted = {
-        one.name: nothing_known(one, f"not asked: {reasons[one.name]}")
-        for one in asked
-        if one.name in reasons and (asked_for != "all" or _is_shown(one, base, planned))
+        suite.name: nothing_known(suite, f"not asked: {reasons[suite.name]}")
+        for suite in asked
+        if suite.name in reasons and (asked_for != "all" or _is_shown(suite, base, planned))
     }
     remarks = [
         f"{name}: not asked: {reason}" for name, reason in reasons.items() if name not in counted
     ]
     with reading(settings) as store:
-        found = question.answer(store, remarks)
-    return replace(found, changes=(*found.changes, *counted.values()))
+        verdict = question.answer(store, remarks)
+    return replace(verdict, changes=(*verdict.changes, *counted.values()))
 
 
 def _unasked(
@@ -344,25 +344,27 @@ def _unasked(
     shared: Sequence[Task],
 ) -> dict[str, str]:
     """Suite -> why not both models are asked."""
-    why = {one.suite.name: one.reason for one in planned if one.reason}
-    why |= {f"{one.name}{PAIRED}": "it cannot stop early" for one in asked if one.name not in able}
-    there = {one.suite.name for one in shared}
-    names = [one.name for one in asked if f"{one.name}{PAIRED}" not in there]
+    why = {item.suite.name: item.reason for item in planned if item.reason}
+    why |= {
+        f"{item.name}{PAIRED}": "it cannot stop early" for item in asked if item.name not in able
+    }
+    there = {item.suite.name for item in shared}
+    names = [item.name for item in asked if f"{item.name}{PAIRED}" not in there]
     return {name: why.get(f"{name}{PAIRED}", "they share no images") for name in names}
 
 
 def _is_shown(suite: Suite, name: str, planned: Sequence[Task]) -> bool:
     """Whether a model can be asked under a suite: then a model that cannot has lost something."""
-    mine = (name, f"{suite.name}{PAIRED}")
-    return any(one.plan.blocks for one in planned if (one.card.name, one.suite.name) == mine)
+    wanted = (name, f"{suite.name}{PAIRED}")
+    return any(task.plan.blocks for task in planned if (task.card.name, task.suite.name) == wanted)
 
 
 def _able(asked: Sequence[Suite]) -> dict[str, Suite]:
     """Those of the suites that can stop early, as they then ask. PluginError where none can."""
-    able = {one.name: made for one in asked if (made := paired_variant(one)) is not None}
+    able = {each.name: variant for each in asked if (variant := paired_variant(each)) is not None}
     if able:
         return able
-    names = ", ".join(one.name for one in asked)
+    names = ", ".join(each.name for each in asked)
     every = plugins.find_suites().suites.items()
     others = ", ".join(name for name, suite in every if paired_variant(suite))
     raise PluginError(
@@ -406,9 +408,9 @@ class InRandomOrder:
 
     def __call__(self, config: Any, shelf: Shelf) -> Plan:
         """The plan."""
-        made = self.plan(config, shelf)
-        blocks = (replace(block, stimuli=shuffled(block.stimuli)) for block in made.blocks)
-        return replace(made, blocks=tuple(blocks))
+        plan = self.plan(config, shelf)
+        blocks = (replace(block, stimuli=shuffled(block.stimuli)) for block in plan.blocks)
+        return replace(plan, blocks=tuple(blocks))
 
 
 @dataclass(frozen=True)
@@ -424,7 +426,7 @@ class Question:
 
     def clear(self, store: Store) -> bool:
         """Whether every suite has its answer, or is known well enough."""
-        return all(self._is_clear(one) for one in self.changes(store))
+        return all(self._is_clear(change) for change in self.changes(store))
 
     def changes(self, store: Store) -> list[Change]:
         """What the trials that are stored say, suite by suite."""
@@ -436,9 +438,12 @@ class Question:
         """The verdict, with the images that flipped."""
         changes = self.changes(store)
         flipped = [row for task in self._pairs() for row in self._flipped(store, task)]
-        told = [
+        notes = [
             *remarks,
-            *(self._told(one, task) for one, task in zip(changes, self._pairs(), strict=True)),
+            *(
+                self._told(change, task)
+                for change, task in zip(changes, self._pairs(), strict=True)
+            ),
         ]
         return Diff(
             self.base,
@@ -446,7 +451,7 @@ class Question:
             self.margin,
             tuple(changes),
             tuple(flipped),
-            tuple(told),
+            tuple(notes),
             looked=True,
         )
 
@@ -466,7 +471,7 @@ class Question:
         values = [per_image(metric, trials) for trials in (new, base)]
         n = len(values[0])
         low, high = difference_sequence(values[0] - values[1], level)
-        means = [float(one.mean()) if n else None for one in values]
+        means = [float(numbers.mean()) if n else None for numbers in values]
         difference = None if means[0] is None or means[1] is None else means[0] - means[1]
         start = Comparison(metric.name, a=means[0], b=means[1], difference=difference, n=n)
         same = n >= FEWEST and np.array_equal(values[0], values[1]) and alike(new, base)
@@ -480,10 +485,10 @@ class Question:
 
     def _whole(self, store: Store, task: Task) -> tuple[Trials, Trials]:
         """Trials of both on the images that both have answered in every block."""
-        found = [self._trials(store, task, name) for name in (self.new, self.base)]
+        pair = [self._trials(store, task, name) for name in (self.new, self.base)]
         blocks = len(task.plan.blocks)
         held = []
-        for trials in found:
+        for trials in pair:
             names, counts = (
                 np.unique(trials["stimulus"], return_counts=True) if len(trials) else ([], 0)
             )
@@ -491,7 +496,7 @@ class Question:
         common = sorted(held[0] & held[1])
         new, base = (
             trials.where(np.isin(trials["stimulus"], common)) if len(trials) else trials
-            for trials in found
+            for trials in pair
         )
         return new, base
 

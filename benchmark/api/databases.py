@@ -34,7 +34,7 @@ class MergeReport:
     @property
     def conflicts(self) -> list[str]:
         """What was left out, a line each."""
-        return [line for one in self.merged for line in one.conflicts]
+        return [line for merged in self.merged for line in merged.conflicts]
 
     @property
     def exit_code(self) -> int:
@@ -70,20 +70,20 @@ def merge(
     for place in map(locate, sources):
         if same_place(place, locate(target)):
             raise StoreError(f"{place.shown} cannot be merged into itself")
-    looked_at = [_look(one) for one in sources]
+    looked_at = [_look(url) for url in sources]
     with open_store(target, create=bool(sources)) as store:
         report = MergeReport(store.place)
-        places = [one.place for one in looked_at]
+        places = [part.place for part in looked_at]
         command = command_line(["bench", "db", "merge", *places], {"--into": store.place})
         with recorded(store, command) as run:
-            for one in sorted(looked_at, key=_part):
-                with open_store(one.url, write=False) as source:
+            for part in sorted(looked_at, key=_part):
+                with open_store(part.url, write=False) as source:
                     report.merged.append(store.merge(source))
             scored = again(store, run)
         report.scored, report.waiting = scored.made, scored.waiting
         here = ended_parts(store.run_notes())
         # plans of earlier merges, which nobody carries out any more, are no news
-        brought = [note for one in looked_at for note in one.notes] if looked_at else here
+        brought = [note for part in looked_at for note in part.notes] if looked_at else here
         report.lacking = lacking_parts(here, brought)
         report.waiting |= _cut_short(store, looked_at)
     return report
@@ -113,7 +113,7 @@ def _cut_short(store: Store, sources: Sequence[_Source]) -> dict[str, str]:
     """Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops early
     (`bench diff`) leaves trials unasked."""
     lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
-    numbers = {one.place: len(lacking & one.cut_short) for one in sources}
+    numbers = {source.place: len(lacking & source.cut_short) for source in sources}
     why = "{} of its observations lack trials: let its run end, or start it again, and merge again"
     return {place: why.format(number) for place, number in numbers.items() if number}
 

@@ -78,15 +78,15 @@ def consistency(
     if isinstance(observers, str):
         observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
-    found: dict[str, dict[str, Trials]] = {}
+    answers: dict[str, dict[str, Trials]] = {}
     with reading(read_settings(db)) as store:
         for name in observers or _with_trials(store):
             for suite in suites:
-                told = observer_trials(store, suite, name)
-                if told is not None:
-                    for role in dict.fromkeys(told["role"].tolist()):
-                        found.setdefault(role, {}).setdefault(name, told.of(role))
-    return shared(found, experiment)
+                trials = observer_trials(store, suite, name)
+                if trials is not None:
+                    for role in dict.fromkeys(trials["role"].tolist()):
+                        answers.setdefault(role, {}).setdefault(name, trials.of(role))
+    return shared(answers, experiment)
 
 
 def _with_trials(store: Store) -> Sequence[str]:
@@ -104,10 +104,10 @@ def trials(
 
     with reading(read_settings(db)) as store:
         chosen = named_suite(suite.strip(), plugins.find_suites(suite))
-        found = observer_trials(store, chosen, observer)
-    if found is None:
+        answers = observer_trials(store, chosen, observer)
+    if answers is None:
         raise BenchError(f"'{observer}' has no trials under '{suite}'. `bench run` makes them.")
-    return pd.DataFrame(dict(_flat(found.columns)))
+    return pd.DataFrame(dict(_flat(answers.columns)))
 
 
 def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -260,12 +260,14 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
     with reading(read_settings(db)) as store:
         rows = _scores(store, suite)
         names, digests = {row.observer for row in rows}, {row.stimuli for row in rows}
-        origins = {one: store.provenance(one) for one in dict.fromkeys(row.set_id for row in rows)}
+        origins = {
+            set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)
+        }
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
         # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
         numbers = {run: number for number, run in enumerate(order, 1)}
-        sets_by_id = {one: number for number, one in enumerate(origins, 1)}
+        sets_by_id = {set_id: number for number, set_id in enumerate(origins, 1)}
         sets = notes_of(store)
         return exchange.Document(
             program=__version__,
@@ -283,8 +285,8 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
             ),
             runs=tuple(_run(numbers[run], runs[run]) for run in order),
             score_sets=tuple(
-                _score_set(sets_by_id[one], facts, [numbers[run] for run in facts["runs"]])
-                for one, facts in origins.items()
+                _score_set(sets_by_id[set_id], facts, [numbers[run] for run in facts["runs"]])
+                for set_id, facts in origins.items()
             ),
             scores=tuple(_score(row, sets_by_id[row.set_id]) for row in rows),
         )

@@ -48,14 +48,14 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     from benchmark.identity import Codes
 
     codes, total, shelf = Codes(), Completed(), plugins.find_suites(suite)
-    named = {one.suite for one in store.outcomes() if one.status == "partial"}
-    suites = {one.name: one for one in chosen_suites(store, suite, shelf)}
+    named = {chosen.suite for chosen in store.outcomes() if chosen.status == "partial"}
+    suites = {chosen.name: chosen for chosen in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":
-        suites |= {one.name: one for one in scored_suites(sorted(named), shelf)}
-    for one in suites.values():
-        with _blamed(one):
-            done = complete_parts(store, run, [one], codes)
-            again = Scorer(store, run, one, codes).again()
+        suites |= {chosen.name: chosen for chosen in scored_suites(sorted(named), shelf)}
+    for chosen in suites.values():
+        with _blamed(chosen):
+            done = complete_parts(store, run, [chosen], codes)
+            again = Scorer(store, run, chosen, codes).again()
         total.made += done.made + again
         total.waiting |= done.waiting
     return total
@@ -81,7 +81,7 @@ def command_line(words: Sequence[object], options: Mapping[str, str | Sequence[s
     typed = [str(word) for word in words]
     for option, value in options.items():
         values = [value] if isinstance(value, str) else value or ()
-        typed += [word for one in values if one for word in (option, one)]
+        typed += [word for text in values if text for word in (option, text)]
     return shlex.join(typed)
 
 
@@ -240,18 +240,22 @@ def reference(
     from benchmark.store import open_store
 
     settings = read_settings()
-    names = [find_entry(name, settings).name for one in sources or GROUPS for name in members(one)]
-    made = ReferenceReport(db or reference_db(settings))
-    folders = _fetched(names, settings, report, made)
+    names = [
+        find_entry(name, settings).name
+        for collection in sources or GROUPS
+        for name in members(collection)
+    ]
+    outcome = ReferenceReport(db or reference_db(settings))
+    folders = _fetched(names, settings, report, outcome)
     if not folders:
-        raise BenchError("nothing published came in: " + "; ".join(made.failed))
+        raise BenchError("nothing published came in: " + "; ".join(outcome.failed))
     Path(settings.home).mkdir(parents=True, exist_ok=True)
-    with open_store(made.db) as store, recorded(store, "bench db reference") as run:
-        _bring_in(store, run, folders, made, progress)
+    with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
+        _bring_in(store, run, folders, outcome, progress)
         kinds = Counter(note.kind for note in store.observer_notes())
-        made.people, made.observers = kinds["human"], kinds["published"]
-        made.reported = kinds["reported"]
-    return made
+        outcome.people, outcome.observers = kinds["human"], kinds["published"]
+        outcome.reported = kinds["reported"]
+    return outcome
 
 
 def offer_reference(prepared: Prepared) -> str:
@@ -279,29 +283,32 @@ def offer_reference(prepared: Prepared) -> str:
 
 
 def _fetched(
-    names: Sequence[str], settings: Settings, report: Callable[[str], None], made: ReferenceReport
+    names: Sequence[str],
+    settings: Settings,
+    report: Callable[[str], None],
+    outcome: ReferenceReport,
 ) -> dict[str, Path]:
     from benchmark.stimuli.catalogue import locate
     from benchmark.stimuli.fetch import fetch
 
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for name in names:
         try:
             fetch(name, settings, report)
             place = locate(name, settings)
         except BenchError as error:
-            made.failed.append(f"{name}: {error}")
+            outcome.failed.append(f"{name}: {error}")
             continue
         if place is not None:
-            found[name] = place
-    return found
+            folders[name] = place
+    return folders
 
 
 def _bring_in(
     store: Store,
     run: str,
     folders: dict[str, Path],
-    made: ReferenceReport,
+    outcome: ReferenceReport,
     progress: Progress | None,
 ) -> None:
     from benchmark.engine.importing import are_in, note_tables
@@ -312,10 +319,10 @@ def _bring_in(
     whole: dict[str, Path] = {}
     for name, folder in folders.items():
         if name in members("published-scores"):
-            _bring_in_scores(store, run, name, folder, made)
+            _bring_in_scores(store, run, name, folder, outcome)
         elif are_in(store, folder):
-            made.notes.append(f"{name}: these tables are in it already")
-        elif _bring_in_trials(store, run, name, folder, made, progress):
+            outcome.notes.append(f"{name}: these tables are in it already")
+        elif _bring_in_trials(store, run, name, folder, outcome, progress):
             whole[name] = folder
     codes = Codes()
     for suite in plugins.find_suites().suites.values():
@@ -330,36 +337,36 @@ def _bring_in_trials(
     run: str,
     name: str,
     folder: Path,
-    made: ReferenceReport,
+    outcome: ReferenceReport,
     progress: Progress | None,
 ) -> bool:
     """Read a folder of tables; whether all of them fit."""
     from benchmark.engine.importing import import_trials
 
     try:
-        found = import_trials(folder, store, run, advance=_steps(f"reading {name}", progress))
+        imported = import_trials(folder, store, run, advance=_steps(f"reading {name}", progress))
     except BenchError as error:
-        made.failed.append(f"{name}: {error}")
+        outcome.failed.append(f"{name}: {error}")
         return False
-    made.trials += found.trials
-    made.notes += found.notes
-    made.failed += found.unfit
-    return not found.unfit
+    outcome.trials += imported.trials
+    outcome.notes += imported.notes
+    outcome.failed += imported.unfit
+    return not imported.unfit
 
 
 def _bring_in_scores(
-    store: Store, run: str, name: str, folder: Path, made: ReferenceReport
+    store: Store, run: str, name: str, folder: Path, outcome: ReferenceReport
 ) -> None:
     from benchmark.engine.importing import put_scores
     from benchmark.stimuli.score_tables import read_scores
 
     try:
-        found = read_scores(folder)
+        tables = read_scores(folder)
     except BenchError as error:
-        made.failed.append(f"{name}: {error}")
+        outcome.failed.append(f"{name}: {error}")
         return
-    put_scores(found.scores, store, run)
-    made.notes += found.notes
+    put_scores(tables.scores, store, run)
+    outcome.notes += tables.notes
 
 
 def _steps(name: str, progress: Progress | None) -> Callable[[int, int], None]:

@@ -91,7 +91,7 @@ def import_leaderboard(
         origin = {
             "source": known_as,
             "program": document.program,
-            "runs": [one.model_dump(mode="json") for one in document.runs],
+            "runs": [run_note.model_dump(mode="json") for run_note in document.runs],
         }
         command = command_line(
             ["bench", "import", "leaderboard", path.absolute()], {"--source": source}
@@ -105,7 +105,9 @@ def _outside(score: ExportedScore, suites: Mapping[str, Suite]) -> str:
     """Why a metric of a suite that is here cannot have this value; "" where it can."""
     suite = suites.get(score.suite)
     metric = (
-        next((one for one in suite.metrics if one.name == score.metric), None) if suite else None
+        next((known for known in suite.metrics if known.name == score.metric), None)
+        if suite
+        else None
     )
     return "" if metric is None or score.value is None else metric.outside(score.value)
 
@@ -127,7 +129,7 @@ class _Import:
         self.stored: dict[str, dict[What, ScoreRow]] = defaultdict(dict)
         for row in store.latest_scores():
             self.stored[row.observer][_what(row)] = row
-        self.sets = {one.id: one for one in document.score_sets}
+        self.sets = {score_set.id: score_set for score_set in document.score_sets}
         self.new: list[tuple[ExportedObserver, dict[int, list[ExportedScore]]]] = []
         self._look()
 
@@ -136,25 +138,30 @@ class _Import:
         from benchmark.contracts import Observer
         from benchmark.store import ScoreSet
 
-        notes = {one.digest: one.model_dump(mode="json") for one in self.document.stimuli}
+        notes = {
+            score_set.digest: score_set.model_dump(mode="json")
+            for score_set in self.document.stimuli
+        }
         for observer, sets in self.new:
             name = joined_name(observer.name, self.source)
             used = {score.stimuli for scores in sets.values() for score in scores}
             card = _card(observer, self.source, self.document.program)
-            card["exported"]["stimuli"] = [notes[one] for one in sorted(used) if one in notes]
-            made = Observer(name, REPORTED, _identity(observer, self.source), card)
-            number = self.store.put_observer(made)
+            card["exported"]["stimuli"] = [
+                notes[score_set] for score_set in sorted(used) if score_set in notes
+            ]
+            new = Observer(name, REPORTED, _identity(observer, self.source), card)
+            number = self.store.put_observer(new)
             self.report.observers.append(name)
             for key, scores in sets.items():
-                one = self.sets[key]
+                score_set = self.sets[key]
                 target = ScoreSet(
                     number,
-                    one.suite,
-                    one.version,
-                    one.space,
-                    one.code,
-                    one.stimuli,
-                    one.observations,
+                    score_set.suite,
+                    score_set.version,
+                    score_set.space,
+                    score_set.code,
+                    score_set.stimuli,
+                    score_set.observations,
                 )
                 self.store.put_scores(run, target, [_marked(row, self.source) for row in scores])
 
@@ -187,9 +194,9 @@ class _Import:
                 f"not taken: {of_maps} scores of reference maps, which no network decides: they are measured here"
             )
         if people:
-            told = ", ".join(f"{count} {kind}" for kind, count in sorted(people.items()))
+            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(people.items()))
             self.report.notes.append(
-                f"not taken: {told}: networks alone come in as scores (people: `bench import trials`)"
+                f"not taken: {counts}: networks alone come in as scores (people: `bench import trials`)"
             )
 
     def _no_place(self, score: ExportedScore) -> str:
@@ -208,19 +215,19 @@ class _Import:
 
     def _look_at_stimuli(self) -> None:
         here = {note.digest: note for note in self.store.stimuli_names()}
-        for one in self.document.stimuli:
-            mine = here.get(one.digest)
-            if mine is not None and (mine.n, mine.space) != (one.n, one.space):
+        for stimuli in self.document.stimuli:
+            own = here.get(stimuli.digest)
+            if own is not None and (own.n, own.space) != (stimuli.n, stimuli.space):
                 raise ScoresError(
-                    f"stimulus set {one.digest[:12]} has {mine.n} images of {mine.space} here, and {one.n} of "
-                    f"{one.space} in the document: one of the two is wrong. Nothing was imported."
+                    f"stimulus set {stimuli.digest[:12]} has {own.n} images of {own.space} here, and {stimuli.n} of "
+                    f"{stimuli.space} in the document: one of the two is wrong. Nothing was imported."
                 )
 
     def _look_at(
         self, observer: ExportedObserver, sets: Mapping[int, Sequence[ExportedScore]]
     ) -> None:
-        mine = self.here.get(observer.name)
-        same = mine is not None and (mine.kind, mine.identity) == (observer.kind, observer.identity)
+        own = self.here.get(observer.name)
+        same = own is not None and (own.kind, own.identity) == (observer.kind, observer.identity)
         joined = joined_name(observer.name, self.source)
         before = self.here.get(joined)
         if before is not None and before.identity != _identity(observer, self.source):
@@ -233,7 +240,7 @@ class _Import:
         for key, scores in sets.items():
             against = [self.stored[joined]] + ([self.stored[observer.name]] if same else [])
             known = [_known(score, held) for score in scores for held in against]
-            clash = next((told for told in known if isinstance(told, str)), "")
+            clash = next((answer for answer in known if isinstance(answer, str)), "")
             if clash:
                 self.report.conflicts.append(f"{observer.name}: {clash}")
                 return
@@ -246,7 +253,7 @@ class _Import:
                 self.report.scores += len(scores) - len(held_ones)
         if new:
             self.new.append((observer, new))
-            if mine is not None and not same:
+            if own is not None and not same:
                 self.report.notes.append(
                     f"{observer.name}: another network than yours of that name; theirs stands as {joined}"
                 )

@@ -62,7 +62,7 @@ def suites_not_installed(*, db: str | None = None) -> list[str]:
 
     with reading(read_settings(db)) as store:
         scored = [name.removesuffix(PAIRED) for name in store.suites()]
-        known = {one.name for one in suites_with_scores(store)}
+        known = {suite.name for suite in suites_with_scores(store)}
     return sorted({*scored} - known)
 
 
@@ -84,9 +84,9 @@ def notes_of(store: Store) -> dict[str, StimuliNote]:
     from benchmark.store import StimuliNote
 
     theirs = {
-        one["digest"]: StimuliNote(**one)
+        note["digest"]: StimuliNote(**note)
         for row in store.observers_of(("reported",))
-        for one in row.card.get("exported", {}).get("stimuli", ())
+        for note in row.card.get("exported", {}).get("stimuli", ())
     }
     own = {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
     return theirs | own
@@ -156,9 +156,9 @@ class Wanted:
 
     def keep(self, store: Store, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
         """The scores of wanted observers. Raises UnknownName for a kind that there is not."""
-        for one in _patterns(self.kind):
-            if one not in KINDS:
-                raise unknown_name("kind of observer", one, KINDS, "`bench rank --kind`.")
+        for kind in _patterns(self.kind):
+            if kind not in KINDS:
+                raise unknown_name("kind of observer", kind, KINDS, "`bench rank --kind`.")
         kept = rows
         if self.models:
             kept = [row for row in rows if _fits([row.observer], self.models)]
@@ -250,8 +250,8 @@ def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list
     """One line per score set: command, code, device, precision, versions."""
     with reading(read_settings(db)) as store:
         return [
-            _provenance_line(store.provenance(one))
-            for one in dict.fromkeys(row.set_id for row in rows)
+            _provenance_line(store.provenance(set_id))
+            for set_id in dict.fromkeys(row.set_id for row in rows)
         ]
 
 

@@ -114,7 +114,7 @@ def published_boards(store: Store, suite: str | None, chosen: Chosen, now: Stand
 
     known = store.observers_of((REPORTED,))
     sources = {row.name: str(row.card.get("source", "")) for row in known}
-    suites = None if suite in (None, "all") else [one.strip() for one in str(suite).split(",")]
+    suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
     return reported_boards(rows, sources, suites)
 
 
@@ -216,36 +216,36 @@ def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> l
     """`rank` of an open leaderboard."""
     from benchmark.leaderboard import board, boards
 
-    suite, by = how.suite, how.by
+    pattern, by = how.suite, how.by
     scored = store.suites() if by is None else None  # by: may name any suite
-    shelf = plugins.find_suites(suite, scored=scored)
-    if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
-        suite, by = by, None
-    suites = chosen_suites(store, suite, shelf)
+    shelf = plugins.find_suites(pattern, scored=scored)
+    if by is not None and pattern in (None, by) and by.partition(":")[0] in shelf.suites:
+        pattern, by = by, None
+    suites = chosen_suites(store, pattern, shelf)
     if by is not None and not any(by in {m.name for m in s.metrics} for s in suites):
         known = {*plugins.suite_entries(), *(m.name for s in suites for m in s.metrics)}
         raise unknown_name("metric", by, known, "`bench suites show NAME`.")
-    if how.unseen_only and suite is None:
-        suites = [one for one in suites if one.seen is not None]
+    if how.unseen_only and pattern is None:
+        suites = [suite for suite in suites if suite.seen is not None]
     sets = notes_of(store)
-    found: list[Board] = []
+    ranked: list[Board] = []
     notes = store.observer_notes()
     identities = {note.name: note.identity for note in notes if note.kind == "network"}
-    for one in suites:
-        if by is None or by in {m.name for m in one.metrics}:
-            metrics = [m.name for m in one.metrics if m.shown or m.headline or m.name == by]
-            scores = store.latest_scores(suite=one.name, conditions=("",), metrics=metrics)
+    for suite in suites:
+        if by is None or by in {m.name for m in suite.metrics}:
+            metrics = [m.name for m in suite.metrics if m.shown or m.headline or m.name == by]
+            scores = store.latest_scores(suite=suite.name, conditions=("",), metrics=metrics)
             rows = chosen.rows(store, scores, now)
-            rows = [*rows, *_beside(store, one, rows)]
+            rows = [*rows, *_beside(store, suite, rows)]
             if how.unseen_only:
                 from benchmark.leaderboard.held_out import unseen_boards
 
-                found += unseen_boards(store, one, rows, sets, by)
+                ranked += unseen_boards(store, suite, rows, sets, by)
             else:
-                made = list(map(board.hinted, boards(rows, one, sets, by=by)))
-                found += _with_partial(store, one, made)
-    found = [board.with_twins(table, identities) for table in found]
-    return [board.flagged_last(table) for table in found] if how.flagged_last else found
+                whole = list(map(board.hinted, boards(rows, suite, sets, by=by)))
+                ranked += _with_partial(store, suite, whole)
+    ranked = [board.with_twins(table, identities) for table in ranked]
+    return [board.flagged_last(table) for table in ranked] if how.flagged_last else ranked
 
 
 def transfer(
@@ -284,24 +284,24 @@ def transfer(
     ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
     with reading(read_settings(db)) as store:
-        chosen = [one for one in chosen_suites(store, suite, shelf) if degrades(one)]
+        chosen = [item for item in chosen_suites(store, suite, shelf) if degrades(item)]
         if suite and not chosen:
             raise BenchError(
                 f"suite '{suite}' shows no degraded images that a matrix could be made of."
             )
-        judge = next((one for one in shelf.suites.values() if one.seen is not None), None)
-        found = pools(store, chosen, judge)
-    kept = [pool.only(joined(models).split(",")) if models else pool for pool in found]
-    made = [one for pool in kept if (one := matrix(pool, ways, by_model=by_model)).columns]
-    return judged(made, claims)
+        judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
+        pooled = pools(store, chosen, judge)
+    kept = [pool.only(joined(models).split(",")) if models else pool for pool in pooled]
+    matrices = [item for pool in kept if (item := matrix(pool, ways, by_model=by_model)).columns]
+    return judged(matrices, claims)
 
 
-def _with_partial(store: Store, suite: Suite, found: Sequence[Board]) -> Sequence[Board]:
+def _with_partial(store: Store, suite: Suite, ranked: Sequence[Board]) -> Sequence[Board]:
     """The boards, each with a note on people who answered a part of its images: they are in no row of it."""
-    asked = [board for board in found if board.space == PUBLISHED_SPACE]
+    asked = [board for board in ranked if board.space == PUBLISHED_SPACE]
     people = any(row.kind == "human" for row in store.observer_notes())
     if not (suite.experiments and asked and people):
-        return found
+        return ranked
     from benchmark.engine.reference_trials import partial_line, partial_people
 
     sets = store.role_sets(suite.name)
@@ -313,7 +313,7 @@ def _with_partial(store: Store, suite: Suite, found: Sequence[Board]) -> Sequenc
     noted = {id(board): line for board, line in zip(asked, lines, strict=True) if line}
     return [
         replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board
-        for board in found
+        for board in ranked
     ]
 
 
@@ -350,12 +350,14 @@ def summary_with_sizes(
     settings = read_settings(db)
     with reading(settings) as store:
         how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(joined(models or "")))
-        found = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
+        tables = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
         shown = {
-            line.observer for one in found for line in (*one.lines[:limit], *one.references[:limit])
+            line.observer
+            for table in tables
+            for line in (*table.lines[:limit], *table.references[:limit])
         }
         counts = {row.name: row.card.get("parameters") for row in store.observers_named(shown)}
-    return found, {name: count for name, count in counts.items() if isinstance(count, int)}
+    return tables, {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def correlate(
@@ -378,13 +380,13 @@ def correlate(
     """
     from benchmark.leaderboard.links import contrasts, links, parts_of
 
-    found = _reported(models, db) if reported else summary(models=models, db=db)
+    tables = _reported(models, db) if reported else summary(models=models, db=db)
     with reading(read_settings(db)) as store:
         cards = {row.name: row.card for row in store.observers()}
         rows = [] if reported else store.latest_scores()
     return [
-        (one, links(one, cards, parts_of(one, rows), method=method), contrasts(one, cards))
-        for one in found
+        (table, links(table, cards, parts_of(table, rows), method=method), contrasts(table, cards))
+        for table in tables
     ]
 
 
@@ -407,8 +409,8 @@ def training_curves(
         runs = runs_of({name: row.card for name, row in rows.items()})
         if run is not None and run not in runs:
             raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
-        found = ranked_boards(store, Ranked(), Chosen(Wanted("")), standing(store, settings))
-    return [one for one in curves_of(found, rows) if run in (None, one.run)]
+        ranked = ranked_boards(store, Ranked(), Chosen(Wanted("")), standing(store, settings))
+    return [curve for curve in curves_of(ranked, rows) if run in (None, curve.run)]
 
 
 def is_run(name: str, *, db: str | None = None) -> bool:
@@ -422,7 +424,7 @@ def is_run(name: str, *, db: str | None = None) -> bool:
 
 
 def against(
-    found: Sequence[Summary], baseline: str, *, db: str | None = None
+    tables: Sequence[Summary], baseline: str, *, db: str | None = None
 ) -> dict[str, Mapping[tuple[str, str], str]]:
     """Decision space -> (observer, suite) -> how it stands to the baseline, by paired tests of the headlines.
 
@@ -433,7 +435,7 @@ def against(
     from benchmark.leaderboard.comparison import better
     from benchmark.leaderboard.summary import BETTER, INCONCLUSIVE, WORSE
 
-    names = {line.observer for one in found for line in one.lines}
+    names = {line.observer for table in tables for line in table.lines}
     if baseline not in names:
         raise unknown_name(
             "baseline", baseline, names, "`bench rank --summary` lists the observers."
@@ -442,12 +444,12 @@ def against(
     marks: dict[str, Mapping[tuple[str, str], str]] = {}
     with reading(read_settings(db)) as store:
         suites = suites_with_scores(store)
-        for one in found:
-            if baseline not in {line.observer for line in one.lines}:
+        for table in tables:
+            if baseline not in {line.observer for line in table.lines}:
                 continue
-            others = (line.observer for line in one.lines if line.observer != baseline)
+            others = (line.observer for line in table.lines if line.observer != baseline)
             tested = ((name, compare_observers(store, suites, name, baseline)) for name in others)
-            marks[one.space] = {
+            marks[table.space] = {
                 (name, row.suite): signs.get(better(row), INCONCLUSIVE)
                 for name, rows in tested
                 for row in rows.headlines

@@ -53,7 +53,7 @@ def provenance(
         require_observer(store, observer)
         scored = {name.removesuffix(PAIRED) for name in store.suites()}
         shelf = plugins.find_suites(scored=scored)
-        suites = {one.name: one for one in scored_suites(sorted(scored), shelf)}
+        suites = {known.name: known for known in scored_suites(sorted(scored), shelf)}
         rows = _chosen(store, suites, observer, suite, metric, condition)
         notes, builtin = notes_of(store), observer in builtin_cards()
         (who,) = store.observers_named({observer})
@@ -86,7 +86,7 @@ def _chosen(
             raise unknown_name("suite", suite, names, hint)
         rows = [row for row in rows if row.suite == suite]
     if metric is None:
-        heads = {name: one.headline.name for name, one in suites.items()}
+        heads = {name: scored.headline.name for name, scored in suites.items()}
         return [row for row in rows if row.metric == heads.get(_base(row)) and not row.condition]
     names = {row.metric for row in rows}
     called = {_title(suites, row): row.metric for row in rows} | {name: name for name in names}
@@ -142,9 +142,9 @@ class Reproduction:
     @property
     def exit_code(self) -> int:
         """0: all equal; 1: one differs; 3: none differs, but not all could be made."""
-        if any(one.again is not None and not one.equal for one in self.numbers):
+        if any(number.again is not None and not number.equal for number in self.numbers):
             return 1
-        return 0 if all(one.equal for one in self.numbers) else 3
+        return 0 if all(number.equal for number in self.numbers) else 3
 
 
 def reproduce(
@@ -194,8 +194,8 @@ def reproduce(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
         peers = partial(_bring_peers, keys, settings, fresh)
-        found = _again(origin, fresh, reporter or Silent(), agreed, wanted, peers)
-    return found and replace(found, db=into or "")
+        outcome = _again(origin, fresh, reporter or Silent(), agreed, wanted, peers)
+    return outcome and replace(outcome, db=into or "")
 
 
 def _again(
@@ -219,9 +219,9 @@ def _again(
     with reading(fresh) as store:
         rows = store.latest_scores(suite=origin.score.suite, observers=[origin.score.observer])
         identity = {note.name: note.identity for note in store.observer_notes()}
-    made = {_key(row): row for row in rows}
+    by_key = {_key(row): row for row in rows}
     lacking = report.failed.get(name) or report.skipped.get(name) or _why(origin, rows, identity)
-    pairs = ((row, made.get(_key(row))) for row in wanted)
+    pairs = ((row, by_key.get(_key(row))) for row in wanted)
     numbers = tuple(NumberAgain(row, again, "" if again else lacking) for row, again in pairs)
     return Reproduction(numbers, origin.again.command)
 
@@ -236,7 +236,7 @@ def _bring_peers(keys: Sequence[str], settings: Settings, fresh: Settings) -> No
         open_store(fresh.db) as target,
         recorded(target, "bench reproduce") as run,
     ):
-        imported = {one.key for one in source.observations(suite=IMPORTED)}
+        imported = {answer.key for answer in source.observations(suite=IMPORTED)}
         target.merge_observations(source, imported & set(keys), run)
 
 
@@ -259,8 +259,8 @@ def _numbers(row: ScoreRow) -> tuple[object, ...]:
     return row.value, row.low, row.high, row.level, row.n, row.excluded, row.reason
 
 
-def _one_origin(found: Sequence[Provenance], observer: str, suite: str) -> Provenance:
+def _one_origin(origins: Sequence[Provenance], observer: str, suite: str) -> Provenance:
     """The newest of several stimulus sets, of those that gave a number."""
-    if not found:
+    if not origins:
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
-    return max(found, key=lambda one: (one.score.value is not None, one.score.created))
+    return max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))

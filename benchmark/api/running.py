@@ -303,10 +303,10 @@ def planned_passes(prepared: Prepared) -> dict[str, float]:
     request = prepared.request
     if request.executor == "ray" or len(devices_and_policy(request)[0]) > 1:
         return {}
-    found: dict[str, float] = {}
+    passes: dict[str, float] = {}
     for task in prepared.tasks:
-        found[task.card.name] = found.get(task.card.name, 0.0) + passes_of(task)
-    return found
+        passes[task.card.name] = passes.get(task.card.name, 0.0) + passes_of(task)
+    return passes
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:

@@ -121,19 +121,19 @@ def require_own_run(wanted: Sweep, settings: Settings) -> None:
 
 
 def registered(
-    wanted: Sweep, found: Placed, settings: Settings, done: Swept, say: Say
+    wanted: Sweep, order: Placed, settings: Settings, done: Swept, say: Say
 ) -> Iterator[ModelCard]:
     """A card for each checkpoint, in their order. Those that do not load are left out, and said."""
     cards = read_cards(settings.cards)
     known = {card.weights: card for card in _of_run(wanted.run, cards)}
-    require_arch(wanted.arch, all_known=all(str(path.resolve()) in known for path in found.steps))
+    require_arch(wanted.arch, all_known=all(str(path.resolve()) in known for path in order.steps))
     _require_cards(settings.cards)
     given = _given(wanted, settings)
     files: dict[str, str] = {}
     names: set[str] = set()
-    for path, why in found.left_out.items():
+    for path, why in order.left_out.items():
         _leave_out(done, wanted.inside(path), why, say)
-    for path, step in found.steps.items():
+    for path, step in order.steps.items():
         file, inside = str(path.resolve()), wanted.inside(path)
         if file in files:
             _leave_out(done, inside, f"the same file as {files[file]}", say)
@@ -149,7 +149,7 @@ def registered(
         names.add(card.name)
         done.models[card.name] = step
         done.left_out.pop(inside, None)
-        yield _placed(card, Checkpoint(run=wanted.run, step=step, unit=found.unit), settings)
+        yield _placed(card, Checkpoint(run=wanted.run, step=step, unit=order.unit), settings)
 
 
 def require_arch(arch: str, *, all_known: bool = False) -> None:
@@ -273,11 +273,11 @@ def _name(
     name = f"{wanted.run}-{plain_name(wanted.inside(path).removesuffix(path.suffix))}"[:180]
     numbered = (f"{name}-{number}" for number in count(2))
     tried = chain((name, f"{name}{plain_name(path.suffix)[:12]}"), numbered)
-    for one in tried:
-        card = cards.get(one) or _written(one, settings)
-        if one not in names and _free(card, wanted.run, path):
+    for candidate in tried:
+        card = cards.get(candidate) or _written(candidate, settings)
+        if candidate not in names and _free(card, wanted.run, path):
             break
-    return one, card
+    return candidate, card
 
 
 def _written(name: str, settings: Settings) -> ModelCard | None:
@@ -387,15 +387,15 @@ def run_sweep(
     if not files:
         like = f" like '{wanted.pattern}'" if wanted.pattern else ""
         raise BenchError(f"{wanted.folder} has no checkpoints{like}. --pattern '*.pt' says which.")
-    found = placed(files, folder=wanted.folder)
-    if not found.steps:
-        path, why = next(iter(found.left_out.items()))
+    order = placed(files, folder=wanted.folder)
+    if not order.steps:
+        path, why = next(iter(order.left_out.items()))
         raise BenchError(
             f"none of the {len(files)} files in {wanted.folder} can be put in order: {wanted.inside(path)}: {why}. "
             "Name them like step_1000.pt or epoch_3.pt."
         )
-    done = Swept(wanted.run, found.unit)
-    cards = list(registered(wanted, thinned(found, wanted.every), settings, done, say))
+    done = Swept(wanted.run, order.unit)
+    cards = list(registered(wanted, thinned(order, wanted.every), settings, done, say))
     return (
         done
         if run_cheapest_first(wanted, cards, settings, reporter, done, agreed, command)
@@ -413,11 +413,11 @@ def require_folder(wanted: Sweep) -> None:
         )
 
 
-def thinned(found: Placed, every: int, *, last: bool = True) -> Placed:
+def thinned(order: Placed, every: int, *, last: bool = True) -> Placed:
     """Each n-th checkpoint, and the last one."""
-    paths = list(found.steps)
+    paths = list(order.steps)
     kept = dict.fromkeys([*paths[::every], *(paths[-1:] if last else [])])
-    return replace(found, steps={path: found.steps[path] for path in paths if path in kept})
+    return replace(order, steps={path: order.steps[path] for path in paths if path in kept})
 
 
 def run_cheapest_first(
@@ -511,15 +511,15 @@ def follow_sweep(
     require_own_run(wanted, settings)
     require_possible(wanted.request, settings)
     seen, done = Appearing(), Swept(wanted.run)
-    told: set[Path] = set()
+    announced: set[Path] = set()
     steps: dict[Path, int] = {}
     while True:
         require_folder(wanted)
         stamps = _stamps(wanted)
         whole, growing = seen.look(stamps)
-        if growing and set(growing) - told:
+        if growing and set(growing) - announced:
             say(_waiting([wanted.inside(path) for path in growing]))
-        told = set(growing)
+        announced = set(growing)
         if whole:
             steady = {path: stamp for path, stamp in stamps.items() if path not in growing}
             steps |= _run(
@@ -549,8 +549,8 @@ def _ended(wanted: Sweep, until: int, settled: Mapping[Path, int], done: Swept, 
 def _stamps(wanted: Sweep) -> dict[Path, Stamp]:
     from registry.training_runs import checkpoint_files
 
-    found = {path: _stamp(path) for path in checkpoint_files(wanted.folder, wanted.pattern)}
-    return {path: stamp for path, stamp in found.items() if stamp is not None}
+    stamps = {path: _stamp(path) for path in checkpoint_files(wanted.folder, wanted.pattern)}
+    return {path: stamp for path, stamp in stamps.items() if stamp is not None}
 
 
 def _stamp(path: Path) -> Stamp | None:
@@ -586,17 +586,17 @@ def _run(
     from registry.training_runs import placed
 
     unit: Unit | None = "epoch" if done.models and done.unit == "epoch" else None
-    found = placed(list(stamps), unit, wanted.folder)
-    done.unit = found.unit
-    is_last = until is not None and max(found.steps.values(), default=-1) >= until
-    chosen = thinned(found, wanted.every, last=is_last)
-    mine = replace(
+    order = placed(list(stamps), unit, wanted.folder)
+    done.unit = order.unit
+    is_last = until is not None and max(order.steps.values(), default=-1) >= until
+    chosen = thinned(order, wanted.every, last=is_last)
+    new = replace(
         chosen,
         steps={path: step for path, step in chosen.steps.items() if path in whole},
-        left_out={path: why for path, why in found.left_out.items() if path in whole},
+        left_out={path: why for path, why in order.left_out.items() if path in whole},
     )
     before = set(done.models)
-    cards = list(registered(wanted, mine, settings, done, say))
+    cards = list(registered(wanted, new, settings, done, say))
     steady = []
     for path in whole:
         stamp = _stamp(path)
@@ -612,4 +612,4 @@ def _run(
     if kept:
         say(f"running {', '.join(card.name for card in kept)}")
         run_cheapest_first(wanted, kept, settings, reporter, done, lambda _prepared: True, command)
-    return found.steps
+    return order.steps

@@ -71,8 +71,8 @@ class LazyGroup(click.Group):
         from benchmark.cli.derive import Command
 
         module = import_module(f"benchmark.cli.{COMMANDS[cmd_name][0]}")
-        found = (value for value in vars(module).values() if isinstance(value, click.Command))
-        command = next(command for command in found if command.name == cmd_name)
+        commands = (value for value in vars(module).values() if isinstance(value, click.Command))
+        command = next(command for command in commands if command.name == cmd_name)
         if cmd_name in ADDED and isinstance(command, Command):
             part = ADDED[cmd_name]()
             command.parts[part.name or ""] = part

@@ -96,14 +96,14 @@ def fetch(
     failed = 0
     for name in names:
         group = members(name)
-        for one in group:
+        for member in group:
             try:
-                say(get(one, read_settings(), lambda text: say(text, err=True), only))
+                say(get(member, read_settings(), lambda text: say(text, err=True), only))
             except BenchError as error:
                 if len(group) == 1:
                     raise
                 failed += 1
-                say(f"{one}: {error}", err=True)
+                say(f"{member}: {error}", err=True)
     return 3 if failed else 0
 
 
@@ -180,13 +180,13 @@ def verify(
     from benchmark.stimuli.verify import verify as check
 
     with _counted(name) as expect:
-        found = check(name, read_settings(), Depth(sample, full, expect))
-    if found.table:
-        _print_cells(found.table)
-    for line in found.lines:
+        result = check(name, read_settings(), Depth(sample, full, expect))
+    if result.table:
+        _print_cells(result.table)
+    for line in result.lines:
         say(line)
-    say("usable" if found.ok else "BROKEN: see above")
-    return 0 if found.ok else 1
+    say("usable" if result.ok else "BROKEN: see above")
+    return 0 if result.ok else 1
 
 
 @contextmanager
@@ -221,12 +221,12 @@ def path(name: Name) -> int:
     known = read_catalogue(settings)
     if name not in known:
         raise unknown_name("stimulus set", name, known, "`bench data list` explains them.")
-    found = locate(name, settings)
-    if found is None:
+    place = locate(name, settings)
+    if place is None:
         raise MissingStimuli(
             f"'{name}' is not on this disk. Get it with `bench data fetch {name}`."
         )
-    say(found)
+    say(place)
     return 0
 
 
@@ -382,9 +382,9 @@ def _data() -> Iterator[tuple[str, str]]:
 
     settings = read_settings()
     for name, entry in read_catalogue(settings).items():
-        found = locate(name, settings)
-        if found:
-            yield "ok", f"data      {name}: {found}"
+        place = locate(name, settings)
+        if place:
+            yield "ok", f"data      {name}: {place}"
         else:
             yield "-", f"data      {name}: {remedy(entry)}"
 

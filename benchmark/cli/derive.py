@@ -145,7 +145,7 @@ def _comma_list(default: Any) -> Callable[[click.Context, click.Parameter, Any],
 def _click_type(field: Field, kind: Any) -> Any:
     said = field.option
     if get_origin(kind) is Literal:
-        return click.Choice([str(one) for one in get_args(kind)])
+        return click.Choice([str(choice) for choice in get_args(kind)])
     if kind == Triple:
         return ThreeNumbers()
     if said.kind in PATHS:

@@ -174,18 +174,18 @@ def reference(**asked: Any) -> int:
     console = safe_console(stderr=True)
     with Bars(console) as bars:
         shown = bars if console.is_terminal else None
-        made = api.reference(**asked, report=lambda line: say(line, err=True), progress=shown)
-    for line in (*made.notes, *made.failed):
+        report = api.reference(**asked, report=lambda line: say(line, err=True), progress=shown)
+    for line in (*report.notes, *report.failed):
         say(line, err=True)
-    alone = f", scores alone of {made.reported} more" if made.reported else ""
+    alone = f", scores alone of {report.reported} more" if report.reported else ""
     say(
-        f"{made.observers} networks and {made.people} people in {made.db}{alone}: {made.trials} new trials"
+        f"{report.observers} networks and {report.people} people in {report.db}{alone}: {report.trials} new trials"
     )
-    place = shlex.quote(made.db)
-    suites = ",".join(suite.name for suite in api.known_suites(db=made.db))
+    place = shlex.quote(report.db)
+    suites = ",".join(suite.name for suite in api.known_suites(db=report.db))
     say(f"your network among them: bench run -m MODEL --suite {suites} --db {place}")
     say(f"the tables: bench rank --db {place}")
-    return 3 if made.failed else 0
+    return 3 if report.failed else 0
 
 
 def _bytes(number: int) -> str:
