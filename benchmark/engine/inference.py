@@ -21,12 +21,12 @@ from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
 from benchmark.engine.devices import TunedModel, Unsound, full_precision, working_threads
 from benchmark.engine.model_view import IdealView, NetworkView, unit
 from benchmark.engine.plan import chunk_index
-from benchmark.errors import FAILURES, ModelFailure, failure_line
+from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import seeds_of
-from benchmark.stimuli.image_files import NO_ARRAY
 from benchmark.store import Chunk
 from registry.files import replacing
+from registry.foreign import foreign
 from registry.labels import label_space
 from registry.model import CROPS_224
 from registry.simulated import IdealObserver
@@ -93,8 +93,9 @@ def _kept(folder: Path | None, chunk: int, size: int) -> Images | None:
         return None
     for path in folder.glob(f"{chunk:06d}-*.npy"):
         try:
-            images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
-        except NO_ARRAY:
+            with foreign("decoded images", path, StimuliError):
+                images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
+        except StimuliError:
             continue
         if len(images) == size and f"{zlib.crc32(images.data):08x}" == path.stem.partition("-")[2]:
             return list(images)

@@ -8,13 +8,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
-import struct
 import time
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
@@ -27,7 +24,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from registry.files import replacing
+from registry.files import replacing, write_whole
 from registry.foreign import foreign
 
 if TYPE_CHECKING:
@@ -85,20 +82,6 @@ def pick_digests(items: Sequence[str], index: Sequence[int]) -> Sequence[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class InClasses(_Column[str]):
-    """Paths below a folder of classes, "CATEGORY/NAME". categories: [n] str."""
-
-    names: tuple[str, ...]
-    categories: Array
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def _value(self, index: int) -> str:
-        return f"{self.categories[index]}/{self.names[index]}"
-
-
-@dataclass(frozen=True, eq=False)
 class Below(_Column[Path]):
     """Paths of files below one folder. files: their names from there on ("n01440764/a.JPEG")."""
 
@@ -115,12 +98,6 @@ class Below(_Column[Path]):
 # Reading files of a user's folder: plain ones only. A named pipe or a device would be waited for without end.
 
 
-#: What NumPy raises on .npy and .npz files that are damaged or hold something else.
-NO_ARRAY = (
-    *(OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, IndexError, AttributeError),
-    *(MemoryError, OverflowError, RecursionError, NotImplementedError, RuntimeError),
-    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
-)
 LARGEST = 512 * 2**20  # bytes of a file that is read at once
 
 
@@ -177,43 +154,19 @@ def state_of(path: str | os.PathLike[str]) -> State:
 SETTLED = 2_000_000_000
 #: So many new digests are kept at once: what a killed process has read is not read again.
 KEPT_TOGETHER = 50_000
-_STATE = State._fields
-_BLOCK = 4096  # values of a column that are spelled out at once
-Rows = NDArray[Any]  # the memory of one folder: name, state, digest; sorted by name
+_HEX = re.compile("[0-9a-f]{64}")
+Memory = dict[str, Any]  # name below a folder -> its state, then its digest
 
 
 def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]) -> str:
-    """SHA-256 over order, names, contents and labels: any change of any of them gives another
-    digest.
+    """SHA-256 over order, names, contents and labels: any change of any of them gives another digest.
 
-    Of the JSON text {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, label columns
-    in the order of their names; a block at a time, for a text may have a hundred million letters.
+    Of the JSON text {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, label columns in the order of
+    their names.
     """
-    state = hashlib.sha256()
-    for text in _spelled(ids, items, labels):
-        state.update(text.encode())
-    return state.hexdigest()
-
-
-def _spelled(
-    ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]
-) -> Iterator[str]:
-    yield '{"ids":['
-    yield from _values(ids)
-    yield '],"items":['
-    yield from _values(items)
-    yield '],"labels":{'
-    for position, name in enumerate(sorted(labels)):
-        yield f"{',' if position else ''}{json.dumps(name)}:["
-        yield from _values(labels[name])
-        yield "]"
-    yield "}}"
-
-
-def _values(column: Sequence[str] | Array) -> Iterator[str]:
-    for start in range(0, len(column), _BLOCK):
-        block = [str(value) for value in column[start : start + _BLOCK]]
-        yield ("," if start else "") + json.dumps(block, separators=(",", ":"))[1:-1]
+    columns = {name: list(map(str, labels[name])) for name in sorted(labels)}
+    table = {"ids": list(ids), "items": list(items), "labels": columns}
+    return text_digest(json.dumps(table, separators=(",", ":")))
 
 
 def text_digest(text: str) -> str:
@@ -234,103 +187,82 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
     where it cannot be written, nothing is lost but time.
     """
     place = _memory(folder, settings)
-    wanted = _states(files, folder)
     known = _read(place)
-    there = _recalled(known, wanted)
-    fresh: list[int] = []
+    digests, fresh = [], 0
     try:
-        for i in np.flatnonzero(~there).tolist():
-            digest = file_digest(os.path.join(folder, files[i]))  # noqa: PTH118 - as above
-            wanted["digest"][i] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
-            if time.time_ns() - max(int(wanted[name][i]) for name in ("mtime", "ctime")) > SETTLED:
-                fresh.append(i)
-            if len(fresh) == KEPT_TOGETHER:
-                known, fresh = _keep(place, known, wanted[fresh]), []
+        for name in _below(files, folder):
+            path = os.path.join(folder, name)  # noqa: PTH118 - a million paths as text, not objects
+            with foreign("file", path, StimuliError):
+                state = state_of(path)
+            digest = _recalled(known, name, state)
+            if digest is None:
+                digest = file_digest(path)
+                if time.time_ns() - max(state.mtime, state.ctime) > SETTLED:
+                    known[name] = [*state, digest]
+                    fresh += 1
+                    if fresh % KEPT_TOGETHER == 0:
+                        _keep(place, known)
+            digests.append(digest)
     finally:
-        if fresh:
-            _keep(place, known, wanted[fresh])
-    return Digests(np.ascontiguousarray(wanted["digest"]))
+        if fresh % KEPT_TOGETHER:
+            _keep(place, known)
+    return Digests(np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, DIGEST))
 
 
 def reread(
     folder: Path, settings: Settings, files: Sequence[str | Path] | None = None
 ) -> list[str]:
-    """Read files of a folder again (None: all that are remembered and still there); the memory is put right.
+    """Read remembered files of a folder again (None: all that are still there); the memory is put right.
 
     Returns those whose content is not what was remembered although their state is. Raises StimuliError.
     """
     place = _memory(folder, settings)
     known = _read(place)
-    if files is None:
-        names = (os.fsdecode(name) for name in known["name"].tolist())
-        files = [name for name in names if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118
-    wanted = _states(files, folder)
-    there = _recalled(known, wanted)
-    remembered = wanted["digest"].copy()
-    for i, file in enumerate(files):
-        digest = file_digest(os.path.join(folder, file))  # noqa: PTH118 - as above
-        wanted["digest"][i] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
-    changed = there & (wanted["digest"] != remembered).any(axis=1)
-    _keep(place, known, wanted[there])
-    return [os.fspath(files[i]) for i in np.flatnonzero(changed).tolist()]
+    changed = []
+    for name in _below(known if files is None else files, folder):
+        path = os.path.join(folder, name)  # noqa: PTH118 - as above
+        if files is None and not os.path.isfile(path):  # noqa: PTH113 - as above
+            continue
+        with foreign("file", path, StimuliError):
+            state = state_of(path)
+        digest = _recalled(known, name, state)
+        if digest is not None and (now := file_digest(path)) != digest:
+            known[name] = [*state, now]
+            changed.append(name)
+    if changed:
+        _keep(place, known)
+    return changed
 
 
 def _memory(folder: Path, settings: Settings) -> Path:
-    return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.npy"
+    return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
 
 
-def _states(files: Sequence[str | Path], folder: Path) -> Rows:
-    """The rows of these files as they are now, digests still to come. Raises StimuliError."""
-    start = os.fsencode(f"{folder}{os.sep}")
-    names = [os.fsencode(file).removeprefix(start) for file in files]
-    rows = np.zeros(len(names), dtype=_form(max(map(len, names), default=1)))
-    for i, name in enumerate(names):
-        path = os.path.join(folder, os.fsdecode(name))  # noqa: PTH118 - as above
-        with foreign("file", path, StimuliError):
-            rows[i] = (name, *state_of(path), 0)
-    return rows
+def _below(files: Iterable[str | Path], folder: Path) -> list[str]:
+    return [os.fspath(file).removeprefix(f"{folder}{os.sep}") for file in files]
 
 
-def _form(width: int) -> np.dtype[Any]:
-    return np.dtype(
-        [("name", f"S{width}"), *((name, "<i8") for name in _STATE), ("digest", "u1", (DIGEST,))]
-    )
+def _recalled(known: Memory, name: str, state: State) -> str | None:
+    """The remembered digest of a file in the same state."""
+    row = known.get(name)
+    if not isinstance(row, list) or row[:-1] != list(state) or not _HEX.fullmatch(str(row[-1])):
+        return None
+    return str(row[-1])
 
 
-def _recalled(known: Rows, wanted: Rows) -> NDArray[np.bool_]:
-    """Which of the wanted rows the memory has in the same state; their digests are filled in."""
-    if not len(known) or not len(wanted):
-        return np.zeros(len(wanted), dtype=bool)
-    at = np.searchsorted(np.ascontiguousarray(known["name"]), wanted["name"])
-    at[at == len(known)] = 0
-    same = np.ones(len(wanted), dtype=bool)
-    for column in ("name", *_STATE):
-        same &= known[column][at] == wanted[column]
-    wanted["digest"][same] = known["digest"][at[same]]
-    return same
-
-
-def _keep(place: Path, known: Rows, fresh: Rows) -> Rows:
-    """The memory with these rows in it, written where that is possible."""
-    old = known[~np.isin(known["name"], fresh["name"])]
-    rows = np.concatenate([old, fresh])
-    rows = rows[np.argsort(rows["name"])]
+def _keep(place: Path, known: Memory) -> None:
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as file:
-            np.save(file, rows, allow_pickle=False)
-    return rows
+        write_whole(place, json.dumps(known))
 
 
-def _read(place: Path) -> Rows:
-    """The remembered rows; a file that is damaged or of another form counts as empty."""
-    empty = np.zeros(0, dtype=_form(1))
+def _read(place: Path) -> Memory:
+    """What is remembered; a file that is damaged or of another form counts as empty."""
     try:
-        rows: Rows = np.asarray(np.load(place, allow_pickle=False))
-    except NO_ARRAY:
-        return empty
-    width = rows.dtype["name"].itemsize if "name" in (rows.dtype.names or ()) else 0
-    return rows if width and rows.ndim == 1 and rows.dtype == _form(width) else empty
+        known = json.loads(read_plain(place))
+    except (OSError, ValueError, RecursionError, MemoryError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from benchmark.stimuli.catalogue import (
     read_pair,
     stimulus_id,
 )
-from benchmark.stimuli.image_files import Below, InClasses, read_text, text_digest
+from benchmark.stimuli.image_files import Below, read_text, text_digest
 from registry.foreign import foreign
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
@@ -412,10 +412,9 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
             "expected one folder per class, with images in it."
         )
     categories = np.repeat(np.array(classes), counts)
-    files = InClasses(tuple(names), categories)
-    unique = len(set(names)) == len(names)
-    ids = files.names if unique else tuple(files)
-    return Listing(folder, files if unique else ids, ids, {"category": categories})
+    files = tuple(f"{category}/{name}" for category, name in zip(categories, names, strict=True))
+    ids = tuple(names) if len(set(names)) == len(names) else files
+    return Listing(folder, files, ids, {"category": categories})
 
 
 def class_files(folder: Path) -> Iterator[tuple[str, list[str]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,58 +77,86 @@ class Depth:
         return evenly(n, standard if self.sample is None else self.sample)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Looked:
-    """What was seen of the images that were read. sizes: (width, height) px -> how many."""
+    """What was seen of a folder's images. sizes: (width, height) px -> how many were read; digest: of what was read."""
 
-    unreadable: tuple[str, ...]
-    sizes: Counter[tuple[int, int]]
-    first: dict[tuple[int, int], str]
-    """The first file of each size."""
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    digest: str = ""
+    stimuli: Stimuli | None = None
 
 
-def empty_files(listing: Listing) -> list[int]:
+def _look_at(
+    entry: Entry, listing: Listing, index: Sequence[int], settings: Settings, tick: Tick
+) -> Looked:
+    """Decode and digest the images at `index`; files without a byte are looked for among all that are listed.
+
+    Raises StimuliError where a file is gone.
+    """
+    looked = Looked()
+    empty = _empty_files(listing)
+    images = FileImages(listing.paths, remedy(entry))
+    unreadable: list[str] = []
+    first: dict[tuple[int, int], Path] = {}
+    for i in sorted(set(index) - set(empty)):
+        try:
+            height, width, _ = images(i).shape
+            looked.sizes[width, height] += 1
+            first.setdefault((width, height), images.paths[i])
+        except StimuliError as error:
+            unreadable.append(str(error))
+        tick()
+    part = listing if len(index) == len(listing) else listing.pick(index)
+    looked.problems += _shortened([f"{listing.paths[i]}: an empty file" for i in empty])
+    looked.problems += [
+        *_shortened(unreadable),
+        *_altered(reread(listing.folder, settings, part.files)),
+    ]
+    looked.problems += [
+        f"{n} of {looked.sizes.total()} images that were read are {w} x {h} px, expected "
+        f"{entry.size} x {entry.size} (such as {first[w, h]})"
+        for (w, h), n in looked.sizes.items()
+        if entry.size is not None and (w, h) != (entry.size, entry.size)
+    ]
+    looked.stimuli = open_listing(entry, part, settings, len(listing))
+    looked.digest = looked.stimuli.digest
+    looked.copies = _copies(looked.stimuli)
+    return looked
+
+
+def _empty_files(listing: Listing) -> list[int]:
     """Positions of files without a byte, of all that are listed. Raises StimuliError where one is gone."""
-    found = []
+    empty = []
     for i, file in enumerate(listing.files):
         path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
         with foreign("file", path, StimuliError):
             if not os.stat(path).st_size:  # noqa: PTH116 - as above
-                found.append(i)
-    return found
+                empty.append(i)
+    return empty
 
 
-def look_at(entry: Entry, listing: Listing, index: Iterable[int], tick: Tick) -> Looked:
-    """Decode the images at `index`."""
-    images = FileImages(listing.paths, remedy(entry))
-    unreadable: list[str] = []
-    sizes: Counter[tuple[int, int]] = Counter()
-    first: dict[tuple[int, int], str] = {}
-    for i in index:
-        try:
-            height, width, _ = images(i).shape
-            sizes[width, height] += 1
-            first.setdefault((width, height), str(images.paths[i]))
-        except StimuliError as error:
-            unreadable.append(str(error))
-        tick()
-    return Looked(tuple(unreadable), sizes, first)
+def _copies(stimuli: Stimuli) -> list[str]:
+    """A line on images of one folder that are the same files byte for byte, where there are any."""
+    first: dict[str, int] = {}
+    items = enumerate(stimuli.items)
+    twice = [(first[item], i) for i, item in items if first.setdefault(item, i) != i]
+    pairs = [f"{stimuli.ids[a]} = {stimuli.ids[b]}" for a, b in twice]
+    return [f"{len(twice)} images are copies of others ({_some(pairs)})"] if twice else []
 
 
-def size_problems(entry: Entry, looked: Looked) -> list[str]:
-    """Images whose size is not the published one."""
-    if entry.size is None:
+def _altered(names: Sequence[str]) -> list[str]:
+    """A line on files that are others than when they were first read, where there are any."""
+    if not names:
         return []
-    expected = (entry.size, entry.size)
     return [
-        f"{n} of {looked.sizes.total()} images that were read are {w} x {h} px, expected "
-        f"{entry.size} x {entry.size} (such as {looked.first[w, h]})"
-        for (w, h), n in looked.sizes.items()
-        if (w, h) != expected
+        f"{len(names)} files changed since they were first read, behind an unchanged size and time ({_some(names)}): "
+        "the set is another one now"
     ]
 
 
-def size_words(sizes: Counter[tuple[int, int]]) -> str:
+def _size_words(sizes: Counter[tuple[int, int]]) -> str:
     """The sizes seen, the most frequent first: "224 x 224", "500 x 375 and 87 others"."""
     if not sizes:
         return ""
@@ -137,7 +165,7 @@ def size_words(sizes: Counter[tuple[int, int]]) -> str:
     return f"{width} x {height}" + (f" and {others} other{'s' * (others > 1)}" if others else "")
 
 
-def class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
+def _class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
     """Classes that a set of this entry cannot have: unknown ones, or more than were published."""
     problems = []
     if entry.space == "imagenet1k":
@@ -145,42 +173,19 @@ def class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
 
         unknown = sorted(set(classes) - set(label_space("imagenet1k").classes))
         if unknown:
-            problems.append(f"not among the 1000 classes of ImageNet-1k: {some(unknown)}")
+            problems.append(f"not among the 1000 classes of ImageNet-1k: {_some(unknown)}")
     if entry.classes is not None and len(classes) > entry.classes:
         problems.append(f"{len(classes)} classes, expected {entry.classes}")
     return problems
 
 
-def repeats(items: Sequence[str], ids: Sequence[str]) -> list[str]:
-    """A line on images of one folder that are the same files byte for byte, where there are any."""
-    first: dict[str, int] = {}
-    twice = [
-        (ids[first[item]], ids[i]) for i, item in enumerate(items) if first.setdefault(item, i) != i
-    ]
-    if not twice:
-        return []
-    return [
-        f"{len(twice)} images are copies of others ({some([' = '.join(two) for two in twice])})"
-    ]
-
-
-def altered_files(names: Sequence[str]) -> list[str]:
-    """A line on files that are others than when they were first read, where there are any."""
-    if not names:
-        return []
-    return [
-        f"{len(names)} files changed since they were first read, behind an unchanged size and time ({some(names)}): "
-        "the set is another one now"
-    ]
-
-
-def some(names: Sequence[str], shown: int = 3) -> str:
+def _some(names: Sequence[str], shown: int = 3) -> str:
     """A few of many names."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
-def shortened(problems: Sequence[str]) -> list[str]:
+def _shortened(problems: Sequence[str]) -> list[str]:
     """The first problems of one kind, and how many there are beyond them."""
     more = len(problems) - SHOWN
     return [*problems[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
@@ -193,50 +198,54 @@ SAMPLES = 2000  # images of a large set, over all its cells
 FEWEST = 5  # of each cell
 
 
-@dataclass
-class Found:
-    """What is gathered cell by cell. problems: cell or corruption -> what is wrong with it."""
-
-    listings: dict[str, Listing] = field(default_factory=dict)
-    sizes: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    notes: list[str] = field(default_factory=list)
+Problems = dict[str, list[str]]  # cell or corruption -> what is wrong with it
 
 
-def verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Verification:
+def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Verification:
     """The report on a set in cells. Raises StimuliError where there is none, or one in two places."""
     cells = find_cells(entry, folder)
-    found = Found()
-
-    def failed(cell: Cell, error: StimuliError) -> None:
-        found.problems[cell.name].append(str(error))
-
-    found.listings = list_cells(entry, cells, failed)
-    usual = _usual(found.listings.values())
-    for name, listing in found.listings.items():
-        found.problems[name] += _unlike(listing, usual)
-    _read(entry, found, settings, depth)
-    for twins in _twins(found.digests):
-        found.problems[twins[0]].append(f"the same images as in {' and '.join(twins[1:])}")
-    lost = _lost_severities(entry, cells)
-    for corruption, severities in lost.items():
-        found.problems[corruption].append(f"no severity {', '.join(severities)}")
-    problems = [
-        f"{name}: {problem}" for name, several in found.problems.items() for problem in several
-    ]
+    problems: Problems = defaultdict(list)
+    listings = list_cells(entry, cells, lambda cell, error: problems[cell.name].append(str(error)))
+    counts = Counter(id(listing.ids) for listing in listings.values())
+    # What most cells show.
+    usual = max(listings.values(), key=lambda one: (counts[id(one.ids)], len(one)), default=None)
+    total = sum(map(len, listings.values()))
+    standard = max(FEWEST, SAMPLES // max(1, len(listings)))
+    index = {name: depth.of(len(one), standard, total) for name, one in listings.items()}
+    tick = depth.expect(sum(map(len, index.values())))
+    looks: dict[str, Looked] = {}
+    twins: dict[str, list[str]] = defaultdict(list)
+    for name, listing in listings.items():
+        problems[name] += _unlike(listing, usual)
+        try:
+            looks[name] = _look_at(entry, listing, index[name], settings, tick)
+            looks[name].stimuli = None  # a hundred cells' digests are not kept
+        except StimuliError as error:  # a file that is gone or locked
+            problems[name].append(str(error))
+            continue
+        problems[name] += looks[name].problems
+        twins[looks[name].digest].append(name)
+    for first, *others in twins.values():
+        if others:
+            problems[first].append(f"the same images as in {' and '.join(others)}")
+    for corruption, severities in _lost_severities(entry, cells).items():
+        problems[corruption].append(f"no severity {', '.join(severities)}")
+    wrong = [f"{name}: {problem}" for name, several in problems.items() for problem in several]
     if usual is not None:
-        problems += class_problems(entry, set(usual.labels["category"].tolist()))
-        problems += _too_many(entry, usual)
-    lines = [f"{folder}", *_summary(entry, cells, usual, found), *shortened(found.notes)]
-    return Verification(not problems, (*lines, *problems), tuple(_rows(cells, found)))
-
-
-def _usual(listings: Iterable[Listing]) -> Listing | None:
-    """What most cells show."""
-    several = list(listings)
-    counts = Counter(id(listing.ids) for listing in several)
-    return max(several, key=lambda one: (counts[id(one.ids)], len(one)), default=None)
+        wrong += _class_problems(entry, set(usual.labels["category"].tolist()))
+        if entry.count is not None and len(usual) > entry.count:
+            wrong.append(f"{len(usual)} images in a cell, more than were published ({entry.count})")
+    seen = sum(one.sizes.total() for one in looks.values())
+    text = "\n".join(f"{name} {one.digest}" for name, one in looks.items())
+    lines = [
+        f"{folder}",
+        *_summary(entry, cells, usual),
+        f"{seen} images were read{'' if seen == total else ', evenly spaced; --full reads every one'}",
+        f"digest {text_digest(text)} of what was read",
+        *_parts(entry, cells, 0 if usual is None else len(usual)),
+        *_shortened([f"{name}: {line}" for name, one in looks.items() for line in one.copies]),
+    ]
+    return Verification(not wrong, (*lines, *wrong), _rows(cells, listings, looks, problems))
 
 
 def _unlike(listing: Listing, usual: Listing | None) -> list[str]:
@@ -244,56 +253,19 @@ def _unlike(listing: Listing, usual: Listing | None) -> list[str]:
     if usual is None or listing.ids is usual.ids:
         return []
     problems = []
-    mine, others = (set(one.labels["category"].tolist()) for one in (listing, usual))
-    if mine != others:
-        odd = some(sorted(mine ^ others))
-        problems.append(f"{len(mine)} classes, most cells have {len(others)} (differing: {odd})")
-    have, want = (
-        set(zip(one.labels["category"].tolist(), one.ids, strict=True)) for one in (listing, usual)
+    (mine, have), (others, want) = (
+        (set(column := one.labels["category"].tolist()), set(zip(column, one.ids, strict=True)))
+        for one in (listing, usual)
     )
+    if mine != others:
+        odd = _some(sorted(mine ^ others))
+        problems.append(f"{len(mine)} classes, most cells have {len(others)} (differing: {odd})")
     lost, more = (sorted("/".join(pair) for pair in odd) for odd in (want - have, have - want))
     if lost:
-        problems.append(f"{len(lost)} images missing that most cells have ({some(lost)})")
+        problems.append(f"{len(lost)} images missing that most cells have ({_some(lost)})")
     if more:
-        problems.append(f"{len(more)} images that most cells do not have ({some(more)})")
+        problems.append(f"{len(more)} images that most cells do not have ({_some(more)})")
     return problems
-
-
-def _read(entry: Entry, found: Found, settings: Settings, depth: Depth) -> None:
-    """Read a sample of every cell, or all."""
-    total = sum(map(len, found.listings.values()))
-    standard = max(FEWEST, SAMPLES // max(1, len(found.listings)))
-    index = {name: depth.of(len(one), standard, total) for name, one in found.listings.items()}
-    tick = depth.expect(sum(map(len, index.values())))
-    for name in found.listings:
-        try:
-            _read_cell(entry, name, index[name], found, settings, tick)
-        except StimuliError as error:  # a file that is gone or locked
-            found.problems[name].append(str(error))
-
-
-def _read_cell(
-    entry: Entry, name: str, index: Sequence[int], found: Found, settings: Settings, tick: Tick
-) -> None:
-    listing = found.listings[name]
-    empty = empty_files(listing)
-    found.problems[name] += shortened([f"{listing.paths[i]}: an empty file" for i in empty])
-    looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
-    found.sizes[name] = looked.sizes
-    found.problems[name] += [*shortened(looked.unreadable), *size_problems(entry, looked)]
-    part = listing.pick(index)
-    found.problems[name] += altered_files(reread(listing.folder, settings, part.files))
-    stimuli = open_listing(entry, part, settings, len(listing))
-    found.digests[name] = stimuli.digest
-    found.notes += [f"{name}: {line}" for line in repeats(stimuli.items, stimuli.ids)]
-
-
-def _twins(digests: Mapping[str, str]) -> list[list[str]]:
-    """Cells that show the very same files."""
-    cells: dict[str, list[str]] = defaultdict(list)
-    for name, digest in digests.items():
-        cells[digest].append(name)
-    return [names for names in cells.values() if len(names) > 1]
 
 
 def _lost_severities(entry: Entry, cells: Sequence[Cell]) -> dict[str, list[str]]:
@@ -314,36 +286,24 @@ def _beyond(entry: Entry, cell: Cell) -> bool:
     )
 
 
-def _too_many(entry: Entry, usual: Listing) -> list[str]:
-    if entry.count is None or len(usual) <= entry.count:
-        return []
-    return [f"{len(usual)} images in a cell, more than were published ({entry.count})"]
-
-
-def _summary(entry: Entry, cells: Sequence[Cell], usual: Listing | None, found: Found) -> list[str]:
-    there = dict.fromkeys(cell.corruption for cell in cells)
+def _summary(entry: Entry, cells: Sequence[Cell], usual: Listing | None) -> list[str]:
+    corruptions = {cell.corruption for cell in cells}
     levels = sorted({cell.severity for cell in cells}, key=float)
-    lines = [f"{len(cells)} cells: {len(there)} corruptions, severities {', '.join(levels)}"]
-    n = 0 if usual is None else len(usual)
+    lines = [f"{len(cells)} cells: {len(corruptions)} corruptions, severities {', '.join(levels)}"]
     if usual is not None:
         classes = len(set(usual.labels["category"].tolist()))
-        of = (
-            f" of {entry.count}" if entry.count else "",
-            f" of {entry.classes}" if entry.classes else "",
-        )
-        lines.append(f"{n}{of[0]} images in {classes}{of[1]} classes in most cells")
-    seen = sum(sizes.total() for sizes in found.sizes.values())
-    every = seen == sum(map(len, found.listings.values()))
-    known = text_digest("\n".join(f"{name} {digest}" for name, digest in found.digests.items()))
-    lines.append(
-        f"{seen} images were read{'' if every else ', evenly spaced; --full reads every one'}"
-    )
-    lines.append(f"digest {known} of what was read")
-    lost = [name for name in entry.parts if name not in there]
-    fewer = [level for level in entry.levels if level not in levels]
-    if lost:
+        images, known = (f" of {n}" if n else "" for n in (entry.count, entry.classes))
+        lines.append(f"{len(usual)}{images} images in {classes}{known} classes in most cells")
+    return lines
+
+
+def _parts(entry: Entry, cells: Sequence[Cell], n: int) -> list[str]:
+    """What of the published set is not here, and what is here beyond it; n: images in most cells."""
+    there, levels = {cell.corruption for cell in cells}, {cell.severity for cell in cells}
+    lines = []
+    if lost := [name for name in entry.parts if name not in there]:
         lines.append(f"a part of the set: without {', '.join(lost)}")
-    if fewer:
+    if fewer := [level for level in entry.levels if level not in levels]:
         lines.append(f"a part of the set: without severity {', '.join(fewer)}")
     if entry.count is not None and n < entry.count:
         lines.append(f"a part of the set: {n} of {entry.count} images")
@@ -354,35 +314,31 @@ def _summary(entry: Entry, cells: Sequence[Cell], usual: Listing | None, found: 
     return lines
 
 
-def _rows(cells: Sequence[Cell], found: Found) -> list[Row]:
-    corruptions: dict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        corruptions[cell.corruption].append(cell)
-    return [_row(name, several, found) for name, several in corruptions.items()]
-
-
-def _row(corruption: str, cells: Sequence[Cell], found: Found) -> Row:
-    listings = [found.listings[cell.name] for cell in cells if cell.name in found.listings]
-    classes = {len(set(one.labels["category"].tolist())) for one in listings}
-    sizes = sum(
-        (found.sizes.get(cell.name, Counter()) for cell in cells), Counter[tuple[int, int]]()
-    )
-    names = [corruption, *(cell.name for cell in cells)]
-    wrong = [name.rpartition("/")[2] for name in names[1:] if found.problems.get(name)]
-    remark = ", ".join(
-        [
-            *found.problems.get(corruption, []),
+def _rows(
+    cells: Sequence[Cell],
+    listings: Mapping[str, Listing],
+    looks: Mapping[str, Looked],
+    problems: Problems,
+) -> tuple[Row, ...]:
+    """One for each corruption."""
+    rows = []
+    for corruption in dict.fromkeys(cell.corruption for cell in cells):
+        own = [cell for cell in cells if cell.corruption == corruption]
+        listed = [listings[cell.name] for cell in own if cell.name in listings]
+        sizes = Counter[tuple[int, int]]()
+        for cell in own:
+            sizes += looks[cell.name].sizes if cell.name in looks else Counter()
+        wrong = [cell.severity for cell in own if problems.get(cell.name)]
+        remarks = [
+            *problems.get(corruption, []),
             *([f"see severity {', '.join(wrong)}"] if wrong else []),
         ]
-    )
-    return Row(
-        corruption,
-        " ".join(cell.severity for cell in cells),
-        _range(classes),
-        _range({len(one) for one in listings}),
-        size_words(sizes),
-        remark or "ok",
-    )
+        severities = " ".join(cell.severity for cell in own)
+        classes = _range({len(set(one.labels["category"].tolist())) for one in listed})
+        images = _range({len(one) for one in listed})
+        remark = ", ".join(remarks) or "ok"
+        rows.append(Row(corruption, severities, classes, images, _size_words(sizes), remark))
+    return tuple(rows)
 
 
 def _range(values: set[int]) -> str:
@@ -404,28 +360,20 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
         raise absent(entry)
     depth = depth or Depth()
     if entry.kind == "trials":
-        return _verify_trials(folder)
+        read = read_tables(folder)
+        rows, tables = sum(map(len, read.files)), {file.path for file in read.files}
+        lines = (f"{rows} trials in {len(tables)} tables", *map(str, read.unfit.values()))
+        return Verification(not read.unfit, (f"{folder}", *lines))
     if entry.kind == "scores":
-        return _verify_scores(folder)
+        scores = read_scores(folder)
+        return Verification(True, (f"{folder}", f"{len(scores.scores)} scores", *scores.notes))
     if entry.kind == "textures":
         return _verify_textures(entry, folder)
     if entry.layout == "cells":
-        return verify_cells(entry, folder, settings, depth)
+        return _verify_cells(entry, folder, settings, depth)
     if entry.layout == "class-folder" and entry.mask is None:
         return _verify_classes(entry, list_folder(entry, folder), settings, depth)
     return _verify_images(entry, folder, settings, depth)
-
-
-def _verify_trials(folder: Path) -> Verification:
-    found = read_tables(folder)
-    rows, tables = sum(map(len, found.files)), {file.path for file in found.files}
-    lines = (f"{folder}", f"{rows} trials in {len(tables)} tables", *map(str, found.unfit.values()))
-    return Verification(not found.unfit, lines)
-
-
-def _verify_scores(folder: Path) -> Verification:
-    found = read_scores(folder)
-    return Verification(True, (f"{folder}", f"{len(found.scores)} scores", *found.notes))
 
 
 def _verify_textures(entry: Entry, folder: Path) -> Verification:
@@ -443,7 +391,7 @@ def _verify_textures(entry: Entry, folder: Path) -> Verification:
 
 def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Verification:
     """A set with what is drawn over it; every image is read."""
-    altered = altered_files(reread(folder, settings))
+    altered = _altered(reread(folder, settings))
     stimuli = open_folder(entry, folder, settings)
     tick = depth.expect(len(stimuli))
     broken, odd = [], Counter[str]()
@@ -460,7 +408,7 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
     lines += [f"of these {n} {what}: no score counts them" for what, n in sorted(odd.items())]
     if entry.annotated:
         lines += survey(entry, folder).lines
-    problems = [*shortened(broken), *altered, *wrong]
+    problems = [*_shortened(broken), *altered, *wrong]
     return Verification(not problems, (f"{folder}", *lines, *problems))
 
 
@@ -482,33 +430,21 @@ def _verify_classes(
 ) -> Verification:
     """A folder of class folders, of any size."""
     n = len(listing)
-    empty = empty_files(listing)
     index = depth.of(n, SAMPLE, n)
     if len(index) < n:
         index = sample_order(listing.ids, listing.labels, len(index))
-    tick = depth.expect(len(index))
-    looked = look_at(entry, listing, sorted(set(index) - set(empty)), tick)
-    whole = len(index) == n
-    chosen = listing if whole else listing.pick(index)
-    altered = altered_files(reread(listing.folder, settings, chosen.files))
-    part = open_listing(entry, chosen, settings, n)
-    lines, wrong = _identity(entry, part, n)
+    looked = _look_at(entry, listing, index, settings, depth.expect(len(index)))
+    assert looked.stimuli is not None
+    lines, wrong = _identity(entry, looked.stimuli, n)
     classes = set(listing.labels["category"].tolist())
     expected = f" of {entry.classes}" if entry.classes else ""
-    lines.append(f"{len(classes)}{expected} classes; {size_words(looked.sizes)} px")
-    lines += repeats(part.items, part.ids)
-    if not whole:
+    lines.append(f"{len(classes)}{expected} classes; {_size_words(looked.sizes)} px")
+    lines += looked.copies
+    if len(index) < n:
         lines.append(
             f"{len(index)} images were read, those of `--limit {len(index)}`; --full reads every one"
         )
-    problems = [
-        *shortened([f"{listing.paths[i]}: an empty file" for i in empty]),
-        *shortened(looked.unreadable),
-        *altered,
-        *size_problems(entry, looked),
-        *class_problems(entry, classes),
-        *wrong,
-    ]
+    problems = [*looked.problems, *_class_problems(entry, classes), *wrong]
     return Verification(not problems, (f"{listing.folder}", *lines, *problems))
 
 

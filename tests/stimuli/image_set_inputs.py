@@ -321,11 +321,11 @@ def _added(folder: Path, settings: Settings) -> None:
 
 def _memory(folder: Path, settings: Settings) -> None:
     """The program's own files: the memory of digests and decoded chunks, both damaged."""
-    data = (folder / "set" / "memory.npy").read_bytes()
-    (folder / "set" / "memory.npy").unlink()
+    data = (folder / "set" / "memory.json").read_bytes()
+    (folder / "set" / "memory.json").unlink()
     read = _opened("class-folder", "geirhos16")
     read(folder / "set", settings)
-    for kept in (*(settings.home / "digests").glob("*.npy"), *settings.decoded.rglob("*.npy")):
+    for kept in (*(settings.home / "digests").iterdir(), *settings.decoded.rglob("*.npy")):
         kept.write_bytes(data)
     read(folder / "set", settings)
     shutil.rmtree(settings.home)
@@ -339,10 +339,8 @@ def map_file() -> bytes:
 
 
 def memory() -> bytes:
-    """A NumPy file."""
-    out = io.BytesIO()
-    np.save(out, np.zeros(3, dtype=[("name", "S9"), ("size", "<i8"), ("digest", "u1", (32,))]))
-    return out.getvalue()
+    """A memory of digests."""
+    return json.dumps({"cat/a.png": [1, 2, 3, 4, "0" * 64]}).encode()
 
 
 VOC = np.full((12, 12), 8)
@@ -419,7 +417,7 @@ KINDS: Mapping[str, Kind] = {
     "trials": Kind(TABLES, _trials),
     "manifest": Kind({"stylised.json": MANIFEST}, lambda folder, _: read_manifest(folder)),
     "textures": Kind({"frost1.png": PHOTO, "frost2.jpg": picture("JPEG")}, _textures),
-    "memory": Kind({"set/cat/a.png": PHOTO, "set/memory.npy": memory()}, _memory),
+    "memory": Kind({"set/cat/a.png": PHOTO, "set/memory.json": memory()}, _memory),
 }
 
 
