@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -82,6 +83,13 @@ class Table:
     facts: Mapping[str, Any] = field(default_factory=dict)
     measure: str = "metric"
     origin: tuple[str, ...] = ()
+
+    @cached_property
+    def numbers(self) -> frozenset[int]:
+        """Columns in which some row has a number: where another has none, it is no plain value for data either."""
+        return frozenset(
+            at for row in self.rows for at, value in enumerate(row) if isinstance(value, Cell)
+        )
 
     def cut(self, limit: int | None) -> tuple[Table, int]:
         """The table with so many rows between two dividers (None: all), and how many rows are left out."""
@@ -281,11 +289,7 @@ def records(table: Table) -> Iterator[dict[str, Any]]:
 def wide_records(table: Table) -> Iterator[dict[str, Any]]:
     """A table as data with a record for each row: value, interval, n, rank and remarks of each number in a column of
     their own."""
-    columns = [
-        (at, one)
-        for at, one in enumerate(table.fields)
-        if any(isinstance(row[at], Cell) for row in table.rows)
-    ]
+    columns = [(at, one) for at, one in enumerate(table.fields) if at in table.numbers]
     for row in table.rows:
         plain = row_facts(table, row)
         for at, one in columns:
@@ -302,14 +306,14 @@ def wide_records(table: Table) -> Iterator[dict[str, Any]]:
 def row_facts(table: Table, row: Sequence[Value]) -> dict[str, Any]:
     """A row's plain values by key; a rank with its range."""
     plain: dict[str, Any] = {}
-    for one, value in zip(table.fields, row, strict=True):
+    for at, (one, value) in enumerate(zip(table.fields, row, strict=True)):
         if isinstance(value, Rank):
             plain |= {
                 one.key: value.rank,
                 f"{one.key}_low": value.low,
                 f"{one.key}_high": value.high,
             }
-        elif one.key and not isinstance(value, Cell):
+        elif one.key and at not in table.numbers:
             plain[one.key] = list(value) if isinstance(value, tuple) else value
     return plain
 

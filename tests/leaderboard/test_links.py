@@ -234,6 +234,7 @@ def test_records_and_tables_hold_every_pair(summary):
     rows = list(records(pair_table(found, summary.space)))
     assert len(rows) == 3 * 2 + 1
     assert {row["n"] for row in rows} == {24}
+    assert len({tuple(row) for row in rows}) == 1  # also of clean accuracy itself
     assert {row["coefficient"] for row in rows} == {"spearman", "pearson", "partial given clean"}
     rows = list(records(contrast_table(pairs, summary.space)))
     assert len(rows) == 6
