@@ -25,6 +25,7 @@ from PIL import Image
 from benchmark.engine.inference import decoded_chunks
 from benchmark.errors import BenchError
 from benchmark.settings import Settings
+from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
 from benchmark.stimuli.datasets import open_annotated, open_folder, read_manifest, read_names
 from benchmark.stimuli.downloads import Bounds, unpack
@@ -320,14 +321,11 @@ def _added(folder: Path, settings: Settings) -> None:
 
 
 def _memory(folder: Path, settings: Settings) -> None:
-    """The program's own files: the memory of digests and decoded chunks, both damaged."""
-    data = (folder / "set" / "memory.json").read_bytes()
-    (folder / "set" / "memory.json").unlink()
-    read = _opened("class-folder", "geirhos16")
-    read(folder / "set", settings)
-    for kept in (*(settings.home / "digests").iterdir(), *settings.decoded.rglob("*.npy")):
-        kept.write_bytes(data)
-    read(folder / "set", settings)
+    """The program's own memory of digests, damaged."""
+    place = image_files._memory(folder / "set", settings)
+    place.parent.mkdir(parents=True)
+    (folder / "set" / "memory.json").rename(place)
+    _opened("class-folder", "geirhos16")(folder / "set", settings)
     shutil.rmtree(settings.home)
 
 
