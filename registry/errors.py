@@ -51,11 +51,13 @@ class UnknownName(BenchError):
 
 
 def _bounded(message: str) -> str:
-    """The message, without its middle where it is too long to read."""
-    if len(message) <= LONGEST:
+    """The message fit for a terminal: no character that moves its cursor, no middle where it is too long to read."""
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST * 2 // 3]} [...] {message[-LONGEST // 3 :]}"
+    if message.isprintable():
         return message
-    head, tail = message[: LONGEST * 2 // 3], message[-LONGEST // 3 :]
-    return f"{head} [...] {tail}"
+    plain = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape") for c in message)
+    return "".join(c if isinstance(c, str) else c.decode() for c in plain)
 
 
 def some_of(names: Collection[str], shown: int) -> str:

@@ -238,6 +238,8 @@ def checked_archive(path: Path) -> io.BytesIO:
     """A copy of the archive, after a look at every member. Raises WeightsError where opening or running it
     would do anything but compute with its tensors.
     """
+    if not is_file(path):
+        raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     copy = io.BytesIO()
     with foreign("exported program", path, WeightsError, _REFUSED):
         require_honest_size(path, path.stat().st_size, str(path))
@@ -333,8 +335,6 @@ def load_exported(path: Path, side: int) -> nn.Module:
     Raises WeightsError: not there, refused, unreadable, not for such images, or asking for too much
     memory.
     """
-    if not is_file(path):
-        raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     refuse_onnx(path)
     copy = checked_archive(path)
     expected = (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from registry.errors import WeightsError
+from registry.files import is_file
 from registry.foreign import foreign
 
 Unit = Literal["step", "epoch"]
@@ -124,7 +125,7 @@ def steps_in_file(path: Path) -> dict[Unit, int]:
     """What a checkpoint says beside its weights ("step", "epoch", ...). Raises WeightsError where it cannot be read."""
     from registry.checkpoints import read_content
 
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and is_file(path):
         from safetensors import safe_open
 
         with (
