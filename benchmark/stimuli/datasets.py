@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -288,15 +289,35 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """The files of each item as they were when the set was planned. An image file is read and compared whole where it
-    is decoded; what annotates it, or holds many images, is compared by its state before and after it is read.
+class Pictures:
+    """Images and what is drawn over them, from their files as they were when the set was planned.
+
+    An image file is read and compared whole where it is decoded; what annotates it, or holds many images, is compared
+    by its state before and after it is read. Raises StimuliError naming a file that is another one now.
     """
 
+    drawn: tuple[Annotation, ...]
+    files: FileImages
     states: tuple[Mapping[Path, State], ...]
 
-    def __call__(self, index: int, read: Callable[[], T]) -> T:
-        """What `read` gives. Raises StimuliError naming a file that is another one now."""
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """HWC uint8 from an image file, or from where an annotation says that it lies."""
+        source = self.drawn[index].pixels
+        return self.files(index) if source is None else self._planned(index, source)
+
+    def part(self, name: str, index: int) -> Any:
+        """The mask, ignored pixels or map of the i-th image ("mask", "ignored", "importance"), HW at its size."""
+        says = getattr(self.drawn[index], name)
+        return self._planned(index, lambda: says(self._size(index)))
+
+    def _size(self, index: int) -> Size:
+        if self.drawn[index].pixels is not None:
+            height, width = self.pixels(index).shape[:2]
+        else:
+            width, height = size_of(self.files.paths[index], self.files.remedy)
+        return height, width
+
+    def _planned(self, index: int, read: Callable[[], T]) -> T:
         self._check(index)
         value = read()
         self._check(index)
@@ -310,42 +331,6 @@ class Planned:
                 same = False
             if not same:
                 raise changed(path)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """decode(i): HWC uint8 from an image file, or from where an annotation says that it lies."""
-
-    files: FileImages
-    sources: tuple[Callable[[], NDArray[np.uint8]] | None, ...]
-    planned: Planned
-
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """HWC uint8."""
-        source = self.sources[index]
-        return self.files(index) if source is None else self.planned(index, source)
-
-    def size(self, index: int) -> Size:
-        """Height and width; of a file only the header is read."""
-        source = self.sources[index]
-        if source is not None:
-            height, width = self.planned(index, source).shape[:2]
-            return height, width
-        width, height = size_of(self.files.paths[index], self.files.remedy)
-        return height, width
-
-
-@dataclass(frozen=True)
-class Over(Generic[T]):
-    """f(i): what the annotation of the i-th image says at that image's size."""
-
-    pictures: Pictures
-    says: tuple[Callable[[Size], T], ...]
-
-    def __call__(self, index: int) -> T:
-        """The mask or map of an image."""
-        pictures, says = self.pictures, self.says[index]
-        return pictures.planned(index, lambda: says(pictures.size(index)))
 
 
 def survey(entry: Entry, folder: Path) -> Survey:
@@ -383,17 +368,33 @@ def open_annotated(
     if limit is not None and sampled:
         order = sample_order([item.id for item in items], label_columns(items), limit)
         items = tuple(items[i] for i in order)
-    drawn = [item.annotation or Annotation() for item in items]
+    drawn = tuple(item.annotation or Annotation() for item in items)
     ids = tuple(item.id for item in items)
     check_spelling(folder, ids)
     needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
-    planned = Planned(_states(needed))
-    known = _known(needed, folder, settings)
-    digests = _digests(needed, drawn, known)
+    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
+    states: dict[Path, State] = {}
+    for path in files:  # before anything is read
+        with foreign("file", path, StimuliError):
+            states[path] = state_of(path)
+    known = dict(zip(files, file_digests(files, folder, settings), strict=True))
+    # One a stimulus: of its image file, the files that annotate it, and the rest in words.
+    digests = tuple(
+        text_digest("\n".join([*(known[path] for path in paths), one.text]))
+        for paths, one in zip(needed, drawn, strict=True)
+    )
     labels = label_columns(items)
-    whole_files = tuple(known[item.path] for item in items)
-    files = FileImages(tuple(item.path for item in items), remedy(entry), whole_files)
-    pictures = Pictures(files, tuple(one.pixels for one in drawn), planned)
+    images = FileImages(
+        tuple(item.path for item in items), remedy(entry), tuple(known[item.path] for item in items)
+    )
+    planned = tuple({path: states[path] for path in paths} for paths in needed)
+    pictures = Pictures(drawn, images, planned)
+
+    def over(name: str) -> Callable[[int], Any] | None:
+        """What all images have, or None."""
+        whole = all(getattr(one, name) is not None for one in drawn)
+        return partial(pictures.part, name) if whole else None
+
     return Stimuli(
         name=entry.name,
         digest=set_digest(ids, digests, labels),
@@ -401,48 +402,14 @@ def open_annotated(
         ids=ids,
         items=digests,
         labels=labels,
-        decode=pictures,
-        mask=_over(pictures, [one.mask for one in drawn]),
-        ignored=_over(pictures, [one.ignored for one in drawn]),
-        importance=_over(pictures, [one.importance for one in drawn]),
+        decode=pictures.pixels,
+        mask=over("mask"),
+        ignored=over("ignored"),
+        importance=over("importance"),
         whole=entry.count or n + seen.absent,
         origin="catalogue" if find_built_in(entry.name) else "added",
         sampled=sampled,
     )
-
-
-def _over(pictures: Pictures, says: Sequence[Callable[[Size], T] | None]) -> Over[T] | None:
-    """What all images have, or None."""
-    known = tuple(one for one in says if one is not None)
-    return Over(pictures, known) if len(known) == len(says) else None
-
-
-def _states(needed: Sequence[Sequence[Path]]) -> tuple[Mapping[Path, State], ...]:
-    """Before anything is read. Raises StimuliError."""
-    known: dict[Path, State] = {}
-    for path in {path for paths in needed for path in paths}:
-        with foreign("file", path, StimuliError):
-            known[path] = state_of(path)
-    return tuple({path: known[path] for path in paths} for paths in needed)
-
-
-def _known(
-    needed: Sequence[Sequence[Path]], folder: Path, settings: Settings
-) -> Mapping[Path, str]:
-    """SHA-256 of every file."""
-    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
-    return dict(zip(files, file_digests(files, folder, settings), strict=True))
-
-
-def _digests(
-    needed: Sequence[Sequence[Path]], drawn: Sequence[Annotation], known: Mapping[Path, str]
-) -> tuple[str, ...]:
-    """One a stimulus, of its image file, the files that annotate it, and the rest in words."""
-    texts = (
-        "\n".join([*(known[path] for path in paths), one.text])
-        for paths, one in zip(needed, drawn, strict=True)
-    )
-    return tuple(text_digest(text) for text in texts)
 
 
 # Sets that lie in cells: CORRUPTION/SEVERITY/class/image, with or without folders of groups above.

@@ -6,16 +6,17 @@ The mask is the union of the boxes of the image's own class: loose, for a box ho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 import numpy as np
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import WNID, Entry
+from benchmark.stimuli.image_files import read_plain, state_of
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, images_below
-from benchmark.stimuli.masked.records import read_markup
 from registry.foreign import foreign
 
 #: Where the files of the validation images lie in the tree as it is packed: boxes, then images.
@@ -38,36 +39,28 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         elif category is None and (category := _only_class(markup)) is None:
             yield LeftOut("boxes of several classes, and no class folder")
         else:
-            drawn = Annotation(mask=Boxes(markup, category), files=(markup,), text=category)
+            drawn = Annotation(
+                mask=partial(_union, markup, category), files=(markup,), text=category
+            )
             yield Item(path.name, path, {"category": category}, drawn)
 
 
-@dataclass(frozen=True)
-class Boxes:
-    """size -> HW bool: the union of an XML file's boxes of one class, scaled to the image's size
-    where the file speaks of another.
+def _union(path: Path, wnid: str, size: Size) -> Flags:
+    """HW bool: the union of an XML file's boxes of one class, scaled to the image's size where the file speaks of
+    another; all false where no box is of the class. Raises StimuliError.
     """
-
-    path: Path
-    wnid: str
-
-    def __call__(self, size: Size) -> Flags:
-        """HW bool; all false where no box is of the class. Raises StimuliError."""
-        root = read_markup(self.path)
-        height, width = size
-        across, down = _scale(root, "width", width), _scale(root, "height", height)
-        mask = np.zeros(size, dtype=bool)
-        for thing in root.iter("object"):
-            if (thing.findtext("name") or "").strip() == self.wnid:
-                left, top, right, bottom = self._corners(thing)
+    root = read_markup(path)
+    height, width = size
+    across, down = _scale(root, "width", width), _scale(root, "height", height)
+    mask = np.zeros(size, dtype=bool)
+    expected = f"It has a box without numbers; expected bndbox with {', '.join(_SIDES)}."
+    for thing in root.iter("object"):
+        if (thing.findtext("name") or "").strip() == wnid:
+            with foreign("annotation", path, StimuliError, expected):
+                corners = [float(thing.findtext(f"bndbox/{side}") or "") for side in _SIDES]
+                left, top, right, bottom = corners
                 mask[_span(top, bottom, down, height), _span(left, right, across, width)] = True
-        return mask
-
-    def _corners(self, thing: Element) -> list[float]:
-        """Pixels counted from 1, the last ones included."""
-        expected = f"It has a box without numbers; expected bndbox with {', '.join(_SIDES)}."
-        with foreign("annotation", self.path, StimuliError, expected):
-            return [float(thing.findtext(f"bndbox/{side}") or "") for side in _SIDES]
+    return mask
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -106,3 +99,29 @@ def _span(first: float, last: float, scale: float, pixels: int) -> slice:
     """Pixels first to last, counted from 1 and included, at another scale and inside the image."""
     start, stop = round((first - 1) * scale), round(last * scale)
     return slice(max(start, 0), min(max(stop, 0), pixels))
+
+
+# XML of annotations, read without trust: no document types, so no entities, and a limit of size.
+
+
+LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
+
+
+def read_markup(path: Path) -> Element:
+    """The root of an XML file. Raises StimuliError where it is no XML, too large, or has a DOCTYPE."""
+    with foreign("annotation", path, StimuliError, "It is not valid XML of one image."):
+        size = state_of(path).size
+        if size > LARGEST:
+            raise StimuliError(f"{path}: {size} bytes; expected at most {LARGEST} of one image.")
+        builder = TreeBuilder()
+        parser = expat.ParserCreate()
+        parser.StartDoctypeDeclHandler = _refuse
+        parser.StartElementHandler = builder.start
+        parser.EndElementHandler = builder.end
+        parser.CharacterDataHandler = builder.data
+        parser.Parse(read_plain(path, LARGEST), True)
+        return builder.close()
+
+
+def _refuse(*_declaration: object) -> None:
+    raise ValueError("it has a DOCTYPE, the only place that can define entities. Remove it")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,32 +46,18 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
         yield from (_in_archive(path, folder) for path in sorted(folder.rglob("*.npz")))
 
 
-@dataclass(frozen=True)
-class FileMap:
-    """importance(size): a map in a file of its own."""
-
-    path: Path
-
-    def __call__(self, size: Size) -> Map:
-        """HW float32 >= 0. Raises StimuliError."""
-        if self.path.suffix == ".npy":
-            return _graded(_array(self.path, None), size, str(self.path))
-        return _graded(read_plane(self.path), size, str(self.path))
+def _map_of_file(path: Path, size: Size) -> Map:
+    return _graded(
+        _array(path, None) if path.suffix == ".npy" else read_plane(path), size, str(path)
+    )
 
 
-@dataclass(frozen=True)
-class Archived:
-    """An image and its map in one npz file."""
+def _map_of_archive(path: Path, size: Size) -> Map:
+    return _graded(_array(path, "heatmap"), size, str(path))
 
-    path: Path
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """HWC uint8."""
-        return _rgb(_array(self.path, "image"), str(self.path))
-
-    def importance(self, size: Size) -> Map:
-        """HW float32 >= 0."""
-        return _graded(_array(self.path, "heatmap"), size, str(self.path))
+def _image_of_archive(path: Path) -> NDArray[np.uint8]:
+    return _rgb(_array(path, "image"), str(path))
 
 
 @dataclass(frozen=True)
@@ -118,13 +105,14 @@ def _in_folder(entry: Entry, folder: Path) -> Iterator[Item]:
                 f"{start.with_suffix('.npy')}: there is no such map, but labels.csv names the "
                 f"image '{item.id}'. Expected one of {', '.join(SUFFIXES)}."
             )
-        drawn = Annotation(importance=FileMap(found[0]), files=(found[0],))
+        drawn = Annotation(importance=partial(_map_of_file, found[0]), files=(found[0],))
         yield replace(item, annotation=drawn)
 
 
 def _in_archive(path: Path, folder: Path) -> Item:
-    kept = Archived(path)
-    drawn = Annotation(importance=kept.importance, pixels=kept.pixels)
+    drawn = Annotation(
+        importance=partial(_map_of_archive, path), pixels=partial(_image_of_archive, path)
+    )
     category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
     return Item(path.relative_to(folder).as_posix(), path, {"category": category}, drawn)
 

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,32 +35,28 @@ class Thing:
     crowd: bool
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """size -> HW bool: the union of outlines, less that of others. where: file and image, for errors;
-    size: height and width as the file states them.
+def _drawn(
+    outlines: Sequence[Segmentation],
+    less: Sequence[Segmentation],
+    stated: Size,
+    where: str,
+    size: Size,
+) -> Flags:
+    """HW bool: the union of outlines, less that of others. stated: height and width as the file has them; where: file
+    and image, for errors. Raises StimuliError.
     """
-
-    outlines: tuple[Segmentation, ...]
-    less: tuple[Segmentation, ...]
-    size: Size
-    where: str
-
-    def __call__(self, size: Size) -> Flags:
-        """HW bool. Raises StimuliError."""
-        if size != self.size:
-            raise StimuliError(
-                f"{self.where}: stated as {self.size[1]} x {self.size[0]} pixels, but the file has "
-                f"{size[1]} x {size[0]}. Expected the image as published."
-            )
-        return self._union(self.outlines) & ~self._union(self.less)
-
-    def _union(self, outlines: Sequence[Segmentation]) -> Flags:
-        mask = np.zeros(self.size, dtype=bool)
+    if size != stated:
+        raise StimuliError(
+            f"{where}: stated as {stated[1]} x {stated[0]} pixels, but the file has "
+            f"{size[1]} x {size[0]}. Expected the image as published."
+        )
+    mask = np.zeros(size, dtype=bool)
+    with foreign("outline", where, StimuliError):
         for outline in outlines:
-            with foreign("outline", self.where, StimuliError):
-                mask |= flags_of(outline, self.size)
-        return mask
+            mask |= flags_of(outline, size)
+        for outline in less:
+            mask &= ~flags_of(outline, size)
+    return mask
 
 
 def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
@@ -70,12 +67,17 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     """
     path = instances_of(folder)
     table = _loaded(path)
-    places = _image_folders(folder, path.stem.removeprefix(_START))
+    split = path.stem.removeprefix(_START)
+    places = (folder / split, folder / "images" / split, folder / "images")
     things = _things(table, path)
     for row in table["images"]:
         name, number, size = _image(row, path)
         there = things.get(number, ())
-        category = _main(there, f"{path}, image {number}")
+        areas: dict[str, float] = defaultdict(float)
+        with foreign("outline", f"{path}, image {number}", StimuliError):
+            for thing in there:
+                areas[thing.category] += area_of(thing.outline)
+        category = main_object(areas)
         if isinstance(category, LeftOut):
             yield category
             continue
@@ -84,7 +86,15 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
             yield LeftOut("the image itself is not in the folder", absent=True)
             continue
         own = [thing for thing in there if thing.category == category]
-        yield Item(name, image, {"category": category}, _annotation(own, size, f"{path}, {name}"))
+        single = tuple(thing.outline for thing in own if not thing.crowd)
+        crowds = tuple(thing.outline for thing in own if thing.crowd)
+        where = f"{path}, {name}"
+        drawn = Annotation(
+            mask=partial(_drawn, single, (), size, where),
+            ignored=partial(_drawn, crowds, single, size, where),
+            text=json.dumps([single, crowds], sort_keys=True),
+        )
+        yield Item(name, image, {"category": category}, drawn)
 
 
 def instances_of(folder: Path) -> Path:
@@ -97,24 +107,6 @@ def instances_of(folder: Path) -> Path:
         names = ", ".join(path.name for path in found)
         raise StimuliError(f"{folder}: several files of annotations ({names}). Keep one of them.")
     return (preferred or found)[0]
-
-
-def _annotation(own: Sequence[Thing], size: Size, where: str) -> Annotation:
-    single = tuple(thing.outline for thing in own if not thing.crowd)
-    crowds = tuple(thing.outline for thing in own if thing.crowd)
-    return Annotation(
-        mask=Drawn(single, (), size, where),
-        ignored=Drawn(crowds, single, size, where),
-        text=json.dumps([single, crowds], sort_keys=True),
-    )
-
-
-def _main(things: Sequence[Thing], where: str) -> str | LeftOut:
-    areas: dict[str, float] = defaultdict(float)
-    for thing in things:
-        with foreign("outline", where, StimuliError):
-            areas[thing.category] += area_of(thing.outline)
-    return main_object(areas)
 
 
 def _loaded(path: Path) -> Row:
@@ -156,8 +148,3 @@ def _image(row: Row, path: Path) -> tuple[str, int, Size]:
     if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
         raise StimuliError(f"{path}: the image {name} has no 'height' and 'width'.")
     return name, row["id"], (height, width)
-
-
-def _image_folders(folder: Path, split: str) -> tuple[Path, ...]:
-    """Where the images of a split may lie."""
-    return (folder / split, folder / "images" / split, folder / "images")

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.items import Annotation, Item, check_category, images_below, labelled_images
-from benchmark.stimuli.masked.outlines import AnythingDrawn
+from benchmark.stimuli.masked.outlines import anything_drawn
 
 
 def read(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -25,7 +26,9 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
                 f"{path}: there is no such mask, but {where} '{item.id}'. "
                 "Expected a PNG of the image's size, not zero on the object."
             )
-        yield replace(item, annotation=Annotation(mask=AnythingDrawn(path), files=(path,)))
+        yield replace(
+            item, annotation=Annotation(mask=partial(anything_drawn, path), files=(path,))
+        )
 
 
 def _in_classes(entry: Entry, folder: Path) -> Iterator[Item]:

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.items import Annotation, Flags, Item, Size, check_category, images_below
-from benchmark.stimuli.masked.outlines import read_plane
+from benchmark.stimuli.masked.outlines import fitting, only_edition, read_plane
 from registry.labels import label_space
 
 IGNORED = 1000
@@ -34,7 +32,7 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
 
     Raises StimuliError where a mask is missing, or a class is not one of the edition.
     """
-    root = root_of(folder)
+    root = only_edition(roots_of(folder), folder, " and ".join(SPLITS[0]) + " of ImageNet-S")
     images, masks = split_of(root)
     edition = _edition(root, entry)
     values = values_of(edition)
@@ -47,46 +45,30 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
         if not mask.is_file():
             raise StimuliError(f"{mask}: there is no such mask, but there is the image {path}.")
         drawn = Annotation(
-            mask=OfClass(mask, values[category], edition),
-            ignored=OfClass(mask, IGNORED, edition),
+            mask=partial(_of_class, mask, values[category], edition),
+            ignored=partial(_of_class, mask, IGNORED, edition),
             files=(mask,),
             text=f"class {values[category]}",
         )
         yield Item(path.name, path, {"category": category}, drawn)
 
 
-@dataclass(frozen=True)
-class OfClass:
-    """size -> HW bool: where a mask has a class's number."""
-
-    path: Path
-    value: int
-    edition: int
-
-    def __call__(self, size: Size) -> Flags:
-        """HW bool. Raises StimuliError."""
-        classes = _classes(self.path, size)
-        unknown = classes[(classes > self.edition) & (classes != IGNORED)]
-        if len(unknown):
-            raise StimuliError(
-                f"{self.path}: class {unknown[0]}; ImageNet-S {self.edition} has 1 to "
-                f"{self.edition}, 0 and {IGNORED}. Is it of another edition?"
-            )
-        return np.asarray(classes == self.value)
-
-
-def root_of(folder: Path) -> Path:
-    """The folder that holds validation and validation-segmentation: `folder`, or the edition below
-    it. Raises StimuliError where there is none, or several.
-    """
-    found = roots_of(folder)
-    if len(found) > 1:
-        names = ", ".join(place.name for place in found)
-        raise StimuliError(f"{folder}: several editions ({names}). Name one of these folders.")
-    if not found:
-        wanted = " and ".join(SPLITS[0])
-        raise StimuliError(f"{folder}: expected the folders {wanted} of ImageNet-S.")
-    return found[0]
+def _of_class(path: Path, value: int, edition: int, size: Size) -> Flags:
+    """HW bool: where a mask has a class's number. Raises StimuliError."""
+    plane = read_plane(path)
+    if plane.ndim != 3 or plane.shape[2] != 3:
+        raise StimuliError(
+            f"{path}: a grey image. Expected a colour one, red + 256 * green = class."
+        )
+    classes = plane[:, :, 0].astype(np.int64) + 256 * plane[:, :, 1].astype(np.int64)
+    classes = fitting(classes, size, path)
+    unknown = classes[(classes > edition) & (classes != IGNORED)]
+    if len(unknown):
+        raise StimuliError(
+            f"{path}: class {unknown[0]}; ImageNet-S {edition} has 1 to {edition}, 0 and {IGNORED}. "
+            "Is it of another edition?"
+        )
+    return np.asarray(classes == value)
 
 
 def roots_of(folder: Path) -> list[Path]:
@@ -126,17 +108,3 @@ def _edition(root: Path, entry: Entry) -> int:
         f"{root}: {len(classes)} classes: which edition of ImageNet-S is it? "
         "Call the folder ImageNetS919, ImageNetS300 or ImageNetS50, as published."
     )
-
-
-def _classes(path: Path, size: Size) -> NDArray[np.int64]:
-    plane = read_plane(path)
-    if plane.ndim != 3 or plane.shape[2] != 3:
-        raise StimuliError(
-            f"{path}: a grey image. Expected a colour one, red + 256 * green = class."
-        )
-    if plane.shape[:2] != size:
-        raise StimuliError(
-            f"{path}: {plane.shape[1]} x {plane.shape[0]} pixels, but its image has "
-            f"{size[1]} x {size[0]}. Expected the same size."
-        )
-    return plane[:, :, 0].astype(np.int64) + 256 * plane[:, :, 1].astype(np.int64)

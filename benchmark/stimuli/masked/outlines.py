@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +26,14 @@ def flags_of(segmentation: Segmentation, size: Size) -> Flags:
     size: height and width. Raises ValueError saying what is wrong with it.
     """
     if isinstance(segmentation, Mapping):
-        return _from_runs(_runs(segmentation), _stated_size(segmentation, size))
+        stated, runs = segmentation.get("size"), _runs(segmentation)
+        if not isinstance(stated, Sequence) or list(stated) != list(size):
+            raise ValueError(f"run lengths of size {stated}, but the image has {list(size)}")
+        if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
+            raise ValueError(
+                f"run lengths give {sum(runs)} pixels, the image has {size[0] * size[1]}"
+            )
+        return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
     mask = np.zeros(size, dtype=bool)
     for outline in segmentation:
         mask |= inside(_corners(outline), size)
@@ -38,7 +44,11 @@ def area_of(segmentation: Segmentation) -> float:
     """Pixels, without drawing: polygons by their corners, runs by their sum. Raises ValueError."""
     if isinstance(segmentation, Mapping):
         return float(sum(_runs(segmentation)[1::2]))
-    return float(sum(_polygon_area(_corners(outline)) for outline in segmentation))
+    area = 0.0
+    for corners in map(_corners, segmentation):
+        closed = [*corners.tolist(), corners[0].tolist()]
+        area += float(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(closed)))) / 2
+    return area
 
 
 def inside(corners: NDArray[np.float64], size: Size) -> Flags:
@@ -96,20 +106,6 @@ def _runs(coded: Mapping[str, Any]) -> list[int]:
     raise ValueError("run lengths need 'counts', whole numbers or a text")
 
 
-def _stated_size(coded: Mapping[str, Any], size: Size) -> Size:
-    stated = coded.get("size")
-    if not isinstance(stated, Sequence) or list(stated) != list(size):
-        raise ValueError(f"run lengths of size {stated}, but the image has {list(size)}")
-    return size
-
-
-def _from_runs(runs: Sequence[int], size: Size) -> Flags:
-    if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
-        raise ValueError(f"run lengths give {sum(runs)} pixels, the image has {size[0] * size[1]}")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(size, order="F")
-
-
 def _corners(outline: Iterable[float]) -> NDArray[np.float64]:
     flat = np.asarray(outline, dtype=np.float64)
     if flat.ndim != 1 or len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():
@@ -117,9 +113,14 @@ def _corners(outline: Iterable[float]) -> NDArray[np.float64]:
     return flat.reshape(-1, 2)
 
 
-def _polygon_area(corners: NDArray[np.float64]) -> float:
-    closed = [*corners.tolist(), corners[0].tolist()]
-    return float(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(closed)))) / 2
+def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
+    """The one folder of a data set that lies in `folder`. Raises StimuliError where there is none, or several."""
+    if len(editions) > 1:
+        names = ", ".join(place.name for place in editions)
+        raise StimuliError(f"{folder}: several editions ({names}). Name one of these folders.")
+    if not editions:
+        raise StimuliError(f"{folder}: expected the folders {expected}.")
+    return editions[0]
 
 
 # Masks and maps that lie in image files: their values as stored, at the size of the image.
@@ -130,16 +131,12 @@ def _polygon_area(corners: NDArray[np.float64]) -> float:
 _KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
 
 
-@dataclass(frozen=True)
-class AnythingDrawn:
-    """mask(size): HW bool, true where an image file is not zero; opacity does not count."""
-
-    path: Path
-
-    def __call__(self, size: Size) -> Flags:
-        """HW bool. Raises StimuliError where the file is no image or of another size."""
-        drawn = read_plane(self.path) != 0
-        return fitting(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, self.path)
+def anything_drawn(path: Path, size: Size) -> Flags:
+    """HW bool, true where an image file is not zero; opacity does not count. Raises StimuliError where the file is no
+    image or of another size.
+    """
+    drawn = read_plane(path) != 0
+    return fitting(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, path)
 
 
 def read_plane(path: Path) -> NDArray[Any]:

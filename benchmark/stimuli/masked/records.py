@@ -11,11 +11,9 @@ import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.image_files import open_plain, read_plain, state_of
+from benchmark.stimuli.image_files import open_plain
 from registry.foreign import foreign
 
 Span = tuple[int, int]  # first byte, and the one after the last
@@ -82,12 +80,12 @@ def _whole_numbers(data: mmap.mmap, span: Span) -> Iterator[int]:
     """Field 1 of an int64 list, packed or not."""
     for number, value in _fields(data, span):
         if number == 1 and isinstance(value, int):
-            yield _signed(value)
+            yield value - (1 << 64) if value >> 63 else value
         elif number == 1 and isinstance(value, tuple):
             at = value[0]
             while at < value[1]:
                 one, at = _varint(data, at, value[1])
-                yield _signed(one)
+                yield one - (1 << 64) if one >> 63 else one
 
 
 def _inner(data: mmap.mmap, span: Span, wanted: int) -> Iterator[Span]:
@@ -122,37 +120,3 @@ def _varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
         if data[place] < 128:
             return value, place + 1
     raise ValueError(f"no number at byte {at}")
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
-
-
-# XML of annotations, read without trust: no document types, so no entities, and a limit of size.
-
-
-LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
-
-
-def read_markup(path: Path) -> Element:
-    """The root of an XML file. Raises StimuliError where it is no XML, too large, or has a DOCTYPE."""
-    with foreign("annotation", path, StimuliError, "It is not valid XML of one image."):
-        size = state_of(path).size
-        if size > LARGEST:
-            raise StimuliError(f"{path}: {size} bytes; expected at most {LARGEST} of one image.")
-        return _parsed(read_plain(path, LARGEST))
-
-
-def _parsed(data: bytes) -> Element:
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = _refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.Parse(data, True)
-    return builder.close()
-
-
-def _refuse(*_declaration: object) -> None:
-    raise ValueError("it has a DOCTYPE, the only place that can define entities. Remove it")

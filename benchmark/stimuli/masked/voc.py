@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_text
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
-from benchmark.stimuli.masked.outlines import fitting, main_object, read_plane
+from benchmark.stimuli.masked.outlines import fitting, main_object, only_edition, read_plane
 from registry.foreign import foreign
 
 LONGEST = 200  # letters of a name
@@ -34,7 +34,7 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
 
     The mask is every pixel of the main category, void pixels are ignored. Raises StimuliError.
     """
-    root = root_of(folder)
+    root = only_edition(roots_of(folder), folder, "JPEGImages and SegmentationClass of VOC")
     for stem in _listed(root):
         path = root / "SegmentationClass" / f"{stem}.png"
         category = main_object(_areas(path))
@@ -45,37 +45,16 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         else:
             value = CLASSES.index(category) + 1
             drawn = Annotation(
-                mask=OfValue(path, value), ignored=OfValue(path, VOID), files=(path,)
+                mask=partial(_of_value, path, value),
+                ignored=partial(_of_value, path, VOID),
+                files=(path,),
             )
             yield Item(image.name, image, {"category": category}, drawn)
 
 
-@dataclass(frozen=True)
-class OfValue:
-    """size -> HW bool: where a class image has a value."""
-
-    path: Path
-    value: int
-
-    def __call__(self, size: Size) -> Flags:
-        """HW bool. Raises StimuliError."""
-        return np.asarray(fitting(_indices(self.path), size, self.path) == self.value)
-
-
-def root_of(folder: Path) -> Path:
-    """The folder that holds JPEGImages: `folder`, or one below it or below VOCdevkit (VOC2012).
-
-    Raises StimuliError where there is none, or several.
-    """
-    found = roots_of(folder)
-    if len(found) > 1:
-        years = ", ".join(place.name for place in found)
-        raise StimuliError(f"{folder}: several editions ({years}). Name one of these folders.")
-    if not found:
-        raise StimuliError(
-            f"{folder}: expected the folders JPEGImages and SegmentationClass of VOC."
-        )
-    return found[0]
+def _of_value(path: Path, value: int, size: Size) -> Flags:
+    """HW bool: where a class image has a value. Raises StimuliError."""
+    return np.asarray(fitting(_indices(path), size, path) == value)
 
 
 def roots_of(folder: Path) -> list[Path]:
@@ -88,26 +67,22 @@ def roots_of(folder: Path) -> list[Path]:
 
 def _listed(root: Path) -> list[str]:
     """Stems of the images with class images; without a list, all that there are."""
-    lists = [root / "ImageSets" / "Segmentation" / name for name in LISTS]
-    for place in lists:
+    for place in (root / "ImageSets" / "Segmentation" / name for name in LISTS):
         if place.is_file():
-            return _names(place)
+            with foreign("list of images", place, StimuliError):
+                names = read_text(place).split()
+            for name in names:  # none may lead out of the folder of images
+                if set(name) & set("/\\\0") or len(name) > LONGEST:
+                    raise StimuliError(
+                        f"{place}: {name!r:.80} is no image's name, such as 2007_000033."
+                    )
+            return names
     drawn = root / "SegmentationClass"
     if not drawn.is_dir():
         raise StimuliError(
             f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png."
         )
     return sorted(path.stem for path in drawn.glob("*.png"))
-
-
-def _names(place: Path) -> list[str]:
-    """Words of a list; none may lead out of the folder of images."""
-    with foreign("list of images", place, StimuliError):
-        names = read_text(place).split()
-    for name in names:
-        if "/" in name or "\\" in name or "\0" in name or len(name) > LONGEST:
-            raise StimuliError(f"{place}: {name!r:.80} is no image's name, such as 2007_000033.")
-    return names
 
 
 def _areas(path: Path) -> dict[str, float]:
