@@ -18,6 +18,7 @@ from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import (
     LAST,
     WITHOUT,
+    Field,
     Footnotes,
     Table,
     cell_record,
@@ -246,70 +247,50 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None) -> G
     return Group(*parts)
 
 
+class _Column:
+    """A column of texts on its way to rich: `natural` characters break nothing, `least` are the fewest it may have."""
+
+    def __init__(self, field: Field, title: str, column: Sequence[str]) -> None:
+        self.title, self.texts, self.right = printable(title), column, field.right
+        lines = [line for text in column for line in text.split("\n")]
+        self.natural = max(map(len, (*self.title.split(), *lines)), default=0)
+        self.breaks = field.breaks > 0
+        self.least = min(self.natural, field.breaks) if self.breaks else self.natural
+
+
 def _drawn(table: Table, width: int, limit: int | None) -> tuple[list[RichTable], list[str]]:
-    """The table for rich, in several parts where it may split, and the lines below."""
-    shown, form, footnotes = _choice(table, width)
-    columns = texts(table, form, shown, footnotes)
-    least = form == table.forms[-1] and len(table.forms) > 1
-    titles = [(least and table.fields[at].short) or table.fields[at].title for at in shown]
-    layout = [
-        _Column(printable(title), column, table.fields[at].right, table.fields[at].breaks)
-        for at, title, column in zip(shown, titles, columns, strict=True)
-    ]
-    parts = _split(layout, width) if table.splits else [layout] if layout else []
-    gone = [table.fields[at].title for at in visible(table) if at not in shown]
+    """The table for rich, in several parts where it may split, and the lines below. As much is shown as has room, in
+    the order of `Table.forms`; columns go once the widest form has been given up."""
+    everything, fields = visible(table), table.fields
+    going = sorted((at for at in everything if fields[at].goes), key=lambda at: fields[at].goes)
+    soon = [at for at in going if fields[at].goes < LAST]
+    for form in table.forms:
+        last = form == table.forms[-1]
+        steps = going if last else [] if form == table.forms[0] else soon
+        narrow = last and len(table.forms) > 1
+        for count in range(len(steps) + 1):
+            shown, footnotes = [at for at in everything if at not in steps[:count]], Footnotes()
+            layout = [
+                _Column(fields[at], (narrow and fields[at].short) or fields[at].title, column)
+                for at, column in zip(shown, texts(table, form, shown, footnotes), strict=True)
+            ]
+            if fits := table.splits or _least_width(layout) <= width:
+                break
+        if fits:
+            break
     lines = []
-    if gone:
+    if gone := [fields[at].title for at in everything if at not in shown]:
         lines.append(f"no room for: {some_of(gone, 5)} (a wider terminal, a pipe, or bench export)")
-    bracketed = form not in WITHOUT or any(table.fields[at].keeps for at in shown)
     if table.intervals:
+        bracketed = form not in WITHOUT or any(fields[at].keeps for at in shown)
         lines.append(table.intervals if bracketed else NO_BRACKETS)
+    parts = _split(layout, width) if table.splits else [layout] if layout else []
     below = notes_below(table, shown, footnotes, limit)
     return [_rich(part, table.dividers, width) for part in parts], [*lines, *below]
 
 
-def _choice(table: Table, width: int) -> tuple[list[int], str, Footnotes]:
-    """(fields shown, form of the numbers, the remarks on them): as much as has room, in the order of `Table.forms`;
-    columns go once the widest form has been given up."""
-    everything = visible(table)
-    going = sorted(
-        (at for at in everything if table.fields[at].goes), key=lambda at: table.fields[at].goes
-    )
-    soon = [at for at in going if table.fields[at].goes < LAST]
-    for form in table.forms:
-        last = form == table.forms[-1]
-        steps = going if last else [] if form == table.forms[0] else soon
-        for count in range(len(steps) + 1):
-            shown = [at for at in everything if at not in steps[:count]]
-            footnotes = Footnotes()
-            columns = texts(table, form, shown, footnotes)
-            if table.splits or _least_width(table, form, shown, columns) <= width:
-                return shown, form, Footnotes()
-    return shown, form, Footnotes()
-
-
-def _least_width(
-    table: Table, form: str, shown: Sequence[int], columns: Sequence[tuple[str, ...]]
-) -> int:
-    least = form == table.forms[-1] and len(table.forms) > 1
-    sizes = []
-    for at, column in zip(shown, columns, strict=True):
-        one = table.fields[at]
-        sizes.append(
-            _Column((least and one.short) or one.title, column, one.right, one.breaks).least
-        )
-    return sum(sizes) + GAP * (len(sizes) - 1)
-
-
-class _Column:
-    """A column of texts on its way to rich: `natural` characters break nothing, `least` are the fewest it may have."""
-
-    def __init__(self, title: str, column: Sequence[str], right: bool, breaks: int) -> None:
-        self.title, self.texts, self.right = title, column, right
-        lines = [line for text in column for line in text.split("\n")]
-        self.natural = max(map(len, (*title.split(), *lines)), default=0)
-        self.least = min(self.natural, breaks or self.natural)
-        self.breaks = breaks > 0
+def _least_width(layout: Sequence[_Column]) -> int:
+    return sum(one.least for one in layout) + GAP * (len(layout) - 1)
 
 
 def _split(layout: Sequence[_Column], width: int) -> list[list[_Column]]:
@@ -332,7 +313,7 @@ def _rich(layout: Sequence[_Column], dividers: Sequence[int], width: int) -> Ric
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    spare = width - sum(one.least for one in layout) - GAP * (len(layout) - 1)
+    spare = width - _least_width(layout)
     drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for one in layout:
         size = one.least

@@ -273,15 +273,20 @@ def notes_below(
 def records(table: Table) -> Iterator[dict[str, Any]]:
     """A table as data: a record for each number, with its interval and where it comes from; for each row where there
     are no numbers with intervals."""
-    facts = {name: value for name, value in table.facts.items() if not _nested(value)}
+    facts = {
+        name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))
+    }
     blank = dict.fromkeys(name for one in table.fields for name in one.facts)
     for row in table.rows:
         plain = {**facts, **row_facts(table, row)}
-        measured = [pair for pair in zip(table.fields, row, strict=True) if _is_cell(pair[1])]
+        measured = [
+            (one, cell)
+            for one, cell in zip(table.fields, row, strict=True)
+            if isinstance(cell, Cell)
+        ]
         if not measured:
             yield plain
         for one, cell in measured:
-            assert isinstance(cell, Cell)
             named = {table.measure: one.key} if one.key else {}
             yield {**plain, **named, **blank, **one.facts, **cell_record(cell, table.origin)}
 
@@ -339,11 +344,3 @@ def finite(data: Any) -> Any:
     if isinstance(data, Mapping):
         return {key: finite(value) for key, value in data.items()}
     return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, (Mapping, list))
-
-
-def _is_cell(value: Value) -> bool:
-    return isinstance(value, Cell)
