@@ -331,9 +331,9 @@ def boards(
     for space, index in sorted(spaces.items()):
         notes = _version_notes(suite, version, stale.get(space, 0))
         for digest, members in index.groups(metric.name):
-            maker = _Maker(
-                suite, index, sets, metric, _columns(suite, index, metric), digest, members
-            )
+            others = (m for m in suite.metrics if m.shown and m.name in index.metrics)
+            columns = [metric, *(m for m in others if m.name != metric.name)]
+            maker = _Maker(suite, index, sets, metric, columns, digest, members)
             made.append(maker.board(space, version, notes))
     return sorted(made, key=lambda board: -len(board.rows) - len(board.references))
 
@@ -346,18 +346,6 @@ def _ranking_metric(suite: Suite, by: str | None) -> Metric:
     if by is None:
         raise ValueError(f"suite '{suite.name}' has no headline metric")
     raise unknown_name("metric", by, [m.name for m in suite.metrics], f"Suite: {suite.name}.")
-
-
-def _columns(suite: Suite, index: Index, first: Metric) -> list[Metric]:
-    """The ranking metric, then the shown metrics that anybody was scored on."""
-    others = (
-        m for m in suite.metrics if m.shown and m.name in index.metrics and m.name != first.name
-    )
-    return [first, *others]
-
-
-def _has_value(rows: Sequence[Row], metric: Metric) -> bool:
-    return any(row.cells[metric.name].value is not None for row in rows)
 
 
 def _version_notes(suite: Suite, version: int, stale: int) -> tuple[str, ...]:
@@ -390,7 +378,13 @@ class _Maker:
         rows = self._rows(digests)
         ranked = [row for row in rows if not _is_reference(row)]
         aside = [row for row in rows if _is_reference(row)]
-        told = [m for m in self.columns if m is self.metric or _has_value(rows, m)]
+        told = [
+            m
+            for m in self.columns
+            if m is self.metric or any(row.cells[m.name].value is not None for row in rows)
+        ]
+        # A mean over people who are scored as a group is not the measure.
+        grouped = self.suite.against is not None and self.suite.against.group is not None
         silent = [f"{m.title}: {NOBODY}" for m in self.columns if m not in told]
         columns = tuple(self._column(m, rows) for m in told)
         beside = rows_beside(self.index, self.suite.references, columns, digests)
@@ -402,9 +396,7 @@ class _Maker:
             sets={role: describe(found, self.sets) for role, found in digests.items() if found},
             columns=columns,
             rows=with_ranks(self._in_order(ranked), self.metric.name, self.metric.direction),
-            references=reference_rows(
-                self._in_order(aside), columns, beside, mean=not _grouped(self.suite)
-            ),
+            references=reference_rows(self._in_order(aside), columns, beside, mean=not grouped),
             notes=(*notes, *self._notes(digests), *silent),
             by=self.metric.name,
             digest=self.digest,
@@ -452,11 +444,11 @@ class _Maker:
         sources = {name: cells[name][head].source for name in self.members}
         stored = {name: source for name, source in sources.items() if source is not None}
         odd = unlike_most({name: source.policy for name, source in stored.items()})
-        odd |= {
-            name: f"{odd.get(name, f'run as {source.policy}')}; scores {_ways(source.replaced)} are replaced"
-            for name, source in stored.items()
-            if source.replaced
-        }
+        for name, source in stored.items():
+            if source.replaced:
+                ways = " and ".join(f"as {policy}" for policy in source.replaced)
+                said = odd.get(name, f"run as {source.policy}")
+                odd[name] = f"{said}; scores {ways} are replaced"
         rows = []
         for name in self.members:
             known = self.index.observers[name]
@@ -502,18 +494,9 @@ class _Maker:
         return notes
 
 
-def _grouped(suite: Suite) -> bool:
-    """Whether people are scored as a group: a mean over them is not the measure then."""
-    return suite.against is not None and suite.against.group is not None
-
-
 def _is_reference(row: Row) -> bool:
     """Whether an observer is held against the ranked ones."""
     return UNTRAINED in row.training or row.kind in REFERENCE_KINDS
-
-
-def _ways(policies: Sequence[str]) -> str:
-    return " and ".join(f"as {policy}" for policy in policies)
 
 
 def unlike_most(policies: Mapping[str, str]) -> dict[str, str]:
