@@ -16,7 +16,7 @@ from benchmark.contracts import Score, Suite, Trials
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.model import Board
-from benchmark.leaderboard.transfer import degradation_of
+from benchmark.leaderboard.trial_pools import degradation_of
 
 if TYPE_CHECKING:
     from benchmark.store import ScoreRow, StimuliNote, Store

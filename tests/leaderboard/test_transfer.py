@@ -15,17 +15,14 @@ from benchmark.contracts import Trials
 from benchmark.errors import UnknownName
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.transfer import (
-    PAPER,
-    choose,
     claim_text,
-    family_of,
     find_row,
     matrix,
     matrix_table,
     named_claim,
     noise_claims,
 )
-from benchmark.leaderboard.trial_pools import Answered, Pool, spelled
+from benchmark.leaderboard.trial_pools import PAPER, Answered, Pool, choose, family_of, spelled
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
 
