@@ -26,6 +26,7 @@ from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.table import Table, records
 from benchmark.plugins import named_suite
+from benchmark.store import IMPORTED
 from benchmark.variables import read_settings
 from benchmark.version import __version__
 
@@ -110,6 +111,17 @@ def trials(
     return pd.DataFrame(dict(_flat(answers.columns)))
 
 
+def _only_suite(observer: str, db: str | None) -> str:
+    """The suite under which an observer has trials. Raises UsageError if there are several, or none."""
+    with reading(read_settings(db)) as store:
+        names = {held.suite for held in store.observations() if held.observer_name == observer}
+    names.discard(IMPORTED)  # answers to the stimuli of several suites
+    if len(names) != 1:
+        under = f" ({', '.join(sorted(names))})" if names else ""
+        raise UsageError(f"--trials {observer}: --suite says under which suite{under}.")
+    return names.pop()
+
+
 def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Columns of vectors as one column per element: of probabilities by category, of others by number."""
     for name, values in columns.items():
@@ -163,7 +175,7 @@ def export(
     trials_of: Annotated[
         str | None,
         Option(
-            "Every stored trial of this observer under one suite (cue-conflict): csv or parquet.",
+            "Every stored trial of this observer under one suite (--suite): csv or parquet.",
             "--trials",
             metavar="OBSERVER",
         ),
@@ -198,7 +210,7 @@ def exported(
     if trials_of and (every_score or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER gives csv or parquet, and no scores.")
     if trials_of:
-        frame = trials(trials_of, "cue-conflict" if suite is None else suite, db=db)
+        frame = trials(trials_of, _only_suite(trials_of, db) if suite is None else suite, db=db)
         pieces = iter([_csv(frame)]) if form == "csv" else iter(())
     elif every_score and form == "json":
         plain = document(suite, db=db).model_dump(mode="json")

@@ -267,7 +267,6 @@ def offer_reference(prepared: Prepared) -> str:
     shown = {
         block.stimuli.name
         for task in prepared.tasks
-        if task.suite.name == "cue-conflict"
         for block in task.plan.blocks
         if block.stimuli.space == PUBLISHED_SPACE
     }

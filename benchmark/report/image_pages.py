@@ -38,7 +38,6 @@ OWN = "drawn by this program"
 #: Files of a gallery that are no model's; larger files, and more tiles than these, are none of ours.
 STIMULI, MASKS = "_stimuli", "_masks"
 LARGEST, WIDEST = 4_000_000, 32
-FIRST = 0x30  # the character "0"
 
 #: (key of a role, image) -> path of its thumbnail in the report.
 Places = dict[tuple[str, str], str]
@@ -302,26 +301,27 @@ def _sheet(answers: ImageAnswers, data: str, places: Places, credit: str) -> She
 
 
 def _data(answers: ImageAnswers, chosen: Sequence[int]) -> str:
-    """JSON that cannot leave its element: "<" is written as an escape. Answers are one character each, from `FIRST`:
-    not shown, then the words in order."""
-    codes = [
-        "".join(chr(FIRST + 1 + code) for code in answers.code[:, at].tolist()) for at in chosen
+    """JSON that cannot leave its element: "<" is written as an escape. codes: by image the place of each observer's
+    answer in `words`, `ABSENT` where it was not shown."""
+    groups = {"People": ONE_PERSON, "Simulated people": SIMULATED, "Networks": NETWORKS}
+    observers = [
+        {
+            "name": printable(name),
+            "page": slug(name),
+            "group": next(
+                (group for group, kinds in groups.items() if kind in kinds), "Ideal observers"
+            ),
+        }
+        for name, kind in zip(answers.observers, answers.kinds, strict=True)
     ]
-    held = {
-        "observers": [printable(name) for name in answers.observers],
-        "pages": [page if (page := slug(name)) != name else 0 for name in answers.observers],
-        "kinds": "".join(map(_letter, answers.kinds)),
+    data = {
+        "groups": [*groups, "Ideal observers"],
+        "observers": observers,
         "words": [printable(word) for word in answers.words],
         "category": [printable(str(answers.labels["category"][at])) for at in chosen],
-        "codes": codes,
+        "codes": answers.code[:, chosen].T.tolist(),
     }
-    return json.dumps(held, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _letter(kind: str) -> str:
-    """What stands for a kind of observers in the page's data."""
-    groups = {"p": ONE_PERSON, "s": SIMULATED, "n": NETWORKS}
-    return next((letter for letter, kinds in groups.items() if kind in kinds), "i")
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _truth(answers: ImageAnswers, at: int) -> str:

@@ -62,7 +62,6 @@ def observer_pages(site: Site, contents: Contents, places: Places) -> None:
             f"observers/{slug(name)}.html",
             "observer.html",
             title=name,
-            brief=True,
             facts=list(_facts(known)),
             runs=runs[:MOST_RUNS],
             more_runs=max(0, len(runs) - MOST_RUNS),

@@ -127,21 +127,22 @@
 
   const held = document.getElementById("answers");
   if (held) {
-    const told = JSON.parse(held.textContent), dialog = document.getElementById("answer"), inside = dialog.querySelector("div");
+    const answers = JSON.parse(held.textContent), dialog = document.getElementById("answer"), inside = dialog.querySelector("div");
     const make = (tag, text, name) => Object.assign(document.createElement(tag), { textContent: text, className: name ?? "" });
     const show = (at, title) => {
-      const codes = [...told.codes[at]].map((one) => one.codePointAt(0) - 0x31), right = told.category[at];
+      const right = answers.category[at];
       inside.replaceChildren(make("h2", `${title}: ${right}`));
-      for (const [kind, text] of [["p", "People"], ["s", "Simulated people"], ["n", "Networks"], ["i", "Ideal observers"]]) {
+      for (const group of answers.groups) {
         const list = document.createElement("ul");
-        codes.forEach((code, i) => {
-          if (code < 0 || kind !== told.kinds[i]) return;
-          const item = document.createElement("li"), link = make("a", told.observers[i]), word = told.words[code];
-          link.href = `../observers/${told.pages[i] || told.observers[i]}.html`;
+        answers.codes[at].forEach((code, i) => {
+          const observer = answers.observers[i];
+          if (code < 0 || group !== observer.group) return;
+          const item = document.createElement("li"), link = make("a", observer.name), word = answers.words[code];
+          link.href = `../observers/${observer.page}.html`;
           item.append(link, make("span", ` ${word}${word === right ? " \u2713" : ""}`, word === right ? "rightly" : "wrong"));
           list.append(item);
         });
-        if (list.children.length) inside.append(make("h3", `${text} (${list.children.length})`), list);
+        if (list.children.length) inside.append(make("h3", `${group} (${list.children.length})`), list);
       }
       dialog.showModal();
     };
