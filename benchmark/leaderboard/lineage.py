@@ -16,7 +16,10 @@ NETWORKS = ("network", "published", "reported")
 STANDARD, UNSTATED = "standard", "not stated"
 
 _SOURCE = re.compile(r" \((?P<source>[^()]*)\)$")
-_SEED = re.compile(r"(?P<mark>-|_|[-_]seed)(?P<seed>\d{1,3})$")
+#: vit_s16 is a size.
+_SEED = re.compile(
+    r"(?P<mark>-|_|[-_. ](?:seed|run)[-_ ]?|[-_]s(?=\d$))(?P<seed>\d{1,3})$", re.IGNORECASE
+)
 _NUMBER = re.compile(r"\d+(?:[._]\d+)*")
 _STEM = re.compile(r"[a-z]+(?:[-_]?[a-z]+)*")
 #: Lines of architectures that names and factories are called after, as in "tv_resnet50" and "timm:swinv2_tiny".
@@ -27,7 +30,7 @@ _KNOWN = re.compile(
 NO_CARD: Mapping[str, Any] = MappingProxyType({})
 #: What names add for a recipe or a set of weights; the recipe itself is told by tags.
 _RECIPE_WORDS = re.compile(
-    r"(?:[-_ ](?:standard|stylised|stylized|adversarial|random|salt-and-pepper|uniform-noise|"
+    r"(?:[-_ ](?:standard|stylised|stylized|adversarial|adv|robust|random|salt-and-pepper|uniform-noise|"
     r"trained[-_]on[-_].*|sin.*|imagenet.*|in\d+k.*|l2.*|linf.*|eps.*))+$",
     re.IGNORECASE,
 )
@@ -97,7 +100,7 @@ def _parts(name: str, card: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 def _is_version(bare: str, last: re.Match[str], published: bool, factory: str) -> bool:
     """Whether the last number of a name is a width, a patch, a version or a step: squeezenet1_0, vit_b_16, eps0_5."""
-    if "seed" in last["mark"]:
+    if re.search("seed|run", last["mark"], re.IGNORECASE):
         return False
     # Publishers number their variants, not their seeds; own runs of one card are numbered after a hyphen.
     after_digit = last["mark"] == "_" and bare[last.start() - 1 : last.start()].isdigit()

@@ -321,8 +321,9 @@ def _baseline(one: Observed, observers: Sequence[Observed]) -> Observed | None:
     alike = [
         other
         for other in observers
-        if other.lineage.recipe == STANDARD and other.lineage[:2] == own[:2]
-        and other.lineage.seed == own.seed
+        if other.lineage.recipe == STANDARD and other.lineage.source == own.source
+        and ((other.lineage.architecture, other.lineage.seed) == (own.architecture, own.seed)
+             or own.architecture == other.name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
     ]  # fmt: skip
     return min(
         alike,

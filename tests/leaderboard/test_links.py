@@ -91,6 +91,11 @@ def summary(score, numbers):
          ("lab", "squeezenet1-1", "", "", "standard", "squeezenet/standard")),
         ("mnasnet0_5", ("standard",), ("", "mnasnet0_5", "", "", "standard", "mnasnet/standard")),
         ("net_seed3 (lab)", ("standard",), ("lab", "net", "", "3", "standard", "net/standard")),
+        ("net_adv.run3", ("adversarial",),
+         ("", "net", "_adv", "3", "adversarial", "net/adversarial")),
+        ("net SEED 2", ("standard",), ("", "net", "", "2", "standard", "net/standard")),
+        ("resnet50_s2", ("standard",), ("", "resnet50", "", "2", "standard", "resnet/standard")),
+        ("vit_s16", ("standard",), ("", "vit_s16", "", "", "standard", "vit/standard")),
         ("42", ("standard",), ("", "42", "", "", "standard", "42/standard")),
     ],
 )  # fmt: skip
@@ -185,9 +190,11 @@ def test_a_ladder_is_held_against_its_own_foot_and_nobody_vanishes(score):
         "squeezenet1_0_trained_on_SIN (a)": ("stylised",),
         "resnet50_swsl (a)": (),
         "vgg16_trained_on_SIN (a)": ("stylised",),
+        "ViT-B-16": ("standard",),
+        "ViT-B-16-robust": ("adversarial",),
         **{f"resnet50_l2_eps{eps} (a)": (tag,) for eps, tag in LADDER.items()},
     }
-    values = {name: 100 + 7 * at**2 for at, name in enumerate(recipes)}
+    values = {name: 100 + 4 * at**2 for at, name in enumerate(recipes)}
     rows = [
         score(name, values[name], 1000, suite="cue-conflict", metric="head", role="",
               training=training, kind="published")
@@ -200,6 +207,7 @@ def test_a_ladder_is_held_against_its_own_foot_and_nobody_vanishes(score):
         ("resnet50-sin (a)", "resnet50 (a)"),
         ("resnet50_trained_on_SIN (b)", "resnet50 (b)"),
         ("squeezenet1_0_trained_on_SIN (a)", "squeezenet1_0 (a)"),
+        ("ViT-B-16-robust", "ViT-B-16"),
         *((f"resnet50_l2_eps{eps} (a)", "resnet50_l2_eps0 (a)") for eps in LADDER if eps != "0"),
     }
     assert left_out == {
