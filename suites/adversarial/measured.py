@@ -22,11 +22,11 @@ from suites.adversarial.trust.probes import (
     asked,
     company_differences,
     distribution,
+    ends,
     otherwise,
     preimage,
     probed,
     slopes,
-    within,
 )
 from suites.adversarial.trust.report import NO_SLOPE, READINGS, REPEAT, VANISHING
 
@@ -264,7 +264,7 @@ def _at_rest(view: View, rows: NDArray[np.int64], rest: Slope) -> dict[str, Arra
         "gradient_norm": rest.gradient.double().flatten(1).norm(dim=1),
         "repeat_difference": answers_apart(rest.z, logits(raw)),
         "probabilities": distribution(raw),
-        "bounded": within(raw),
+        "bounded": torch.full_like(rest.margin, ends(view.logits) is not None, dtype=torch.bool),
         "tied": top[:, 0] == top[:, -1],
     }
     return {name: values.cpu().numpy() for name, values in found.items()}

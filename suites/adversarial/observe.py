@@ -12,7 +12,7 @@ def observe(config: Config, view: View) -> Mapping[str, Array]:
     response, clean_correct; loss, margin, gradient_norm: cross entropy at the image, how far the answer is from
     falling (negative: it holds), L2 norm of the gradient; repeat_difference: between two forward passes of the same
     image; exact_correct: answered rightly in float32 by the network as it was loaded, where the run's precision
-    differs from it; probabilities, bounded, tied: the outputs are a distribution, lie within [0, 1], the largest two
+    differs from it; probabilities, bounded, tied: the outputs are a distribution, lie between two ends, the largest two
     are equal; not_finite: some answer or gradient under attack was NaN or infinite (the image counts as broken there);
     probed, gradient_error, gradient_spread, gradient_company, company_difference, alone_difference: whether the image
     was asked for slopes and company (`trust.probes`), and the answers; second_opinion: [n, attacks], what the attacks

@@ -26,8 +26,13 @@ DIRECTIONS = 4
 PROBES = 2 * DIRECTIONS * len(LENGTHS) + 4  # plain passes per image that is probed
 #: Images that no attack moved are moved by up to so much first: some gradients hold at the images and nowhere else.
 SHIFT = 2 / 255
-#: Differences below so many roundings of the largest logit say nothing.
+#: Differences below so many roundings of the larger of the two logits say nothing.
 ROUNDINGS = 4
+#: An output lower than the largest by more than so many times the third largest's distance is as good as minus infinity
+#: (classes that are never given), and takes no part in how far two answers are apart.
+NEVER = 30.0
+#: Fewer images do not show that outputs have ends.
+LEAST_IMAGES = 8
 SEED = 3_000_017
 
 
@@ -115,13 +120,14 @@ def _slope(
     ways = torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=generator) * 2.0 - 1
     ways = ways.to(point)
     claimed = (way.double() * ways.double()).flatten(1).sum(dim=1)
-    ends = plain(torch.cat([point + s * t * ways for t in LENGTHS for s in (1, -1)]))
-    rounding = ROUNDINGS * torch.finfo(torch.float32).eps * float(ends.abs().amax())
-    z = ends.double().view(len(LENGTHS), 2, DIRECTIONS, -1)
-    gap = z[..., rival] - z[..., label]
+    answers = plain(torch.cat([point + s * t * ways for t in LENGTHS for s in (1, -1)]))
+    pair = torch.tensor([rival], device=point.device)
+    two = answers[:, [rival, label]]
+    rounding = ROUNDINGS * torch.finfo(torch.float32).eps * float(two.abs().amax())
+    z = two.double().view(len(LENGTHS), 2, DIRECTIONS, 2)
+    gap = z[..., 0] - z[..., 1]
     risen = gap[:, 0] - gap[:, 1]
     measured = risen / (2 * risen.new_tensor(LENGTHS)[:, None])
-    pair = torch.tensor([rival], device=point.device)
     _, alone = _gradient(problem, point, problem.labels[row : row + 1], pair)
     company = _apart(way.double().flatten(), alone.double().flatten())
     clear = [
@@ -161,24 +167,59 @@ def _company(plain: Forward, images: Tensor, row: int) -> tuple[float, float]:
 
 def answers_apart(a: Tensor, b: Tensor) -> Tensor:
     """[n]: distances of two answers [n, classes], each less its mean and at unit length, as far as rounding does not
-    make them: a constant on all logits is no part of an answer, and hides none."""
+    make them: a constant on all logits is no part of an answer, and hides none; nor does a class that is never
+    given."""
     rounding = torch.finfo(torch.float32).eps * torch.maximum(a.abs(), b.abs())
-    a, b = (z.double() - z.double().mean(dim=1, keepdim=True) for z in (a, b))
+    least = torch.minimum(_least(a), _least(b))
+    rounding = torch.where(torch.maximum(a, b) < least, 0.0, rounding)
+    a, b = (torch.maximum(z.double(), least) for z in (a, b))
+    a, b = (z - z.mean(dim=1, keepdim=True) for z in (a, b))
     length = torch.maximum(a.norm(dim=1), b.norm(dim=1)).clamp_min(NONE)
     units = [z / z.norm(dim=1, keepdim=True).clamp_min(NONE) for z in (a, b)]
     apart: Tensor = (units[0] - units[1]).norm(dim=1) - rounding.double().norm(dim=1) / length
     return apart.clamp_min(0.0)
 
 
+def _least(z: Tensor) -> Tensor:
+    """[n, 1]: outputs below it are as good as minus infinity."""
+    top = z.double().topk(min(3, z.shape[1]), dim=1).values
+    return top[:, :1] - NEVER * (top[:, :1] - top[:, -1:])
+
+
 def preimage(logits: Tensor) -> Callable[[Tensor], Tensor]:
     """The map from outputs to what attacks are to drive, in double precision. Outputs that are a distribution on every
-    image: their logarithms, the logits up to a constant. Others within [0, 1]: the logits of a sigmoid. Both keep the
-    order of the outputs, and their gradients do not vanish with the outputs'. Else: as they are."""
-    if not bool(within(logits).all()):
+    image: their logarithms, the logits up to a constant. Others between two ends (`ends`): the logits of a sigmoid.
+    Both keep the order of the outputs, and their gradients do not vanish with the outputs'. Else: as they are."""
+    if (limits := ends(logits)) is None:
         return lambda z: z
     if bool(distribution(logits).all()):
         return lambda z: z.double().clamp_min(1e-38).log()
-    return lambda z: torch.logit(z.double().clamp(1e-38, 1 - 1e-9))
+    low, high = limits
+
+    def logit(z: Tensor) -> Tensor:
+        share = (z.double() - low) / (high - low)
+        inside = share.clamp(1e-38, 1 - 1e-9)
+        return torch.logit(inside) + (share - inside)  # the ends of a sample may be passed by
+
+    return logit
+
+
+def ends(logits: Tensor) -> tuple[float, float] | None:
+    """The lowest and the highest value that outputs [n, classes] can take, as those of a sigmoid: 0 and 1 where all lie
+    there, else the extremes of which most outputs are next to the one, and most images' largest next to the other.
+
+    Next to: 2 % of the usual distance between an image's largest output and its middle one. Logarithms of
+    probabilities are logits, though 0 is their end, and some are cut off below."""
+    if bool(within(logits).all()):
+        return 0.0, 1.0
+    logs = bool(((logits.double().exp().sum(dim=1) - 1).abs() < 0.05).all())
+    if logs or len(logits) < LEAST_IMAGES or logits.shape[1] < 2:
+        return None
+    given = torch.maximum(logits.double(), _least(logits).median())
+    low, high, top = float(given.amin()), float(given.amax()), given.amax(dim=1)
+    near = 0.02 * float((top - given.median(dim=1).values).median())
+    piled = [(given < low + near).flatten(), top > high - near]
+    return (low, high) if all(float(x.float().mean()) > 0.5 for x in piled) else None
 
 
 def within(logits: Tensor) -> Tensor:

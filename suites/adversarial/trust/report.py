@@ -187,11 +187,11 @@ def _many(which: NDArray[np.bool_]) -> bool:
 
 
 def outputs(c: Trials) -> Iterator[str]:
-    """Probabilities given for logits, and other outputs within [0, 1]: attacks drive their pre-image instead."""
+    """Probabilities given for logits, and other outputs between two ends: attacks drive their pre-image instead."""
     if share(c["probabilities"]) == 1:
         yield "outputs are probabilities, not logits: attacked through their logarithms"
     elif share(c["bounded"]) == 1:
-        yield "outputs lie within [0, 1]: attacked through the logits of a sigmoid"
+        yield "outputs lie between two ends: attacked through the logits of a sigmoid"
 
 
 def company(c: Trials) -> tuple[list[str], list[str]]:

@@ -127,6 +127,55 @@ def straight(forward: Run) -> Run:
     return lambda x: x + (forward(x) - x).detach()
 
 
+def small_turned(gradient: Tensor, _: Tensor) -> Tensor:
+    """The sign of the smallest three quarters turned: the length hardly changes, steps along signs lead astray."""
+    size = gradient.abs()
+    cut = size.flatten(1).quantile(0.75, dim=1)[:, None, None, None]
+    return torch.where(size < cut, -gradient, gradient)
+
+
+def on_bright(gradient: Tensor, x: Tensor) -> Tensor:
+    """Blurred on images of more than middling brightness."""
+    bright = (x.mean(dim=(1, 2, 3)) > 0.5)[:, None, None, None]
+    return torch.where(bright, blurred(gradient), gradient)
+
+
+def low_pass(gradient: Tensor, _: Tensor) -> Tensor:
+    """The lowest eighth of the frequencies."""
+    waves = torch.fft.rfft2(gradient)
+    waves[..., 8:-8, :] = 0
+    waves[..., 8:] = 0
+    return torch.fft.irfft2(waves, s=gradient.shape[-2:])
+
+
+def where_confident(run: Run) -> Run:
+    """Blurred on images that are answered with a probability above .9."""
+    blur = instead(run, blurred)
+
+    def answer(x: Tensor) -> Tensor:
+        z, soft = run(x), blur(x)
+        sure = (z.softmax(dim=1).amax(dim=1, keepdim=True) > 0.9).detach()
+        return z.detach() + torch.where(sure, soft - soft.detach(), z - z.detach())
+
+    return answer
+
+
+def moved_by_digest(run: Run) -> Run:
+    """Every input rolled by a few pixels, which its own sum decides."""
+
+    def answer(x: Tensor) -> Tensor:
+        sums = (x.detach().double().sum(dim=(1, 2, 3)) * 1e7).long().tolist()
+        pairs = zip(x, sums, strict=True)
+        return run(torch.stack([one.roll((n % 5 - 2, n // 7 % 5 - 2), (1, 2)) for one, n in pairs]))
+
+    return answer
+
+
+def never(run: Run, logit: float = -1e9) -> Run:
+    """The last class is never given."""
+    return lambda x: torch.cat([(z := run(x))[:, :-1], torch.full_like(z[:, -1:], logit)], dim=1)
+
+
 def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
     """Masks by what they do. other: another network."""
     same: Way = lambda gradient, _: gradient  # noqa: E731 - beside the others
@@ -157,6 +206,27 @@ def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
         "a fifth of the gradient's pixels": instead(run, dropped),
         "4 levels, straight-through gradient": instead(run, same, lambda x: levels(x, 4)),
         "median of 3 x 3, gradient blurred": lambda x: instead(run, blurred)(median(x)),
+        # a referee's
+        "small entries turned": instead(run, small_turned),
+        "blurred on bright images": instead(run, on_bright),
+        "blurred where confident": where_confident(run),
+        "low frequencies of the gradient": instead(run, low_pass),
+        "gradient of the next image": instead(run, lambda g, _: g.roll(1, dims=0)),
+        "moved by its own digest": moved_by_digest(run),
+        "blurred, a class never given": never(blur),
+        "random inputs, a class never given": never(noise),
+        "batch statistics, a class never given": never(batch_statistics(model)),
+        "blurred, over a million": lambda x: 1e-6 * blur(x),
+        "blurred, brightness on all logits": lambda x: (
+            blur(x) + 1e5 * x.mean(dim=(1, 2, 3))[:, None]
+        ),
+        "256 levels, no gradient": lambda x: run(levels(x, 256)),
+        "one hot": lambda x: torch.nn.functional.one_hot(run(x).argmax(dim=1), 16).float(),
+        "softmax of 20 times the logits": lambda x: (20 * run(x)).softmax(dim=1),
+        "sigmoid of 20 times the logits": lambda x: (20 * run(x)).sigmoid(),
+        "tanh": lambda x: run(x).tanh(),
+        "10 sigmoids": lambda x: 10 * (2 * run(x)).sigmoid(),
+        "100 softmaxes": lambda x: 100 * (3 * run(x)).softmax(dim=1),
     }
 
 
@@ -187,6 +257,33 @@ def in_dtype(model: LoadedModel, dtype: torch.dtype, weights_only: bool) -> Run:
         module = module.float()
         return lambda x: module(model.normalise(x))
     return lambda x: module(model.normalise(x).to(dtype)).float()
+
+
+def rounded_weights(model: LoadedModel) -> Run:
+    """Weights in 255 steps of each output's largest."""
+    module = copy.deepcopy(model.module)
+    with torch.no_grad():
+        for weights in (one for one in module.parameters() if one.ndim > 1):
+            step = weights.flatten(1).abs().amax(dim=1).clamp_min(1e-9) / 127
+            step = step.view(-1, *[1] * (weights.ndim - 1))
+            weights.copy_((weights / step).round() * step)
+    return lambda x: module(model.normalise(x))
+
+
+def averaged(model: LoadedModel) -> Run:
+    """Weights half a per cent off, as those of a moving average are."""
+    module = copy.deepcopy(model.module)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weights in module.parameters():
+            weights.mul_(1 + 0.005 * torch.randn(weights.shape, generator=generator))
+    return lambda x: module(model.normalise(x))
+
+
+def mean_of_crops(run: Run) -> Run:
+    """Log probabilities averaged over four places."""
+    places = ((0, 0), (3, 0), (0, 3), (-3, -3))
+    return lambda x: sum(run(x.roll(by, dims=(2, 3))).log_softmax(dim=1) for by in places) / 4  # type: ignore[return-value]
 
 
 def windows(run: Run) -> Run:
@@ -234,6 +331,21 @@ def honest(
         "detector": windows(run),
         "vision transformer": vision_transformer(images, labels),
         "logits times 1000": lambda x: 1000 * run(x),
+        # a referee's
+        "weights in 8 bits": rounded_weights(model),
+        "weights of a moving average": averaged(model),
+        "half-precision inputs": lambda x: run(x.half().float()),
+        "ensemble of probabilities": lambda x: (
+            (run(x).softmax(dim=1) + other(x).softmax(dim=1)) / 2
+        ).log(),
+        "mean over crops": mean_of_crops(run),
+        "log probabilities, cut off": lambda x: run(x).softmax(dim=1).clamp_min(1e-3).log(),
+        "temperature 3": lambda x: (run(x) / 3).log_softmax(dim=1),
+        "logits over 10,000": lambda x: run(x) / 1e4,
+        "dropout off": lambda x: torch.nn.functional.dropout(run(x), 0.5, training=False),
+        "a class never given": never(run),
+        "grey inputs": lambda x: run(x.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)),
+        "half the resolution": lambda x: run(interpolate(avg_pool2d(x, 2), scale_factor=2)),
     }
 
 

@@ -55,6 +55,21 @@ def begins(said, *kinds):
         ("ripples on the pixels", ["trust: masked"]),
         ("no gradient", ["trust: zero gradient: 100%", "trust: black box beats white box"]),
         ("batch statistics", ["trust: batch: answers"]),
+        ("small entries turned", ["trust: masked"]),
+        ("blurred on bright images", ["trust: masked"]),
+        ("blurred where confident", ["trust: masked"]),
+        ("low frequencies of the gradient", ["trust: masked"]),
+        ("gradient of the next image", ["trust: batch: gradients"]),
+        ("moved by its own digest", ["trust: "]),
+        ("blurred, a class never given", ["trust: masked"]),
+        ("random inputs, a class never given", ["trust: random"]),
+        ("batch statistics, a class never given", ["trust: batch: answers"]),
+        ("blurred, over a million", ["trust: masked"]),
+        ("blurred, brightness on all logits", ["trust: "]),
+        ("256 levels, no gradient", ["trust: "]),
+        ("one hot", ["trust: "]),
+        ("softmax of 20 times the logits", ["trust: "]),
+        ("sigmoid of 20 times the logits", ["trust: exact ties"]),
     ],
 )
 def test_wrong_numbers_sink(name, kinds):
@@ -64,7 +79,10 @@ def test_wrong_numbers_sink(name, kinds):
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("sigmoid of twice the logits", ["outputs lie within [0, 1]"]),
+        ("sigmoid of twice the logits", ["outputs lie between two ends"]),
+        ("tanh", ["outputs lie between two ends"]),
+        ("10 sigmoids", ["outputs lie between two ends"]),
+        ("100 softmaxes", ["outputs lie between two ends"]),
         ("probabilities", ["outputs are probabilities"]),
         ("8 levels, straight-through gradient", ["rough gradient"]),
         ("4 levels, straight-through gradient", ["rough gradient"]),
@@ -81,7 +99,8 @@ def test_probabilities_are_attacked_like_the_logits_they_come_from():
     """Sigmoids of twice the logits saturate in float32 where these are above 8."""
     plain = judged("as it is")[0]
     assert judged("probabilities")[0] == plain
-    assert judged("sigmoid of twice the logits")[0] <= plain + 3 / COUNT
+    for name in ("sigmoid of twice the logits", "tanh", "10 sigmoids", "100 softmaxes"):
+        assert judged(name)[0] <= plain + 3 / COUNT
 
 
 @pytest.mark.parametrize(
@@ -99,6 +118,18 @@ def test_probabilities_are_attacked_like_the_logits_they_come_from():
         "detector",
         "vision transformer",
         "logits times 1000",
+        "weights in 8 bits",
+        "weights of a moving average",
+        "half-precision inputs",
+        "ensemble of probabilities",
+        "mean over crops",
+        "log probabilities, cut off",
+        "temperature 3",
+        "logits over 10,000",
+        "dropout off",
+        "a class never given",
+        "grey inputs",
+        "half the resolution",
         "world-detector-0",
         "world-uniform-noise-0",
     ],

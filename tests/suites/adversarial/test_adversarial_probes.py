@@ -16,6 +16,7 @@ from suites.adversarial.trust.probes import (
     answers_apart,
     asked,
     company_differences,
+    ends,
     preimage,
     probed,
     slopes,
@@ -164,12 +165,26 @@ def test_answers_differ_less_their_mean_and_beyond_rounding():
     assert float(answers_apart(a, 5 * a + 7)) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_class_that_is_never_given_hides_no_difference():
+    a = torch.tensor([[3.0, 1.0, 0.0, -1e9]])
+    assert float(answers_apart(a, a + torch.tensor([[0.0, 0.5, 0.0, 0.0]]))) > 0.001
+    assert float(answers_apart(a, a - torch.tensor([[0.0, 0.0, 0.0, 1e9]]))) == 0.0
+
+
 def test_pre_images_of_probabilities_and_sigmoids():
     z = torch.tensor([[3.0, 1.0, -2.0], [0.0, 0.5, 7.0]])
     back = preimage(z.softmax(dim=1))(z.softmax(dim=1))
     assert torch.allclose(back - back[:, :1], (z - z[:, :1]).double(), atol=1e-4)
     assert torch.allclose(preimage(z.sigmoid())(z.sigmoid()), z.double(), atol=1e-3)
     assert preimage(z)(z) is z
+    z = torch.tensor([[9.0, -9.0, 2.0, -9.0, -9.0]]).repeat(8, 1)
+    bent = 3 * z.tanh() + 1
+    found = preimage(bent)
+    assert ends(bent) == pytest.approx((-2.0, 4.0)) and ends(z.log_softmax(dim=1)) is None
+    assert ends(bent[:7]) is None and ends(torch.randn(8, 4)) is None
+    assert torch.allclose(found(bent)[:, 2], torch.tensor(4.0).double(), atol=1e-3)
+    beyond = found(torch.tensor([[4.0, 4.1, -2.1, -2.0]]))[0]
+    assert beyond[1] > beyond[0] and beyond[2] < beyond[3]
     whole = torch.tensor([[1.0, 0.0]])
     assert torch.isfinite(preimage(whole)(whole)).all()
     assert torch.isfinite(preimage(torch.ones(1, 2))(torch.ones(1, 2))).all()
