@@ -70,6 +70,9 @@ OTHER = "\x1fb"  # the name of the second observer among the people's; no real n
 ACCURACY = "ood_accuracy"
 ROUNDING = 1e-9  # of a metric's range: a spread below it is none
 NOBODY = "no images that both, and people, answered"
+NO_GROUP = (
+    "fewer than three people answered the same images: no agreement of people with one another"
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def _compared(
     for metric in (*AGREEMENT, ACCURACY):
         parts = {role: made[metric] for role, made in found.items()}
         if not parts:
-            yield undecided(Comparison(metric, reason=NOBODY))
+            yield undecided(Comparison(metric, reason=NO_GROUP if b is None else NOBODY))
         # Of one experiment the mean is that experiment, and each one's accuracy is a metric of its own: one hypothesis.
         apart = len(parts) > 1 and metric != ACCURACY
         for role, one in parts.items() if apart else ():

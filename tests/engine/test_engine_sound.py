@@ -130,6 +130,6 @@ def test_a_checksum_sees_every_bit_of_every_kind():
     assert len(set(sums)) == 5
 
 
-def test_distance_is_relative_to_the_largest_logit():
-    one = torch.tensor([[100.0, -50.0], [0.0, 1.0]])
-    assert distance(one, one + 1) == pytest.approx(1 / 101)
+def test_distance_is_relative_to_the_largest_logit_less_the_middle_one():
+    one = torch.tensor([[100.0, 10.0, -50.0], [0.0, 2.0, 1.0]])
+    assert distance(one, one + 1) == pytest.approx(1 / 90, rel=1e-4)

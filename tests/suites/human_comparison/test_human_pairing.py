@@ -318,7 +318,7 @@ def test_without_people_there_is_a_reason(make):
     alone = compare_pair(
         a, None, people_of(two)
     )  # of two people there is one pair: no spread of it
-    assert {c.reason for c in alone} == {"no images that both, and people, answered"}
+    assert all(c.reason.startswith("fewer than three people") for c in alone)
 
 
 def test_variances_of_images_and_people_add_less_the_noise_that_both_hold():
