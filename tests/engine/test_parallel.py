@@ -201,14 +201,21 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
         again = api.run(db=str(tmp_path / "ray.db"), batch=2, executor="ray", **asked)
         assert (again.counts, again.failed) == ({"cached": 3}, {})
         with pytest.raises(BenchError, match="no room for 2 GPUs for a task; free are 0 GPUs"):
-            api.run(executor="ray", device="cuda", gpus_per_task=2.0, db="never.db", **asked)
+            api.run(
+                executor="ray",
+                device="cuda",
+                gpus_per_task=2.0,
+                db=str(tmp_path / "never.db"),
+                **asked,
+            )
     finally:
         ray.shutdown()
     api.run(db=str(tmp_path / "alone.db"), batch=2, device="cpu", **asked)
     assert same(tmp_path / "alone.db", tmp_path / "ray.db")
 
 
-def test_ray_that_is_not_installed_names_its_extra(monkeypatch):
+def test_ray_that_is_not_installed_names_its_extra(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ray_shards, "find_spec", lambda _name: None)
     with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[ray\]'"):
         api.run(models="ideal-shape", suites="cue-conflict", limit=1, executor="ray", db="never.db")
@@ -216,7 +223,8 @@ def test_ray_that_is_not_installed_names_its_extra(monkeypatch):
 
 @pytest.mark.slow
 @needs_ray
-def test_an_address_where_no_cluster_is_is_one_clear_error(monkeypatch):
+def test_an_address_where_no_cluster_is_is_one_clear_error(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(
