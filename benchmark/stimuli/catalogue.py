@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
+import yaml
+
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
 from registry.files import locked, write_whole
+from registry.foreign import parse_document, read_document, validated
 
 Kind = Literal["images", "names", "trials", "scores", "textures"]
 Layout = Literal[
@@ -123,8 +127,9 @@ def save_entry(entry: Entry, settings: Settings) -> None:
     target = added_file(settings)
     with locked(target.parent):
         rows = _added_rows(settings)
-        rows[entry.name] = _row(entry)
-        write_whole(target, _yaml().safe_dump(rows, sort_keys=True, allow_unicode=True))
+        row = {key: value for key, value in asdict(entry).items() if value and key != "name"}
+        rows[entry.name] = row | {key: list(row[key]) for key in _LISTS if key in row}
+        write_whole(target, yaml.safe_dump(rows, sort_keys=True, allow_unicode=True))
 
 
 def added_file(settings: Settings) -> Path:
@@ -134,7 +139,6 @@ def added_file(settings: Settings) -> Path:
 
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """An entry from plain data. Raises StimuliError naming the source, the entry and the field."""
-    from registry.foreign import validated  # pydantic: 0.1 s that not every command needs
 
     def wrong(what: str) -> StimuliError:
         return StimuliError(f"{source}, stimulus set '{name}': {what}.")
@@ -157,9 +161,9 @@ def members(name: str) -> tuple[str, ...]:
 @cache
 def _raw() -> Mapping[str, Any]:
     source = files("benchmark.stimuli") / "catalogue.yaml"
-    yaml = _yaml()
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, a tenth of the time
-    read: Mapping[str, Any] = yaml.load(source.read_text(encoding="utf-8"), Loader=loader)
+    read: Mapping[str, Any] = parse_document(
+        source.read_bytes(), Path("catalogue.yaml"), "catalogue", StimuliError
+    )
     return read
 
 
@@ -170,41 +174,24 @@ def _built_in() -> Mapping[str, Entry]:
     rows = {name: {**shared.get(row.get("from", ""), {}), **row} for name, row in raw.items()}
     for row in rows.values():
         row.pop("from", None)
-    return {name: _trusted(name, _filled(name, row)) for name, row in rows.items()}
-
-
-def _trusted(name: str, row: Mapping[str, Any]) -> Entry:
-    """An entry of the package's own file: a test checks those, not every start."""
-    return Entry(name=name, **{**row, **_lists(row)})
-
-
-def _filled(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """`{NAME}` in the texts of a shared source stands for the entry's name."""
-    return {k: v.replace("{NAME}", name) if isinstance(v, str) else v for k, v in row.items()}
+    for (
+        name,
+        row,
+    ) in rows.items():  # {NAME} in the texts of a shared source stands for the entry's name
+        row.update({k: v.replace("{NAME}", name) for k, v in row.items() if isinstance(v, str)})
+    # A test checks the package's own entries, not every start.
+    return {name: Entry(name=name, **{**row, **_lists(row)}) for name, row in rows.items()}
 
 
 def _added_rows(settings: Settings) -> dict[str, Any]:
     path = added_file(settings)
     if not path.exists():
         return {}
-    from registry.foreign import read_document  # brings YAML
-
     rows = read_document(path, "list of added sets", StimuliError) or {}
     named = isinstance(rows, dict) and all(isinstance(name, str) for name in rows)
     if not named or not all(isinstance(row, dict) for row in rows.values()):
         raise StimuliError(f"{path}: expected a table of entries, each with its fields.")
     return dict(rows)
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    row = {key: value for key, value in asdict(entry).items() if value and key != "name"}
-    return row | {key: list(row[key]) for key in _LISTS if key in row}
-
-
-def _yaml() -> Any:
-    import yaml
-
-    return yaml
 
 
 # Which experiment a table of trials belongs to, from the names of its file and folders.
@@ -217,16 +204,14 @@ EIDOLON = "eidolon"
 _SAME = (
     "cue-conflict", "sketch", "stylized", "original", "greyscale", "texture", "colour", "contrast",
     "high-pass", "low-pass", "phase-scrambling", "power-equalisation", "false-colour", "rotation",
-    "uniform-noise",
+    "uniform-noise", "edges", "silhouettes", "salt-and-pepper",
 )  # fmt: skip
 #: Names in publications (lower case) -> experiment. Others are kept as they are.
 KNOWN = {
     **{name: name for name in _SAME},
     "style-transfer-512-nomask": "cue-conflict",
     "edge": "edges",
-    "edges": "edges",
     "silhouette": "silhouettes",
-    "silhouettes": "silhouettes",
     "silhouette-filled": "silhouettes",
     "filled-silhouettes": "silhouettes",
     "stylised": "stylized",
@@ -238,7 +223,6 @@ KNOWN = {
     "lowpass": "low-pass",
     "noise": "uniform-noise",
     "noise-png": "uniform-noise",
-    "salt-and-pepper": "salt-and-pepper",
     "salt-and-pepper-png": "salt-and-pepper",
     "power-equalization": "power-equalisation",
     "false-color": "false-colour",
@@ -399,16 +383,9 @@ def canonical_condition(experiment: str, text: str) -> str:
     if experiment in SINGLE_CONDITION:
         return ""
     if experiment in NUMERIC:
-        return _short_number(text)
+        with suppress(ValueError):
+            return f"{float(text):.10g}"
     return text
-
-
-def _short_number(text: str) -> str:
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return f"{value:.10g}"
 
 
 # Where a set lies on this disk.
@@ -431,6 +408,15 @@ def folder_of(entry: Entry, settings: Settings) -> Path | None:
         places.append(Path(entry.folder))
     found = next((place for place in places if place.is_dir()), None)
     return found and inside(entry, found)
+
+
+def place_of(name: str, settings: Settings) -> tuple[Entry, Path]:
+    """The entry of that name, and its folder. Raises UnknownName, and MissingStimuli with the command that gets it."""
+    entry = find_entry(name, settings)
+    folder = folder_of(entry, settings)
+    if folder is None:
+        raise absent(entry)
+    return entry, folder
 
 
 def inside(entry: Entry, place: Path) -> Path:
@@ -500,16 +486,13 @@ class Source:
 @cache
 def known_sources() -> Mapping[str, Source]:
     """The published collections by name."""
-    import yaml
-
     text = (files("benchmark.stimuli") / "sources.yaml").read_text(encoding="utf-8")
-    return {name: _source(row) for name, row in yaml.safe_load(text).items()}
-
-
-def _source(row: Mapping[str, Any]) -> Source:
-    lists = {key: tuple(row[key]) for key in ("folders", "holds", "files") if key in row}
-    names = {old: new["name"] for old, new in row.get("names", {}).items()}
-    return Source(**{**row, **lists, "names": names})
+    sources = {}
+    for source, row in yaml.safe_load(text).items():
+        lists = {key: tuple(row[key]) for key in ("folders", "holds", "files") if key in row}
+        names = {old: new["name"] for old, new in row.get("names", {}).items()}
+        sources[source] = Source(**{**row, **lists, "names": names})
+    return sources
 
 
 class Known(NamedTuple):
@@ -521,8 +504,6 @@ class Known(NamedTuple):
 
 @cache
 def _published_observers() -> Mapping[Named, Known]:
-    import yaml
-
     text = (files("benchmark.stimuli") / "published_observers.yaml").read_text(encoding="utf-8")
     return {
         Named(source, name): Known(tuple(group["training"]), family)
@@ -551,13 +532,10 @@ def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
 def _in_folder(path: Path) -> str | None:
     for folder in path.resolve().parents:
         for name, one in known_sources().items():
-            if any(_called(folder.name, known) for known in one.folders):
+            called = "|".join(map(re.escape, one.folders)) or "(?!)"
+            if re.fullmatch(f"(?:{called}){_VERSION}", folder.name, re.IGNORECASE):
                 return name
     return None
-
-
-def _called(folder: str, known: str) -> bool:
-    return re.fullmatch(re.escape(known) + _VERSION, folder, re.IGNORECASE) is not None
 
 
 def _holds(source: Source, paths: Sequence[Path], root: Path) -> bool:

@@ -19,10 +19,9 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import (
     Entry,
-    absent,
     find_built_in,
-    find_entry,
     folder_of,
+    place_of,
     read_catalogue,
     read_pair,
     remedy,
@@ -162,11 +161,7 @@ def open_set(name: str, settings: Settings) -> Stimuli:
     """
     if is_generated(name):
         return generated_set(name)
-    entry = find_entry(name, settings)
-    folder = folder_of(entry, settings)
-    if folder is None:
-        raise absent(entry)
-    return open_folder(entry, folder, settings)
+    return open_folder(*place_of(name, settings), settings)
 
 
 def open_folder(
@@ -177,8 +172,6 @@ def open_folder(
     Raises StimuliError.
     """
     if entry.annotated:
-        # Readers of XML, JSON and archives: 20 ms that reading a leaderboard does without.
-
         return open_annotated(entry, folder, settings, limit)
     if entry.kind == "names":
         return open_named(entry, folder, settings, limit)
@@ -577,10 +570,7 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
     Raises MissingStimuli where that set is not on this disk, StimuliError where the list cannot be used.
     """
     names = read_names(entry, folder)
-    source = find_entry(entry.of, settings)
-    place = folder_of(source, settings)
-    if place is None:
-        raise absent(source)
+    source, place = place_of(entry.of, settings)
     whole = list_folder(source, place)
     position = {name: i for i, name in enumerate(whole.ids)}
     unknown = [name for name in names if name not in position]

