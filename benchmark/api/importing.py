@@ -259,24 +259,23 @@ def reference(
 
 
 def offer_reference(prepared: Prepared) -> str:
-    """One line for who ran networks on published cue-conflict images where no published observer stands beside them;
-    "" for everybody else.
+    """One line for who ran networks on published images where no published observer stands beside them; "" for
+    everybody else.
     """
     from benchmark.api.leaderboards import reading
 
-    shown = {
-        block.stimuli.name
+    shown = any(
+        block.stimuli.space == PUBLISHED_SPACE and block.stimuli.name in task.suite.experiments
         for task in prepared.tasks
         for block in task.plan.blocks
-        if block.stimuli.space == PUBLISHED_SPACE
-    }
-    if "cue-conflict" not in shown:
+    )
+    if not shown:
         return ""
     with reading(prepared.settings) as store:
         if any(note.kind == "published" for note in store.observer_notes()):
             return ""
     return (
-        "some 60 published networks and 10 people answered these images: "
+        "published networks and people answered these images: "
         f"`bench db reference --db {masked(prepared.settings.db)}` puts them beside yours"
     )
 

@@ -127,7 +127,12 @@ def registered(
     cards = read_cards(settings.cards)
     known = {card.weights: card for card in _of_run(wanted.run, cards)}
     require_arch(wanted.arch, all_known=all(str(path.resolve()) in known for path in order.steps))
-    _require_cards(settings.cards)
+    try:
+        settings.cards.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(
+            f"no card can be written to {settings.cards}: {error.strerror}."
+        ) from error
     given = _given(wanted, settings)
     files: dict[str, str] = {}
     names: set[str] = set()
@@ -149,7 +154,11 @@ def registered(
         names.add(card.name)
         done.models[card.name] = step
         done.left_out.pop(inside, None)
-        yield _placed(card, Checkpoint(run=wanted.run, step=step, unit=order.unit), settings)
+        place = Checkpoint(run=wanted.run, step=step, unit=order.unit)
+        if card.checkpoint != place:
+            card = card.model_copy(update={"checkpoint": place})
+            write_card(card, settings.cards, replace=True)
+        yield card
 
 
 def require_arch(arch: str, *, all_known: bool = False) -> None:
@@ -166,13 +175,6 @@ def require_arch(arch: str, *, all_known: bool = False) -> None:
         require_known(arch)
     elif kind == "python":
         factory(whole_arch(arch).removeprefix("python:"))
-
-
-def _require_cards(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(f"no card can be written to {folder}: {error.strerror}.") from error
 
 
 def _of_run(run: str, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
@@ -227,19 +229,18 @@ def _card(
                     raise
     same = whole_arch(wanted.arch) in ("", known.arch)
     said = _said(known) if same else {"labels": known.labels}
-    if same and _fresh(known, path, settings) and _agrees(said, given):
+    # A card must be newer than the file, and than the file's being there: a copy may keep an older time.
+    state, own = path.stat(), settings.cards / f"{known.name}.yaml"
+    written = max(state.st_mtime_ns, state.st_ctime_ns)
+    agrees = all(
+        said.get(name) == (tuple(value) if isinstance(value, list) else value)
+        for name, value in given.items()
+    )
+    if same and agrees and own.is_file() and own.stat().st_mtime_ns >= written:
         return known
     arch = wanted.arch or known.arch
     how = {**said, **given, "replaces": True, "there": {**cards, known.name: known}}
     return register_card(known.name, arch, str(path), **how)[0]
-
-
-def _fresh(known: ModelCard, path: Path, settings: Settings) -> bool:
-    """Whether the card is newer than the file, and than the file's being there: a copy may keep an older time."""
-    file = settings.cards / f"{known.name}.yaml"
-    state = path.stat()
-    written = max(state.st_mtime_ns, state.st_ctime_ns)
-    return file.is_file() and file.stat().st_mtime_ns >= written
 
 
 def _said(card: ModelCard) -> dict[str, Any]:
@@ -253,11 +254,6 @@ def _said(card: ModelCard) -> dict[str, Any]:
     how = card.preprocess
     fields = {} if how is None else {name: getattr(how, name) for name in type(how).model_fields}
     return said | {"key": card.options.get("key")} | fields
-
-
-def _agrees(said: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    plain = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    return all(said.get(name) == value for name, value in plain.items())
 
 
 def _name(
@@ -291,14 +287,6 @@ def _free(card: ModelCard | None, run: str, path: Path) -> bool:
         return True
     own = card.checkpoint is not None and card.checkpoint.run == run
     return own and not is_file(Path(card.weights or ""))
-
-
-def _placed(card: ModelCard, place: Checkpoint, settings: Settings) -> ModelCard:
-    if card.checkpoint == place:
-        return card
-    card = card.model_copy(update={"checkpoint": place})
-    write_card(card, settings.cards, replace=True)
-    return card
 
 
 # Every checkpoint of a training run as one family: registered, run under the cheapest suites first.
@@ -506,6 +494,8 @@ def follow_sweep(
     A file is read once its size and time are the same at two looks, and what was read counts only if they still are
     afterwards. One that does not load is said and tried again when it changes. BenchError once the folder is gone.
     """
+    from registry.training_runs import checkpoint_files
+
     require_folder(wanted)
     require_arch(wanted.arch)
     require_own_run(wanted, settings)
@@ -515,10 +505,15 @@ def follow_sweep(
     steps: dict[Path, int] = {}
     while True:
         require_folder(wanted)
-        stamps = _stamps(wanted)
+        files = checkpoint_files(wanted.folder, wanted.pattern)
+        stamps = {path: stamp for path in files if (stamp := _stamp(path)) is not None}
         whole, growing = seen.look(stamps)
         if growing and set(growing) - announced:
-            say(_waiting([wanted.inside(path) for path in growing]))
+            say(
+                f"waiting for {wanted.inside(growing[0])}: it is new or still being written"
+                if len(growing) == 1
+                else f"waiting for {len(growing)} files that are new or still being written"
+            )
         announced = set(growing)
         if whole:
             steady = {path: stamp for path, stamp in stamps.items() if path not in growing}
@@ -546,25 +541,12 @@ def _ended(wanted: Sweep, until: int, settled: Mapping[Path, int], done: Swept, 
     return False
 
 
-def _stamps(wanted: Sweep) -> dict[Path, Stamp]:
-    from registry.training_runs import checkpoint_files
-
-    stamps = {path: _stamp(path) for path in checkpoint_files(wanted.folder, wanted.pattern)}
-    return {path: stamp for path, stamp in stamps.items() if stamp is not None}
-
-
 def _stamp(path: Path) -> Stamp | None:
     try:
         state = path.stat()
     except OSError:  # gone, or renamed between two calls
         return None
     return state.st_size, state.st_mtime_ns
-
-
-def _waiting(growing: list[str]) -> str:
-    if len(growing) == 1:
-        return f"waiting for {growing[0]}: it is new or still being written"
-    return f"waiting for {len(growing)} files that are new or still being written"
 
 
 def _run(
@@ -581,8 +563,6 @@ def _run(
 ) -> Mapping[Path, int]:
     """The whole files of this look, and the steps of all that are whole. Their places are those among all, so that
     `every` is the same each time. stamps: of all that are whole, done with or not."""
-    from dataclasses import replace
-
     from registry.training_runs import placed
 
     unit: Unit | None = "epoch" if done.models and done.unit == "epoch" else None
