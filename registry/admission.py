@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.cards import ModelCard, card_file, heads_of, read_cards, remove_unnamed, write_card
-from registry.checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.files import Place
 from registry.loading import load_model
+from registry.soundness import Check, check, takes_only_its_size
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"

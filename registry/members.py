@@ -9,9 +9,9 @@ from typing import Any
 from registry.admission import UNTRAINED, Shelf, admit
 from registry.architectures import random_seed
 from registry.cards import ModelCard, fitting, remove_unnamed
-from registry.checks import Check
 from registry.families.family import Asked, Described, Family
 from registry.files import expanded
+from registry.soundness import Check
 from registry.stated_input import Overrides, given_fields, settled
 
 

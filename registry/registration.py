@@ -13,7 +13,6 @@ from registry.admission import UNTRAINED, Shelf, admit, require_free
 from registry.architectures import random_seed, split_arch
 from registry.cards import ModelCard, Preprocess, Source, fitting
 from registry.checkpoints import Chosen, Normalisation
-from registry.checks import Check
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
@@ -26,6 +25,7 @@ from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import stated_weights
 from registry.locating import locate
 from registry.members import asked, described, register_member
+from registry.soundness import Check
 from registry.stated_input import (
     Overrides,
     Stated,
