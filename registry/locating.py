@@ -12,8 +12,7 @@ from registry.checkpoints import refuse_onnx
 from registry.errors import CardError
 from registry.families.detectors import PREFIX, is_detector, stated_by_detector
 from registry.files import Caches, expanded, is_folder
-from registry.model_folders import read_folder
-from registry.stated_input import Stated, hub_input, stated_input
+from registry.stated_input import Stated, hub_input, read_folder, stated_input
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,8 @@ from registry.labels import (
     spaces_of_size,
     write_mapping,
 )
-from registry.model_folders import says_transformers
 from registry.soundness import Check
-from registry.stated_input import Stated
+from registry.stated_input import Stated, says_transformers
 
 #: Scheme of `--arch` -> the module that knows its models.
 FAMILIES: Mapping[str, str] = {
