@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.contracts import Stimuli
-    from registry.admission import Shelf
     from registry.cards import ModelCard
     from registry.families.probe import Fitted, Head, Kind
     from registry.model import LoadedModel
+    from registry.register import Shelf
     from registry.simulated import IdealObserver
     from registry.soundness import Check
 
@@ -135,8 +135,8 @@ def register(
 def register_card(
     name: str, arch: str, weights: str | None = None, **options: Any
 ) -> tuple[ModelCard, list[Check]]:
-    """The card of a checkpoint and what was checked; options: as in `registry.registration.register`."""
-    from registry.registration import register as admit_card
+    """The card of a checkpoint and what was checked; options: as in `registry.register.register`."""
+    from registry.register import register as admit_card
 
     settings = read_settings()
     path = Path(weights) if weights else None
@@ -154,8 +154,8 @@ def register_each_template(
     **asked: Any,
 ) -> Iterator[tuple[ModelCard, list[Check]]]:
     """`register` a zero-shot model for each of the templates by itself, called after its words."""
-    from registry.admission import Shelf, require_free
     from registry.families.open_clip import for_each_template
+    from registry.register import Shelf, require_free
 
     if not arch.startswith("open_clip:"):
         raise CardError("--each-template is for models with templates: --arch open_clip:...")
@@ -304,9 +304,9 @@ def fit_probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     Gives the card and what is known of it: what the backbone is fed, the training set, the accuracy on images that
     were held out, and the checks of every registered model. Nothing is written unless all hold.
     """
-    from registry.admission import Shelf, admit, require_free
     from registry.cards import remove_unnamed
     from registry.families.family import require_classes
+    from registry.register import Shelf, admit, require_free
 
     settings = read_settings()
     shelf = Shelf(settings.cards, settings.place, asked.replaces)
@@ -333,7 +333,7 @@ def _backbone(
     asked: Probe, name: str, shelf: Shelf, settings: Settings
 ) -> tuple[ModelCard, list[Check]]:
     """The backbone's card, and what it is fed where that is said here for the first time."""
-    from registry.registration import backbone_card
+    from registry.register import backbone_card
 
     if ":" in asked.backbone or asked.weights is not None:
         path = None if asked.weights is None else Path(asked.weights)
@@ -429,10 +429,10 @@ def _frozen(
     """The new model's card, and the file of its head. Classes that are no known label space get a mapping file, which
     belongs to the list, not to the model.
     """
-    from registry.admission import UNTRAINED
     from registry.cards import head_file
     from registry.families.family import labels_of_folders
     from registry.families.probe import write_head
+    from registry.register import UNTRAINED
 
     space = asked.labels or _drawn_space(stimuli)
     place = expanded(asked.train)

@@ -140,11 +140,11 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     assert "--replace" in again.err
     assert list(heads.iterdir()) == [linear]
 
-    from registry import admission
+    from registry import register
 
     with monkeypatch.context() as patch:
-        refused = admission.Check("finite logits", False, "made to fail")
-        patch.setattr(admission, "check", lambda _: [refused])
+        refused = register.Check("finite logits", False, "made to fail")
+        patch.setattr(register, "check", lambda _: [refused])
         assert "made to fail" in bench(*words, "--head", "nearest-class", "--replace").err
         assert "made to fail" in bench(*words, "--replace").err  # the same head as before
     assert list(heads.iterdir()) == [linear]

@@ -15,7 +15,7 @@ from registry.files import Place
 from registry.labels import label_space, with_nothing
 from registry.loading import load_model
 from registry.model import LoadedModel
-from registry.registration import register
+from registry.register import register
 from registry.world_networks import boxes_of as pixels_of
 from registry.world_networks import tiny_detector
 

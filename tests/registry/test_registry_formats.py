@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from registry.errors import BenchError, WeightsError
 from registry.files import Place, digest_state
 from registry.loading import load_model
-from registry.registration import register
+from registry.register import register
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "models.md"
 HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}

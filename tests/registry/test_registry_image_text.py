@@ -8,14 +8,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from registry.admission import Shelf
 from registry.cards import read_cards, remove_card
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.families.open_clip import for_each_template
 from registry.files import Place
 from registry.labels import label_space
 from registry.loading import availability, load_model
-from registry.registration import backbone_card, register
+from registry.register import Shelf, backbone_card, register
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}

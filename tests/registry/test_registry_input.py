@@ -13,7 +13,7 @@ from registry.errors import CardError, WeightsError
 from registry.files import Caches, Place, digest_data, digest_state
 from registry.loading import load_model
 from registry.model import present, present_mask
-from registry.registration import register
+from registry.register import register
 from registry.stated_input import Stated, settled, stated_input
 
 

@@ -8,7 +8,7 @@ from registry.cards import builtin_cards
 from registry.errors import CardError, WeightsError
 from registry.files import Place
 from registry.loading import load_model
-from registry.registration import register
+from registry.register import register
 
 
 @pytest.fixture

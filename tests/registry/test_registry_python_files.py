@@ -9,7 +9,7 @@ from registry.architectures import build, source_code
 from registry.errors import CardError
 from registry.files import Place
 from registry.loading import load_model
-from registry.registration import register
+from registry.register import register
 
 HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 NET = """

@@ -7,7 +7,7 @@ from registry.cards import read_card, read_cards
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import Place, digest_state
 from registry.loading import availability, load_model
-from registry.registration import register
+from registry.register import register
 from registry.soundness import check
 from registry.stated_input import stated_input
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from registry.admission import Shelf
 from registry.cards import Preprocess
 from registry.errors import CardError, LabelError, WeightsError
 from registry.families.transformers import fields_of
@@ -15,7 +14,7 @@ from registry.files import Place
 from registry.labels import label_space
 from registry.loading import availability, load_model
 from registry.model import LoadedModel
-from registry.registration import backbone_card, register
+from registry.register import Shelf, backbone_card, register
 
 pytestmark = pytest.mark.slow
 

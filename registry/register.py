@@ -4,35 +4,219 @@ write it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from registry.admission import UNTRAINED, Shelf, admit, require_free
-from registry.architectures import random_seed, split_arch
-from registry.cards import ModelCard, Preprocess, Source, fitting
-from registry.checkpoints import Chosen, Normalisation
+from registry.architectures import random_seed, require_known, split_arch, whole_arch
+from registry.cards import (
+    ModelCard,
+    Preprocess,
+    Source,
+    card_file,
+    fitting,
+    heads_of,
+    read_cards,
+    remove_unnamed,
+    write_card,
+)
+from registry.checkpoints import Chosen, Normalisation, refuse_onnx
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
+    PREFIX,
     boxes_of,
     is_detector,
+    stated_by_detector,
 )
-from registry.families.family import family_of, of_folder, require_fitting
-from registry.files import Place, absence, expanded
+from registry.families.family import Asked, Described, Family, family_of, of_folder, require_fitting
+from registry.files import Caches, Place, absence, expanded, is_folder
 from registry.labels import is_class_list, read_class_list, write_mapping
-from registry.loading import stated_weights
-from registry.locating import locate
-from registry.members import asked, described, register_member
-from registry.soundness import Check
+from registry.loading import load_model, stated_weights
+from registry.soundness import Check, check, takes_only_its_size
 from registry.stated_input import (
     Overrides,
     Stated,
     given_fields,
+    hub_input,
     preprocess_of,
+    read_folder,
     settled,
+    stated_input,
 )
+
+# The last step of every registration: load what a card describes, check it, write the card with its digest.
+
+
+#: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where cards go and weights come from. replaces: whether a registered card of the same name gives way; known: the
+    cards of the folder, where they were read already."""
+
+    cards: Path
+    place: Place
+    replaces: bool = False
+    known: Mapping[str, ModelCard] | None = None
+
+    @property
+    def there(self) -> Mapping[str, ModelCard]:
+        """The cards of the folder."""
+        return read_cards(self.cards) if self.known is None else self.known
+
+
+def require_free(name: str, shelf: Shelf) -> None:
+    """Raise CardError where a card of that name is there and may not give way."""
+    there = shelf.there
+    if name not in there:
+        return
+    if not shelf.replaces:
+        raise CardError(
+            f"a model called '{name}' is there already. Choose another name, or --replace it."
+        )
+    card_file(name, shelf.cards, there)
+
+
+def admit(
+    draft: ModelCard, rows: Iterable[Check], shelf: Shelf, *, size_is_stated: bool
+) -> tuple[ModelCard, list[Check]]:
+    """The card as it was written, and `rows` with the checks that the network passed.
+
+    size_is_stated: whether something says if the network takes other sizes than its own; else it is tried. Raises
+    WeightsError where a check fails, and as `load_model`; nothing is written then.
+    """
+    model = load_model(draft, shelf.place)
+    if not size_is_stated and takes_only_its_size(model):
+        how = model.preprocess.model_copy(update={"fixed_size": True})
+        draft = draft.model_copy(update={"preprocess": how})
+        model = replace(model, card=draft)
+    checks = [*rows, *check(model)]
+    _refuse_failures(draft.name, checks)
+    card = draft.model_copy(update={"sha256": model.digest})
+    former = shelf.there.get(card.name) if shelf.replaces else None
+    write_card(card, shelf.cards, replace=shelf.replaces)
+    if former is not None:
+        remove_unnamed(heads_of(former), shelf.cards)
+    return card, checks
+
+
+def _refuse_failures(name: str, checks: list[Check]) -> None:
+    failed = [f"{result.name}: {result.detail}" for result in checks if not result.ok]
+    if failed:
+        raise WeightsError(
+            f"model '{name}' was not registered, because {len(failed)} of {len(checks)} checks "
+            "failed. "
+            f"{'; '.join(failed)}."
+        )
+
+
+# Where a network lies that is to be registered: folders of timm, names of its hub, detectors, files.
+
+
+@dataclass(frozen=True)
+class Located:
+    """Architecture, weights file and arguments of the architecture."""
+
+    arch: str
+    weights: Path | None
+    kwargs: Mapping[str, Any]
+
+
+def locate(arch: str, weights: Path | None, caches: Caches) -> tuple[Located, Stated]:
+    """Where a network lies, and what is stated of its input: folders of timm and names of its hub are opened."""
+    for path in (weights, Path(arch)):
+        if path is not None:
+            refuse_onnx(Path(path))
+    if is_detector(arch):
+        plain = whole_arch(arch.removeprefix(PREFIX))
+        require_known(plain)
+        return Located(plain, weights, {}), stated_by_detector(plain)
+    arch = whole_arch(arch)
+    kind, _, name = arch.partition(":")
+    if kind == "timm" and name.startswith("local-dir:"):
+        arch, weights = "", Path(name.removeprefix("local-dir:"))
+    if kind == "timm" and name.startswith(("hf_hub:", "hf-hub:")) and weights is None:
+        repository = name[len("hf_hub:") :]
+        return Located(f"hf_hub:{repository}", None, {}), hub_input(repository, caches.hub)
+    if weights is None or not is_folder(expanded(weights)):
+        if not arch:
+            raise CardError(
+                "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
+                "timm's config.json says it by itself."
+            )
+        return Located(arch, weights, {}), stated_input(arch)
+    folder = read_folder(expanded(weights))
+    if arch not in ("", folder.arch):
+        raise CardError(f"{weights} holds a {folder.arch}, not a {arch}. Leave --arch out.")
+    require_known(folder.arch)
+    where = f"{weights / 'config.json'}"
+    return Located(folder.arch, folder.weights, folder.kwargs), Stated(folder.fields, where)
+
+
+# Registering members of families: image-text models, classifiers of transformers, detectors.
+
+
+def asked(
+    name: str,
+    arch: str,
+    weights: Path | None,
+    labels: str | None,
+    options: Mapping[str, Any],
+    shelf: Shelf,
+    *,
+    bare: bool = False,
+) -> Asked:
+    """What a user says of a model of a family. bare: a head follows."""
+    given = None if weights is None else str(weights)
+    return Asked(
+        name, arch.partition(":")[2], given, labels, shelf.cards, shelf.place, options, bare
+    )
+
+
+def described(
+    family: Family, said: Asked, training: tuple[str, ...], overrides: Overrides
+) -> tuple[ModelCard, list[Check], Described]:
+    """The card of a model of a family, written nowhere, and what a user should know of it. Raises CardError,
+    WeightsError, LabelError.
+    """
+    known = family.describe(said)
+    how, rows = settled(known.arch, overrides, known.stated, None)
+    tags = (UNTRAINED,) if random_seed(known.weights) is not None else ()
+    with fitting():
+        card = ModelCard(
+            name=said.name,
+            source=known.source,
+            arch=known.arch,
+            weights=known.weights,
+            preprocess=how,
+            labels=_whole(known.labels),
+            training=tuple(dict.fromkeys([*tags, *known.tags, *training])),
+            options=dict(known.options),
+        )
+    return card, [*known.rows, *rows], known
+
+
+def register_member(
+    family: Family, said: Asked, training: tuple[str, ...], overrides: Overrides, shelf: Shelf
+) -> tuple[ModelCard, list[Check]]:
+    """Register a model of a family; what was written for it is gone again where a check fails."""
+    card, rows, known = described(family, said, training, overrides)
+    stated = {**known.stated.fields, **given_fields(overrides)}
+    try:
+        return admit(card, rows, shelf, size_is_stated="fixed_size" in stated)
+    except BaseException:
+        remove_unnamed(known.files, shelf.cards)
+        raise
+
+
+def _whole(labels: str) -> str:
+    """A mapping file by its whole path."""
+    plain = Path(labels).suffix not in (".yaml", ".yml")
+    return labels if plain else str(expanded(labels).resolve())
 
 
 @dataclass(frozen=True)
