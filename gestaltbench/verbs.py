@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
     from registry.cards import ModelCard
-    from registry.soundness import Check
+    from registry.determinism_checks import Check
 
 P = ParamSpec("P")
 R = TypeVar("R")

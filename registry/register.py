@@ -22,6 +22,7 @@ from registry.cards import (
     write_card,
 )
 from registry.checkpoints import Chosen, Normalisation, refuse_onnx
+from registry.determinism_checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import (
     COCO,
@@ -34,8 +35,7 @@ from registry.families.family import Asked, Described, Family, family_of, of_fol
 from registry.files import Caches, Place, absence, expanded, is_folder
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
-from registry.soundness import Check, check, takes_only_its_size
-from registry.stated_input import (
+from registry.preprocessing import (
     Overrides,
     Stated,
     given_fields,

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from benchmark.contracts import Stimuli
     from registry.cards import ModelCard
+    from registry.determinism_checks import Check
     from registry.families.probe import Fitted, Head, Kind
     from registry.model import LoadedModel
     from registry.register import Shelf
     from registry.simulated import IdealObserver
-    from registry.soundness import Check
 
 
 def models(
@@ -461,7 +461,7 @@ def _drawn_space(stimuli: Stimuli) -> str | None:
 
 def _findings(stimuli: Stimuli, head: Head, fitted: Fitted) -> list[Check]:
     from benchmark.stats import wilson
-    from registry.soundness import Check
+    from registry.determinism_checks import Check
 
     count, classes = len(stimuli), len(head.classes)
     rows = [

@@ -14,7 +14,7 @@ from benchmark.cli.printing import put_out, say, table_console
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from registry.soundness import Check
+    from registry.determinism_checks import Check
 
 Name = Annotated[str, Option("Of a model.")]
 
@@ -32,8 +32,8 @@ def show_model(name: Name) -> int:
 @command(name="check")
 def check_model(name: Name, *, device: Annotated[str, Option("Of the test.")] = "cpu") -> int:
     """Load a model and test it: finite logits, not probabilities, same answer twice, gradients, class count."""
+    from registry.determinism_checks import check
     from registry.simulated import IdealObserver
-    from registry.soundness import check
 
     model = api.load_model(name, device=device)
     if isinstance(model, IdealObserver):

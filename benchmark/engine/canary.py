@@ -17,9 +17,9 @@ from benchmark.engine.devices import full_precision
 from benchmark.engine.model_view import unit
 from benchmark.errors import FAILURES
 from registry.code import Codes
+from registry.determinism_checks import canaries_differ, canary_text, pictures
 from registry.files import digest_data
 from registry.model import LoadedModel, Presentation
-from registry.soundness import canaries_differ, canary_text, pictures
 
 COUNT = 16
 

@@ -23,9 +23,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmark.contracts import Policy
 from benchmark.errors import BenchError, ModelFailure
 from registry.cards import ModelCard
+from registry.determinism_checks import (
+    FORWARD,
+    TOLERANCE,
+    Checksum,
+    changed,
+    check_load,
+    checksum,
+    distance,
+)
 from registry.files import digest_data, locked, write_whole
 from registry.model import LoadedModel, fold_batch_norm, in_layout
-from registry.soundness import FORWARD, TOLERANCE, Checksum, changed, check_load, checksum, distance
 
 Precision = Literal["fp32", "tf32", "bf16"]
 # mallopt parameters of glibc (malloc.h)

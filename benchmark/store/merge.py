@@ -305,7 +305,7 @@ class _Merging:
 
 def _other_canary(theirs: str, ours: str) -> bool:
     """Whether the network gave other canary answers there than here: then even other chunks of a block do not mix."""
-    from registry.soundness import (
+    from registry.determinism_checks import (
         canaries_differ,
     )  # torch, which reading a leaderboard does without
 

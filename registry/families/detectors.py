@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from registry.errors import CardError, LabelError, WeightsError
 from registry.labels import label_space
-from registry.stated_input import Stated
+from registry.preprocessing import Stated
 
 PREFIX = "detector:"
 COCO = "coco80"

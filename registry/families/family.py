@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 from torch import nn
 
 from registry.cards import ModelCard, Source
+from registry.determinism_checks import Check
 from registry.download import fetch_whole
 from registry.errors import CardError, LabelError, WeightsError, some_of
 from registry.families.detectors import is_detector
@@ -26,8 +27,7 @@ from registry.labels import (
     spaces_of_size,
     write_mapping,
 )
-from registry.soundness import Check
-from registry.stated_input import Stated, says_transformers
+from registry.preprocessing import Stated, says_transformers
 
 #: Scheme of `--arch` -> the module that knows its models.
 FAMILIES: Mapping[str, str] = {

@@ -25,6 +25,7 @@ from torch.nn import functional
 from registry.architectures import random_seed
 from registry.cards import LONGEST, ModelCard, head_file
 from registry.checkpoints import fit_state, read_weights
+from registry.determinism_checks import Check
 from registry.download import fetch
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.family import Asked, Described, Sources, library, repository_folder
@@ -40,8 +41,7 @@ from registry.files import (
 )
 from registry.foreign import foreign, read_bytes, shown, unprintable
 from registry.labels import LabelSpace, built_in_space, label_space
-from registry.soundness import Check
-from registry.stated_input import Stated
+from registry.preprocessing import Stated
 
 # Texts that stand for classes: names in templates, encoded once, frozen to a file.
 #

@@ -25,7 +25,7 @@ from registry.families.family import (
 )
 from registry.files import Place, digest_data, expanded, is_file, is_folder
 from registry.foreign import foreign, read_bytes, read_json, shown
-from registry.stated_input import Stated
+from registry.preprocessing import Stated
 
 # What transformers' image processors do, as fields of `Preprocess`.
 

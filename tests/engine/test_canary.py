@@ -13,7 +13,7 @@ from benchmark.api import Silent
 from benchmark.contracts import Block, Transform
 from benchmark.store import open_store
 from registry.cards import ModelCard
-from registry.soundness import TOLERANCE, canaries_differ, canary_text, distance
+from registry.determinism_checks import TOLERANCE, canaries_differ, canary_text, distance
 
 STIMULI = toys.make_stimuli(20)
 NUMBERS = count()  # a module's name is used once, as Python keeps what it imported

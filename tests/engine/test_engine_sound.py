@@ -11,9 +11,9 @@ from engine_toys import network, toy_suite
 from benchmark.contracts import CHUNK
 from benchmark.engine import devices
 from registry.cards import Preprocess
+from registry.determinism_checks import check_load, checksum, distance
 from registry.labels import label_space
 from registry.model import LoadedModel
-from registry.soundness import check_load, checksum, distance
 
 AT_LOAD = {
     "Trained": "same answer alone",

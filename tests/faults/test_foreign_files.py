@@ -56,7 +56,7 @@ from registry.families.probe import read_head
 from registry.files import Place
 from registry.labels import read_class_list, read_mapping
 from registry.loading import availability
-from registry.stated_input import preprocess_of, read_folder
+from registry.preprocessing import preprocess_of, read_folder
 from registry.training_runs import steps_in_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -145,7 +145,7 @@ def test_built_in_cards_are_complete():
 def test_torchvision_cards_say_what_torchvision_says():
     from torchvision import models
 
-    from registry.stated_input import stated_input
+    from registry.preprocessing import stated_input
 
     for card in builtin_cards().values():
         if card.source == "torchvision":

@@ -13,11 +13,11 @@ import torch
 from tensors import assert_close
 from torch import nn
 
+from registry.determinism_checks import check
 from registry.errors import WeightsError
 from registry.exported import bytes_per_image, checked_archive, is_plain
 from registry.files import Place
 from registry.loading import load_model
-from registry.soundness import check
 
 
 class Hostile:

@@ -13,8 +13,8 @@ from registry.errors import CardError, WeightsError
 from registry.files import Caches, Place, digest_data, digest_state
 from registry.loading import load_model
 from registry.model import present, present_mask
+from registry.preprocessing import Stated, settled, stated_input
 from registry.register import register
-from registry.stated_input import Stated, settled, stated_input
 
 
 def image(height, width):
@@ -73,7 +73,7 @@ def test_every_part_says_where_it_comes_from():
 
 
 def test_a_default_tag_and_a_chosen_one_are_told_apart(tiny, nine, tmp_path):
-    from registry.stated_input import stated_input
+    from registry.preprocessing import stated_input
 
     assert stated_input("timm:resnet50").where.startswith(
         "timm's pretrained tag a1_in1k of resnet50, its default"

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from registry.cards import read_card, read_cards
+from registry.determinism_checks import check
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import Place, digest_state
 from registry.loading import availability, load_model
+from registry.preprocessing import stated_input
 from registry.register import register
-from registry.soundness import check
-from registry.stated_input import stated_input
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.errors import StoreError
 from benchmark.store import Chunk, open_store
-from registry.soundness import canary_text
+from registry.determinism_checks import canary_text
 
 
 @pytest.fixture

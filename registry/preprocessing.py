@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode, Triple
 from registry.checkpoints import Normalisation, agrees, as_text
+from registry.determinism_checks import Check
 from registry.errors import CardError, WeightsError
 from registry.files import is_file
 from registry.foreign import foreign, problems, read_json, reason, shown
-from registry.soundness import Check
 
 # Folders that timm saves (`config.json` and the weights beside it), read as data.
 
