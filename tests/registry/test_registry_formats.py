@@ -18,7 +18,6 @@ from registry.files import Place, digest_state
 from registry.loading import load_model
 from registry.register import register
 
-DOCS = pathlib.Path(__file__).parents[2] / "docs" / "models.md"
 HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
@@ -100,104 +99,6 @@ def test_a_file_that_is_read(row, tiny, nine, folders, tmp_path):
     assert weights.startswith(says), weights
     assert load_model(card, Place(tmp_path)).digest == card.sha256
     assert ("would fit" in weights) == ("key" in card.options)  # the choice is frozen
-
-
-def test_every_row_of_the_table_is_tried():
-    page = DOCS.read_text().partition("## Checkpoints")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (.+?) \|", page, flags=re.MULTILINE)
-    assert rows[1:] == [*READ, *REFUSED]
-
-
-LIFE = "test_a_model_is_replaced_renamed_retired_and_removed"
-GROUPED = "test_sixteen_names_and_a_thousand_grouped_are_two_observers"
-FOLDERS = "test_the_label_space_of_a_list_of_classes"
-MODES = "test_resize_modes_are_those_of_timm"
-#: section of the page -> row -> the test that holds it
-HELD = {
-    "Folders and the hub": {
-        "a folder of timm (`config.json` and weights)": "test_a_folder_of_timm_says_everything",
-        "`--arch timm:hf_hub:ORG/NAME`": "test_a_name_of_the_hub_is_read_from_its_cache",
-        "a folder of transformers or open_clip": "test_a_folder_says_that_it_is_of_transformers",
-        "a folder of another library": "test_what_is_no_folder_of_timm_says_so",
-        "arguments that a card may not set": "test_what_is_no_folder_of_timm_says_so",
-    },
-    "What the network is fed": {"`shortest` (default)": MODES, "`longest`": MODES, "`squash`": MODES},
-    "Classes of one's own": {
-        "`classes.txt`, a name a line": "test_names_are_matched_to_wordnet_and_the_sixteen",
-        "`classes.json`, a list or index -> name": "test_a_list_in_json_is_in_the_order_of_its_indices",
-        "a folder of class folders": "test_a_folder_of_classes_is_numbered_as_image_folder_does",
-    },
-    "A life after registration": {
-        "`bench run PATH [--arch ARCH] [--labels SPACE]`": "test_a_path_registers_and_runs_in_one_go",
-        "`bench register NAME ... --replace`": LIFE,
-        "`bench models rename NAME NEW`": LIFE,
-        "`bench models retire NAME [--undo]`": LIFE,
-        "`bench models remove NAME`": LIFE,
-        "`bench rank --only PATTERN --hide PATTERN`": "test_rows_of_a_board_are_chosen_and_hidden",
-    },
-    "Zero-shot image-text models": {
-        "`--weights TAG`": "test_published_weights_come_from_a_mirror",
-        "`--weights FILE`": "test_an_architecture_with_a_file_and_with_random_weights",
-        "`open_clip:ORG/NAME`, `open_clip:FOLDER`": "test_published_weights_come_from_a_mirror",
-        "`--weights random:0`": "test_an_architecture_with_a_file_and_with_random_weights",
-        "`--labels geirhos16`": GROUPED,
-        "`--labels imagenet1k` (default)": GROUPED,
-        "`--labels FILE`": "test_names_of_ones_own",
-        "`--templates single`, `7`, `80` (default), `FILE`, `TEXT`": "test_templates_of_ones_own",
-        "a template without {}, or with two": "test_templates_of_ones_own",
-        "a text head that is not the one that was frozen": "test_a_text_head_that_is_not_the_frozen_one",
-        "SigLIP": "test_it_answers_as_open_clip_does",
-    },
-    "Classifiers of transformers": {
-        "`config.json`, `model.safetensors`, `preprocessor_config.json`": "test_a_card_feeds_what_the_processor_feeds",
-        "no `preprocessor_config.json`": "test_without_a_processor_the_input_must_be_said",
-        "a processor that no card can express (a filter, an input that is no square)":
-            "test_processors_that_no_card_can_say",
-        "1,000 names, at least 900 of them ImageNet's at their places": "test_names_of_imagenet_in_their_places",
-        "other names": "test_a_folder_answers_as_transformers_does",
-        "`LABEL_0`, `LABEL_1`, ...": "test_outputs_without_names",
-        "weights as a pickle alone (`pytorch_model.bin`)": "test_files_that_are_refused",
-        "a repository with code of its own": "test_files_that_are_refused",
-        "a backbone without a classifier": "test_a_backbone_is_refused_and_a_probe_takes_it",
-        "a folder of timm": "test_files_that_are_refused",
-    },
-    "Backbones": {
-        "a registered model": "test_features_are_computed_once",
-        "an architecture and a file without a classifier": "test_a_file_with_and_without_a_classifier",
-        "an architecture and a file with one": "test_a_file_with_and_without_a_classifier",
-        "a network that ends in no linear layer": "test_a_backbone_of_python",
-        "a network that returns a vector per token": "test_a_backbone_of_python",
-        "an ideal observer": "test_what_no_head_is_fitted_to",
-        "folders named by WordNet ids of all 1,000 classes, or by the 16 categories": FOLDERS,
-        "other folders": FOLDERS,
-        "folders that do not fit `--labels`": FOLDERS,
-        "images without class folders": "test_what_no_head_is_fitted_to",
-    },
-    "Detectors": {
-        "a detector of torchvision, published weights, `--weights FILE` or `random:0`":
-            "test_detectors_of_torchvision_with_random_weights",
-        "no `--labels`": "test_coco_numbers_with_their_gaps",
-        "`--labels world16`, a mapping file, a list": "test_a_detector_of_python_is_registered",
-        "`--threshold 0.5`": "test_without_boxes_nothing_is_the_answer",
-        "a published keypoint network": "test_detectors_that_are_refused",
-        "a network that returns no boxes, labels and scores": "test_detectors_that_are_refused",
-    },
-}  # fmt: skip
-
-
-def test_the_rows_of_the_other_tables_have_their_tests():
-    sections = re.split(r"^## ", DOCS.read_text(), flags=re.MULTILINE)
-    tables = {
-        title.strip(): re.findall(r"^\| (.+?) \|(?!.*\n\|---)", text, flags=re.MULTILINE)
-        for title, _, text in (section.partition("\n") for section in sections)
-    }
-    assert {title for title, rows in tables.items() if rows} == {"Checkpoints", *HELD}
-    assert {title: tables[title] for title in HELD} == {
-        title: list(rows) for title, rows in HELD.items()
-    }
-    code = "".join(path.read_text() for path in DOCS.parents[1].glob("tests/*/test_*.py"))
-    for name in {test for rows in HELD.values() for test in rows.values()}:
-        assert f"\ndef {name}(" in code, name
 
 
 @pytest.mark.slow
