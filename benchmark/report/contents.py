@@ -164,21 +164,20 @@ def _gathered(
     names: Mapping[str, str],
 ) -> ImageAnswers:
     members = sorted(observations)
-    trials = store.trials_of_each([observations[name].key for name in members])
+    tables_of = store.trials_of_each([observations[name].key for name in members])
     tables = {
         name: table
-        for name, table in zip(members, trials, strict=True)
+        for name, table in zip(members, tables_of, strict=True)
         if len(table) and "response" in table.columns
     }
     labels: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
     for table in tables.values():
         for name in labels.keys() & table.columns.keys():
-            images_of = zip(table["stimulus"].tolist(), table[name].tolist(), strict=True)
-            labels[name].update(images_of)
+            labels[name] |= dict(zip(table["stimulus"].tolist(), table[name].tolist(), strict=True))
     images = np.array(sorted(labels["category"]), dtype=str)
     words = sorted({word for table in tables.values() for word in table.coded("response").used})
     code = np.full((len(tables), len(images)), ABSENT, dtype=np.int16)
-    certainty = np.full(code.shape, np.nan, dtype=np.float32)
+    certainty = np.full(code.shape, np.nan, np.float32)
     for at, table in enumerate(tables.values()):
         where = np.searchsorted(images, table["stimulus"].astype(str))
         code[at, where] = np.searchsorted(words, table["response"].astype(str))
@@ -368,11 +367,10 @@ def read_contents(settings: Settings) -> Contents:
             f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
         )
     by_suite, scores = defaultdict(list), defaultdict(list)
-    visible = [row for row in rows if row.observer not in now.hidden]
-    for row in visible:
-        by_suite[row.suite].append(row)
     for row in rows:
         scores[row.observer].append(row)
+        if row.observer not in now.hidden:
+            by_suite[row.suite].append(row)
     sources = {name: str(row.card.get("source", "")) for name, row in observers.items()}
     return Contents(
         place=published(settings.db),
@@ -385,7 +383,7 @@ def read_contents(settings: Settings) -> Contents:
         sets=sets,
         outcomes=outcomes,
         answers=answers,
-        reported=reported_boards(visible, sources),
+        reported=reported_boards([r for r in rows if r.observer not in now.hidden], sources),
         runs=runs,
         origins=origins,
     )

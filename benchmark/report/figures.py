@@ -156,8 +156,7 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
     for column in columns:
         size = about(row.cells[column.metric] for row in rows) or "n not stated"
         by_size.setdefault(size, []).append(column.title)
-    several = len(by_size) > 1
-    counts = (f"{', '.join(titles)}: {n}" if several else n for n, titles in by_size.items())
+    counts = (f"{', '.join(t)}: {n}" if len(by_size) > 1 else n for n, t in by_size.items())
     flags = list(
         dict.fromkeys(
             f for row in rows for column in columns for f in row.cells[column.metric].flags

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -193,16 +193,9 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         return metric.title if row.role == metric.role else f"{metric.title} ({row.role})"
 
     plain = [_line(title(row), row, legend) for row in ordered if not row.condition]
-    # of each condition the score on the largest stimuli: collections share most of their sets
-    largest: dict[tuple[str, str, str], ScoreRow] = {}
-    for row in ordered:
-        if row.condition and not (row.metric in metrics and not metrics[row.metric].shown):
-            key = (row.metric, row.role, row.condition)
-            held = largest.setdefault(key, row)
-            if (row.value is not None, row.n) > (held.value is not None, held.n):
-                largest[key] = row
     single: dict[str, list[ScoreRow]] = defaultdict(list)
-    for row in largest.values():
+    silent = {name for name, metric in metrics.items() if not metric.shown}
+    for row in _of_largest(row for row in ordered if row.condition and row.metric not in silent):
         single[title(row)].append(row)
     scored = min(row.created[:10] for row in rows)
     return Part(
@@ -219,6 +212,17 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
             for name in ("n", "stimuli", "method")
         },
     )
+
+
+def _of_largest(rows: Iterable[ScoreRow]) -> Iterable[ScoreRow]:
+    """Of each metric, role and condition the score on the largest stimuli: collections share most of their sets."""
+    largest: dict[tuple[str, str, str], ScoreRow] = {}
+    for row in rows:
+        key = (row.metric, row.role, row.condition)
+        held = largest.setdefault(key, row)
+        if (row.value is not None, row.n) > (held.value is not None, held.n):
+            largest[key] = row
+    return largest.values()
 
 
 def _conditions(rows: Sequence[ScoreRow]) -> str:
@@ -317,44 +321,47 @@ def answered(answers: Sequence[ImageAnswers], name: str, places: Places) -> Iter
             continue
         others, n = against_others(role, at)
         known, right = seen & (n > 0), role.right[at]
-        sure = role.certainty[at] if role.certainty is not None and not place else None
-
-        def images(
-            members: NDArray[np.bool_],
-            order: NDArray[np.floating[Any]],
-            share: NDArray[np.floating[Any]],
-            *,
-            below: float = np.inf,
-            role: ImageAnswers = role,
-            at: int = at,
-        ) -> list[Surprise]:
-            """The members that come first in the order, as far as it is below a limit."""
-            chosen = np.flatnonzero(members)
-            chosen = chosen[np.argsort(order[chosen], kind="stable")][:MOST]
-            return [
-                Surprise(
-                    name=(image := str(role.images[i])),
-                    answer=role.answer(at, int(i)),
-                    truth=str(role.labels["category"][i]),
-                    share=short(float(share[i])),
-                    thumbnail=places.get((role.key, image), ""),
-                )
-                for i in chosen
-                if order[i] < below
-            ]
-
-        stated = ~np.isnan(sure) if sure is not None else None
+        surest: list[Surprise] = []
+        least_sure: list[Surprise] = []
+        if role.certainty is not None and not place:
+            sure = role.certainty[at]
+            stated = ~np.isnan(sure)
+            surest = _images(role, at, places, stated, -sure, sure)
+            least_sure = _images(role, at, places, stated, sure, sure)
         yield RoleAnswers(
             title=f"{role.role}, {role.space}",
             page=f"stimuli/{slug(role.key)}.html",
             right=f"{short(float(right[seen].mean()))} right of {int(seen.sum())} images",
-            alone_right=images(right & known, others, others, below=0.5),
-            alone_wrong=images(~right & known, 1 - others, others, below=0.5),
-            surest=images(stated, -sure, sure) if sure is not None and stated is not None else (),
-            least_sure=images(stated, sure, sure)
-            if sure is not None and stated is not None
-            else (),
+            alone_right=_images(role, at, places, right & known, others, others, 0.5),
+            alone_wrong=_images(role, at, places, ~right & known, 1 - others, others, 0.5),
+            surest=surest,
+            least_sure=least_sure,
         )
+
+
+def _images(
+    role: ImageAnswers,
+    at: int,
+    places: Places,
+    members: NDArray[np.bool_],
+    order: NDArray[np.floating[Any]],
+    share: NDArray[np.floating[Any]],
+    below: float = np.inf,
+) -> list[Surprise]:
+    """The members that come first in the order, as far as it is below a limit, with an observer's answers."""
+    chosen = np.flatnonzero(members)
+    chosen = chosen[np.argsort(order[chosen], kind="stable")][:MOST]
+    return [
+        Surprise(
+            name=str(role.images[i]),
+            answer=role.answer(at, int(i)),
+            truth=str(role.labels["category"][i]),
+            share=short(float(share[i])),
+            thumbnail=places.get((role.key, str(role.images[i])), ""),
+        )
+        for i in chosen
+        if order[i] < below
+    ]
 
 
 def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[Confusion]:

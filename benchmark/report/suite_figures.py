@@ -118,8 +118,7 @@ class Marks:
     def figure(self, spec: Spec, unit: str, drawn: str = "") -> Figure:
         """unit: "mark" or "cell"; drawn: where the intervals are, if not in the figure."""
         declared, board = self.declared, self.scene.board
-        role = next((c.role for c in board.columns if c.metric == declared.metrics[0]), "")
-        where = board.sets.get(role, "")
+        where = board.sets.get(self.rows[0].role, "") if self.rows else ""
         networks = [
             record for record in self.records if record["observer"] != PEOPLE
         ] or self.records
