@@ -32,7 +32,7 @@ from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_n
 from benchmark.stimuli.downloads import Bounds, archive_of, files_of, remember, unpack
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.items import check_spelling, images_below, list_classes, list_folder
-from benchmark.stimuli.masked.telling import role_of, tell
+from benchmark.stimuli.masked import annotated_layout
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import trial_paths
@@ -71,9 +71,12 @@ def describe(
             f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision "
             f"space the labels of '{name}' live: --space NAME."
         )
+    usual_role = name
+    if found in ANNOTATED:
+        usual_role = "clickme" if found == "clickme" else "natural-masked"
     return Entry(
         name=name,
-        role=role or (role_of(found) if found in ANNOTATED else name),
+        role=role or usual_role,
         space=space or guess.space or "",
         layout=found,  # type: ignore[arg-type]
         kind=found if found in ("trials", "textures") else "images",  # type: ignore[arg-type]
@@ -94,9 +97,8 @@ def check_name(name: str) -> None:
 def guess_layout(folder: Path) -> Guess:
     """Layout and space of a folder. Raises StimuliError where it holds neither images nor
     tables."""
-    told = tell(folder)
-    if told is not None:
-        return Guess(*told)
+    if annotated := annotated_layout(folder):
+        return Guess(*annotated)
     if (folder / "labels.csv").is_file():
         return Guess("labels-csv", None)
     images = list(islice(images_below(folder), LOOKED_AT))
@@ -106,30 +108,22 @@ def guess_layout(folder: Path) -> Guess:
         raise StimuliError(f"{folder}: neither images nor tables of trials below this folder.")
     if all(PREFIX.match(path.name) for path in images):
         return Guess("session", "geirhos16")
-    found = _by_folders(images)
-    in_cells = all(_in_cell(path.relative_to(folder)) for path in images)
-    return Guess("cells", found.space) if in_cells else found
-
-
-def _in_cell(image: Path) -> bool:
-    """Whether an image lies in CORRUPTION/SEVERITY/class."""
-    return len(image.parts) > 3 and bool(SEVERITY.fullmatch(image.parts[-3]))
-
-
-def _by_folders(images: list[Path]) -> Guess:
     classes = {path.parent.name for path in images}
     if all(WNID.fullmatch(name) for name in classes):
-        return Guess("class-folder", "imagenet1k")
-    if not classes <= set(GEIRHOS16):
-        return Guess("class-folder", None)
-    conflict = all(read_pair(path.name) for path in images)
-    return Guess("cue-conflict" if conflict else "class-folder", "geirhos16")
+        space: str | None = "imagenet1k"
+    else:
+        space = "geirhos16" if classes <= set(GEIRHOS16) else None
+    places = [path.relative_to(folder).parts for path in images]
+    if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
+        return Guess("cells", space)
+    conflict = space == "geirhos16" and all(read_pair(path.name) for path in images)
+    return Guess("cue-conflict" if conflict else "class-folder", space)
 
 
 # Sets that are published in several large archives, each unpacked as a folder of the set and kept once it is whole.
 
 
-ProgressReport = Callable[[str], None]
+Report = Callable[[str], None]
 BOUNDS = Bounds(size=200 * 2**30, files=4_000_000)
 
 
@@ -149,7 +143,7 @@ def fetch_archives(
     entry: Entry,
     settings: Settings,
     staging: Path,
-    report: ProgressReport,
+    report: Report,
     only: Collection[str] = (),
 ) -> Path:
     """Download and unpack what is not there yet; what is there already is kept whatever happens to the rest.
@@ -166,28 +160,22 @@ def fetch_archives(
         if (target / name).is_dir():
             report(f"{entry.name}: {name} is already there")
             continue
-        _fetch(replace(entry, archive=archive, url=url), settings, staging / name, report)
+        part, place = replace(entry, archive=archive, url=url), staging / name
+        packed = archive_of(part, settings, report)
+        try:
+            files = unpack(packed, None, place, BOUNDS)
+            cells = find_cells(part, place)
+        except StimuliError:
+            shutil.rmtree(place, ignore_errors=True)
+            forget(packed)
+            raise
+        remember(part, packed, report)
+        report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
+        packed.unlink()
         target.mkdir(parents=True, exist_ok=True)
-        (staging / name).replace(target / name)
+        place.replace(target / name)
         report(f"{entry.name}: {name} at {target / name}")
     return target
-
-
-def _fetch(entry: Entry, settings: Settings, place: Path, report: ProgressReport) -> None:
-    archive = archive_of(entry, settings, report)
-    try:
-        files = unpack(archive, None, place, BOUNDS)
-        cells = find_cells(entry, place)
-    except StimuliError:
-        shutil.rmtree(place, ignore_errors=True)
-        forget(archive)
-        raise
-    remember(entry, archive, report)
-    report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
-    archive.unlink()
-
-
-Report = Callable[[str], None]
 
 
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
@@ -206,7 +194,7 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
         report(f"{entry.name}: already at {here}")
         return here
     with folder_in(settings.stimuli, ".fetching-") as staging:
-        source, packed = _mirrored(entry, settings), _packed(entry, settings)
+        source, packed = _mirrored(entry, settings)
         if wanted and source is None:
             return fetch_archives(entry, settings, staging, report, wanted)
         if source is not None:
@@ -219,7 +207,11 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
             _check_fetched(entry, staging / entry.name, settings, report)
         else:
             _download(entry, staging / entry.name, settings, report)
-        _settle(staging / entry.name, target)
+        try:
+            (staging / entry.name).replace(target)
+        except OSError:  # another process may have been first, with the same content
+            if not target.is_dir():
+                raise
     report(f"{entry.name}: at {target}")
     return target
 
@@ -324,28 +316,13 @@ def _check_copied(entry: Entry, place: Path, settings: Settings, report: Report)
         report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
 
 
-def _mirrored(entry: Entry, settings: Settings) -> Path | None:
-    """The set's folder in a mirror that is a folder."""
+def _mirrored(entry: Entry, settings: Settings) -> tuple[Path | None, Path | None]:
+    """The set's folder in a mirror that is a folder; and tables that it holds in an archive of their own, under the
+    paths of the publisher's repository."""
     if not settings.mirror or "://" in settings.mirror:
-        return None
+        return None, None
     root = expanded(settings.mirror)
     places = (root / entry.name, root / "published-scores" / entry.name)
-    return next((place for place in places if place.is_dir()), None)
-
-
-def _packed(entry: Entry, settings: Settings) -> Path | None:
-    """Tables that a mirror folder holds in an archive of their own, under the paths of the publisher's repository."""
-    if entry.kind != "trials" or not settings.mirror or "://" in settings.mirror:
-        return None
-    file = expanded(settings.mirror) / "published-trials" / f"{entry.name}.tar.xz"
-    return file if file.is_file() else None
-
-
-def _settle(ready: Path, target: Path) -> None:
-    """Move a finished folder to its place; another process may have been first, with the same
-    content."""
-    try:
-        ready.replace(target)
-    except OSError:
-        if not target.is_dir():
-            raise
+    packed = root / "published-trials" / f"{entry.name}.tar.xz"
+    folder = next((place for place in places if place.is_dir()), None)
+    return folder, packed if entry.kind == "trials" and packed.is_file() else None

@@ -7,8 +7,8 @@ knows of others. A file is taken whole or not at all.
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
@@ -52,18 +52,19 @@ _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
 
 
 @dataclass(frozen=True)
-class Unsaid:
-    """What is known of a table beside its columns.
+class Stated:
+    """What a user says of tables that do not say it: each goes before what names of files and columns say.
 
-    columns: what the table calls a column (lower case) -> what we call it; observer: who answered, whatever the table
-    says.
+    columns: what the tables call a column -> what we call it.
     """
 
-    columns: Mapping[str, str] = field(default_factory=dict)
+    experiment: str | None = None
     observer: str | None = None
+    source: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
-NOTHING = Unsaid()
+NOTHING_STATED = Stated()
 
 
 def stated_columns(text: str) -> dict[str, str]:
@@ -80,55 +81,49 @@ def stated_columns(text: str) -> dict[str, str]:
     return found
 
 
-def read_header(path: Path, header: Sequence[str], unsaid: Unsaid) -> list[str]:
+def read_header(path: Path, header: Sequence[str], stated: Stated) -> list[str]:
     """The columns under our names. Raises TrialsError where one is there twice, or is needed and not there."""
-    lost = [theirs for theirs in unsaid.columns if theirs not in header]
+    lost = [theirs for theirs in stated.columns if theirs not in header]
     if lost:
         raise TrialsError(
             f"{path}, row 1: no column '{lost[0]}', which --columns names; found: {', '.join(header) or 'nothing'}."
         )
-    names = [unsaid.columns.get(name, name) for name in header]
+    names = [stated.columns.get(name, name) for name in header]
     if not set(LABELLED.values()) & set(names):
         names = [LABELLED.get(name, name) for name in names]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise TrialsError(f"{path}, row 1: the column '{twice[0]}' is there twice.")
+    free = (bool(stated.columns) or "pred_label" in header) and "imagename" in names
+    known = {"subj"} if stated.observer is not None else set()  # what something else says
+    known |= {"condition", "category"} if free else set()
     for name in REQUIRED:
-        if name not in names and not _is_told(name, header, names, unsaid):
-            raise TrialsError(_lacking(path, name, header))
+        if name not in names and name not in known:
+            more = " Or say who answered with `--observer NAME`." if name == "subj" else ""
+            raise TrialsError(
+                f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} "
+                f"(and, if known, {', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; found: "
+                f"{', '.join(header) or 'nothing'}. `--columns THEIRS=OURS` says what others mean.{more}"
+            )
     return names
 
 
-def _is_told(name: str, header: Sequence[str], names: Sequence[str], unsaid: Unsaid) -> bool:
-    """Whether something else says what a column would."""
-    if name == "subj":
-        return unsaid.observer is not None
-    free = bool(unsaid.columns) or "pred_label" in header
-    return free and name in ("condition", "category") and "imagename" in names
-
-
-def _lacking(path: Path, name: str, header: Sequence[str]) -> str:
-    ways = {"subj": " Or say who answered with `--observer NAME`."}
-    return (
-        f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} "
-        f"(and, if known, {', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; found: "
-        f"{', '.join(header) or 'nothing'}. `--columns THEIRS=OURS` says what others mean.{ways.get(name, '')}"
-    )
-
-
 def filled(
-    path: Path, columns: dict[str, list[str]], rows: Sequence[int], unsaid: Unsaid
+    path: Path, columns: dict[str, list[str]], rows: Sequence[int], stated: Stated
 ) -> dict[str, list[str]]:
     """All columns, those that the table lacks from what is known beside it. Raises TrialsError."""
     n = len(rows)
-    if unsaid.observer is not None:
-        columns["subj"] = [unsaid.observer] * n
+    if stated.observer is not None:
+        columns["subj"] = [stated.observer] * n
     columns.setdefault("session", ["1"] * n)
     columns.setdefault("trial", [str(i + 1) for i in range(n)])
     columns.setdefault("rt", [""] * n)
     columns.setdefault("condition", [""] * n)
     if "category" not in columns:  # the other layout: its images are named without an ending
-        columns["imagename"] = [_with_ending(name) for name in columns["imagename"]]
+        columns["imagename"] = [
+            name if PurePath(name).suffix or not read_pair(name) else f"{name}.png"
+            for name in columns["imagename"]
+        ]
         columns["object_response"] = [
             NO_ANSWER if text.lower() in _NO_LABEL else text for text in columns["object_response"]
         ]
@@ -136,11 +131,6 @@ def filled(
             _category(path, row, name) for row, name in zip(rows, columns["imagename"], strict=True)
         ]
     return columns
-
-
-def _with_ending(name: str) -> str:
-    """The published file's name of a cue-conflict image."""
-    return name if PurePath(name).suffix or not read_pair(name) else f"{name}.png"
 
 
 def _category(path: Path, row: int, name: str) -> str:
@@ -178,10 +168,10 @@ class Table:
         return f"{self.path}, row {self.rows[i]}"
 
 
-def load(path: Path, unsaid: Unsaid = NOTHING) -> Table:
-    """Read a table and check its form, categories and answers; unsaid: what its columns do not say.
+def load(path: Path, stated: Stated = NOTHING_STATED) -> Table:
+    """Read a table and check its form, categories and answers; stated: what its columns do not say.
     Raises TrialsError."""
-    table = _parse(path, unsaid)
+    table = _parse(path, stated)
     columns = table.columns
     _expect(table, "category", _CATEGORIES, f"one of {', '.join(GEIRHOS16)}")
     _expect(table, "object_response", _ANSWERS, f"one of the 16 categories or '{NO_ANSWER}'")
@@ -207,7 +197,7 @@ def numbers(table: Table, name: str, index: Sequence[int], what: str) -> list[fl
     return values
 
 
-def _parse(path: Path, unsaid: Unsaid) -> Table:
+def _parse(path: Path, stated: Stated) -> Table:
     expected = "Expected a CSV table."
     with (
         foreign("table of trials", path, TrialsError, expected),
@@ -215,31 +205,24 @@ def _parse(path: Path, unsaid: Unsaid) -> Table:
     ):
         reader = csv.reader(file, strict=True)
         header = [name.strip().lower() for name in next(reader, [])]
-        names = read_header(path, header, unsaid)
-        return _body(path, names, unsaid, ((reader.line_num, row) for row in reader))
-
-
-def _body(
-    path: Path, names: list[str], unsaid: Unsaid, lines: Iterable[tuple[int, list[str]]]
-) -> Table:
-    rows: list[int] = []
-    kept: list[list[str]] = []
-    for number, row in lines:
-        if not row:
-            continue
-        if len(row) != len(names):
-            raise TrialsError(
-                f"{path}, row {number}: {len(row)} fields; the header has {len(names)}."
-            )
-        rows.append(number)
-        kept.append(row)
+        names = read_header(path, header, stated)
+        rows: list[int] = []
+        kept: list[list[str]] = []
+        for row in reader:
+            if row and len(row) != len(names):
+                raise TrialsError(
+                    f"{path}, row {reader.line_num}: {len(row)} fields; the header has {len(names)}."
+                )
+            if row:
+                rows.append(reader.line_num)
+                kept.append(row)
     if not rows:
         raise TrialsError(f"{path}: a header and no trials.")
     columns = {
         name: [text.strip() for text in values]
         for name, values in zip(names, zip(*kept, strict=True), strict=True)
     }
-    return Table(path, filled(path, columns, rows, unsaid), rows)
+    return Table(path, filled(path, columns, rows, stated), rows)
 
 
 def _expect(table: Table, name: str, allowed: frozenset[str], what: str) -> None:
@@ -305,22 +288,6 @@ def trial_paths(path: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Stated:
-    """What a user says of tables that do not say it: each goes before what names of files and columns say.
-
-    columns: what the tables call a column -> what we call it.
-    """
-
-    experiment: str | None = None
-    observer: str | None = None
-    source: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-
-NOTHING_STATED = Stated()
-
-
-@dataclass(frozen=True)
 class Read:
     """What was read of a folder. unfit: files that should be tables of trials and are not -> why; others: files that
     are known to be something else -> what.
@@ -370,17 +337,14 @@ def read_trials(
 
 def _read_table(path: Path, stated: Stated, source: str) -> list[TrialFile]:
     """Rows grouped by experiment and observer, each group in the file's order."""
-    experiment, told = _experiment(path, stated, source), told_by_place(source, path)
-    observer = stated.observer or told.observer
-    table = load(path, Unsaid(stated.columns, observer))
-    return list(_groups(table, experiment, source, told))
-
-
-def _experiment(path: Path, stated: Stated, source: str) -> str:
+    told, known = told_by_place(source, path), known_sources().get(source)
     if stated.experiment:
-        return name_experiment(stated.experiment)
-    known = known_sources().get(source)
-    return known.experiment if known and known.experiment else experiment_of(path)
+        experiment = name_experiment(stated.experiment)
+    else:
+        experiment = known.experiment if known and known.experiment else experiment_of(path)
+    observer = stated.observer or told.observer
+    table = load(path, replace(stated, observer=observer))
+    return list(_groups(table, experiment, source, told))
 
 
 def _groups(table: Table, experiment: str, source: str, told: Told) -> Iterator[TrialFile]:
@@ -401,7 +365,8 @@ def _columns(table: Table, experiment: str, index: list[int]) -> dict[str, Array
     names = [image_id(raw["imagename"][i]) for i in index]
     spelt = {text: canonical_condition(experiment, text) for text in set(raw["condition"])}
     conditions = [spelt[raw["condition"][i]] for i in index]
-    _check_pairs(table, experiment, index, names)
+    if experiment == "cue-conflict":
+        _check_pairs(table, index, names)
     _check_repeats(table, index, names, conditions)
     texts = {
         "stimulus": names,
@@ -419,10 +384,8 @@ def _columns(table: Table, experiment: str, index: list[int]) -> dict[str, Array
     return columns
 
 
-def _check_pairs(table: Table, experiment: str, index: list[int], names: list[str]) -> None:
+def _check_pairs(table: Table, index: list[int], names: list[str]) -> None:
     """Cue-conflict names must give a shape, equal to the category column, and a texture."""
-    if experiment != "cue-conflict":
-        return
     for i, name in zip(index, names, strict=True):
         pair, category = read_pair(name), table.columns["category"][i]
         if pair is None or pair.shape != category:
