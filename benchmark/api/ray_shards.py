@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,8 +34,10 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunReport:
     """Carry out a plan on a cluster. Raises BenchError if Ray is not installed, no cluster is there or it is full."""
     request, own_file = prepared.request, locate(prepared.settings.db).path is not None
-    with joined(request.address) as ray, open_store(prepared.settings.db) as store:
+    with ExitStack() as stack:
+        ray = stack.enter_context(joined(request.address))
         gpus, places = _room(ray, request.gpus_per_task, request.device)
+        store = stack.enter_context(open_store(prepared.settings.db))
         device = "cuda" if gpus else "cpu"
         policy = make_policy(
             device, request.precision, compile_model=request.compile, seed=request.seed

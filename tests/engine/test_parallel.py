@@ -99,7 +99,7 @@ def test_a_process_that_is_killed_is_started_again_and_in_the_end_left(home, tmp
     report = api.run(db=str(tmp_path / "a.db"), device="cpu,cpu", **asked)
     assert (report.exit_code, report.counts) == (3, {"done": 1, "failed": 1})
     assert "was killed (SIGKILL) 3 times" in report.failed["process 1"]
-    assert report.failed["b-deadly under cue-conflict"].endswith("blocks are not answered yet")
+    assert report.failed["b-deadly under cue-conflict"] == "its shard did not come to its end"
     report = api.run(db=str(tmp_path / "a.db"), device="cpu,cpu", reporter=told, **asked)
     assert (report.exit_code, report.failed, len(list(flags.iterdir()))) == (0, {}, 4)
     assert [line for line in told.lines if line.endswith("was killed (SIGKILL)")]
