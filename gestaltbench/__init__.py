@@ -18,6 +18,10 @@ claim()
 
 from typing import TYPE_CHECKING, Any  # noqa: E402  # the rooms are claimed before they are used
 
+from registry import OWN_PACKAGES  # noqa: E402
+
+OWN_PACKAGES.add(__name__)
+
 from benchmark.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:

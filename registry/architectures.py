@@ -22,8 +22,9 @@ from torch import nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from registry import OWN_PACKAGES
 from registry.checkpoints import State
-from registry.code import BUILT_IN, code_digest, is_installed
+from registry.code import code_digest, is_installed
 from registry.errors import CardError, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
 from registry.foreign import shown
@@ -337,7 +338,7 @@ def source_code(arch: str, module: nn.Module) -> str:
 def _version(module: str) -> str:
     """The version of the installed package that a module is of; "" where nobody installed it."""
     top = module.partition(".")[0]
-    if top in BUILT_IN:
+    if top in OWN_PACKAGES:
         return f"networks {NETWORKS_VERSION}"
     if not is_installed(module):
         return ""

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-#: The program's own packages, wherever they are installed.
-BUILT_IN = frozenset({"benchmark", "gestaltbench", "registry", "suites"})
+from registry import OWN_PACKAGES
+
 #: Beside code, but nothing that a number is made from: documents, compiled code, what runs leave behind.
 _NO_DATA = frozenset(
     [
@@ -70,7 +70,7 @@ def code_digest(*values: Any) -> str:
 def is_installed(module: str) -> bool:
     """Whether a module is of the standard library, or of an installed package that is no plug-in of the program."""
     top = module.partition(".")[0]
-    if top in BUILT_IN or top in _plugin_packages():
+    if top in OWN_PACKAGES or top in _plugin_packages():
         return False
     return top in sys.stdlib_module_names or any(_put_there(top, place) for place in _places(top))
 
@@ -236,7 +236,7 @@ def _located(by: Path, module: str) -> Path | None:
     level = len(module) - len(module.lstrip("."))
     if level:
         return _below([by.parents[level - 1]], parts)
-    if not parts or parts[0] in BUILT_IN:
+    if not parts or parts[0] in OWN_PACKAGES:
         return None
     if (home := _packages(by)[-1:]) and home[0].name == parts[0]:
         return _below(home, parts[1:])
@@ -414,7 +414,7 @@ class _Describer:
 
     def _place(self, module: str) -> tuple[str, str]:
         """What stands for a module: its name where others answer for it, the label of a file; nothing of a notebook."""
-        if module.partition(".")[0] in BUILT_IN:
+        if module.partition(".")[0] in OWN_PACKAGES:
             return ("own", "")
         path = Path(getattr(sys.modules.get(module), "__file__", None) or "")
         if module != "__main__" and is_installed(module):

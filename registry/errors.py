@@ -5,7 +5,7 @@
     |-- WeightsError            a checkpoint cannot be read, does not fit, or is not what its digest says
     |-- LabelError              class lists and label spaces do not fit each other
     |-- UnknownName             a name that nothing carries; close matches come with it
-    `-- (benchmark.errors)      StimuliError, MissingStimuli, TrialsError, StoreError, ModelFailure, PluginError
+    `-- (those of the rooms above)
 
 A message says what is wrong, where, what was expected and what to do next.
 """
@@ -67,7 +67,7 @@ def some_of(names: Collection[str], shown: int) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
-    """The error for an unknown `kind` ("model", "suite", ...): close matches first, then what there is."""
+    """The error for an unknown `kind` ("model", ...): close matches first, then what there is."""
     names = sorted(set(known))
     close = get_close_matches(name, names, n=5, cutoff=0.5)
     parts = [f"no {kind} is called '{name}'."]
