@@ -22,6 +22,7 @@ from registry.files import Place
 from registry.loading import load_model
 from registry.model import LoadedModel
 from suites.adversarial import SUITE
+from suites.adversarial.config import Config
 
 Run = Callable[[Tensor], Tensor]
 Way = Callable[[Tensor, Tensor], Tensor]  # (gradient, input) -> gradient passed on
@@ -283,7 +284,9 @@ def averaged(model: LoadedModel) -> Run:
 def mean_of_crops(run: Run) -> Run:
     """Log probabilities averaged over four places."""
     places = ((0, 0), (3, 0), (0, 3), (-3, -3))
-    return lambda x: sum(run(x.roll(by, dims=(2, 3))).log_softmax(dim=1) for by in places) / 4  # type: ignore[return-value]
+    return lambda x: torch.stack(
+        [run(x.roll(by, dims=(2, 3))).log_softmax(dim=1) for by in places]
+    ).mean(dim=0)
 
 
 def windows(run: Run) -> Run:
@@ -399,8 +402,8 @@ def shown(tuned: TunedModel, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pixels).float() / 255, torch.tensor(labels)
 
 
-def attacked(tuned: TunedModel, run: Run, count: int) -> Trials:
-    """Trials of the default suite on so many natural images of the world."""
+def attacked(tuned: TunedModel, run: Run, count: int, config: Config = SUITE.config) -> Trials:
+    """Trials of the suite on so many natural images of the world."""
     stimuli = subset(generated_set("world-natural"), count)
     pixels = np.stack([stimuli.decode(i) for i in range(count)]).transpose(0, 3, 1, 2)
     grouping = tuned.model.labels.groupings["world16"]
@@ -408,5 +411,5 @@ def attacked(tuned: TunedModel, run: Run, count: int) -> Trials:
     form = TunedModel(Masked(tuned.model, run), tuned.tuning, run)  # type: ignore[arg-type]
     index = np.arange(count)
     view = NetworkView(form, block, index, torch.from_numpy(pixels), grouping, 0, batch=32)
-    found = SUITE.observe(SUITE.config, view)
+    found = SUITE.observe(config, view)
     return Trials({**found, "role": np.full(count, "natural"), "condition": np.full(count, "")})
