@@ -22,7 +22,11 @@ def report(
     out: Annotated[
         Path,
         Option(
-            "Folder to write; a report that is there is written over.", "--out", "-o", metavar="DIR"
+            "Folder to write; a report that is there is written over.",
+            "--out",
+            "-o",
+            metavar="DIR",
+            kind="new folder",
         ),
     ] = Path("report"),
     compare: Annotated[

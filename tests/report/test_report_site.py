@@ -126,6 +126,16 @@ def test_a_report_is_written_over_and_nothing_else_is(fill, tmp_path, undrawn):
     assert (tmp_path / "out" / MARK).is_file()
 
 
+@pytest.mark.slow
+def test_the_command_writes_into_the_folder_that_it_is_told(fill, bench, tmp_path, undrawn):
+    settings = fill(["net-0"])
+    ended = bench("report", "--out", tmp_path / "out", "--db", settings.db)
+    assert ended.code == 0 and ended.out.startswith(f"{tmp_path / 'out' / 'index.html'}: ")
+    assert (tmp_path / "out" / "index.html").is_file()
+    (tmp_path / "a-file").write_text("mine")
+    assert bench("report", "-o", tmp_path / "a-file", "--db", settings.db).code == 2
+
+
 def test_an_empty_leaderboard_is_an_error(fill, tmp_path):
     with pytest.raises(BenchError, match="no scores to report"):
         build(fill([], suites=()), tmp_path / "out")
