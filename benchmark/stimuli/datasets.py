@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -137,15 +137,16 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | 
     if folder is None:
         return None
     silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
-    wanted = [silhouettes.get((path.parent.name, _exemplar(path))) for path in images.paths]
-    found = tuple(path for path in wanted if path is not None)
-    return FileMasks(images, found) if len(found) == len(wanted) else None
-
-
-def _exemplar(path: Path) -> str:
-    """The exemplar whose shape an image has: `cat7` of `cat7-elephant1.png` and of `cat7.png`."""
-    pair = read_pair(path.name)
-    return pair.exemplar if pair else PurePath(path.name).stem
+    fitting = []
+    for (
+        path
+    ) in images.paths:  # the shape of `cat7-elephant1.png` and of `cat7.png` is that of `cat7`
+        pair = read_pair(path.name)
+        exemplar = pair.exemplar if pair else path.stem
+        if (path.parent.name, exemplar) not in silhouettes:
+            return None
+        fitting.append(silhouettes[path.parent.name, exemplar])
+    return FileMasks(images, tuple(fitting))
 
 
 # Stimulus sets as values: opened from a folder or drawn on demand, then cut to what is needed.
@@ -521,28 +522,34 @@ def list_cells(
                 raise
             failed(cell, error)
             continue
-        twin = next((other for other in distinct if _alike(other, listing)), None)
+        category = listing.labels["category"]
+        alike = (
+            other
+            for other in distinct
+            if other.ids == listing.ids and np.array_equal(other.labels["category"], category)
+        )
+        twin = next(alike, None)
         if twin is None:
             distinct.append(listing)
         listings[cell.name] = listing if twin is None else replace(twin, folder=cell.folder)
     return listings
 
 
-def _alike(one: Listing, other: Listing) -> bool:
-    return one.ids == other.ids and np.array_equal(one.labels["category"], other.labels["category"])
-
-
 def _limited(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[str, Listing]:
     distinct = list({id(listing.ids): listing for listing in listings.values()}.values())
-    common = _common(distinct)
+    # Names of the images that every listing has in the same class, in order.
+    first, *others = distinct
+    tables = [dict(zip(one.ids, one.labels["category"].tolist(), strict=True)) for one in others]
+    rows = zip(first.ids, first.labels["category"].tolist(), strict=True)
+    common = [name for name, category in rows if all(t.get(name) == category for t in tables)]
     if not common:
         raise StimuliError(
             f"the cells of '{entry.name}' have no image in common to take {limit} of."
         )
     order: Sequence[int] = range(len(common))
     if limit < len(common):
-        first = distinct[0].pick(positions(distinct[0], common).tolist())
-        order = sample_order(common, first.labels, limit)
+        labels = first.pick(positions(first, common).tolist()).labels
+        order = sample_order(common, labels, limit)
     names = [common[i] for i in order]
     parts = {
         id(listing.ids): listing.pick(positions(listing, names).tolist()) for listing in distinct
@@ -551,16 +558,6 @@ def _limited(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[
         name: replace(parts[id(listing.ids)], folder=listing.folder)
         for name, listing in listings.items()
     }
-
-
-def _common(distinct: Sequence[Listing]) -> list[str]:
-    """Names of the images that every listing has in the same class, in order."""
-    first, *others = distinct
-    if not others:
-        return list(first.ids)
-    tables = [dict(zip(one.ids, one.labels["category"].tolist(), strict=True)) for one in others]
-    rows = zip(first.ids, first.labels["category"].tolist(), strict=True)
-    return [name for name, category in rows if all(t.get(name) == category for t in tables)]
 
 
 def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:

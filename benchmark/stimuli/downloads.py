@@ -140,29 +140,25 @@ def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | Non
     StimuliError on paths that lead out, links or devices in that folder, an absent folder, more than `bounds`, or an
     archive that is damaged anywhere or cut short; OSError where the disk is full.
     """
-    there = target.exists()
+    there, bounds, count = target.exists(), bounds or Bounds(), 0
+    damaged = "It cannot be unpacked: damaged or cut short."
     try:
-        return _unpack(archive, member, target, bounds or Bounds())
+        with (
+            foreign("archive", archive, StimuliError, damaged),
+            open_plain(archive) as file,
+            tarfile.open(fileobj=file, tarinfo=_Header) as tar,
+        ):
+            for info, path in _wanted(tar, member, archive, bounds):
+                tar.extract(info.replace(name=str(path), deep=False), target, filter="data")
+                count += 1
+            _read_to_end(tar, bounds)
+        if not count:
+            raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
+        return count
     except BaseException:
         if not there:
             shutil.rmtree(target, ignore_errors=True)
         raise
-
-
-def _unpack(archive: Path, member: str | None, target: Path, bounds: Bounds) -> int:
-    count = 0
-    with (
-        foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."),
-        open_plain(archive) as file,
-        tarfile.open(fileobj=file, tarinfo=_Header) as tar,
-    ):
-        for info, path in _wanted(tar, member, archive, bounds):
-            tar.extract(info.replace(name=str(path), deep=False), target, filter="data")
-            count += 1
-        _read_to_end(tar, bounds)
-    if not count:
-        raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
-    return count
 
 
 def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:

@@ -98,18 +98,10 @@ def check_spelling(folder: Path, names: Sequence[str]) -> None:
     try:
         "".join(names).encode()
     except UnicodeEncodeError:
-        name = next(name for name in names if not _is_text(name))
+        name = next(name for name in names if name != name.encode(errors="ignore").decode())
         raise StimuliError(
             f"{folder}: the name {os.fsencode(name)!r} is not UTF-8. Rename the file or folder."
         ) from None
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def check_unique(items: Iterable[Item]) -> None:
@@ -133,7 +125,11 @@ def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
     with foreign("table of labels", table, StimuliError):
         text = read_text(table, encoding="utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        _check_header(reader.fieldnames or (), table)
+        for column in ("image", "category"):
+            if column not in (names := reader.fieldnames or ()):
+                raise StimuliError(
+                    f"{table}: no column '{column}'; it has: {', '.join(names) or 'none'}."
+                )
         for row in reader:
             yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
 
@@ -154,14 +150,6 @@ def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], 
     return Item(name, path, labels)
 
 
-def _check_header(columns: Iterable[str], table: Path) -> None:
-    for column in ("image", "category"):
-        if column not in columns:
-            raise StimuliError(
-                f"{table}: no column '{column}'; it has: {', '.join(columns) or 'none'}."
-            )
-
-
 # From a folder to its images and their labels. One function per layout; nothing is decoded here.
 #
 # cue-conflict   CATEGORY/cat7-elephant1.png: shape is the folder, texture the name's second half
@@ -177,6 +165,15 @@ def scan(entry: Entry, folder: Path) -> list[Item]:
     Raises StimuliError (file or folder, what was expected) on an empty folder, an unknown category,
     a name that breaks the layout, or two images of one name.
     """
+    if entry.layout == "trials":
+        raise StimuliError(
+            f"'{entry.name}' holds tables of trials, not images: "
+            f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
+        )
+    if entry.layout not in _SCANNERS:
+        raise StimuliError(
+            f"{folder}: '{entry.name}' has the layout '{entry.layout}': it is not one set of labelled images."
+        )
     items = sorted(
         _SCANNERS[entry.layout](entry, folder), key=lambda i: (i.labels["category"], i.id)
     )
@@ -224,26 +221,10 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
         yield Item(stimulus_id(condition, image_id(path.name)), path, labels)
 
 
-def _trials(entry: Entry, _folder: Path) -> Iterator[Item]:
-    raise StimuliError(
-        f"'{entry.name}' holds tables of trials, not images: "
-        f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
-    )
-
-
-def _no_single_set(entry: Entry, folder: Path) -> Iterator[Item]:
-    raise StimuliError(
-        f"{folder}: '{entry.name}' has the layout '{entry.layout}': it is not one set of labelled images."
-    )
-
-
 _SCANNERS: Mapping[str, Callable[[Entry, Path], Iterator[Item]]] = {
     "cue-conflict": _cue_conflict,
     "session": _session,
     "labels-csv": labelled_images,
-    "trials": _trials,
-    "cells": _no_single_set,
-    "textures": _no_single_set,
 }
 
 
@@ -298,13 +279,9 @@ class Listing:
 
 def evenly(n: int, limit: int) -> Sequence[int]:
     """At most `limit` positions of n, evenly spaced: floor(i * n / limit). Raises StimuliError below 1."""
-    _check_limit(n, limit)
-    return range(n) if limit >= n else [i * n // limit for i in range(limit)]
-
-
-def _check_limit(n: int, limit: int) -> None:
     if limit < 1:
         raise StimuliError(f"cannot take {limit} of {n} stimuli: expected 1 or more.")
+    return range(n) if limit >= n else [i * n // limit for i in range(limit)]
 
 
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
@@ -316,7 +293,7 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
     corrupted copies come in the same order. Raises StimuliError below 1.
     """
     n = len(ids)
-    _check_limit(n, limit)
+    evenly(n, limit)
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
     columns = [np.unique(labels[c], return_inverse=True)[1] for c in STRATA if c in labels]
     if not columns:
@@ -420,7 +397,17 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
 def class_files(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Each class folder below `folder` in sorted order with the names of its images in sorted order."""
     for category in subfolders(folder):
-        yield category, _names(folder / category, _is_image)
+        yield (
+            category,
+            _names(
+                folder / category,
+                lambda place: (
+                    not place.name.startswith(".")
+                    and os.path.splitext(place.name)[1].lower() in SUFFIXES  # noqa: PTH122 - a million names
+                    and not place.is_dir()
+                ),
+            ),
+        )
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -431,15 +418,6 @@ def subfolders(folder: Path) -> list[str]:
 def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
     with foreign("folder", folder, StimuliError), os.scandir(folder) as places:
         return sorted(place.name for place in places if wanted(place))
-
-
-def _is_image(place: os.DirEntry[str]) -> bool:
-    name = place.name
-    return (
-        not name.startswith(".")
-        and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - a million names
-        and not place.is_dir()
-    )
 
 
 def label_columns(items: Sequence[Item]) -> dict[str, Array]:

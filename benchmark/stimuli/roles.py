@@ -19,7 +19,7 @@ from benchmark.stimuli.datasets import open_cells, open_folder, sample
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
 from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
-from registry.cards import ModelCard, read_cards
+from registry.cards import read_cards
 from registry.labels import label_space
 from registry.loading import availability, load_model
 
@@ -37,22 +37,19 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
     MissingStimuli where one cannot be loaded.
     """
     cards = read_cards(settings.cards)
-    known = [cards[name] for name in names if name in cards and cards[name].source != "ideal"]
-    return tuple(
-        _network(card, settings)
-        for card in known
-        if space in label_space(card.labels).answers and availability(card, settings.place).on_disk
-    )
-
-
-def _network(card: ModelCard, settings: Settings) -> Network:
-    try:
-        model = load_model(card, settings.place)
-    except (WeightsError, CardError, LabelError) as error:
-        raise MissingStimuli(
-            f"the network '{card.name}' is shown the images, too: {error}"
-        ) from error
-    return Network(card.name, model.identity, partial(_on, model))
+    networks = []
+    for card in (cards[name] for name in names if name in cards and cards[name].source != "ideal"):
+        answers = space in label_space(card.labels).answers
+        if not answers or not availability(card, settings.place).on_disk:
+            continue
+        try:
+            model = load_model(card, settings.place)
+        except (WeightsError, CardError, LabelError) as error:
+            raise MissingStimuli(
+                f"the network '{card.name}' is shown the images, too: {error}"
+            ) from error
+        networks.append(Network(card.name, model.identity, partial(_on, model)))
+    return tuple(networks)
 
 
 def _on(model: LoadedModel, device: str) -> LoadedModel:
@@ -106,16 +103,14 @@ def texture_paths(entry: Entry, folder: Path) -> list[Path]:
 
 def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
     """One texture, HWC uint8 RGB. Raises StimuliError where it is missing, another file or no image."""
-
-    with whole_image(path, f"Delete it and get the textures with {remedy(entry)}."):
+    again = f"Delete it and get the textures with {remedy(entry)}."
+    with whole_image(path, again):
         data = read_plain(path)
-    found, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
-    if expected is not None and found != expected:
-        raise StimuliError(
-            f"{path}: not the published file: expected SHA-256 {expected}, got {found}. "
-            f"Delete it and get the textures with {remedy(entry)}."
-        )
-    with whole_image(path, f"Delete it and get the textures with {remedy(entry)}."):
+        digest, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
+        if expected is not None and digest != expected:
+            raise StimuliError(
+                f"{path}: not the published file: expected SHA-256 {expected}, got {digest}. {again}"
+            )
         return decoded_rgb(data)
 
 

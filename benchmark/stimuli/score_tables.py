@@ -88,12 +88,6 @@ def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
     }
 
 
-def read_text(path: Path) -> str:
-    """A file's text. Raises ScoresError where it cannot be read, or is larger than any table of scores."""
-    with foreign("table of scores", path, ScoresError, "Expected text in UTF-8."):
-        return read_bytes(path, "table of scores", ScoresError, LARGEST).decode("utf-8-sig")
-
-
 def once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, ...]:
     """Each score once. Raises ScoresError where one observer has two values of one metric."""
     held: dict[tuple[Named, str, str, str], ReportedScore] = {}
@@ -279,32 +273,27 @@ def read_scores(
         return read(path)
     stated = source or printable(path.stem)
     rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
-    scores = (
-        _in_range(f"{path}, {where}", _score(path, where, row, stated), metrics or {})
-        for where, row in rows
-    )
+    scores = []
+    for where, row in rows:
+        score = _score(path, where, row, stated)
+        metric = (metrics or {}).get(score.metric)
+        if metric is not None and (why := metric.outside(score.value)):
+            raise ScoresError(f"{path}, {where}: {why}.")
+        scores.append(score)
     return ScoreTables(once(path, scores))
 
 
-def _in_range(place: str, score: ReportedScore, metrics: Mapping[str, Metric]) -> ReportedScore:
-    metric = metrics.get(score.metric)
-    if metric is not None and (why := metric.outside(score.value)):
-        raise ScoresError(f"{place}: {why}.")
-    return score
-
-
 def _csv_rows(path: Path) -> Rows:
-    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
-    try:
+    with foreign("table of scores", path, ScoresError, "Expected a CSV table in UTF-8."):
+        text = read_bytes(path, "table of scores", ScoresError, LARGEST).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text), strict=True)
         names = [name.strip() for name in reader.fieldnames or ()]
-        _check_fields(path, "header", names, REQUIRED)
+        _check_fields(path, "header", names)
         reader.fieldnames = names
         for row in reader:
             if None in row or None in row.values():
                 raise ScoresError(f"{path}, line {reader.line_num}: expected {len(names)} fields.")
             yield f"line {reader.line_num}", row
-    except csv.Error as error:
-        raise ScoresError(f"{path}, line {reader.line_num}: not CSV ({error}).") from error
 
 
 def _json_rows(path: Path) -> Rows:
@@ -324,14 +313,14 @@ def _json_rows(path: Path) -> Rows:
     for at, row in enumerate(found, 1):
         if not isinstance(row, dict):
             raise ScoresError(f"{path}, record {at}: expected fields {', '.join(REQUIRED)}.")
-        _check_fields(path, f"record {at}", list(row), REQUIRED)
+        _check_fields(path, f"record {at}", list(row))
         yield f"record {at}", row
 
 
-def _check_fields(path: Path, where: str, names: Sequence[str], needed: Sequence[str]) -> None:
+def _check_fields(path: Path, where: str, names: Sequence[str]) -> None:
     known = (*REQUIRED, *OPTIONAL)
     strange = [printable(name) for name in names if name not in known]
-    lacking = [name for name in needed if name not in names]
+    lacking = [name for name in REQUIRED if name not in names]
     if strange or lacking or len(set(names)) < len(names):
         what = f"unknown {', '.join(strange)}" if strange else f"no {', '.join(lacking)}"
         raise ScoresError(

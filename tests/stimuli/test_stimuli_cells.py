@@ -10,9 +10,8 @@ import pytest
 
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, find_entry
-from benchmark.stimuli.datasets import find_cells, open_cells, sample
+from benchmark.stimuli.datasets import find_cells, open_cells
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.roles import Resolver
 
@@ -76,22 +75,6 @@ def test_each_cell_is_a_set_of_its_own(tree: Tree, settings: Settings) -> None:
             )
     with pytest.raises(KeyError):
         parts["fog/3"]
-
-
-def test_a_cell_is_digested_when_it_is_asked_for(
-    tree: Tree, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tree("fog/1", "fog/2")
-    seen: list[str] = []
-    read = image_files.file_digest
-    monkeypatch.setattr(
-        image_files, "file_digest", lambda path: (seen.append(str(path)), read(path))[1]
-    )
-    parts = Resolver("imagenet1k", settings, limit=2).parts("imagenet-c")
-    assert not seen
-    chosen = parts["fog/2"].ids
-    assert len(seen) == 2 and all("fog/2" in path for path in seen)
-    assert chosen == sample(Resolver("imagenet1k", settings).parts("imagenet-c")["fog/2"], 2).ids
 
 
 def test_a_limit_shows_the_same_images_in_every_cell(

@@ -15,8 +15,6 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.image_files import (
-    Below,
-    Digests,
     file_digests,
     reread,
     set_digest,
@@ -172,15 +170,3 @@ def test_a_memory_that_cannot_be_written_costs_nothing_but_time(
     settings.home.mkdir()
     (settings.home / "digests").write_text("a file, not a folder")
     assert file_digests(["a"], folder, settings) == [sha("one")]
-
-
-def test_compact_columns_are_sequences() -> None:
-    rows = np.arange(64, dtype=np.uint8).reshape(2, 32)
-    column = Digests(rows)
-    plain = (bytes(range(32)).hex(), bytes(range(32, 64)).hex())
-    assert tuple(column) == plain and column == plain and column != plain[:1]
-    assert column[-1] == plain[1] and column[::-1] == plain[::-1] and column[1:] == plain[1:]
-    assert plain[0] in column and column != ("x", "y") and column != "xy"
-    with pytest.raises(IndexError):
-        column[2]
-    assert list(Below(Path("root"), ("cat/a.png",))) == [Path("root/cat/a.png")]

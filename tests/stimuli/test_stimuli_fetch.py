@@ -165,14 +165,6 @@ def test_a_mirror_url_comes_first_and_its_failure_is_not_the_end(
     assert server.asked == ["/mirror/small.tar.gz", "/origin.tar.gz"]
 
 
-def test_a_mirror_url_is_enough(
-    settings: Settings, server: Server, entry: Entry, packed: bytes
-) -> None:
-    server.files["/mirror/small.tar.gz"] = packed
-    fetch("small", replace(settings, mirror=f"{server.url}/mirror"), silent)
-    assert server.asked == ["/mirror/small.tar.gz"]
-
-
 def test_a_mirror_folder_gives_archive_or_set_without_a_request(
     settings: Settings, server: Server, entry: Entry, packed: bytes, tmp_path: Path
 ) -> None:
@@ -333,19 +325,6 @@ def test_folders_that_are_no_set_are_refused(
     with pytest.raises(StimuliError, match="'heap' is no layout"):
         add("mine", tmp_path / "full", settings, layout="heap")
     assert "mine" not in catalogue.read_catalogue(settings)
-
-
-def test_verify_says_what_is_wrong(conflict: Path, settings: Settings, entry: Entry) -> None:
-    conflict.rename(conflict.with_name("small"))
-    checked = verify("small", settings)
-    assert checked.ok and any("8 of 8 images" in line for line in checked.lines)
-    broken = conflict.with_name("small") / "cat" / "cat1-cat1.png"
-    broken.write_bytes(broken.read_bytes()[:90])
-    checked = verify("small", settings)
-    assert not checked.ok and any(str(broken) in line for line in checked.lines)
-    broken.unlink()
-    checked = verify("small", settings)
-    assert checked.ok and any("7 of 8 images: a part" in line for line in checked.lines)
 
 
 def test_verify_knows_the_published_set(

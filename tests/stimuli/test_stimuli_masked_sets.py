@@ -139,18 +139,6 @@ def test_class_folders_say_the_categories_where_there_is_no_table(
         open_set("own", settings)
 
 
-@pytest.mark.parametrize(
-    ("classes", "space"), [(("cat", "dog"), "geirhos16"), (WNIDS[:2], "imagenet1k")]
-)
-def test_class_folders_tell_the_space(
-    classes: tuple[str, ...], space: str, tmp_path: Path, settings: Settings
-) -> None:
-    entry = add("mine", in_classes(tmp_path / "mine", *classes), settings)
-    assert (entry.layout, entry.space, entry.role) == ("masks", space, "natural-masked")
-    with pytest.raises(StimuliError, match=r"mug/a\.png: 'mug' is not"):
-        opened("mine", in_classes(tmp_path / "mine", "mug"), settings, space=space)
-
-
 def test_digests_follow_masks_and_images_and_are_kept_by_parts(
     tmp_path: Path, settings: Settings
 ) -> None:

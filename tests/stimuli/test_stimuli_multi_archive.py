@@ -73,10 +73,10 @@ def test_another_archive_of_the_name_is_refused(mirror: Path, settings: Settings
 def test_a_full_disk_is_no_damaged_archive(
     mirror: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(downloads, "_unpack", full)
+    monkeypatch.setattr(downloads.tarfile.TarFile, "extract", full)
     with pytest.raises(OSError, match="No space left"):
         fetch("small-c", replace(settings, mirror=str(mirror)), lambda line: None, ["noise"])
     assert (

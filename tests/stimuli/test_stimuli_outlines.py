@@ -81,20 +81,6 @@ def test_what_is_no_mask_is_refused(coded: object, message: str) -> None:
         flags_of(coded, (3, 2))  # type: ignore[arg-type]
 
 
-def test_a_rectangle_covers_the_pixels_whose_centres_it_holds() -> None:
-    mask = inside(np.array([[1, 2], [4, 2], [4, 5], [1, 5]], dtype=float), (8, 8))
-    expected = np.zeros((8, 8), dtype=bool)
-    expected[2:5, 1:4] = True
-    assert np.array_equal(mask, expected)
-    half = inside(np.array([[1.4, 2.4], [4.6, 2.4], [4.6, 5.6], [1.4, 5.6]]), (8, 8))
-    expected[2:6, 1:5] = True
-    assert np.array_equal(half, expected)
-    outside = np.array([[-9, -9], [99, -9], [99, 99], [-9, 99]], dtype=float)
-    assert inside(outside, (8, 8)).all()
-    flat = np.array([[1, 1], [5, 1], [3, 1]], dtype=float)
-    assert not inside(flat, (8, 8)).any()
-
-
 def test_a_star_has_a_hole_and_parts_are_united() -> None:
     turn = np.arange(5) * 4 * np.pi / 5
     star = np.stack([50 + 40 * np.sin(turn), 50 - 40 * np.cos(turn)], axis=1)

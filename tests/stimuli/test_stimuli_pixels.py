@@ -1,7 +1,6 @@
 """What is decoded: the very bytes that were planned, of plain files, with a white that is known."""
 
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import open_folder
-from benchmark.stimuli.image_files import FileImages, file_digest, read_rgb, size_of
+from benchmark.stimuli.image_files import FileImages, file_digest, read_rgb
 from benchmark.stimuli.verify import verify
 
 
@@ -119,30 +118,6 @@ def test_verify_reads_everything_again(folder, settings, monkeypatch):
         for line in found.lines
     )
     assert verify("toy", settings).ok
-
-
-@pytest.mark.parametrize("read", [lambda p: read_rgb(p, ""), lambda p: size_of(p, ""), file_digest])
-def test_a_named_pipe_is_refused_at_once(tmp_path, read):
-    path = tmp_path / "a.png"
-    os.mkfifo(path)
-    raised = []
-
-    def call():
-        try:
-            read(path)
-        except StimuliError as error:
-            raised.append(str(error))
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(20)
-    assert raised and "not a plain file" in raised[0]
-
-
-def test_a_set_with_a_named_pipe_is_refused(entry, folder, settings):
-    os.mkfifo(folder / "cat" / "9.png")
-    with pytest.raises(StimuliError, match=r"9\.png cannot be read \(not a plain file\)"):
-        open_folder(entry, folder, settings)
 
 
 @pytest.mark.parametrize("where", ["file", "class", "set"])

@@ -109,12 +109,6 @@ def test_a_part_shows_and_is_made_whole_later(here):
     assert [place.name for place in here.stimuli.iterdir()] == ["regenerated-contrast"]
 
 
-def test_another_folder(here, tmp_path):
-    entry, _ = make(here, output=tmp_path / "mine")
-    assert entry.folder == str(tmp_path / "mine" / "regenerated-contrast")
-    assert Resolver("geirhos16", here).find("contrast").name == "regenerated-contrast"
-
-
 def test_what_is_absent_is_named(here):
     with pytest.raises(UnknownName, match="contrast"):
         make_set("contrasts", here, print)

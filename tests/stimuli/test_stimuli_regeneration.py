@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Stimuli, Trials
-from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.errors import StimuliError
 from benchmark.stimuli.regenerate import (
     cropped,
     parametric,
@@ -12,7 +12,6 @@ from benchmark.stimuli.regenerate import (
     regenerate,
     write_set,
 )
-from suites.human_comparison.experiments import BY_ROLE
 
 NAMES = ("n02134084_5274", "n02690373_12984", "n03041632_7380")
 
@@ -46,11 +45,6 @@ def trials(role="contrast", conditions=("c50", "c05", "c100"), names=NAMES, suff
             "response": np.full(n, "cat"),
         }
     )
-
-
-def test_all_twelve_experiments_of_people_can_be_made():
-    pytest.importorskip("benchmark.transforms.human")
-    assert sorted(parametric()) == sorted(e.role for e in BY_ROLE.values() if not e.single)
 
 
 def test_a_set_of_its_own(tmp_path):
@@ -112,13 +106,6 @@ def test_names_without_the_condition_are_understood():
     assert [p.stimulus for p in photographs("contrast", plain)] == [
         "c50/n02134084_5274.JPEG", "c05/n02690373_12984.JPEG", "c100/n03041632_7380.JPEG",
     ]  # fmt: skip
-
-
-def test_a_part_shows_as_a_part_and_nothing_is_an_error():
-    part = regenerate("contrast", trials(), source(NAMES[:1]))
-    assert (len(part), part.whole) == (1, 3)
-    with pytest.raises(MissingStimuli, match="none of the 3 photographs"):
-        regenerate("contrast", trials(), source(("n00000000_1",)))
 
 
 def test_only_degraded_photographs_can_be_made():

@@ -74,13 +74,6 @@ def test_levels_of_nearly_equal_size_are_all_shown_before_one_is_shown_twice():
     assert len(set(labels["texture"][sample_order(ids, labels, 16)])) == 16
 
 
-def test_one_column_of_equal_levels_is_ordered_as_several_are():
-    """The shortcut of large sets gives what the walk over the cells does."""
-    ids, labels = designed(50, each=4)
-    twice = {**labels, "texture": np.array(["one"] * 200)}
-    assert sample_order(ids, labels, 200) == sample_order(ids, twice, 200)
-
-
 def test_the_order_follows_names_not_places():
     ids, labels = designed(5, 4)
     back = {name: column[::-1] for name, column in labels.items()}

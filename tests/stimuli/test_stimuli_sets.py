@@ -1,7 +1,5 @@
-import os
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ from PIL import Image
 from benchmark.contracts import Stimuli
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import image_files
 from benchmark.stimuli.datasets import open_set, restrict, seeds_of, subset
 from benchmark.stimuli.image_files import set_digest
 
@@ -50,37 +47,6 @@ def test_the_digest_follows_content_names_and_labels(
     assert changed.digest != before.digest and changed.items[1:] == before.items[1:]
     (conflict / "dog" / "dog1-car1.png").rename(conflict / "dog" / "dog1-bear1.png")
     assert open_set("cue-conflict", settings).digest != changed.digest
-
-
-def test_settled_files_are_not_read_twice(
-    conflict: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(image_files, "SETTLED", -(10**18))
-    before = open_set("cue-conflict", settings)
-    monkeypatch.setattr(image_files, "file_digest", lambda path: pytest.fail(f"{path} read again"))
-    assert open_set("cue-conflict", settings).digest == before.digest
-
-
-def test_a_damaged_memory_of_digests_counts_as_none(
-    conflict: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(image_files, "SETTLED", -(10**18))
-    before = open_set("cue-conflict", settings)
-    (memory,) = (settings.home / "digests").iterdir()
-    for text in ("{", "[]", '{"x": 3}'):
-        memory.write_text(text)
-        assert open_set("cue-conflict", settings).digest == before.digest
-
-
-def test_a_fresh_change_of_the_same_size_is_seen(conflict: Path, settings: Settings) -> None:
-    path = conflict / "cat" / "cat1-cat1.png"
-    before = open_set("cue-conflict", settings)
-    state = path.stat()
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(bytes(data))
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert open_set("cue-conflict", settings).digest != before.digest
 
 
 def test_a_missing_set_names_the_command(settings: Settings) -> None:
@@ -207,11 +173,3 @@ def test_impossible_parts_are_refused() -> None:
         restrict(whole, ["0.png", "0.png"])
     with pytest.raises(StimuliError, match="expected 1 or more"):
         subset(whole, 0)
-
-
-def test_order_and_labels_are_in_the_digest() -> None:
-    one = made_up(3)
-    other = {"category": np.array(["cat", "cat", "dog"])}
-    assert set_digest(one.ids[::-1], one.items[::-1], one.labels) != one.digest
-    assert set_digest(one.ids, one.items, other) != one.digest
-    assert replace(one, name="x").digest == one.digest

@@ -1,13 +1,9 @@
 """Whole stylised sets: with a painter that needs no network, and a few images with the real one."""
 
 import json
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,14 +99,6 @@ def test_a_cue_conflict_set_has_the_published_layout(order, settings):
     assert (found.labels["shape"] != found.labels["texture"]).all()
 
 
-def test_folders_may_be_named_from_here(order, settings, tmp_path, monkeypatch):
-    make(order, settings)
-    monkeypatch.chdir(tmp_path)
-    here = replace(order, content=Path("in"), style=Path("paint"), name="here")
-    make(here, settings)
-    assert files(here) == files(order)
-
-
 def test_made_once(order, settings):
     make(order, settings)
     painter = Fake()
@@ -133,50 +121,6 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(order, settings, at, wo
     if workers == 1:
         assert 1 <= painter.calls["paint"] <= 7 - at
     assert sorted(path.name for path in order.output.iterdir()) == ["mine", "whole"]
-
-
-KILLED = """
-import sys, time
-from pathlib import Path
-from benchmark.variables import read_settings
-from benchmark.stimuli import stylise
-sys.path.insert(0, {tests!r})
-from test_stimuli_stylised_sets import Fake
-class Slow(Fake):
-    def paint(self, *a, **k):
-        time.sleep(0.05)
-        return super().paint(*a, **k)
-order = stylise.Order(Path({content!r}), Path({style!r}), "mine", size=16, output=Path({output!r}), workers=2)
-stylise.make_stylised(order, read_settings(), Slow(), print)
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_process_leaves_nothing_behind_that_matters(order, settings, draw, monkeypatch):
-    for i in range(6, 60):
-        draw(order.content / "cat" / f"photo{i}.png", seed=i)
-    make(replace(order, name="whole"), settings)
-    monkeypatch.setenv("BENCH_HOME", str(settings.home))
-    code = KILLED.format(
-        tests=str(Path(__file__).parent),
-        content=str(order.content),
-        style=str(order.style),
-        output=str(order.output),
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
-    painted = []
-    while process.poll() is None and len(painted) < 5:
-        painted = list(order.output.glob(".mine-*/*/photo*.png"))
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert 5 <= len(painted) < 60 and not (order.output / "mine").exists()
-    half = painted[0].with_name(".photo1.png-1")
-    half.write_bytes(b"half a file")
-    painter = Fake()
-    said = make(order, settings, painter)
-    assert any("are there from before" in line for line in said) and painter.calls["paint"] < 60
-    assert files(order) == files(replace(order, name="whole"))
 
 
 def test_a_part_shows_the_very_same_images(order, settings):
