@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
-from rich.table import Table
 
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import safe_console, say, table_console
+from benchmark.cli.printing import print_rows, safe_console, say
 from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
 from benchmark.variables import read_settings
 
@@ -39,20 +38,11 @@ def list_sets() -> int:
     from benchmark.stimuli.catalogue import locate, read_catalogue
 
     settings = read_settings()
-    table = Table(box=None, pad_edge=False)
-    for column in ("set", "on disk", "kind", "count", "licence", "what"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for name, entry in read_catalogue(settings).items():
-        there = locate(name, settings)
-        table.add_row(
-            name,
-            _on_disk(entry, there),
-            entry.kind,
-            _count(entry),
-            entry.license,
-            entry.title,
-        )
-    table_console().print(table)
+        there = _on_disk(entry, locate(name, settings))
+        rows.append((name, there, entry.kind, _count(entry), entry.license, entry.title))
+    print_rows(("set", "on disk", "kind", "count", "licence", "what"), rows)
     return 0
 
 
@@ -204,12 +194,8 @@ def _counted(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
 
 
 def _print_cells(rows: Sequence[Row]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("corruption", "severities", "classes", "images each", "px", "state"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(row.corruption, row.severities, row.classes, row.images, row.size, row.remark)
-    table_console().print(table)
+    cells = [(r.corruption, r.severities, r.classes, r.images, r.size, r.remark) for r in rows]
+    print_rows(("corruption", "severities", "classes", "images each", "px", "state"), cells)
 
 
 @command()

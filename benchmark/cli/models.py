@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.table import Table
-
 from benchmark import api
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import put_out, say, table_console
+from benchmark.cli.printing import print_rows, put_out, say
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -77,19 +75,12 @@ def list_models(pattern: str | None) -> int:
     from registry.loading import availability
 
     settings = read_settings()
-    table = Table(box=None, pad_edge=False)
-    for column in ("model", "on disk", "labels", "training", "source"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for card in api.models(pattern):
         there = availability(card, settings.place)
-        table.add_row(
-            card.name,
-            ("retired; " * card.retired) + ("yes" if there.on_disk else f"no: {there.note}"),
-            card.labels,
-            ", ".join(card.training),
-            card.source,
-        )
-    table_console().print(table)
+        state = ("retired; " * card.retired) + ("yes" if there.on_disk else f"no: {there.note}")
+        rows.append((card.name, state, card.labels, card.training, card.source))
+    print_rows(("model", "on disk", "labels", "training", "source"), rows)
     for path, reason in read_cards(settings.cards).broken.items():
         say(f"warning: card {path} is left out: {reason}", err=True)
     return 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +18,7 @@ from benchmark.display import UNBOUNDED, masked, printable_lines
 from benchmark.leaderboard.forms import terminal
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard.table import Table
+    from benchmark.leaderboard.table import Table, Value
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -58,6 +58,13 @@ def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bo
     if apart:
         console.print()
     console.print(terminal(tables, console.width, limit))
+
+
+def print_rows(titles: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> None:
+    """Rows of texts as a table; all of its columns may break."""
+    from benchmark.leaderboard.table import Field, Table
+
+    print_tables([Table(fields=tuple(Field(t, t, breaks=24) for t in titles), rows=tuple(rows))])
 
 
 def safe_console(**options: Any) -> Console:

@@ -308,24 +308,30 @@ def _split(layout: Sequence[_Column], width: int) -> list[list[_Column]]:
 
 
 def _rich(layout: Sequence[_Column], dividers: Sequence[int], width: int) -> RichTable:
-    """What is left of the width goes to columns that may break, from the left; what lacks is taken from them."""
+    """What is left of the width goes to columns that may break, from the left; what lacks is taken from the widest of
+    them."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    sizes = [one.least for one in layout]
     spare = width - _least_width(layout)
+    for at, one in enumerate(layout):
+        more = max(0, min(spare, one.natural - one.least))
+        sizes[at] += more
+        spare -= more
+    breaking = [at for at, one in enumerate(layout) if one.breaks]
+    while spare < 0 and breaking:
+        widest = max(breaking, key=lambda at: sizes[at])
+        if sizes[widest] <= NAME_LEAST:
+            break
+        sizes[widest] -= 1
+        spare += 1
     drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for one in layout:
-        size = one.least
-        if spare > 0:
-            size += min(spare, one.natural - one.least)
-        elif spare < 0 and one.breaks:
-            size = max(NAME_LEAST, size + spare)
-        spare -= size - one.least
+    for one, size in zip(layout, sizes, strict=True):
         justify: Any = "right" if one.right else "left"
-        drawn.add_column(
-            Text(one.title, overflow="fold"), justify=justify, width=size, overflow="fold"
-        )
+        title = Text(one.title, overflow="fold")
+        drawn.add_column(title, justify=justify, width=size, overflow="fold")
     for at, row in enumerate(zip(*(one.texts for one in layout), strict=True)):
         cells = (Text(text, overflow="fold") for text in row)
         drawn.add_row(*cells, end_section=at + 1 in dividers)
