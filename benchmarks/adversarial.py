@@ -83,7 +83,6 @@ def problem(args: argparse.Namespace, model: LoadedModel) -> Problem:
 
 
 def bare(work: Problem, passes: int) -> None:
-    """So many gradient passes in full batches, and nothing else."""
     for start in range(0, passes, work.batch):
         rows = (torch.arange(start, min(start + work.batch, passes))) % len(work.images)
         x = work.images[rows].requires_grad_()
@@ -140,7 +139,6 @@ def peers(work: Problem, model: LoadedModel, epsilon: float) -> dict[str, Callab
 
 
 def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> None:
-    """PGD-10 at one epsilon."""
     steps = single(Stage("ce", 10, "clean"), epsilon)
     pool = attack(work, BALL, steps)
     passes, n = int(pool.passes.sum()), len(work.images)

@@ -12,7 +12,6 @@ def ratio(name: str, value: float, baseline: str) -> None:
 
 
 def slug(*parts: str) -> str:
-    """A name without blanks."""
     return "_".join(" ".join(parts).replace(",", "").replace("=", "").split())
 
 
