@@ -5,10 +5,10 @@ The world is imported when one of its sets is asked for, so that reading a catal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,82 +49,42 @@ def generated_set(name: str) -> Stimuli:
     if name not in world.WORLD_SETS:
         raise unknown_name("stimulus set", name, world.WORLD_SETS)
     source = world.WORLD_SETS[name]
-    items = _recipes(source, world.GENERATOR_VERSION)
-    ids, labels = tuple(source.ids), _labels(source)
-    return Stimuli(
-        name=name,
-        digest=set_digest(ids, items, labels),
-        space=SPACE,
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=Drawn(name),
-        mask=DrawnMask(name),
-        whole=len(ids),
-        origin="generated",
-    )
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """decode(i): the i-th stimulus of a world set, HWC uint8."""
-
-    name: str
-
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """HWC uint8."""
-        return _render(self.name, index).image
-
-
-@dataclass(frozen=True)
-class DrawnMask:
-    """mask(i): the object of the i-th stimulus of a world set, HW bool."""
-
-    name: str
-
-    def __call__(self, index: int) -> NDArray[np.bool_]:
-        """HW bool."""
-        return _render(self.name, index).mask
+    whole = _stimuli(source)
+    return replace(whole, mask=Drawn(source, "mask"), whole=len(whole), origin="generated")
 
 
 def training_stimuli(count: int) -> Stimuli:
     """Natural images of the world to fit a network to: no set that a suite shows shares one with them."""
-    world = _world()
-    source = world.training_set("natural", count, seed=0)
-    ids, items = tuple(source.ids), _recipes(source, world.GENERATOR_VERSION)
-    labels = _labels(source)
-    digest = set_digest(ids, items, labels)
-    return Stimuli(source.name, digest, SPACE, ids, items, labels, DrawnOf(source))
+    return _stimuli(_world().training_set("natural", count, seed=0))
 
 
 @dataclass(frozen=True)
-class DrawnOf:
-    """decode(i): the i-th stimulus of a set that has no name, HWC uint8."""
+class Drawn:
+    """f(i): the image (HWC uint8) or the mask (HW bool) of the i-th stimulus of a world set."""
 
     source: WorldSet
+    part: Literal["image", "mask"]
 
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """HWC uint8."""
-        drawn: WorldStimulus = _world().render(self.source, index)
-        return drawn.image
+    def __call__(self, index: int) -> NDArray[Any]:
+        """The array."""
+        drawn: NDArray[Any] = getattr(_rendered(self.source, index), self.part)
+        return drawn
 
 
 @lru_cache(maxsize=64)
-def _render(name: str, index: int) -> WorldStimulus:
+def _rendered(source: WorldSet, index: int) -> WorldStimulus:
     """A drawn stimulus; image and mask are usually asked for one after the other."""
-    world = _world()
-    drawn: WorldStimulus = world.render(world.WORLD_SETS[name], index)
+    drawn: WorldStimulus = _world().render(source, index)
     return drawn
 
 
-def _recipes(source: WorldSet, version: int) -> tuple[str, ...]:
-    start = f"world:{version}:{source.condition}:{source.seed}"
-    return tuple(text_digest(f"{start}:{i}") for i in range(len(source.ids)))
-
-
-def _labels(source: WorldSet) -> dict[str, Array]:
+def _stimuli(source: WorldSet) -> Stimuli:
+    start = f"world:{_world().GENERATOR_VERSION}:{source.condition}:{source.seed}"
+    ids, items = tuple(source.ids), tuple(text_digest(f"{start}:{i}") for i in range(source.size))
     columns = {"category": source.category, "shape": source.shape, "texture": source.texture}
-    return {name: np.array(values) for name, values in columns.items() if any(values)}
+    labels = {name: np.array(values) for name, values in columns.items() if any(values)}
+    digest = set_digest(ids, items, labels)
+    return Stimuli(source.name, digest, SPACE, ids, items, labels, Drawn(source, "image"))
 
 
 def _world() -> Any:
