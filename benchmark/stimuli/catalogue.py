@@ -495,6 +495,11 @@ def known_sources() -> Mapping[str, Source]:
     return sources
 
 
+def known_source(name: str) -> Source:
+    """What is known of a collection; of others nothing."""
+    return known_sources().get(name, Source())
+
+
 class Known(NamedTuple):
     """What is known of a published network."""
 
@@ -524,8 +529,22 @@ def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     The nearest folder that is called like a published collection tells; else what one collection alone holds; else
     the source is called like `root`.
     """
-    held = {name for name, one in known_sources().items() if _holds(one, paths, root)}
-    rest = held.pop() if len(held) == 1 else _plain(root)
+    parts = {
+        part
+        for path in paths
+        for part in (path.relative_to(root).parts if path != root else (path.name,))
+    }
+    held = [
+        name
+        for name, one in known_sources().items()
+        if any(part.startswith(one.holds) for part in parts)
+    ]
+    place = root.resolve()
+    plain = "".join(
+        letter if letter.isprintable() else "?"
+        for letter in (place.name if place.is_dir() else place.stem)
+    )
+    rest = held[0] if len(held) == 1 else plain or "tables"
     return {path: _in_folder(path) or rest for path in paths}
 
 
@@ -536,18 +555,6 @@ def _in_folder(path: Path) -> str | None:
             if re.fullmatch(f"(?:{called}){_VERSION}", folder.name, re.IGNORECASE):
                 return name
     return None
-
-
-def _holds(source: Source, paths: Sequence[Path], root: Path) -> bool:
-    places = (path.relative_to(root).parts if path != root else (path.name,) for path in paths)
-    return any(part.startswith(source.holds) for parts in places for part in parts)
-
-
-def _plain(root: Path) -> str:
-    """What a file or folder is called, in printable letters."""
-    place = root.resolve()
-    name = place.name if place.is_dir() else place.stem
-    return "".join(letter if letter.isprintable() else "?" for letter in name) or "tables"
 
 
 def check_source(name: str) -> str:
@@ -562,9 +569,7 @@ def check_source(name: str) -> str:
 
 def named(source: str, observer: str, experiment: str, *, human: bool) -> Named:
     """Who an observer of a table is: under the name that is true of its source, and people under theirs."""
-    known = known_sources().get(source)
-    if known is None:
-        return Named(source, observer)
+    known = known_source(source)
     if human:
         return Named(known.people.get(experiment) or known.people.get(_ALL) or source, observer)
     return Named(source, known.names.get(observer, observer))
@@ -579,32 +584,28 @@ class Told(NamedTuple):
 
 def told_by_place(source: str, path: Path) -> Told:
     """What the name of a file and of the two folders above it say in this source."""
-    known = known_sources().get(source)
+    known = known_source(source)
     place = "/".join(path.absolute().with_suffix("").parts[-3:])
-    for pattern in known.files if known else ():
-        found = re.search(f"(?:^|/){pattern}$", place)
-        if found and known:
-            asked = found.groupdict().get("prompt") or ""
-            return Told(found["observer"], known.prompts.get(asked, asked.replace("_", " ")))
+    for pattern in known.files:
+        if match := re.search(f"(?:^|/){pattern}$", place):
+            asked = match.groupdict().get("prompt") or ""
+            return Told(match["observer"], known.prompts.get(asked, asked.replace("_", " ")))
     return Told()
 
 
 def compares(source: str) -> bool:
     """Whether a source's own people are a group that observers are compared with."""
-    known = known_sources().get(source)
-    return known is None or not known.apart
+    return not known_source(source).apart
 
 
 def is_no_table(source: str, path: Path) -> str:
     """What a file of this source is that holds no trials; "" where it should hold some."""
-    known = known_sources().get(source)
     place = path.absolute().as_posix()
-    patterns = known.others if known else {}
-    return next((what for one, what in patterns.items() if re.search(f"/{one}$", place)), "")
+    others = known_source(source).others.items()
+    return next((what for one, what in others if re.search(f"/{one}$", place)), "")
 
 
 def prompt_order(source: str, prompt: str) -> tuple[int, str]:
     """By this the prompts of one observer are ordered: the one that its scores are made of comes first."""
-    known = known_sources().get(source)
-    usual = list(known.prompts.values()) if known else []
+    usual = list(known_source(source).prompts.values())
     return (usual.index(prompt) if prompt in usual else len(usual), prompt)

@@ -26,7 +26,7 @@ from benchmark.stimuli.catalogue import (
     experiment_of,
     image_id,
     is_no_table,
-    known_sources,
+    known_source,
     name_experiment,
     named,
     read_pair,
@@ -337,11 +337,11 @@ def read_trials(
 
 def _read_table(path: Path, stated: Stated, source: str) -> list[TrialFile]:
     """Rows grouped by experiment and observer, each group in the file's order."""
-    told, known = told_by_place(source, path), known_sources().get(source)
+    told = told_by_place(source, path)
     if stated.experiment:
         experiment = name_experiment(stated.experiment)
     else:
-        experiment = known.experiment if known and known.experiment else experiment_of(path)
+        experiment = known_source(source).experiment or experiment_of(path)
     observer = stated.observer or told.observer
     table = load(path, replace(stated, observer=observer))
     return list(_groups(table, experiment, source, told))

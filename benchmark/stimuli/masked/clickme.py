@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,18 +135,13 @@ def _array(path: Path, name: str | None) -> NDArray[Any]:
     expected = f"It is not a whole NumPy file {what}."
     with foreign("maps", path, StimuliError, expected), open_plain(path) as file:
         if name is not None:
-            _require_small(file)
+            with zipfile.ZipFile(file) as packed:
+                size = sum(part.file_size for part in packed.infolist())
+            if size > LARGEST:
+                raise ValueError(f"arrays of {size} bytes; at most {LARGEST} are read")
+            file.seek(0)
         loaded = np.load(file, allow_pickle=False)
         return np.asarray(loaded if name is None else loaded[name])
-
-
-def _require_small(file: BinaryIO) -> None:
-    """Raise ValueError where the arrays of an npz file unpack to more than any image has."""
-    with zipfile.ZipFile(file) as packed:
-        size = sum(part.file_size for part in packed.infolist())
-    if size > LARGEST:
-        raise ValueError(f"arrays of {size} bytes; at most {LARGEST} are read")
-    file.seek(0)
 
 
 def _wnid(label: int, where: str) -> str:
