@@ -93,7 +93,7 @@ def changed(rng: random.Random, name: str, data: bytes) -> bytes:
         return _cells(rng, data)
     if data.startswith(b"PK") and rng.random() < 0.7:
         return _member(rng, data)
-    if name.endswith(".safetensors") and rng.random() < 0.7:
+    if name.endswith(".safetensors") and len(data) > 8 and rng.random() < 0.7:
         length = int.from_bytes(data[:8], "little")
         head = changed(rng, "head.json", data[8 : 8 + length])
         claimed = len(head) if rng.random() < 0.8 else rng.choice((0, 2**40, 2**63))
@@ -369,7 +369,7 @@ def _added(folder: Path, settings: Settings) -> None:
 def _memory(folder: Path, settings: Settings) -> None:
     """The program's own memory of digests, damaged."""
     place = image_files._memory(folder / "set", settings)
-    place.parent.mkdir(parents=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     (folder / "set" / "memory.json").rename(place)
     _opened("class-folder", "geirhos16")(folder / "set", settings)
     shutil.rmtree(settings.home)

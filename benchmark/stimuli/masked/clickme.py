@@ -113,7 +113,8 @@ def _in_archive(path: Path, folder: Path) -> Item:
     drawn = Annotation(
         importance=partial(_map_of_archive, path), pixels=partial(_image_of_archive, path)
     )
-    category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
+    with foreign("maps", path, StimuliError, "Expected a label that is a class's number."):
+        category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
     return Item(path.relative_to(folder).as_posix(), path, {"category": category}, drawn)
 
 
