@@ -1,8 +1,9 @@
 """Stimulus sets: what exists, where it comes from, how it is read; and published tables of trials.
 
-catalogue   what sets are known            places      where a set lies on this disk
-fetch       download, add                  verifying   whether it is whole
-sets        a folder as `Stimuli`          listings    what lies in it, before anything is read
-resolver    the set for a role             cells       sets of many folders, such as ImageNet-C
-textures    pictures for transforms        trials      tables of human and published answers
+catalogue   what sets and sources are known, where a set lies, what names say
+fetch       download, add (`downloads`: archives)       verify      whether it is whole
+items       what lies in a folder                       datasets    a folder as `Stimuli`
+image_files pixels and digests                          masked      sets with masks or maps
+roles       the set that plays a role                   generated   the built-in world's sets
+stylise, regenerate   sets made here                    trials, score_tables   published answers
 """

@@ -1,4 +1,4 @@
-"""Sets that are a list of names in another set: a text file, one name a line (with or without a folder before it)."""
+"""Stimulus sets as values: opened from a folder, a list of names or cells, or drawn; then cut to what is needed."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def subset(stimuli: Stimuli, limit: int) -> Stimuli:
 
 
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
-    """At most `limit` stimuli, the first in the order of `listings.sample_order`; the set itself where it has no more.
+    """At most `limit` stimuli, the first in the order of `items.sample_order`; the set itself where it has no more.
 
     It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
     """
@@ -204,7 +204,7 @@ def sample(stimuli: Stimuli, limit: int) -> Stimuli:
 
 
 def shuffled(stimuli: Stimuli) -> Stimuli:
-    """All of the stimuli in the order of `listings.sample_order`, so that any front part is a sample; a sample stays.
+    """All of the stimuli in the order of `items.sample_order`, so that any front part is a sample; a sample stays.
 
     The set has a digest of its own and says "shuffled" in its name.
     """

@@ -1,4 +1,4 @@
-"""One file from the first source that has it whole: the mirror, then its own address."""
+"""Archives and files of a set: downloaded, unpacked without trust, put in place whole."""
 
 import re
 import shutil
@@ -224,47 +224,31 @@ def make_folder(
     """
     if is_made(target, note):
         return
-    _check_free(target, note, replace)
-    unfinished = _hidden(target, note.text)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        if not (target / note.name).is_file():
+            raise StimuliError(
+                f"{target}: is there and was not made by this command. Choose another name or folder."
+            )
+        if not replace:
+            raise StimuliError(
+                f"{target}: is there, made with other settings or from other images. "
+                "Choose another name, or delete that folder."
+            )
+    hidden = f".{target.name}-"
+    unfinished = target.with_name(f"{hidden}{text_digest(note.text)[:16]}")
     unfinished.mkdir(parents=True, exist_ok=True)
     fill(unfinished)
-    if is_made(target, note):  # another process was first
-        shutil.rmtree(unfinished, ignore_errors=True)
-        return
-    for rest in [path for path in unfinished.rglob(".*") if path.is_file()]:
-        rest.unlink(missing_ok=True)  # files that a killed run was writing
-    (unfinished / note.name).write_text(note.text, encoding="utf-8")
-    _move(unfinished, target, note)
-
-
-def _move(unfinished: Path, target: Path, note: Note) -> None:
-    old = _hidden(target, f"old:{note.text}")
-    with suppress(FileNotFoundError):
-        target.replace(old)
-    try:
-        unfinished.replace(target)
-    except OSError:
-        if not is_made(target, note):
-            raise
-    ours = re.compile(rf"\.{re.escape(target.name)}-[0-9a-f]{{16}}")
+    if not is_made(target, note):  # no other process was first
+        for rest in [path for path in unfinished.rglob(".*") if path.is_file()]:
+            rest.unlink(missing_ok=True)  # files that a killed run was writing
+        (unfinished / note.name).write_text(note.text, encoding="utf-8")
+        with suppress(FileNotFoundError):
+            target.replace(target.with_name(f"{hidden}{text_digest('old:' + note.text)[:16]}"))
+        try:
+            unfinished.replace(target)
+        except OSError:
+            if not is_made(target, note):
+                raise
     for rest in target.parent.iterdir():
-        if ours.fullmatch(rest.name):
+        if re.fullmatch(rf"{re.escape(hidden)}[0-9a-f]{{16}}", rest.name):
             shutil.rmtree(rest, ignore_errors=True)
-
-
-def _check_free(target: Path, note: Note, replace: bool) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not (target / note.name).is_file():
-        raise StimuliError(
-            f"{target}: is there and was not made by this command. Choose another name or folder."
-        )
-    if not replace:
-        raise StimuliError(
-            f"{target}: is there, made with other settings or from other images. "
-            "Choose another name, or delete that folder."
-        )
-
-
-def _hidden(target: Path, text: str) -> Path:
-    return target.with_name(f".{target.name}-{text_digest(text)[:16]}")

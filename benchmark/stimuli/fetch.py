@@ -200,11 +200,11 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
         if source is not None:
             report(f"{entry.name}: copying {source}")
             shutil.copytree(source, staging / entry.name)
-            _check_copied(entry, staging / entry.name, settings, report)
+            _check(entry, staging / entry.name, settings, report, whole=False)
         elif packed is not None:
             report(f"{entry.name}: unpacking {packed}")
             unpack(packed, None, staging / entry.name)
-            _check_fetched(entry, staging / entry.name, settings, report)
+            _check(entry, staging / entry.name, settings, report, whole=True)
         else:
             _download(entry, staging / entry.name, settings, report)
         try:
@@ -245,7 +245,7 @@ def add(
 
 
 def _check_readable(entry: Entry, place: Path, report: Report) -> None:
-    """Raise StimuliError where the folder cannot be such a set."""
+    """Raise StimuliError where the folder cannot be such a set; what it holds, or leaves out, is reported."""
     if entry.layout == "cells":
         list_classes(entry, find_cells(entry, place)[0].folder)
     elif entry.annotated:
@@ -253,19 +253,15 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
             report(line)
     elif entry.kind == "images":
         list_folder(entry, place)
+    elif entry.kind == "names":
+        report(f"{entry.name}: {len(read_names(entry, place))} names of images in {entry.of}")
+    elif entry.kind == "textures":
+        known = ", as published" if entry.files else ""
+        report(f"{entry.name}: {len(read_textures(entry, place))} textures{known}")
+    elif entry.kind == "scores":
+        report(f"{entry.name}: {len(read_scores(place).scores)} scores")
     else:
-        _contents(entry, place)
-
-
-def _contents(entry: Entry, place: Path) -> str:
-    """What a set that is no images has, read from its folder. Raises StimuliError where that is none of the kind."""
-    if entry.kind == "names":
-        return f"{len(read_names(entry, place))} names of images in {entry.of}"
-    if entry.kind == "textures":
-        return f"{len(read_textures(entry, place))} textures, as published"
-    if entry.kind == "scores":
-        return f"{len(read_scores(place).scores)} scores"
-    return f"{len(trial_paths(place))} tables"
+        report(f"{entry.name}: {len(trial_paths(place))} tables")
 
 
 def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
@@ -274,25 +270,28 @@ def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> 
     place.mkdir()
     if entry.files:
         files_of(entry, place, settings, report)
-        _check_fetched(entry, place, settings, report)
+        _check(entry, place, settings, report, whole=True)
         return
     archive = archive_of(entry, settings, report)
     try:
         files = unpack(archive, entry.member, place)
         report(f"{entry.name}: unpacked {files} files")
-        _check_fetched(entry, place, settings, report)
+        _check(entry, place, settings, report, whole=True)
     except StimuliError:
         forget(archive)
         raise
     remember(entry, archive, report)
 
 
-def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
-    """What came must be the whole published set."""
-    if entry.kind != "images":
-        report(f"{entry.name}: {_contents(entry, place)}")
+def _check(entry: Entry, place: Path, settings: Settings, report: Report, *, whole: bool) -> None:
+    """What came must be the published set; whole: all of it. A mirror may hold a part: that is kept, and said."""
+    if entry.kind != "images" or entry.layout == "cells":
+        _check_readable(entry, inside(entry, place), report)
         return
-    stimuli = open_folder(entry, place, settings)
+    stimuli = open_folder(entry, inside(entry, place), settings)
+    if not whole:
+        report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
+        return
     if entry.count is not None and len(stimuli) != entry.count:
         raise StimuliError(
             f"the download of '{entry.name}' has {len(stimuli)} images; expected {entry.count}. "
@@ -305,15 +304,6 @@ def _check_fetched(entry: Entry, place: Path, settings: Settings, report: Report
         )
     known = "digest as published" if entry.digest else "the set's digest is not pinned"
     report(f"{entry.name}: {len(stimuli)} images, as published; {known}")
-
-
-def _check_copied(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
-    """A mirror may hold a part of a set: that is kept, and said. Textures must be the published ones."""
-    if entry.kind in ("textures", "names", "scores") or entry.layout == "cells":
-        _check_readable(entry, inside(entry, place), report)
-    elif entry.kind == "images":
-        stimuli = open_folder(entry, inside(entry, place), settings)
-        report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
 
 
 def _mirrored(entry: Entry, settings: Settings) -> tuple[Path | None, Path | None]:

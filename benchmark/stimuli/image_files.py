@@ -1,6 +1,4 @@
-"""Pixels of image files: RGB arrays and object masks. Values that can be sent to worker
-processes.
-"""
+"""Image files: their pixels, their digests (remembered from run to run), and what was planned of them."""
 
 from __future__ import annotations
 

