@@ -365,24 +365,8 @@ def open_annotated(
     drawn = tuple(item.annotation or Annotation() for item in items)
     ids = tuple(item.id for item in items)
     check_spelling(folder, ids)
-    needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
-    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
-    states: dict[Path, State] = {}
-    for path in files:  # before anything is read
-        with foreign("file", path, StimuliError):
-            states[path] = state_of(path)
-    known = dict(zip(files, file_digests(files, folder, settings), strict=True))
-    # One a stimulus: of its image file, the files that annotate it, and the rest in words.
-    digests = tuple(
-        text_digest("\n".join([*(known[path] for path in paths), one.text]))
-        for paths, one in zip(needed, drawn, strict=True)
-    )
+    pictures, digests = _planned(items, drawn, folder, settings, remedy(entry))
     labels = label_columns(items)
-    images = FileImages(
-        tuple(item.path for item in items), remedy(entry), tuple(known[item.path] for item in items)
-    )
-    planned = tuple({path: states[path] for path in paths} for paths in needed)
-    pictures = Pictures(drawn, images, planned)
 
     def over(name: str) -> Callable[[int], Any] | None:
         """What all images have, or None."""
@@ -404,6 +388,33 @@ def open_annotated(
         origin="catalogue" if find_built_in(entry.name) else "added",
         sampled=sampled,
     )
+
+
+def _planned(
+    items: Sequence[Item],
+    drawn: tuple[Annotation, ...],
+    folder: Path,
+    settings: Settings,
+    again: str,
+) -> tuple[Pictures, tuple[str, ...]]:
+    """The images with what is drawn over them, as their files are now, and one digest each: of its image file, the
+    files that annotate it, and the rest in words.
+    """
+    needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
+    files = tuple(dict.fromkeys(path for paths in needed for path in paths))
+    states: dict[Path, State] = {}
+    for path in files:  # before anything is read
+        with foreign("file", path, StimuliError):
+            states[path] = state_of(path)
+    known = dict(zip(files, file_digests(files, folder, settings), strict=True))
+    digests = tuple(
+        text_digest("\n".join([*(known[path] for path in paths), one.text]))
+        for paths, one in zip(needed, drawn, strict=True)
+    )
+    paths = tuple(item.path for item in items)
+    images = FileImages(paths, again, tuple(known[path] for path in paths))
+    planned = tuple({path: states[path] for path in paths} for paths in needed)
+    return Pictures(drawn, images, planned), digests
 
 
 # Sets that lie in cells: CORRUPTION/SEVERITY/class/image, with or without folders of groups above.

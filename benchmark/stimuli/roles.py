@@ -147,7 +147,12 @@ class Resolver:
         Raises MissingStimuli with the remedy, StimuliError where the set on disk cannot be used.
         """
         if role not in self._opened:
-            self._opened[role] = self._drawn(role) or self._stored(role)
+            if self._space == SPACE and PREFIX + role in generated_names():
+                whole = generated_set(PREFIX + role)
+                opened = whole if self._limit is None else sample(whole, self._limit)
+            else:
+                opened = open_folder(*self._place(role, cells=False), self._settings, self._limit)
+            self._opened[role] = opened
         return self._opened[role]
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
@@ -178,16 +183,6 @@ class Resolver:
         """The roles that some known set of this space plays, on disk or not."""
         drawn = [n.removeprefix(PREFIX) for n in generated_names()] if self._space == SPACE else []
         return tuple(dict.fromkeys([*drawn, *(entry.role for entry in self._entries())]))
-
-    def _drawn(self, role: str) -> Stimuli | None:
-        if self._space != SPACE or PREFIX + role not in generated_names():
-            return None
-        whole = generated_set(PREFIX + role)
-        return whole if self._limit is None else sample(whole, self._limit)
-
-    def _stored(self, role: str) -> Stimuli:
-        entry, folder = self._place(role, cells=False)
-        return open_folder(entry, folder, self._settings, self._limit)
 
     def _place(self, role: str, *, cells: bool) -> tuple[Entry, Path]:
         """The first set of a role that is on this disk, in cells or whole."""
