@@ -545,16 +545,21 @@ def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
         for letter in (place.name if place.is_dir() else place.stem)
     )
     rest = held[0] if len(held) == 1 else plain or "tables"
-    return {path: _in_folder(path) or rest for path in paths}
-
-
-def _in_folder(path: Path) -> str | None:
-    for folder in path.resolve().parents:
-        for name, one in known_sources().items():
-            called = "|".join(map(re.escape, one.folders)) or "(?!)"
-            if re.fullmatch(f"(?:{called}){_VERSION}", folder.name, re.IGNORECASE):
-                return name
-    return None
+    called = {
+        re.compile(re.escape(folder) + _VERSION, re.IGNORECASE): name
+        for name, one in known_sources().items()
+        for folder in one.folders
+    }
+    sources = {}
+    for path in paths:
+        names = (
+            name
+            for folder in path.resolve().parents
+            for pattern, name in called.items()
+            if pattern.fullmatch(folder.name)
+        )
+        sources[path] = next(names, rest)
+    return sources
 
 
 def check_source(name: str) -> str:

@@ -151,7 +151,13 @@ def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | Non
             for info, path in _wanted(tar, member, archive, bounds):
                 tar.extract(info.replace(name=str(path), deep=False), target, filter="data")
                 count += 1
-            _read_to_end(tar, bounds)
+            # What follows the end mark must be zeros; reading it makes the compressor compare its check sum.
+            stream: IO[bytes] = tar.fileobj  # type: ignore[assignment]
+            size = 0
+            while block := stream.read(_BLOCK):
+                size += len(block)
+                if block.strip(b"\0") or size > bounds.size:
+                    raise tarfile.ReadError("something follows its end")
         if not count:
             raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
         return count
@@ -159,17 +165,6 @@ def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | Non
         if not there:
             shutil.rmtree(target, ignore_errors=True)
         raise
-
-
-def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:
-    """What follows the end mark must be nothing but zeros; reading it makes the compressor compare its check sum."""
-    stream: IO[bytes] | None = tar.fileobj  # type: ignore[assignment]
-    assert stream is not None
-    size = 0
-    while block := stream.read(_BLOCK):
-        size += len(block)
-        if block.strip(b"\0") or size > bounds.size:
-            raise tarfile.ReadError("something follows its end")
 
 
 def _wanted(

@@ -96,7 +96,12 @@ def _look_at(
     Raises StimuliError where a file is gone.
     """
     looked = Looked()
-    empty = _empty_files(listing)
+    empty = []
+    for i, file in enumerate(listing.files):
+        path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
+        with foreign("file", path, StimuliError):
+            if not os.stat(path).st_size:  # noqa: PTH116 - as above
+                empty.append(i)
     images = FileImages(listing.paths, remedy(entry))
     unreadable: list[str] = []
     first: dict[tuple[int, int], Path] = {}
@@ -124,17 +129,6 @@ def _look_at(
     looked.digest = looked.stimuli.digest
     looked.copies = _copies(looked.stimuli)
     return looked
-
-
-def _empty_files(listing: Listing) -> list[int]:
-    """Positions of files without a byte, of all that are listed. Raises StimuliError where one is gone."""
-    empty = []
-    for i, file in enumerate(listing.files):
-        path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
-        with foreign("file", path, StimuliError):
-            if not os.stat(path).st_size:  # noqa: PTH116 - as above
-                empty.append(i)
-    return empty
 
 
 def _copies(stimuli: Stimuli) -> list[str]:

@@ -46,14 +46,10 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
         yield from (_in_archive(path, folder) for path in sorted(folder.rglob("*.npz")))
 
 
-def _map_of_file(path: Path, size: Size) -> Map:
-    return _graded(
-        _array(path, None) if path.suffix == ".npy" else read_plane(path), size, str(path)
-    )
-
-
-def _map_of_archive(path: Path, size: Size) -> Map:
-    return _graded(_array(path, "heatmap"), size, str(path))
+def _map(path: Path, name: str | None, size: Size) -> Map:
+    """The map of an npz file under `name`, or of a file of its own."""
+    picture = name is None and path.suffix != ".npy"
+    return _graded(read_plane(path) if picture else _array(path, name), size, str(path))
 
 
 def _image_of_archive(path: Path) -> NDArray[np.uint8]:
@@ -105,13 +101,13 @@ def _in_folder(entry: Entry, folder: Path) -> Iterator[Item]:
                 f"{start.with_suffix('.npy')}: there is no such map, but labels.csv names the "
                 f"image '{item.id}'. Expected one of {', '.join(SUFFIXES)}."
             )
-        drawn = Annotation(importance=partial(_map_of_file, found[0]), files=(found[0],))
+        drawn = Annotation(importance=partial(_map, found[0], None), files=(found[0],))
         yield replace(item, annotation=drawn)
 
 
 def _in_archive(path: Path, folder: Path) -> Item:
     drawn = Annotation(
-        importance=partial(_map_of_archive, path), pixels=partial(_image_of_archive, path)
+        importance=partial(_map, path, "heatmap"), pixels=partial(_image_of_archive, path)
     )
     with foreign("maps", path, StimuliError, "Expected a label that is a class's number."):
         category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
