@@ -444,7 +444,7 @@ class Network:
     def style(self, image: Pixels) -> Vector:
         """[h, w, 3] uint8 RGB of any size -> what the network makes of the style: the central square counts."""
         side = int(self.predict.get_inputs()[0].shape[1])
-        return self._run(self.predict, _unit(square(image, 1.0, side)))
+        return self._run(self.predict, square(image, 1.0, side))
 
     def paint(
         self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float
@@ -457,11 +457,12 @@ class Network:
         content = square(image, crop, side)
         if strength < 1:
             style = np.float32(strength) * style + np.float32(1 - strength) * self.style(content)
-        painted = self._run(self.transform, _unit(content), style)[0]
+        painted = self._run(self.transform, content, style)[0]
         return square(np.rint(painted.clip(0, 1) * 255).astype(np.uint8), 1.0, size)
 
-    def _run(self, session: Any, *values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, session: Any, image: Pixels, *values: Vector) -> NDArray[np.float32]:
         names = [one.name for one in session.get_inputs()]
+        values = ((image.astype(np.float32) / np.float32(255))[None], *values)
         result: NDArray[np.float32] = session.run(None, dict(zip(names, values, strict=True)))[0]
         return result
 
@@ -516,10 +517,6 @@ def square(image: Pixels, share: float, side: int) -> Pixels:
         return image
     shown = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS, box)
     return np.asarray(shown)
-
-
-def _unit(image: Pixels) -> NDArray[np.float32]:
-    return (image.astype(np.float32) / np.float32(255))[None]
 
 
 def _absent(package: str) -> StimuliError:

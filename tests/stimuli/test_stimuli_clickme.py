@@ -22,7 +22,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import open_set, restrict
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.masked.records import bytes_at, records_of
+from benchmark.stimuli.masked.clickme import bytes_at, records_of
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 from registry.labels import label_space
