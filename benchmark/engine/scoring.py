@@ -17,7 +17,7 @@ from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.crossed import compare_people
-from benchmark.stats.paired import FEWEST, differing
+from benchmark.stats.paired import differing
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stats.threads import one_blas_thread
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer
@@ -396,10 +396,8 @@ def _under(both: Both) -> Iterator[SuiteComparison]:
     if suite.against is not None and suite.against.pair is not None:
         same = both.b is not None and alike(both.a, both.b)
         for row in suite.against.pair(both.a, both.b, both.people):
-            known = row.difference == 0 and row.n >= FEWEST
-            yield SuiteComparison(
-                suite.name, metrics[row.metric], replace(row, same=same and known)
-            )
+            row = replace(row, same=same and not row.difference)
+            yield SuiteComparison(suite.name, metrics[row.metric], row)
 
 
 def alike(a: Trials, b: Trials) -> bool:

@@ -76,11 +76,11 @@ def compare_ratio(
     )
     if not len(pairs.sums):
         return undecided(replace(start, reason="no trial in common"))
-    start = _with_values(start, pairs.sums)
+    start = replace(_with_values(start, pairs.sums), same=_same(pairs))
     if start.reason:
         return undecided(start)
     pairs = _counted(pairs)
-    start = replace(start, n=len(pairs.sums), discordant=_discordant(pairs), same=_same(pairs))
+    start = replace(start, n=len(pairs.sums), discordant=_discordant(pairs))
     return _mcnemar(start, pairs) or _scored(start, pairs)
 
 
@@ -180,8 +180,8 @@ def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
 
 
 def _same(pairs: _Pairs) -> bool:
-    """Whether nothing differs in any trial of either, and these are enough to say so."""
-    whole = not pairs.only_a and not pairs.only_b and len(pairs.sums) >= FEWEST
+    """Whether nothing differs in any trial of either."""
+    whole = not pairs.only_a and not pairs.only_b
     return whole and bool((pairs.sums[:, :2] == pairs.sums[:, 2:]).all())
 
 

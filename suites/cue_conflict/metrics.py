@@ -5,6 +5,8 @@ A trial is a *conflict* trial where its shape category differs from its texture 
 answer that follows neither cue; it counts in every denominator but that of the shape bias.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
@@ -85,6 +87,20 @@ def _fraction(name: str, title: str, text: str, ratio: Ratio, chance: float) -> 
     )
 
 
+#: Shape bias says nothing of how many answers follow a cue: a verdict looks at those that follow none, too.
+_NEITHER = replace(
+    _fraction(
+        "neither_fraction",
+        "neither",
+        "conflict trials answered by neither cue",
+        _neither_fraction,
+        14 / 16,
+    ),
+    direction="lower",
+    guard=True,
+)
+
+
 METRICS = (
     _bias("shape_bias", "shape bias", "cue-conflict", "conflict trials", headline=True),
     _fraction(
@@ -97,13 +113,7 @@ METRICS = (
         _texture_fraction,
         1 / 16,
     ),
-    _fraction(
-        "neither_fraction",
-        "neither",
-        "conflict trials answered by neither cue",
-        _neither_fraction,
-        14 / 16,
-    ),
+    _NEITHER,
     Metric(
         "agree_accuracy",
         "cues agree",

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from benchmark.contracts import Metric
+from benchmark.contracts import Metric, Trials
+from benchmark.engine.scoring import Both, _under
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged, seen_so_far
 from benchmark.leaderboard.forms import markdown_code
 from benchmark.stats.comparisons import (
@@ -15,6 +17,8 @@ from benchmark.stats.comparisons import (
     decided,
 )
 from benchmark.stats.differences import Discordant, Quadratic, Restricted
+from benchmark.stats.paired import compare_ratio
+from suites.cue_conflict import SUITE
 
 
 def row(gained, lost, n=1000, suite="s", direction="higher", metric="m"):
@@ -104,6 +108,50 @@ def test_identical_answers_are_no_change_whatever_the_margin(margin, both):
         0,
     )
     assert better(same()) == "no answer differs"
+
+
+def test_shape_bias_is_guarded_by_answers_that_follow_neither_cue():
+    """200 conflict images. Base: half shape, half texture. New: 20 answers by cue, just as biased, all others "na"."""
+    shapes, textures = (np.array([f"{cue}{i % 16}" for i in range(200)]) for cue in "st")
+    base = np.where(np.arange(200) % 2, shapes, textures)
+    mute = np.where(np.arange(200) < 20, base, "na")
+
+    def trials(answers):
+        role, empty = np.full(200, "cue-conflict"), np.full(200, "")
+        names = np.array([f"i{i}" for i in range(200)])
+        return Trials({
+            "role": role, "condition": empty, "stimulus": names, "category": shapes, "shape": shapes,
+            "texture": textures, "response": answers,
+        })  # fmt: skip
+
+    def said(new):
+        pairs = [
+            SuiteComparison("cue-conflict", m, compare_ratio(m, trials(new), trials(base)))
+            for m in SUITE.metrics
+            if m.role == "cue-conflict"
+        ]
+        found = judged(compared("new", "base", pairs), [], Margin(0.6))
+        return {c.row.metric.name: c.verdict for c in found.changes}, found.exit_code
+
+    assert said(mute) == ({"shape_bias": "not inferior", "neither_fraction": "worse"}, 1)
+    assert said(base) == (dict.fromkeys(("shape_bias", "neither_fraction"), "no answer changed"), 0)
+
+
+@pytest.mark.parametrize("few", [1, 9])
+def test_equal_answers_to_few_trials_are_no_change(few):
+    """Stored answers decide: the same share right with other wrong answers, or without a value, is another case."""
+    names = np.array([f"i{i}" for i in range(few)])
+    labels = {"role": np.full(few, "cue-conflict"), "condition": np.full(few, ""), "stimulus": names,
+              "category": np.full(few, "cat"), "shape": np.full(few, "cat"), "texture": np.full(few, "dog")}  # fmt: skip
+    cat, na, car = (Trials({**labels, "response": np.full(few, x)}) for x in ("cat", "na", "car"))
+
+    def said(new, base):
+        rows = list(_under(Both(SUITE, new, base, {})))
+        found = judged(compared("new", "base", rows), [], Margin(0.01))
+        return found.verdict, found.exit_code, found.changes[0].row.comparison.n
+
+    assert said(cat, cat) == said(na, na) == ("no answer changed", 0, few)
+    assert said(car, na)[:2] == ("inconclusive", 3)
 
 
 def test_nothing_passes_without_an_interval():

@@ -265,8 +265,10 @@ def test_equal_observers_are_not_separable(accuracy, bias, make):
     assert right.verdict == "no answer differs at n=50"
     part = compare_ratio(accuracy, make("sstt-" * 10), make("sstt-" * 8))  # ten that b never saw
     assert part.verdict == "inconclusive at n=40 (+- 0.088); 10 trials are not common"
-    few = compare_ratio(accuracy, make("sstt-s-ts"), make("sstt-s-ts"))  # nine are no evidence
-    assert few.verdict == "inconclusive at n=9 (+- 0.3)"
+    few = compare_ratio(accuracy, make("sstt-s-ts"), make("sstt-s-ts"))
+    assert (few.same, few.verdict) == (True, "no answer differs at n=9")
+    silent = compare_ratio(bias, make("--"), make("--"))  # neither has a value
+    assert (silent.same, silent.n, silent.difference) == (True, 2, None)
     names, conditions = [f"i{k}" for k in range(40)] * 2, ["x"] * 40 + ["y"] * 40
     twice = make("sstt-" * 16, names, conditions=conditions)
     shape = compare_ratio(bias, twice, twice)

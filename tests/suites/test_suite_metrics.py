@@ -39,10 +39,10 @@ KNOWN = {
     (SALIENCY.name, None, UNIT): "rank_accuracy grad_image_cos grad_high_frequency grad_gini",
 }
 LOWER = """
-accuracy_difference mce mce_partial relative_mce mce_measured relative_mce_measured mean_error
+neither_fraction accuracy_difference mce mce_partial relative_mce mce_measured relative_mce_measured mean_error
 """
 NEITHER = """
-shape_fraction texture_fraction neither_fraction human_error_consistency threshold response_entropy largest_share
+shape_fraction texture_fraction human_error_consistency threshold response_entropy largest_share
 beyond_ce_linf beyond_ce_l2 gradient_passes grad_centroid grad_image_cos grad_high_frequency grad_tv grad_gini
 """
 SHOWN = {

@@ -11,7 +11,7 @@ TABLES = {
         shape_bias higher headline 0.5 0..1 cue-conflict
         shape_fraction none hidden 0.0625 0..1 cue-conflict
         texture_fraction none hidden 0.0625 0..1 cue-conflict
-        neither_fraction none hidden 0.875 0..1 cue-conflict
+        neither_fraction lower hidden 0.875 0..1 cue-conflict
         agree_accuracy higher shown 0.0625 0..1 cue-conflict
         natural_accuracy higher shown 0.0625 0..1 natural
         edges_accuracy higher shown 0.0625 0..1 edges
