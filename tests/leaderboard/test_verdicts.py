@@ -142,7 +142,8 @@ def test_equal_answers_to_few_trials_are_no_change(few):
     """Stored answers decide: the same share right with other wrong answers, or without a value, is another case."""
     names = np.array([f"i{i}" for i in range(few)])
     labels = {"role": np.full(few, "cue-conflict"), "condition": np.full(few, ""), "stimulus": names,
-              "category": np.full(few, "cat"), "shape": np.full(few, "cat"), "texture": np.full(few, "dog")}  # fmt: skip
+              "category": np.full(few, "cat"), "shape": np.full(few, "cat"),
+              "texture": np.full(few, "dog")}  # fmt: skip
     cat, na, car = (Trials({**labels, "response": np.full(few, x)}) for x in ("cat", "na", "car"))
 
     def said(new, base):
