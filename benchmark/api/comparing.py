@@ -3,7 +3,7 @@ random order, looked at chunk by chunk, until the answer is clear."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from benchmark.api.leaderboards import chosen_suites, fits, reading, standing, s
 from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.ranking import check_trials
 from benchmark.api.running import RunRequest, Silent
-from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials
+from benchmark.contracts import DISTRUST, EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.display import masked
 from benchmark.engine.scoring import (
     PEOPLE,
@@ -98,9 +98,21 @@ def in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compared
         suites = _compared_suites(store, suite, a, b)
         with _as_suites_write(f"'{a}' or '{b}'"):
             tests = compare_observers(store, suites, a, b)
-        now = standing(store, settings).outdated
+        now, flagged = standing(store, settings).outdated, _distrusted(store, tests, a, b)
     outdated = tuple(f"{name} is {now[name]}" for name in (a, b) if name in now)
-    return replace(tests, outdated=outdated)
+    return replace(tests, outdated=(*outdated, *flagged))
+
+
+def _distrusted(store: Store, tests: Iterable[SuiteComparison], *names: str) -> list[str]:
+    """The flags of distrust on the headlines that are compared: they stand beside a verdict as on a board."""
+    headlines = {(row.suite, row.metric.name) for row in tests if row.metric.headline}
+    remarks = [
+        f"{row.observer} ({row.suite.removesuffix(PAIRED)}): {flag}"
+        for row in store.latest_scores(observers=names, conditions=("",))
+        for flag in row.flags
+        if (row.suite.removesuffix(PAIRED), row.metric) in headlines and flag.startswith(DISTRUST)
+    ]
+    return list(dict.fromkeys(remarks))
 
 
 def compare_each(
@@ -122,14 +134,15 @@ def compare_each(
         suites = _compared_suites(store, suite, a, *chosen)
         with _as_suites_write(f"'{a}' or one of '{others}'"):
             tests = [compare_observers(store, suites, a, b) for b in chosen]
-    rows = compared_to_each(a, tests)
+        rows = compared_to_each(a, tests)
+        flagged = _distrusted(store, (row for _, row in rows.rows), a, *chosen)
     if not rows.rows:
         raise BenchError(
             f"'{a}' has no stimuli in common with any of '{others}' in {masked(settings.db)}. "
             "`bench show NAME` lists what each has."
         )
     outdated = [f"{n} is {known.outdated[n]}" for n in (a, *chosen) if n in known.outdated]
-    return replace(rows, outdated=tuple(outdated))
+    return replace(rows, outdated=(*outdated, *flagged))
 
 
 @contextmanager
@@ -333,6 +346,8 @@ def decide(
     ]
     with reading(settings) as store:
         verdict = question.answer(store, remarks)
+        flagged = _distrusted(store, (change.row for change in verdict.changes), base, new)
+    verdict = replace(verdict, remarks=(*flagged, *verdict.remarks))
     return replace(verdict, changes=(*verdict.changes, *counted.values()))
 
 

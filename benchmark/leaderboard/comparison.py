@@ -238,7 +238,9 @@ class Margin:
             )
 
     def level(self, suites: int) -> float:
-        """Of each of so many intervals that hold together. Two one-sided tests at 5 % are one interval at 90 %."""
+        """Of each of so many intervals that hold together: two one-sided tests at 5 % are one interval at 90 %, and two
+        such pairs two at 95 %.
+        """
         return 1 - (2 if self.both else 1) * RISK / max(1, suites)
 
     def verdict(self, low: float, high: float, direction: Direction) -> Verdict:
@@ -429,7 +431,10 @@ def _verdict_notes(found: Diff) -> Iterator[str]:
         yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
         yield "No change shown is no proof of none: `--noninferior X` or `--equivalent X` asks for that."
     elif found.margin.both:
-        yield f"Two one-sided tests at 5 % on the stimuli that both answered: 90 % intervals within +-{size}."
+        tested = sum(one.row.comparison.test is not None for one in found.changes)
+        risk, level = RISK / max(1, tested), found.margin.level(tested)
+        tests = f"Two one-sided tests at {_percent([risk, risk])}" + (" each" if tested > 1 else "")
+        yield f"{tests} on the stimuli that both answered: {_percent([level, level])} intervals within +-{size}."
     else:
         yield f"Simultaneous 95 % intervals on the stimuli that both answered{accepted}."
     for line in found.remarks:

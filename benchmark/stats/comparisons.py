@@ -150,7 +150,8 @@ class SuiteComparison:
 class Compared:
     """Observer a against observer b ("people": as a group). headlines, secondary: two families, adjusted apart;
     left_out: tests that would be made twice, each with the one that stands for it; remarks: what the two differ in
-    besides what they are (device, precision, seed); outdated: whose answers are not of today's card, and why."""
+    besides what they are (device, precision, seed); outdated: whose answers are not of today's card, or
+    not to be trusted, and why."""
 
     a: str
     b: str

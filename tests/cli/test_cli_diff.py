@@ -45,6 +45,17 @@ def test_a_suite_that_one_of_the_two_lacks_leaves_it_open(bench):
     assert "neither has such a score" in asked.out
 
 
+@pytest.mark.slow
+def test_a_network_that_does_not_look_is_named_beside_its_verdict(bench):
+    """A guesser's shape bias of one half is better than a standard network's."""
+    nets = ("world-standard-0", "ideal-constant")
+    assert bench("run", "-m", ",".join(nets), "-s", "cue-conflict", "--limit", "32", "-q").code == 0
+    said = "ideal-constant (cue-conflict): trust: one answer"
+    for command in ("diff", "compare"):
+        assert said in bench(command, *nets).out
+    assert said in bench("compare", nets[0], "ideal-*").out
+
+
 def test_nothing_in_common_is_no_verdict(bench, board):
     ended = bench("diff", *NETS, "--suite", "corruption", "--db", board)
     assert ended.code == 3 and "inconclusive: neither has such a score" in ended.out

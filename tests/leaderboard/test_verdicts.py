@@ -93,6 +93,10 @@ def test_equivalence_of_several_suites_holds_together():
     both = [row(30, 32, suite="s"), row(30, 32, n=1001, suite="t", metric="t")]
     assert verdict(both[0], margin=0.016, both=True)[0] == ["equivalent"]
     assert verdict(*both, margin=0.016, both=True)[0] == ["inconclusive"] * 2
+    for rows, said in ((both[:1], "at 5 % on"), (both, "at 2.5 % each on")):
+        text = diff_markdown(judged(compared("new", "base", rows), [], Margin(0.016, both=True)))
+        assert f"Two one-sided tests {said} the stimuli that both answered: 9" in text
+        assert f": {len(rows) * 5 + 85} % intervals within +-0.016." in text
 
 
 def same(n=1000):
