@@ -140,7 +140,8 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
         for threat in config.threats
     }
     passes = 1 + which.astype(np.int64)
-    passes[which] += [row not in followed.point for row in np.flatnonzero(which)]
+    anew = [row not in followed.point for row in np.flatnonzero(which)]
+    passes[which] += np.array(anew, dtype=np.int64)  # of nobody: an empty list would be floats
     forwards = len(epsilons) + len(READINGS) * asked(problem.seeds).astype(np.int64)
     forwards = forwards + PROBES * which
     columns |= _probed(view, problem, rows, followed)
