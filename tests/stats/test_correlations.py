@@ -189,3 +189,11 @@ def test_lengths_are_named_in_their_order():
         correlation([1.0, 2.0], [1.0], ["a", "b"], given=[1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="one value per observer"):
         correlation([[1.0, 2.0]], [[1.0, 3.0]], ["a"])
+
+
+def test_shares_that_differ_by_rounding_alone_are_ties():
+    """.1 + .2 is not .3 in floating point; with the tie Spearman is 4.5 / sqrt(4.5 * 5)."""
+    found = correlation([0.1 + 0.2, 0.3, 0.5, 0.7], [2.0, 1.0, 3.0, 4.0], list("abcd"))
+    assert found.value == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
+    tiny = correlation([1e-13, 2e-13, 3e-13, 4e-13], [2.0, 1.0, 3.0, 4.0], list("abcd"))
+    assert tiny.value == pytest.approx(0.8)
