@@ -15,8 +15,8 @@ from suites.adversarial.variants import variants_of
 
 PLAIN = Suite(
     name="adversarial",
-    version=6,
-    trial_version=2,
+    version=7,
+    trial_version=3,
     summary="Robust accuracy against the size of the perturbation, with a report on whether to trust it",
     needs="gradients",
     metrics=metrics_of(QUICK),

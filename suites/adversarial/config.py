@@ -10,6 +10,8 @@ from typing import Any, Literal
 NormName = Literal["linf", "l2", "l1"]
 #: Two epsilons are one up to this factor: they are stored as they are, but 4/255 may be computed in two ways.
 CLOSE = 1 + 1e-6
+#: Length of a gradient of the cross entropy below which products in float32 are lost.
+VANISHING = 1e-30
 LossName = Literal["ce", "margin", "dlr"]
 #: last: go on from where the previous stage (or the previous epsilon) ended; clean: from the image; random: from a
 #: uniform draw in the ball.
@@ -148,7 +150,8 @@ class Config:
     there; bisect: rounds of halving between the smallest epsilon that broke an image and the largest that did not;
     transfer: judged beside the attacks; images: at most so many, evenly spaced over the set (None: all); listed: the
     images are RobustBench's, where that list is there; finish: tried on what the stages nearly broke; leap: an image
-    that keeps more than this share of its margin after the first stage goes on to the next epsilon at once; opinion:
+    that keeps more than this share of its margin after the first stage, whose gradient moved it, goes on to the next
+    epsilon at once; opinion:
     tried in Linf on images whose gradient is odd, at the reference budget or the largest one that they survived."""
 
     threats: tuple[Threat, ...]

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.contracts import Array, View
+from benchmark.contracts import Array, Trials, View
 from suites.adversarial.attacks.attack_sequence import NAME, Curve, curve, merged, second_opinion
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Followed, Problem, likely_wrong, per_category
 from suites.adversarial.attacks.surrogates import Space, transferred
-from suites.adversarial.config import Apgd, Config, reference
+from suites.adversarial.config import VANISHING, Apgd, Config, reference
 from suites.adversarial.trust.probes import (
     PROBES,
     Slopes,
@@ -28,7 +28,7 @@ from suites.adversarial.trust.probes import (
     probed,
     slopes,
 )
-from suites.adversarial.trust.report import NO_SLOPE, READINGS, REPEAT, VANISHING
+from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities
 
 #: Columns of numbers that are NaN where an image is not attacked, or not asked.
 REAL = (
@@ -139,15 +139,18 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
         )
         for threat in config.threats
     }
-    passes = 1 + which.astype(np.int64)
+    # Of two gradients, each in its batch and alone; those that were followed are known.
+    passes = 1 + 3 * which.astype(np.int64)
     anew = [row not in followed.point for row in np.flatnonzero(which)]
     passes[which] += np.array(anew, dtype=np.int64)  # of nobody: an empty list would be floats
     forwards = len(epsilons) + len(READINGS) * asked(problem.seeds).astype(np.int64)
     forwards = forwards + PROBES * which
     columns |= _probed(view, problem, rows, followed)
     if config.opinion and linf is not None:
+        untrue, odd = oddities(Trials({**columns, "probed": which}))
+        least = LEAST_ASKED if odd and not untrue else 0
         curves["linf"], columns["second_opinion"] = second_opinion(
-            problem, curves["linf"], linf, config, which & _odd(columns)
+            problem, curves["linf"], linf, config, which & _odd(columns), least
         )
     if config.transfer is not None:
         space = Space(view.block.stimuli.space, view.categories, view.block.networks)

@@ -79,14 +79,22 @@ def curve(
 
 
 def second_opinion(
-    problem: Problem, found: Curve, threat: Threat, config: Config, odd: NDArray[np.bool_]
+    problem: Problem,
+    found: Curve,
+    threat: Threat,
+    config: Config,
+    odd: NDArray[np.bool_],
+    least: int,
 ) -> tuple[Curve, NDArray[np.int64]]:
-    """The attacks of `config.opinion` on those images whose gradient is odd ([n]), each within the reference budget or
-    the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1 broken."""
+    """The attacks of `config.opinion` on those images whose gradient is odd ([n]), and on others up to `least` in all,
+    each within the reference budget or the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1
+    broken."""
     told = np.full((len(odd), len(config.opinion)), -1)
     bounds = np.where(np.isfinite(found.epsilon), found.held, found.epsilon)
     bounds = np.minimum(bounds, reference(threat))
-    rows = np.flatnonzero(odd & (bounds > 0))
+    stands = np.flatnonzero(bounds > 0)
+    ranked = stands[np.lexsort((problem.seeds[stands], -bounds[stands], ~odd[stands]))]
+    rows = np.sort(ranked[: max(least, int(odd[stands].sum()))])
     if not len(rows):
         return found, told
     some, limits = part(problem, rows), bounds[rows]

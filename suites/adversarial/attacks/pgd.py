@@ -24,6 +24,7 @@ from suites.adversarial.attacks.problem import (
     cross_entropy,
     fallen,
     gradient_of,
+    linf_size,
     lost,
     margin,
     move,
@@ -32,7 +33,7 @@ from suites.adversarial.attacks.problem import (
     taken,
     wrong,
 )
-from suites.adversarial.config import CLOSE
+from suites.adversarial.config import CLOSE, VANISHING
 
 CACHED = 2**18  # numbers of one operand: with the others of a step they fill 2 to 4 MB
 LAST, CLEAN, RANDOM = range(len(STARTS))
@@ -46,8 +47,8 @@ class Pool:
     reached: [n, steps], the margin that each step reached (NaN: it was not taken, or the next start is not judged);
     standing: not broken and not finished; broken: the step whose point was misclassified (-1: none); size: norm of
     that perturbation (NaN: none); loss, margin: cross entropy and margin of the newest judged point; passes,
-    forwards: gradient and plain passes; refused: wrong answers that full precision did not confirm; steps: the
-    schedule's columns as tensors.
+    forwards: gradient and plain passes; led: the newest step had a gradient; refused: wrong answers that full
+    precision did not confirm; steps: the schedule's columns as tensors.
     """
 
     point: Tensor
@@ -62,6 +63,7 @@ class Pool:
     passes: Rows
     forwards: Rows
     refused: Rows
+    led: NDArray[np.bool_]
     leaps: Rows
     keeps: float
     steps: dict[str, Tensor] = field(default_factory=dict)
@@ -102,6 +104,7 @@ def _opened(problem: Problem, schedule: Schedule) -> Pool:
         passes=np.zeros(n, dtype=np.int64),
         forwards=np.zeros(n, dtype=np.int64),
         refused=np.zeros(n, dtype=np.int64),
+        led=np.ones(n, dtype=np.bool_),
         leaps=schedule.leap,
         keeps=schedule.keeps,
         steps=columns,
@@ -135,6 +138,7 @@ def _climb(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     _note(pool, problem, rows, (still, way, z.detach()))
     _leap(pool, problem, rows)
     _drop(pool, rows, lost(problem, rows, way))
+    pool.led[rows] = _leads(way)
     _step(pool, problem, ball, rows, still, way)
     left = rows[pool.standing[rows]]
     pool.at[left] += 1
@@ -157,13 +161,19 @@ def _note(pool: Pool, problem: Problem, rows: Rows, at: tuple[Tensor, Tensor, Te
 
 
 def _leap(pool: Pool, problem: Problem, rows: Rows) -> None:
-    """Images that are still far from the boundary take this step at the next epsilon."""
+    """Images that are still far from the boundary take this step at the next epsilon. Those that the stage before had
+    no gradient for (a saturated cross entropy) may be near it."""
     if problem.rest is None or pool.keeps >= 1:
         return
     on = pool.leaps[pool.at[rows]]
     far = pool.margin[rows] < pool.keeps * problem.rest[rows].cpu().numpy()
-    ahead = (on >= 0) & far & pool.standing[rows]
+    ahead = (on >= 0) & far & pool.led[rows] & pool.standing[rows]
     pool.at[rows[ahead]] = on[ahead]
+
+
+def _leads(way: Tensor) -> NDArray[np.bool_]:
+    """[n]: gradients that do not vanish."""
+    return (linf_size(way) >= VANISHING).cpu().numpy()
 
 
 def _drop(pool: Pool, rows: Rows, gone: Tensor) -> None:
@@ -253,6 +263,7 @@ def _skip(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
         origin, steps = problem.images[rows], pool.at[rows]
         sizes = (pool.steps["epsilon"][steps], pool.steps["size"][steps])
         pool.point[rows] = move(ball, origin, origin, problem.first[rows], sizes)
+        pool.led[rows] = _leads(problem.first[rows])
         pool.at[rows] += 1
         pool.fresh[rows] = False
 

@@ -15,15 +15,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import Followed, Forward, Problem, at_class, gradient_of
-from suites.adversarial.trust.report import READINGS
+from suites.adversarial.attacks.problem import (
+    Followed,
+    Forward,
+    Problem,
+    at_class,
+    gradient_of,
+    wide,
+    wrong,
+)
+from suites.adversarial.trust.report import NO_SLOPE, READINGS
 
 NONE = 1e-12
 #: Half the way between the two points of a difference, in every pixel: shorter than rounding to 8 bits, longer than it,
 #: and as far as the ranked budget goes, where networks bend.
 LENGTHS = (0.5 / 255, 1.5 / 255, 4 / 255)
 DIRECTIONS = 4
-PROBES = 2 * DIRECTIONS * len(LENGTHS) + 4  # plain passes per image that is probed
+#: The boundary is looked for up to so far from an image, in so many halvings.
+EDGE, HALVINGS = 8 / 255, 6
+PROBES = 4 * DIRECTIONS * len(LENGTHS) + HALVINGS + 4  # plain passes per image that is probed
 #: Images that no attack moved are moved by up to so much first: some gradients hold at the images and nowhere else.
 SHIFT = 2 / 255
 #: Differences below so many roundings of the larger of the two logits say nothing.
@@ -60,7 +70,8 @@ def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> N
 class Slopes:
     """Of each probed image; arrays [n]. error: how far the slopes of the margin along random directions, as the
     gradient has them, are from differences of the network as it was loaded: |g.v - d| over the longer of the two, both
-    as vectors over the directions. 0: equal; 1: nothing in common; the smallest over all `LENGTHS`. spread: the same
+    as vectors over the directions. 0: equal; 1: nothing in common; the smallest over all `LENGTHS`. Of the gradients
+    followed and those at the boundary, those that are off on more images. spread: the same
     between the differences over the shortest and the longest. NaN: rounding exceeds the differences. company: how far
     the gradient in the attack's batch is from that of the image alone."""
 
@@ -71,15 +82,39 @@ class Slopes:
 
 def slopes(problem: Problem, plain: Forward, rows: NDArray[np.int64], seen: Followed) -> Slopes:
     """Check the gradients that an attack followed (`seen`), or, for images that it broke before, those of the images
-    moved a little, in batches."""
+    moved a little, in batches; and those at the boundary, where a gradient that leads astray does most."""
     _fill(problem, seen, [row for row in rows.tolist() if row not in seen.point])
-    found = np.array(
-        [
-            _slope(problem, plain, row, seen) if row in seen.point else (np.nan,) * 3
-            for row in rows.tolist()
-        ]
+    edge = _at_boundary(problem, seen, [row for row in rows.tolist() if row in seen.point])
+    followed, near = (
+        np.array(
+            [
+                _slope(problem, plain, row, at) if row in at.point else (np.nan,) * 3
+                for row in rows.tolist()
+            ]
+        ).reshape(-1, 3)
+        for at in (seen, edge)
     )
-    return Slopes(*found.reshape(-1, 3).T)
+    off = [~(checks[:, 0] <= NO_SLOPE) for checks in (followed, near)]
+    worse = near if off[1].sum() > off[0].sum() else followed
+    return Slopes(worse[:, 0], worse[:, 1], np.fmax(followed[:, 2], near[:, 2]))
+
+
+def _at_boundary(problem: Problem, seen: Followed, rows: list[int]) -> Followed:
+    """The gradients where images on their way along the signs of those in `seen` are last answered rightly."""
+    edge = Followed(seen.wanted, seen.within)
+    for some in (rows[i : i + problem.batch] for i in range(0, len(rows), problem.batch)):
+        images, labels = problem.images[some], problem.labels[some]
+        signs = torch.stack([seen.way[row] for row in some]).sign()
+        low, step = torch.zeros(len(some)).to(images), EDGE / 2
+        for _ in range(HALVINGS):
+            with torch.no_grad():
+                z = problem.forward((images + wide(low + step) * signs).clamp(0.0, 1.0))
+            low, step = torch.where(wrong(z, labels), low, low + step), step / 2
+        point = (images + wide(low) * signs).clamp(0.0, 1.0)
+        rival, way = _gradient(problem, point, labels)
+        for place, row in enumerate(some):
+            edge.note(row, point[place], way[place], int(rival[place]))
+    return edge
 
 
 def _fill(problem: Problem, seen: Followed, rows: list[int]) -> None:

@@ -5,7 +5,7 @@ Carlini et al. 2019). Every check is a function of the stored trials; thresholds
 images C. Needs no torch.
 
 Two grades. What begins with `DISTRUST` says that the number is wrong, or that nothing confirms it. What begins with
-`CONFIRMED` says that something is odd about the gradient, and that an attack without gradients, asked about those
+`CONFIRMED` says that something is odd about the gradient, and that attacks outside the default, asked about enough
 images, broke no more of them than chance allows.
 """
 
@@ -21,16 +21,13 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
 from benchmark.stats.intervals import mcnemar_exact, wilson
-from suites.adversarial.config import CLOSE, Config, Square, Threat
+from suites.adversarial.config import CLOSE, VANISHING, Config, Square, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CONFIRMED = "gradient odd, number confirmed: "
 ZERO_GRADIENT = 0.05
-VANISHING = (
-    1e-30  # L2 norm of the gradient of the cross entropy: below, products in float32 are lost
-)
 SATURATED = 0.05
 TIED = 0.05
 REPEAT = 1e-4  # distance of unit-length logits (the rule of AutoAttack's check)
@@ -44,6 +41,7 @@ MISSED = 0.10  # of what stands, that 100 steps of APGD break on honest networks
 CHANCE = 0.05  # probability of as many broken images or more, where only so many were left to break
 FALLING = 0.10
 FAR = 0.02
+LEAST_ASKED = 16  # images, of those that stand, that confirm a number
 FEW = 8  # images below which a share says nothing
 READ_BETTER = 0.10  # gain in accuracy
 CERTAIN = (
@@ -79,10 +77,8 @@ def flags(config: Config, trials: Trials) -> tuple[str, ...]:
     wrong = [*preprocessing(trials), *precision(trials)]
     if not len(c):
         return tuple(f"{DISTRUST}{text}" for text in wrong)
-    masked, unclear = slopes(c)
-    beside, slight = company(c)
-    odd = [*unclear, *gradients(c), *outputs(c), *slight]
-    wrong += [*numbers(c), *masked, *beside, *opinions(config, c)]
+    untrue, odd = oddities(c)
+    wrong += [*numbers(c), *untrue, *opinions(config, c)]
     for threat in config.threats:
         if config.stages and threat.norm == "linf":
             wrong += iterating(c, threat)
@@ -91,9 +87,30 @@ def flags(config: Config, trials: Trials) -> tuple[str, ...]:
             wrong += climbing(c, threat.norm)
         if config.stages and threat.far:
             wrong += bottom(c, threat)
-    told = c["second_opinion"].shape[1] and config.threat("linf") and c["probed"].sum() > 1
+    told = c["second_opinion"].shape[1] and config.threat("linf")
+    if odd and told and not wrong:
+        wrong += unconfirmed(config, c)
     grade = CONFIRMED if told and not wrong else DISTRUST
     return (*(f"{DISTRUST}{text}" for text in wrong), *(f"{grade}{text}" for text in odd))
+
+
+def oddities(c: Trials) -> tuple[list[str], list[str]]:
+    """What makes a number wrong, and what is odd though it may be right: of gradients, outputs and company."""
+    masked, unclear = slopes(c)
+    beside, slight = company(c)
+    return [*masked, *beside], [*unclear, *gradients(c), *outputs(c), *slight]
+
+
+def unconfirmed(config: Config, c: Trials) -> Iterator[str]:
+    """Fewer images asked for a second opinion than a number needs, of those that stand at the smallest budget. Where
+    none stands every verdict is proven."""
+    threat = config.threat("linf")
+    if threat is None:
+        return
+    asked = (c["second_opinion"] >= 0).any(axis=1)
+    stood = int((asked | (c["linf_epsilon"] > threat.epsilons[0] * CLOSE)).sum())
+    if stood and (stood < FEW or asked.sum() < min(LEAST_ASKED, stood)):
+        yield f"cannot be checked: {int(asked.sum())} of {stood} images that stood were attacked otherwise, too few"
 
 
 def _filled(trials: Trials) -> Trials:
@@ -232,11 +249,11 @@ def blind(c: Trials, threat: Threat) -> Iterator[str]:
 
 
 def opinions(config: Config, c: Trials) -> Iterator[str]:
-    """Attacks that were asked about the images of odd gradient, and broke more than chance allows."""
+    """Attacks that were asked about images because gradients are odd, and broke more than chance allows."""
     for recipe, told in zip(config.opinion, c["second_opinion"].T, strict=False):
         broken, asked = int((told == 1).sum()), int((told >= 0).sum())
         if beyond_chance(broken, asked, BLIND_WINS if isinstance(recipe, Square) else MISSED):
-            yield f"number wrong: {recipe.name} breaks {broken} of {asked} images of odd gradient where they stood"
+            yield f"number wrong: {recipe.name} breaks {broken} of {asked} images where they stood"
 
 
 def beyond_chance(broken: int, asked: int, missed: float) -> bool:

@@ -172,6 +172,19 @@ def moved_by_digest(run: Run) -> Run:
     return answer
 
 
+def near_boundary(run: Run) -> Run:
+    """Turned round where the answer is near to another one."""
+    turned = instead(run, lambda g, _: -g)
+
+    def answer(x: Tensor) -> Tensor:
+        z, back = run(x), turned(x)
+        top = z.detach().topk(2, dim=1).values
+        near = (top[:, 0] - top[:, 1] < 2)[:, None]
+        return z.detach() + torch.where(near, back - back.detach(), z - z.detach())
+
+    return answer
+
+
 def never(run: Run, logit: float = -1e9) -> Run:
     """The last class is never given."""
     return lambda x: torch.cat([(z := run(x))[:, :-1], torch.full_like(z[:, -1:], logit)], dim=1)
@@ -212,6 +225,7 @@ def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
         "blurred on bright images": instead(run, on_bright),
         "blurred where confident": where_confident(run),
         "low frequencies of the gradient": instead(run, low_pass),
+        "turned near the boundary": near_boundary(run),
         "gradient of the next image": instead(run, lambda g, _: g.roll(1, dims=0)),
         "moved by its own digest": moved_by_digest(run),
         "blurred, a class never given": never(blur),
@@ -334,6 +348,7 @@ def honest(
         "detector": windows(run),
         "vision transformer": vision_transformer(images, labels),
         "logits times 1000": lambda x: 1000 * run(x),
+        "logits times 30": lambda x: 30 * run(x),
         # a referee's
         "weights in 8 bits": rounded_weights(model),
         "weights of a moving average": averaged(model),

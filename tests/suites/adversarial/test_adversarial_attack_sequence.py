@@ -276,10 +276,14 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
     config = Config((), (), opinion=(Square(3), Apgd("margin", 3)))
     odd = np.array([True, True, True, False])
     after, told = module.second_opinion(
-        toy, found, Threat("linf", (0.1, 0.2), far=0.8), config, odd
+        toy, found, Threat("linf", (0.1, 0.2), far=0.8), config, odd, 0
     )
     assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
     assert told.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
     assert after.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])
     assert after.by.tolist() == ["apgd-margin", "square", "", ""]
     assert after.forwards.tolist() == [6, 6, 0, 0]
+    for least, wanted in ((1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3])):
+        asked.clear()
+        module.second_opinion(toy, found, Threat("linf", (0.1, 0.2), far=0.8), config, odd, least)
+        assert asked[0][0] == wanted

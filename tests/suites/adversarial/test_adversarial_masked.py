@@ -123,6 +123,7 @@ def test_honest_networks_do_not_sink(name):
         ("blurred on bright images", ["trust: masked"]),
         ("blurred where confident", ["trust: masked"]),
         ("low frequencies of the gradient", ["trust: masked"]),
+        ("turned near the boundary", ["trust: masked"]),
         ("gradient of the next image", ["trust: batch: gradients"]),
         ("moved by its own digest", ["trust: "]),
         ("blurred, a class never given", ["trust: masked"]),
@@ -138,6 +139,13 @@ def test_honest_networks_do_not_sink(name):
 )
 def test_a_referees_wrong_numbers_sink(name, kinds):
     assert begins(judged(name, BRIEF)[1], *kinds)
+
+
+def test_a_saturated_cross_entropy_does_not_hide_the_margin():
+    """At two budgets the margin's steps were left out: .79 stood."""
+    value, said = judged("logits times 30", BRIEF)
+    assert value < judged("as it is", BRIEF)[0] + 1.5 / COUNT
+    assert said and all(flag.startswith(CONFIRMED) for flag in said)
 
 
 @pytest.mark.parametrize("name", ["tanh", "10 sigmoids", "100 softmaxes"])

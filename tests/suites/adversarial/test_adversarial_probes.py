@@ -133,7 +133,8 @@ def test_where_a_network_is_asked():
         return line(x)
 
     checked(run, n=1)
-    _, point, ends, alone = seen
+    _, point, *halvings, edge, ends, alone, around, again = seen
+    assert len(halvings) == 6 and torch.equal(edge, again) and len(around) == 24
     assert torch.equal(point, alone) and len(ends) == 24
     moved = (point - 0.5).flatten()
     assert -2 / 255 <= float(moved.min()) < -1.8 / 255 < 1.8 / 255 < float(moved.max()) <= 2 / 255

@@ -146,7 +146,7 @@ def by_hand(n=100, **columns):
         "gradient_error": np.full(n, 0.2),
         "gradient_spread": np.full(n, 0.2),
         "gradient_company": np.zeros(n),
-        "second_opinion": np.full((n, 2), -1),
+        "second_opinion": np.zeros((n, 2)),
         "bounded": np.zeros(n, dtype=bool),
         "tied": np.zeros(n, dtype=bool),
         "company_difference": np.zeros(n),
@@ -211,7 +211,8 @@ def test_a_loss_of_zero_is_no_flag_where_its_gradient_is_not():
 def test_two_grades():
     """Odd and confirmed unless an attack breaks more than chance allows, or was not asked, or something else is wrong.
     Of 20 images left, Square breaks 1 in a hundred by chance, APGD 1 in ten."""
-    odd = {"probabilities": np.ones(100, dtype=bool)}
+    enough = np.where(np.arange(100)[:, None] < 16, [[0, 0]], -1)
+    odd = {"probabilities": np.ones(100, dtype=bool), "second_opinion": enough}
     (said,) = by_hand(**odd)
     assert said.startswith(CONFIRMED) and not said.startswith(DISTRUST)
     for column, few, many in ((0, 1, 2), (1, 4, 5)):
@@ -219,16 +220,30 @@ def test_two_grades():
             told = np.full((100, 2), -1)
             told[:20] = 0
             told[:broken, column] = 1
-            flags_ = by_hand(**odd, second_opinion=told)
+            flags_ = by_hand(**{**odd, "second_opinion": told})
             assert len(flags_) == 1 + wrong
             assert all(flag.startswith(DISTRUST) == wrong for flag in flags_)
             if wrong:
                 name = ("square", "apgd-margin")[column]
                 assert flags_[0].startswith(f"trust: number wrong: {name} breaks {broken} of 20 ")
-    for alone in ({"second_opinion": np.zeros((100, 0))}, {"probed": first(1, True, False)}):
-        assert by_hand(**odd, **alone)[0].startswith(DISTRUST)
+    assert by_hand(**{**odd, "second_opinion": np.zeros((100, 0))})[0].startswith(DISTRUST)
     both = by_hand(**odd, not_finite=first(1, True, False))
     assert len(both) == 2 and all(flag.startswith(DISTRUST) for flag in both)
+
+
+@pytest.mark.parametrize(
+    ("asked", "stood", "confirmed"),
+    [(16, 100, 1), (15, 100, 0), (8, 8, 1), (7, 7, 0), (7, 8, 0), (0, 0, 1)],
+)
+def test_a_number_is_confirmed_by_enough_images_that_stood(asked, stood, confirmed):
+    said = by_hand(
+        probabilities=np.ones(100, dtype=bool),
+        second_opinion=np.where(np.arange(100)[:, None] < asked, [[0, 0]], -1),
+        linf_epsilon=first(stood, 1 / 255, 0.25 / 255),
+    )
+    assert len(said) == 2 - confirmed and said[-1].startswith(CONFIRMED if confirmed else DISTRUST)
+    if not confirmed:
+        assert said[0].startswith(f"trust: cannot be checked: {asked} of {stood} images")
 
 
 def test_slopes_that_contradict_and_slopes_that_say_nothing():
