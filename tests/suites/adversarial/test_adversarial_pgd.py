@@ -216,15 +216,16 @@ def test_a_step_aims_at_the_class_of_its_rank():
 
 def test_where_no_margin_is_too_large_nobody_leaps():
     """The margin falls below what it was, and the step has a next epsilon: it is taken all the same, unless .6 of the
-    margin is too much."""
+    margin is too much. Without a gradient nobody does."""
     images, y = torch.zeros(2, 1, 1, 1), torch.zeros(2, dtype=torch.int64)
     toy = Problem(lambda x: x, images, y, np.arange(2, dtype=np.uint64), 1 - y[:, None])
     toy = replace(toy, rest=torch.tensor([-1.0, -1.0]))
-    for keeps, expected in ((1.0, [0, 0]), (0.6, [5, 0])):
+    for keeps, led, expected in ((1.0, True, [0, 0]), (0.6, True, [5, 0]), (0.6, False, [0, 0])):
         pool = SimpleNamespace(
             at=np.zeros(2, dtype=int),
             margin=np.array([-1.5, -0.5]),
             standing=np.ones(2, dtype=bool),
+            led=np.full(2, led),
             leaps=np.array([5]),
             keeps=keeps,
         )
