@@ -21,7 +21,6 @@ from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
 from registry.cards import read_cards
 from registry.labels import label_space
-from registry.loading import availability, load_model
 
 if TYPE_CHECKING:
     from registry.model import LoadedModel
@@ -36,6 +35,8 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
     They are loaded here, so that what depends on them can name their weights before anything is shown. Raises
     MissingStimuli where one cannot be loaded.
     """
+    from registry.loading import availability, load_model  # torch: a ranked table does without
+
     cards = read_cards(settings.cards)
     networks = []
     for card in (cards[name] for name in names if name in cards and cards[name].source != "ideal"):

@@ -34,9 +34,9 @@ def test_reading_the_board_needs_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, suites.corruption; print([m for m in ('torch', 'PIL', 'scipy', 'yaml') if m in sys.modules])"
+    code = "import sys, suites.corruption; print('torch' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "[]"
+    assert ended.stdout.strip() == "False"
 
 
 # --- observe ---------------------------------------------------------------------------------------------------------

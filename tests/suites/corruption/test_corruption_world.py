@@ -7,7 +7,7 @@ from scipy import ndimage, stats
 
 from benchmark.transforms.listing import transform
 from suites.corruption.cells import world_list
-from suites.corruption.plan import (
+from suites.corruption.world import (
     contrast,
     high_pass,
     low_pass,

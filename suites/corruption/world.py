@@ -1,0 +1,63 @@
+"""Degradations for the 64 px images of the built-in world: those of the human experiments without their first steps.
+
+The experiments turn photographs grey and lower their contrast to 30 % before noise is added. Networks of the world were
+never shown grey images, and fail on 30 % contrast alone; so here colour and contrast stay, and each function does the
+one thing that its name says. Levels are fewer and smaller: a pixel is a larger part of a 64 px image. Noise is grey
+(the same in the three channels), as the world's noise recipes had it. Results are stored as 8-bit levels, by rounding.
+
+All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.transforms.basics import Streams, blur, rounded, scramble
+
+Seeds = NDArray[np.uint64]
+
+
+def uniform_noise(images: Tensor, width: float, seeds: Seeds) -> Tensor:
+    """Plus noise uniform in +-`width`, one draw per pixel."""
+    return rounded(images + width * (2 * _draws(images, f"uniform-noise/{width}", seeds) - 1))
+
+
+def salt_and_pepper(images: Tensor, share: float, seeds: Seeds) -> Tensor:
+    """A `share` of the pixels black or white, half each."""
+    place = _draws(images, f"salt-and-pepper/{share}", seeds)
+    return rounded(torch.where(place < share, (place < share / 2).to(images), images))
+
+
+def low_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: ARG001 - every corruption takes seeds
+    """Blurred by a Gaussian of `sigma` px, each channel alone, mirrored at the border."""
+    return rounded(blur(images, sigma, "reflect"))
+
+
+def high_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: ARG001
+    """What the blur of `sigma` px takes away, around the image's mean colour."""
+    mean = images.mean(dim=(-2, -1), keepdim=True)
+    return rounded(images - blur(images, sigma, "reflect") + mean)
+
+
+def contrast(images: Tensor, share: float, seeds: Seeds) -> Tensor:  # noqa: ARG001
+    """Drawn towards mid grey; `share` 1 is full contrast."""
+    return rounded(0.5 + share * (images - 0.5))
+
+
+def phase_scrambling(images: Tensor, width: float, seeds: Seeds) -> Tensor:
+    """Phases shifted by up to +-`width` degrees, alike in the three channels."""
+    draws = Streams(seeds, f"phase-scrambling/{width}", images.device)
+    return rounded(scramble(images, width, draws))
+
+
+def rotation(images: Tensor, degrees: int, seeds: Seeds) -> Tensor:  # noqa: ARG001
+    """Turned counter-clockwise by a multiple of 90 degrees."""
+    return torch.rot90(images, degrees // 90, dims=(-2, -1))
+
+
+def _draws(images: Tensor, label: str, seeds: Seeds) -> Tensor:
+    """Uniform in [0, 1), one number per pixel: [n, 1, H, W]."""
+    return Streams(seeds, label, images.device).uniform(1, *images.shape[-2:])
