@@ -70,9 +70,9 @@ def test_unknown_names_get_close_matches(bench, words, found):
         ("compare ideal-shp ideal-*", "ideal-shape"),
         ("compare ideal-shape ideal-* --images", "two observers"),
         ("compare people ideal-*", "`bench compare NAME people`"),
-        ("trials ideal-shap", "ideal-shape"),
-        ("trials ideal-shape --suite cue-conflct", "cue-conflict"),
-        ("rescore --suite cue-conflct", "cue-conflict"),
+        ("export --trials ideal-shap --suite cue-conflict", "ideal-shape"),
+        ("export --trials ideal-shape --suite cue-conflct", "cue-conflict"),
+        ("db rescore --suite cue-conflct", "cue-conflict"),
         ("export --by shape_bis", "shape_bias"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_device_that_is_not_there(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["export", "trials ideal-shape", "export --format latex"])
+@pytest.mark.parametrize("words", ["export", "export --trials ideal-shape", "export --format latex"])
 def test_output_that_cannot_be_written(bench, board, words):
     mistake(bench(*words.split(), "--db", board, "-o", "nothere/x.csv"), 1, "nothere")
 

@@ -152,7 +152,7 @@ def test_no_pass_holds_more_images_than_fit(batch, most):
 
     columns = SUITE.observe(Config(draws=3), Watched())
     assert max(sizes) == most
-    assert sum(sizes) == 40 * (1 + 3 + 3)  # the gradient, three noisy copies, three pictures
+    assert sum(sizes) == 40 * (1 + 3 + 2)  # the gradient, three noisy copies, two pictures
     assert np.isfinite(columns["smooth_auc"]).all()
 
 
