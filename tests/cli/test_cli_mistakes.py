@@ -142,7 +142,9 @@ def test_a_device_that_is_not_there(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["export", "export --trials ideal-shape", "export --format latex"])
+@pytest.mark.parametrize(
+    "words", ["export", "export --trials ideal-shape", "export --format latex"]
+)
 def test_output_that_cannot_be_written(bench, board, words):
     mistake(bench(*words.split(), "--db", board, "-o", "nothere/x.csv"), 1, "nothere")
 
