@@ -202,7 +202,7 @@ def test_a_text_head_that_is_not_the_frozen_one(folder, folders):
     file = card.options["text_head"]
     content = load_file(file)
     save_file({"weight": content["weight"]}, file)
-    with pytest.raises(WeightsError, match="text head .* cannot be read"):
+    with pytest.raises(WeightsError, match=r"text head .* cannot be read"):
         loaded(card, folders)
     other, _ = register(
         "other", f"open_clip:{folder()}", labels="geirhos16", options={"templates": "7"}, **folders
