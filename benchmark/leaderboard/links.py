@@ -13,6 +13,7 @@ from itertools import combinations
 from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmark.contracts import DISTRUST
 from benchmark.display import printable
 from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
@@ -42,13 +43,18 @@ Parts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Observed:
-    """One observer and its numbers: variable -> value; without a number it has no entry."""
+    """One observer and its numbers: variable -> value; without a number it has no entry.
+
+    distrusted: the variables whose number carries a flag of distrust. They have no entry, either: a network that does
+    not look would pull on every link.
+    """
 
     name: str
     kind: str
     training: tuple[str, ...]
     lineage: Lineage
     values: Mapping[str, float]
+    distrusted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Link:
     """Two variables over the observers that have both. xs, ys: their values.
 
     spearman, pearson: of the two; partial: Spearman's with clean accuracy held constant (None: it is one of the two, or
-    nobody has it); without: Spearman's with each family left out.
+    nobody has it); without: Spearman's with each family left out; distrusted: who takes no part, since one of its two
+    numbers is not trusted.
     """
 
     x: Variable
@@ -77,6 +84,7 @@ class Link:
     pearson: Correlation
     partial: Correlation | None
     without: Mapping[str, float | None]
+    distrusted: tuple[str, ...] = ()
 
     @property
     def few(self) -> bool:
@@ -155,21 +163,26 @@ def variables(summary: Summary) -> tuple[Variable, ...]:
 def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     """The networks of a summary, trained ones; people and ideal observers take no part."""
     names = [variable.name for variable in variables(summary)]
-    return tuple(
-        Observed(
-            line.observer,
-            line.kind,
-            line.training,
-            lineage(line.observer, line.training, cards.get(line.observer, NO_CARD)),
-            {
-                name: cell.value
-                for name, cell in zip(names, (*line.cells, line.clean), strict=False)
-                if cell.value is not None
-            },
+    networks = []
+    for line in summary.lines:
+        if line.kind not in NETWORKS or UNTRAINED in line.training:
+            continue
+        cells = dict(zip(names, (*line.cells, line.clean), strict=False))
+        odd = {name for name, cell in cells.items() if any(map(_distrusts, cell.flags))}
+        values = {
+            name: cell.value
+            for name, cell in cells.items()
+            if cell.value is not None and name not in odd
+        }
+        origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
+        networks.append(
+            Observed(line.observer, line.kind, line.training, origin, values, frozenset(odd))
         )
-        for line in summary.lines
-        if line.kind in NETWORKS and UNTRAINED not in line.training
-    )
+    return tuple(networks)
+
+
+def _distrusts(flag: str) -> bool:
+    return flag.startswith(DISTRUST)
 
 
 def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
@@ -230,7 +243,7 @@ def _apart(
         yield sides[0], sides[1]
         return
     at = 0 if x.column.parts else 1
-    names = {who.name for who in people}
+    names = {who.name for who in people if sides[at][0].name not in who.distrusted}
     own = {name: one for name, one in parts.get(sides[at][0].name, {}).items() if name in names}
     others = list(_without(sides[at][0], own, shared))
     reason = f"{SAME_ANSWERS} ({', '.join(sorted(shared))})"
@@ -273,9 +286,10 @@ def _link(
     xs = tuple(mine[one.name] for one in both)
     ys = tuple(theirs[one.name] for one in both)
     families = [one.lineage.family for one in both]
+    odd = tuple(one.name for one in people if not one.distrusted.isdisjoint((x.name, y.name)))
     if reason := why or other:
         none = Correlation(None, None, None, 0, 0, reason)
-        return Link(x, y, both, xs, ys, none, none, None, {})
+        return Link(x, y, both, xs, ys, none, none, None, {}, odd)
     spearman = correlation(xs, ys, families, level=level)
     pearson = correlation(xs, ys, families, method="pearson", level=level)
     partial = None
@@ -290,7 +304,7 @@ def _link(
             level=level,
         )
     without = (spearman if method == "spearman" else pearson).without
-    return Link(x, y, both, xs, ys, spearman, pearson, partial, without)
+    return Link(x, y, both, xs, ys, spearman, pearson, partial, without, odd)
 
 
 def contrasts(summary: Summary, cards: Cards = NO_CARD, level: float = 0.95) -> Contrasts:
@@ -372,6 +386,8 @@ def answers(found: Sequence[Link]) -> Iterator[str]:
         if link.question:
             partial = f"; given clean accuracy {_told(link.partial)}" if link.partial else ""
             yield f"{link.question} {verdict(link)}: Spearman {_told(link.spearman)}{partial}"
+    if odd := sorted({name for link in found for name in link.distrusted}):
+        yield f"Left out where a number is not trusted (flags on the boards): {', '.join(odd)}"
     yield CAUTION
 
 

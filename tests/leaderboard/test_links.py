@@ -1,5 +1,7 @@
 """Links between suites: who counts, which numbers, what is said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from as_text import text
@@ -7,7 +9,7 @@ from scipy import stats
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.lineage import architecture_line, lineage
+from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
 from benchmark.leaderboard.links import (
     answers,
     contrast_table,
@@ -138,6 +140,21 @@ def test_families_of_cards_are_resampled_as_wholes(summary):
 def test_people_ideal_and_untrained_observers_take_no_part(summary, numbers):
     assert {one.name for one in observed(summary)} == set(numbers)
     assert [one.name for one in variables(summary)] == ["cue-conflict", "corruption", "clean"]
+
+
+def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(summary):
+    first = next(line for line in summary.lines if line.kind in NETWORKS)
+    odd = first.cells[0]._replace(flags=("trust: one answer ('cat') for nearly all images",))
+    marked = replace(first, cells=(odd, *first.cells[1:]))
+    lines = tuple(marked if line is first else line for line in summary.lines)
+    found = {(x.x.name, x.y.name): x for x in links(replace(summary, lines=lines))}
+    whole = {(x.x.name, x.y.name): x for x in links(summary)}
+    pair, other = ("cue-conflict", "corruption"), ("corruption", "clean")
+    assert first.observer in {one.name for one in whole[pair].observers}
+    assert first.observer not in {one.name for one in found[pair].observers}
+    assert found[pair].spearman.n == whole[pair].spearman.n - 1
+    assert found[other].spearman == whole[other].spearman
+    assert any(first.observer in line for line in answers(list(found.values())))
 
 
 def test_coefficients_equal_an_independent_computation(summary, numbers):
