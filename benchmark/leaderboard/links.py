@@ -13,9 +13,8 @@ from itertools import combinations
 from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark.contracts import DISTRUST
 from benchmark.display import printable
-from benchmark.leaderboard.board import UNTRAINED
+from benchmark.leaderboard.board import UNTRAINED, distrusted
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
 from benchmark.leaderboard.model import Cell, Column
 from benchmark.leaderboard.summary import Summary
@@ -168,7 +167,7 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
         if line.kind not in NETWORKS or UNTRAINED in line.training:
             continue
         cells = dict(zip(names, (*line.cells, line.clean), strict=False))
-        odd = {name for name, cell in cells.items() if any(map(_distrusts, cell.flags))}
+        odd = {name for name, cell in cells.items() if distrusted(cell)}
         values = {
             name: cell.value
             for name, cell in cells.items()
@@ -179,10 +178,6 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
             Observed(line.observer, line.kind, line.training, origin, values, frozenset(odd))
         )
     return tuple(networks)
-
-
-def _distrusts(flag: str) -> bool:
-    return flag.startswith(DISTRUST)
 
 
 def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
